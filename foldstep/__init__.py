@@ -1,0 +1,1 @@
+"""Foldstep: hyperparameter search for feed-forward networks on tabular data."""

@@ -1,0 +1,227 @@
+"""Every hyperparameter of a trial: its name, its type, its domain and its default.
+
+This table is the only place that knows them. The spec is validated against it, the planner draws within
+it, the engine trains what `resolve` makes of it. It is free of torch and numpy, so that the master may
+import it.
+
+A new hyperparameter is one row in `REGISTRY` and one field in `Hyperparameters`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+Value: TypeAlias = bool | int | float | str | list[int] | None
+"""What a hyperparameter can hold; a list of ints is a list of widths."""
+
+MAX_DEPTH = 64
+MAX_WIDTH = 65_536
+
+
+class Kind(StrEnum):
+    """How the values of a hyperparameter are read."""
+
+    FLOAT = "float"
+    INT = "int"
+    CHOICE = "choice"
+    WIDTHS = "widths"
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """One row of the table.
+
+    Attributes:
+        name: the key in a spec's `parameters`.
+        kind: how its values are read.
+        default: the value when a spec does not name it; None means "depends on others", see `resolve`.
+        low: least allowed value (numbers), None for unbounded.
+        high: greatest allowed value (numbers), None for unbounded.
+        low_open: True where `low` itself is not allowed.
+        high_open: True where `high` itself is not allowed.
+        choices: the allowed names (`Kind.CHOICE`).
+        per_layer: whether `name_1`, `name_2`, … exist for single layers.
+        meaning: one line for the documentation.
+    """
+
+    name: str
+    kind: Kind
+    default: Value
+    meaning: str
+    low: float | None = None
+    high: float | None = None
+    low_open: bool = False
+    high_open: bool = False
+    choices: tuple[str, ...] = ()
+    per_layer: bool = False
+
+    @property
+    def domain(self) -> str:
+        """The allowed values, in words, as error messages show them."""
+        if self.kind is Kind.CHOICE:
+            return "one of " + ", ".join(self.choices)
+        if self.kind is Kind.WIDTHS:
+            return f"a list of widths, each a whole number from 1 to {MAX_WIDTH}"
+        noun = "a whole number" if self.kind is Kind.INT else "a number"
+        parts = []
+        if self.low is not None:
+            parts.append(f"{'above' if self.low_open else 'at least'} {self.low:g}")
+        if self.high is not None:
+            parts.append(f"{'below' if self.high_open else 'at most'} {self.high:g}")
+        return f"{noun} {' and '.join(parts)}" if parts else noun
+
+    def allows(self, value: Value) -> bool:
+        """Whether `value` has the right type and lies in the domain."""
+        if self.kind is Kind.CHOICE:
+            return isinstance(value, str) and value in self.choices
+        if self.kind is Kind.WIDTHS:
+            return _is_widths(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if self.kind is Kind.INT and not isinstance(value, int):
+            return False
+        return math.isfinite(value) and self._within(value)
+
+    def _within(self, value: float) -> bool:
+        too_low = self.low is not None and (value < self.low or (self.low_open and value == self.low))
+        too_high = self.high is not None and (value > self.high or (self.high_open and value == self.high))
+        return not (too_low or too_high)
+
+
+def _is_widths(value: Value) -> bool:
+    if not isinstance(value, list) or len(value) > MAX_DEPTH:
+        return False
+    return all(isinstance(w, int) and not isinstance(w, bool) and 1 <= w <= MAX_WIDTH for w in value)
+
+
+ACTIVATIONS = ("relu", "tanh", "sigmoid")
+INITS = ("uniform", "glorot_uniform", "glorot_normal", "he_uniform", "he_normal")
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "adamw")
+SCALERS = ("none", "standard", "minmax")
+
+_F, _I, _C = Kind.FLOAT, Kind.INT, Kind.CHOICE
+
+_ROWS = (
+    Hyperparameter("hidden", Kind.WIDTHS, None, "widths of the hidden layers; replaces depth and width"),
+    Hyperparameter("depth", _I, 2, "number of hidden layers", low=0, high=MAX_DEPTH),
+    Hyperparameter("width", _I, 64, "units of each hidden layer", low=1, high=MAX_WIDTH, per_layer=True),
+    Hyperparameter(
+        "activation", _C, "relu", "nonlinearity of the hidden layers", choices=ACTIVATIONS, per_layer=True
+    ),
+    Hyperparameter(
+        "dropout", _F, 0.0, "share of hidden units dropped in a step", low=0, high=1, high_open=True,
+        per_layer=True,
+    ),
+    Hyperparameter("init", _C, "he_uniform", "distribution of the initial weights", choices=INITS),
+    Hyperparameter("optimizer", _C, "adam", "update rule", choices=OPTIMIZERS),
+    Hyperparameter("lr", _F, 1e-3, "learning rate", low=0, low_open=True),
+    Hyperparameter(
+        "momentum", _F, None, "momentum of the sgd family; 0 for sgd, 0.9 for momentum and nesterov",
+        low=0, high=1, high_open=True,
+    ),
+    Hyperparameter("beta1", _F, 0.9, "decay of Adam's first moment", low=0, high=1, high_open=True),
+    Hyperparameter("beta2", _F, 0.999, "decay of Adam's second moment", low=0, high=1, high_open=True),
+    Hyperparameter("eps", _F, 1e-8, "Adam's guard against division by zero", low=0, low_open=True),
+    Hyperparameter("weight_decay", _F, 0.0, "L2 penalty; decoupled for adamw", low=0),
+    Hyperparameter("batch_size", _I, 128, "rows in a step", low=1, high=1_048_576),
+    Hyperparameter("epochs", _I, 30, "passes over the training part", low=1, high=1_000_000),
+    Hyperparameter(
+        "patience", _I, 0, "epochs without a better validation score before stopping; 0 never stops", low=0
+    ),
+    Hyperparameter("scaler", _C, "standard", "scaling of numeric columns", choices=SCALERS),
+    Hyperparameter("seed", _I, None, "seed of weights, data order and noise; the search's when left out",
+                   low=0, high=2**63 - 1),
+)  # fmt: skip
+
+REGISTRY: dict[str, Hyperparameter] = {row.name: row for row in _ROWS}
+"""All hyperparameters by name, in the order of the documentation."""
+
+
+def lookup(name: str) -> Hyperparameter | None:
+    """The row for a key of a spec, `width` and `width_2` alike; None for an unknown name."""
+    if name in REGISTRY:
+        return REGISTRY[name]
+    base, _, layer = name.rpartition("_")
+    row = REGISTRY.get(base)
+    if row is None or not row.per_layer or not layer.isdecimal() or layer.startswith("0"):
+        return None
+    return row if int(layer) <= MAX_DEPTH else None
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """A trial's configuration with every default filled in; the per-layer fields have one entry a hidden layer."""
+
+    hidden: tuple[int, ...]
+    activation: tuple[str, ...]
+    dropout: tuple[float, ...]
+    init: str
+    optimizer: str
+    lr: float
+    momentum: float
+    beta1: float
+    beta2: float
+    eps: float
+    weight_decay: float
+    batch_size: int
+    epochs: int
+    patience: int
+    scaler: str
+    seed: int
+
+    def n_parameters(self, n_inputs: int, n_outputs: int) -> int:
+        """Number of weights and biases for the given numbers of input and output units."""
+        sizes = (n_inputs, *self.hidden, n_outputs)
+        return sum((a + 1) * b for a, b in itertools.pairwise(sizes))
+
+
+def resolve(params: Mapping[str, Value], *, seed: int = 0) -> Hyperparameters:
+    """Fill every default in.
+
+    Args:
+        params: hyperparameter name to value, as a trial stores them; names not in the table raise.
+        seed: the search's seed, used where `params` names none.
+
+    Raises:
+        ValueError: an unknown name, or a value outside its domain.
+    """
+    for name, value in params.items():
+        row = lookup(name)
+        if row is None:
+            raise ValueError(f"unknown hyperparameter {name!r}")
+        if not row.allows(value):
+            raise ValueError(f"{name}: expected {row.domain}, however: {value!r}")
+    hidden = _hidden(params)
+    plain: dict[str, Any] = {f.name: params.get(f.name, REGISTRY[f.name].default) for f in fields(Hyperparameters)}
+    plain |= {
+        "hidden": hidden,
+        "activation": _per_layer("activation", params, len(hidden)),
+        "dropout": tuple(float(v) for v in _per_layer("dropout", params, len(hidden))),  # type: ignore[arg-type]
+        "momentum": params.get("momentum", _default_momentum(plain["optimizer"])),
+        "seed": params.get("seed", seed),
+    }
+    plain |= {n: float(plain[n]) for n, row in REGISTRY.items() if row.kind is Kind.FLOAT and not row.per_layer}
+    return Hyperparameters(**plain)
+
+
+def _default_momentum(optimizer: object) -> float:
+    return 0.9 if optimizer in ("momentum", "nesterov") else 0.0
+
+
+def _hidden(params: Mapping[str, Value]) -> tuple[int, ...]:
+    widths = params.get("hidden")
+    if isinstance(widths, list):
+        return tuple(int(params.get(f"width_{i}", w)) for i, w in enumerate(widths, start=1))  # type: ignore[arg-type]
+    depth = params.get("depth", REGISTRY["depth"].default)
+    assert isinstance(depth, int)
+    return tuple(_per_layer("width", params, depth))  # type: ignore[arg-type]
+
+
+def _per_layer(name: str, params: Mapping[str, Value], n_layers: int) -> tuple[Value, ...]:
+    plain = params.get(name, REGISTRY[name].default)
+    return tuple(params.get(f"{name}_{i}", plain) for i in range(1, n_layers + 1))

@@ -1,0 +1,1 @@
+"""The master: contract, planner, database, use cases, HTTP."""

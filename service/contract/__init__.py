@@ -1,0 +1,1 @@
+"""Everything that crosses the wire, as frozen pydantic records; no database, no HTTP, no torch."""

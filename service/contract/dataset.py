@@ -1,0 +1,51 @@
+"""What the master knows of a data set without its rows."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime
+
+from service.contract.space import Frozen
+
+
+class Column(Frozen):
+    """One column of a table.
+
+    Attributes:
+        name: as in the file's header.
+        kind: `number` (also booleans, as 0 and 1) or `category` (text).
+        n_missing: rows without a value.
+        n_distinct: different values, missing ones not counted.
+    """
+
+    name: str
+    kind: Literal["number", "category"]
+    n_missing: int
+    n_distinct: int
+
+
+class DatasetDescription(Frozen):
+    """A data set in its canonical form.
+
+    Attributes:
+        fingerprint: SHA-256 over the canonical columns, in hex; equal for equal data, whatever the file format.
+        source: where it came from, as the user wrote it (`digits`, a path, an upload's file name).
+        bundled: whether it is one of scikit-learn's.
+        bytes: size of the canonical file.
+    """
+
+    fingerprint: str
+    source: str
+    bundled: bool
+    n_rows: int
+    columns: list[Column]
+    bytes: int
+
+
+class Dataset(Frozen):
+    """A registered data set: a name for a fingerprint."""
+
+    name: str
+    description: DatasetDescription
+    created_at: AwareDatetime

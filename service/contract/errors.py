@@ -1,0 +1,162 @@
+"""Every refusal of the product.
+
+    FoldstepError
+    ├── InvalidInput            what was sent cannot be used as it is
+    │   ├── SpecInvalid             a spec with faults, all of them named
+    │   ├── DatasetUnreadable       a file that is no table
+    │   └── PathNotAllowed          a file outside the allowed roots
+    ├── NotFound                there is no such search, trial, data set, worker, lease, checkpoint
+    ├── Conflict                the request and the present state do not go together
+    │   ├── IllegalTransition       a state change that the transition table does not have
+    │   ├── LeaseLost               a report under a token that is no longer the lease's
+    │   └── NameTaken               a data set of that name holds other data
+    ├── Unauthorized            no token, or not the right one
+    └── Unavailable             the master cannot be reached, or is shutting down
+
+The `code` of a class is stable: clients may match on it. Which HTTP status a class becomes is decided in
+`service/api/problems.py`, nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Fault(BaseModel):
+    """One thing that is wrong in what a user sent.
+
+    Attributes:
+        code: stable name of the kind of fault, e.g. `unknown_key`, `out_of_domain`, `reversed_range`.
+        path: where, as in `parameters.lr.low`; empty for the whole.
+        expected: what would have been right, in words.
+        got: what was there, as text; None when nothing was.
+        hint: what to do, one sentence without a final full stop; None when `expected` says it all.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    path: str
+    expected: str
+    got: str | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        got = "nothing was there" if self.got is None else f"got {self.got}"
+        hint = f"; {self.hint}" if self.hint else ""
+        return f"{self.path or 'spec'}: expected {self.expected}, {got}{hint}"
+
+
+class FoldstepError(Exception):
+    """Base of every refusal.
+
+    Attributes:
+        code: stable machine-readable name.
+        message: one sentence that says what is wrong and what to do.
+        faults: the single faults, where there are several or where a path is known.
+    """
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.faults = tuple(faults)
+
+    def problem(self) -> dict[str, Any]:
+        """The fields of an RFC 9457 problem document that do not depend on HTTP."""
+        return {
+            "code": self.code,
+            "title": type(self).__name__,
+            "detail": self.message,
+            "faults": [f.model_dump() for f in self.faults],
+        }
+
+
+class InvalidInput(FoldstepError):
+    """What was sent cannot be used as it is."""
+
+    code = "invalid_input"
+
+
+class SpecInvalid(InvalidInput):
+    """A spec with faults; `faults` names every one."""
+
+    code = "spec_invalid"
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        noun = "fault" if len(faults) == 1 else "faults"
+        super().__init__(f"The spec has {len(faults)} {noun}: " + ". ".join(map(str, faults)) + ".", faults=faults)
+
+
+class DatasetUnreadable(InvalidInput):
+    """A file that cannot be read as a table; the first fault's code says why."""
+
+    code = "dataset_unreadable"
+
+
+class PathNotAllowed(InvalidInput):
+    """A file outside the roots that the master may read."""
+
+    code = "path_not_allowed"
+
+
+class NotFound(FoldstepError):
+    """There is no such thing."""
+
+    code = "not_found"
+
+
+class Conflict(FoldstepError):
+    """The request and the present state do not go together."""
+
+    code = "conflict"
+
+
+class IllegalTransition(Conflict):
+    """A state change that the transition table does not have, or that came too late."""
+
+    code = "illegal_transition"
+
+
+class LeaseLost(Conflict):
+    """A report under a token that is no longer the lease's; the worker drops that work and goes on."""
+
+    code = "lease_lost"
+
+
+class NameTaken(Conflict):
+    """A data set of that name is registered with other data."""
+
+    code = "name_taken"
+
+
+class Unauthorized(FoldstepError):
+    """No token, or not the right one."""
+
+    code = "unauthorized"
+
+
+class Unavailable(FoldstepError):
+    """The master cannot be reached, or is shutting down."""
+
+    code = "unavailable"
+
+
+def error_from_problem(problem: dict[str, Any]) -> FoldstepError:
+    """Rebuild the typed error from a problem document, for clients; an unknown code gives the base class."""
+    faults = [Fault.model_validate(f) for f in problem.get("faults", [])]
+    cls = _BY_CODE.get(str(problem.get("code")), FoldstepError)
+    error = cls.__new__(cls)
+    FoldstepError.__init__(error, str(problem.get("detail", "unknown error")), faults=faults)
+    return error
+
+
+def _subclasses(cls: type[FoldstepError]) -> list[type[FoldstepError]]:
+    return [cls, *(s for direct in cls.__subclasses__() for s in _subclasses(direct))]
+
+
+_BY_CODE = {cls.code: cls for cls in _subclasses(FoldstepError)}

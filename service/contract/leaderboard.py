@@ -1,0 +1,136 @@
+"""What users read: searches, trials, rankings, borders."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from pydantic import AwareDatetime
+
+from service.contract.report import Curve
+from service.contract.space import Frozen, Params, Space
+from service.contract.spec import MetricSpec, Task
+from service.contract.states import SearchState, TrialState
+
+OrderBy: TypeAlias = Literal["score", "number"]
+
+
+class StageView(Frozen):
+    """One stage as planned and as far as it got."""
+
+    stage: int
+    epochs: int | None  # None: each trial's own
+    trials: int
+    finished: int
+    space: Space
+    borders: list[BorderFinding]
+
+
+class BorderFinding(Frozen):
+    """A best value at the edge of its range.
+
+    Attributes:
+        edge: which one.
+        limit: the edge's value.
+        best: the value of the best trial.
+        extended_to: the new edge in the next stage; None when it was not extended.
+        sentence: all of it in words.
+    """
+
+    parameter: str
+    edge: Literal["low", "high"]
+    limit: float
+    best: float
+    extended_to: float | None
+    sentence: str
+
+
+class TrialView(Frozen):
+    """One row of the leaderboard.
+
+    Attributes:
+        score: mean over the folds; None before the end, and for diverged and failed trials.
+        spread: standard deviation over the folds (n - 1); None for one fold.
+        folds: the folds' scores in their order.
+        checkpoints: paths below the checkpoint folder, one a fold, where they were kept.
+    """
+
+    trial: int
+    rank: int | None
+    state: TrialState
+    stage: int
+    score: float | None
+    spread: float | None
+    params: Params
+    folds: list[float | None]
+    epoch: int
+    epochs: int
+    attempts: int
+    worker: str | None
+    duration_s: float | None
+    checkpoints: list[str]
+    message: str | None
+    created_at: AwareDatetime
+    finished_at: AwareDatetime | None
+
+
+class TrialCurves(Frozen):
+    """The learning curves of one trial: fold to curve."""
+
+    trial: int
+    curves: dict[int, Curve]
+
+
+class Leaderboard(Frozen):
+    """A page of the ranking; `cursor` fetches the next one, None at the end."""
+
+    search: str
+    metric: MetricSpec
+    rows: list[TrialView]
+    cursor: str | None
+
+
+class SearchView(Frozen):
+    """A search at a glance.
+
+    Attributes:
+        id: also the name of its checkpoint folder.
+        trials: how many the budget asks for; None for no limit.
+        counts: trials by state.
+        member_steps_per_s: throughput of the last reports; None when nothing trains.
+        notes: what the master has to say about the search, one sentence each.
+        checkpoint_dir: where its checkpoints are on the master.
+    """
+
+    id: str
+    name: str
+    state: SearchState
+    method: str
+    task: Task
+    metric: MetricSpec
+    dataset: str
+    stage: int
+    n_stages: int
+    trials: int | None
+    counts: dict[TrialState, int]
+    n_folds: int
+    best: TrialView | None
+    member_steps_per_s: float | None
+    notes: list[str]
+    checkpoint_dir: str
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None
+    finished_at: AwareDatetime | None
+    stages: list[StageView]
+
+
+class WorkerView(Frozen):
+    """A worker as operators see it."""
+
+    worker: int
+    name: str
+    device: str
+    last_seen_at: AwareDatetime
+    running: int
+
+
+StageView.model_rebuild()

@@ -1,0 +1,91 @@
+"""What a worker asks for and what it gets."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from pydantic import AwareDatetime, Field
+
+from service.contract.space import Frozen, Params
+from service.contract.spec import CvSpec, DataSpec, MetricSpec, Task
+
+Device: TypeAlias = Literal["cpu", "cuda"]
+
+
+class WorkerRegistration(Frozen):
+    """How a worker introduces itself (`POST /workers`)."""
+
+    name: str = Field(min_length=1, max_length=200)  # host and process, for people
+    device: Device
+    version: str  # of the distribution; the master refuses another major or minor
+
+
+class WorkerRegistered(Frozen):
+    """The master's answer to a registration."""
+
+    worker: int  # id to use in every later call
+    report_interval_s: float
+    lease_ttl_s: float
+
+
+class LeaseRequest(Frozen):
+    """`POST /leases`: a worker is free.
+
+    Attributes:
+        members: networks that the worker trains at once; the master divides it by the folds of the search.
+    """
+
+    worker: int
+    members: int = Field(ge=1)
+
+
+class LeasedTrial(Frozen):
+    """One trial to train, all its folds.
+
+    Attributes:
+        params: hyperparameters as planned, the stage's epochs and the seed among them.
+        attempt: 1 for the first.
+        resume: name of a saved training state to go on from, fetched with the lease; None to start afresh.
+    """
+
+    number: int
+    params: Params
+    attempt: int = 1
+    resume: str | None = None
+
+
+class SearchContext(Frozen):
+    """All that a worker needs to know of a search to train its trials; the same for every lease of it.
+
+    Attributes:
+        search: id, which is also the name of its checkpoint folder.
+        data: `data.target` and `data.task` are filled in, whatever the spec left out.
+        fingerprint: the canonical data file to fetch and to check.
+        seed: the search's, which splits rows into folds.
+    """
+
+    search: str
+    seed: int
+    data: DataSpec
+    task: Task
+    cv: CvSpec
+    metric: MetricSpec
+    fingerprint: str
+
+
+class Lease(Frozen):
+    """The right to train some trials until `expires_at`; every report renews it.
+
+    Attributes:
+        token: fences the work: a report under another token gets `LeaseLost`.
+        checkpoint_bar: score that a trial must reach or beat for its checkpoints to be kept; None: any score.
+        keep_checkpoints: False where the search keeps none at all.
+    """
+
+    lease: int
+    token: str
+    expires_at: AwareDatetime
+    context: SearchContext
+    trials: list[LeasedTrial] = Field(min_length=1)
+    keep_checkpoints: bool = True
+    checkpoint_bar: float | None = None

@@ -1,0 +1,233 @@
+"""Reads the `parameters` of a spec: bare value, list, distribution, and W&B's words for them."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from models.hyperparameters import REGISTRY, Hyperparameter, Kind, Value, lookup
+from service.contract.errors import Fault
+from service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Space
+from service.contract.spec import number_from_text
+
+_RANGE_KEYS = {"low", "high", "log", "step"}
+_KEYS = {*_RANGE_KEYS, "choices", "value", "when"}
+_WANDB_NAMES = {"min": "low", "max": "high", "values": "choices", "q": "step"}
+_WANDB_LOG = {
+    "uniform": False,
+    "int_uniform": False,
+    "q_uniform": False,
+    "log_uniform_values": True,
+    "q_log_uniform_values": True,
+    "categorical": None,
+    "constant": None,
+}
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` was probably meant to be; None when none is near."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)), None)
+
+
+def unknown_key(path: str, key: str, known: Iterable[str]) -> Fault:
+    """The fault for a key that nobody knows, with the nearest known one named."""
+    names = list(known)
+    near = nearest(key, names)
+    hint = f"did you mean {near}?" if near else "known are " + ", ".join(names)
+    return Fault(code="unknown_key", path=path, expected="a known key", got=key, hint=hint)
+
+
+def parse_parameters(raw: Any) -> tuple[dict[str, Distribution], list[Fault]]:
+    """Every distribution that could be read, and every fault of those that could not."""
+    if not isinstance(raw, Mapping):
+        return {}, [_fault("wrong_type", "parameters", "a mapping of names to distributions", raw)]
+    found: dict[str, Distribution] = {}
+    faults: list[Fault] = []
+    for name, given in raw.items():
+        row = lookup(str(name))
+        if row is None:
+            faults.append(unknown_key(f"parameters.{name}", str(name), REGISTRY))
+            continue
+        reader = _Reader(str(name), row)
+        distribution = reader.read(given)
+        faults += reader.faults
+        if distribution is not None:
+            found[str(name)] = distribution
+    return found, faults + _structure_faults(found) + _condition_faults(found, raw)
+
+
+def _fault(code: str, path: str, expected: str, got: Any, hint: str | None = None) -> Fault:
+    return Fault(code=code, path=path, expected=expected, got=repr(got), hint=hint)
+
+
+class _Reader:
+    """Reads one parameter and gathers its faults."""
+
+    def __init__(self, name: str, row: Hyperparameter) -> None:
+        self.path = f"parameters.{name}"
+        self.row = row
+        self.faults: list[Fault] = []
+
+    def read(self, given: Any) -> Distribution | None:
+        if isinstance(given, Mapping):
+            return self._mapping(self._from_wandb(dict(given)))
+        is_widths = self.row.kind is Kind.WIDTHS and isinstance(given, list)
+        if isinstance(given, list) and not (is_widths and all(isinstance(v, int) for v in given)):
+            return self._choices(given, self.path, None)
+        return self._fixed(given, self.path, None)
+
+    def _from_wandb(self, given: dict[str, Any]) -> dict[str, Any]:
+        kind = given.pop("distribution", None)
+        renamed = {_WANDB_NAMES.get(k, k): v for k, v in given.items()}
+        if kind is None:
+            return renamed
+        if not isinstance(kind, str) or kind not in _WANDB_LOG:
+            hint = "write values, never exponents: low, high, log: true" if "log" in str(kind) else None
+            self._add("not_supported", "distribution", "one of " + ", ".join(_WANDB_LOG), kind, hint)
+            return renamed
+        log = _WANDB_LOG[kind]
+        return renamed if log is None else {**renamed, "log": log}
+
+    def _mapping(self, given: dict[str, Any]) -> Distribution | None:
+        for key in given:
+            if key not in _KEYS:
+                self.faults.append(unknown_key(f"{self.path}.{key}", str(key), sorted(_KEYS)))
+        when = self._when(given.get("when"))
+        forms = [f for f in ("value", "choices") if f in given] + (["low/high"] if {"low", "high"} & set(given) else [])
+        if len(forms) != 1:
+            self._add("wrong_form", None, "exactly one of value, choices, or low and high", sorted(map(str, given)))
+            return None
+        if "value" in given:
+            return self._fixed(given["value"], f"{self.path}.value", when)
+        if "choices" in given:
+            return self._choices(given["choices"], f"{self.path}.choices", when)
+        return self._range(given, when)
+
+    def _when(self, given: Any) -> dict[str, list[Value]] | None:
+        if given is None:
+            return None
+        if not isinstance(given, Mapping) or not given:
+            self._add("wrong_type", "when", "a mapping of another parameter to its value or values", given)
+            return None
+        return {str(k): list(v) if isinstance(v, list) else [v] for k, v in given.items()}
+
+    def _fixed(self, given: Any, path: str, when: dict[str, list[Value]] | None) -> Fixed | None:
+        value = self._value(given, path)
+        return None if value is None else Fixed(value=value, when=when)
+
+    def _choices(self, given: Any, path: str, when: dict[str, list[Value]] | None) -> Choices | None:
+        if not isinstance(given, list) or not given:
+            self.faults.append(_fault("empty_choices", path, "a list of at least one value", given))
+            return None
+        values = [self._value(v, f"{path}.{i}") for i, v in enumerate(given)]
+        kept: list[Value] = [v for v in values if v is not None]
+        if any(v in kept[:i] for i, v in enumerate(kept)):
+            self.faults.append(_fault("duplicate_choice", path, "each value once", given))
+        return Choices(choices=kept, when=when) if len(kept) == len(given) else None
+
+    def _value(self, given: Any, path: str) -> Value:
+        """The value in the hyperparameter's own type; None, with a fault, where it is outside the domain."""
+        value = given
+        if self.row.kind in (Kind.FLOAT, Kind.INT):
+            value = number_from_text(given)
+        if self.row.kind is Kind.INT and isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if not self.row.allows(value):
+            hint = None
+            if self.row.kind is Kind.CHOICE and (near := nearest(str(given), self.row.choices)):
+                hint = f"did you mean {near}?"
+            self.faults.append(_fault("out_of_domain", path, self.row.domain, given, hint))
+            return None
+        return float(value) if self.row.kind is Kind.FLOAT else value
+
+    def _range(self, given: dict[str, Any], when: dict[str, list[Value]] | None) -> Distribution | None:
+        if self.row.kind not in (Kind.FLOAT, Kind.INT):
+            self._add("wrong_form", None, f"choices, for {self.row.name} has no range", given)
+            return None
+        missing = [key for key in ("low", "high") if key not in given]
+        for key in missing:
+            self.faults.append(
+                Fault(code="missing", path=f"{self.path}.{key}", expected="the other bound of the range")
+            )
+        low, high = (self._value(given[k], f"{self.path}.{k}") if k in given else None for k in ("low", "high"))
+        log = given.get("log", False)
+        if not isinstance(log, bool):
+            self._add("wrong_type", "log", "true or false", log)
+            return None
+        step = self._step(given.get("step"))
+        if low is None or high is None:
+            return None
+        return self._checked_range(low, high, log, step, when)
+
+    def _step(self, given: Any) -> float | None:
+        step = number_from_text(given)
+        if given is None:
+            return None
+        whole = isinstance(step, int) or (isinstance(step, float) and step.is_integer())
+        bad = not isinstance(step, int | float) or isinstance(step, bool) or not math.isfinite(step) or step <= 0
+        if bad or (self.row.kind is Kind.INT and not whole):
+            noun = "a whole number" if self.row.kind is Kind.INT else "a number"
+            self._add("out_of_domain", "step", f"{noun} above 0", given)
+            return None
+        return float(step)
+
+    def _checked_range(
+        self, low: Value, high: Value, log: bool, step: float | None, when: dict[str, list[Value]] | None
+    ) -> Distribution | None:
+        assert isinstance(low, int | float)
+        assert isinstance(high, int | float)
+        before = len(self.faults)
+        if low > high:
+            self._add("reversed_range", None, "low at most high", f"{low} to {high}", "swap low and high")
+        if log and low <= 0:
+            self._add("log_not_positive", "low", "a number above 0, for the range is logarithmic", low)
+        if log and step is not None:
+            self._add("wrong_form", "step", "no step in a logarithmic range", step, "list the values instead")
+        if len(self.faults) > before:
+            return None
+        if self.row.kind is Kind.INT:
+            return IntRange(low=int(low), high=int(high), log=log, step=int(step or 1), when=when)
+        return FloatRange(low=float(low), high=float(high), log=log, step=step, when=when)
+
+    def _add(self, code: str, key: str | None, expected: str, got: Any, hint: str | None = None) -> None:
+        path = f"{self.path}.{key}" if key else self.path
+        self.faults.append(_fault(code, path, expected, got, hint))
+
+
+def _structure_faults(found: Mapping[str, Distribution]) -> list[Fault]:
+    if "hidden" not in found:
+        return []
+    return [
+        Fault(code="contradiction", path=f"parameters.{name}", expected=f"either hidden or {name}", got="both")
+        for name in ("depth", "width")
+        if name in found
+    ]
+
+
+def _condition_faults(found: Mapping[str, Distribution], raw: Mapping[Any, Any]) -> list[Fault]:
+    faults = []
+    for name, distribution in found.items():
+        for other, values in (distribution.when or {}).items():
+            path = f"parameters.{name}.when.{other}"
+            if other not in found:
+                if other not in raw:  # where it is there but faulty, its own faults are named already
+                    faults.append(_fault("unknown_key", path, "a parameter of this spec", other))
+                continue
+            faults += [
+                _fault("out_of_domain", path, f"a value that {other} can take", v)
+                for v in values
+                if not found[other].contains(v)
+            ]
+    if not faults:
+        faults += _circle_faults(found)
+    return faults
+
+
+def _circle_faults(found: Mapping[str, Distribution]) -> list[Fault]:
+    try:
+        Space(parameters=dict(found)).ordered()
+    except ValueError as circle:
+        return [_fault("circular_condition", "parameters", "conditions without a circle", str(circle))]
+    return []

@@ -1,0 +1,237 @@
+"""Turns what a user wrote (YAML, JSON, a mapping) into a `Spec`, or names every fault at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from service.contract.errors import Fault, SpecInvalid
+from service.contract.parameters import parse_parameters, unknown_key
+from service.contract.space import Fixed, FloatRange, IntRange, Space
+from service.contract.spec import MAX_GRID_POINTS, METRICS_OF_TASK, Method, Spec
+
+NOT_YET = {
+    "early_stop": "early stopping of trials",
+    "checks": "checks before the search",
+    "final": "refitting and ensembling the winner",
+    "budget.trial_time": "a time limit for each trial",
+    "warm_start": "starting from another search",
+}
+"""Parts of the design that this version refuses instead of ignoring them silently: path to what it is."""
+METHODS_NOT_YET = ("tpe", "gp", "forest", "cmaes")
+
+
+def load_text(text: str) -> Any:
+    """Read YAML or JSON (which is YAML).
+
+    Raises:
+        SpecInvalid: the text is neither.
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the text"
+        problem = str(getattr(error, "problem", None) or "it does not parse")
+        raise SpecInvalid(
+            [Fault(code="not_yaml", path="", expected="YAML or JSON", got=f"{problem} at {where}")]
+        ) from None
+
+
+def parse_spec(raw: Any) -> Spec:
+    """Validate a spec as a whole.
+
+    Raises:
+        SpecInvalid: with every fault, each with its path.
+    """
+    if not isinstance(raw, Mapping):
+        raise SpecInvalid([Fault(code="wrong_type", path="", expected="a mapping", got=type(raw).__name__)])
+    rest = {str(k): v for k, v in raw.items() if k != "parameters"}
+    if isinstance(rest.get("metric"), str):
+        rest["metric"] = {"name": rest["metric"]}
+    not_yet = _take_not_yet(rest)
+    parameters, faults = parse_parameters(raw.get("parameters", {}))
+    spec, structure = _validate(rest, Space(parameters=parameters if not faults else {}))
+    faults = structure + faults + not_yet
+    if spec is not None:
+        faults += _cross_faults(spec, complete=not faults)
+    if faults or spec is None:
+        raise SpecInvalid(faults)
+    return spec
+
+
+def _take_not_yet(rest: dict[str, Any]) -> list[Fault]:
+    """Remove what this version does not have from `rest`, with a fault for each."""
+    faults = []
+    for path, what in NOT_YET.items():
+        holder: Any = rest
+        *outer, key = path.split(".")
+        for name in outer:
+            holder = holder.get(name) if isinstance(holder, dict) else None
+        if isinstance(holder, dict) and key in holder:
+            holder.pop(key)
+            faults.append(_not_yet(path, what))
+    if rest.get("method") in METHODS_NOT_YET:
+        faults.append(_not_yet("method", f"the method {rest.pop('method')}"))
+    return faults
+
+
+def _not_yet(path: str, what: str) -> Fault:
+    return Fault(
+        code="not_available",
+        path=path,
+        expected="nothing",
+        got=what,
+        hint="this version does not have it, leave it out",
+    )
+
+
+def _validate(rest: dict[str, Any], space: Space) -> tuple[Spec | None, list[Fault]]:
+    if "space" in rest:
+        return None, [unknown_key("space", "space", ["parameters"])]
+    try:
+        return Spec.model_validate({**rest, "space": space}), []
+    except ValidationError as error:
+        return None, [_fault_of(e, rest) for e in error.errors(include_url=False)]
+
+
+_CODES = {"extra_forbidden": "unknown_key", "missing": "missing"}
+
+
+def _fault_of(error: Any, rest: Mapping[str, Any]) -> Fault:
+    # pydantic puts the tag of a union's member into the location; only keys and indices are a user's path
+    loc = _user_path(error["loc"], rest, is_missing=error["type"] == "missing")
+    path = ".".join(map(str, loc))
+    if error["type"] == "extra_forbidden":
+        return unknown_key(path, str(loc[-1]), _known_keys(loc[:-1]))
+    if error["type"] == "missing":
+        return Fault(code="missing", path=path, expected="a value")
+    expected = str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+    code = "wrong_type" if error["type"].endswith("_type") else "out_of_domain"
+    if path == "method":
+        expected = "one of " + ", ".join(get_args(Method))
+    if path == "name":
+        expected = "1 to 64 letters, digits, dots, underscores or dashes, a letter or digit first"
+    return Fault(code=code, path=path, expected=expected, got=repr(error["input"]))
+
+
+def _user_path(loc: tuple[Any, ...], rest: Any, *, is_missing: bool) -> list[Any]:
+    path: list[Any] = []
+    for i, part in enumerate(loc):
+        if (isinstance(rest, Mapping) and part in rest) or (
+            isinstance(rest, list) and isinstance(part, int) and part < len(rest)
+        ):
+            rest = rest[part]
+        elif not (is_missing and i == len(loc) - 1):
+            continue  # the tag of a union's member
+        path.append(part)
+    return path
+
+
+def _known_keys(loc: list[Any]) -> list[str]:
+    model: type[BaseModel] = Spec
+    for part in loc:
+        if isinstance(part, str):
+            model = next(_models_in(model.model_fields[part].annotation))
+    return ["parameters" if f == "space" else f for f in model.model_fields]
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
+def _cross_faults(spec: Spec, *, complete: bool) -> list[Fault]:
+    """Faults between parts; those about the space only when it was read completely."""
+    faults = _cv_faults(spec) + _task_faults(spec) + _stage_faults(spec)
+    if complete and spec.method == "grid":
+        faults += _grid_faults(spec)
+    return faults
+
+
+def _cv_faults(spec: Spec) -> list[Fault]:
+    cv = spec.cv
+    given = [n for n in ("folds", "holdout", "column") if getattr(cv, n) is not None]
+    faults = []
+    if len(given) != 1:
+        got = " and ".join(given) or None
+        faults.append(Fault(code="contradiction", path="cv", expected="one of folds, holdout or column", got=got))
+    single = [n for n in ("group", "time") if getattr(cv, n) is not None]
+    if len(single) == 2:
+        faults.append(Fault(code="contradiction", path="cv", expected="group or time", got="both"))
+    for name, why in (("column", "given folds"), ("time", "time order")):
+        if getattr(cv, name) is not None and cv.repeats > 1:
+            faults.append(Fault(code="contradiction", path="cv.repeats", expected=f"1 with {why}", got=str(cv.repeats)))
+    if cv.stratify and (spec.data.task == "regression" or cv.time or cv.column):
+        expected = "no stratify with regression, time order or given folds"
+        faults.append(Fault(code="contradiction", path="cv.stratify", expected=expected, got="true"))
+    return faults
+
+
+def _task_faults(spec: Spec) -> list[Fault]:
+    task, metric = spec.data.task, spec.metric
+    if task is None or metric is None or metric.name in METRICS_OF_TASK[task]:
+        return []
+    expected = f"a metric of {task}: " + ", ".join(METRICS_OF_TASK[task])
+    return [Fault(code="contradiction", path="metric.name", expected=expected, got=metric.name)]
+
+
+def _stage_faults(spec: Spec) -> list[Fault]:
+    faults = []
+    if spec.stages and spec.method != "coarse_to_fine":
+        faults.append(
+            Fault(code="contradiction", path="stages", expected="no stages", got="stages",
+                  hint="set method: coarse_to_fine")
+        )  # fmt: skip
+    total = sum(s.trials for s in spec.stages)
+    if spec.stages and spec.budget.trials not in (None, total):
+        faults.append(
+            Fault(code="contradiction", path="budget.trials", expected=f"{total}, the sum of the stages' trials",
+                  got=str(spec.budget.trials))
+        )  # fmt: skip
+    epochs = spec.space.parameters.get("epochs")
+    if spec.method == "coarse_to_fine" and epochs is not None and not isinstance(epochs, Fixed):
+        faults.append(
+            Fault(code="contradiction", path="parameters.epochs", expected="a fixed number, as stages set the epochs",
+                  got=epochs.kind)
+        )  # fmt: skip
+    return faults
+
+
+def _grid_faults(spec: Spec) -> list[Fault]:
+    faults, n_points = [], 1
+    for name, distribution in spec.space.parameters.items():
+        values = _grid_size(distribution)
+        if values is None:
+            faults.append(
+                Fault(code="no_grid", path=f"parameters.{name}", expected="a list of values, or a range with a step",
+                      got="a range without steps")
+            )  # fmt: skip
+        else:
+            n_points *= values
+    if n_points > MAX_GRID_POINTS and (spec.budget.trials is None or spec.budget.trials > MAX_GRID_POINTS):
+        faults.append(
+            Fault(code="grid_too_large", path="parameters", expected=f"at most {MAX_GRID_POINTS:,} points",
+                  got=f"{n_points:,}", hint="take fewer values, or method: random")
+        )  # fmt: skip
+    return faults
+
+
+def _grid_size(distribution: Any) -> int | None:
+    """The number of grid values, counted without making them: a range may have billions."""
+    if isinstance(distribution, FloatRange):
+        return (
+            None
+            if distribution.step is None
+            else math.floor((distribution.high - distribution.low) / distribution.step + 1e-9) + 1
+        )
+    if isinstance(distribution, IntRange):
+        return None if distribution.log else (distribution.high - distribution.low) // distribution.step + 1
+    values = distribution.grid()
+    return None if values is None else len(values)

@@ -1,0 +1,103 @@
+"""What a worker reports while it trains, and what comes back."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from pydantic import AwareDatetime, Field
+
+from service.contract.space import Frozen
+
+Outcome: TypeAlias = Literal["completed", "diverged", "failed"]
+
+
+class Curve(Frozen):
+    """What happened to one fold of one trial, an entry an epoch, the first epoch first.
+
+    Attributes:
+        train_loss: mean loss over the epoch's steps, as optimised; None where it was not finite.
+        score: the search's metric on the validation part after the epoch; None where it was not finite.
+    """
+
+    train_loss: list[float | None]
+    score: list[float | None]
+
+
+class FoldResult(Frozen):
+    """One fold of a finished trial.
+
+    Attributes:
+        score: the metric at the best epoch, in the user's units; None when the member diverged.
+        best_epoch: 1 for the first; 0 when there is none.
+        epochs: how many were trained.
+        checkpoint: name of the uploaded checkpoint; None when it was below the bar.
+    """
+
+    fold: int
+    score: float | None
+    best_epoch: int
+    epochs: int
+    curve: Curve
+    checkpoint: str | None = None
+
+
+class TrialResult(Frozen):
+    """A finished trial. Its score is the mean of its folds' scores, taken by the master."""
+
+    trial: int
+    outcome: Outcome
+    folds: list[FoldResult]
+    duration_s: float = Field(ge=0)  # wall time, shared with the other members of the pack
+    message: str | None = None  # why, where it failed or diverged
+
+
+class TrialProgress(Frozen):
+    """How far a running trial is.
+
+    Attributes:
+        score: mean over the folds of the best score so far; None before the first epoch.
+    """
+
+    trial: int
+    epoch: int
+    score: float | None = None
+
+
+class Report(Frozen):
+    """`POST /leases/{id}:report`: heartbeat, progress and results in one; renews the lease.
+
+    Sending the same report again changes nothing.
+
+    Attributes:
+        member_steps: optimiser steps times members since the last report, for the throughput display.
+    """
+
+    token: str
+    progress: list[TrialProgress] = Field(default_factory=list)
+    results: list[TrialResult] = Field(default_factory=list)
+    member_steps: int = Field(default=0, ge=0)
+
+
+class ReportReply(Frozen):
+    """What the master says back.
+
+    Attributes:
+        expires_at: the lease's new end.
+        stop: trials to stop at once; their work is dropped without a result.
+        checkpoint_bar: see `Lease`.
+    """
+
+    expires_at: AwareDatetime
+    stop: list[int] = Field(default_factory=list)
+    checkpoint_bar: float | None = None
+
+
+class LeaseEnd(Frozen):
+    """`:complete` (nothing is left) and `:release` (give back what is not finished, saved states go with it).
+
+    Attributes:
+        states: trial number to the name of its uploaded training state, for `:release`.
+    """
+
+    token: str
+    states: dict[int, str] = Field(default_factory=dict)

@@ -1,0 +1,203 @@
+"""The spec of a search, as records. `service/contract/parse.py` makes one from what a user wrote."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
+
+from service.contract.space import Frozen, Space
+
+Task: TypeAlias = Literal["classification", "regression"]
+Method: TypeAlias = Literal["grid", "random", "coarse_to_fine", "sobol"]
+Direction: TypeAlias = Literal["maximize", "minimize"]
+MetricName: TypeAlias = Literal[
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "roc_auc",
+    "log_loss",
+    "rmse",
+    "mse",
+    "mae",
+    "r2",
+    "poisson_deviance",
+]
+
+METRIC_DIRECTION: dict[str, Direction] = {
+    "accuracy": "maximize",
+    "balanced_accuracy": "maximize",
+    "f1": "maximize",
+    "roc_auc": "maximize",
+    "log_loss": "minimize",
+    "rmse": "minimize",
+    "mse": "minimize",
+    "mae": "minimize",
+    "r2": "maximize",
+    "poisson_deviance": "minimize",
+}
+METRICS_OF_TASK: dict[Task, tuple[MetricName, ...]] = {
+    "classification": ("accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss"),
+    "regression": ("rmse", "mse", "mae", "r2", "poisson_deviance"),
+}
+"""The metrics of each task; the first is the default."""
+
+DEFAULT_TRIALS = 50
+DEFAULT_EPOCHS = 30
+MAX_GRID_POINTS = 1_000_000
+
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
+_UNIT_S = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def number_from_text(value: Any) -> Any:
+    """`1e-4`, which YAML reads as text, as the number; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return int(number) if re.fullmatch(r"\s*[+-]?\d+\s*", value) else number
+
+
+def seconds_from_text(value: Any) -> Any:
+    """`90s`, `10m`, `2h`, `1d` as seconds; a number is seconds already; anything else as it is."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    return float(match[1]) * _UNIT_S[match[2]] if match else number_from_text(value)
+
+
+Int: TypeAlias = Annotated[int, BeforeValidator(number_from_text)]
+Float: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(allow_inf_nan=False)]
+Share: TypeAlias = Annotated[Float, Field(gt=0, lt=1)]
+Duration: TypeAlias = Annotated[
+    float,
+    BeforeValidator(seconds_from_text),
+    Field(gt=0, allow_inf_nan=False, description="seconds, or 90s, 10m, 2h"),
+]
+
+
+class Strict(Frozen):
+    """Base of the spec's records: no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ColumnRef(Strict):
+    """A column that says something about each row."""
+
+    column: str
+
+
+TestPart: TypeAlias = Annotated[
+    Annotated[Share, Tag("<share>")] | Annotated[ColumnRef, Tag("<column>")],
+    Discriminator(lambda v: "<column>" if isinstance(v, dict | ColumnRef) else "<share>"),
+]
+Keep: TypeAlias = Annotated[
+    Annotated[Int, Field(ge=0), Tag("<number>")] | Annotated[Literal["all", "none"], Tag("<word>")],
+    Discriminator(lambda v: "<word>" if isinstance(number_from_text(v), str) else "<number>"),
+]
+"""Unions with a discriminator, so that a fault is told for the member that was meant, not for every one."""
+
+
+class DataSpec(Strict):
+    """Where the rows come from and what is to be predicted."""
+
+    dataset: str
+    target: str | None = None  # bundled sets have one; a file needs it named
+    task: Task | None = None  # None: inferred from the target, and said
+    test: TestPart | None = None
+    ignore: list[str] = Field(default_factory=list)  # columns that are no features
+
+
+class CvSpec(Strict):
+    """How rows are split into training and validation parts: k folds, one holdout, or given folds."""
+
+    folds: Annotated[Int, Field(ge=2)] | None = None
+    holdout: Share | None = None
+    column: str | None = None
+    repeats: Annotated[Int, Field(ge=1, le=1000)] = 1
+    stratify: bool | None = None  # None: for classification
+    group: str | None = None
+    time: str | None = None
+
+
+class MetricSpec(Strict):
+    """What trials are ranked by; the direction follows from the name."""
+
+    name: MetricName
+    target: Float | None = None  # the search is completed when a trial reaches it
+
+    @property
+    def direction(self) -> Direction:
+        """Whether more or less is better."""
+        return METRIC_DIRECTION[self.name]
+
+
+class BudgetSpec(Strict):
+    """When a search ends."""
+
+    trials: Annotated[Int, Field(ge=1, le=10_000_000)] | None = None
+    time: Duration | None = None  # seconds
+    failed: Annotated[Int, Field(ge=1)] | None = None
+    parallel: Annotated[Int, Field(ge=1)] | None = None
+
+
+class StageSpec(Strict):
+    """One round of a coarse-to-fine search."""
+
+    epochs: Annotated[Int, Field(ge=1, le=1_000_000)]
+    trials: Annotated[Int, Field(ge=1, le=10_000_000)]
+
+
+class BorderSpec(Strict):
+    """What happens when the best values sit at the edge of a range."""
+
+    extend: bool = True
+    extensions: Annotated[Int, Field(ge=0, le=20)] = 2  # times one parameter's range may be extended
+
+
+class CheckpointSpec(Strict):
+    """Whose fold checkpoints stay on disk."""
+
+    keep: Keep = 20
+
+    @property
+    def limit(self) -> int | None:
+        """How many of the best trials keep their checkpoints; None for all of them."""
+        if self.keep == "all":
+            return None
+        return 0 if self.keep == "none" else int(self.keep)
+
+
+class Spec(Strict):
+    """What a user submits, validated; see `docs` and `examples/` for the form users write."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    method: Method = "random"
+    seed: Annotated[Int, Field(ge=0, le=2**63 - 1)] = 0
+    data: DataSpec
+    cv: CvSpec = CvSpec(folds=5)
+    metric: MetricSpec | None = None  # None: the first of the task's
+    space: Space = Space(parameters={})
+    budget: BudgetSpec = BudgetSpec()
+    stages: list[StageSpec] = Field(default_factory=list)
+    border: BorderSpec = BorderSpec()
+    checkpoints: CheckpointSpec = CheckpointSpec()
+
+    def planned_stages(self) -> list[StageSpec]:
+        """Those given, or 60, 30 and 10 % of the trials at 1, 5 and all epochs; for coarse-to-fine only."""
+        if self.stages:
+            return list(self.stages)
+        trials = self.budget.trials or DEFAULT_TRIALS
+        fine, middle = math.ceil(trials * 0.1), math.ceil(trials * 0.3)
+        shares = [(1, trials - middle - fine), (5, middle), (self.default_epochs(), fine)]
+        return [StageSpec(epochs=epochs, trials=n) for epochs, n in shares if n > 0]
+
+    def default_epochs(self) -> int:
+        """The epochs of the last stage where none are given: the fixed hyperparameter's, or the default."""
+        fixed = self.space.parameters.get("epochs")
+        value = getattr(fixed, "value", DEFAULT_EPOCHS)
+        return value if isinstance(value, int) else DEFAULT_EPOCHS

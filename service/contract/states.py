@@ -1,0 +1,127 @@
+"""The states of searches, trials and leases, and the events that move them.
+
+The tables below are the only legal moves. A state is written nowhere but by a compare-and-set whose
+source states come from here; a move that is not in the table is an `IllegalTransition`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TypeVar
+
+
+class SearchState(StrEnum):
+    """Where a search stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class SearchEvent(StrEnum):
+    """What happens to a search."""
+
+    START = "start"  # the first trial is planned
+    PAUSE = "pause"
+    RESUME = "resume"
+    COMPLETE = "complete"  # the budget is used, the target reached or the space exhausted
+    STOP = "stop"  # a user ends it; what is there stays
+    FAIL = "fail"  # it cannot go on, the reason is stored
+
+
+class TrialState(StrEnum):
+    """Where a trial stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    PRUNED = "pruned"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class TrialEvent(StrEnum):
+    """What happens to a trial."""
+
+    LEASE = "lease"  # a worker takes it
+    COMPLETE = "complete"
+    PRUNE = "prune"
+    DIVERGE = "diverge"
+    FAIL = "fail"
+    RETURN = "return"  # a worker gives it back, not counted as an attempt
+    EXPIRE = "expire"  # its lease ran out, counted as an attempt
+    GIVE_UP = "give_up"  # its lease ran out once too often
+    CANCEL = "cancel"  # its search ended first
+
+
+class LeaseState(StrEnum):
+    """Where a lease stands."""
+
+    HELD = "held"
+    RELEASED = "released"
+    EXPIRED = "expired"
+
+
+class LeaseEvent(StrEnum):
+    """What happens to a lease."""
+
+    RELEASE = "release"
+    EXPIRE = "expire"
+
+
+S = TypeVar("S", SearchState, TrialState, LeaseState)
+E = TypeVar("E", SearchEvent, TrialEvent, LeaseEvent)
+Transitions = Mapping[E, tuple[frozenset[S], S]]
+
+_OPEN = frozenset({SearchState.QUEUED, SearchState.RUNNING, SearchState.PAUSED})
+_RUNNING = frozenset({TrialState.RUNNING})
+
+SEARCH_TRANSITIONS: Mapping[SearchEvent, tuple[frozenset[SearchState], SearchState]] = {
+    SearchEvent.START: (frozenset({SearchState.QUEUED}), SearchState.RUNNING),
+    SearchEvent.PAUSE: (frozenset({SearchState.QUEUED, SearchState.RUNNING}), SearchState.PAUSED),
+    SearchEvent.RESUME: (frozenset({SearchState.PAUSED}), SearchState.RUNNING),
+    SearchEvent.COMPLETE: (frozenset({SearchState.RUNNING}), SearchState.COMPLETED),
+    SearchEvent.STOP: (_OPEN, SearchState.STOPPED),
+    SearchEvent.FAIL: (_OPEN, SearchState.FAILED),
+}
+
+TRIAL_TRANSITIONS: Mapping[TrialEvent, tuple[frozenset[TrialState], TrialState]] = {
+    TrialEvent.LEASE: (frozenset({TrialState.WAITING}), TrialState.RUNNING),
+    TrialEvent.COMPLETE: (_RUNNING, TrialState.COMPLETED),
+    TrialEvent.PRUNE: (_RUNNING, TrialState.PRUNED),
+    TrialEvent.DIVERGE: (_RUNNING, TrialState.DIVERGED),
+    TrialEvent.FAIL: (_RUNNING, TrialState.FAILED),
+    TrialEvent.RETURN: (_RUNNING, TrialState.WAITING),
+    TrialEvent.EXPIRE: (_RUNNING, TrialState.WAITING),
+    TrialEvent.GIVE_UP: (_RUNNING, TrialState.FAILED),
+    TrialEvent.CANCEL: (frozenset({TrialState.WAITING, TrialState.RUNNING}), TrialState.CANCELLED),
+}
+
+LEASE_TRANSITIONS: Mapping[LeaseEvent, tuple[frozenset[LeaseState], LeaseState]] = {
+    LeaseEvent.RELEASE: (frozenset({LeaseState.HELD}), LeaseState.RELEASED),
+    LeaseEvent.EXPIRE: (frozenset({LeaseState.HELD}), LeaseState.EXPIRED),
+}
+
+
+def terminal(states: type[S], transitions: Mapping[E, tuple[frozenset[S], S]]) -> frozenset[S]:
+    """The states that no event leaves."""
+    sources = frozenset[S]().union(*(source for source, _ in transitions.values()))
+    return frozenset(states) - sources
+
+
+TERMINAL_SEARCH = terminal(SearchState, SEARCH_TRANSITIONS)
+TERMINAL_TRIAL = terminal(TrialState, TRIAL_TRANSITIONS)
+TERMINAL_LEASE = terminal(LeaseState, LEASE_TRANSITIONS)
+
+
+def diagram(transitions: Mapping[E, tuple[frozenset[S], S]]) -> str:
+    """The table as a Mermaid state diagram, for the documentation."""
+    moves: list[tuple[str, str, str]] = []
+    for event, (sources, target) in transitions.items():
+        moves += [(str(source), str(target), str(event)) for source in sources]
+    return "\n".join(["stateDiagram-v2", *(f"    {s} --> {t}: {e}" for s, t, e in sorted(moves))])

@@ -1,0 +1,30 @@
+"""The history a planner sees: finished trials, and those on their way."""
+
+from __future__ import annotations
+
+from service.contract.space import Frozen, Params
+from service.contract.states import TrialState
+
+
+class TrialRecord(Frozen):
+    """One trial of the history.
+
+    Attributes:
+        score: mean over the folds, None where it has none.
+        spread: standard deviation over the folds, None for a single fold.
+    """
+
+    number: int
+    stage: int
+    state: TrialState
+    params: Params
+    score: float | None = None
+    spread: float | None = None
+
+
+class PlannedTrial(Frozen):
+    """A trial to come. `params` holds the stage's epochs and the seed, too."""
+
+    number: int
+    stage: int
+    params: Params
