@@ -1,0 +1,116 @@
+"""What a network trains on: the matrices of each fold, prepared once per fold and scaler."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from service.contract.lease import SearchContext
+from service.contract.spec import ColumnRef, CvSpec, DataSpec
+from worker.data.folds import Splits, make_splits
+from worker.data.load import Table
+from worker.data.preprocess import Preprocessor
+from worker.data.target import TargetCoder
+
+CACHE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class FoldData:
+    """One fold, ready to train.
+
+    The number of inputs may differ between folds: flags and categories come from the training part alone.
+
+    Attributes:
+        x_train: float32, shape (training rows, inputs); C-contiguous and read-only, as all arrays here.
+        y_train: int64 class indices, or the float32 standardised target; shape (training rows,).
+        x_valid: float32, shape (validation rows, inputs).
+        y_valid: int64 class indices, or the float64 target in the user's units; shape (validation rows,).
+        preprocessor: how the features became `x`.
+        target: how the target became `y`.
+    """
+
+    x_train: npt.NDArray[np.float32]
+    y_train: npt.NDArray[np.int64] | npt.NDArray[np.float32]
+    x_valid: npt.NDArray[np.float32]
+    y_valid: npt.NDArray[np.int64] | npt.NDArray[np.float64]
+    preprocessor: Preprocessor
+    target: TargetCoder
+
+    @property
+    def n_inputs(self) -> int:
+        """Columns of `x_train` and `x_valid`."""
+        return int(self.x_train.shape[1])
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of classes, or 1."""
+        return self.target.n_outputs
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the four arrays in bytes."""
+        return self.x_train.nbytes + self.y_train.nbytes + self.x_valid.nbytes + self.y_valid.nbytes
+
+
+def feature_names(columns: list[str], data: DataSpec, cv: CvSpec) -> list[str]:
+    """The columns that a network sees: all but the target, ignored ones, and those that only say how to split.
+
+    The time column is none, either: validation and test rows lie outside the times trained on, where a network
+    knows nothing. Who wants it as a feature gives the data a copy of it.
+    """
+    test = data.test.column if isinstance(data.test, ColumnRef) else None
+    no_features = {data.target, *data.ignore, cv.column, cv.group, cv.time, test}
+    return [name for name in columns if name not in no_features]
+
+
+class FoldSource:
+    """Hands out the folds of one search; keeps the last used ones in memory, up to a bound in bytes."""
+
+    def __init__(self, table: Table, context: SearchContext, *, cache_bytes: int = CACHE_BYTES) -> None:
+        """Split the rows.
+
+        Args:
+            table: the search's data.
+            context: the search; `data.target` is filled in.
+            cache_bytes: bound of the memory kept; one fold is kept even where it is greater.
+        """
+        assert context.data.target is not None
+        self.splits: Splits = make_splits(table, context)
+        self.features = feature_names(list(table.columns), context.data, context.cv)
+        self._table = table
+        self._task = context.task
+        self._target = table.columns[context.data.target]
+        self._cache_bytes = cache_bytes
+        self._cache: OrderedDict[tuple[int, str], FoldData] = OrderedDict()
+
+    @property
+    def n_folds(self) -> int:
+        """Members that each trial has."""
+        return len(self.splits.folds)
+
+    def fold(self, index: int, scaler: str) -> FoldData:
+        """The data of fold `index` (from 0) under a scaler, from memory where it is there."""
+        key = (index, scaler)
+        if key not in self._cache:
+            self._cache[key] = self._prepare(index, scaler)
+            self._evict()
+        self._cache.move_to_end(key)
+        return self._cache[key]
+
+    def _prepare(self, index: int, scaler: str) -> FoldData:
+        train, valid = self.splits.folds[index]
+        preprocessor = Preprocessor.fit(self._table, train, self.features, scaler)
+        target = TargetCoder.fit(self._target, train, self._task)
+        x_train, x_valid = (preprocessor.transform(self._table, rows) for rows in (train, valid))
+        y_train, y_valid = target.encode(self._target, train), target.truth(self._target, valid)
+        for array in (x_train, y_train, x_valid, y_valid):
+            array.flags.writeable = False  # shared by every member of the fold
+        return FoldData(x_train, y_train, x_valid, y_valid, preprocessor, target)
+
+    def _evict(self) -> None:
+        while len(self._cache) > 1 and sum(d.nbytes for d in self._cache.values()) > self._cache_bytes:
+            self._cache.popitem(last=False)

@@ -1,0 +1,186 @@
+"""Turns a table's features into the matrix a network sees; fitted on training rows alone.
+
+Numbers: missing and infinite values become the median, with a flag column where the training part has any;
+then the scaler. Text: one column for each frequent category, one for the rare ones together, one for missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from service.contract.columns import CategoryColumn, ColumnValues, NumberColumn
+from worker.data.load import Table
+from worker.data.scalers import SCALERS, Matrix, State
+
+Rows: TypeAlias = npt.NDArray[np.int64]
+
+MAX_CATEGORIES = 64  # categories of a column with a unit of their own; the most frequent ones
+RARE_COUNT = 10  # seen less often, a category is rare; a hundredth of the rows where that is less
+HUGE = 1e150  # beyond it a square overflows float64: such a value counts as missing, as infinity does
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class NumberCoding:
+    """What is known of a numeric column.
+
+    Attributes:
+        name: the column.
+        median: of the training rows' usable values; what missing ones become.
+        flagged: whether a column says where the value was missing.
+    """
+
+    name: str
+    median: float
+    flagged: bool
+
+
+@dataclass(frozen=True)
+class CategoryCoding:
+    """What is known of a text column.
+
+    Attributes:
+        name: the column.
+        labels: categories with a unit of their own, the most frequent first.
+        has_other: whether rare and unseen categories share a unit; else unseen ones are all zeros.
+        has_missing: whether missing values have a unit; else they go with the unseen ones.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    has_other: bool
+    has_missing: bool
+
+    @property
+    def n_units(self) -> int:
+        """Columns that this one becomes."""
+        return len(self.labels) + self.has_other + self.has_missing
+
+    def units(self, column: CategoryColumn, rows: Rows) -> npt.NDArray[np.int64]:
+        """The unit that is 1 for each row; `n_units` where none is."""
+        own = {label: i for i, label in enumerate(self.labels)}
+        other = len(self.labels) if self.has_other else self.n_units
+        missing = self.n_units - 1 if self.has_missing else other
+        unit_of_code = [own.get(label, other) for label in column.labels]
+        return np.array([*unit_of_code, missing], dtype=np.int64)[column.codes[rows]]
+
+
+@dataclass(frozen=True)
+class Preprocessor:
+    """A fitted preprocessing; immutable, and the same bits after a round trip through JSON.
+
+    Attributes:
+        scaler: name in `SCALERS`.
+        numbers: the numeric features, in the table's order; those without a usable training value are left out.
+        categories: the text features, in the table's order.
+        scaling: the scaler's state.
+    """
+
+    scaler: str
+    numbers: tuple[NumberCoding, ...]
+    categories: tuple[CategoryCoding, ...]
+    scaling: State
+
+    @classmethod
+    def fit(cls, table: Table, rows: Rows, features: Sequence[str], scaler: str) -> Preprocessor:
+        """Fit on the given rows of the given columns; no other row is looked at.
+
+        Raises:
+            KeyError: an unknown column or scaler.
+        """
+        numbers, categories = [], []
+        for name in features:
+            column = table.columns[name]
+            if isinstance(column, CategoryColumn):
+                categories.append(_fit_category(name, column, rows))
+            elif (coding := _fit_number(name, column, rows)) is not None:
+                numbers.append(coding)
+        values, _ = _imputed(table, rows, numbers)
+        return cls(scaler, tuple(numbers), tuple(categories), SCALERS[scaler].fit(values))
+
+    def transform(self, table: Table, rows: Rows) -> npt.NDArray[np.float32]:
+        """The matrix of the given rows: scaled numbers, missing flags, one-hot categories; shape (rows, inputs).
+
+        Always finite: what float32 cannot hold is clipped to its greatest value.
+
+        Raises:
+            KeyError: the table lacks a column.
+            TypeError: a column has the other kind than when this was fitted.
+        """
+        values, is_missing = _imputed(table, rows, self.numbers)
+        scaled = SCALERS[self.scaler].apply(values, self.scaling)
+        parts = [np.clip(scaled, -_FLOAT32_MAX, _FLOAT32_MAX).astype(np.float32)]
+        parts.append(is_missing[:, [c.flagged for c in self.numbers]].astype(np.float32))
+        parts += [_one_hot(coding, table.columns[coding.name], rows) for coding in self.categories]
+        return np.ascontiguousarray(np.concatenate(parts, axis=1))
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; floats keep every bit."""
+        return {
+            "scaler": self.scaler,
+            "numbers": [[c.name, c.median, c.flagged] for c in self.numbers],
+            "categories": [[c.name, list(c.labels), c.has_other, c.has_missing] for c in self.categories],
+            "scaling": {name: array.tolist() for name, array in self.scaling.items()},
+        }
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> Preprocessor:
+        """What `to_json` wrote."""
+        return cls(
+            scaler=raw["scaler"],
+            numbers=tuple(NumberCoding(n, float(median), flagged) for n, median, flagged in raw["numbers"]),
+            categories=tuple(CategoryCoding(n, tuple(labels), *has) for n, labels, *has in raw["categories"]),
+            scaling={name: np.array(values, dtype=np.float64) for name, values in raw["scaling"].items()},
+        )
+
+
+def _fit_number(name: str, column: NumberColumn, rows: Rows) -> NumberCoding | None:
+    values = column.values[rows]
+    usable = _usable(values)
+    if not usable.any():
+        return None
+    return NumberCoding(name, median=float(np.median(values[usable])), flagged=not usable.all())
+
+
+def _fit_category(name: str, column: CategoryColumn, rows: Rows) -> CategoryCoding:
+    codes = column.codes[rows]
+    counts = np.bincount(codes[codes >= 0], minlength=len(column.labels))
+    at_least = max(1, min(RARE_COUNT, len(rows) // 100))
+    by_frequency = sorted(np.flatnonzero(counts), key=lambda code: (-counts[code], code))
+    kept = [code for code in by_frequency[:MAX_CATEGORIES] if counts[code] >= at_least]
+    return CategoryCoding(
+        name,
+        labels=tuple(column.labels[code] for code in kept),
+        has_other=len(kept) < len(by_frequency),
+        has_missing=bool((codes < 0).any()),
+    )
+
+
+def _usable(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    return np.abs(values) <= HUGE  # False for NaN, too
+
+
+def _imputed(table: Table, rows: Rows, codings: Sequence[NumberCoding]) -> tuple[Matrix, npt.NDArray[np.bool_]]:
+    """Values without gaps and where the gaps were, both (rows, numeric columns)."""
+    values = np.empty((len(rows), len(codings)))
+    is_missing = np.empty(values.shape, dtype=bool)
+    for j, coding in enumerate(codings):
+        column = table.columns[coding.name]
+        if not isinstance(column, NumberColumn):
+            raise TypeError(f"expected numbers in the column {coding.name!r}, however: it is text")
+        is_missing[:, j] = ~_usable(column.values[rows])
+        values[:, j] = np.where(is_missing[:, j], coding.median, column.values[rows])
+    return values, is_missing
+
+
+def _one_hot(coding: CategoryCoding, column: ColumnValues, rows: Rows) -> npt.NDArray[np.float32]:
+    if not isinstance(column, CategoryColumn):
+        raise TypeError(f"expected text in the column {coding.name!r}, however: it is numbers")
+    rows_and_none = np.zeros((len(rows), coding.n_units + 1), dtype=np.float32)
+    rows_and_none[np.arange(len(rows)), coding.units(column, rows)] = 1.0
+    return rows_and_none[:, : coding.n_units]
