@@ -1,0 +1,155 @@
+"""Coarse to fine: stages of growing epochs, each drawing from ranges narrowed around the best of the last.
+
+The first stage is a random search. After it and each further one, every range shrinks to the region of its good
+trials with a margin, in the range's own scale; edges that the best values lie at move outwards (`borders`); and
+the best configurations go on into the next stage, where they train for its epochs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from service.contract.leaderboard import BorderFinding
+from service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
+from service.contract.spec import CvSpec, Direction, Spec
+from service.contract.stage import StagePlan
+from service.contract.trial import TrialRecord
+from service.planner.base import IndexedPlanner
+from service.planner.borders import extend_borders, find_borders
+from service.planner.evidence import Judged, good_trials, judge
+from service.planner.random import random_params
+
+MIN_SHARE = 0.25  # of the last stage's range, in its scale, that always stays
+MIN_ACTIVE_GOOD = 3  # with fewer good values, a range stays as it is
+DROP_CHANCE = 0.05  # a choice goes where its absence from the good trials is less likely by chance than this
+MIN_TRIALS_TO_DROP = 5
+SURVIVOR_SHARE = 1 / 3  # of the next stage's trials, at most, that are the last stage's best
+NEVER_NARROWED = frozenset({"seed"})  # a seed that did well is luck
+
+
+class CoarseToFinePlanner(IndexedPlanner):
+    """The survivors of the stage before, then random draws from the stage's own space."""
+
+    def points(self, first: int, end: int) -> list[Params]:
+        """Survivors have the first indices."""
+        return [self._point(index) for index in range(first, end)]
+
+    def _point(self, index: int) -> Params:
+        if index < len(self.plan.survivors):
+            return self.plan.survivors[index]
+        return random_params(self.plan.space, self.seed, self.plan.first_trial + index)
+
+
+def next_stage(
+    spec: Spec, finished: StagePlan, records: Sequence[TrialRecord], direction: Direction
+) -> tuple[StagePlan | None, list[BorderFinding]]:
+    """The stage after `finished`, and the borders found on the way; None after the last one.
+
+    Args:
+        spec: the search.
+        finished: the stage that ended.
+        records: the trials of that stage.
+        direction: whether more or less is better.
+    """
+    planned = spec.planned_stages()
+    if finished.index + 1 >= len(planned):
+        return None, []
+    coming = planned[finished.index + 1]
+    trials = judge(records, direction)
+    narrowed = narrow(finished.space, trials, _n_folds(spec.cv))
+    borders = find_borders(finished.space, records, direction)
+    extended = extend_borders(borders, narrowed, spec.border, finished.extensions)
+    n_survivors = math.floor(coming.trials * SURVIVOR_SHARE) if coming.epochs > (finished.epochs or 0) else 0
+    plan = StagePlan(
+        index=finished.index + 1,
+        space=extended.space,
+        trials=coming.trials,
+        epochs=coming.epochs,
+        extensions=extended.extensions,
+        first_trial=finished.first_trial + (finished.trials or 0),
+        survivors=_survivors(trials, extended.space, n_survivors),
+    )
+    return plan, extended.findings
+
+
+def narrow(space: Space, trials: Sequence[Judged], n_folds: int) -> Space:
+    """The space around the good trials.
+
+    Args:
+        space: of the finished stage.
+        trials: its trials, best first, see `evidence.judge`.
+        n_folds: folds that each score is the mean of.
+    """
+    good = good_trials(trials, n_folds)
+    parameters = {
+        name: distribution if name in NEVER_NARROWED else _narrow_one(name, distribution, good, trials)
+        for name, distribution in space.parameters.items()
+    }
+    return Space(parameters=parameters)
+
+
+def _narrow_one(
+    name: str, distribution: Distribution, good: Sequence[Judged], trials: Sequence[Judged]
+) -> Distribution:
+    good_values = [trial.params[name] for trial in good if name in trial.params]
+    if isinstance(distribution, Fixed) or len(good_values) < MIN_ACTIVE_GOOD:
+        return distribution
+    if isinstance(distribution, Choices):
+        all_values = [trial.params[name] for trial in trials if name in trial.params]
+        kept = [c for c in distribution.choices if not _is_dropped(c in good_values, all_values.count(c),
+                                                                  len(all_values), len(good_values))]  # fmt: skip
+        return distribution.model_copy(update={"choices": kept})
+    return _sub_range(distribution, *_region([distribution.to_unit(v) for v in good_values]))
+
+
+def _region(places: Sequence[float]) -> tuple[float, float]:
+    """The part of the unit interval around `places` that stays.
+
+    m even draws from an interval of width w span w (m - 1) / (m + 1) on average: a margin of one mean gap on
+    either side makes up for it, so that a parameter without influence keeps its range.
+    """
+    low, high = min(places), max(places)
+    margin = (high - low) / (len(places) - 1)
+    low, high = low - margin, high + margin
+    missing = max(0.0, MIN_SHARE - (high - low))
+    low, high = low - missing / 2, high + missing / 2
+    shift = max(0.0, -low) - max(0.0, high - 1)
+    if high - low < 1:
+        low, high = low + shift, high + shift
+    return max(low, 0.0), min(high, 1.0)
+
+
+def _sub_range(distribution: FloatRange | IntRange, low: float, high: float) -> FloatRange | IntRange:
+    bounds = {
+        "low": distribution.low if low <= 0 else distribution.from_unit(low),
+        "high": distribution.high if high >= 1 else distribution.from_unit(high),
+    }
+    return distribution.model_copy(update=bounds)
+
+
+def _is_dropped(is_good: bool, n_trials: int, n_all: int, n_good: int) -> bool:
+    """Whether a choice's absence from the good trials is evidence against it.
+
+    The chance that none of its `n_trials` is among `n_good` of `n_all` trials drawn at random is
+    C(n_all - n_trials, n_good) / C(n_all, n_good) (hypergeometric).
+    """
+    if is_good or n_trials < MIN_TRIALS_TO_DROP:
+        return False
+    return math.comb(n_all - n_trials, n_good) / math.comb(n_all, n_good) < DROP_CHANCE
+
+
+def _survivors(trials: Sequence[Judged], space: Space, count: int) -> list[Params]:
+    """The best configurations that the next stage's space holds, without what every stage sets anew."""
+    survivors: list[Params] = []
+    for trial in trials:
+        params = {n: v for n, v in trial.params.items() if n in space.parameters and n != "epochs"}
+        fits = all(space.parameters[n].contains(v) for n, v in params.items())
+        if len(survivors) < count and math.isfinite(trial.loss) and fits and params not in survivors:
+            survivors.append(params)
+    return survivors
+
+
+def _n_folds(cv: CvSpec) -> int:
+    """Folds that make a score less noisy; repeats share their rows, and given folds are not counted here."""
+    return cv.folds or 1

@@ -1,0 +1,177 @@
+"""Grid search: every point of a grid exactly once, each computed from its index."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from models.hyperparameters import Value
+from service.contract.space import Distribution, FloatRange, IntRange, Params, Space
+from service.contract.stage import StagePlan
+from service.planner.base import IndexedPlanner
+
+
+class Condition(NamedTuple):
+    """That `child` is active only for some values of `parent`."""
+
+    child: str
+    parent: str
+
+
+Met: TypeAlias = frozenset[Condition]
+
+
+class Run(NamedTuple):
+    """Neighbouring values of a parameter that meet the same conditions.
+
+    Attributes:
+        start: index of the first value.
+        size: how many.
+        met: the conditions on this parameter that they meet.
+    """
+
+    start: int
+    size: int
+    met: Met
+
+
+class Grid:
+    """The points of a space's grid, numbered from 0, the first parameter varying slowest.
+
+    An index is a number whose digits are the values, in a mixed radix. A parameter with `when` has a digit only
+    where it is active, so what a digit is worth depends on which conditions the earlier values have met. Counts
+    are kept for each such case, never for each point: a grid of a billion points takes no memory.
+    """
+
+    def __init__(self, space: Space) -> None:
+        """Prepare the grid.
+
+        Raises:
+            ValueError: a range without steps.
+        """
+        self._names = space.ordered()
+        self._values = {name: _grid_values(name, space.parameters[name]) for name in self._names}
+        self._conditions = {
+            name: frozenset(Condition(name, parent) for parent in space.parameters[name].when or {})
+            for name in self._names
+        }
+        self._runs = {name: self._runs_of(name, space) for name in self._names}
+        self._counts: dict[tuple[int, Met], int] = {}
+
+    @property
+    def n_points(self) -> int:
+        """How many points there are."""
+        return self._count(0, frozenset())
+
+    def point(self, index: int) -> Params:
+        """The hyperparameters of the point with this index, inactive ones left out."""
+        params: Params = {}
+        met: Met = frozenset()
+        for place, name in enumerate(self._names):
+            is_active, met = self._conditions[name] <= met, met - self._conditions[name]
+            if not is_active:
+                continue
+            for run in self._runs[name]:
+                worth = self._count(place + 1, met | run.met)
+                if index < run.size * worth:
+                    digit, index = divmod(index, worth)
+                    params[name] = self._values[name][run.start + digit]
+                    met |= run.met
+                    break
+                index -= run.size * worth
+        return params
+
+    def _count(self, place: int, met: Met) -> int:
+        """The number of ways to go on from the parameter at `place`, given the conditions met so far."""
+        if place == len(self._names):
+            return 1
+        key = (place, met)
+        if key not in self._counts:
+            own = self._conditions[self._names[place]]
+            runs = self._runs[self._names[place]] if own <= met else [Run(0, 1, frozenset())]
+            self._counts[key] = sum(run.size * self._count(place + 1, (met - own) | run.met) for run in runs)
+        return self._counts[key]
+
+    def _runs_of(self, parent: str, space: Space) -> list[Run]:
+        values, met_at = self._values[parent], dict[int, set[Condition]]()
+        for child in self._names:
+            for value in (space.parameters[child].when or {}).get(parent, []):
+                if (index := _index(values, value)) is not None:
+                    met_at.setdefault(index, set()).add(Condition(child, parent))
+        runs, start = [], 0
+        for place, met in sorted(met_at.items()):
+            runs += [Run(start, place - start, frozenset()), Run(place, 1, frozenset(met))]
+            start = place + 1
+        runs.append(Run(start, len(values) - start, frozenset()))
+        return [run for run in runs if run.size > 0]
+
+
+class GridPlanner(IndexedPlanner):
+    """Point n of the stage's grid."""
+
+    def __init__(self, plan: StagePlan, seed: int) -> None:
+        """Plan one stage; see `IndexedPlanner`.
+
+        Raises:
+            ValueError: the space has a range without steps.
+        """
+        super().__init__(plan, seed)
+        self._grid = Grid(plan.space)
+
+    @property
+    def total(self) -> int:
+        """The stage's trials, or all points where they are fewer."""
+        n_points = self._grid.n_points
+        return n_points if self.plan.trials is None else min(self.plan.trials, n_points)
+
+    def points(self, first: int, end: int) -> list[Params]:
+        """The points with these indices."""
+        return [self._grid.point(index) for index in range(first, end)]
+
+
+class _Values(Protocol):
+    """What a grid asks of a parameter's values; a list, a range and `_FloatSteps` have it."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Value: ...
+
+    def index(self, value: Any, /) -> int: ...
+
+
+class _FloatSteps:
+    """The steps of a range, computed when asked for; the values are those of `FloatRange.grid`."""
+
+    def __init__(self, steps: FloatRange) -> None:
+        assert steps.step is not None
+        self._low, self._high, self._step = steps.low, steps.high, steps.step
+        self._size = int((steps.high - steps.low) / steps.step + 1e-9) + 1
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, index: int, /) -> float:
+        return min(self._low + index * self._step, self._high)
+
+    def index(self, value: float, /) -> int:
+        index = round((value - self._low) / self._step)
+        if not 0 <= index < self._size or self[index] != value:
+            raise ValueError(value)
+        return index
+
+
+def _grid_values(name: str, distribution: Distribution) -> _Values:
+    if isinstance(distribution, IntRange) and not distribution.log:
+        return range(distribution.low, distribution.high + 1, distribution.step)
+    if isinstance(distribution, FloatRange) and distribution.step is not None:
+        return _FloatSteps(distribution)
+    values = distribution.grid()
+    if values is None:
+        raise ValueError(f"{name}: a grid needs a list of values or a step")
+    return values
+
+
+def _index(values: _Values, value: Value) -> int | None:
+    try:
+        return values.index(value)
+    except ValueError:  # a condition's value that the grid steps over
+        return None
