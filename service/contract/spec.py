@@ -192,8 +192,10 @@ class Spec(Strict):
         if self.stages:
             return list(self.stages)
         trials = self.budget.trials or DEFAULT_TRIALS
-        fine, middle = math.ceil(trials * 0.1), math.ceil(trials * 0.3)
-        shares = [(1, trials - middle - fine), (5, middle), (self.default_epochs(), fine)]
+        last = self.default_epochs()
+        fine = math.ceil(trials * 0.1)
+        middle = min(math.ceil(trials * 0.3), trials - fine)
+        shares = [(1, trials - middle - fine), (min(5, last), middle), (last, fine)]
         return [StageSpec(epochs=epochs, trials=n) for epochs, n in shares if n > 0]
 
     def default_epochs(self) -> int:
