@@ -1,0 +1,57 @@
+"""Initial weights of one layer of one network, by name.
+
+With fan_in inputs and fan_out outputs, and b the bound of a symmetric uniform or s the standard deviation of
+a normal distribution:
+
+- uniform: b = 1 / sqrt(fan_in), the common heuristic that Glorot and Bengio (2010, eq. 1) start from
+- glorot_uniform, glorot_normal: variance 2 / (fan_in + fan_out), Glorot and Bengio (2010, eq. 12 and 16)
+- he_uniform, he_normal: variance 2 / fan_in, He et al. (2015, eq. 10)
+
+Biases start at zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+import numpy as np
+
+from models.noise import weight_generator
+
+_STANDARD_DEVIATION: Mapping[str, Callable[[int, int], float]] = {
+    "uniform": lambda fan_in, _: 1 / math.sqrt(3 * fan_in),
+    "glorot_uniform": lambda fan_in, fan_out: math.sqrt(2 / (fan_in + fan_out)),
+    "glorot_normal": lambda fan_in, fan_out: math.sqrt(2 / (fan_in + fan_out)),
+    "he_uniform": lambda fan_in, _: math.sqrt(2 / fan_in),
+    "he_normal": lambda fan_in, _: math.sqrt(2 / fan_in),
+}
+
+
+def initial_weights(name: str, seed: int, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
+    """The weights of one layer, shape (fan_out, fan_in), float64.
+
+    Args:
+        name: a value of the hyperparameter `init`.
+        seed: the trial's seed.
+        layer: 0 for the first; the layers of a network draw independently.
+        fan_in: inputs of the layer, without padding.
+        fan_out: units of the layer, without padding.
+    """
+    standard = _normal_draws if name.endswith("_normal") else _uniform_draws
+    return standard(seed, layer, fan_in, fan_out) * _STANDARD_DEVIATION[name](fan_in, fan_out)
+
+
+# Trials of a search mostly share seed and shapes: the draws, of variance 1, are made once and scaled.
+
+
+@lru_cache(maxsize=64)
+def _uniform_draws(seed: int, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
+    bound = math.sqrt(3)
+    return weight_generator(seed, layer, fan_in, fan_out).uniform(-bound, bound, (fan_out, fan_in))
+
+
+@lru_cache(maxsize=64)
+def _normal_draws(seed: int, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
+    return weight_generator(seed, layer, fan_in, fan_out).standard_normal((fan_out, fan_in))

@@ -1,0 +1,172 @@
+"""Where each member of a pack lies: which layers it has, how wide they are padded, who its neighbours are.
+
+Members are sorted so that those which share a choice (optimizer family, activation) or data lie side by side;
+a choice is then applied to a contiguous run of the stack. Deeper members come first, so that the members
+that have a layer l are a prefix of the stack.
+
+Padding never changes a result. Two facts, measured on x86-64 with PyTorch's MKL build, make that so in float32:
+sizes that are multiples of 16 never reach the remainder code of a kernel, and a product over at most 192
+terms is summed in one sweep, so that trailing zeros change nothing. Beyond 192 terms the library cuts the sum
+at places that depend on its length; such layers are padded by their own width alone, and only members that
+agree on it share a pack (`size_class`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import TypeVar
+
+from models.hyperparameters import Hyperparameters
+from models.noise import Stream
+
+QUANTUM = 16
+ONE_SWEEP = 192
+_WIDE_QUANTUM = 64
+
+K = TypeVar("K")
+
+
+def padded(size: int) -> int:
+    """The least padded size of a layer with `size` units; a function of the size alone."""
+    quantum = QUANTUM if size <= ONE_SWEEP else _WIDE_QUANTUM
+    return max(-(-size // quantum) * quantum, QUANTUM)
+
+
+def size_class(size: int) -> int:
+    """Layers of one pack agree on this: 0 for sizes that may be padded freely, else the padded size."""
+    return 0 if size <= ONE_SWEEP else padded(size)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One member's place: its network and what it is fed.
+
+    Attributes:
+        key: whatever the owner knows the member by.
+        hp: its hyperparameters.
+        group: index of the preprocessed data that it reads.
+        stream: its data order and noise.
+        n_inputs: input units without padding.
+    """
+
+    key: tuple[int, int]
+    hp: Hyperparameters
+    group: int
+    stream: Stream
+    n_inputs: int
+
+    @property
+    def depth(self) -> int:
+        """Number of hidden layers."""
+        return len(self.hp.hidden)
+
+    def sizes(self, n_outputs: int) -> tuple[int, ...]:
+        """Units of every layer from the input to the output, without padding."""
+        return (self.n_inputs, *self.hp.hidden, n_outputs)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A contiguous run of members, `start` to `stop`, that share `value`."""
+
+    start: int
+    stop: int
+
+    @property
+    def members(self) -> slice:
+        """The run as a slice of the member axis."""
+        return slice(self.start, self.stop)
+
+
+@dataclass(frozen=True)
+class Block:
+    """The stacked weights of one layer for a run of members.
+
+    Attributes:
+        layer: 0 for the first layer of the network.
+        run: the members that have it.
+        n_out: padded units.
+        n_in: padded inputs.
+        is_output: whether it makes the network's outputs.
+    """
+
+    layer: int
+    run: Run
+    n_out: int
+    n_in: int
+    is_output: bool
+
+
+def family(optimizer: str) -> str:
+    """Optimizers whose updates are one formula with different numbers."""
+    return "adam" if optimizer.startswith("adam") else "sgd"
+
+
+def _order(slot: Slot) -> tuple[object, ...]:
+    hp = slot.hp
+    update = (family(hp.optimizer), hp.beta1, hp.beta2, hp.eps) if family(hp.optimizer) == "adam" else ("sgd", 0, 0, 0)
+    return (-slot.depth, update, hp.activation, slot.group, slot.stream, slot.key)
+
+
+class Layout:
+    """The members of a pack in their order, and the runs that share something.
+
+    Args:
+        slots: the members, in any order.
+        n_outputs: output units without padding.
+    """
+
+    def __init__(self, slots: Sequence[Slot], n_outputs: int) -> None:
+        self.slots = sorted(slots, key=_order)
+        self.n_outputs = n_outputs
+        self.n_outputs_padded = padded(n_outputs)
+        self.n_inputs_padded = max(padded(s.n_inputs) for s in self.slots)
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    @cached_property
+    def depth(self) -> int:
+        """Hidden layers of the deepest member."""
+        return self.slots[0].depth
+
+    @cached_property
+    def active(self) -> list[int]:
+        """For each hidden layer, how many members have it; they are the first of the stack."""
+        return [sum(s.depth > layer for s in self.slots) for layer in range(self.depth)]
+
+    @cached_property
+    def widths(self) -> list[int]:
+        """Padded width of each hidden layer."""
+        return [max(padded(s.hp.hidden[layer]) for s in self.slots if s.depth > layer) for layer in range(self.depth)]
+
+    @cached_property
+    def depth_runs(self) -> list[tuple[int, Run]]:
+        """Runs of members with the same depth, deepest first."""
+        return self.runs(lambda s: s.depth)
+
+    @cached_property
+    def group_runs(self) -> list[tuple[int, Run]]:
+        """Runs of members that read the same data."""
+        return self.runs(lambda s: s.group)
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """All weights: the hidden layers from the first, then the output layers, deepest members first."""
+        sizes = [self.n_inputs_padded, *self.widths]
+        hidden = [Block(i, Run(0, self.active[i]), sizes[i + 1], sizes[i], False) for i in range(self.depth)]
+        output = [Block(d, run, self.n_outputs_padded, sizes[d], True) for d, run in self.depth_runs]
+        return hidden + output
+
+    def runs(self, value: Callable[[Slot], K], stop: int | None = None) -> list[tuple[K, Run]]:
+        """Maximal contiguous runs of members that agree on `value`, among the first `stop`."""
+        found: list[tuple[K, Run]] = []
+        start = 0
+        for shared, members in groupby(self.slots[:stop], key=value):
+            end = start + sum(1 for _ in members)
+            found.append((shared, Run(start, end)))
+            start = end
+        return found

@@ -1,0 +1,33 @@
+"""Small real folds for tests of the engine."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn import datasets
+
+from service.contract.columns import NumberColumn
+from service.contract.lease import SearchContext
+from service.contract.spec import CvSpec, DataSpec, MetricSpec, Task
+from worker.data.inputs import FoldSource
+from worker.data.load import Table
+
+
+def source(name: str = "wine", *, n_rows: int = 90, folds: int = 3, cv: CvSpec | None = None) -> FoldSource:
+    bunch = getattr(datasets, f"load_{name}")()
+    rows = np.random.default_rng(0).permutation(len(bunch.target))[:n_rows]
+    columns = {f"x{i}": NumberColumn(bunch.data[rows, i].astype(np.float64)) for i in range(bunch.data.shape[1])}
+    columns["target"] = NumberColumn(bunch.target[rows].astype(np.float64))
+    task: Task = "regression" if name == "diabetes" else "classification"
+    return FoldSource(Table(columns), context(task, cv or CvSpec(folds=folds)))
+
+
+def context(task: Task, cv: CvSpec) -> SearchContext:
+    return SearchContext(
+        search="test-0000",
+        seed=7,
+        data=DataSpec(dataset="test", target="target", task=task),
+        task=task,
+        cv=cv,
+        metric=MetricSpec(name="accuracy" if task == "classification" else "rmse"),
+        fingerprint="0" * 64,
+    )

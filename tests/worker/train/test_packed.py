@@ -1,0 +1,95 @@
+"""The packed engine against the oracle, and against itself in another packing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.hyperparameters import ACTIVATIONS, INITS, OPTIMIZERS, resolve
+from tests.worker.train.data import source
+from tests.worker.train.watch import Watch
+from worker.train.loop import Engine, Training
+from worker.train.pack import Member
+from worker.train.single import train_single
+
+SOURCES = {name: source(name) for name in ("wine", "diabetes")}
+METRIC = {"wine": "log_loss", "diabetes": "rmse"}
+CPU = torch.device("cpu")
+
+params = st.fixed_dictionaries(
+    {
+        "hidden": st.lists(st.sampled_from([1, 3, 8, 16, 17, 40]), max_size=3),
+        "init": st.sampled_from(INITS),
+        "optimizer": st.sampled_from(OPTIMIZERS),
+        "lr": st.sampled_from([1e-4, 1e-3, 1e-2, 0.03]),
+        "weight_decay": st.sampled_from([0.0, 1e-3, 0.1]),
+        "scaler": st.sampled_from(["standard", "minmax"]),
+        "batch_size": st.sampled_from([16, 23, 500]),
+        "seed": st.sampled_from([0, 1, 2**62]),
+        "activation": st.sampled_from(ACTIVATIONS),
+    },
+    optional={
+        "momentum": st.sampled_from([0.0, 0.5, 0.95]),
+        "beta1": st.sampled_from([0.5, 0.95]),
+        "beta2": st.sampled_from([0.9, 0.99]),
+        "activation_1": st.sampled_from(ACTIVATIONS),
+        "dropout": st.sampled_from([0.0, 0.25, 0.6]),
+        "dropout_2": st.sampled_from([0.0, 0.5]),
+        "width_1": st.sampled_from([5, 33]),
+    },
+)
+mixes = st.lists(params, min_size=1, max_size=5)
+
+
+def members(mix: list[dict[str, Any]], epochs: int | None, folds: int = 3) -> list[Member]:
+    """The members of a mix; without `epochs` each trial trains for 50 steps at least."""
+    configurations = [resolve({**p, "epochs": epochs or epochs_for_steps(p["batch_size"], 50)}) for p in mix]
+    return [Member(trial, fold, hp) for trial, hp in enumerate(configurations) for fold in range(folds)]
+
+
+def train(name: str, these: list[Member], *, dtype: torch.dtype, pack_bytes: int = 1 << 30) -> Watch:
+    watch = Watch()
+    Training(SOURCES[name], METRIC[name], Engine(CPU, pack_bytes, dtype)).train(these, watch)
+    return watch
+
+
+def bits(watch: Watch, key: tuple[int, int]) -> tuple[Any, ...]:
+    member, weights = watch.done[key]
+    flat = [] if weights is None else [a.tobytes() for pair in weights for a in pair]
+    return (member.progress.train_loss, member.progress.scores, member.progress.best_epoch, flat)
+
+
+def epochs_for_steps(batch_size: int, steps: int) -> int:
+    n_train = 60  # two thirds of the rows of `source`
+    return -(-steps // -(-n_train // min(batch_size, n_train)))
+
+
+@pytest.mark.parametrize("name", ["wine", "diabetes"])
+@given(mix=mixes)
+def test_a_pack_equals_stock_pytorch(name: str, mix: list[dict[str, Any]]) -> None:
+    # 50 steps at least, in float64: every loss and every score of every epoch within 1e-5
+    these = members(mix, epochs=None)
+    watch = train(name, these, dtype=torch.float64)
+    for key, (member, _) in watch.done.items():
+        data = SOURCES[name].fold(member.fold, member.hp.scaler)
+        alone = train_single(member.hp, member.fold, data, METRIC[name])
+        np.testing.assert_allclose(member.progress.train_loss, alone.train_loss, rtol=1e-5, err_msg=str(key))
+        np.testing.assert_allclose(member.progress.scores, alone.scores, rtol=1e-5, err_msg=str(key))
+
+
+@pytest.mark.parametrize("name", ["wine", "diabetes"])
+@given(mix=mixes, shuffle=st.randoms(use_true_random=False), pack_bytes=st.sampled_from([1, 200_000, 1 << 30]))
+def test_bits_do_not_depend_on_the_packing(name: str, mix: list[dict[str, Any]], shuffle: Any, pack_bytes: int) -> None:
+    together = train(name, members(mix, epochs=4), dtype=torch.float32)
+    others = members(mix, epochs=4)
+    shuffle.shuffle(others)
+    cut = shuffle.randint(0, len(others))
+    apart = [train(name, part, dtype=torch.float32, pack_bytes=pack_bytes) for part in (others[:cut], others[cut:])]
+    for key in together.done:
+        watch = next(w for w in apart if key in w.done)
+        assert bits(watch, key) == bits(together, key)

@@ -1,0 +1,144 @@
+"""Trains packs to their end: epochs, best weights, stopping, squeezing, and leaving in good order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from models.layout import padded
+from models.packed import Weights
+from service.contract.spec import METRIC_DIRECTION
+from worker.data.inputs import FoldSource
+from worker.train.pack import FoldShape, Member, plan_packs
+from worker.train.step import DeviceFold, Group, PackTrainer
+from worker.train.stopping import End
+
+SQUEEZE_SHARE = 1 / 8
+"""The stack is rebuilt without its finished members once they are this share of it."""
+
+
+class Monitor(Protocol):
+    """Whoever watches the training: it hears of every epoch and may call members off."""
+
+    def epoch_done(self, members: Sequence[Member], member_steps: int) -> None:
+        """All `members` have trained one more epoch, in `member_steps` steps times members."""
+
+    def member_done(self, member: Member, weights: Weights | None) -> None:
+        """`member` trains no more; `weights` are its best ones, None where it has none."""
+
+    def dropped_trials(self) -> set[int]:
+        """Trials that are to stop at once."""
+
+    def is_leaving(self) -> bool:
+        """Whether to stop after this epoch and keep the state of every member."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where and how packs train.
+
+    Attributes:
+        dtype: float32, or float64 in tests.
+        pack_bytes: estimated memory at which a pack is cut; see `worker/settings.py`.
+    """
+
+    device: torch.device
+    pack_bytes: int
+    dtype: torch.dtype = torch.float32
+
+
+class Training:
+    """Trains members of one search; keeps the data on the device between packs and leases."""
+
+    def __init__(self, source: FoldSource, metric: str, engine: Engine) -> None:
+        self._source, self._metric, self._engine = source, metric, engine
+        self._direction = METRIC_DIRECTION[metric]
+        self._folds: dict[tuple[Group, int], DeviceFold] = {}
+
+    def train(self, members: Iterable[Member], monitor: Monitor) -> None:
+        """Train every member that has not ended, pack by pack.
+
+        Members are changed in place. After `monitor.is_leaving()` unfinished ones carry their `state`.
+        """
+        open_members = [m for m in members if m.progress.end is None]
+        shapes = {m.key: self._shape(m) for m in open_members}
+        n_outputs = self._source.fold(0, "none").n_outputs if open_members else 0
+        for pack in plan_packs(open_members, shapes, n_outputs, self._engine.pack_bytes):
+            if monitor.is_leaving():
+                return
+            self._train_pack(pack, monitor)
+
+    def _shape(self, member: Member) -> FoldShape:
+        data = self._source.fold(member.fold, member.hp.scaler)
+        return FoldShape(len(data.y_train), len(data.y_valid), data.n_inputs)
+
+    def _train_pack(self, pack: Sequence[Member], monitor: Monitor) -> None:
+        try:
+            self._train_to_end(pack, monitor)
+        except torch.cuda.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            if len(pack) == 1:
+                raise
+            for half in (pack[: len(pack) // 2], pack[len(pack) // 2 :]):
+                self._train_pack([m for m in half if m.progress.end is None], monitor)
+
+    def _train_to_end(self, pack: Sequence[Member], monitor: Monitor) -> None:
+        live = list(pack)
+        while live and not monitor.is_leaving():
+            trainer = self._trainer(live)
+            self._train_while_dense(trainer, monitor)
+            live = [m for m in trainer.members if m.progress.end is None]
+
+    def _trainer(self, members: Sequence[Member]) -> PackTrainer:
+        n_inputs = max(padded(self._shape(m).n_inputs) for m in members)
+        groups = {(m.fold, m.hp.scaler) for m in members}
+        folds = {group: self._device_fold(group, n_inputs) for group in groups}
+        return PackTrainer(members, folds, self._metric, self._engine.dtype, self._engine.device)
+
+    def _device_fold(self, group: Group, n_inputs: int) -> DeviceFold:
+        key = (group, n_inputs)
+        if key not in self._folds:
+            data = self._source.fold(*group)
+            self._folds[key] = DeviceFold(data, n_inputs, self._engine.dtype, self._engine.device)
+        return self._folds[key]
+
+    def _train_while_dense(self, trainer: PackTrainer, monitor: Monitor) -> None:
+        """Train until enough members have ended to rebuild the stack, or all have, or it is time to leave."""
+        members = trainer.members
+        while True:
+            self._train_epoch(trainer, monitor)
+            n_live = sum(m.progress.end is None for m in members)
+            dense = n_live and len(members) - n_live < max(1, SQUEEZE_SHARE * len(members))
+            if not dense or monitor.is_leaving():
+                break
+        for i, member in enumerate(members):
+            if member.progress.end is None:
+                member.state = trainer.state_of(i)
+
+    def _train_epoch(self, trainer: PackTrainer, monitor: Monitor) -> None:
+        members = trainer.members
+        live = [m.progress.end is None for m in members]
+        epoch = next(m.progress.epoch for m, on in zip(members, live, strict=True) if on) + 1
+        losses = trainer.train_epoch(epoch)
+        scores = trainer.evaluate()
+        self._record(trainer, live, losses.tolist(), scores.tolist())
+        trained = [m for m, on in zip(members, live, strict=True) if on]
+        monitor.epoch_done(trained, trainer.n_steps * len(trained))
+        dropped = monitor.dropped_trials()
+        for i, member in enumerate(members):
+            if live[i] and member.trial in dropped:
+                member.progress.end = End.DROPPED
+            if live[i] and member.progress.end is not None:
+                best = trainer.net.take(i, trainer.best) if member.progress.best_epoch else None
+                monitor.member_done(member, best)
+
+    def _record(self, trainer: PackTrainer, live: list[bool], losses: list[float], scores: list[float]) -> None:
+        is_best = [
+            on and m.progress.record(loss, score, self._direction, m.hp)
+            for m, on, loss, score in zip(trainer.members, live, losses, scores, strict=True)
+        ]
+        if any(is_best):
+            trainer.keep_best(torch.tensor(is_best, device=self._engine.device))

@@ -1,0 +1,148 @@
+"""Which members train together.
+
+Members of a pack agree on what gives a step its shape: batch size, steps an epoch, validation rows, wide
+layers, and the epoch that they start from. Everything else may differ. How members are cut into packs changes
+the time, never a result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from models.hyperparameters import Hyperparameters
+from models.layout import padded, size_class
+from models.packed import Weights
+from worker.train.stopping import Progress
+
+EVALUATION_COLUMNS = 128
+"""Validation rows are scored in chunks of this size: a constant, for the chunk must not depend on the pack."""
+_COLUMN_QUANTUM = 8
+MAX_PADDING = 2.0
+"""A pack is cut where padding a member would cost it more than this many times its own arithmetic."""
+
+
+@dataclass
+class TrainingState:
+    """What it takes to go on with a member after its last epoch: all without padding."""
+
+    parameters: Weights
+    best: Weights
+    first: Weights
+    second: Weights | None
+
+
+@dataclass
+class Member:
+    """One network in training: one fold of one trial.
+
+    Attributes:
+        state: where to go on from; None before the first epoch.
+    """
+
+    trial: int
+    fold: int
+    hp: Hyperparameters
+    progress: Progress = field(default_factory=Progress)
+    state: TrainingState | None = None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What the member is known by within its search."""
+        return (self.trial, self.fold)
+
+
+@dataclass(frozen=True)
+class FoldShape:
+    """The numbers of one fold under one scaler."""
+
+    n_train: int
+    n_valid: int
+    n_inputs: int
+
+
+def columns_of(batch_size: int) -> int:
+    """Columns of a batch: its rows, filled up to a multiple of the vector width."""
+    return math.ceil(batch_size / _COLUMN_QUANTUM) * _COLUMN_QUANTUM
+
+
+def n_batches(n_rows: int, batch_size: int) -> int:
+    """Steps an epoch; the last batch may be short."""
+    return math.ceil(n_rows / batch_size)
+
+
+def effective_batch(hp: Hyperparameters, n_rows: int) -> int:
+    """The rows of a full batch: never more than there are."""
+    return min(hp.batch_size, n_rows)
+
+
+def pack_key(member: Member, shape: FoldShape) -> tuple[object, ...]:
+    """Members with equal keys may train together."""
+    classes = [size_class(shape.n_inputs), *(size_class(w) for w in member.hp.hidden)]
+    while classes and classes[-1] == 0:
+        classes.pop()
+    batch = effective_batch(member.hp, shape.n_train)
+    return (
+        member.hp.batch_size,
+        columns_of(batch),
+        n_batches(shape.n_train, batch),
+        n_batches(shape.n_valid, EVALUATION_COLUMNS),
+        tuple(classes),
+        member.progress.epoch,
+    )
+
+
+def plan_packs(
+    members: Iterable[Member],
+    shapes: Mapping[tuple[int, int], FoldShape],
+    n_outputs: int,
+    pack_bytes: int,
+) -> list[list[Member]]:
+    """Cut members into packs, deterministic for equal input.
+
+    Args:
+        members: all that are to be trained, in any order.
+        shapes: the fold's numbers by member key.
+        n_outputs: output units.
+        pack_bytes: estimated memory above which a pack is cut.
+    """
+    classes: dict[tuple[object, ...], list[Member]] = {}
+    for member in sorted(members, key=lambda m: m.key):
+        classes.setdefault(pack_key(member, shapes[member.key]), []).append(member)
+    packs: list[list[Member]] = []
+    for key in sorted(classes, key=repr):
+        packs += _cut(classes[key], shapes, n_outputs, pack_bytes)
+    return packs
+
+
+def _cut(
+    members: Sequence[Member], shapes: Mapping[tuple[int, int], FoldShape], n_outputs: int, pack_bytes: int
+) -> list[list[Member]]:
+    """Widest first, so that a pack's first member is the one that the others are padded to."""
+
+    def sizes(m: Member) -> tuple[int, ...]:
+        return (padded(shapes[m.key].n_inputs), *(padded(w) for w in m.hp.hidden), padded(n_outputs))
+
+    ordered = sorted(members, key=lambda m: (-len(m.hp.hidden), [-s for s in sizes(m)], m.key))
+    packs: list[list[Member]] = []
+    room = 0
+    first_cost = 0
+    for member in ordered:
+        size = sizes(member)
+        cost = sum(a * b for a, b in pairwise(size))
+        if not packs or room < member_bytes(size, member.hp.batch_size) or first_cost > MAX_PADDING * cost:
+            packs.append([])
+            room, first_cost = pack_bytes, cost
+            first_bytes = member_bytes(size, member.hp.batch_size)
+        packs[-1].append(member)
+        room -= first_bytes
+    return packs
+
+
+def member_bytes(sizes: Sequence[int], batch_size: int) -> int:
+    """Estimated memory of one member, in bytes of float32: weights with their state, activations, deltas."""
+    n_weights = sum((a + 1) * b for a, b in pairwise(sizes))
+    n_activations = sum(sizes[1:]) * columns_of(batch_size)
+    return 4 * (6 * n_weights + 2 * n_activations)

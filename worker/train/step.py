@@ -1,0 +1,256 @@
+"""One pack on one device: its data, its epochs of lockstep steps, its evaluation.
+
+Nothing here decides anything: which member is better or done is the business of `loop`. Inside an epoch the
+host waits for the device nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.layout import Layout, Slot
+from models.losses import Loss, cross_entropy, squared_error
+from models.metrics import score_classes, score_values
+from models.noise import Stream
+from models.optim import PackedOptimizer
+from models.packed import Dropout, PackedFNN, Stack, Workspace
+from worker.data.inputs import FoldData
+from worker.train.pack import (
+    EVALUATION_COLUMNS,
+    Member,
+    TrainingState,
+    columns_of,
+    effective_batch,
+    n_batches,
+)
+
+Group = tuple[int, str]
+"""A fold and a scaler: what makes preprocessed data."""
+
+
+class DeviceFold:
+    """One fold's data on the device, padded to whole kernels.
+
+    Attributes:
+        x_train: (training rows + 1, padded inputs); the last row is zero and fills up short batches.
+        x_valid: (chunks, EVALUATION_COLUMNS, padded inputs).
+    """
+
+    def __init__(self, data: FoldData, n_inputs_padded: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.data = data
+        self.n_train, self.n_valid = len(data.y_train), len(data.y_valid)
+        self.x_train = torch.zeros(self.n_train + 1, n_inputs_padded, dtype=dtype)
+        self.x_train[:-1, : data.n_inputs] = torch.from_numpy(data.x_train.copy())
+        chunks = n_batches(self.n_valid, EVALUATION_COLUMNS)
+        x_valid = torch.zeros(chunks * EVALUATION_COLUMNS, n_inputs_padded, dtype=dtype)
+        x_valid[: self.n_valid, : data.n_inputs] = torch.from_numpy(data.x_valid.copy())
+        self.x_valid = x_valid.view(chunks, EVALUATION_COLUMNS, -1).to(device)
+        self.x_train = self.x_train.to(device)
+        self.y_train = torch.from_numpy(data.y_train.copy()).to(device)
+        self.y_valid = torch.from_numpy(data.y_valid.copy()).to(device)
+
+    def targets(self, rows: Tensor, weights: Tensor) -> Tensor:
+        """Training targets of some rows, as the loss wants them.
+
+        Args:
+            rows: (steps, columns) row numbers; `n_train` for a filling column.
+            weights: (steps, columns).
+
+        Returns:
+            (steps, classes, columns), each column's weight at its class; or (steps, 1, columns) values.
+        """
+        real = rows.clamp(max=self.n_train - 1)
+        if self.data.target.classes is None:
+            return self.y_train[real].to(self.x_train.dtype).unsqueeze(1)
+        targets = weights.new_zeros(rows.shape[0], self.data.n_outputs, rows.shape[1])
+        return targets.scatter_(1, self.y_train[real].unsqueeze(1), weights.unsqueeze(1))
+
+
+@dataclass(frozen=True)
+class _EpochBatches:
+    """An epoch's batches: per group inputs (steps, columns, inputs) and targets; weights (steps, groups, columns)."""
+
+    inputs: list[Tensor]
+    targets: Tensor
+    weights: Tensor
+    dropout: Tensor | None
+
+
+class PackTrainer:
+    """Trains the members of one pack in lockstep.
+
+    Args:
+        members: all at the same epoch, with equal `pack_key`s.
+        folds: the device data of every (fold, scaler) that they read.
+        metric: name of the validation metric.
+        dtype: float32, or float64 in tests.
+        device: where to train.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        folds: Mapping[Group, DeviceFold],
+        metric: str,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self._groups = sorted({(m.hp.seed, m.fold, m.hp.scaler) for m in members})
+        self._folds = [folds[fold, scaler] for _, fold, scaler in self._groups]
+        self._metric, self._device = metric, device
+        by_key = {m.key: m for m in members}
+        layout = Layout([self._slot(m) for m in members], self._folds[0].data.n_outputs)
+        self.members = [by_key[s.key] for s in layout.slots]
+        self.net = PackedFNN(layout, dtype, device)
+        self._rows = effective_batch(self.members[0].hp, self._folds[0].n_train)
+        self._columns = columns_of(self._rows)
+        self._n_steps = n_batches(self._folds[0].n_train, self._rows)
+        self.optimizer = PackedOptimizer(self.net, step_count=self.members[0].progress.epoch * self._n_steps)
+        self.best = Stack(layout, dtype, device)
+        self._group_of = torch.tensor([s.group for s in layout.slots], device=device)
+        self._load()
+
+    @property
+    def n_steps(self) -> int:
+        """Steps an epoch."""
+        return self._n_steps
+
+    def _slot(self, member: Member) -> Slot:
+        group = self._groups.index((member.hp.seed, member.fold, member.hp.scaler))
+        stream = Stream(member.hp.seed, member.fold, member.hp.batch_size)
+        return Slot(member.key, member.hp, group, stream, self._folds[group].data.n_inputs)
+
+    def _load(self) -> None:
+        self.net.initialise()
+        for i, member in enumerate(self.members):
+            if member.state is not None:
+                self.net.put(i, member.state.parameters, self.net.parameters)
+                self.net.put(i, member.state.best, self.best)
+                self.net.put(i, member.state.first, self.optimizer.first)
+                if member.state.second is not None and self.optimizer.second is not None:
+                    self.net.put(i, member.state.second, self.optimizer.second)
+
+    # -- training -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def _space(self) -> Workspace:
+        return Workspace(self.net, self._columns, backward=True)
+
+    def train_epoch(self, epoch: int) -> Tensor:
+        """One pass over the training rows.
+
+        Args:
+            epoch: 1 for the first.
+
+        Returns:
+            Mean loss of each member over the epoch's steps, (members,), on the device.
+        """
+        batches = self._batches(epoch)
+        total = torch.zeros(len(self.members), dtype=self.net.dtype, device=self._device)
+        for step in range(self._n_steps):
+            total += self._step(step, batches)
+        return total / self._n_steps
+
+    def _step(self, step: int, batches: _EpochBatches) -> Tensor:
+        inputs = [x[step] for x in batches.inputs]
+        dropout = Dropout(batches.dropout[step]) if batches.dropout is not None else None
+        space, n_outputs = self._space, self.net.layout.n_outputs
+        outputs = self.net.forward(inputs, space, dropout)[:, :n_outputs]
+        targets = batches.targets[step].index_select(0, self._group_of)
+        weights = batches.weights[step].index_select(0, self._group_of).unsqueeze(1)
+        loss = self._loss(outputs, targets, weights, space.output_delta[:, :n_outputs])
+        self.net.backward(inputs, space, dropout=dropout is not None)
+        self.optimizer.step()
+        return loss
+
+    @cached_property
+    def _loss(self) -> Loss:
+        return squared_error if self._folds[0].data.target.classes is None else cross_entropy
+
+    def _batches(self, epoch: int) -> _EpochBatches:
+        inputs, targets, weights = [], [], []
+        for (seed, fold_index, _), fold in zip(self._groups, self._folds, strict=True):
+            stream = Stream(seed, fold_index, self.members[0].hp.batch_size)
+            rows, weight = self._rows_of(stream, fold, epoch)
+            x = fold.x_train.index_select(0, rows.flatten())
+            inputs.append(x.view(self._n_steps, self._columns, -1))
+            targets.append(fold.targets(rows, weight))
+            weights.append(weight)
+        dropout = self._dropout_keys(epoch) if self.net.drops else None
+        return _EpochBatches(inputs, torch.stack(targets, 1), torch.stack(weights, 1), dropout)
+
+    def _rows_of(self, stream: Stream, fold: DeviceFold, epoch: int) -> tuple[Tensor, Tensor]:
+        """Row numbers and weights of an epoch's batches, (steps, columns) each."""
+        per_batch = np.full(self._n_steps * self._rows, fold.n_train)
+        per_batch[: fold.n_train] = stream.order(fold.n_train, epoch)
+        rows = np.full((self._n_steps, self._columns), fold.n_train)
+        rows[:, : self._rows] = per_batch.reshape(self._n_steps, self._rows)
+        is_real = rows < fold.n_train
+        weights = is_real / is_real.sum(axis=1, keepdims=True)
+        return (
+            torch.from_numpy(rows).to(self._device),
+            torch.from_numpy(weights).to(self._device, self.net.dtype),
+        )
+
+    def _dropout_keys(self, epoch: int) -> Tensor:
+        """(steps, hidden layers, streams, 2, 1, 1) int32."""
+        layers = range(self.net.layout.depth)
+        keys = np.stack(
+            [[s.dropout_keys(layer, epoch, self._n_steps) for s in self.net.streams] for layer in layers]
+        )  # (layers, streams, steps, 2)
+        return torch.from_numpy(keys.transpose(2, 0, 1, 3).copy()).to(self._device)[..., None, None]
+
+    # -- evaluation ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def _evaluation_space(self) -> Workspace:
+        return Workspace(self.net, EVALUATION_COLUMNS, backward=False)
+
+    def evaluate(self) -> Tensor:
+        """The validation score of each member, (members,) float64, in the user's units."""
+        n_outputs = self.net.layout.n_outputs
+        chunks = [
+            self.net.forward([f.x_valid[i] for f in self._folds], self._evaluation_space)[:, :n_outputs].clone()
+            for i in range(self._folds[0].x_valid.shape[0])
+        ]
+        outputs = torch.cat(chunks, dim=2)
+        scores = torch.empty(len(self.members), dtype=torch.float64, device=self._device)
+        for group, run in self.net.layout.group_runs:
+            scores[run.members] = self._score(self._folds[group], outputs[run.members])
+        return scores
+
+    def _score(self, fold: DeviceFold, outputs: Tensor) -> Tensor:
+        outputs = outputs[:, :, : fold.n_valid]
+        target = fold.data.target
+        if target.classes is not None:
+            return score_classes(self._metric, outputs, fold.y_valid)
+        return score_values(self._metric, outputs[:, 0].double() * target.scale + target.mean, fold.y_valid)
+
+    # -- members out --------------------------------------------------------------------------------------
+
+    def keep_best(self, is_best: Tensor) -> None:
+        """Remember the present weights of some members as their best.
+
+        Args:
+            is_best: (members,) bool.
+        """
+        pairs = zip(self.net.parameters.parts(), self.best.parts(), strict=True)
+        for i, (now, best) in enumerate(pairs):
+            rows = self.net.layout.blocks[i // 2].run.members
+            torch.where(is_best[rows].unsqueeze(1), now, best, out=best)
+
+    def state_of(self, i: int) -> TrainingState:
+        """Everything that member `i` needs to go on elsewhere."""
+        second = self.optimizer.second
+        return TrainingState(
+            parameters=self.net.take(i, self.net.parameters),
+            best=self.net.take(i, self.best),
+            first=self.net.take(i, self.optimizer.first),
+            second=self.net.take(i, second) if second is not None else None,
+        )

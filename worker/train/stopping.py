@@ -1,0 +1,81 @@
+"""How far one member is, whether it got better, and when it stops."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from models.hyperparameters import Hyperparameters
+from service.contract.spec import Direction
+
+
+class End(StrEnum):
+    """Why a member trains no more."""
+
+    EPOCHS = "epochs"  # its epochs are used up
+    PATIENCE = "patience"
+    DIVERGED = "diverged"
+    DROPPED = "dropped"  # the master wants no more of its trial
+
+
+@dataclass
+class Progress:
+    """One member's history, an entry an epoch, and its best epoch so far.
+
+    Attributes:
+        best_epoch: 1 for the first, 0 when there is none.
+        waited: epochs since the best one.
+    """
+
+    train_loss: list[float | None] = field(default_factory=list)
+    scores: list[float | None] = field(default_factory=list)
+    best_score: float | None = None
+    best_epoch: int = 0
+    waited: int = 0
+    end: End | None = None
+
+    @property
+    def epoch(self) -> int:
+        """Epochs trained."""
+        return len(self.scores)
+
+    def record(self, loss: float, score: float, direction: Direction, hp: Hyperparameters) -> bool:
+        """Add an epoch and decide whether to stop.
+
+        Args:
+            loss: mean training loss of the epoch.
+            score: validation score after it.
+            direction: whether more or less is better.
+            hp: the member's hyperparameters (`epochs`, `patience`).
+
+        Returns:
+            Whether this epoch is the best so far.
+        """
+        self.train_loss.append(loss if math.isfinite(loss) else None)
+        self.scores.append(score if math.isfinite(score) else None)
+        if not (math.isfinite(loss) and math.isfinite(score)):
+            self.end = End.DIVERGED
+            return False
+        better = self.best_score is None or (
+            score > self.best_score if direction == "maximize" else score < self.best_score
+        )
+        if better:
+            self.best_score, self.best_epoch, self.waited = score, self.epoch, 0
+        else:
+            self.waited += 1
+        if self.epoch >= hp.epochs:
+            self.end = End.EPOCHS
+        elif hp.patience and self.waited >= hp.patience:
+            self.end = End.PATIENCE
+        return better
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; `from_json` gives an equal record."""
+        return {**vars(self), "end": self.end.value if self.end else None}
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> Progress:
+        """What `to_json` wrote."""
+        return cls(**{**raw, "end": End(raw["end"]) if raw["end"] else None})
