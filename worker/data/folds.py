@@ -13,14 +13,11 @@ from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
 from service.contract.columns import CategoryColumn, ColumnValues
 from service.contract.lease import SearchContext
 from service.contract.spec import ColumnRef
-from service.contract.splits import n_held_out
+from service.contract.splits import marked_as_test, n_held_out
 from worker.data.load import Table
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 Labels: TypeAlias = npt.NDArray[np.int64]
-
-TEST_WORDS = frozenset({"test", "true", "1"})
-"""What a text column of the test part says for a row that belongs to it; in a number column it is 1."""
 
 _TEST_STREAM = 0  # the test part's own random numbers; repeat r of the folds uses r + 1
 
@@ -84,7 +81,7 @@ class _Splitter:
         if self.test is None:
             return rows[:0]
         if isinstance(self.test, ColumnRef):
-            return rows[is_test(self.table.columns[self.test.column])]
+            return rows[marked_as_test(self.table.columns[self.test.column])]
         return np.sort(self._hold_out(rows, self.test, _generator(self.seed, _TEST_STREAM)))
 
     def folds(self, rows: Rows) -> Iterator[tuple[Rows, Rows]]:
@@ -135,14 +132,6 @@ class _Splitter:
         if self.classes is None:
             return iter(KFold(k, shuffle=True, random_state=state).split(rows))
         return iter(StratifiedKFold(k, shuffle=True, random_state=state).split(rows, strata))
-
-
-def is_test(column: ColumnValues) -> npt.NDArray[np.bool_]:
-    """Which rows a column marks as test rows: 1 in a number column (also true), see `TEST_WORDS` in a text one."""
-    if isinstance(column, CategoryColumn):
-        marked = [i for i, label in enumerate(column.labels) if label.lower() in TEST_WORDS]
-        return np.isin(column.codes, marked)
-    return np.equal(column.values, 1.0)
 
 
 def _given_folds(labels: Labels) -> Iterator[tuple[Rows, Rows]]:

@@ -1,0 +1,255 @@
+"""Whether a spec fits its data, before any trial is planned; every misfit is named at once.
+
+Metrics of two classes are taken over more of them like this: f1 is the mean of the classes' own (macro), roc_auc
+the mean of each class against the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from service.contract.columns import CategoryColumn, ColumnValues, NumberColumn, column_from_arrow
+from service.contract.dataset import CheckedData, DatasetDescription
+from service.contract.errors import Fault, SpecInvalid
+from service.contract.parameters import nearest
+from service.contract.spec import METRICS_OF_TASK, ColumnRef, MetricSpec, Spec, Task
+from service.contract.splits import marked_as_test, n_held_out
+from service.data.sources import BUNDLED_TARGET
+
+MAX_CLASSES_INFERRED = 20
+"""A target with at most so many different whole numbers is taken for classes."""
+
+Counts = npt.NDArray[np.int64]
+
+
+def check_spec(spec: Spec, description: DatasetDescription, canonical_file: Path) -> CheckedData:
+    """Check a spec against its data and fill in what it leaves open.
+
+    Args:
+        spec: the spec.
+        description: of its data set.
+        canonical_file: of its data set; only the columns that the spec names are read.
+
+    Raises:
+        SpecInvalid: every fault, each with its path in the spec.
+    """
+    target = spec.data.target or (BUNDLED_TARGET if description.bundled else None)
+    faults = list(_name_faults(spec, target, description))
+    if faults or target is None:
+        raise SpecInvalid(faults)
+    names = dict.fromkeys([target, *(name for _, name in _split_columns(spec))])
+    table = pq.read_table(canonical_file, columns=list(names))
+    columns = {name: column_from_arrow(table.column(name).combine_chunks()) for name in names}
+    return _Check(spec, target, columns, description).run()
+
+
+def _split_columns(spec: Spec) -> Iterator[tuple[str, str]]:
+    """Path and name of each column that says how to split."""
+    if isinstance(spec.data.test, ColumnRef):
+        yield "data.test.column", spec.data.test.column
+    for key in ("column", "group", "time"):
+        if (name := getattr(spec.cv, key)) is not None:
+            yield f"cv.{key}", name
+
+
+def _name_faults(spec: Spec, target: str | None, description: DatasetDescription) -> Iterator[Fault]:
+    known = [column.name for column in description.columns]
+    others = [*_split_columns(spec), *((f"data.ignore.{i}", name) for i, name in enumerate(spec.data.ignore))]
+    if target is None:
+        yield Fault(code="missing", path="data.target", expected="the name of the column to predict")
+    for path, name in [("data.target", target), *others]:
+        if name is not None and name not in known:
+            near = nearest(name, known)
+            hint = f"did you mean {near}?" if near else "the columns are " + ", ".join(known[:20])
+            yield Fault(code="unknown_column", path=path, expected="a column of the data", got=name, hint=hint)
+        elif name == target and path != "data.target":
+            yield Fault(code="contradiction", path=path, expected="another column than the target", got=name)
+    if target in known and not set(known) - {target} - {name for _, name in others}:
+        yield Fault(code="no_features", path="data", expected="a column left to learn from", got="none")
+
+
+class _Check:
+    """One check; gathers faults and notes. All columns named are there."""
+
+    def __init__(
+        self, spec: Spec, target: str, columns: Mapping[str, ColumnValues], description: DatasetDescription
+    ) -> None:
+        self.spec, self.name, self.columns, self.description = spec, target, columns, description
+        self.target = columns[target]
+        self.faults: list[Fault] = []
+        self.notes: list[str] = []
+
+    def run(self) -> CheckedData:
+        self._check_target()
+        task = self.spec.data.task or self._infer_task()
+        metric = self._metric(task)
+        n_folds = self._n_folds(task)
+        empty = [c.name for c in self.description.columns if c.n_distinct == 0]
+        if empty:
+            self.notes.append(f"Columns without any value are left out: {', '.join(empty)}.")
+        if self.faults:
+            raise SpecInvalid(self.faults)
+        return CheckedData(
+            task=task,
+            target=self.name,
+            metric=metric,
+            n_folds=n_folds,
+            n_rows=self.description.n_rows,
+            notes=self.notes,
+        )
+
+    def _add(self, code: str, path: str, expected: str, got: Any, hint: str | None = None) -> None:
+        self.faults.append(Fault(code=code, path=path, expected=expected, got=str(got), hint=hint))
+
+    def _check_target(self) -> None:
+        is_text = isinstance(self.target, CategoryColumn)
+        present = self._distinct()
+        if n_missing := _n_missing(self.target):
+            got = f"{n_missing} rows without one"
+            self._add("missing_values", "data.target", "a value in every row", got, "remove those rows")
+        if not is_text and np.isinf(np.asarray(present, dtype=float)).any():
+            self._add("not_finite", "data.target", "finite numbers", "an infinite one", "remove those rows")
+        if len(present) < 2:
+            got = f"only {present[0]}" if present else "none"
+            self._add("constant_target", "data.target", "at least two different values", got, "name another column")
+        if is_text and self.spec.data.task == "regression":
+            got = f"text such as {present[0]!r}" if present else "text"
+            self._add("contradiction", "data.task", "a target of numbers for a regression", got, "leave data.task out")
+
+    def _distinct(self) -> list[str] | list[float]:
+        if isinstance(self.target, CategoryColumn):
+            return list(self.target.labels)
+        return [float(v) for v in np.unique(self.target.values[~np.isnan(self.target.values)])]
+
+    def _infer_task(self) -> Task:
+        values = self._distinct()
+        if isinstance(self.target, CategoryColumn):
+            self.notes.append(f"{self.name} has {len(values)} classes of text: treated as classification.")
+            return "classification"
+        if len(values) <= MAX_CLASSES_INFERRED and all(float(v).is_integer() for v in values):
+            self.notes.append(
+                f"{self.name} has {len(values)} different whole numbers: treated as classification; "
+                "set data.task: regression where they are quantities."
+            )
+            return "classification"
+        self.notes.append(f"{self.name} has {len(values)} different numbers: treated as regression.")
+        return "regression"
+
+    def _metric(self, task: Task) -> MetricSpec:
+        allowed = METRICS_OF_TASK[task]
+        if self.spec.metric is None:
+            self.notes.append(f"The metric is {allowed[0]}, the default of {task}.")
+            return MetricSpec(name=allowed[0])
+        name, n_classes = self.spec.metric.name, len(self._distinct())
+        if name not in allowed:
+            self._add("contradiction", "metric.name", f"a metric of {task}: {', '.join(allowed)}", name)
+        if name in ("f1", "roc_auc") and n_classes > 2:
+            how = "each class's own" if name == "f1" else "each class against the rest"
+            self.notes.append(f"{name} over {n_classes} classes is the mean of {how}.")
+        if name == "poisson_deviance" and isinstance(self.target, NumberColumn) and self.target.values.min() < 0:
+            got = f"{self.target.values.min():g}"
+            self._add("negative_target", "metric.name", "a target of at least 0 for poisson_deviance", got)
+        return self.spec.metric
+
+    def _n_folds(self, task: Task) -> int:
+        """Members of a trial; adds a fault for every way in which the rows are too few."""
+        cv = self.spec.cv
+        is_left = self._not_test_rows()
+        if not self._split_columns_are_complete() or is_left is None:
+            return 0
+        if cv.stratify and task == "regression":
+            self._add("contradiction", "cv.stratify", "no stratify with regression", "true")
+        if cv.column is not None:
+            n_given = len(_counts(self.columns[cv.column], is_left))
+            self._check_enough("cv.column", 2, n_given, "different values")
+            return n_given
+        path, needed = ("cv.holdout", 2) if cv.folds is None else ("cv.folds", cv.folds + (cv.time is not None))
+        if cv.group is not None:
+            self._check_enough(path, needed, self._n_groups_left(cv.group, is_left), f"groups of {cv.group}")
+        self._check_enough(path, needed, self._n_rows_left(is_left), "rows")
+        stratified = (task == "classification" if cv.stratify is None else cv.stratify) and cv.time is None
+        if stratified and not any(fault.path == "data.target" for fault in self.faults):
+            self._check_classes(path, is_left)
+        return (cv.folds or 1) * cv.repeats
+
+    def _split_columns_are_complete(self) -> bool:
+        n_before = len(self.faults)
+        for path, name in _split_columns(self.spec):
+            n_missing = _n_missing(self.columns[name])
+            if n_missing and path != "data.test.column":
+                self._add("missing_values", path, "a value in every row", f"{n_missing} rows without one in {name}")
+        return len(self.faults) == n_before
+
+    def _check_enough(self, path: str, needed: int, there: int, what: str) -> None:
+        if there < needed:
+            self._add("too_few", path, f"at least {needed} {what}", there, "take fewer folds, or more data")
+
+    def _not_test_rows(self) -> npt.NDArray[np.bool_] | None:
+        """All rows, or those that the test column does not mark; a share is counted where it matters.
+
+        None, with a fault, where the column leaves nothing on one side.
+        """
+        test = self.spec.data.test
+        if not isinstance(test, ColumnRef):
+            return np.ones(self.description.n_rows, dtype=bool)
+        is_test = marked_as_test(self.columns[test.column])
+        if is_test.all() or not is_test.any():
+            got = "all rows marked" if is_test.all() else "no row marked"
+            expected = "some rows marked as test (1, true or test), not all"
+            self._add("no_test_rows", "data.test.column", expected, got)
+            return None
+        return ~is_test
+
+    def _share(self) -> float | None:
+        test = self.spec.data.test
+        return None if isinstance(test, ColumnRef) else test
+
+    def _n_rows_left(self, is_left: npt.NDArray[np.bool_]) -> int:
+        n_rows, share = int(is_left.sum()), self._share()
+        return n_rows if share is None else n_rows - n_held_out(n_rows, share)
+
+    def _n_groups_left(self, group: str, is_left: npt.NDArray[np.bool_]) -> int:
+        """The fewest groups that can be left: whole ones are held out until the share is reached."""
+        sizes, share = np.sort(_counts(self.columns[group], is_left)), self._share()
+        if share is None:
+            return len(sizes)
+        return max(1, len(sizes) - int(np.searchsorted(np.cumsum(sizes), share * sizes.sum())) - 1)
+
+    def _check_classes(self, path: str, is_left: npt.NDArray[np.bool_]) -> None:
+        """Every class needs a member in each part of a stratified split."""
+        cv, share = self.spec.cv, self._share()
+        needed = cv.folds or 2
+        labels, counts = np.unique(_values(self.target)[is_left], return_counts=True)
+        if share is not None and cv.group is None:
+            counts = np.array([count - n_held_out(int(count), share) for count in counts])
+        rarest = int(np.argmin(counts))
+        if counts[rarest] >= needed:
+            return
+        label = self.target.labels[labels[rarest]] if isinstance(self.target, CategoryColumn) else f"{labels[rarest]:g}"
+        self._add(
+            "too_few_of_class",
+            path,
+            f"at least {needed} rows of every class outside the test part",
+            f"{counts[rarest]} of the class {label}",
+            "take fewer folds, or set cv.stratify: false",
+        )
+
+
+def _n_missing(column: ColumnValues) -> int:
+    is_missing = column.codes < 0 if isinstance(column, CategoryColumn) else np.isnan(column.values)
+    return int(is_missing.sum())
+
+
+def _counts(column: ColumnValues, rows: npt.NDArray[np.bool_]) -> Counts:
+    """How often each different value occurs among the rows, values in order."""
+    return np.unique(_values(column)[rows], return_counts=True)[1]
+
+
+def _values(column: ColumnValues) -> npt.NDArray[Any]:
+    return column.codes if isinstance(column, CategoryColumn) else column.values

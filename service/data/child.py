@@ -1,0 +1,76 @@
+"""Runs the reading and checking of data in a child process.
+
+So a huge or malicious file costs the master nothing, and neither pyarrow nor scikit-learn lives in it. The child
+(`service/data/__main__.py`) gets one request as JSON and answers with a result or with a problem document.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from service.contract.dataset import CheckedData, DatasetDescription
+from service.contract.errors import error_from_problem
+from service.contract.spec import Spec
+from service.data.sources import refusal
+
+TIMEOUT_S = 900.0
+
+
+def ingest_in_child(
+    source: str | Path, *, into: Path, shown_as: str | None = None, timeout_s: float = TIMEOUT_S
+) -> DatasetDescription:
+    """`ingest.ingest` in a process of its own.
+
+    Raises:
+        DatasetUnreadable: as `ingest` does; or the child died (`reader_died`) or took too long (`too_slow`).
+    """
+    request = {"operation": "ingest", "source": str(source), "into": str(into), "shown_as": shown_as}
+    return DatasetDescription.model_validate(_ask(request, timeout_s))
+
+
+def check_in_child(
+    spec: Spec, description: DatasetDescription, canonical_file: Path, *, timeout_s: float = TIMEOUT_S
+) -> CheckedData:
+    """`check.check_spec` in a process of its own.
+
+    Raises:
+        SpecInvalid: the spec does not fit the data; every fault is named.
+        DatasetUnreadable: the child died (`reader_died`) or took too long (`too_slow`).
+    """
+    request = {
+        "operation": "check",
+        "spec": spec.model_dump_json(),
+        "description": description.model_dump_json(),
+        "canonical_file": str(canonical_file),
+    }
+    return CheckedData.model_validate(_ask(request, timeout_s))
+
+
+def _ask(request: dict[str, Any], timeout_s: float) -> Any:
+    try:
+        child = subprocess.run(
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "service.data",
+            ],  # -P: a folder named service where the master was started is none
+            input=json.dumps(request).encode(),
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise refusal("too_slow", expected=f"a file that is read within {timeout_s:g} s", got=None) from None
+    if child.returncode != 0:
+        last_line = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        got = last_line or f"a reader that ended with exit code {child.returncode}"
+        raise refusal("reader_died", expected="a file that fits into memory", got=got, hint="try a smaller one")
+    answer = json.loads(child.stdout)
+    if "problem" in answer:
+        raise error_from_problem(answer["problem"])
+    return answer["result"]

@@ -1,0 +1,64 @@
+"""Which data a spec may name: scikit-learn's bundled sets, and files below the allowed roots."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from service.contract.errors import DatasetUnreadable, Fault, PathNotAllowed
+
+BUNDLED = ("digits", "iris", "wine", "breast_cancer", "diabetes")
+"""Names of the data sets that scikit-learn ships; their target column is `target`."""
+BUNDLED_TARGET = "target"
+
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+
+
+def refusal(code: str, *, expected: str, got: str | None, hint: str | None = None) -> DatasetUnreadable:
+    """The error for data that cannot be read, with the one fault that says why."""
+    fault = Fault(code=code, path="data.dataset", expected=expected, got=got, hint=hint)
+    return DatasetUnreadable(f"The data cannot be read: {fault}.", faults=[fault])
+
+
+def resolve_path(source: str, roots: Sequence[Path]) -> Path:
+    """The file that `source` names, symbolic links followed.
+
+    Args:
+        source: an absolute path, or one relative to a root; the first root that has the file wins.
+        roots: folders that may be read, with all that is below them.
+
+    Raises:
+        PathNotAllowed: it lies outside the roots, whether or not there is such a file.
+        DatasetUnreadable: it is a URL (`url_not_supported`), or no file (`file_not_found`).
+    """
+    if _URL.match(source):
+        raise refusal(
+            "url_not_supported", expected="a file or a bundled set", got=source, hint="download it, or upload the file"
+        )
+    if "\0" in source:
+        raise refusal("file_not_found", expected="a path", got=repr(source))
+    real_roots = [root.resolve() for root in roots]
+    try:
+        candidates = [(root / source).resolve() for root in real_roots]
+        allowed = [path for path in candidates if any(path.is_relative_to(root) for root in real_roots)]
+        if not allowed:
+            raise _not_allowed(source, real_roots)
+        found = next((path for path in allowed if path.is_file()), None)
+    except (OSError, RuntimeError):  # a name that no file system takes, a circle of symbolic links
+        found = None
+    if found is None:
+        raise refusal("file_not_found", expected="a file, or one of " + ", ".join(BUNDLED), got=source)
+    return found
+
+
+def _not_allowed(source: str, roots: Sequence[Path]) -> PathNotAllowed:
+    where = " or ".join(map(str, roots)) or "no folder at all"
+    fault = Fault(
+        code="path_not_allowed",
+        path="data.dataset",
+        expected=f"a file below {where}",
+        got=source,
+        hint="move or upload the file, or start the master with another data root",
+    )
+    return PathNotAllowed(f"{fault}.", faults=[fault])
