@@ -70,12 +70,15 @@ class Report(Frozen):
 
     Attributes:
         member_steps: optimiser steps times members since the last report, for the throughput display.
+        states: trial number to the name of its training state, uploaded before this report: where another
+            worker goes on should this one die.
     """
 
     token: str
     progress: list[TrialProgress] = Field(default_factory=list)
     results: list[TrialResult] = Field(default_factory=list)
     member_steps: int = Field(default=0, ge=0)
+    states: dict[int, str] = Field(default_factory=dict)
 
 
 class ReportReply(Frozen):

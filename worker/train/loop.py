@@ -35,6 +35,12 @@ class Monitor(Protocol):
     def is_leaving(self) -> bool:
         """Whether to stop after this epoch and keep the state of every member."""
 
+    def wants_states(self) -> bool:
+        """Whether it is time to save where the members stand."""
+
+    def states_taken(self) -> None:
+        """Every unfinished member of the pack carries its present `state`."""
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -86,11 +92,20 @@ class Training:
                 self._train_pack([m for m in half if m.progress.end is None], monitor)
 
     def _train_to_end(self, pack: Sequence[Member], monitor: Monitor) -> None:
-        live = list(pack)
+        live = self._without_dropped(pack, monitor)
         while live and not monitor.is_leaving():
             trainer = self._trainer(live)
             self._train_while_dense(trainer, monitor)
             live = [m for m in trainer.members if m.progress.end is None]
+
+    def _without_dropped(self, members: Sequence[Member], monitor: Monitor) -> list[Member]:
+        """The members of trials that are still wanted; the others end here, before they begin."""
+        dropped = monitor.dropped_trials()
+        for member in members:
+            if member.trial in dropped:
+                member.progress.end = End.DROPPED
+                monitor.member_done(member, None)
+        return [m for m in members if m.trial not in dropped]
 
     def _trainer(self, members: Sequence[Member]) -> PackTrainer:
         n_inputs = max(padded(self._shape(m).n_inputs) for m in members)
@@ -114,7 +129,13 @@ class Training:
             dense = n_live and len(members) - n_live < max(1, SQUEEZE_SHARE * len(members))
             if not dense or monitor.is_leaving():
                 break
-        for i, member in enumerate(members):
+            if monitor.wants_states():
+                self._take_states(trainer)
+                monitor.states_taken()
+        self._take_states(trainer)
+
+    def _take_states(self, trainer: PackTrainer) -> None:
+        for i, member in enumerate(trainer.members):
             if member.progress.end is None:
                 member.state = trainer.state_of(i)
 

@@ -31,3 +31,9 @@ class Watch:
 
     def is_leaving(self) -> bool:
         return self.leave_after is not None and self.epochs >= self.leave_after
+
+    def wants_states(self) -> bool:
+        return False
+
+    def states_taken(self) -> None:
+        raise AssertionError("nobody asked for states")

@@ -1,0 +1,38 @@
+"""The names of checkpoint files: the score comes first and is zero-padded, so that a sorted folder is a ranking."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_BOUNDED = ("accuracy", "balanced_accuracy", "f1", "roc_auc", "r2")
+_NAME = re.compile(
+    r"val_(?P<metric>[a-z0-9_]+)-(?P<score>-?\d+\.\d{5})"
+    r"_trial-(?P<trial>\d{6,9})_fold-(?P<fold>\d{1,6})_epoch-(?P<epoch>\d{4,9})\.safetensors"
+)
+
+
+class CheckpointName(NamedTuple):
+    """What the name of a checkpoint says; `score` is rounded, the file's facts have it in full."""
+
+    metric: str
+    score: float
+    trial: int
+    fold: int
+    epoch: int
+
+    def __str__(self) -> str:
+        # scores that are at most 1 need one digit before the point; others are padded to sort up to ten million
+        width = 7 if self.metric in _BOUNDED else 14
+        return (
+            f"val_{self.metric}-{self.score:0{width}.5f}"
+            f"_trial-{self.trial:06d}_fold-{self.fold}_epoch-{self.epoch:04d}.safetensors"
+        )
+
+    @classmethod
+    def parse(cls, name: str) -> CheckpointName | None:
+        """What a file name says; None where it is no checkpoint's name."""
+        match = _NAME.fullmatch(name)
+        if match is None:
+            return None
+        return cls(match["metric"], float(match["score"]), int(match["trial"]), int(match["fold"]), int(match["epoch"]))

@@ -1,0 +1,80 @@
+"""How clients speak to the master: base address, token, typed errors, patience with a master that restarts."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+
+from service.contract.errors import FoldstepError, Unavailable, error_from_problem
+
+API = "/api/v1"
+_FIRST_WAIT_S = 0.1
+_LONGEST_WAIT_S = 5.0
+_NOT_THERE = (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError, httpx.TimeoutException)
+_PASSING = (502, 503, 504)
+
+
+class Connection:
+    """Requests to one master.
+
+    Args:
+        url: as `http://127.0.0.1:8000`.
+        token: sent with every request.
+        patience_s: how long to go on trying while the master is not there; every call may be repeated safely.
+        timeout_s: for one try.
+    """
+
+    def __init__(self, url: str, token: str, *, patience_s: float = 0.0, timeout_s: float = 30.0) -> None:
+        self.url = url.rstrip("/")
+        self.patience_s = patience_s
+        self._http = httpx.Client(
+            base_url=self.url + API, headers={"Authorization": f"Bearer {token}"}, timeout=timeout_s, trust_env=False
+        )
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._http.close()
+
+    def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """Send a request and return the answer of success.
+
+        Args:
+            method: GET, POST, PUT, DELETE.
+            path: below the API's base.
+            arguments: as httpx takes them: `json`, `content`, `params`, `headers`, `files`.
+
+        Raises:
+            FoldstepError: the typed error that the master answered with.
+            Unavailable: it could not be reached within the patience.
+        """
+        deadline = time.monotonic() + self.patience_s
+        wait_s = _FIRST_WAIT_S
+        while True:
+            try:
+                answer = self._http.request(method, path, **arguments)
+                if answer.status_code not in _PASSING:
+                    return self._checked(answer)
+                reason = f"it answered {answer.status_code}"
+            except _NOT_THERE as error:
+                reason = str(error) or type(error).__name__
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+                raise Unavailable(f"{self.url} is no address of a master: {error}.") from None
+            if time.monotonic() + wait_s > deadline:
+                raise Unavailable(f"The master at {self.url} cannot be reached: {reason}. Is it running there?")
+            time.sleep(wait_s)
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+    def _checked(self, answer: httpx.Response) -> httpx.Response:
+        if answer.is_success:
+            return answer
+        try:
+            problem = answer.json()
+        except ValueError:
+            problem = None
+        if not isinstance(problem, dict) or "code" not in problem:
+            raise FoldstepError(
+                f"{self.url} answered {answer.status_code}, which is not an answer of a Foldstep master."
+            )
+        raise error_from_problem(problem)

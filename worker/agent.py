@@ -1,0 +1,206 @@
+"""The worker's life: register, take leases in turn, train, report; leave in good order when told to."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import torch
+
+from models.checkpoint import CheckpointDamaged
+from models.packed import Weights
+from service.contract.errors import FoldstepError, LeaseLost
+from service.contract.lease import Device, Lease, LeasedTrial, LeaseRequest, SearchContext, WorkerRegistration
+from service.contract.report import TrialResult
+from worker.assignment import Assignment, Finished, TrialWork
+from worker.checkpoints import SavedTrial, decode_state, encode_state
+from worker.client import MasterClient
+from worker.data.inputs import FoldSource
+from worker.data.load import read_table
+from worker.heartbeat import Interval, Reporter, state_name
+from worker.settings import WorkerSettings
+from worker.train.loop import Engine, Training
+from worker.train.pack import Member
+
+log = logging.getLogger(__name__)
+
+_LONGEST_IDLE_S = 2.0
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """The data of one search, kept between its leases."""
+
+    context: SearchContext
+    source: FoldSource
+    training: Training
+
+
+class Agent:
+    """One worker process.
+
+    Args:
+        client: the master.
+        settings: see `WorkerSettings`.
+    """
+
+    def __init__(self, client: MasterClient, settings: WorkerSettings) -> None:
+        self._client, self._settings = client, settings
+        self._leaving = threading.Event()
+        self._loaded: _Loaded | None = None
+        self._engine = Engine(torch.device(settings.device), settings.resolved_pack_bytes)
+        device: Device = "cuda" if settings.is_cuda else "cpu"
+        self._registration = WorkerRegistration(name=settings.name, device=device, version=version("foldstep"))
+
+    def leave(self) -> None:
+        """Finish the present epoch, save, give back, end; safe to call from a signal handler."""
+        self._leaving.set()
+
+    def run(self) -> None:
+        """Work until told to leave, or with `exit_when_idle` until there is nothing to do.
+
+        Raises:
+            Unavailable: the master was not there for longer than the patience.
+        """
+        registered = self._client.register(self._registration)
+        request = LeaseRequest(worker=registered.worker, members=self._settings.resolved_members)
+        idle_s = self._settings.idle_wait_s
+        while not self._leaving.is_set():
+            lease = self._client.lease(request)
+            if lease is not None:
+                self._work(lease, registered.report_interval_s)
+                idle_s = self._settings.idle_wait_s
+            elif self._settings.exit_when_idle:
+                return
+            else:
+                self._leaving.wait(idle_s)
+                idle_s = min(2 * idle_s, _LONGEST_IDLE_S)
+
+    def _work(self, lease: Lease, interval_s: float) -> None:
+        """Train a lease to its end; work that is no longer ours is dropped quietly."""
+        try:
+            loaded = self._load(lease.context)
+        except FoldstepError as error:
+            self._give_up(lease, error.message)
+            return
+        works = [self._trial_work(lease, trial, loaded.source.n_folds) for trial in lease.trials]
+        assignment = Assignment(lease, works)
+        reporter = Reporter(self._client, lease, loaded.source, interval_s)
+        reporter.start()
+        monitor = _LeaseMonitor(assignment, reporter, self._leaving, self._settings.save_interval_s)
+        for finished in assignment.take_finished():
+            reporter.finish(finished)
+        try:
+            loaded.training.train(assignment.members(), monitor)
+        except (RuntimeError, MemoryError, ValueError, ArithmeticError) as error:
+            # whatever training throws must end as failed trials, not as a dead worker
+            log.error("training failed: %s\n%s", error, traceback.format_exc())
+            monitor.fail_rest(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}")
+        self._end(lease, assignment, reporter)
+
+    def _end(self, lease: Lease, assignment: Assignment, reporter: Reporter) -> None:
+        try:
+            reporter.close()
+            states = self._put_states(lease, assignment)
+            if any(True for _ in assignment):
+                self._client.release(lease, states)
+            else:
+                self._client.complete(lease)
+        except LeaseLost:
+            log.info("lease %d is somebody else's by now; its work is dropped", lease.lease)
+
+    def _put_states(self, lease: Lease, assignment: Assignment) -> dict[int, str]:
+        names = {}
+        for trial, content in _states_of(assignment).items():
+            names[trial] = state_name(trial)
+            self._client.put_state(lease, names[trial], content)
+        return names
+
+    def _give_up(self, lease: Lease, message: str) -> None:
+        """Report every trial of a lease as failed: its data cannot be used."""
+        log.error("%s", message)
+        results = [
+            TrialResult(trial=t.number, outcome="failed", folds=[], duration_s=0, message=message) for t in lease.trials
+        ]
+        try:
+            self._client.fail(lease, results)
+            self._client.complete(lease)
+        except LeaseLost:
+            log.info("lease %d is somebody else's by now", lease.lease)
+
+    def _load(self, context: SearchContext) -> _Loaded:
+        if self._loaded is None or self._loaded.context != context:
+            self._loaded = None  # free the last search's data before the next one's comes
+            path = self._client.fetch_dataset(context.fingerprint, self._settings.cache_dir)
+            source = FoldSource(read_table(path, context.fingerprint), context)
+            self._loaded = _Loaded(context, source, Training(source, context.metric.name, self._engine))
+        return self._loaded
+
+    def _trial_work(self, lease: Lease, trial: LeasedTrial, n_folds: int) -> TrialWork:
+        return TrialWork(trial, n_folds, lease.context.seed, self._resumed(lease, trial))
+
+    def _resumed(self, lease: Lease, trial: LeasedTrial) -> SavedTrial | None:
+        if trial.resume is None:
+            return None
+        try:
+            content = self._client.get_state(lease, trial.resume)
+            return decode_state(content, trial.params, lease.context.fingerprint)
+        except (CheckpointDamaged, FoldstepError) as error:
+            log.warning("trial %d starts over, its saved state cannot be used: %s", trial.number, error)
+            return None
+
+
+def _states_of(assignment: Assignment) -> dict[int, bytes]:
+    """The training state of every unfinished trial that has begun."""
+    saved = {w.leased.number: w.saved(assignment.lease.context.fingerprint) for w in assignment if not w.is_dropped}
+    return {trial: encode_state(s) for trial, s in saved.items() if s is not None}
+
+
+class _LeaseMonitor:
+    """Passes on what the training says, and what the master says back."""
+
+    def __init__(
+        self, assignment: Assignment, reporter: Reporter, leaving: threading.Event, save_interval_s: float
+    ) -> None:
+        self._assignment, self._reporter, self._leaving = assignment, reporter, leaving
+        self._saving = Interval(save_interval_s)
+
+    def epoch_done(self, members: Sequence[Member], member_steps: int) -> None:
+        trials = {m.trial for m in members}
+        progress = {w.leased.number: w.progress() for w in self._assignment if w.leased.number in trials}
+        self._reporter.note(progress, member_steps)
+
+    def member_done(self, member: Member, weights: Weights | None) -> None:
+        finished = self._assignment.fold_done(member, weights)
+        if finished is not None:
+            self._reporter.finish(finished)
+
+    def dropped_trials(self) -> set[int]:
+        return self._reporter.dropped()
+
+    def is_leaving(self) -> bool:
+        return self._leaving.is_set()
+
+    def wants_states(self) -> bool:
+        return self._saving.is_over()
+
+    def states_taken(self) -> None:
+        self._reporter.save(_states_of(self._assignment))
+
+    def fail_rest(self, message: str) -> None:
+        """Report every trial that is not done as failed."""
+        for work in self._assignment:
+            result = TrialResult(
+                trial=work.leased.number,
+                outcome="failed",
+                folds=[],
+                duration_s=time.monotonic() - work.started,
+                message=message,
+            )
+            self._assignment.remove(work.leased.number)
+            self._reporter.finish(Finished(work.leased, [], [], result))

@@ -1,0 +1,141 @@
+"""One lease as it is worked off: its members, the folds that are done, the results that follow."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from models.hyperparameters import resolve
+from models.packed import Weights
+from service.contract.lease import Lease, LeasedTrial
+from service.contract.report import Curve, FoldResult, Outcome, TrialProgress, TrialResult
+from worker.checkpoints import SavedTrial
+from worker.train.pack import Member
+from worker.train.stopping import End
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A trial whose folds are all done, with the best weights of each."""
+
+    leased: LeasedTrial
+    members: list[Member]
+    weights: list[Weights | None]
+    result: TrialResult
+
+    @property
+    def score(self) -> float | None:
+        """Mean of the folds' scores; None where one has none."""
+        scores = [f.score for f in self.result.folds]
+        if not scores or any(s is None for s in scores):
+            return None
+        return math.fsum(s for s in scores if s is not None) / len(scores)
+
+
+class TrialWork:
+    """One leased trial and its members."""
+
+    def __init__(self, leased: LeasedTrial, n_folds: int, seed: int, saved: SavedTrial | None) -> None:
+        hp = resolve(leased.params, seed=seed)
+        self.leased = leased
+        self.members = [Member(leased.number, fold, hp) for fold in range(n_folds)]
+        self.weights: dict[int, Weights | None] = {}
+        self.started = time.monotonic()
+        for member in self.members:
+            if saved is not None and member.fold in saved.folds:
+                member.progress, member.state, best = saved.folds[member.fold]
+                if member.progress.end is not None:
+                    self.weights[member.fold] = best
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every fold has ended."""
+        return len(self.weights) == len(self.members)
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether a fold was called off."""
+        return any(m.progress.end is End.DROPPED for m in self.members)
+
+    def progress(self) -> TrialProgress:
+        """How far the trial is: the epoch of its slowest fold, and the mean of the best scores so far."""
+        scores = [m.progress.best_score for m in self.members]
+        known = [s for s in scores if s is not None]
+        score = math.fsum(known) / len(known) if len(known) == len(scores) else None
+        epochs = [m.progress.epoch if m.progress.end is None else m.hp.epochs for m in self.members]
+        return TrialProgress(trial=self.leased.number, epoch=min(epochs), score=score)
+
+    def finished(self) -> Finished:
+        """The result, once every fold has ended."""
+        diverged = [m.fold for m in self.members if m.progress.end is End.DIVERGED]
+        outcome: Outcome = "diverged" if diverged else "completed"
+        message = None
+        if diverged:
+            first = self.members[diverged[0]]
+            message = f"The loss was not finite in epoch {first.progress.epoch} of fold {first.fold}; try a lower lr."
+        result = TrialResult(
+            trial=self.leased.number,
+            outcome=outcome,
+            folds=[_fold_result(m) for m in self.members],
+            duration_s=time.monotonic() - self.started,
+            message=message,
+        )
+        return Finished(self.leased, self.members, [self.weights[m.fold] for m in self.members], result)
+
+    def saved(self, fingerprint: str) -> SavedTrial | None:
+        """Where the trial stands; None before its first epoch."""
+        folds = {
+            m.fold: (m.progress, m.state if m.progress.end is None else None, self.weights.get(m.fold))
+            for m in self.members
+            if m.progress.epoch
+        }
+        return SavedTrial(self.leased.params, fingerprint, folds) if folds else None
+
+
+def _fold_result(member: Member) -> FoldResult:
+    progress = member.progress
+    is_diverged = progress.end is End.DIVERGED
+    return FoldResult(
+        fold=member.fold,
+        score=None if is_diverged else progress.best_score,
+        best_epoch=progress.best_epoch,
+        epochs=progress.epoch,
+        curve=Curve(train_loss=progress.train_loss, score=progress.scores),
+    )
+
+
+class Assignment:
+    """The trials of a lease that are still this worker's."""
+
+    def __init__(self, lease: Lease, works: list[TrialWork]) -> None:
+        self.lease = lease
+        self._works = {w.leased.number: w for w in works}
+
+    def __iter__(self) -> Iterator[TrialWork]:
+        return iter(list(self._works.values()))
+
+    def members(self) -> list[Member]:
+        """All members, those that have ended among them."""
+        return [m for work in self for m in work.members]
+
+    def fold_done(self, member: Member, weights: Weights | None) -> Finished | None:
+        """Note the end of a fold; the finished trial when it was the last one."""
+        work = self._works[member.trial]
+        work.weights[member.fold] = weights
+        if not work.is_done:
+            return None
+        del self._works[member.trial]
+        return None if work.is_dropped else work.finished()
+
+    def remove(self, trial: int) -> None:
+        """Have no more to do with a trial."""
+        del self._works[trial]
+
+    def take_finished(self) -> list[Finished]:
+        """Trials that had ended already when they were leased: nothing of them is left to train."""
+        done = [w for w in self if w.is_done]
+        for work in done:
+            del self._works[work.leased.number]
+        return [w.finished() for w in done]

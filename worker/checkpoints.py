@@ -1,0 +1,171 @@
+"""Checkpoints of folds, complete enough to predict alone, and training states to go on from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models.checkpoint import Arrays, CheckpointDamaged, decode, encode
+from models.fnn import FNN
+from models.hyperparameters import resolve
+from models.packed import Weights
+from service.contract.checkpoint_name import CheckpointName
+from service.contract.lease import LeasedTrial, SearchContext
+from service.contract.report import TrialResult
+from service.contract.space import Params
+from worker.data.inputs import FoldData
+from worker.data.load import Table
+from worker.data.preprocess import Preprocessor
+from worker.data.target import Label, TargetCoder
+from worker.train.pack import Member, TrainingState
+from worker.train.stopping import Progress
+
+_CHECKPOINT, _STATE = "checkpoint", "state"
+
+
+def checkpoint(
+    context: SearchContext, trial: LeasedTrial, member: Member, weights: Weights, data: FoldData, result: TrialResult
+) -> tuple[str, bytes]:
+    """A fold's best network as a file: its name and its content.
+
+    The trial's whole result is in every fold's file, so that any of them restores the trial's leaderboard row.
+    """
+    progress = member.progress
+    assert progress.best_score is not None
+    name = CheckpointName(context.metric.name, progress.best_score, member.trial, member.fold, progress.best_epoch)
+    facts = {
+        "kind": _CHECKPOINT,
+        "context": context.model_dump(mode="json"),
+        "trial": member.trial,
+        "fold": member.fold,
+        "epoch": progress.best_epoch,
+        "score": progress.best_score,
+        "params": trial.params,
+        "seed": member.hp.seed,
+        "result": result.model_dump(mode="json"),
+        "n_inputs": data.n_inputs,
+        "n_outputs": data.n_outputs,
+        "preprocessing": data.preprocessor.to_json(),
+        "target": data.target.to_json(),
+    }
+    return str(name), encode(_arrays("", weights), facts)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network out of a checkpoint, with everything that it takes to predict from a table.
+
+    Attributes:
+        facts: what the file says about itself.
+    """
+
+    net: FNN
+    preprocessor: Preprocessor
+    target: TargetCoder
+    facts: dict[str, Any]
+
+    @classmethod
+    def load(cls, path: Path) -> Predictor:
+        """Read a checkpoint file.
+
+        Raises:
+            CheckpointDamaged: the file is no whole checkpoint.
+        """
+        arrays, facts = decode(path.read_bytes())
+        if facts.get("kind") != _CHECKPOINT:
+            raise CheckpointDamaged(f"expected a checkpoint, however: {facts.get('kind')}")
+        hp = resolve(facts["params"], seed=facts["seed"])
+        net = FNN(hp, facts["n_inputs"], facts["n_outputs"])
+        for layer, (weights, biases) in zip(net.linears, _weights("", arrays), strict=True):
+            layer.load_state_dict({"weight": torch.from_numpy(weights), "bias": torch.from_numpy(biases)})
+        net.eval()
+        preprocessor = Preprocessor.from_json(facts["preprocessing"])
+        return cls(net, preprocessor, TargetCoder.from_json(facts["target"]), facts)
+
+    def outputs(self, table: Table) -> npt.NDArray[np.float64]:
+        """Class probabilities (rows, classes), or predictions in the target's units (rows,)."""
+        x = self.preprocessor.transform(table, np.arange(table.n_rows))
+        with torch.no_grad():
+            raw = self.net(torch.from_numpy(x)).double()
+        if self.target.classes is None:
+            return np.asarray(raw[:, 0].numpy() * self.target.scale + self.target.mean)
+        return np.asarray(torch.softmax(raw, dim=1).numpy())
+
+    def predict(self, table: Table) -> list[Label] | npt.NDArray[np.float64]:
+        """Labels as users wrote them, or predictions in the target's units."""
+        outputs = self.outputs(table)
+        return outputs if self.target.classes is None else self.target.decode(outputs.argmax(axis=1))
+
+
+@dataclass(frozen=True)
+class SavedTrial:
+    """Where a trial stands: for each fold begun, its history and what it takes to go on (or its best weights)."""
+
+    params: Params
+    fingerprint: str
+    folds: dict[int, tuple[Progress, TrainingState | None, Weights | None]]
+
+
+def encode_state(saved: SavedTrial) -> bytes:
+    """A trial's training state as a file."""
+    arrays: Arrays = {}
+    for fold, (_, state, best) in saved.folds.items():
+        if state is not None:
+            parts = {"parameters": state.parameters, "best": state.best, "first": state.first, "second": state.second}
+        else:
+            parts = {"best": best}
+        for part, weights in parts.items():
+            if weights is not None:
+                arrays |= _arrays(f"fold{fold}.{part}.", weights)
+    facts = {
+        "kind": _STATE,
+        "params": saved.params,
+        "fingerprint": saved.fingerprint,
+        "folds": {fold: progress.to_json() for fold, (progress, _, _) in saved.folds.items()},
+    }
+    return encode(arrays, facts)
+
+
+def decode_state(content: bytes, params: Params, fingerprint: str) -> SavedTrial:
+    """What `encode_state` wrote.
+
+    Raises:
+        CheckpointDamaged: not whole, or the state of another trial or other data.
+    """
+    arrays, facts = decode(content)
+    if (facts.get("kind"), facts.get("params"), facts.get("fingerprint")) != (_STATE, params, fingerprint):
+        raise CheckpointDamaged("the state belongs to another trial or other data")
+    folds = {}
+    for fold, raw in facts["folds"].items():
+        parts = {part: _weights(f"fold{fold}.{part}.", arrays) for part in ("parameters", "best", "first", "second")}
+        state = None
+        if parts["parameters"]:
+            state = TrainingState(parts["parameters"], parts["best"], parts["first"], parts["second"] or None)
+        folds[int(fold)] = (Progress.from_json(raw), state, parts["best"] or None)
+    return SavedTrial(params, fingerprint, folds)
+
+
+def _arrays(prefix: str, weights: Weights) -> Arrays:
+    named = {}
+    for layer, (w, b) in enumerate(weights):
+        named[f"{prefix}{layer:02d}.weight"] = w
+        named[f"{prefix}{layer:02d}.bias"] = b
+    return named
+
+
+def _weights(prefix: str, arrays: Arrays) -> Weights:
+    layers = sorted(n for n in arrays if n.startswith(prefix) and n.endswith(".weight"))
+    return [(arrays[n], arrays[n.removesuffix("weight") + "bias"]) for n in layers]
+
+
+def is_worth_keeping(score: float | None, bar: float | None, *, maximize: bool) -> bool:
+    """Whether a trial's score reaches the bar that the master set; without a bar any score does."""
+    if score is None or not math.isfinite(score):
+        return False
+    return bar is None or (score >= bar if maximize else score <= bar)

@@ -1,0 +1,82 @@
+"""What a worker asks of the master, one method a call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from service.contract.connection import Connection
+from service.contract.lease import Lease, LeaseRequest, WorkerRegistered, WorkerRegistration
+from service.contract.report import LeaseEnd, Report, ReportReply, TrialResult
+
+_LEASE: TypeAdapter[Lease] = TypeAdapter(Lease)
+
+
+class MasterClient:
+    """The worker's side of the API."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def register(self, registration: WorkerRegistration) -> WorkerRegistered:
+        """Introduce this worker."""
+        answer = self._connection.request("POST", "/workers", json=registration.model_dump(mode="json"))
+        return WorkerRegistered.model_validate_json(answer.content)
+
+    def lease(self, request: LeaseRequest) -> Lease | None:
+        """Ask for trials; None when there is nothing to do at present."""
+        answer = self._connection.request("POST", "/leases", json=request.model_dump(mode="json"))
+        return None if answer.status_code == 204 else _LEASE.validate_json(answer.content)
+
+    def report(self, lease: Lease, report: Report) -> ReportReply:
+        """Send progress and results; renews the lease.
+
+        Raises:
+            LeaseLost: the lease is somebody else's by now.
+        """
+        path = f"/leases/{lease.lease}:report"
+        answer = self._connection.request("POST", path, json=report.model_dump(mode="json"))
+        return ReportReply.model_validate_json(answer.content)
+
+    def fail(self, lease: Lease, results: list[TrialResult]) -> None:
+        """Report trials that could not be trained at all."""
+        self.report(lease, Report(token=lease.token, results=results))
+
+    def complete(self, lease: Lease) -> None:
+        """End a lease of which every trial is reported."""
+        end = LeaseEnd(token=lease.token)
+        self._connection.request("POST", f"/leases/{lease.lease}:complete", json=end.model_dump(mode="json"))
+
+    def release(self, lease: Lease, states: dict[int, str]) -> None:
+        """Give back what is not finished, with the saved states to go on from."""
+        end = LeaseEnd(token=lease.token, states=states)
+        self._connection.request("POST", f"/leases/{lease.lease}:release", json=end.model_dump(mode="json"))
+
+    def put_checkpoint(self, lease: Lease, name: str, content: bytes) -> None:
+        """Hand a checkpoint up."""
+        self._put(lease, f"/leases/{lease.lease}/checkpoints/{name}", content)
+
+    def put_state(self, lease: Lease, name: str, content: bytes) -> None:
+        """Hand a training state up."""
+        self._put(lease, f"/leases/{lease.lease}/states/{name}", content)
+
+    def get_state(self, lease: Lease, name: str) -> bytes:
+        """Fetch the training state that a leased trial goes on from."""
+        path = f"/leases/{lease.lease}/states/{name}"
+        return self._connection.request("GET", path, headers={"X-Lease-Token": lease.token}).content
+
+    def fetch_dataset(self, fingerprint: str, into: Path) -> Path:
+        """The canonical data file, from the worker's own folder where it is there."""
+        path = into / f"{fingerprint}.parquet"
+        if not path.exists():
+            content = self._connection.request("GET", f"/datasets/{fingerprint}/file").content
+            into.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f"{path.name}.{id(self)}.part")
+            draft.write_bytes(content)
+            draft.replace(path)
+        return path
+
+    def _put(self, lease: Lease, path: str, content: bytes) -> None:
+        headers = {"X-Lease-Token": lease.token, "Content-Type": "application/octet-stream"}
+        self._connection.request("PUT", path, content=content, headers=headers)

@@ -1,0 +1,169 @@
+"""Reports to the master from a thread of its own, so that training never waits for the network.
+
+A report is heartbeat, progress and results in one. Results and checkpoints queue up here; a checkpoint goes up
+before the result that names it, so that what the master acknowledges is there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from service.contract.errors import FoldstepError, LeaseLost
+from service.contract.lease import Lease
+from service.contract.report import Report, TrialProgress, TrialResult
+from service.contract.spec import METRIC_DIRECTION
+from worker.assignment import Finished
+from worker.checkpoints import checkpoint, is_worth_keeping
+from worker.client import MasterClient
+from worker.data.inputs import FoldSource
+
+log = logging.getLogger(__name__)
+
+MAX_RESULTS = 64
+"""Trials in one report: bounds its size, curves included."""
+
+
+class Reporter:
+    """Keeps one lease alive and hands its results up.
+
+    Args:
+        client: the master.
+        lease: what is reported on.
+        source: the folds, for the preprocessing that a checkpoint carries.
+        interval_s: seconds between reports.
+    """
+
+    def __init__(self, client: MasterClient, lease: Lease, source: FoldSource, interval_s: float) -> None:
+        self._client, self._lease, self._source, self._interval_s = client, lease, source, interval_s
+        self._lock = threading.Lock()
+        self._progress: dict[int, TrialProgress] = {}
+        self._finished: list[Finished] = []
+        self._states: dict[int, bytes] = {}
+        self._member_steps = 0
+        self._dropped: set[int] = set()
+        self._bar = lease.checkpoint_bar
+        self._wake = threading.Event()
+        self._closing = False
+        self.failure: FoldstepError | None = None
+        self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
+
+    # -- called by the training thread --------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to report."""
+        self._thread.start()
+
+    def note(self, progress: Mapping[int, TrialProgress], member_steps: int) -> None:
+        """How far the trials are, and how many steps were taken since the last note."""
+        with self._lock:
+            self._progress.update(progress)
+            self._member_steps += member_steps
+
+    def finish(self, finished: Finished) -> None:
+        """Queue a finished trial."""
+        with self._lock:
+            self._finished.append(finished)
+            self._progress.pop(finished.leased.number, None)
+
+    def save(self, states: Mapping[int, bytes]) -> None:
+        """Queue training states: trial to file content."""
+        with self._lock:
+            self._states.update(states)
+
+    def dropped(self) -> set[int]:
+        """Trials that the master wants no more of."""
+        with self._lock:
+            return set(self._dropped)
+
+    def close(self) -> None:
+        """Send what is left and end the thread.
+
+        Raises:
+            FoldstepError: reporting came to an end, as `failure` says; what was not sent is dropped.
+        """
+        self._closing = True
+        self._wake.set()
+        self._thread.join()
+        if self.failure is not None:
+            raise self.failure
+
+    # -- the thread ---------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._closing:
+                self._wake.wait(self._interval_s)
+                self._send()
+            while self._has_results():
+                self._send()
+        except FoldstepError as error:
+            if not isinstance(error, LeaseLost):
+                log.error("%s", error.message)
+            self.failure = error
+            with self._lock:
+                self._dropped |= {t.number for t in self._lease.trials}
+
+    def _has_results(self) -> bool:
+        with self._lock:
+            return bool(self._finished)
+
+    def _send(self) -> None:
+        with self._lock:
+            progress, self._progress = list(self._progress.values()), {}
+            finished, self._finished = self._finished[:MAX_RESULTS], self._finished[MAX_RESULTS:]
+            steps, self._member_steps = self._member_steps, 0
+            states, self._states = self._states, {}
+        results = [self._with_checkpoints(f) for f in finished]
+        report = Report(
+            token=self._lease.token,
+            progress=progress,
+            results=results,
+            member_steps=steps,
+            states={trial: self._put_state(trial, content) for trial, content in states.items()},
+        )
+        reply = self._client.report(self._lease, report)
+        with self._lock:
+            self._dropped |= set(reply.stop)
+            self._bar = reply.checkpoint_bar
+
+    def _put_state(self, trial: int, content: bytes) -> str:
+        name = state_name(trial)
+        self._client.put_state(self._lease, name, content)
+        return name
+
+    def _with_checkpoints(self, finished: Finished) -> TrialResult:
+        """The result, with the names of its checkpoints where the trial is good enough for the master to keep them."""
+        maximize = METRIC_DIRECTION[self._lease.context.metric.name] == "maximize"
+        wanted = self._lease.keep_checkpoints and is_worth_keeping(finished.score, self._bar, maximize=maximize)
+        if not wanted:
+            return finished.result
+        named = []
+        for member, weights, fold in zip(finished.members, finished.weights, finished.result.folds, strict=True):
+            assert weights is not None
+            data = self._source.fold(member.fold, member.hp.scaler)
+            name, content = checkpoint(self._lease.context, finished.leased, member, weights, data, finished.result)
+            self._client.put_checkpoint(self._lease, name, content)
+            named.append(fold.model_copy(update={"checkpoint": name}))
+        return finished.result.model_copy(update={"folds": named})
+
+
+def state_name(trial: int) -> str:
+    """The file name of a trial's training state."""
+    return f"trial-{trial:06d}.safetensors"
+
+
+class Interval:
+    """Tells when so much time has passed since it last said so."""
+
+    def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._now, self._last = seconds, now, now()
+
+    def is_over(self) -> bool:
+        """Whether the interval is over; starts the next one if so."""
+        if self._now() - self._last < self._seconds:
+            return False
+        self._last = self._now()
+        return True
