@@ -45,7 +45,7 @@ def ingest(source: str | Path, *, into: Path, shown_as: str | None = None) -> Da
 
 
 def _bundled(name: str) -> pa.Table:
-    from service.data.bundled import load_bundled  # noqa: PLC0415 - a second of imports that files do not need
+    from service.data.bundled import load_bundled  # a second of imports that files do not need
 
     return load_bundled(name)
 

@@ -28,6 +28,7 @@ MISSING_WORDS = ("", "na", "n/a", "nan", "null", "?")
 """Texts that mean "no value", in any case."""
 DELIMITERS = (",", ";", "\t")
 _BLOCK_BYTES = 16 << 20
+_PROBE_ROWS = 1000
 _PARQUET_MAGIC, _GZIP_MAGIC = b"PAR1", b"\x1f\x8b"
 
 
@@ -187,6 +188,7 @@ def _first_that_fits(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
         return pc.equal(lower, "true").cast(pa.int8()).cast(pa.float64())
     for kind in (pa.float64(), pa.timestamp("us"), pa.timestamp("us", "UTC")):
         try:
+            text.slice(0, _PROBE_ROWS).cast(kind)  # a cast that fails takes long: fail on a few rows
             values = text.cast(kind)
         except pa.ArrowInvalid:
             continue
