@@ -4,7 +4,8 @@
     ├── InvalidInput            what was sent cannot be used as it is
     │   ├── SpecInvalid             a spec with faults, all of them named
     │   ├── DatasetUnreadable       a file that is no table
-    │   └── PathNotAllowed          a file outside the allowed roots
+    │   ├── PathNotAllowed          a file outside the allowed roots
+    │   └── TooLarge                more bytes than the master takes
     ├── NotFound                there is no such search, trial, data set, worker, lease, checkpoint
     ├── Conflict                the request and the present state do not go together
     │   ├── IllegalTransition       a state change that the transition table does not have
@@ -102,6 +103,12 @@ class PathNotAllowed(InvalidInput):
     """A file outside the roots that the master may read."""
 
     code = "path_not_allowed"
+
+
+class TooLarge(InvalidInput):
+    """More bytes than the master takes."""
+
+    code = "too_large"
 
 
 class NotFound(FoldstepError):

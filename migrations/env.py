@@ -1,0 +1,28 @@
+"""Runs the scripts on the connection that `service.db.migrate` (or a developer's `alembic` command) gives."""
+
+from __future__ import annotations
+
+import os
+
+from alembic import context
+from sqlalchemy import Connection
+
+from service.db.engine import Database
+from service.db.tables import metadata
+from service.settings import Settings
+
+
+def run(connection: Connection) -> None:
+    """Run the scripts in one transaction."""
+    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given: Connection | None = context.config.attributes.get("connection")
+if given is not None:
+    run(given)
+else:
+    url = Settings(database_url=os.environ["FOLDSTEP_DATABASE_URL"]).resolved_database_url
+    with Database(url).write() as own:
+        run(own)

@@ -1,0 +1,59 @@
+"""What handlers ask for: the context, the token check, the body as it was sent."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, TypeAlias
+
+from fastapi import Depends, Header, Request
+
+from service.auth import check_authorization
+from service.contract.errors import Fault, SpecInvalid
+from service.contract.parse import load_text
+from service.flow.context import Context
+
+
+def context_of(request: Request) -> Context:
+    """The context that the application was made with."""
+    context: Context = request.app.state.context
+    return context
+
+
+def require_token(request: Request, authorization: Annotated[str | None, Header()] = None) -> None:
+    """Let only those in who know the token.
+
+    Raises:
+        Unauthorized: there is none, or it is another one.
+    """
+    check_authorization(authorization, request.app.state.token)
+
+
+async def raw_body(request: Request) -> bytes:
+    """The body's bytes; the size limit holds while they arrive."""
+    return await request.body()
+
+
+def document(body: Annotated[bytes, Depends(raw_body)], content_type: Annotated[str, Header()] = "") -> Any:
+    """The body as a tree, from JSON or YAML as its content type says.
+
+    Raises:
+        SpecInvalid: it is neither, or nested too deeply.
+    """
+    try:
+        text = body.decode()
+        return load_text(text) if "yaml" in content_type else json.loads(text)
+    except RecursionError:
+        raise _unreadable("at most a few levels of nesting", "hundreds") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        hint = "send YAML with the content type application/yaml"
+        raise _unreadable("a JSON document in UTF-8", str(error), hint) from None
+
+
+def _unreadable(expected: str, got: str, hint: str | None = None) -> SpecInvalid:
+    return SpecInvalid([Fault(code="not_readable", path="", expected=expected, got=got, hint=hint)])
+
+
+InContext: TypeAlias = Annotated[Context, Depends(context_of)]
+Body: TypeAlias = Annotated[bytes, Depends(raw_body)]
+Document: TypeAlias = Annotated[Any, Depends(document)]
+LeaseToken: TypeAlias = Annotated[str, Header(alias="X-Lease-Token", description="the token of the lease")]

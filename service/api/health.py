@@ -1,0 +1,31 @@
+"""For operators: is it up, can it work, what is it doing."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
+
+from service.api.deps import InContext
+from service.flow.metrics import metrics_text
+
+open_router = APIRouter(tags=["operations"])
+metrics_router = APIRouter(tags=["operations"])
+
+
+@open_router.get("/healthz")
+def healthz() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@open_router.get("/readyz")
+def readyz(context: InContext) -> dict[str, str]:
+    """The database answers; 503 when it does not."""
+    context.database.ping()
+    return {"status": "ready"}
+
+
+@metrics_router.get("/metrics", response_class=PlainTextResponse)
+def metrics(context: InContext) -> Response:
+    """Gauges in Prometheus' text form."""
+    return Response(metrics_text(context), media_type="text/plain; version=0.0.4")

@@ -1,0 +1,74 @@
+"""Leases: a worker takes trials, reports, ends, and moves files."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response, status
+from fastapi.responses import FileResponse
+
+from service.api.deps import Body, InContext, LeaseToken
+from service.api.examples import FILE_BODY
+from service.api.problems import responses
+from service.contract.lease import Lease, LeaseRequest
+from service.contract.report import LeaseEnd, Report, ReportReply
+from service.flow import release, transfer
+from service.flow.lease import lease
+from service.flow.report import report
+
+router = APIRouter(prefix="/leases", tags=["leases"])
+LeaseId = Annotated[int, Path(ge=0, le=2**31 - 1, description="the lease's number")]
+_NO_CONTENT = status.HTTP_204_NO_CONTENT
+
+
+@router.post(
+    "",
+    response_model=Lease,
+    responses={**responses(404, 422), _NO_CONTENT: {"description": "nothing waits; ask again in a moment"}},
+)
+def post_lease(request: LeaseRequest, context: InContext) -> Lease | Response:
+    """Take trials of one search."""
+    return lease(context, request) or Response(status_code=_NO_CONTENT)
+
+
+@router.post("/{lease_id}:report", responses=responses(409, 422))
+def post_report(lease_id: LeaseId, sent: Report, context: InContext) -> ReportReply:
+    """Heartbeat, progress and results in one; the same again changes nothing."""
+    return report(context, lease_id, sent)
+
+
+@router.post("/{lease_id}:complete", status_code=_NO_CONTENT, responses=responses(409, 422))
+def post_complete(lease_id: LeaseId, sent: LeaseEnd, context: InContext) -> None:
+    """End a lease of which nothing is left."""
+    release.complete(context, lease_id, sent)
+
+
+@router.post("/{lease_id}:release", status_code=_NO_CONTENT, responses=responses(409, 422))
+def post_release(lease_id: LeaseId, sent: LeaseEnd, context: InContext) -> None:
+    """Give unfinished trials back, with the states that were uploaded for them."""
+    release.release(context, lease_id, sent)
+
+
+@router.put(
+    "/{lease_id}/checkpoints/{name}",
+    status_code=_NO_CONTENT,
+    openapi_extra=FILE_BODY,
+    responses=responses(409, 413, 422),
+)
+def put_checkpoint(lease_id: LeaseId, name: str, token: LeaseToken, body: Body, context: InContext) -> None:
+    """Upload a fold's checkpoint, before the result that names it."""
+    transfer.put_checkpoint(context, lease_id, token, name, body)
+
+
+@router.put(
+    "/{lease_id}/states/{name}", status_code=_NO_CONTENT, openapi_extra=FILE_BODY, responses=responses(409, 413, 422)
+)
+def put_state(lease_id: LeaseId, name: str, token: LeaseToken, body: Body, context: InContext) -> None:
+    """Upload a training state, before the release that names it."""
+    transfer.put_state(context, lease_id, token, name, body)
+
+
+@router.get("/{lease_id}/states/{name}", response_class=FileResponse, responses=responses(404, 409, 422))
+def get_state(lease_id: LeaseId, name: str, token: LeaseToken, context: InContext) -> FileResponse:
+    """Download the training state that `resume` of a leased trial names."""
+    return FileResponse(transfer.state_path(context, lease_id, token, name), media_type="application/octet-stream")

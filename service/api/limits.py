@@ -1,0 +1,56 @@
+"""Refuses a body that is too large, as soon as its length is announced or has been exceeded."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.problems import problem_response
+from service.contract.errors import TooLarge
+from service.settings import Settings
+
+
+class BodyLimit:
+    """ASGI middleware; uploads of files may be larger than other requests."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self.settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count the bytes of an HTTP request on their way in."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        limit = self._limit(scope)
+        if _announced(scope) > limit:
+            await problem_response(_too_large(limit))(scope, receive, send)
+            return
+        await self.app(scope, _counted(receive, limit), send)
+
+    def _limit(self, scope: Scope) -> int:
+        is_upload = scope["method"] == "PUT" or scope["path"].endswith("/datasets:upload")
+        return self.settings.max_upload_bytes if is_upload else self.settings.max_body_bytes
+
+
+def _announced(scope: Scope) -> int:
+    header = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    return int(header) if header.isdigit() else 0
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    n_bytes = 0
+
+    async def counted() -> Message:
+        nonlocal n_bytes
+        message = await receive()
+        n_bytes += len(message.get("body", b""))
+        if n_bytes > limit:
+            raise _too_large(limit)
+        return message
+
+    return counted
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The request is larger than the {limit:,} bytes that this master takes; its setting "
+                    "FOLDSTEP_MAX_UPLOAD_BYTES or FOLDSTEP_MAX_BODY_BYTES raises the limit.")  # fmt: skip

@@ -1,0 +1,138 @@
+"""Every error as a problem document (RFC 9457), and the one place that knows HTTP statuses."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from service.contract.errors import (
+    Conflict,
+    DatasetUnreadable,
+    Fault,
+    FoldstepError,
+    IllegalTransition,
+    InvalidInput,
+    LeaseLost,
+    NameTaken,
+    NotFound,
+    PathNotAllowed,
+    SpecInvalid,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+)
+
+STATUS: dict[type[FoldstepError], int] = {
+    InvalidInput: 422,
+    SpecInvalid: 422,
+    DatasetUnreadable: 422,
+    PathNotAllowed: 403,
+    TooLarge: 413,
+    NotFound: 404,
+    Conflict: 409,
+    IllegalTransition: 409,
+    LeaseLost: 409,
+    NameTaken: 409,
+    Unauthorized: 401,
+    Unavailable: 503,
+    FoldstepError: 500,
+}
+"""The status of each class of error; a test holds that none is left out."""
+
+MEDIA_TYPE = "application/problem+json"
+_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
+_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_log = logging.getLogger(__name__)
+
+
+def problem_response(error: FoldstepError) -> JSONResponse:
+    """The response for a refusal."""
+    status = STATUS[type(error)]
+    return _response(status, error.problem(), _HEADERS.get(status))
+
+
+def _response(status: int, problem: dict[str, Any], headers: Any = None) -> JSONResponse:
+    body = {"type": f"urn:foldstep:problem:{problem['code']}", "status": status, **problem}
+    return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the application a problem document."""
+    app.add_exception_handler(FoldstepError, _refusal)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _refusal(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, FoldstepError)
+    return problem_response(error)
+
+
+def _validation(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    faults = [_fault(e) for e in error.errors()]
+    text = ". ".join(map(str, faults))
+    return problem_response(InvalidInput(f"The request cannot be used: {text}.", faults=faults))
+
+
+def _fault(error: Any) -> Fault:
+    where, *path = error["loc"] or ("request",)
+    if error["type"] == "json_invalid":
+        got = str(error.get("ctx", {}).get("error", ""))
+        return Fault(code="not_json", path="body", expected="a JSON document", got=got or None)
+    return Fault(
+        code=str(error["type"]),
+        path=".".join(map(str, path or [where])),
+        expected=str(error["msg"]).removeprefix("Input should be "),
+        got=None if error["type"] == "missing" else _short(error.get("input")),
+    )
+
+
+def _short(value: Any, limit: int = 200) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def _http(request: Request, error: Exception) -> JSONResponse:
+    """Errors of the framework itself: no such route, wrong method, a body that is not what it says."""
+    assert isinstance(error, HTTPException)
+    status = error.status_code
+    detail = f"{request.method} {request.url.path}: {error.detail}; the calls that there are stand at /docs."
+    problem = {"code": _CODES.get(status, f"http_{status}"), "title": str(error.detail), "detail": detail, "faults": []}
+    return _response(status, problem, error.headers)
+
+
+def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    """A fault of the master's own: the log has the details, the answer has the number to find them by."""
+    number = uuid.uuid4().hex[:12]
+    _log.error("fault %s in %s %s", number, request.method, request.url.path, exc_info=error)
+    detail = f"The master has a fault; its log has the details under the number {number}."
+    problem = {"code": "internal_error", "title": "InternalError", "detail": detail, "faults": []}
+    return _response(500, problem)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The documentation of the problems that a call can answer with."""
+    return {status: {"description": _REASON[status], "content": {MEDIA_TYPE: {}}} for status in _sorted(statuses)}
+
+
+def _sorted(statuses: Sequence[int]) -> list[int]:
+    return sorted({401, *statuses})
+
+
+_REASON = {
+    401: "no token, or not the right one",
+    403: "a file outside the allowed folders",
+    404: "there is no such thing",
+    409: "not possible in the present state",
+    413: "larger than this master takes",
+    422: "what was sent cannot be used; `faults` names every reason",
+}

@@ -1,0 +1,96 @@
+"""Searches: submit, look, pause, resume, stop, delete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response, status
+from fastapi.responses import FileResponse
+
+from service.api.deps import Document, InContext
+from service.api.examples import SPEC_BODY
+from service.api.problems import responses
+from service.contract.leaderboard import BorderFinding, SearchView
+from service.contract.submit import Validated
+from service.flow import control, transfer, view
+from service.flow.submit import submit, validate
+
+router = APIRouter(tags=["searches"])
+
+
+@router.post(
+    "/searches",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=SearchView,
+    openapi_extra=SPEC_BODY,
+    responses=responses(403, 422),
+)
+def post_search(document: Document, context: InContext, response: Response) -> SearchView:
+    """Submit a search; every fault of its spec is named at once."""
+    search = submit(context, document)
+    response.headers["Location"] = f"/api/v1/searches/{search.id}"
+    return search
+
+
+@router.post("/searches:validate", openapi_extra=SPEC_BODY, responses=responses(403, 422))
+def validate_search(document: Document, context: InContext) -> Validated:
+    """Check a spec against its data without submitting it."""
+    return validate(context, document)
+
+
+@router.get("/searches", responses=responses())
+def get_searches(context: InContext) -> list[SearchView]:
+    """The last searches, the newest first."""
+    return view.all_searches(context)
+
+
+@router.get("/searches/{search_id}", responses=responses(404))
+def get_search(search_id: str, context: InContext) -> SearchView:
+    """One search."""
+    return view.search(context, search_id)
+
+
+@router.get("/searches/{search_id}/spec", responses=responses(404))
+def get_spec(search_id: str, context: InContext) -> Any:
+    """The spec as it was submitted."""
+    return view.submitted_spec(context, search_id)
+
+
+@router.delete("/searches/{search_id}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(404))
+def delete_search(search_id: str, context: InContext) -> None:
+    """Delete a search with its trials and checkpoints."""
+    control.delete(context, search_id)
+
+
+@router.post("/searches/{search_id}:pause", responses=responses(404, 409))
+def pause_search(search_id: str, context: InContext) -> SearchView:
+    """Lease nothing new; what is in training goes on to its end."""
+    control.pause(context, search_id)
+    return view.search(context, search_id)
+
+
+@router.post("/searches/{search_id}:resume", responses=responses(404, 409))
+def resume_search(search_id: str, context: InContext) -> SearchView:
+    """Go on with a paused search."""
+    control.resume(context, search_id)
+    return view.search(context, search_id)
+
+
+@router.post("/searches/{search_id}:stop", responses=responses(404, 409))
+def stop_search(search_id: str, context: InContext) -> SearchView:
+    """End a search; what it has stays."""
+    control.stop(context, search_id)
+    return view.search(context, search_id)
+
+
+@router.get("/searches/{search_id}/borders", responses=responses(404))
+def get_borders(search_id: str, context: InContext) -> list[BorderFinding]:
+    """Best values at the edge of their ranges, by stage."""
+    return view.borders(context, search_id)
+
+
+@router.get("/searches/{search_id}/checkpoints/{name}", response_class=FileResponse, responses=responses(404, 422))
+def get_checkpoint(search_id: str, name: str, context: InContext) -> FileResponse:
+    """The file of a checkpoint; the rows of the leaderboard name them."""
+    path = transfer.checkpoint_path(context, search_id, name)
+    return FileResponse(path, media_type="application/octet-stream", filename=name)

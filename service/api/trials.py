@@ -1,0 +1,39 @@
+"""Trials: the leaderboard, single trials, learning curves."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from service.api.deps import InContext
+from service.api.problems import responses
+from service.contract.leaderboard import Leaderboard, OrderBy, TrialCurves, TrialView
+from service.flow import rank
+
+router = APIRouter(prefix="/searches/{search_id}", tags=["trials"])
+Number = Annotated[int, Path(ge=0, le=2**31 - 1, description="the trial's number")]
+
+
+@router.get("/leaderboard", responses=responses(404, 422))
+def get_leaderboard(
+    search_id: str,
+    context: InContext,
+    limit: Annotated[int, Query(ge=1, le=rank.MAX_LIMIT, description="rows of a page")] = 50,
+    cursor: Annotated[str | None, Query(description="from the page before")] = None,
+    order_by: OrderBy = "score",
+) -> Leaderboard:
+    """The ranking, the best first; diverged and failed trials last."""
+    return rank.leaderboard(context, search_id, limit=limit, cursor=cursor, order_by=order_by)
+
+
+@router.get("/trials/{number}", responses=responses(404, 422))
+def get_trial(search_id: str, number: Number, context: InContext) -> TrialView:
+    """One trial."""
+    return rank.trial(context, search_id, number)
+
+
+@router.get("/trials/{number}/curves", responses=responses(404, 422))
+def get_curves(search_id: str, number: Number, context: InContext) -> TrialCurves:
+    """The learning curves of one trial, by fold."""
+    return rank.curves(context, search_id, number)

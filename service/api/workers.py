@@ -1,0 +1,26 @@
+"""Workers introduce themselves; operators see them."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, status
+
+from service.api.deps import InContext
+from service.api.problems import responses
+from service.contract.leaderboard import WorkerView
+from service.contract.lease import WorkerRegistered, WorkerRegistration
+from service.flow import view
+from service.flow.register import register_worker
+
+router = APIRouter(tags=["workers"])
+
+
+@router.post("/workers", status_code=status.HTTP_201_CREATED, responses=responses(409, 422))
+def post_worker(registration: WorkerRegistration, context: InContext) -> WorkerRegistered:
+    """Register a worker; its version must agree with the master's in major and minor."""
+    return register_worker(context, registration)
+
+
+@router.get("/workers", responses=responses())
+def get_workers(context: InContext) -> list[WorkerView]:
+    """Workers that were seen lately."""
+    return view.all_workers(context)

@@ -1,0 +1,179 @@
+"""The composition root: settings in, application out; `python -m service.app` serves it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime
+from importlib import resources
+from types import FrameType
+
+import anyio.to_thread
+import uvicorn
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from service.api import datasets, health, leases, problems, searches, trials, workers
+from service.api.deps import require_token
+from service.api.limits import BodyLimit
+from service.auth import load_or_make_token
+from service.contract.errors import Conflict, FoldstepError
+from service.db.engine import Database
+from service.db.lock import exclusive
+from service.db.migrate import upgrade
+from service.flow.context import Context, utc_now
+from service.flow.recover import recover
+from service.flow.register import own_version
+from service.flow.sweep import sweep
+from service.settings import Settings, settings_from_environment
+
+_log = logging.getLogger(__name__)
+SHUTDOWN_S = 5
+ADDRESS_FILE = "address"
+
+
+def create_app(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> FastAPI:
+    """The application; the database is opened and upgraded when it starts.
+
+    Args:
+        settings: the knobs.
+        now: the clock; tests have their own.
+    """
+    app = FastAPI(title="Foldstep", version=own_version(), lifespan=_lifespan)
+    app.state.context = Context(Database(settings.resolved_database_url), settings, now)
+    app.state.token = load_or_make_token(settings)
+    problems.install(app)
+    app.add_middleware(BodyLimit, settings=settings)
+    guarded = [Depends(require_token)]
+    api = APIRouter(prefix="/api/v1", dependencies=guarded)
+    for part in (datasets, searches, trials, workers, leases):
+        api.include_router(part.router)
+    app.include_router(api)
+    app.include_router(health.metrics_router, dependencies=guarded)
+    app.include_router(health.open_router)
+    pages = str(resources.files("service.dashboard") / "static")
+    app.mount("/", StaticFiles(directory=pages, html=True), name="dashboard")
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    with contextlib.ExitStack() as stack:
+        await anyio.to_thread.run_sync(stack.enter_context, opened(app))
+        yield
+
+
+@contextlib.contextmanager
+def opened(app: FastAPI) -> Iterator[None]:
+    """The database of an application, upgraded, cleaned up, and swept in the background until the end.
+
+    Raises:
+        Conflict: another master serves the data folder, or the database is of a newer version.
+        Unavailable: the database cannot be reached.
+    """
+    context: Context = app.state.context
+    with contextlib.ExitStack() as stack:
+        if context.database.is_sqlite:
+            stack.enter_context(exclusive(context.settings.data_dir))
+        stack.callback(context.database.close)
+        upgrade(context.database)
+        recover(context)
+        stack.enter_context(_swept(context))
+        yield
+
+
+@contextlib.contextmanager
+def _swept(context: Context) -> Iterator[None]:
+    is_over = threading.Event()
+
+    def run() -> None:
+        while not is_over.wait(context.settings.sweep_interval_s):
+            try:
+                sweep(context)
+            except FoldstepError as error:
+                _log.warning("sweeping goes on in a moment: %s", error)
+
+    thread = threading.Thread(target=run, name="sweep", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+class _Server(uvicorn.Server):
+    """Ends with exit code 0 on SIGTERM and SIGINT; uvicorn's own would send itself the signal again."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Finish the requests that run, then end; at once for a second signal."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def serve(settings: Settings, host: str | None = None, port: int | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; the only line on standard output is the address.
+
+    Args:
+        settings: the knobs.
+        host: address to listen on instead of the settings'.
+        port: port to listen on instead of the settings'; 0 for any free one.
+
+    Raises:
+        Conflict: the address is in use, or another master serves the data folder.
+    """
+    app = create_app(settings)
+    # opened here and not by uvicorn, which would make a log entry and an exit code 3 of every refusal
+    config = uvicorn.Config(
+        app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=SHUTDOWN_S
+    )
+    host, port = settings.host if host is None else host, settings.port if port is None else port
+    with _listening(host, port) as listener, opened(app), _announced(settings, _address(listener)):
+        _Server(config).run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _announced(settings: Settings, address: str) -> Iterator[None]:
+    """Print the address, and leave it in the data folder, where the CLI finds it."""
+    path = settings.data_dir / ADDRESS_FILE
+    path.write_text(f"{address}\n")
+    sys.stdout.write(f"{address}\n")
+    sys.stdout.flush()
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), backlog=2048, family=_family(host))
+    except OSError as error:
+        raise Conflict(f"Cannot listen on {host}:{port} ({error.strerror}); choose another port.") from error
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _address(listener: socket.socket) -> str:
+    host, port, *_ = listener.getsockname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def main() -> int:
+    """Serve with the settings of the environment; returns the exit code."""
+    try:
+        serve(settings_from_environment())
+    except FoldstepError as error:
+        sys.stderr.write(f"foldstep: {error.message}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

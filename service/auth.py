@@ -1,0 +1,49 @@
+"""The token that clients show: made at the first start, in a file that only its owner can read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+from service.contract.errors import Unauthorized
+from service.settings import Settings
+
+TOKEN_FILE = "token"
+
+
+def load_or_make_token(settings: Settings) -> str:
+    """The token of the settings; without one, that of the data folder's file, which is made when missing."""
+    if settings.token:
+        return settings.token
+    path = settings.data_dir / TOKEN_FILE
+    with contextlib.suppress(FileExistsError):
+        _write_new(path, secrets.token_urlsafe(32))
+    return path.read_text().strip()
+
+
+def check_authorization(header: str | None, token: str) -> None:
+    """Compare an `Authorization` header with the token, in a time that does not depend on where they differ.
+
+    Raises:
+        Unauthorized: there is no header, it is not a bearer token, or it is another one.
+    """
+    scheme, _, given = (header or "").partition(" ")
+    is_same = secrets.compare_digest(given.strip().encode(), token.encode())
+    if scheme.lower() != "bearer" or not is_same:
+        raise Unauthorized("Send the master's token as `Authorization: Bearer …`; it is in the file `token` of its "
+                           "data folder.")  # fmt: skip
+
+
+def _write_new(path: Path, token: str) -> None:
+    """Write a file that never exists half-written and is never readable by others."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(token + "\n")
+        os.link(draft, path)  # unlike a rename, this fails where another process was first
+    finally:
+        draft.unlink()

@@ -1,0 +1,41 @@
+"""What users send besides a spec, and what the master says of a spec before it runs."""
+
+from __future__ import annotations
+
+import re
+
+from service.contract.space import Frozen
+from service.contract.spec import MetricSpec, Task
+
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+"""The names that a data set can have."""
+
+
+class Validated(Frozen):
+    """A spec that fits its data, and what was filled in.
+
+    Attributes:
+        trials: how many it will have; None for no limit.
+        fingerprint: of the data.
+        notes: what the user should know, one sentence each.
+    """
+
+    task: Task
+    target: str
+    metric: MetricSpec
+    n_folds: int
+    trials: int | None
+    fingerprint: str
+    notes: list[str]
+
+
+class DatasetRegistration(Frozen):
+    """`POST /datasets`: a name for a file that the master may read, or for one of scikit-learn's sets.
+
+    Attributes:
+        name: what specs call it.
+        source: path, or bundled name.
+    """
+
+    name: str
+    source: str

@@ -1,0 +1,123 @@
+"""One database, SQLite or Postgres, with two kinds of transaction: `read` and `write`."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from service.contract.errors import Unavailable
+
+BUSY_TIMEOUT_S = 30.0
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+class Database:
+    """A connection pool.
+
+    On SQLite a write transaction takes the write lock when it begins (`BEGIN IMMEDIATE`), and only one
+    thread of the process writes at a time, so that a transaction never fails half-way for a lock. On
+    Postgres transactions run side by side, and what belongs together is locked by row.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 16) -> None:
+        """Prepare to connect to `url` (`sqlite:///…` or `postgresql+psycopg://…`); nothing is opened yet."""
+        self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
+        self.engine = _sqlite_engine(url, pool_size) if self.is_sqlite else _postgres_engine(url, pool_size)
+        self._writer: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        with _translated(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that is committed at the end, or rolled back by any exception.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        with self._writer, _translated(), self.engine.connect() as connection:
+            connection.execution_options(writes=True)
+            with connection.begin():
+                yield connection
+
+    def prepare(self) -> None:
+        """Make the folder of a SQLite file."""
+        name = self.engine.url.database
+        if self.is_sqlite and name and name != ":memory:":
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+
+    def ping(self) -> None:
+        """Ask the database for one row.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        with self.read() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        if isinstance(error, OperationalError) or error.connection_invalidated:
+            raise Unavailable(f"The database does not answer ({error.orig}); try again in a moment.") from error
+        raise
+
+
+def _sqlite_engine(url: str, pool_size: int) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=-1,
+        json_serializer=_dumps,
+        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "isolation_level": None},
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    """WAL lets readers go on while one writes; NORMAL survives every crash of the process."""
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "cache_size = -32000"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgres_engine(url: str, pool_size: int) -> Engine:
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        json_serializer=_dumps,
+        connect_args={"connect_timeout": 10, "options": "-c timezone=utc"},
+    )

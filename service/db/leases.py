@@ -1,0 +1,135 @@
+"""The rows of `leases`: fenced by a token, held until they are released or expire."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from service.contract.errors import LeaseLost
+from service.contract.states import LeaseEvent, LeaseState
+from service.db.moves import lease_move, n_moved
+from service.db.tables import leases
+
+
+@dataclass(frozen=True)
+class LeaseRow:
+    """A lease as it is stored."""
+
+    id: int
+    token: str
+    worker_id: int
+    search_id: str
+    state: LeaseState
+    reported_at: datetime
+
+
+_COLUMNS = [leases.c[n] for n in LeaseRow.__dataclass_fields__]
+
+
+def lost(lease_id: int) -> LeaseLost:
+    """The refusal of a worker that no longer holds the lease."""
+    return LeaseLost(f"The lease {lease_id} is no longer yours; drop its trials and ask for others.")
+
+
+def grant(
+    connection: Connection, *, token: str, worker_id: int, search_id: str, expires_at: datetime, now: datetime
+) -> int:
+    """Insert a held lease; returns its id."""
+    values = {"token": token, "worker_id": worker_id, "search_id": search_id, "expires_at": expires_at}
+    values |= {"state": LeaseState.HELD, "reported_at": now, "member_steps_per_s": 0.0}
+    return int(connection.execute(insert(leases).values(values).returning(leases.c.id)).scalar_one())
+
+
+def get(connection: Connection, lease_id: int) -> LeaseRow:
+    """One lease, in whatever state.
+
+    Raises:
+        LeaseLost: there is none of that id; its search was deleted.
+    """
+    row = connection.execute(select(*_COLUMNS).where(leases.c.id == lease_id)).one_or_none()
+    if row is None:
+        raise lost(lease_id)
+    return LeaseRow(**row._asdict())
+
+
+def renew(
+    connection: Connection, row: LeaseRow, token: str, *, now: datetime, expires_at: datetime, steps: int
+) -> None:
+    """Move the expiry of a held lease.
+
+    Args:
+        connection: of a write transaction that has locked the lease's search.
+        row: the lease.
+        token: what the worker showed.
+        now: the time of the report.
+        expires_at: the new end.
+        steps: member steps since the last report.
+
+    Raises:
+        LeaseLost: the lease is not held, or not under this token.
+    """
+    values: dict[str, object] = {"expires_at": expires_at, "reported_at": now}
+    elapsed_s = (now - row.reported_at).total_seconds()
+    if elapsed_s > 0:
+        values["member_steps_per_s"] = steps / elapsed_s
+    statement = (
+        update(leases)
+        .where(leases.c.id == row.id, leases.c.token == token, leases.c.state == LeaseState.HELD)
+        .values(values)
+    )
+    if not n_moved(connection, statement):
+        raise lost(row.id)
+
+
+def release(connection: Connection, lease_id: int, token: str, now: datetime) -> None:
+    """End a held lease.
+
+    Raises:
+        LeaseLost: the lease is not held, or not under this token.
+    """
+    statement = lease_move(LeaseEvent.RELEASE).where(leases.c.id == lease_id, leases.c.token == token)
+    if not n_moved(connection, statement.values(ended_at=now)):
+        raise lost(lease_id)
+
+
+def searches_with_expired(connection: Connection, now: datetime) -> Sequence[str]:
+    """Searches with a held lease whose time is up."""
+    statement = (
+        select(leases.c.search_id).where(leases.c.state == LeaseState.HELD, leases.c.expires_at <= now).distinct()
+    )
+    return connection.execute(statement).scalars().all()
+
+
+def expire(connection: Connection, search_id: str, now: datetime) -> Sequence[int]:
+    """End every lease of a locked search whose time is up; returns their ids."""
+    statement = (
+        lease_move(LeaseEvent.EXPIRE)
+        .where(leases.c.search_id == search_id, leases.c.expires_at <= now)
+        .values(ended_at=now)
+        .returning(leases.c.id)
+    )
+    return connection.execute(statement).scalars().all()
+
+
+def member_steps_per_s(connection: Connection, since: datetime) -> dict[str, float]:
+    """Throughput by search, over the held leases that reported since then."""
+    statement = (
+        select(leases.c.search_id, func.sum(leases.c.member_steps_per_s))
+        .where(leases.c.state == LeaseState.HELD, leases.c.reported_at >= since, leases.c.member_steps_per_s > 0)
+        .group_by(leases.c.search_id)
+    )
+    return {search: float(rate) for search, rate in connection.execute(statement).tuples()}
+
+
+def n_held(connection: Connection) -> int:
+    """How many leases are held."""
+    return connection.execute(select(func.count()).where(leases.c.state == LeaseState.HELD)).scalar_one()
+
+
+def is_token(row: LeaseRow, token: str) -> bool:
+    """Whether `token` is the lease's, compared in a time that does not depend on where they differ."""
+    return secrets.compare_digest(row.token.encode(), token.encode())

@@ -1,0 +1,30 @@
+"""One master a folder: SQLite is opened by a single process."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from service.contract.errors import Conflict
+
+LOCK_FILE = "master.lock"
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold a folder; the system lets it go when the process ends, however it ends.
+
+    Raises:
+        Conflict: another master holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK_FILE).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(
+                f"Another master serves {folder.absolute()}; stop it, choose another data folder, or use Postgres."
+            ) from None
+        yield

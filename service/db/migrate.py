@@ -1,0 +1,62 @@
+"""Brings a database to the present form, by the scripts in `migrations/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from service.contract.errors import Conflict
+from service.db.engine import Database
+
+HEAD = "0001"
+"""The newest script; a test holds it to `migrations/versions`. Known here, a start needs Alembic only for a change."""
+
+_ADVISORY_LOCK = 5_128_490_173
+
+
+def upgrade(database: Database) -> bool:
+    """Upgrade the database where it is not up to date; several masters may do so at once.
+
+    Returns:
+        Whether anything changed.
+
+    Raises:
+        Conflict: the database was made by a newer version.
+        Unavailable: it cannot be reached.
+    """
+    database.prepare()
+    with database.write() as connection:
+        if not database.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        present = revision(connection)
+        if present == HEAD:
+            return False
+        _run_scripts(connection, present)
+    return True
+
+
+def revision(connection: Connection) -> str | None:
+    """The script that the database was last brought up to; None for a new one."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def _run_scripts(connection: Connection, present: str | None) -> None:
+    from alembic import command  # here, for most starts do not need the 200 ms that it takes
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(_scripts_folder()))
+    config.attributes["connection"] = connection
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if present is not None and present not in known:
+        raise Conflict(f"The database is of a newer version ({present}); install that version of foldstep.")
+    command.upgrade(config, "head")
+
+
+def _scripts_folder() -> Path:
+    """The package `migrations`, beside `service`; not imported, for it imports the tables."""
+    return Path(__file__).parents[2] / "migrations"

@@ -1,0 +1,72 @@
+"""The rows of `folds`: scores, learning curves and checkpoints, one row for each (trial, fold)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, insert, select, update
+
+from service.contract.report import Curve, FoldResult
+from service.db.tables import folds
+
+
+def add(connection: Connection, search_id: str, results: Sequence[tuple[int, FoldResult]]) -> None:
+    """Insert the folds of finished trials, given as (trial number, fold)."""
+    rows = [
+        {
+            "search_id": search_id,
+            "trial": trial,
+            "fold": fold.fold,
+            "score": fold.score if fold.score is not None and math.isfinite(fold.score) else None,
+            "best_epoch": fold.best_epoch,
+            "epochs": fold.epochs,
+            "train_loss": fold.curve.train_loss,
+            "scores": fold.curve.score,
+            "checkpoint": fold.checkpoint,
+        }
+        for trial, fold in results
+    ]
+    if rows:
+        connection.execute(insert(folds), rows)
+
+
+def of_trials(
+    connection: Connection, search_id: str, trials: Sequence[int]
+) -> dict[int, list[tuple[float | None, str | None]]]:
+    """(score, checkpoint) of every fold in order, by trial; trials without folds are absent."""
+    statement = (
+        select(folds.c.trial, folds.c.score, folds.c.checkpoint)
+        .where(folds.c.search_id == search_id, folds.c.trial.in_(trials))
+        .order_by(folds.c.trial, folds.c.fold)
+    )
+    found: dict[int, list[tuple[float | None, str | None]]] = {}
+    for trial, score, checkpoint in connection.execute(statement).tuples():
+        found.setdefault(trial, []).append((score, checkpoint))
+    return found
+
+
+def curves(connection: Connection, search_id: str, trial: int) -> dict[int, Curve]:
+    """The learning curves of a trial, by fold."""
+    statement = select(folds.c.fold, folds.c.train_loss, folds.c.scores).where(
+        folds.c.search_id == search_id, folds.c.trial == trial
+    )
+    return {
+        fold: Curve(train_loss=loss, score=score)
+        for fold, loss, score in connection.execute(statement.order_by(folds.c.fold)).tuples()
+    }
+
+
+def take_checkpoints(connection: Connection, search_id: str, trials: Sequence[int]) -> list[str]:
+    """Forget the checkpoints of some trials; returns their names, so that the files can be deleted."""
+    of_trials = (folds.c.search_id == search_id, folds.c.trial.in_(trials), folds.c.checkpoint.is_not(None))
+    names = [n for n in connection.execute(select(folds.c.checkpoint).where(*of_trials)).scalars() if n is not None]
+    if names:
+        connection.execute(update(folds).where(*of_trials).values(checkpoint=None))
+    return names
+
+
+def checkpoints(connection: Connection, search_id: str) -> set[str]:
+    """Names of every checkpoint that a search keeps."""
+    statement = select(folds.c.checkpoint).where(folds.c.search_id == search_id, folds.c.checkpoint.is_not(None))
+    return {n for n in connection.execute(statement).scalars() if n is not None}

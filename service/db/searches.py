@@ -1,0 +1,199 @@
+"""The rows of `searches`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from service.contract.errors import Conflict, IllegalTransition, NotFound
+from service.contract.spec import Direction, MetricSpec, Spec, Task
+from service.contract.states import TERMINAL_SEARCH, SearchEvent, SearchState, TrialState
+from service.db.moves import n_moved, search_move
+from service.db.tables import folds, leases, searches, stages, trials
+
+
+@dataclass(frozen=True)
+class SearchRow:
+    """A search as it is stored.
+
+    Attributes:
+        spec: with `data.target`, `data.task` and `metric` filled in, whatever the user left out.
+        deadline_at: when its time budget ends; None before the start, and where there is none.
+    """
+
+    id: str
+    name: str
+    state: SearchState
+    spec: Spec
+    dataset: str
+    fingerprint: str
+    n_folds: int
+    notes: list[str]
+    failure: str | None
+    stage: int
+    n_stages: int
+    created_at: datetime
+    started_at: datetime | None
+    paused_at: datetime | None
+    deadline_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def metric(self) -> MetricSpec:
+        """What its trials are ranked by."""
+        assert self.spec.metric is not None
+        return self.spec.metric
+
+    @property
+    def task(self) -> Task:
+        """Classification or regression."""
+        assert self.spec.data.task is not None
+        return self.spec.data.task
+
+    @property
+    def direction(self) -> Direction:
+        """Whether more or less is better."""
+        return self.metric.direction
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can happen to it any more."""
+        return self.state in TERMINAL_SEARCH
+
+
+_COLUMNS = [c for c in searches.c if c.name != "submitted"]
+
+
+@lru_cache(maxsize=256)
+def _spec(text: str) -> Spec:
+    """The spec; read again and again while its search runs, so the last ones are kept."""
+    return Spec.model_validate_json(text)
+
+
+def _row(row: Row[Any]) -> SearchRow:
+    values = row._asdict()
+    return SearchRow(**{**values, "spec": _spec(values["spec"])})
+
+
+def add(connection: Connection, row: SearchRow, submitted: Any) -> None:
+    """Insert a search.
+
+    Raises:
+        Conflict: the id is taken.
+    """
+    values = {c.name: getattr(row, c.name) for c in _COLUMNS}
+    values |= {"spec": row.spec.model_dump_json(), "submitted": submitted}
+    try:
+        connection.execute(insert(searches), values)
+    except IntegrityError as error:
+        raise Conflict(f"There is a search {row.id} already.") from error
+
+
+def get(connection: Connection, search_id: str) -> SearchRow:
+    """One search.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    return _one(connection, search_id, select(*_COLUMNS))
+
+
+def lock(connection: Connection, search_id: str) -> SearchRow:
+    """One search, locked until the end of the transaction against everybody else who locks it.
+
+    Every transaction that writes trials or leases of a search begins with this, so that masters which
+    share a database take turns, and always lock in the same order.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    return _one(connection, search_id, select(*_COLUMNS).with_for_update(key_share=True))
+
+
+def _one(connection: Connection, search_id: str, statement: Select[Any]) -> SearchRow:
+    row = connection.execute(statement.where(searches.c.id == search_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no search {search_id}; `foldstep searches` lists those that there are.")
+    return _row(row)
+
+
+def newest(connection: Connection, limit: int) -> list[SearchRow]:
+    """The last `limit` searches, the newest first."""
+    statement = select(*_COLUMNS).order_by(searches.c.created_at.desc(), searches.c.id).limit(limit)
+    return [_row(row) for row in connection.execute(statement)]
+
+
+def submitted(connection: Connection, search_id: str) -> Any:
+    """The spec as the user wrote it."""
+    return connection.execute(select(searches.c.submitted).where(searches.c.id == search_id)).scalar_one()
+
+
+def counts(connection: Connection) -> dict[SearchState, int]:
+    """Searches by state."""
+    found = connection.execute(select(searches.c.state, func.count()).group_by(searches.c.state))
+    return dict(found.tuples().all())
+
+
+def ids_to_serve(connection: Connection) -> Sequence[str]:
+    """Searches that may have work, in the order to serve them: fewest running trials first, then the oldest."""
+    running = (
+        select(func.count())
+        .where(trials.c.search_id == searches.c.id, trials.c.state == TrialState.RUNNING)
+        .scalar_subquery()
+    )
+    statement = (
+        select(searches.c.id)
+        .where(searches.c.state.in_([SearchState.QUEUED, SearchState.RUNNING]))
+        .order_by(running, searches.c.created_at, searches.c.id)
+    )
+    return connection.execute(statement).scalars().all()
+
+
+def ids_past_deadline(connection: Connection, now: datetime) -> Sequence[str]:
+    """Running searches whose time is used up."""
+    statement = select(searches.c.id).where(searches.c.state == SearchState.RUNNING, searches.c.deadline_at <= now)
+    return connection.execute(statement).scalars().all()
+
+
+def all_ids(connection: Connection) -> Sequence[str]:
+    """The id of every search."""
+    return connection.execute(select(searches.c.id)).scalars().all()
+
+
+def move(connection: Connection, search_id: str, event: SearchEvent, **values: Any) -> None:
+    """Move a search along the transition table, and set further columns with it; it is paused by `PAUSE` alone.
+
+    Raises:
+        IllegalTransition: the search is in a state that `event` does not leave.
+        NotFound: there is none of that id.
+    """
+    statement = search_move(event).where(searches.c.id == search_id).values(**{"paused_at": None, **values})
+    if not n_moved(connection, statement):
+        state = get(connection, search_id).state
+        raise IllegalTransition(f"The search {search_id} is {state}; {event} is not possible now.")
+
+
+def add_notes(connection: Connection, row: SearchRow, notes: Sequence[str]) -> None:
+    """Append what the master has to say about a locked search; what it said before is not said twice."""
+    kept = get(connection, row.id).notes
+    new = [n for n in notes if n not in kept]
+    if new:
+        connection.execute(update(searches).where(searches.c.id == row.id).values(notes=[*kept, *new]))
+
+
+def set_stage(connection: Connection, search_id: str, stage: int) -> None:
+    """Go on to another stage."""
+    connection.execute(update(searches).where(searches.c.id == search_id).values(stage=stage))
+
+
+def remove(connection: Connection, search_id: str) -> None:
+    """Delete a search and all that belongs to it."""
+    for table in (folds, trials, leases, stages):
+        connection.execute(delete(table).where(table.c.search_id == search_id))
+    connection.execute(delete(searches).where(searches.c.id == search_id))

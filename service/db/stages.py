@@ -1,0 +1,87 @@
+"""The rows of `stages`: one for every stage that a search has reached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from service.contract.leaderboard import BorderFinding
+from service.contract.states import TERMINAL_TRIAL
+from service.db.tables import stages, trials
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """A stage as it is stored.
+
+    Attributes:
+        plan: the planner's own record of it, as JSON.
+        n_trials: how many it asks for; None for no limit.
+        n_planned: how many have been planned so far.
+    """
+
+    search_id: str
+    stage: int
+    plan: dict[str, Any]
+    n_trials: int | None
+    n_planned: int
+    findings: list[BorderFinding]
+
+    @property
+    def left(self) -> int | None:
+        """How many are still to be planned; None for no limit."""
+        return None if self.n_trials is None else self.n_trials - self.n_planned
+
+
+_COLUMNS = [c for c in stages.c if c.name != "created_at"]
+
+
+def _row(values: dict[str, Any]) -> StageRow:
+    findings = [BorderFinding.model_validate(f) for f in values["findings"]]
+    return StageRow(**{**values, "findings": findings})
+
+
+def add(connection: Connection, search_id: str, stage: int, plan: Any, n_trials: int | None, now: datetime) -> None:
+    """Insert a stage with nothing planned yet."""
+    values = {"search_id": search_id, "stage": stage, "plan": plan, "n_trials": n_trials}
+    connection.execute(insert(stages), {**values, "n_planned": 0, "findings": [], "created_at": now})
+
+
+def get(connection: Connection, search_id: str, stage: int) -> StageRow:
+    """One stage; it must exist."""
+    statement = select(*_COLUMNS).where(stages.c.search_id == search_id, stages.c.stage == stage)
+    return _row(connection.execute(statement).one()._asdict())
+
+
+def of_search(connection: Connection, search_id: str) -> list[StageRow]:
+    """All stages of a search in their order."""
+    statement = select(*_COLUMNS).where(stages.c.search_id == search_id).order_by(stages.c.stage)
+    return [_row(row._asdict()) for row in connection.execute(statement)]
+
+
+def count_planned(connection: Connection, row: StageRow, n: int, *, exhausted: bool) -> None:
+    """Count `n` more planned trials; an exhausted stage asks for no more than were planned."""
+    planned = row.n_planned + n
+    values = {"n_planned": planned, **({"n_trials": planned} if exhausted else {})}
+    where = (stages.c.search_id == row.search_id, stages.c.stage == row.stage)
+    connection.execute(update(stages).where(*where).values(values))
+
+
+def record_findings(connection: Connection, row: StageRow, findings: Sequence[BorderFinding]) -> None:
+    """Store what the border check found at the end of a stage."""
+    where = (stages.c.search_id == row.search_id, stages.c.stage == row.stage)
+    connection.execute(update(stages).where(*where).values(findings=[f.model_dump() for f in findings]))
+
+
+def n_finished(connection: Connection, search_id: str) -> dict[int, int]:
+    """Terminal trials by stage."""
+    statement = (
+        select(trials.c.stage, func.count())
+        .where(trials.c.search_id == search_id, trials.c.state.in_(sorted(TERMINAL_TRIAL)))
+        .group_by(trials.c.stage)
+    )
+    return dict(connection.execute(statement).tuples().all())

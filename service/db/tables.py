@@ -1,0 +1,180 @@
+"""The tables. CHECK constraints refuse every state that the transition tables cannot reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+from service.contract.states import TERMINAL_LEASE, TERMINAL_SEARCH, TERMINAL_TRIAL, LeaseState, SearchState, TrialState
+from service.db.types import Numbers, State, UtcDateTime
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+def words(states: Iterable[StrEnum]) -> str:
+    """The states as an SQL list, in alphabetical order."""
+    return ", ".join(f"'{s.value}'" for s in sorted(states))
+
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("description", JSON, nullable=False),
+    # where the file was read from, to notice that it changed since; NULL for uploads and bundled sets
+    Column("path", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "fingerprint"),
+)
+
+searches = Table(
+    "searches",
+    metadata,
+    Column("id", String(80), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("state", State(SearchState), nullable=False),
+    Column("submitted", JSON, nullable=False),  # as the user wrote it
+    Column("spec", Text, nullable=False),  # as it was read, what it left out filled in; the JSON of a `Spec`
+    Column("dataset", Text, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("n_folds", Integer, nullable=False),
+    Column("notes", JSON, nullable=False),
+    Column("failure", Text),
+    Column("stage", Integer, nullable=False),
+    Column("n_stages", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("paused_at", UtcDateTime),
+    Column("deadline_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    CheckConstraint(f"state IN ({words(SearchState)})", name="state"),
+    CheckConstraint(f"(finished_at IS NOT NULL) = (state IN ({words(TERMINAL_SEARCH)}))", name="finished"),
+    CheckConstraint("(failure IS NOT NULL) = (state = 'failed')", name="failure"),
+    CheckConstraint("(paused_at IS NOT NULL) = (state = 'paused')", name="paused"),
+    CheckConstraint("n_folds >= 1", name="folds"),
+    CheckConstraint("stage >= 0 AND stage < n_stages", name="stage"),
+    Index(None, "state", "created_at"),
+)
+
+stages = Table(
+    "stages",
+    metadata,
+    Column("search_id", ForeignKey(searches.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("stage", Integer, primary_key=True, autoincrement=False),
+    Column("plan", JSON, nullable=False),
+    Column("n_trials", Integer),  # how many it asks for; NULL for no limit
+    Column("n_planned", Integer, nullable=False),
+    Column("findings", JSON, nullable=False),  # of the border check at its end
+    Column("created_at", UtcDateTime, nullable=False),
+    CheckConstraint("n_planned >= 0 AND n_planned <= coalesce(n_trials, n_planned)", name="planned"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("device", String(16), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("registered_at", UtcDateTime, nullable=False),
+    Column("last_seen_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("token", String(64), nullable=False),
+    Column("worker_id", ForeignKey(workers.c.id), nullable=False),
+    Column("search_id", ForeignKey(searches.c.id, ondelete="CASCADE"), nullable=False),
+    Column("state", State(LeaseState), nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("reported_at", UtcDateTime, nullable=False),
+    Column("member_steps_per_s", Double, nullable=False),
+    Column("ended_at", UtcDateTime),
+    CheckConstraint(f"state IN ({words(LeaseState)})", name="state"),
+    CheckConstraint(f"(ended_at IS NOT NULL) = (state IN ({words(TERMINAL_LEASE)}))", name="ended"),
+    Index(None, "state", "expires_at"),
+    Index(None, "search_id"),
+    sqlite_autoincrement=True,
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("search_id", ForeignKey(searches.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("stage", Integer, nullable=False),
+    Column("state", State(TrialState), nullable=False),
+    Column("params", JSON, nullable=False),
+    Column("pack_key", Integer, nullable=False),  # trials that differ in it cannot share a pack
+    Column("score", Double),
+    Column("rank_key", Double),  # the score with its sign turned so that less is better
+    Column("spread", Double),
+    Column("epoch", Integer, nullable=False),
+    Column("epochs", Integer, nullable=False),
+    Column("progress", Double),  # best score so far, while it runs
+    Column("attempts", Integer, nullable=False),  # begun ones that count
+    Column("lease_id", ForeignKey(leases.c.id)),  # the present one, or the last
+    Column("worker_id", ForeignKey(workers.c.id)),
+    Column("resume", Text),
+    Column("message", Text),
+    Column("duration_s", Double),
+    Column("kept", Boolean, nullable=False),  # whether checkpoints of it are on disk
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    CheckConstraint(f"state IN ({words(TrialState)})", name="state"),
+    CheckConstraint("state <> 'running' OR lease_id IS NOT NULL", name="running"),
+    CheckConstraint("state <> 'waiting' OR lease_id IS NULL", name="waiting"),
+    CheckConstraint("(score IS NULL) = (rank_key IS NULL)", name="rank"),
+    CheckConstraint("state <> 'completed' OR score IS NOT NULL", name="completed"),
+    CheckConstraint("score IS NULL OR state IN ('completed', 'pruned')", name="scored"),
+    CheckConstraint(f"(finished_at IS NOT NULL) = (state IN ({words(TERMINAL_TRIAL)}))", name="finished"),
+    CheckConstraint("number >= 0 AND epoch >= 0 AND attempts >= 0", name="counts"),
+    Index(None, "search_id", "state", "pack_key", "number"),
+    Index(None, "search_id", "rank_key", "number"),
+    Index(None, "lease_id"),
+)
+Index("ix_trials_kept", trials.c.search_id, sqlite_where=trials.c.kept, postgresql_where=trials.c.kept)
+
+folds = Table(
+    "folds",
+    metadata,
+    Column("search_id", String(80), primary_key=True),
+    Column("trial", Integer, primary_key=True, autoincrement=False),
+    Column("fold", Integer, primary_key=True, autoincrement=False),
+    Column("score", Double),
+    Column("best_epoch", Integer, nullable=False),
+    Column("epochs", Integer, nullable=False),
+    Column("train_loss", Numbers, nullable=False),
+    Column("scores", Numbers, nullable=False),
+    Column("checkpoint", Text),
+    ForeignKeyConstraint(["search_id", "trial"], [trials.c.search_id, trials.c.number], ondelete="CASCADE"),
+    CheckConstraint("fold >= 0 AND best_epoch >= 0 AND best_epoch <= epochs", name="epochs"),
+)

@@ -1,0 +1,65 @@
+"""The rows of `workers`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from service.contract.errors import NotFound
+from service.contract.leaderboard import WorkerView
+from service.contract.lease import WorkerRegistration
+from service.contract.states import LeaseState, TrialState
+from service.db.tables import leases, trials, workers
+
+
+def add(connection: Connection, registration: WorkerRegistration, now: datetime) -> int:
+    """Insert a worker; returns its id."""
+    values = {**registration.model_dump(), "registered_at": now, "last_seen_at": now}
+    return int(connection.execute(insert(workers).values(values).returning(workers.c.id)).scalar_one())
+
+
+def seen(connection: Connection, worker_id: int, now: datetime) -> None:
+    """Note that a worker is there.
+
+    Raises:
+        NotFound: no worker of that id is registered.
+    """
+    moved = connection.execute(update(workers).where(workers.c.id == worker_id).values(last_seen_at=now))
+    if not moved.rowcount:
+        raise NotFound(f"There is no worker {worker_id}; register it first.")
+
+
+def n_active(connection: Connection, since: datetime) -> int:
+    """How many workers were seen since then, or hold a lease."""
+    holds = select(leases.c.worker_id).where(leases.c.state == LeaseState.HELD)
+    statement = select(func.count()).where((workers.c.last_seen_at >= since) | workers.c.id.in_(holds))
+    return connection.execute(statement).scalar_one()
+
+
+def names(connection: Connection, ids: Collection[int]) -> dict[int, str]:
+    """Names by id."""
+    found = connection.execute(select(workers.c.id, workers.c.name).where(workers.c.id.in_(ids)))
+    return dict(found.tuples().all())
+
+
+def seen_since(connection: Connection, since: datetime) -> list[WorkerView]:
+    """Workers seen since then, the latest registered first."""
+    running = (
+        select(func.count())
+        .select_from(trials.join(leases, trials.c.lease_id == leases.c.id))
+        .where(leases.c.worker_id == workers.c.id, leases.c.state == LeaseState.HELD)
+        .where(trials.c.state == TrialState.RUNNING)
+        .correlate(workers)
+        .scalar_subquery()
+    )
+    statement = (
+        select(workers.c.id, workers.c.name, workers.c.device, workers.c.last_seen_at, running)
+        .where(workers.c.last_seen_at >= since)
+        .order_by(workers.c.id.desc())
+    )
+    return [
+        WorkerView(worker=id_, name=name, device=device, last_seen_at=at, running=n)
+        for id_, name, device, at, n in connection.execute(statement).tuples()
+    ]

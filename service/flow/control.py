@@ -1,0 +1,72 @@
+"""Use cases: a user pauses, resumes, stops or deletes a search."""
+
+from __future__ import annotations
+
+from service.contract.states import SearchEvent
+from service.db import searches, trials
+from service.flow import files
+from service.flow.context import Context
+from service.flow.finish import settle
+from service.flow.plan import deadline
+from service.flow.prune import clean_up
+
+
+def pause(context: Context, search_id: str) -> None:
+    """Lease nothing new of a search; what is in training goes on to its end. The clock of a time budget stops.
+
+    Raises:
+        NotFound: there is no such search.
+        IllegalTransition: it is over, or paused.
+    """
+    with context.database.write() as connection:
+        searches.lock(connection, search_id)
+        searches.move(connection, search_id, SearchEvent.PAUSE, paused_at=context.now())
+
+
+def resume(context: Context, search_id: str) -> None:
+    """Go on with a paused search.
+
+    Raises:
+        NotFound: there is no such search.
+        IllegalTransition: it is not paused.
+    """
+    now = context.now()
+    with context.database.write() as connection:
+        search = searches.lock(connection, search_id)
+        ends_at = deadline(search, now) if search.started_at is None else search.deadline_at
+        if search.started_at and search.deadline_at and search.paused_at:
+            ends_at = search.deadline_at + (now - search.paused_at)
+        searches.move(
+            connection, search_id, SearchEvent.RESUME, started_at=search.started_at or now, deadline_at=ends_at
+        )
+        search = settle(connection, searches.get(connection, search_id), now)
+    clean_up(context, search, [])
+
+
+def stop(context: Context, search_id: str) -> None:
+    """End a search; what it has stays, open trials are cancelled, workers hear of it with their next report.
+
+    Raises:
+        NotFound: there is no such search.
+        IllegalTransition: it is over.
+    """
+    now = context.now()
+    with context.database.write() as connection:
+        searches.lock(connection, search_id)
+        trials.cancel(connection, search_id, now)
+        searches.move(connection, search_id, SearchEvent.STOP, finished_at=now)
+        search = searches.get(connection, search_id)
+    clean_up(context, search, [])
+
+
+def delete(context: Context, search_id: str) -> None:
+    """Delete a search with its trials and files; workers that train it lose their leases.
+
+    Raises:
+        NotFound: there is no such search.
+    """
+    with context.database.write() as connection:
+        searches.lock(connection, search_id)
+        searches.remove(connection, search_id)
+    files.delete_folder(files.checkpoint_folder(context.settings, search_id))
+    files.delete_folder(files.state_folder(context.settings, search_id))

@@ -1,0 +1,127 @@
+"""Checkpoints and saved states on disk: written whole or not at all, deleted only after the commit."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from service.contract.checkpoint_name import CheckpointName
+from service.contract.errors import Fault, InvalidInput, NotFound
+from service.settings import Settings
+
+_STATE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}\.safetensors")
+_DRAFT = ".part"
+
+
+def parse_checkpoint(name: str) -> CheckpointName:
+    """Read the name of a checkpoint.
+
+    Raises:
+        InvalidInput: it has another form.
+    """
+    parsed = CheckpointName.parse(name)
+    if parsed is None:
+        raise _bad_name(name, "val_<metric>-<score>_trial-<number>_fold-<fold>_epoch-<epoch>.safetensors")
+    return parsed
+
+
+def is_checkpoint_of(name: str, trials: Collection[int]) -> bool:
+    """Whether `name` is that of a whole checkpoint of one of the trials."""
+    parsed = CheckpointName.parse(name)
+    return parsed is not None and parsed.trial in trials
+
+
+def is_draft(name: str) -> bool:
+    """Whether the file was not written to its end."""
+    return name.endswith(_DRAFT)
+
+
+def check_state_name(name: str) -> None:
+    """Refuse a name for a training state that is not a plain `….safetensors`.
+
+    Raises:
+        InvalidInput: it has another form.
+    """
+    if not _STATE.fullmatch(name):
+        raise _bad_name(name, "up to 151 letters, digits, dots, underscores and dashes, then .safetensors")
+
+
+def _bad_name(name: str, expected: str) -> InvalidInput:
+    fault = Fault(code="bad_name", path="name", expected=expected, got=name)
+    return InvalidInput(f"A file cannot have this name: {fault}.", faults=[fault])
+
+
+def checkpoint_folder(settings: Settings, search_id: str) -> Path:
+    """Where the checkpoints of a search are."""
+    return settings.checkpoints_dir / search_id
+
+
+def state_folder(settings: Settings, search_id: str) -> Path:
+    """Where the saved training states of a search are."""
+    return settings.states_dir / search_id
+
+
+def existing(path: Path) -> Path:
+    """The path of a file.
+
+    Raises:
+        NotFound: there is no such file.
+    """
+    if not path.is_file():
+        raise NotFound(f"There is no file {path.name}.")
+    return path
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, flush it to the disk, then rename it and flush the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}{_DRAFT}")
+    try:
+        with draft.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    _flush_folder(path.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def delete(folder: Path, names: Iterable[str]) -> None:
+    """Delete files of a folder; those that are gone already are no fault."""
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            (folder / name).unlink()
+
+
+def delete_folder(folder: Path) -> None:
+    """Delete a folder with all that is in it; nothing when it is not there."""
+    if folder.is_dir():
+        shutil.rmtree(folder)
+
+
+def names_in(folder: Path) -> set[str]:
+    """The names of the files in a folder; none when it is not there."""
+    return {entry.name for entry in _entries(folder) if entry.is_file()}
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    return folder.iterdir() if folder.is_dir() else iter(())
+
+
+def random_name(suffix: str) -> str:
+    """A name that nobody else has; of the suffix only letters, digits and dots stay."""
+    return secrets.token_hex(16) + re.sub(r"[^A-Za-z0-9.]", "", suffix)[:40]

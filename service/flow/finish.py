@@ -1,0 +1,97 @@
+"""Use case: end a search when its budget is used, its target reached, its space exhausted, or nothing works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from service.contract.states import SearchEvent, SearchState, TrialState
+from service.db import searches, stages, trials
+from service.db.searches import SearchRow
+from service.flow.stage import go_on, is_finished
+
+ALL_DIVERGED = (
+    "Every trial diverged, so there is no score: lower the upper bound of lr first, then look for values in the data "
+    "that are far too large, or set scaler: standard."
+)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why and how a search ends.
+
+    Attributes:
+        event: COMPLETE or FAIL.
+        notes: what to tell the user.
+        failure: the reason, where it fails.
+    """
+
+    event: SearchEvent
+    notes: list[str] = field(default_factory=list)
+    failure: str | None = None
+
+
+def settle(connection: Connection, search: SearchRow, now: datetime) -> SearchRow:
+    """End a locked search, or its stage, where that is due; returns the search as it then is."""
+    if search.state is not SearchState.RUNNING:
+        return search
+    ending = _by_budget(connection, search, now) or _by_stage(connection, search, now)
+    if ending is not None:
+        end(connection, search, ending, now)
+    return searches.get(connection, search.id)
+
+
+def end(connection: Connection, search: SearchRow, ending: Ending, now: datetime) -> None:
+    """End a locked search: what is open is cancelled, workers hear of it with their next report."""
+    trials.cancel(connection, search.id, now)
+    searches.move(connection, search.id, ending.event, finished_at=now, failure=ending.failure)
+    searches.add_notes(connection, search, ending.notes)
+
+
+def _by_budget(connection: Connection, search: SearchRow, now: datetime) -> Ending | None:
+    budget, target = search.spec.budget, search.metric.target
+    if target is not None and _reached(connection, search, target):
+        return Ending(SearchEvent.COMPLETE, [f"The target {search.metric.name} {target:g} was reached."])
+    if budget.failed is not None:
+        n_failed = trials.n_in(connection, search.id, TrialState.FAILED)
+        if n_failed >= budget.failed:
+            return _failure(connection, search, f"{n_failed} trials failed, as many as the budget allows")
+    if search.deadline_at is not None and now >= search.deadline_at:
+        return Ending(SearchEvent.COMPLETE, ["The time budget is used up."])
+    return None
+
+
+def _reached(connection: Connection, search: SearchRow, target: float) -> bool:
+    best = trials.nth_best(connection, search.id, 1)
+    return best is not None and best[0] <= rank_key(search, target)
+
+
+def rank_key(search: SearchRow, score: float) -> float:
+    """The score with its sign turned so that less is better."""
+    return -score if search.direction == "maximize" else score
+
+
+def _by_stage(connection: Connection, search: SearchRow, now: datetime) -> Ending | None:
+    stage = stages.get(connection, search.id, search.stage)
+    if not is_finished(connection, search, stage) or go_on(connection, search, stage, now):
+        return None
+    counts = trials.counts(connection, [search.id])[search.id]
+    if not counts.get(TrialState.COMPLETED):
+        if counts.get(TrialState.DIVERGED):
+            return Ending(SearchEvent.COMPLETE, [ALL_DIVERGED])
+        return _failure(connection, search, "every trial failed")
+    return Ending(SearchEvent.COMPLETE, _exhaustion(search, sum(counts.values())))
+
+
+def _exhaustion(search: SearchRow, n_trials: int) -> list[str]:
+    asked = search.spec.budget.trials
+    if asked is None or n_trials >= asked:
+        return []
+    return [f"The space is exhausted: it has {n_trials} points, fewer than the {asked} trials of the budget."]
+
+
+def _failure(connection: Connection, search: SearchRow, reason: str) -> Ending:
+    message = trials.last_failure(connection, search.id)
+    return Ending(SearchEvent.FAIL, failure=f"{reason}; the last said: {message}")

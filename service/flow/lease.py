@@ -1,0 +1,116 @@
+"""Use case: a worker is free; give it waiting trials of one search."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from service.contract.errors import NotFound
+from service.contract.lease import Lease, LeasedTrial, LeaseRequest, SearchContext
+from service.contract.states import SearchState, TrialState
+from service.db import leases, searches, stages, trials, workers
+from service.db.searches import SearchRow
+from service.db.stages import StageRow
+from service.flow.context import Context
+from service.flow.finish import settle
+from service.flow.plan import fill, start
+from service.flow.prune import checkpoint_bar, clean_up
+from service.flow.sweep import sweep
+
+
+def lease(context: Context, request: LeaseRequest) -> Lease | None:
+    """Trials for a worker, from the search that has the fewest in training; None when nothing waits.
+
+    Raises:
+        NotFound: the worker is not registered.
+    """
+    now = context.now()
+    with context.database.write() as connection:
+        workers.seen(connection, request.worker, now)
+    sweep(context)
+    with context.database.read() as connection:
+        ids = searches.ids_to_serve(connection)
+    granted = (_lease_from(context, search_id, request, now) for search_id in ids)
+    return next((lease for lease in granted if lease is not None), None)
+
+
+def _lease_from(context: Context, search_id: str, request: LeaseRequest, now: datetime) -> Lease | None:
+    with context.database.write() as connection:
+        search = _lock_if_open(connection, search_id)
+        if search is None:
+            return None
+        start(connection, search, now)
+        search = settle(connection, searches.get(connection, search_id), now)
+        granted = None if search.is_over else _grant(connection, context, search, request, now)
+    if search.is_over:
+        clean_up(context, search, [])
+    return granted
+
+
+def _lock_if_open(connection: Connection, search_id: str) -> SearchRow | None:
+    try:
+        search = searches.lock(connection, search_id)
+    except NotFound:
+        return None  # deleted since it was listed
+    return search if search.state in (SearchState.QUEUED, SearchState.RUNNING) else None
+
+
+def _grant(
+    connection: Connection, context: Context, search: SearchRow, request: LeaseRequest, now: datetime
+) -> Lease | None:
+    stage = stages.get(connection, search.id, search.stage)
+    limit = _share(connection, context, search, stage, request.members, now)
+    if limit < 1:
+        return None
+    plan_ahead = context.settings.plan_ahead
+    if not fill(connection, search, stage, wanted=limit, plan_ahead=plan_ahead, now=now):
+        return None
+    token, expires_at = secrets.token_urlsafe(24), context.lease_end(now)
+    lease_id = leases.grant(
+        connection, token=token, worker_id=request.worker, search_id=search.id, expires_at=expires_at, now=now
+    )
+    claimed = trials.claim(connection, search.id, limit, lease_id, request.worker)
+    return Lease(
+        lease=lease_id,
+        token=token,
+        expires_at=expires_at,
+        context=search_context(search),
+        trials=[LeasedTrial(number=t.number, params=t.params, attempt=t.attempts, resume=t.resume) for t in claimed],
+        keep_checkpoints=search.spec.checkpoints.limit != 0,
+        checkpoint_bar=checkpoint_bar(connection, search),
+    )
+
+
+def _share(
+    connection: Connection, context: Context, search: SearchRow, stage: StageRow, members: int, now: datetime
+) -> int:
+    """How many trials a worker gets: as many as it trains at once, but a fair share of those that are left.
+
+    Shares shrink with what is left (guided self-scheduling, Polychronopoulos and Kuck 1987), so that all workers
+    have work and end at about the same time.
+    """
+    share = max(1, members // search.n_folds)
+    if stage.left is not None:
+        since = now - timedelta(seconds=context.settings.lease_ttl_s)
+        n_open = stage.left + trials.n_in(connection, search.id, TrialState.WAITING)
+        share = min(share, math.ceil(n_open / max(1, workers.n_active(connection, since))))
+    parallel = search.spec.budget.parallel
+    if parallel is not None:
+        share = min(share, parallel - trials.n_in(connection, search.id, TrialState.RUNNING))
+    return share
+
+
+def search_context(search: SearchRow) -> SearchContext:
+    """What a worker needs to know of a search."""
+    return SearchContext(
+        search=search.id,
+        seed=search.spec.seed,
+        data=search.spec.data,
+        task=search.task,
+        cv=search.spec.cv,
+        metric=search.metric,
+        fingerprint=search.fingerprint,
+    )

@@ -1,0 +1,52 @@
+"""Use case: the master starts; remove the files that a crash left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from service.contract.errors import NotFound
+from service.contract.states import TrialState
+from service.db import scores, searches, trials
+from service.flow import files
+from service.flow.context import Context
+
+
+def recover(context: Context) -> None:
+    """Delete checkpoints and states that no trial of the database has or will have, and half-written files.
+
+    Folders of searches that the database does not know are left alone: they may be all that is left of them.
+    """
+    files.delete_folder(context.settings.uploads_dir)
+    with context.database.read() as connection:
+        ids = set(searches.all_ids(connection))
+    for search_id in sorted(ids & _folders(context.settings.checkpoints_dir)):
+        _clean_checkpoints(context, search_id)
+    for search_id in sorted(ids & _folders(context.settings.states_dir)):
+        _clean_states(context, search_id)
+
+
+def _folders(parent: Path) -> set[str]:
+    return {p.name for p in parent.iterdir() if p.is_dir()} if parent.is_dir() else set()
+
+
+def _clean_checkpoints(context: Context, search_id: str) -> None:
+    """A file that belongs to no stored result is stale, unless its trial runs: its result is on the way."""
+    folder = files.checkpoint_folder(context.settings, search_id)
+    with context.database.read() as connection:
+        kept = scores.checkpoints(connection, search_id)
+        running = trials.numbers_in(connection, search_id, TrialState.RUNNING)
+    files.delete(folder, [n for n in files.names_in(folder) - kept if not files.is_checkpoint_of(n, running)])
+
+
+def _clean_states(context: Context, search_id: str) -> None:
+    folder = files.state_folder(context.settings, search_id)
+    try:
+        with context.database.read() as connection:
+            is_over = searches.get(connection, search_id).is_over
+            kept = trials.resumes(connection, search_id)
+    except NotFound:
+        return
+    if is_over:
+        files.delete_folder(folder)
+    else:
+        files.delete(folder, [n for n in files.names_in(folder) - kept if files.is_draft(n)])

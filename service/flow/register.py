@@ -1,0 +1,40 @@
+"""Use case: a worker introduces itself."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import metadata
+
+from service.contract.errors import Conflict, Fault
+from service.contract.lease import WorkerRegistered, WorkerRegistration
+from service.db import workers
+from service.flow.context import Context
+
+
+def register_worker(context: Context, registration: WorkerRegistration) -> WorkerRegistered:
+    """Store a worker and tell it how often to report.
+
+    Raises:
+        Conflict: its version has another major or minor than the master's.
+    """
+    _check_version(registration.version)
+    with context.database.write() as connection:
+        worker = workers.add(connection, registration, context.now())
+    settings = context.settings
+    return WorkerRegistered(
+        worker=worker, report_interval_s=settings.report_interval_s, lease_ttl_s=settings.lease_ttl_s
+    )
+
+
+@lru_cache(maxsize=1)
+def own_version() -> str:
+    """The version of the distribution."""
+    return metadata.version("foldstep")
+
+
+def _check_version(version: str) -> None:
+    if version.split(".")[:2] != own_version().split(".")[:2]:
+        expected = f"{own_version()}, as the master has"
+        hint = "install the same version on both sides"
+        fault = Fault(code="version_differs", path="version", expected=expected, got=version, hint=hint)
+        raise Conflict(f"This worker does not fit the master: {fault}.", faults=[fault])

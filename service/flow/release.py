@@ -1,0 +1,55 @@
+"""Use cases: a worker ends a lease, because nothing is left of it, or because it gives back what it has."""
+
+from __future__ import annotations
+
+from service.contract.report import LeaseEnd
+from service.contract.states import LeaseState
+from service.db import leases, trials, workers
+from service.flow import files
+from service.flow.context import Context
+from service.flow.finish import settle
+from service.flow.prune import clean_up
+from service.flow.report import lock_lease
+
+
+def complete(context: Context, lease_id: int, sent: LeaseEnd) -> None:
+    """End a lease whose trials are done; what is not done after all goes back to waiting.
+
+    Raises:
+        LeaseLost: the lease is not held, or not under this token.
+    """
+    release(context, lease_id, sent)
+
+
+def release(context: Context, lease_id: int, sent: LeaseEnd) -> None:
+    """Give the unfinished trials of a lease back; the attempt does not count, and saved states go with them.
+
+    The same again changes nothing.
+
+    Raises:
+        LeaseLost: the lease is not held, or not under this token.
+    """
+    now = context.now()
+    with context.database.write() as connection:
+        lease, search = lock_lease(connection, lease_id)
+        if lease.state is LeaseState.RELEASED and leases.is_token(lease, sent.token):
+            return
+        leases.release(connection, lease_id, sent.token, now)
+        trials.give_back(connection, lease_id, _saved(context, search.id, lease_id, sent.states))
+        search = settle(connection, search, now)
+        workers.seen(connection, lease.worker_id, now)
+    clean_up(context, search, [])
+
+
+def stored_state(lease_id: int, name: str) -> str:
+    """The name under which a training state is kept: that of the worker, made unique by the lease."""
+    return f"lease-{lease_id}_{name}"
+
+
+def _saved(context: Context, search_id: str, lease_id: int, states: dict[int, str]) -> dict[int, str]:
+    """The states that did arrive; a trial without one starts afresh."""
+    for name in states.values():
+        files.check_state_name(name)
+    there = files.names_in(files.state_folder(context.settings, search_id)) if states else set()
+    kept = {trial: stored_state(lease_id, name) for trial, name in states.items()}
+    return {trial: name for trial, name in kept.items() if name in there}

@@ -1,0 +1,31 @@
+"""Use case: a stage has ended; look at its borders, go on to the next stage or say that it was the last."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from service.contract.stage import StagePlan
+from service.db import searches, stages, trials
+from service.db.searches import SearchRow
+from service.db.stages import StageRow
+from service.flow.plan import add_stage
+from service.planner.stages import end_stage
+
+
+def is_finished(connection: Connection, search: SearchRow, stage: StageRow) -> bool:
+    """Whether every trial of the stage has been planned and has ended."""
+    return stage.left == 0 and not trials.any_in(connection, search.id, *trials.OPEN)
+
+
+def go_on(connection: Connection, search: SearchRow, stage: StageRow, now: datetime) -> bool:
+    """Close a finished stage; returns whether another one follows."""
+    history = trials.history(connection, search.id, stage.stage)
+    end = end_stage(search.spec, StagePlan.model_validate(stage.plan), history, search.direction)
+    stages.record_findings(connection, stage, end.findings)
+    if end.next is None:
+        return False
+    add_stage(connection, search.id, end.next, now)
+    searches.set_stage(connection, search.id, end.next.index)
+    return True

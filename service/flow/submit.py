@@ -1,0 +1,115 @@
+"""Use cases: validate a spec as a whole against its data, and store it as a search."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from service.contract.dataset import CheckedData, DatasetDescription
+from service.contract.leaderboard import SearchView
+from service.contract.parse import parse_spec
+from service.contract.spec import Spec
+from service.contract.stage import StagePlan
+from service.contract.states import SearchState
+from service.contract.submit import Validated
+from service.data.child import check_in_child
+from service.db import searches
+from service.db.searches import SearchRow
+from service.flow import view
+from service.flow.context import Context
+from service.flow.dataset import described
+from service.flow.plan import add_stage
+from service.flow.transfer import canonical_file
+from service.planner.stages import first_stage
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A spec that fits its data; what it left out is filled in."""
+
+    spec: Spec
+    data: CheckedData
+    description: DatasetDescription
+    first: StagePlan
+
+    @property
+    def n_stages(self) -> int:
+        return len(self.spec.planned_stages()) if self.spec.method == "coarse_to_fine" else 1
+
+    @property
+    def n_trials(self) -> int | None:
+        if self.n_stages > 1:
+            return sum(stage.trials for stage in self.spec.planned_stages())
+        return self.first.trials
+
+
+def validate(context: Context, raw: Any) -> Validated:
+    """Check a spec without storing anything but its data.
+
+    Raises:
+        SpecInvalid: with every fault of the spec; where it has none, with every fault against the data.
+        PathNotAllowed: the data file is outside the allowed roots.
+        DatasetUnreadable: it is no table.
+    """
+    checked = _check(context, raw)
+    return Validated(
+        task=checked.data.task,
+        target=checked.data.target,
+        metric=checked.data.metric,
+        n_folds=checked.data.n_folds,
+        trials=checked.n_trials,
+        fingerprint=checked.description.fingerprint,
+        notes=checked.data.notes,
+    )
+
+
+def submit(context: Context, raw: Any) -> SearchView:
+    """Store a search; its first trials are planned when a worker asks.
+
+    Raises:
+        SpecInvalid: with every fault of the spec; where it has none, with every fault against the data.
+        PathNotAllowed: the data file is outside the allowed roots.
+        DatasetUnreadable: it is no table.
+    """
+    checked = _check(context, raw)
+    row = _row(context, checked)
+    with context.database.write() as connection:
+        searches.add(connection, row, raw)
+        add_stage(connection, row.id, checked.first, row.created_at)
+    return view.search(context, row.id)
+
+
+def _check(context: Context, raw: Any) -> _Checked:
+    spec = parse_spec(raw)
+    description = described(context, spec.data.dataset)
+    data = check_in_child(spec, description, canonical_file(context, description.fingerprint))
+    filled = spec.model_copy(
+        update={
+            "data": spec.data.model_copy(update={"target": data.target, "task": data.task}),
+            "metric": data.metric,
+        }
+    )
+    return _Checked(filled, data, description, first_stage(filled))
+
+
+def _row(context: Context, checked: _Checked) -> SearchRow:
+    spec = checked.spec
+    return SearchRow(
+        id=f"{spec.name}-{secrets.token_hex(3)}",
+        name=spec.name,
+        state=SearchState.QUEUED,
+        spec=spec,
+        dataset=spec.data.dataset,
+        fingerprint=checked.description.fingerprint,
+        n_folds=checked.data.n_folds,
+        notes=checked.data.notes,
+        failure=None,
+        stage=0,
+        n_stages=checked.n_stages,
+        created_at=context.now(),
+        started_at=None,
+        paused_at=None,
+        deadline_at=None,
+        finished_at=None,
+    )

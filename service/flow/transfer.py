@@ -1,0 +1,93 @@
+"""Use cases: files that go between workers and master: checkpoints, training states, canonical data."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from service.contract.errors import NotFound
+from service.contract.states import LeaseState
+from service.db import leases, searches, trials
+from service.db.leases import LeaseRow
+from service.flow import files
+from service.flow.context import Context
+from service.flow.release import stored_state
+
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+
+
+def put_checkpoint(context: Context, lease_id: int, token: str, name: str, content: bytes) -> None:
+    """Store a checkpoint of a trial in training; that of a trial that was stopped meanwhile is dropped.
+
+    Raises:
+        InvalidInput: the name has another form.
+        LeaseLost: the lease is not held, or not under this token.
+    """
+    parsed = files.parse_checkpoint(name)
+    lease, running = _held(context, lease_id, token)
+    if parsed.trial in running:
+        files.write_whole(files.checkpoint_folder(context.settings, lease.search_id) / name, content)
+
+
+def put_state(context: Context, lease_id: int, token: str, name: str, content: bytes) -> None:
+    """Store a training state; nothing is stored once none of the lease's trials runs.
+
+    Raises:
+        InvalidInput: the name has another form.
+        LeaseLost: the lease is not held, or not under this token.
+    """
+    files.check_state_name(name)
+    lease, running = _held(context, lease_id, token)
+    if running:
+        folder = files.state_folder(context.settings, lease.search_id)
+        files.write_whole(folder / stored_state(lease_id, name), content)
+
+
+def state_path(context: Context, lease_id: int, token: str, name: str) -> Path:
+    """The file of a training state that a trial of the lease goes on from.
+
+    Raises:
+        InvalidInput: the name has another form.
+        LeaseLost: the lease is not held, or not under this token.
+        NotFound: there is no such state.
+    """
+    files.check_state_name(name)
+    lease, _ = _held(context, lease_id, token)
+    return files.existing(files.state_folder(context.settings, lease.search_id) / name)
+
+
+def checkpoint_path(context: Context, search_id: str, name: str) -> Path:
+    """The file of a checkpoint that a search keeps.
+
+    Raises:
+        InvalidInput: the name has another form.
+        NotFound: there is no such search or checkpoint.
+    """
+    files.parse_checkpoint(name)
+    with context.database.read() as connection:
+        searches.get(connection, search_id)
+    return files.existing(files.checkpoint_folder(context.settings, search_id) / name)
+
+
+def data_path(context: Context, fingerprint: str) -> Path:
+    """The canonical data file with a fingerprint.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if not _FINGERPRINT.fullmatch(fingerprint):
+        raise NotFound("There is no such data: a fingerprint is 64 hexadecimal digits.")
+    return files.existing(canonical_file(context, fingerprint))
+
+
+def canonical_file(context: Context, fingerprint: str) -> Path:
+    """Where the canonical file with a fingerprint is, or would be."""
+    return context.settings.datasets_dir / f"{fingerprint}.parquet"
+
+
+def _held(context: Context, lease_id: int, token: str) -> tuple[LeaseRow, set[int]]:
+    with context.database.read() as connection:
+        lease = leases.get(connection, lease_id)
+        if lease.state is not LeaseState.HELD or not leases.is_token(lease, token):
+            raise leases.lost(lease_id)
+        return lease, trials.running_under(connection, lease_id)

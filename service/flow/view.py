@@ -1,0 +1,125 @@
+"""Use cases: searches and workers at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from service.contract.leaderboard import BorderFinding, SearchView, StageView, WorkerView
+from service.contract.stage import StagePlan
+from service.db import leases, ranking, searches, stages, trials, workers
+from service.db.searches import SearchRow
+from service.db.stages import StageRow
+from service.flow.context import Context
+from service.flow.files import checkpoint_folder
+from service.flow.rank import trial_views
+
+MAX_SEARCHES = 200
+
+
+def search(context: Context, search_id: str) -> SearchView:
+    """One search.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    with context.database.read() as connection:
+        return _views(connection, context, [searches.get(connection, search_id)])[0]
+
+
+def submitted_spec(context: Context, search_id: str) -> Any:
+    """The spec of a search as the user wrote it.
+
+    Raises:
+        NotFound: there is no such search.
+    """
+    with context.database.read() as connection:
+        searches.get(connection, search_id)
+        return searches.submitted(connection, search_id)
+
+
+def all_searches(context: Context, limit: int = MAX_SEARCHES) -> list[SearchView]:
+    """The last searches, the newest first."""
+    with context.database.read() as connection:
+        return _views(connection, context, searches.newest(connection, limit))
+
+
+def borders(context: Context, search_id: str) -> list[BorderFinding]:
+    """What the border checks of all finished stages found.
+
+    Raises:
+        NotFound: there is no such search.
+    """
+    with context.database.read() as connection:
+        searches.get(connection, search_id)
+        return [finding for stage in stages.of_search(connection, search_id) for finding in stage.findings]
+
+
+def all_workers(context: Context) -> list[WorkerView]:
+    """The workers that were seen in the last ten lease times."""
+    since = context.now() - timedelta(seconds=10 * context.settings.lease_ttl_s)
+    with context.database.read() as connection:
+        return workers.seen_since(connection, since)
+
+
+def _views(connection: Connection, context: Context, rows: Sequence[SearchRow]) -> list[SearchView]:
+    ids = [row.id for row in rows]
+    counts = trials.counts(connection, ids)
+    best = ranking.best_of(connection, ids)
+    since = context.now() - timedelta(seconds=5 * context.settings.report_interval_s)
+    rates = leases.member_steps_per_s(connection, since)
+    return [
+        SearchView(
+            id=row.id,
+            name=row.name,
+            state=row.state,
+            method=row.spec.method,
+            task=row.task,
+            metric=row.metric,
+            dataset=row.dataset,
+            stage=row.stage,
+            n_stages=row.n_stages,
+            trials=_n_trials(row, reached := stages.of_search(connection, row.id)),
+            counts=counts[row.id],
+            n_folds=row.n_folds,
+            best=trial_views(connection, row.id, [best[row.id]])[0] if row.id in best else None,
+            member_steps_per_s=rates.get(row.id),
+            notes=[*row.notes, *([row.failure] if row.failure else [])],
+            checkpoint_dir=str(checkpoint_folder(context.settings, row.id).absolute()),
+            created_at=row.created_at,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            stages=_stage_views(connection, row, reached),
+        )
+        for row in rows
+    ]
+
+
+def _n_trials(row: SearchRow, reached: Sequence[StageRow]) -> int | None:
+    """Trials of the stages that were reached, and of those to come."""
+    numbers = [stage.n_trials for stage in reached]
+    if row.n_stages > len(reached):
+        numbers += [stage.trials for stage in row.spec.planned_stages()[len(reached) :]]
+    known = [n for n in numbers if n is not None]
+    return sum(known) if len(known) == len(numbers) else None
+
+
+def _stage_views(connection: Connection, row: SearchRow, reached: Sequence[StageRow]) -> list[StageView]:
+    finished = stages.n_finished(connection, row.id)
+    views = []
+    for stage in reached:
+        plan = StagePlan.model_validate(stage.plan)
+        views.append(
+            StageView(
+                stage=stage.stage,
+                epochs=plan.epochs,
+                trials=stage.n_planned if stage.n_trials is None else stage.n_trials,
+                finished=finished.get(stage.stage, 0),
+                space=plan.space,
+                borders=stage.findings,
+            )
+        )
+    return views

@@ -1,0 +1,106 @@
+"""Every knob of the master, with its unit and its default; each is read from `FOLDSTEP_<NAME>`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from service.contract.errors import Fault, InvalidInput
+
+PREFIX = "FOLDSTEP_"
+
+
+class Settings(BaseModel):
+    """How a master runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_dir: Path = Field(
+        default=Path("foldstep-data"),
+        description="folder of the SQLite database, the token, the canonical data files and the checkpoints",
+    )
+    database_url: str = Field(
+        default="",
+        description="postgresql://user:password@host/name; a SQLite file in the data folder when empty",
+    )
+    data_roots: tuple[Path, ...] = Field(
+        default=(),
+        description="folders that data files may be read from, separated by ':'; the working directory and the "
+        "data folder when empty",
+    )
+    token: str = Field(
+        default="", description="what clients must show; made at the first start and kept in a file when empty"
+    )
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=8765, ge=0, le=65535, description="port to listen on; 0 for any free one")
+    lease_ttl_s: float = Field(default=60.0, gt=0, description="seconds after which a silent worker loses its trials")
+    report_interval_s: float = Field(default=1.0, gt=0, description="seconds between the reports of a worker")
+    sweep_interval_s: float = Field(default=2.0, gt=0, description="seconds between two looks for expired leases")
+    max_attempts: int = Field(default=3, ge=1, description="times that a trial is begun before it is given up")
+    plan_ahead: int = Field(default=256, ge=1, description="trials that wait at most for a worker, in each search")
+    max_upload_bytes: int = Field(default=1 << 30, ge=1, description="greatest size of an uploaded file, in bytes")
+    max_body_bytes: int = Field(default=32 << 20, ge=1, description="greatest size of any other request, in bytes")
+
+    @field_validator("data_roots", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(p for p in value.split(os.pathsep) if p) if isinstance(value, str) else value
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database's address with the driver named."""
+        if not self.database_url:
+            return f"sqlite:///{self.data_dir.absolute() / 'foldstep.db'}"
+        scheme, separator, rest = self.database_url.partition("://")
+        return f"postgresql+psycopg://{rest}" if separator and scheme.startswith("postgres") else self.database_url
+
+    @property
+    def allowed_roots(self) -> tuple[Path, ...]:
+        """Folders that data files may be read from, absolute."""
+        return tuple(p.absolute() for p in self.data_roots or (Path.cwd(), self.data_dir))
+
+    @property
+    def datasets_dir(self) -> Path:
+        """Canonical data files, named by their fingerprints."""
+        return self.data_dir / "datasets"
+
+    @property
+    def checkpoints_dir(self) -> Path:
+        """One folder of checkpoints for each search."""
+        return self.data_dir / "checkpoints"
+
+    @property
+    def states_dir(self) -> Path:
+        """One folder of saved training states for each search."""
+        return self.data_dir / "states"
+
+    @property
+    def uploads_dir(self) -> Path:
+        """Files on their way in."""
+        return self.data_dir / "uploads"
+
+
+def settings_from_environment(environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
+    """The settings that the environment names, those in `given` before them, defaults for the rest.
+
+    Raises:
+        InvalidInput: a value has the wrong type or is out of range; the faults name the variables.
+    """
+    found = {n: environment[PREFIX + n.upper()] for n in Settings.model_fields if environment.get(PREFIX + n.upper())}
+    try:
+        return Settings.model_validate({**found, **given})
+    except ValidationError as error:
+        faults = [
+            Fault(
+                code="bad_setting",
+                path=PREFIX + str(e["loc"][0]).upper(),
+                expected=str(e["msg"]).removeprefix("Input should be "),
+                got=repr(e["input"]),
+            )
+            for e in error.errors(include_url=False)
+        ]
+        raise InvalidInput("A setting is wrong: " + ". ".join(map(str, faults)) + ".", faults=faults) from None
