@@ -1,0 +1,86 @@
+"""Random spaces and specs for the tests of the planners."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from hypothesis import strategies as st
+
+from service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
+from service.contract.spec import DataSpec, Spec
+from service.contract.states import TrialState
+from service.contract.trial import TrialRecord
+
+NAMES = ("lr", "width", "dropout", "optimizer", "momentum", "weight_decay", "batch_size")
+
+
+def spec_of(parameters: dict[str, Distribution], **changes: Any) -> Spec:
+    """A spec over a space, on bundled data."""
+    return Spec.model_validate(
+        {"name": "test", "data": DataSpec(dataset="digits"), "space": Space(parameters=parameters), **changes}
+    )
+
+
+def finished(number: int, params: Params, score: float | None, **changes: Any) -> TrialRecord:
+    """A record of a finished trial; diverged where it has no score."""
+    state = TrialState.DIVERGED if score is None else TrialState.COMPLETED
+    return TrialRecord.model_validate(
+        {"number": number, "stage": 0, "state": state, "params": params, "score": score, **changes}
+    )
+
+
+@st.composite
+def stepped_ranges(draw: st.DrawFn) -> FloatRange:
+    """From one to five steps; the high end may lie between two of them."""
+    low, step = draw(st.floats(-5, 5)), draw(st.floats(0.1, 2))
+    return FloatRange(low=low, high=low + step * draw(st.floats(0, 5)), step=step)
+
+
+@st.composite
+def float_ranges(draw: st.DrawFn) -> FloatRange:
+    """Even or logarithmic, possibly of one point."""
+    log = draw(st.booleans())
+    low = draw(st.floats(1e-8, 10) if log else st.floats(-100, 100))
+    return FloatRange(low=low, high=low * draw(st.floats(1, 1e6)) if log else low + draw(st.floats(0, 50)), log=log)
+
+
+@st.composite
+def int_ranges(draw: st.DrawFn, *, log: bool) -> IntRange:
+    """Small enough for a grid."""
+    low = draw(st.integers(1, 20))
+    step = 1 if log else draw(st.integers(1, 3))
+    return IntRange(low=low, high=low + draw(st.integers(0, 6)), log=log, step=step)
+
+
+_CHOICES = st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=1, max_size=4, unique=True)
+GRID_DISTRIBUTIONS = st.one_of(
+    st.builds(Fixed, value=st.integers(1, 9)),
+    st.builds(Choices, choices=_CHOICES),
+    stepped_ranges(),
+    int_ranges(log=False),
+)
+ANY_DISTRIBUTIONS = st.one_of(GRID_DISTRIBUTIONS, float_ranges(), int_ranges(log=True))
+
+
+@st.composite
+def spaces(draw: st.DrawFn, distributions: st.SearchStrategy[Distribution] = ANY_DISTRIBUTIONS) -> Space:
+    """A space whose later parameters may depend on values of earlier ones, in any order of writing."""
+    names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=5, unique=True))
+    parameters: dict[str, Distribution] = {}
+    for name in names:
+        when: dict[str, list[Any]] = {}
+        for other in parameters:
+            values = [parameters[other].from_unit(u) for u in (0.1, 0.6, 0.9)]
+            if draw(st.integers(0, 3)) == 0:
+                when[other] = draw(st.lists(st.sampled_from(values), min_size=1, max_size=3))
+        parameters[name] = draw(distributions).model_copy(update={"when": when or None})
+    order = draw(st.permutations(names))
+    return Space(parameters={name: parameters[name] for name in order})
+
+
+def log10_of(params: Params, name: str) -> float:
+    """The exponent of a positive number among the hyperparameters."""
+    value = params[name]
+    assert isinstance(value, int | float)
+    return math.log10(value)
