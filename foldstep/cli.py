@@ -1,1 +1,57 @@
-def main() -> None: ...
+"""The command line: every command is a function of `foldstep/commands/`.
+
+Exit codes: 0 done, 1 refused or not to be had, 2 wrong usage, 3 the search ended without a winner,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from foldstep.commands import files, running, searching, serving
+from foldstep.options import INTERRUPTED, REFUSED, close_standard_output, show_error
+from service.contract.errors import FoldstepError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Hyperparameter search for feed-forward networks on tabular data.",
+    epilog="Exit codes: 0 done, 1 refused, 2 wrong usage, 3 ended without a winner, 130 interrupted.",
+)
+COMMANDS = (
+    running.demo,
+    running.run,
+    serving.serve,
+    serving.worker,
+    searching.submit,
+    searching.searches,
+    searching.leaderboard,
+    searching.show,
+    searching.pause,
+    searching.resume,
+    searching.stop,
+    files.predict,
+    files.recover,
+    serving.upgrade,
+    serving.doctor,
+)
+for command in COMMANDS:
+    app.command()(command)
+app.add_typer(searching.datasets, name="datasets")
+
+
+def main() -> None:
+    """Run the command line; a refusal is one sentence and an exit code, never a traceback."""
+    try:
+        app()
+    except FoldstepError as error:
+        show_error(error)
+        sys.exit(REFUSED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        close_standard_output()
+        sys.exit(REFUSED)

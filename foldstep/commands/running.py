@@ -1,0 +1,113 @@
+"""`run` and `demo`: master, workers and search in one go, on this machine."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from foldstep.client import Foldstep
+from foldstep.commands.searching import show_end, watch_to_end
+from foldstep.connect import DEFAULT_DIR, find_token
+from foldstep.demo import DEMO_SPEC
+from foldstep.local import local_master, local_workers
+from foldstep.options import (
+    INTERRUPTED,
+    Dir,
+    Json,
+    SpecFile,
+    Workers,
+    err,
+    out,
+    quiet_exit,
+    read_spec,
+    terminated_as_interrupt,
+)
+from service.contract.leaderboard import SearchView
+from service.contract.states import TERMINAL_SEARCH, SearchState
+
+
+def run(spec: SpecFile, workers: Workers = None, data_dir: Dir = DEFAULT_DIR, as_json: Json = False) -> None:
+    """Run a search on this machine: master, workers and search in one go. An unfinished one is gone on with."""
+    content = read_spec(spec)
+    roots = [Path.cwd()] if spec == "-" else [Path.cwd(), Path(spec).absolute().parent]
+    _run(_with_absolute_data(content, roots), roots, workers, data_dir, as_json=as_json)
+
+
+def demo(
+    workers: Workers = None,
+    data_dir: Annotated[Path, typer.Option("--dir", help="Folder of the demo.")] = Path("foldstep-demo"),
+    stay: Annotated[bool, typer.Option("--stay", help="Keep the page up until Ctrl-C.")] = False,
+) -> None:
+    """Search for the best network on scikit-learn's digits, on this machine."""
+    _run(DEMO_SPEC, [], workers, data_dir, as_json=False, stay=stay, fresh=True)
+
+
+def _run(
+    spec: dict[str, Any],
+    roots: list[Path],
+    workers: int | None,
+    data_dir: Path,
+    *,
+    as_json: bool,
+    stay: bool = False,
+    fresh: bool = False,
+) -> None:
+    try:
+        with terminated_as_interrupt(), local_master(data_dir, roots) as master:
+            search = _begin(master, spec, fresh=fresh)
+            page = f"{master.url}/#token={find_token(None, data_dir)}"
+            if not as_json:
+                _introduce(search, page)
+            with local_workers(master, data_dir, workers):
+                began = time.monotonic()
+                watch_to_end(master, search.id, show_progress=not as_json)
+                took_s = time.monotonic() - began
+            if not as_json:
+                out.print(f"The search took {took_s:.1f} s.")
+            try:
+                show_end(master, search.id, as_json=as_json)
+            finally:
+                if not as_json:
+                    _say_goodbye(page, data_dir, stay=stay)
+    except KeyboardInterrupt:
+        err.print(f"Interrupted; nothing is lost. The same command goes on with the search in {data_dir}.")
+        quiet_exit(INTERRUPTED)
+
+
+def _begin(master: Foldstep, spec: dict[str, Any], *, fresh: bool) -> SearchView:
+    """Submit the spec; or the unfinished search that was submitted with the same one."""
+    for search in [] if fresh else master.searches():
+        if search.state not in TERMINAL_SEARCH and master.spec(search.id) == spec:
+            return master.resume(search.id) if search.state is SearchState.PAUSED else search
+    return master.submit(spec)
+
+
+def _introduce(search: SearchView, page: str) -> None:
+    for note in search.notes:
+        out.print(note, markup=False)
+    out.print(
+        f"{search.id}: {search.trials or 'unlimited'} trials × {search.n_folds} folds, ranked by {search.metric.name}."
+    )
+    out.print(f"Page: {page}", markup=False, soft_wrap=True)
+
+
+def _say_goodbye(page: str, data_dir: Path, *, stay: bool) -> None:
+    if stay:
+        out.print(f"The page stays up until Ctrl-C: {page}", markup=False, soft_wrap=True)
+        while True:
+            time.sleep(1)
+    out.print(f"The page was {page}", markup=False, soft_wrap=True)
+    out.print(f"It comes back with: foldstep serve --dir {data_dir}", markup=False, soft_wrap=True)
+
+
+def _with_absolute_data(spec: dict[str, Any], roots: list[Path]) -> dict[str, Any]:
+    """The spec with a data file named absolutely, where it is one relative to here or to the spec."""
+    data = spec.get("data")
+    source = data.get("dataset") if isinstance(data, dict) else None
+    if not isinstance(source, str):
+        return spec
+    found = next((root / source for root in roots if (root / source).is_file()), None)
+    return {**spec, "data": {**spec["data"], "dataset": str(found.resolve())}} if found else spec

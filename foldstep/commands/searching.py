@@ -1,0 +1,229 @@
+"""`submit`, `searches`, `leaderboard`, `show`, `pause`, `resume`, `stop`, `datasets`: what users ask of a master."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from foldstep import display
+from foldstep.client import Foldstep
+from foldstep.connect import DEFAULT_DIR, connect
+from foldstep.options import (
+    NO_WINNER,
+    Dir,
+    Json,
+    SearchId,
+    SpecFile,
+    Token,
+    Url,
+    out,
+    print_json,
+    quiet_exit,
+    read_spec,
+)
+from service.contract.errors import Fault, InvalidInput
+from service.contract.leaderboard import SearchView, TrialView
+from service.contract.states import TERMINAL_SEARCH, SearchState
+
+Limit = Annotated[int, typer.Option(min=1, max=500, help="Rows to show.")]
+datasets = typer.Typer(no_args_is_help=True, help="Data sets that the master knows.")
+
+
+def submit(
+    spec: SpecFile,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay until the search has ended.")] = False,
+    upload: Annotated[bool, typer.Option("--upload", help="Send the data file of the spec along.")] = False,
+    url: Url = None,
+    token: Token = None,
+    data_dir: Dir = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
+    """Submit a search to a master."""
+    master = connect(url, token, data_dir)
+    content = read_spec(spec)
+    if upload:
+        content = with_upload(master, content)
+    search = master.submit(content)
+    if not watch:
+        if as_json:
+            print_json(search)
+        else:
+            for note in search.notes:
+                out.print(note, markup=False)
+            out.print(f"{search.id} is submitted; `foldstep leaderboard {search.id}` shows its ranking.")
+        return
+    watch_to_end(master, search.id, show_progress=not as_json)
+    show_end(master, search.id, as_json=as_json)
+
+
+def with_upload(master: Foldstep, spec: dict[str, Any]) -> dict[str, Any]:
+    """The spec with its data file uploaded under the file's name.
+
+    Raises:
+        InvalidInput: `data.dataset` is no file on this machine.
+    """
+    data = spec.get("data")
+    source = data.get("dataset") if isinstance(data, dict) else None
+    path = Path(str(source))
+    if not path.is_file():
+        fault = Fault(code="no_file", path="data.dataset", expected="a file on this machine", got=repr(source))
+        raise InvalidInput(f"Nothing to upload: {fault}.", faults=[fault])
+    dataset = master.upload_dataset(path.name, path)
+    return {**spec, "data": {**spec["data"], "dataset": dataset.name}}
+
+
+def watch_to_end(master: Foldstep, search: str, *, show_progress: bool) -> SearchView:
+    """Wait for a search to end, with a live display."""
+    if not show_progress:
+        return master.wait(search)
+    with display.Watch(out) as watch:
+        return master.wait(search, on_look=watch.look)
+
+
+def show_end(master: Foldstep, search_id: str, *, as_json: bool) -> None:
+    """The leaderboard and all findings; leaves with `NO_WINNER` where there is none."""
+    search = master.search(search_id)
+    if as_json:
+        print_json([as_row(r) for r in master.all_trials(search_id)])
+    else:
+        out.print(display.leaderboard(search, master.leaderboard(search_id, limit=10).rows))
+        for sentence in display.findings(search):
+            out.print(f"• {sentence}", markup=False)
+        if search.best is not None and search.best.checkpoints:
+            out.print(
+                f"Best checkpoint: {search.checkpoint_dir}/{best_checkpoint(search)}", markup=False, soft_wrap=True
+            )
+        out.print(f"{search.id}: {search.state}, {display.n_done(search)} trials.")
+    quiet_exit(0 if search.best is not None and search.state is SearchState.COMPLETED else NO_WINNER)
+
+
+def best_checkpoint(search: SearchView) -> str:
+    """The checkpoint of the best trial's best fold."""
+    best = search.best
+    assert best is not None
+    scored = [(s, path) for s, path in zip(best.folds, best.checkpoints, strict=True) if s is not None]
+    pick = max if search.metric.direction == "maximize" else min
+    return pick(scored)[1]
+
+
+def as_row(trial: TrialView) -> dict[str, Any]:
+    """A row of the leaderboard as `run --json` prints it."""
+    return {
+        "rank": trial.rank,
+        "trial": trial.trial,
+        "score": trial.score,
+        "params": trial.params,
+        "folds": trial.folds,
+        "state": trial.state.value,
+        "stage": trial.stage,
+        "checkpoints": trial.checkpoints,
+    }
+
+
+def searches(url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR, as_json: Json = False) -> None:
+    """List all searches."""
+    found = connect(url, token, data_dir).searches()
+    if as_json:
+        print_json(found)
+    elif found:
+        out.print(display.searches(found))
+    else:
+        out.print("There are no searches yet; `foldstep submit SPEC` begins one.")
+
+
+def leaderboard(
+    search: SearchId,
+    limit: Limit = 20,
+    url: Url = None,
+    token: Token = None,
+    data_dir: Dir = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
+    """Show the ranking of a search and what the border check found."""
+    master = connect(url, token, data_dir)
+    page = master.leaderboard(search, limit=limit)
+    if as_json:
+        print_json(page)
+        return
+    view = master.search(search)
+    out.print(display.leaderboard(view, page.rows))
+    for sentence in display.findings(view):
+        out.print(f"• {sentence}", markup=False)
+
+
+def show(
+    search: SearchId,
+    trial: Annotated[int | None, typer.Argument(metavar="[TRIAL]", help="Number of a trial.")] = None,
+    url: Url = None,
+    token: Token = None,
+    data_dir: Dir = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
+    """Show a search, or one of its trials."""
+    master = connect(url, token, data_dir)
+    view = master.search(search)
+    if trial is None:
+        if as_json:
+            print_json(view)
+        else:
+            out.print(display.progress(view))
+            for sentence in display.findings(view):
+                out.print(f"• {sentence}", markup=False)
+        return
+    row = master.trial(search, trial)
+    if as_json:
+        print_json(row)
+    else:
+        out.print(display.trial(view, row))
+
+
+def pause(search: SearchId, url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR) -> None:
+    """Pause a search: what is in training goes on to its end, nothing new begins."""
+    _say(connect(url, token, data_dir).pause(search))
+
+
+def resume(search: SearchId, url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR) -> None:
+    """Go on with a paused search."""
+    _say(connect(url, token, data_dir).resume(search))
+
+
+def stop(search: SearchId, url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR) -> None:
+    """End a search; what it has stays."""
+    _say(connect(url, token, data_dir).stop(search))
+
+
+def _say(search: SearchView) -> None:
+    ended = " Its leaderboard stays." if search.state in TERMINAL_SEARCH else ""
+    out.print(f"{search.id} is {search.state}.{ended}")
+
+
+@datasets.command("add")
+def add_dataset(
+    name: Annotated[str, typer.Argument(help="What specs will call it.")],
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet file on this machine.")],
+    url: Url = None,
+    token: Token = None,
+    data_dir: Dir = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
+    """Upload a data file to the master under a name."""
+    if not file.is_file():
+        raise InvalidInput(f"There is no file {file}.")
+    dataset = connect(url, token, data_dir).upload_dataset(name, file)
+    if as_json:
+        print_json(dataset)
+    else:
+        facts = dataset.description
+        out.print(f"{dataset.name}: {facts.n_rows} rows, {len(facts.columns)} columns, {facts.fingerprint[:12]}")
+
+
+@datasets.command("list")
+def list_datasets(url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR, as_json: Json = False) -> None:
+    """List the data sets that the master knows."""
+    found = connect(url, token, data_dir).datasets()
+    if as_json:
+        print_json(found)
+    else:
+        out.print(display.datasets(found))

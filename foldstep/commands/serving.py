@@ -1,0 +1,114 @@
+"""`serve`, `worker`, `upgrade`, `doctor`: the processes, and what they need."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foldstep.connect import DEFAULT_DIR, find_token, find_url
+from foldstep.options import REFUSED, Dir, Token, Url, err, out, quiet_exit
+from service.contract.errors import FoldstepError, InvalidInput
+
+
+def serve(
+    data_dir: Dir = DEFAULT_DIR,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 when left out.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 8765 when left out, 0 for any.")] = None,
+    with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input is closed.")] = False,
+) -> None:
+    """Run the master: API, database, planner and page. Settings come from FOLDSTEP_* too (docs/settings.md)."""
+    from service.app import serve as serve_app
+    from service.settings import settings_from_environment
+
+    if with_parent:
+        threading.Thread(target=_end_with_standard_input, daemon=True).start()
+    serve_app(settings_from_environment({**os.environ, "FOLDSTEP_DATA_DIR": str(data_dir)}), host, port)
+
+
+def _end_with_standard_input() -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def worker(
+    url: Url = None,
+    token: Token = None,
+    data_dir: Dir = DEFAULT_DIR,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Processes; one a GPU or CPU core when left out.")
+    ] = None,
+    members: Annotated[int, typer.Option(min=0, help="Networks to ask for at once; 0 for what fits the device.")] = 0,
+    patience: Annotated[float, typer.Option(help="Seconds to wait for a master that is not there.")] = 600.0,
+    cache: Annotated[Path | None, typer.Option(help="Folder for data files.")] = None,
+) -> None:
+    """Train what a master has to train. Needs nothing but its address and token; ends cleanly on SIGTERM."""
+    if importlib.util.find_spec("torch") is None:
+        raise InvalidInput("A worker needs PyTorch, which is not installed: pip install 'foldstep[worker]'.")
+    from worker.launch.local import WorkerCommand, WorkerGroup, find_devices
+    from worker.settings import default_cache_dir
+
+    _check_device(device)
+    command = WorkerCommand(
+        find_url(url, data_dir), find_token(token, data_dir), cache or default_cache_dir(), members, patience
+    )
+    devices = find_devices(device, processes)
+    group = WorkerGroup(command, devices)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: group.leave())
+    err.print(f"{len(devices)} worker processes ({', '.join(sorted(set(devices)))}) for {command.url}")
+    group.start()
+    quiet_exit(REFUSED if group.wait() else 0)
+
+
+def _check_device(device: str) -> None:
+    kind, _, index = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and not (kind == "cuda" and index.isdecimal())):
+        raise InvalidInput(f"There is no device {device}; take auto, cpu, cuda or cuda:N.")
+
+
+def upgrade(data_dir: Dir = DEFAULT_DIR) -> None:
+    """Bring the database to this version. `serve` does so by itself."""
+    from service.db.engine import Database
+    from service.db.migrate import upgrade as upgrade_database
+    from service.settings import settings_from_environment
+
+    settings = settings_from_environment({**os.environ, "FOLDSTEP_DATA_DIR": str(data_dir)})
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.resolved_database_url)
+    try:
+        upgrade_database(database)
+    finally:
+        database.close()
+    out.print("The database is at this version.")
+
+
+def doctor(data_dir: Dir = DEFAULT_DIR, url: Url = None, token: Token = None) -> None:
+    """Say what this machine has, and what is wrong."""
+    is_well = True
+    out.print(f"Python {platform.python_version()} on {platform.machine()}, {os.cpu_count()} cores")
+    for package, extra in (("torch", "worker"), ("safetensors", "worker"), ("psycopg", "postgres")):
+        there = importlib.util.find_spec(package) is not None
+        out.print(f"{package}: {'there' if there else f'missing; pip install foldstep[{extra}]'}", markup=False)
+    if importlib.util.find_spec("torch") is not None:
+        from worker.launch.local import find_devices
+
+        out.print(f"a worker here would use: {', '.join(find_devices('auto', None))}")
+    try:
+        from foldstep.connect import connect
+
+        master = connect(url, token, data_dir)
+        out.print(f"master at {master.url}: {len(master.searches())} searches, {len(master.workers())} workers")
+    except FoldstepError as error:
+        out.print(f"master: {error.message}", markup=False)
+        is_well = False
+    quiet_exit(0 if is_well else REFUSED)

@@ -1,0 +1,53 @@
+"""Finds the master: from options, from the environment, or from the data folder of a master on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from foldstep.client import Foldstep
+from service.contract.errors import Unauthorized, Unavailable
+
+DEFAULT_DIR = Path("foldstep-data")
+
+
+def connect(url: str | None, token: str | None, data_dir: Path) -> Foldstep:
+    """A client for the master that is meant.
+
+    Args:
+        url: its address; None for `FOLDSTEP_URL`, then for the master that serves `data_dir`.
+        token: None for `FOLDSTEP_TOKEN`, then for the token file in `data_dir`.
+        data_dir: data folder of a master on this machine.
+
+    Raises:
+        Unavailable: no address is known.
+        Unauthorized: no token is known.
+    """
+    return Foldstep(find_url(url, data_dir), find_token(token, data_dir))
+
+
+def find_url(url: str | None, data_dir: Path) -> str:
+    """The master's address; see `connect`."""
+    found = url or os.environ.get("FOLDSTEP_URL") or _first_line(data_dir / "address")
+    if not found:
+        raise Unavailable(
+            f"No master serves {data_dir}. Start one with `foldstep serve --dir {data_dir}`, "
+            "or name one with --url and --token."
+        )
+    return found
+
+
+def find_token(token: str | None, data_dir: Path) -> str:
+    """The master's token; see `connect`."""
+    found = token or os.environ.get("FOLDSTEP_TOKEN") or _first_line(data_dir / "token")
+    if not found:
+        raise Unauthorized(f"No token is known. Pass --token, set FOLDSTEP_TOKEN, or name the folder with --dir; "
+                           f"{data_dir / 'token'} is not there.")  # fmt: skip
+    return found
+
+
+def _first_line(path: Path) -> str | None:
+    try:
+        return path.read_text().strip() or None
+    except OSError:
+        return None

@@ -1,0 +1,192 @@
+"""What the CLI shows: progress while a search runs, the leaderboard, findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from service.contract.dataset import Dataset
+from service.contract.leaderboard import SearchView, TrialView
+from service.contract.states import TERMINAL_TRIAL, SearchState
+
+STATE_STYLE = {
+    SearchState.RUNNING: "cyan",
+    SearchState.COMPLETED: "green",
+    SearchState.FAILED: "red",
+    SearchState.STOPPED: "yellow",
+    SearchState.PAUSED: "yellow",
+}
+
+
+def number(value: Any) -> str:
+    """A value as people read it: four significant digits for floats."""
+    if isinstance(value, bool) or not isinstance(value, float):
+        return str(value)
+    return f"{value:.4g}"
+
+
+def score(value: float | None) -> str:
+    """A score with five decimals, or a dash."""
+    return "–" if value is None else f"{value:.5f}"
+
+
+def span(seconds: float) -> str:
+    """A duration in its two greatest units."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def n_done(search: SearchView) -> int:
+    """Trials that have come to an end."""
+    return sum(n for state, n in search.counts.items() if state in TERMINAL_TRIAL)
+
+
+class Watch:
+    """A live display of one search; on anything but a terminal, one line whenever a stage ends."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
+        self._stage = -1
+
+    def __enter__(self) -> Watch:
+        """Begin to draw."""
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Clear what was drawn."""
+        self._live.stop()
+
+    def look(self, search: SearchView) -> None:
+        """Show the search as it is now."""
+        if self._console.is_terminal:
+            self._live.update(progress(search))
+        elif search.stage != self._stage:
+            self._stage = search.stage
+            done = n_done(search)
+            self._console.print(f"{search.id}: stage {search.stage + 1} of {search.n_stages}, {done} trials done")
+
+
+def progress(search: SearchView) -> Group:
+    """Bar, counts, speed, best score and time left."""
+    done, total = n_done(search), search.trials
+    bar = ProgressBar(total=total, completed=done, width=40) if total else Text("no limit of trials")
+    head = Text.assemble((search.id, "bold"), "  ", (search.state.value, STATE_STYLE.get(search.state, "")))
+    head.append(f"  stage {search.stage + 1} of {search.n_stages}" if search.n_stages > 1 else "")
+    parts = [f"{done} of {total} trials" if total else f"{done} trials", f"× {search.n_folds} folds"]
+    if search.member_steps_per_s:
+        parts.append(f"{search.member_steps_per_s:,.0f} member steps/s")
+    if search.best is not None:
+        parts.append(f"best {search.metric.name} {score(search.best.score)} (trial {search.best.trial})")
+    left = _time_left(search, done)
+    if left is not None:
+        parts.append(f"about {span(left)} left")
+    return Group(head, bar, Text(" · ".join(parts)))
+
+
+def _time_left(search: SearchView, done: int) -> float | None:
+    """Epochs to train at the pace so far: trials of later stages have more of them."""
+    if search.started_at is None or not done:
+        return None
+    trained = sum((s.epochs or 1) * s.finished for s in search.stages)
+    planned = sum((s.epochs or 1) * s.trials for s in search.stages) if search.n_stages > 1 else None
+    elapsed = (datetime.now(UTC) - search.started_at).total_seconds()
+    if planned and trained and len(search.stages) == search.n_stages:
+        return elapsed * (planned - trained) / trained
+    if search.trials is None or search.n_stages > 1:
+        return None
+    return elapsed * (search.trials - done) / done
+
+
+def leaderboard(search: SearchView, rows: Sequence[TrialView]) -> Table:
+    """The ranking, with the hyperparameters that differ between trials as columns."""
+    names = _searched(search)
+    table = Table(title=f"{search.name}: {search.metric.name}, mean of {search.n_folds} folds", title_justify="left")
+    for heading in ("rank", "trial", "score", "± folds"):
+        table.add_column(heading, justify="right")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    table.add_column("epochs", justify="right")
+    table.add_column("state")
+    for row in rows:
+        cells = [number(row.params[n]) if n in row.params else "" for n in names]
+        rank = "" if row.rank is None else str(row.rank)
+        table.add_row(
+            rank,
+            str(row.trial),
+            score(row.score),
+            score(row.spread),
+            *map(escape, cells),
+            str(row.epochs),
+            row.state.value,
+        )
+    return table
+
+
+def _searched(search: SearchView) -> list[str]:
+    names: dict[str, None] = {}
+    for stage in search.stages:
+        names |= dict.fromkeys(stage.space.searched())
+    return [n for n in names if n != "epochs"]
+
+
+def searches(found: Iterable[SearchView]) -> Table:
+    """One line a search."""
+    table = Table()
+    for heading in ("search", "state", "method", "data", "trials", "best", "metric", "begun"):
+        table.add_column(heading)
+    for s in found:
+        total = f"{n_done(s)}/{s.trials}" if s.trials else str(n_done(s))
+        best = score(s.best.score if s.best else None)
+        state = f"[{STATE_STYLE.get(s.state, 'default')}]{s.state}[/]"
+        begun = s.created_at.strftime("%Y-%m-%d %H:%M")
+        table.add_row(s.id, state, s.method, escape(s.dataset), total, best, s.metric.name, begun)
+    return table
+
+
+def findings(search: SearchView) -> list[str]:
+    """What the border check and the master have to say, stage by stage."""
+    said = [f"Stage {s.stage + 1}: {b.sentence}" for s in search.stages for b in s.borders]
+    if len(search.stages) == 1:
+        said = [b.sentence for s in search.stages for b in s.borders]
+    return [*search.notes, *(said or ["No best value sits at the edge of its range."])]
+
+
+def trial(search: SearchView, row: TrialView) -> Table:
+    """Everything about one trial."""
+    table = Table(show_header=False, title=f"{search.id}, trial {row.trial}", title_justify="left")
+    table.add_row("state", row.state.value + (f": {escape(row.message)}" if row.message else ""))
+    table.add_row("rank", "–" if row.rank is None else str(row.rank))
+    table.add_row(search.metric.name, f"{score(row.score)} ± {score(row.spread)}")
+    table.add_row("folds", "  ".join(score(f) for f in row.folds))
+    table.add_row("epochs", f"{row.epoch} of {row.epochs}")
+    table.add_row("attempts", str(row.attempts))
+    for name, value in row.params.items():
+        table.add_row(escape(name), escape(number(value)))
+    for path in row.checkpoints:
+        table.add_row("checkpoint", escape(f"{search.checkpoint_dir}/{path}"))
+    return table
+
+
+def datasets(found: Iterable[Dataset]) -> Table:
+    """One line a data set."""
+    table = Table()
+    for heading in ("name", "rows", "columns", "source", "fingerprint"):
+        table.add_column(heading)
+    for d in found:
+        facts = d.description
+        table.add_row(
+            escape(d.name), str(facts.n_rows), str(len(facts.columns)), escape(facts.source), facts.fingerprint[:12]
+        )
+    return table

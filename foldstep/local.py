@@ -1,0 +1,83 @@
+"""A master and workers on this machine, for as long as one command runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from foldstep.client import Foldstep
+from foldstep.connect import find_token
+from service.contract.errors import Unavailable
+
+_SHUTDOWN_S = 15
+_PATIENCE_S = 15.0
+"""Workers of a command end by themselves when their master is gone for so long."""
+
+
+@contextmanager
+def local_master(data_dir: Path, data_roots: Sequence[Path]) -> Iterator[Foldstep]:
+    """Serve `data_dir` on a free port of 127.0.0.1 until the block ends.
+
+    Args:
+        data_dir: the master's folder; made when missing.
+        data_roots: folders that data files may be read from.
+
+    Raises:
+        Unavailable: the master did not start; its own words say why.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True)
+    log_path = data_dir / "master.log"
+    roots = os.pathsep.join(str(p.absolute()) for p in (data_dir, *data_roots))
+    argv = [sys.executable, "-m", "foldstep", "serve", "--dir", str(data_dir), "--port", "0", "--with-parent"]
+    with log_path.open("w") as log:
+        master = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,  # it ends when this process does, however that comes about
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "FOLDSTEP_DATA_ROOTS": roots},
+        )
+    try:
+        assert master.stdout is not None
+        address = master.stdout.readline().strip()
+        if not address:
+            master.wait()
+            raise Unavailable(log_path.read_text().strip().removeprefix("foldstep: ") or "The master did not start.")
+        yield Foldstep(address, find_token(None, data_dir), patience_s=5.0)
+    finally:
+        _end(master)
+
+
+def _end(master: subprocess.Popen[str]) -> None:
+    master.terminate()
+    try:
+        master.wait(_SHUTDOWN_S)
+    except subprocess.TimeoutExpired:
+        master.kill()
+        master.wait()
+    for pipe in (master.stdin, master.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+@contextmanager
+def local_workers(master: Foldstep, data_dir: Path, processes: int | None) -> Iterator[None]:
+    """Worker processes for a master until the block ends, then a clean end of theirs."""
+    from worker.launch.local import WorkerCommand, WorkerGroup, find_devices
+
+    command = WorkerCommand(
+        master.url, find_token(None, data_dir), cache_dir=data_dir / "datasets", patience_s=_PATIENCE_S
+    )
+    group = WorkerGroup(command, find_devices("auto", processes))
+    group.start()
+    try:
+        yield
+    finally:
+        group.leave()
+        group.wait()

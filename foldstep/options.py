@@ -1,0 +1,95 @@
+"""What the commands share: options, consoles, exit codes, and how a refusal is shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.markup import escape
+
+from service.contract.errors import Fault, FoldstepError, InvalidInput
+from service.contract.parse import load_text
+
+REFUSED, USAGE, NO_WINNER, INTERRUPTED = 1, 2, 3, 130
+
+out = Console()
+err = Console(stderr=True)
+
+Url = Annotated[str | None, typer.Option("--url", help="Address of the master; else FOLDSTEP_URL, else from --dir.")]
+Token = Annotated[str | None, typer.Option("--token", help="Its token; else FOLDSTEP_TOKEN, else from --dir.")]
+Dir = Annotated[Path, typer.Option("--dir", help="Data folder of the master on this machine.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+SearchId = Annotated[str, typer.Argument(metavar="ID", help="Search, as `foldstep searches` lists it.")]
+SpecFile = Annotated[str, typer.Argument(metavar="SPEC", help="YAML or JSON file; - for standard input.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Worker processes; one a GPU or CPU core when left out.")
+]
+
+
+def read_spec(path: str) -> dict[str, Any]:
+    """The mapping in a spec file.
+
+    Raises:
+        InvalidInput: there is no such file, or it is no text.
+        SpecInvalid: it is no YAML.
+    """
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        fault = Fault(code="spec_unreadable", path="", expected="a YAML or JSON file", got=f"{path}: {reason}")
+        raise InvalidInput(f"The spec {path} cannot be read: {reason}.", faults=[fault]) from None
+    spec = load_text(text)
+    if not isinstance(spec, dict):
+        fault = Fault(code="wrong_type", path="", expected="a mapping", got=type(spec).__name__)
+        raise InvalidInput(f"The spec {path} is no mapping of keys to values.", faults=[fault])
+    return spec
+
+
+def print_json(value: BaseModel | Iterable[BaseModel] | Any) -> None:
+    """Print records as JSON."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    elif isinstance(value, list):
+        value = [v.model_dump(mode="json") if isinstance(v, BaseModel) else v for v in value]
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def show_error(error: FoldstepError) -> None:
+    """One sentence, or one line a fault where there are several."""
+    if len(error.faults) > 1:
+        err.print(f"[red]{len(error.faults)} faults[/] ({error.code}):", highlight=False)
+        for fault in error.faults:
+            err.print(f"  [bold]{fault.code}[/]  {escape(str(fault))}", highlight=False, soft_wrap=True)
+        return
+    err.print(f"[red]{error.code}[/]: {escape(error.message)}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def terminated_as_interrupt() -> Iterator[None]:
+    """SIGTERM unwinds the block like Ctrl-C, so that child processes end in good order."""
+    previous = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def quiet_exit(code: int) -> None:
+    """End with an exit code, without a word."""
+    if code:
+        raise typer.Exit(code)
+
+
+def close_standard_output() -> None:
+    """Point standard output nowhere: whoever read it has gone (`foldstep … | head`)."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,52 @@
+"""Turns a folder of checkpoints back into leaderboards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from models.checkpoint import CheckpointDamaged, decode
+from service.contract.report import TrialResult
+from service.contract.spec import METRIC_DIRECTION
+
+Row = dict[str, Any]
+
+
+def recover_leaderboards(folder: Path) -> tuple[dict[str, list[Row]], list[str]]:
+    """The ranking of every search of which there are checkpoints in a folder or below it.
+
+    Returns:
+        Search to rows, the best first; and the names of files that are damaged.
+    """
+    trials: dict[str, dict[int, Row]] = {}
+    metrics: dict[str, str] = {}
+    damaged = []
+    for path in sorted(folder.rglob("*.safetensors")):
+        try:
+            _, facts = decode(path.read_bytes())
+        except (CheckpointDamaged, OSError):
+            damaged.append(str(path))
+            continue
+        if facts.get("kind") == "checkpoint":
+            search = facts["context"]["search"]
+            metrics[search] = facts["context"]["metric"]["name"]
+            row = trials.setdefault(search, {}).setdefault(facts["trial"], _row(facts))
+            row["checkpoints"].append(str(path))
+    return {
+        s: _ranked(rows.values(), METRIC_DIRECTION[metrics[s]] == "maximize") for s, rows in trials.items()
+    }, damaged
+
+
+def _row(facts: dict[str, Any]) -> Row:
+    folds = [f.score for f in TrialResult.model_validate(facts["result"]).folds]
+    known = [s for s in folds if s is not None]
+    score = math.fsum(known) / len(known) if len(known) == len(folds) else None
+    return {"trial": facts["trial"], "score": score, "params": facts["params"], "folds": folds, "checkpoints": []}
+
+
+def _ranked(rows: Iterable[Row], maximize: bool) -> list[Row]:
+    sign = -1 if maximize else 1
+    ordered = sorted(rows, key=lambda r: (r["score"] is None, sign * (r["score"] or 0.0), r["trial"]))
+    return [{"rank": i, **row} for i, row in enumerate(ordered, start=1)]

@@ -1,0 +1,115 @@
+"""Starts worker processes on this machine: one a GPU, or one a CPU core, and ends them in good order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_RESTARTS = 3
+_RESTART_WAIT_S = 1.0
+
+
+@dataclass(frozen=True)
+class WorkerCommand:
+    """What every worker process of this machine is started with.
+
+    Attributes:
+        members: networks to ask for at once; 0 for the device's default.
+        patience_s: how long to wait for a master that is not there.
+    """
+
+    url: str
+    token: str
+    cache_dir: Path
+    members: int = 0
+    patience_s: float = 600.0
+
+    def argv(self, device: str, name: str) -> list[str]:
+        """The command line; the token is not in it, for everybody can read command lines."""
+        options = {
+            "--url": self.url,
+            "--device": device,
+            "--name": name,
+            "--cache-dir": str(self.cache_dir),
+            "--members": str(self.members),
+            "--patience": str(self.patience_s),
+        }
+        return [sys.executable, "-m", "worker", *(word for pair in options.items() for word in pair)]
+
+    def environment(self) -> dict[str, str]:
+        """One thread a process: several processes with one thread beat one process with several."""
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        return {**os.environ, **threads, "FOLDSTEP_TOKEN": self.token}
+
+
+def find_devices(device: str, processes: int | None) -> list[str]:
+    """The device of each process to start.
+
+    Args:
+        device: `cpu`, `cuda`, `cuda:N`, or `auto` for GPUs where there are any.
+        processes: how many; None for one a GPU or one a CPU core.
+    """
+    if device in ("auto", "cuda"):
+        gpus = _count_gpus()
+        if gpus or device == "cuda":
+            return [f"cuda:{i % max(gpus, 1)}" for i in range(processes or max(gpus, 1))]
+        device = "cpu"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return [device] * (processes or (cores if device == "cpu" else 1))
+
+
+def _count_gpus() -> int:
+    """GPUs that PyTorch can use; counted in another process, for counting starts the driver in this one."""
+    code = "import torch; print(torch.cuda.device_count())"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdigit() else 0
+
+
+class WorkerGroup:
+    """The worker processes of one machine; one that dies is started again, a few times."""
+
+    def __init__(self, command: WorkerCommand, devices: Sequence[str]) -> None:
+        self._command, self._devices = command, devices
+        self._leaving = threading.Event()
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._threads = [threading.Thread(target=self._keep_running, args=(i,)) for i in range(len(devices))]
+        self.exit_codes: dict[int, int] = {}
+
+    def start(self) -> None:
+        """Start every process."""
+        for thread in self._threads:
+            thread.start()
+
+    def leave(self) -> None:
+        """Ask every process to finish its epoch, save and give back; returns at once."""
+        self._leaving.set()
+        for process in list(self._processes.values()):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        """Wait until every process has ended; the worst exit code."""
+        for thread in self._threads:
+            while thread.is_alive():
+                thread.join(timeout=0.2)  # in pieces, so that signals are heard
+        return max(map(abs, self.exit_codes.values()), default=0)
+
+    def _keep_running(self, i: int) -> None:
+        name = f"{socket.gethostname()}/{os.getpid()}.{i}"
+        for _ in range(1 + _RESTARTS):
+            argv = self._command.argv(self._devices[i], name)
+            process = subprocess.Popen(argv, env=self._command.environment(), start_new_session=True)
+            self._processes[i] = process
+            if self._leaving.is_set():  # it was started while the others were told to leave
+                process.send_signal(signal.SIGTERM)
+            self.exit_codes[i] = process.wait()
+            # 0 is a clean end and 1 a refusal that another try would meet again; signals and crashes are neither
+            if self.exit_codes[i] in (0, 1) or self._leaving.wait(_RESTART_WAIT_S):
+                return
