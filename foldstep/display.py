@@ -109,29 +109,27 @@ def _time_left(search: SearchView, done: int) -> float | None:
     return elapsed * (search.trials - done) / done
 
 
-def leaderboard(search: SearchView, rows: Sequence[TrialView]) -> Table:
-    """The ranking, with the hyperparameters that differ between trials as columns."""
+def leaderboard(search: SearchView, rows: Sequence[TrialView], width: int = 80) -> Table:
+    """The ranking: a column for each searched hyperparameter where `width` characters hold them, else one for all."""
     names = _searched(search)
+    cells = [[number(r.params[n]) if n in r.params else "" for n in names] for r in rows]
+    lengths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+    is_wide = sum(lengths) + 3 * len(names) <= width - _FIXED_WIDTH
     table = Table(title=f"{search.name}: {search.metric.name}, mean of {search.n_folds} folds", title_justify="left")
-    for heading in ("rank", "trial", "score", "± folds"):
-        table.add_column(heading, justify="right")
-    for name in names:
-        table.add_column(name, overflow="fold")
-    table.add_column("epochs", justify="right")
-    table.add_column("state")
-    for row in rows:
-        cells = [number(row.params[n]) if n in row.params else "" for n in names]
-        rank = "" if row.rank is None else str(row.rank)
-        table.add_row(
-            rank,
-            str(row.trial),
-            score(row.score),
-            score(row.spread),
-            *map(escape, cells),
-            str(row.epochs),
-            row.state.value,
-        )
+    for heading in ("rank", "trial", "score", "± folds", "epochs"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in names if is_wide else ["hyperparameters"]:
+        table.add_column(heading)
+    for row, values in zip(rows, cells, strict=True):
+        told = values if is_wide else [", ".join(f"{n} {v}" for n, v in zip(names, values, strict=True) if v)]
+        rank = row.state.value if row.rank is None else str(row.rank)
+        fixed = [rank, str(row.trial), score(row.score), score(row.spread), str(row.epochs)]
+        table.add_row(*fixed, *map(escape, told))
     return table
+
+
+_FIXED_WIDTH = 50
+"""Characters of the leaderboard's first five columns with their borders."""
 
 
 def _searched(search: SearchView) -> list[str]:

@@ -68,7 +68,7 @@ def _run(
             if not as_json:
                 out.print(f"The search took {took_s:.1f} s.")
             try:
-                show_end(master, search.id, as_json=as_json)
+                show_end(master, search.id, as_json=as_json, said=search.notes)
             finally:
                 if not as_json:
                     _say_goodbye(page, data_dir, stay=stay)

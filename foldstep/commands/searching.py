@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -82,15 +83,16 @@ def watch_to_end(master: Foldstep, search: str, *, show_progress: bool) -> Searc
         return master.wait(search, on_look=watch.look)
 
 
-def show_end(master: Foldstep, search_id: str, *, as_json: bool) -> None:
-    """The leaderboard and all findings; leaves with `NO_WINNER` where there is none."""
+def show_end(master: Foldstep, search_id: str, *, as_json: bool, said: Collection[str] = ()) -> None:
+    """The leaderboard and all findings but those `said` before; leaves with `NO_WINNER` where there is no winner."""
     search = master.search(search_id)
     if as_json:
         print_json([as_row(r) for r in master.all_trials(search_id)])
     else:
-        out.print(display.leaderboard(search, master.leaderboard(search_id, limit=10).rows))
+        out.print(display.leaderboard(search, master.leaderboard(search_id, limit=10).rows, out.width))
         for sentence in display.findings(search):
-            out.print(f"• {sentence}", markup=False)
+            if sentence not in said:
+                out.print(f"• {sentence}", markup=False)
         if search.best is not None and search.best.checkpoints:
             out.print(
                 f"Best checkpoint: {search.checkpoint_dir}/{best_checkpoint(search)}", markup=False, soft_wrap=True
@@ -148,7 +150,7 @@ def leaderboard(
         print_json(page)
         return
     view = master.search(search)
-    out.print(display.leaderboard(view, page.rows))
+    out.print(display.leaderboard(view, page.rows, out.width))
     for sentence in display.findings(view):
         out.print(f"• {sentence}", markup=False)
 

@@ -6,7 +6,6 @@ import importlib.util
 import os
 import platform
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -34,7 +33,7 @@ def serve(
 
 
 def _end_with_standard_input() -> None:
-    while sys.stdin.buffer.read(4096):
+    while os.read(0, 4096):  # not through sys.stdin, whose lock a daemon thread would hold at the end
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
