@@ -26,8 +26,9 @@ Edge: TypeAlias = Literal["low", "high"]
 EDGE_SHARE = 0.1  # of the range, in its scale
 MIN_TRIALS = 3  # fewer say nothing
 MIN_TRIALS_FOR_TREND = 12
-TREND_QUARTER = 0.8  # where the best quarter lies on average, 1 being the edge
-TREND_CORRELATION = 0.6  # rank correlation of the place in the range with the score
+MIN_OUTER_FOR_TREND = 8
+TREND_QUARTER = 0.7  # where the best quarter lies on average, 1 being the edge
+TREND_CORRELATION = 0.5  # rank correlation of place and score in the half of the range that ends at the edge
 NEVER_A_BORDER = frozenset({"seed"})  # its order means nothing
 
 
@@ -170,10 +171,14 @@ def _borders_of(name: str, distribution: _Range, trials: list[Judged]) -> list[B
 
 
 def _is_trend(towards: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) -> bool:
-    """Whether the best quarter lies near the edge and scores improve all the way to it; trials come best first."""
+    """Whether the best quarter lies near the edge and scores improve all the way to it; trials come best first.
+
+    Only the outer half tells a trend to the edge from a peak before it.
+    """
     if len(towards) < MIN_TRIALS_FOR_TREND or towards[: len(towards) // 4].mean() < TREND_QUARTER:
         return False
-    return _rank_correlation(towards, -losses) >= TREND_CORRELATION
+    outer = towards > 0.5
+    return outer.sum() >= MIN_OUTER_FOR_TREND and _rank_correlation(towards[outer], -losses[outer]) >= TREND_CORRELATION
 
 
 def _rank_correlation(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
@@ -217,9 +222,16 @@ def _beyond_in_steps(row: Hyperparameter, distribution: FloatRange | IntRange, e
     if isinstance(distribution, IntRange) and distribution.log:
         wanted = distribution.high if sign > 0 else distribution.low - distribution.low // 2
     for k in (wanted, _steps_to_bound(row, limit, sign, step)):
-        if k is not None and k > 0 and row.allows(limit + sign * k * step):
-            return limit + sign * k * step
+        if k is not None and k > 0 and row.allows(edge_then := _step_to(row, limit, sign * k, step)):
+            return edge_then
     return None
+
+
+def _step_to(row: Hyperparameter, limit: float, n_steps: int, step: float) -> float:
+    """`n_steps` from the limit; rounding does not carry it past a bound of the domain."""
+    value = limit + n_steps * step
+    bound = row.high if n_steps > 0 else row.low
+    return bound if bound is not None and abs(value - bound) < 1e-9 * step else value
 
 
 def _steps_to_bound(row: Hyperparameter, limit: float, sign: int, step: float) -> int | None:

@@ -21,6 +21,7 @@ from service.planner.evidence import Judged, good_trials, judge
 from service.planner.random import random_params
 
 MIN_SHARE = 0.25  # of the last stage's range, in its scale, that always stays
+NEAR_EDGE = 0.05  # less than this share is not worth cutting off
 MIN_ACTIVE_GOOD = 3  # with fewer good values, a range stays as it is
 DROP_CHANCE = 0.05  # a choice goes where its absence from the good trials is less likely by chance than this
 MIN_TRIALS_TO_DROP = 5
@@ -117,7 +118,7 @@ def _region(places: Sequence[float]) -> tuple[float, float]:
     shift = max(0.0, -low) - max(0.0, high - 1)
     if high - low < 1:
         low, high = low + shift, high + shift
-    return max(low, 0.0), min(high, 1.0)
+    return (0.0 if low < NEAR_EDGE else low), (1.0 if high > 1 - NEAR_EDGE else high)
 
 
 def _sub_range(distribution: FloatRange | IntRange, low: float, high: float) -> FloatRange | IntRange:
