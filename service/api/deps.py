@@ -13,13 +13,13 @@ from service.contract.parse import load_text
 from service.flow.context import Context
 
 
-def context_of(request: Request) -> Context:
+async def context_of(request: Request) -> Context:
     """The context that the application was made with."""
     context: Context = request.app.state.context
     return context
 
 
-def require_token(request: Request, authorization: Annotated[str | None, Header()] = None) -> None:
+async def require_token(request: Request, authorization: Annotated[str | None, Header()] = None) -> None:
     """Let only those in who know the token.
 
     Raises:

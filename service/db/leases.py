@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from service.contract.errors import LeaseLost
 from service.contract.states import LeaseEvent, LeaseState
@@ -35,13 +35,25 @@ def lost(lease_id: int) -> LeaseLost:
     return LeaseLost(f"The lease {lease_id} is no longer yours; drop its trials and ask for others.")
 
 
+_GRANT = insert(leases).returning(leases.c.id)
+_GET = select(*_COLUMNS).where(leases.c.id == bindparam("id"))
+_OURS = (leases.c.id == bindparam("b_id"), leases.c.token == bindparam("b_token"))
+_RENEW = update(leases).where(*_OURS, leases.c.state == LeaseState.HELD)
+_RELEASE = lease_move(LeaseEvent.RELEASE).where(*_OURS).values(ended_at=bindparam("b_now"))
+_EXPIRED = (
+    select(leases.c.search_id)
+    .where(leases.c.state == LeaseState.HELD, leases.c.expires_at <= bindparam("now"))
+    .distinct()
+)
+
+
 def grant(
     connection: Connection, *, token: str, worker_id: int, search_id: str, expires_at: datetime, now: datetime
 ) -> int:
     """Insert a held lease; returns its id."""
     values = {"token": token, "worker_id": worker_id, "search_id": search_id, "expires_at": expires_at}
     values |= {"state": LeaseState.HELD, "reported_at": now, "member_steps_per_s": 0.0}
-    return int(connection.execute(insert(leases).values(values).returning(leases.c.id)).scalar_one())
+    return int(connection.execute(_GRANT, values).scalar_one())
 
 
 def get(connection: Connection, lease_id: int) -> LeaseRow:
@@ -50,7 +62,7 @@ def get(connection: Connection, lease_id: int) -> LeaseRow:
     Raises:
         LeaseLost: there is none of that id; its search was deleted.
     """
-    row = connection.execute(select(*_COLUMNS).where(leases.c.id == lease_id)).one_or_none()
+    row = connection.execute(_GET, {"id": lease_id}).one_or_none()
     if row is None:
         raise lost(lease_id)
     return LeaseRow(**row._asdict())
@@ -76,12 +88,7 @@ def renew(
     elapsed_s = (now - row.reported_at).total_seconds()
     if elapsed_s > 0:
         values["member_steps_per_s"] = steps / elapsed_s
-    statement = (
-        update(leases)
-        .where(leases.c.id == row.id, leases.c.token == token, leases.c.state == LeaseState.HELD)
-        .values(values)
-    )
-    if not n_moved(connection, statement):
+    if not n_moved(connection, _RENEW, {"b_id": row.id, "b_token": token, **values}):
         raise lost(row.id)
 
 
@@ -91,17 +98,13 @@ def release(connection: Connection, lease_id: int, token: str, now: datetime) ->
     Raises:
         LeaseLost: the lease is not held, or not under this token.
     """
-    statement = lease_move(LeaseEvent.RELEASE).where(leases.c.id == lease_id, leases.c.token == token)
-    if not n_moved(connection, statement.values(ended_at=now)):
+    if not n_moved(connection, _RELEASE, {"b_id": lease_id, "b_token": token, "b_now": now}):
         raise lost(lease_id)
 
 
 def searches_with_expired(connection: Connection, now: datetime) -> Sequence[str]:
     """Searches with a held lease whose time is up."""
-    statement = (
-        select(leases.c.search_id).where(leases.c.state == LeaseState.HELD, leases.c.expires_at <= now).distinct()
-    )
-    return connection.execute(statement).scalars().all()
+    return connection.execute(_EXPIRED, {"now": now}).scalars().all()
 
 
 def expire(connection: Connection, search_id: str, now: datetime) -> Sequence[int]:

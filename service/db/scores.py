@@ -10,6 +10,8 @@ from sqlalchemy import Connection, insert, select, update
 from service.contract.report import Curve, FoldResult
 from service.db.tables import folds
 
+_ADD = insert(folds)
+
 
 def add(connection: Connection, search_id: str, results: Sequence[tuple[int, FoldResult]]) -> None:
     """Insert the folds of finished trials, given as (trial number, fold)."""
@@ -28,7 +30,7 @@ def add(connection: Connection, search_id: str, results: Sequence[tuple[int, Fol
         for trial, fold in results
     ]
     if rows:
-        connection.execute(insert(folds), rows)
+        connection.execute(_ADD, rows)
 
 
 def of_trials(

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.contract.errors import Conflict, IllegalTransition, NotFound
@@ -95,13 +95,18 @@ def add(connection: Connection, row: SearchRow, submitted: Any) -> None:
         raise Conflict(f"There is a search {row.id} already.") from error
 
 
+# Statements that run all the time are built once: building one takes SQLAlchemy longer than SQLite takes to run it.
+_GET = select(*_COLUMNS).where(searches.c.id == bindparam("id"))
+_LOCK = _GET.with_for_update(key_share=True)
+
+
 def get(connection: Connection, search_id: str) -> SearchRow:
     """One search.
 
     Raises:
         NotFound: there is none of that id.
     """
-    return _one(connection, search_id, select(*_COLUMNS))
+    return _one(connection, search_id, _GET)
 
 
 def lock(connection: Connection, search_id: str) -> SearchRow:
@@ -113,11 +118,11 @@ def lock(connection: Connection, search_id: str) -> SearchRow:
     Raises:
         NotFound: there is none of that id.
     """
-    return _one(connection, search_id, select(*_COLUMNS).with_for_update(key_share=True))
+    return _one(connection, search_id, _LOCK)
 
 
 def _one(connection: Connection, search_id: str, statement: Select[Any]) -> SearchRow:
-    row = connection.execute(statement.where(searches.c.id == search_id)).one_or_none()
+    row = connection.execute(statement, {"id": search_id}).one_or_none()
     if row is None:
         raise NotFound(f"There is no search {search_id}; `foldstep searches` lists those that there are.")
     return _row(row)
@@ -140,25 +145,31 @@ def counts(connection: Connection) -> dict[SearchState, int]:
     return dict(found.tuples().all())
 
 
+_N_RUNNING = (
+    select(func.count())
+    .where(trials.c.search_id == searches.c.id, trials.c.state == TrialState.RUNNING)
+    .scalar_subquery()
+)
+_TO_SERVE = (
+    select(searches.c.id)
+    .where((searches.c.state == SearchState.QUEUED) | (searches.c.state == SearchState.RUNNING))
+    .order_by(_N_RUNNING, searches.c.created_at, searches.c.id)
+)
+
+
 def ids_to_serve(connection: Connection) -> Sequence[str]:
     """Searches that may have work, in the order to serve them: fewest running trials first, then the oldest."""
-    running = (
-        select(func.count())
-        .where(trials.c.search_id == searches.c.id, trials.c.state == TrialState.RUNNING)
-        .scalar_subquery()
-    )
-    statement = (
-        select(searches.c.id)
-        .where(searches.c.state.in_([SearchState.QUEUED, SearchState.RUNNING]))
-        .order_by(running, searches.c.created_at, searches.c.id)
-    )
-    return connection.execute(statement).scalars().all()
+    return connection.execute(_TO_SERVE).scalars().all()
+
+
+_PAST_DEADLINE = select(searches.c.id).where(
+    searches.c.state == SearchState.RUNNING, searches.c.deadline_at <= bindparam("now")
+)
 
 
 def ids_past_deadline(connection: Connection, now: datetime) -> Sequence[str]:
     """Running searches whose time is used up."""
-    statement = select(searches.c.id).where(searches.c.state == SearchState.RUNNING, searches.c.deadline_at <= now)
-    return connection.execute(statement).scalars().all()
+    return connection.execute(_PAST_DEADLINE, {"now": now}).scalars().all()
 
 
 def all_ids(connection: Connection) -> Sequence[str]:

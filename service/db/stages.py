@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from service.contract.leaderboard import BorderFinding
 from service.contract.states import TERMINAL_TRIAL
@@ -51,10 +51,12 @@ def add(connection: Connection, search_id: str, stage: int, plan: Any, n_trials:
     connection.execute(insert(stages), {**values, "n_planned": 0, "findings": [], "created_at": now})
 
 
+_GET = select(*_COLUMNS).where(stages.c.search_id == bindparam("id"), stages.c.stage == bindparam("number"))
+
+
 def get(connection: Connection, search_id: str, stage: int) -> StageRow:
     """One stage; it must exist."""
-    statement = select(*_COLUMNS).where(stages.c.search_id == search_id, stages.c.stage == stage)
-    return _row(connection.execute(statement).one()._asdict())
+    return _row(connection.execute(_GET, {"id": search_id, "number": stage}).one()._asdict())
 
 
 def of_search(connection: Connection, search_id: str) -> list[StageRow]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, case, func, insert, or_, select, tuple_, update
 
@@ -44,6 +45,14 @@ class FinishedTrial:
     duration_s: float
     message: str | None
     kept: bool
+
+
+class Place(NamedTuple):
+    """A place of the leaderboard and who holds it."""
+
+    rank_key: float
+    number: int
+    score: float
 
 
 def add(connection: Connection, search_id: str, planned: Sequence[PlannedTrial], now: datetime) -> None:
@@ -92,16 +101,39 @@ def all_counts(connection: Connection) -> dict[TrialState, int]:
     return dict(found.tuples().all())
 
 
-def n_in(connection: Connection, search_id: str, *states: TrialState) -> int:
-    """How many trials of a search are in one of the states."""
-    statement = select(func.count()).where(trials.c.search_id == search_id, trials.c.state.in_(states))
-    return connection.execute(statement).scalar_one()
+_COUNT = select(func.count()).where(trials.c.search_id == bindparam("id"), trials.c.state == bindparam("state"))
+_ANY_OPEN = (
+    select(trials.c.number)
+    .where(trials.c.search_id == bindparam("id"), or_(*(trials.c.state == state for state in OPEN)))
+    .limit(1)
+)
 
 
-def any_in(connection: Connection, search_id: str, *states: TrialState) -> bool:
-    """Whether a trial of a search is in one of the states."""
-    found = select(trials.c.number).where(trials.c.search_id == search_id, trials.c.state.in_(states)).limit(1)
-    return connection.execute(found).first() is not None
+def n_in(connection: Connection, search_id: str, state: TrialState) -> int:
+    """How many trials of a search are in a state."""
+    return connection.execute(_COUNT, {"id": search_id, "state": state}).scalar_one()
+
+
+def any_open(connection: Connection, search_id: str) -> bool:
+    """Whether a trial of a search waits or runs."""
+    return connection.execute(_ANY_OPEN, {"id": search_id}).first() is not None
+
+
+_WAITING = and_(trials.c.search_id == bindparam("b_search"), trials.c.state == TrialState.WAITING)
+_FIRST_KEY = select(trials.c.pack_key).where(_WAITING).order_by(trials.c.number).limit(1).scalar_subquery()
+_NEXT = (
+    select(trials.c.number)
+    .where(_WAITING)
+    .order_by(case((trials.c.pack_key == _FIRST_KEY, 0), else_=1), trials.c.number)
+    .limit(bindparam("b_limit"))
+    .with_for_update(skip_locked=True)
+)
+_CLAIM = (
+    trial_move(TrialEvent.LEASE)
+    .where(trials.c.search_id == bindparam("b_search"), trials.c.number.in_(_NEXT))
+    .values(lease_id=bindparam("b_lease"), worker_id=bindparam("b_worker"), attempts=trials.c.attempts + 1)
+    .returning(trials.c.number, trials.c.params, trials.c.attempts, trials.c.resume)
+)
 
 
 def claim(connection: Connection, search_id: str, limit: int, lease_id: int, worker_id: int) -> list[ClaimedTrial]:
@@ -109,22 +141,8 @@ def claim(connection: Connection, search_id: str, limit: int, lease_id: int, wor
 
     Those that can share packs with the longest waiting one go first, then the others in their order.
     """
-    is_waiting = and_(trials.c.search_id == search_id, trials.c.state == TrialState.WAITING)
-    first = select(trials.c.pack_key).where(is_waiting).order_by(trials.c.number).limit(1).scalar_subquery()
-    numbers = (
-        select(trials.c.number)
-        .where(is_waiting)
-        .order_by(case((trials.c.pack_key == first, 0), else_=1), trials.c.number)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    statement = (
-        trial_move(TrialEvent.LEASE)
-        .where(trials.c.search_id == search_id, trials.c.number.in_(numbers))
-        .values(lease_id=lease_id, worker_id=worker_id, attempts=trials.c.attempts + 1)
-        .returning(trials.c.number, trials.c.params, trials.c.attempts, trials.c.resume)
-    )
-    claimed = [ClaimedTrial(**row._asdict()) for row in connection.execute(statement)]
+    values = {"b_search": search_id, "b_limit": limit, "b_lease": lease_id, "b_worker": worker_id}
+    claimed = [ClaimedTrial(**row._asdict()) for row in connection.execute(_CLAIM, values)]
     return sorted(claimed, key=lambda t: t.number)
 
 
@@ -134,19 +152,12 @@ def numbers_in(connection: Connection, search_id: str, *states: TrialState) -> s
     return set(connection.execute(statement).scalars())
 
 
-def running_under(connection: Connection, lease_id: int) -> set[int]:
-    """Numbers of the trials that a lease has in training."""
-    return _under(connection, lease_id, (TrialState.RUNNING,))
+_UNDER = select(trials.c.number, trials.c.state).where(trials.c.lease_id == bindparam("lease"))
 
 
-def stopped_under(connection: Connection, lease_id: int) -> set[int]:
-    """Numbers of the trials of a lease that ended by a decision of the master."""
-    return _under(connection, lease_id, STOPPED)
-
-
-def _under(connection: Connection, lease_id: int, states: Sequence[TrialState]) -> set[int]:
-    statement = select(trials.c.number).where(trials.c.lease_id == lease_id, trials.c.state.in_(states))
-    return set(connection.execute(statement).scalars())
+def under(connection: Connection, lease_id: int) -> dict[int, TrialState]:
+    """The trials that a lease took and has not given back: number to state."""
+    return dict(connection.execute(_UNDER, {"lease": lease_id}).tuples().all())
 
 
 _PROGRESS = (
@@ -203,15 +214,19 @@ def _end_row(search_id: str, lease_id: int, trial: FinishedTrial, now: datetime)
     return {**row, "b_search": search_id, "b_lease": lease_id, "b_finished_at": now}
 
 
+_BACK = (
+    trial_move(TrialEvent.RETURN)
+    .where(trials.c.lease_id == bindparam("b_lease"))
+    .values(lease_id=None, worker_id=None, attempts=trials.c.attempts - 1, progress=None)
+)
+
+
 def give_back(connection: Connection, lease_id: int, states: Mapping[int, str]) -> None:
     """Return the running trials of a lease to waiting, the attempt not counted, with their saved states."""
-    statement = trial_move(TrialEvent.RETURN).where(trials.c.lease_id == lease_id)
-    values = {"lease_id": None, "worker_id": None, "attempts": trials.c.attempts - 1, "progress": None}
+    statement = _BACK
     if states:
-        resume = case(states, value=trials.c.number, else_=trials.c.resume)
-        connection.execute(statement.values({**values, "resume": resume}))
-    else:
-        connection.execute(statement.values(values))
+        statement = _BACK.values(resume=case(states, value=trials.c.number, else_=trials.c.resume))
+    connection.execute(statement, {"b_lease": lease_id})
 
 
 def expire(connection: Connection, lease_ids: Sequence[int], max_attempts: int, now: datetime) -> None:
@@ -250,26 +265,36 @@ def resumes(connection: Connection, search_id: str) -> set[str]:
     return {name for name in connection.execute(statement).scalars() if name is not None}
 
 
-def nth_best(connection: Connection, search_id: str, n: int) -> tuple[float, int, float] | None:
-    """Rank key, number and score of the trial on place `n` (from 1); None where there are fewer."""
-    statement = (
-        select(trials.c.rank_key, trials.c.number, trials.c.score)
-        .where(trials.c.search_id == search_id, trials.c.rank_key.is_not(None))
-        .order_by(trials.c.rank_key, trials.c.number)
-        .offset(n - 1)
-        .limit(1)
+_PLACE = (
+    select(trials.c.rank_key, trials.c.number, trials.c.score)
+    .where(trials.c.search_id == bindparam("id"), trials.c.rank_key.is_not(None))
+    .order_by(trials.c.rank_key, trials.c.number)
+    .offset(bindparam("skip"))
+    .limit(1)
+)
+
+
+def nth_best(connection: Connection, search_id: str, n: int) -> Place | None:
+    """The trial on place `n` (from 1); None where there are fewer."""
+    row = connection.execute(_PLACE, {"id": search_id, "skip": n - 1}).one_or_none()
+    return None if row is None else Place(*row)
+
+
+_KEPT = select(trials.c.number).where(trials.c.search_id == bindparam("id"), trials.c.kept)
+_KEPT_BELOW = _KEPT.where(
+    or_(
+        trials.c.rank_key.is_(None),
+        tuple_(trials.c.rank_key, trials.c.number) > tuple_(bindparam("key"), bindparam("number")),
     )
-    row = connection.execute(statement).one_or_none()
-    return None if row is None else (row.rank_key, row.number, row.score)
+)
 
 
-def kept_below(connection: Connection, search_id: str, place: tuple[float, int] | None) -> Sequence[int]:
+def kept_below(connection: Connection, search_id: str, place: Place | None) -> Sequence[int]:
     """Numbers of the trials with checkpoints on disk that rank after `place`; all of them where it is None."""
-    statement = select(trials.c.number).where(trials.c.search_id == search_id, trials.c.kept)
-    if place is not None:
-        after = tuple_(trials.c.rank_key, trials.c.number) > tuple_(*place)
-        statement = statement.where(or_(trials.c.rank_key.is_(None), after))
-    return connection.execute(statement).scalars().all()
+    if place is None:
+        return connection.execute(_KEPT, {"id": search_id}).scalars().all()
+    values = {"id": search_id, "key": place.rank_key, "number": place.number}
+    return connection.execute(_KEPT_BELOW, values).scalars().all()
 
 
 def unkeep(connection: Connection, search_id: str, numbers: Sequence[int]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from service.contract.errors import NotFound
 from service.contract.leaderboard import WorkerView
@@ -20,22 +20,24 @@ def add(connection: Connection, registration: WorkerRegistration, now: datetime)
     return int(connection.execute(insert(workers).values(values).returning(workers.c.id)).scalar_one())
 
 
+_SEEN = update(workers).where(workers.c.id == bindparam("b_id")).values(last_seen_at=bindparam("b_now"))
+_HOLDING = select(leases.c.worker_id).where(leases.c.state == LeaseState.HELD)
+_ACTIVE = select(func.count()).where((workers.c.last_seen_at >= bindparam("since")) | workers.c.id.in_(_HOLDING))
+
+
 def seen(connection: Connection, worker_id: int, now: datetime) -> None:
     """Note that a worker is there.
 
     Raises:
         NotFound: no worker of that id is registered.
     """
-    moved = connection.execute(update(workers).where(workers.c.id == worker_id).values(last_seen_at=now))
-    if not moved.rowcount:
+    if not connection.execute(_SEEN, {"b_id": worker_id, "b_now": now}).rowcount:
         raise NotFound(f"There is no worker {worker_id}; register it first.")
 
 
 def n_active(connection: Connection, since: datetime) -> int:
     """How many workers were seen since then, or hold a lease."""
-    holds = select(leases.c.worker_id).where(leases.c.state == LeaseState.HELD)
-    statement = select(func.count()).where((workers.c.last_seen_at >= since) | workers.c.id.in_(holds))
-    return connection.execute(statement).scalar_one()
+    return connection.execute(_ACTIVE, {"since": since}).scalar_one()
 
 
 def names(connection: Connection, ids: Collection[int]) -> dict[int, str]:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from service.contract.states import SearchEvent, SearchState, TrialState
 from service.db import searches, stages, trials
 from service.db.searches import SearchRow
-from service.flow.stage import go_on, is_finished
+from service.flow.stage import go_on
 
 ALL_DIVERGED = (
     "Every trial diverged, so there is no score: lower the upper bound of lr first, then look for values in the data "
@@ -34,12 +34,13 @@ class Ending:
 
 
 def settle(connection: Connection, search: SearchRow, now: datetime) -> SearchRow:
-    """End a locked search, or its stage, where that is due; returns the search as it then is."""
+    """End a locked search, or its stage, where that is due; returns the search, read again if it ended."""
     if search.state is not SearchState.RUNNING:
         return search
     ending = _by_budget(connection, search, now) or _by_stage(connection, search, now)
-    if ending is not None:
-        end(connection, search, ending, now)
+    if ending is None:
+        return search
+    end(connection, search, ending, now)
     return searches.get(connection, search.id)
 
 
@@ -65,7 +66,7 @@ def _by_budget(connection: Connection, search: SearchRow, now: datetime) -> Endi
 
 def _reached(connection: Connection, search: SearchRow, target: float) -> bool:
     best = trials.nth_best(connection, search.id, 1)
-    return best is not None and best[0] <= rank_key(search, target)
+    return best is not None and best.rank_key <= rank_key(search, target)
 
 
 def rank_key(search: SearchRow, score: float) -> float:
@@ -74,8 +75,10 @@ def rank_key(search: SearchRow, score: float) -> float:
 
 
 def _by_stage(connection: Connection, search: SearchRow, now: datetime) -> Ending | None:
+    if trials.any_open(connection, search.id):
+        return None
     stage = stages.get(connection, search.id, search.stage)
-    if not is_finished(connection, search, stage) or go_on(connection, search, stage, now):
+    if stage.left != 0 or go_on(connection, search, stage, now):
         return None
     counts = trials.counts(connection, [search.id])[search.id]
     if not counts.get(TrialState.COMPLETED):

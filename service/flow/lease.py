@@ -17,7 +17,7 @@ from service.db.stages import StageRow
 from service.flow.context import Context
 from service.flow.finish import settle
 from service.flow.plan import fill, start
-from service.flow.prune import checkpoint_bar, clean_up
+from service.flow.prune import clean_up, last_kept
 from service.flow.sweep import sweep
 
 
@@ -42,8 +42,10 @@ def _lease_from(context: Context, search_id: str, request: LeaseRequest, now: da
         search = _lock_if_open(connection, search_id)
         if search is None:
             return None
-        start(connection, search, now)
-        search = settle(connection, searches.get(connection, search_id), now)
+        if search.state is SearchState.QUEUED:
+            start(connection, search, now)
+            search = searches.get(connection, search_id)
+        search = settle(connection, search, now)
         granted = None if search.is_over else _grant(connection, context, search, request, now)
     if search.is_over:
         clean_up(context, search, [])
@@ -72,6 +74,7 @@ def _grant(
     lease_id = leases.grant(
         connection, token=token, worker_id=request.worker, search_id=search.id, expires_at=expires_at, now=now
     )
+    last = last_kept(connection, search)
     claimed = trials.claim(connection, search.id, limit, lease_id, request.worker)
     return Lease(
         lease=lease_id,
@@ -80,7 +83,7 @@ def _grant(
         context=search_context(search),
         trials=[LeasedTrial(number=t.number, params=t.params, attempt=t.attempts, resume=t.resume) for t in claimed],
         keep_checkpoints=search.spec.checkpoints.limit != 0,
-        checkpoint_bar=checkpoint_bar(connection, search),
+        checkpoint_bar=last.score if last else None,
     )
 
 

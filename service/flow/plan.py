@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from service.contract.stage import StagePlan
-from service.contract.states import SearchEvent, SearchState, TrialState
+from service.contract.states import SearchEvent, TrialState
 from service.contract.trial import TrialRecord
 from service.db import searches, stages, trials
 from service.db.searches import SearchRow
@@ -18,8 +18,7 @@ from service.planner.stages import make_planner
 
 def start(connection: Connection, search: SearchRow, now: datetime) -> None:
     """Start a queued search, and with it the clock of its time budget."""
-    if search.state is SearchState.QUEUED:
-        searches.move(connection, search.id, SearchEvent.START, started_at=now, deadline_at=deadline(search, now))
+    searches.move(connection, search.id, SearchEvent.START, started_at=now, deadline_at=deadline(search, now))
 
 
 def deadline(search: SearchRow, started_at: datetime) -> datetime | None:

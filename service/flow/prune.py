@@ -6,30 +6,26 @@ from sqlalchemy import Connection
 
 from service.db import scores, trials
 from service.db.searches import SearchRow
+from service.db.trials import Place
 from service.flow import files
 from service.flow.context import Context
 
 
-def prune(connection: Connection, search: SearchRow) -> list[str]:
-    """Forget the checkpoints that are not among the best; returns the files to delete after the commit."""
+def last_kept(connection: Connection, search: SearchRow) -> Place | None:
+    """The last trial that keeps its checkpoints; None where all or none do, or fewer trials than may have ended."""
     limit = search.spec.checkpoints.limit
-    if limit is None:
+    return trials.nth_best(connection, search.id, limit) if limit else None
+
+
+def prune(connection: Connection, search: SearchRow, last: Place | None) -> list[str]:
+    """Forget the checkpoints of the trials after `last`; returns the files to delete after the commit."""
+    if last is None and search.spec.checkpoints.limit != 0:
         return []
-    last = trials.nth_best(connection, search.id, limit) if limit else None
-    if limit and last is None:
-        return []
-    numbers = trials.kept_below(connection, search.id, last and last[:2])
+    numbers = trials.kept_below(connection, search.id, last)
     if not numbers:
         return []
     trials.unkeep(connection, search.id, numbers)
     return scores.take_checkpoints(connection, search.id, numbers)
-
-
-def checkpoint_bar(connection: Connection, search: SearchRow) -> float | None:
-    """The score that a trial must reach for its checkpoints to stay; None where any will do."""
-    limit = search.spec.checkpoints.limit
-    last = trials.nth_best(connection, search.id, limit) if limit else None
-    return None if last is None else last[2]
 
 
 def clean_up(context: Context, search: SearchRow, dropped: list[str]) -> None:

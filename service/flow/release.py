@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from service.contract.report import LeaseEnd
 from service.contract.states import LeaseState
-from service.db import leases, trials, workers
+from service.db import leases, trials
 from service.flow import files
 from service.flow.context import Context
 from service.flow.finish import settle
@@ -33,11 +33,10 @@ def release(context: Context, lease_id: int, sent: LeaseEnd) -> None:
     with context.database.write() as connection:
         lease, search = lock_lease(connection, lease_id)
         if lease.state is LeaseState.RELEASED and leases.is_token(lease, sent.token):
-            return
+            return  # a repeated call, whose first answer was lost
         leases.release(connection, lease_id, sent.token, now)
         trials.give_back(connection, lease_id, _saved(context, search.id, lease_id, sent.states))
         search = settle(connection, search, now)
-        workers.seen(connection, lease.worker_id, now)
     clean_up(context, search, [])
 
 

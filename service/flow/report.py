@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from service.contract.errors import Fault, InvalidInput, NotFound
 from service.contract.report import FoldResult, Report, ReportReply, TrialProgress, TrialResult
-from service.contract.states import TrialEvent
-from service.db import leases, scores, searches, trials, workers
+from service.contract.states import TrialEvent, TrialState
+from service.db import leases, scores, searches, trials
 from service.db.leases import LeaseRow
 from service.db.searches import SearchRow
 from service.db.trials import FinishedTrial
 from service.flow import files
 from service.flow.context import Context
 from service.flow.finish import rank_key, settle
-from service.flow.prune import checkpoint_bar, clean_up, prune
+from service.flow.prune import clean_up, last_kept, prune
 
 
 def report(context: Context, lease_id: int, sent: Report) -> ReportReply:
@@ -33,15 +33,15 @@ def report(context: Context, lease_id: int, sent: Report) -> ReportReply:
     with context.database.write() as connection:
         lease, search = lock_lease(connection, lease_id)
         leases.renew(connection, lease, sent.token, now=now, expires_at=expires_at, steps=sent.member_steps)
-        finished = _store(connection, lease, search, sent, now)
-        dropped = prune(connection, search) if finished else []
+        states = trials.under(connection, lease_id)
+        finished = _store(connection, lease, search, sent, _in(states, TrialState.RUNNING), now)
+        last = last_kept(connection, search)
+        dropped = prune(connection, search, last) if finished else []
         search = settle(connection, search, now) if finished else search
-        workers.seen(connection, lease.worker_id, now)
-        reply = ReportReply(
-            expires_at=expires_at,
-            stop=sorted(trials.stopped_under(connection, lease_id)),
-            checkpoint_bar=checkpoint_bar(connection, search),
-        )
+        if search.is_over:
+            states = trials.under(connection, lease_id)
+        stop = sorted(_in(states, TrialState.CANCELLED, TrialState.PRUNED))
+        reply = ReportReply(expires_at=expires_at, stop=stop, checkpoint_bar=last.score if last else None)
     clean_up(context, search, dropped)
     return reply
 
@@ -52,17 +52,21 @@ def lock_lease(connection: Connection, lease_id: int) -> tuple[LeaseRow, SearchR
     Raises:
         LeaseLost: there is no such lease; its search was deleted.
     """
-    search_id = leases.get(connection, lease_id).search_id
+    lease = leases.get(connection, lease_id)
     try:
-        search = searches.lock(connection, search_id)
+        return lease, searches.lock(connection, lease.search_id)
     except NotFound:
         raise leases.lost(lease_id) from None
-    return leases.get(connection, lease_id), search  # read again: it may have changed before the lock was had
 
 
-def _store(connection: Connection, lease: LeaseRow, search: SearchRow, sent: Report, now: datetime) -> bool:
+def _in(states: Mapping[int, TrialState], *wanted: TrialState) -> set[int]:
+    return {number for number, state in states.items() if state in wanted}
+
+
+def _store(
+    connection: Connection, lease: LeaseRow, search: SearchRow, sent: Report, running: set[int], now: datetime
+) -> bool:
     """Store progress and results of the trials that still run; returns whether any ended."""
-    running = trials.running_under(connection, lease.id)
     results = list({r.trial: r for r in sent.results if r.trial in running}.values())
     ended = [_ended(search, result) for result in results]
     live = running - {r.trial for r in results}

@@ -14,11 +14,6 @@ from service.flow.plan import add_stage
 from service.planner.stages import end_stage
 
 
-def is_finished(connection: Connection, search: SearchRow, stage: StageRow) -> bool:
-    """Whether every trial of the stage has been planned and has ended."""
-    return stage.left == 0 and not trials.any_in(connection, search.id, *trials.OPEN)
-
-
 def go_on(connection: Connection, search: SearchRow, stage: StageRow, now: datetime) -> bool:
     """Close a finished stage; returns whether another one follows."""
     history = trials.history(connection, search.id, stage.stage)

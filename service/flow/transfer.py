@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from service.contract.errors import NotFound
-from service.contract.states import LeaseState
+from service.contract.states import LeaseState, TrialState
 from service.db import leases, searches, trials
 from service.db.leases import LeaseRow
 from service.flow import files
@@ -90,4 +90,5 @@ def _held(context: Context, lease_id: int, token: str) -> tuple[LeaseRow, set[in
         lease = leases.get(connection, lease_id)
         if lease.state is not LeaseState.HELD or not leases.is_token(lease, token):
             raise leases.lost(lease_id)
-        return lease, trials.running_under(connection, lease_id)
+        states = trials.under(connection, lease_id)
+    return lease, {number for number, state in states.items() if state is TrialState.RUNNING}
