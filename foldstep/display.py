@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -92,7 +93,7 @@ def progress(search: SearchView) -> Group:
     left = _time_left(search, done)
     if left is not None:
         parts.append(f"about {span(left)} left")
-    return Group(head, bar, Text(" · ".join(parts)))
+    return Group(head, Padding(bar, 0), Text(" · ".join(parts)))
 
 
 def _time_left(search: SearchView, done: int) -> float | None:
@@ -142,14 +143,14 @@ def _searched(search: SearchView) -> list[str]:
 def searches(found: Iterable[SearchView]) -> Table:
     """One line a search."""
     table = Table()
-    for heading in ("search", "state", "method", "data", "trials", "best", "metric", "begun"):
+    table.add_column("search", no_wrap=True)
+    for heading in ("state", "trials", "best", "method", "begun (UTC)"):
         table.add_column(heading)
     for s in found:
         total = f"{n_done(s)}/{s.trials}" if s.trials else str(n_done(s))
-        best = score(s.best.score if s.best else None)
+        best = f"{s.metric.name} {score(s.best.score)}" if s.best else "–"
         state = f"[{STATE_STYLE.get(s.state, 'default')}]{s.state}[/]"
-        begun = s.created_at.strftime("%Y-%m-%d %H:%M")
-        table.add_row(s.id, state, s.method, escape(s.dataset), total, best, s.metric.name, begun)
+        table.add_row(s.id, state, total, best, s.method, s.created_at.strftime("%Y-%m-%d %H:%M"))
     return table
 
 
@@ -163,7 +164,8 @@ def findings(search: SearchView) -> list[str]:
 
 def trial(search: SearchView, row: TrialView) -> Table:
     """Everything about one trial."""
-    table = Table(show_header=False, title=f"{search.id}, trial {row.trial}", title_justify="left")
+    table = Table("", "", show_header=False, title=f"{search.id}, trial {row.trial}", title_justify="left")
+    table.columns[1].overflow = "fold"
     table.add_row("state", row.state.value + (f": {escape(row.message)}" if row.message else ""))
     table.add_row("rank", "–" if row.rank is None else str(row.rank))
     table.add_row(search.metric.name, f"{score(row.score)} ± {score(row.spread)}")

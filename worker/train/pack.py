@@ -20,8 +20,9 @@ from worker.train.stopping import Progress
 EVALUATION_COLUMNS = 128
 """Validation rows are scored in chunks of this size: a constant, for the chunk must not depend on the pack."""
 _COLUMN_QUANTUM = 8
-MAX_PADDING = 2.0
-"""A pack is cut where padding a member would cost it more than this many times its own arithmetic."""
+STEP_OVERHEAD = 3_000_000
+"""What a step costs before any arithmetic, in multiply-adds (about 0.5 ms on one CPU core): a pack may waste so
+much on padding before a pack of their own is cheaper for the members to come."""
 
 
 @dataclass
@@ -120,25 +121,37 @@ def plan_packs(
 def _cut(
     members: Sequence[Member], shapes: Mapping[tuple[int, int], FoldShape], n_outputs: int, pack_bytes: int
 ) -> list[list[Member]]:
-    """Widest first, so that a pack's first member is the one that the others are padded to."""
+    """Deepest and widest first, so that padding grows from member to member; a new pack where it costs too much."""
 
     def sizes(m: Member) -> tuple[int, ...]:
         return (padded(shapes[m.key].n_inputs), *(padded(w) for w in m.hp.hidden), padded(n_outputs))
 
     ordered = sorted(members, key=lambda m: (-len(m.hp.hidden), [-s for s in sizes(m)], m.key))
     packs: list[list[Member]] = []
-    room = 0
-    first_cost = 0
+    room = waste = 0
     for member in ordered:
         size = sizes(member)
-        cost = sum(a * b for a, b in pairwise(size))
-        if not packs or room < member_bytes(size, member.hp.batch_size) or first_cost > MAX_PADDING * cost:
+        if packs:
+            size = _padded_to(sizes(packs[-1][0]), size)
+            batch = effective_batch(member.hp, shapes[member.key].n_train)
+            waste += columns_of(batch) * (_work(size) - _work(sizes(member)))
+        if not packs or waste > STEP_OVERHEAD or room < member_bytes(size, member.hp.batch_size):
             packs.append([])
-            room, first_cost = pack_bytes, cost
-            first_bytes = member_bytes(size, member.hp.batch_size)
+            room, waste, size = pack_bytes, 0, sizes(member)
         packs[-1].append(member)
-        room -= first_bytes
+        room -= member_bytes(size, member.hp.batch_size)
     return packs
+
+
+def _padded_to(widest: Sequence[int], size: Sequence[int]) -> tuple[int, ...]:
+    """The sizes of a member in a pack whose first member has the sizes `widest`; outputs are always alike."""
+    hidden = [max(own, other) for own, other in zip(size[:-1], widest, strict=False)]
+    return (*hidden, size[-1])
+
+
+def _work(sizes: Sequence[int]) -> int:
+    """Multiply-adds of one pass forward for one row."""
+    return sum(a * b for a, b in pairwise(sizes))
 
 
 def member_bytes(sizes: Sequence[int], batch_size: int) -> int:
