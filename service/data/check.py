@@ -173,7 +173,7 @@ class _Check:
         if cv.group is not None:
             self._check_enough(path, needed, self._n_groups_left(cv.group, is_left), f"groups of {cv.group}")
         self._check_enough(path, needed, self._n_rows_left(is_left), "rows")
-        stratified = (task == "classification" if cv.stratify is None else cv.stratify) and cv.time is None
+        stratified = task == "classification" and cv.stratify is not False and cv.time is None
         if stratified and not any(fault.path == "data.target" for fault in self.faults):
             self._check_classes(path, is_left)
         return (cv.folds or 1) * cv.repeats

@@ -29,6 +29,7 @@ MISSING_WORDS = ("", "na", "n/a", "nan", "null", "?")
 DELIMITERS = (",", ";", "\t")
 _BLOCK_BYTES = 16 << 20
 _PROBE_ROWS = 1000
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _PARQUET_MAGIC, _GZIP_MAGIC = b"PAR1", b"\x1f\x8b"
 
 
@@ -115,21 +116,23 @@ def _check_text(path: Path, is_gzip: bool) -> None:
         DatasetUnreadable: `empty_file`, `wrong_file_type` (zero bytes, as in a spreadsheet or picture), `not_utf8`.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
-    n_lines, n_bytes = 1, 0
+    n_lines, is_empty, is_last = 1, True, False
     with _open(path, is_gzip) as file:
-        while block := file.read(1 << 20):
-            n_bytes += len(block)
-            if b"\0" in block:
+        while not is_last:
+            block = file.read(1 << 20)
+            is_last = not block
+            if b"\0" in block and not (is_empty and block.startswith(_UTF16_MARKS)):
                 expected = "a CSV or Parquet file"
                 raise refusal("wrong_file_type", expected=expected, got="other binary data", hint="save it as CSV")
             try:
-                decoder.decode(block)
+                decoder.decode(block, final=is_last)
             except UnicodeDecodeError as error:
                 line = n_lines + error.object[: error.start].count(b"\n")
                 got = f"other bytes in line {line}"
                 raise refusal("not_utf8", expected="UTF-8 text", got=got, hint="save the file as UTF-8") from None
             n_lines += block.count(b"\n")
-    if n_bytes == 0:
+            is_empty = is_empty and is_last
+    if is_empty:
         raise refusal("empty_file", expected="a table", got="an empty file")
 
 

@@ -1,0 +1,229 @@
+"""A spec against its data: what is inferred, and every misfit by path and code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.contract.dataset import CheckedData, DatasetDescription
+from service.contract.errors import SpecInvalid
+from service.contract.lease import SearchContext
+from service.contract.parse import parse_spec
+from service.contract.spec import Spec
+from service.data.check import check_spec
+from service.data.child import check_in_child
+from service.data.ingest import ingest
+from worker.data.folds import make_splits
+from worker.data.load import read_table
+
+N = 60
+COLUMNS: dict[str, list[Any]] = {
+    "x": [i / 7 for i in range(N)],
+    "text": ["yes" if i % 3 else "no" for i in range(N)],
+    "digit": [float(i % 10) for i in range(N)],
+    "real": [i * 0.37 for i in range(N)],
+    "many": [float(i) for i in range(N)],
+    "flag": [i % 2 == 0 for i in range(N)],
+    "constant": [1.0] * N,
+    "gaps": [None if i == 5 else float(i) for i in range(N)],
+    "text_gaps": [None if i == 5 else "ab"[i % 2] for i in range(N)],
+    "endless": [float("inf") if i == 5 else float(i) for i in range(N)],
+    "negative": [i - 30.5 for i in range(N)],
+    "lonely": ["rare" if i == 0 else "ab"[i % 2] for i in range(N)],
+    "fold": [float(i % 4) for i in range(N)],
+    "group": [f"g{i % 6}" for i in range(N)],
+    "day": [float(i // 2) for i in range(N)],
+    "part": ["Test" if i < 12 else "train" for i in range(N)],
+    "part_all": ["test"] * N,
+    "part_none": [0.0] * N,
+    "nothing": [None] * N,
+}
+
+
+class Data:
+    def __init__(self, folder: Path, columns: dict[str, list[Any]]) -> None:
+        pq.write_table(pa.table({n: pa.array(v) for n, v in columns.items()}), folder / "t.parquet")
+        self.description: DatasetDescription = ingest(folder / "t.parquet", into=folder)
+        self.file = folder / f"{self.description.fingerprint}.parquet"
+
+    def check(self, **parts: Any) -> CheckedData:
+        return check_spec(spec_of(**parts), self.description, self.file)
+
+    def faults(self, **parts: Any) -> set[tuple[str, str]]:
+        with pytest.raises(SpecInvalid) as error:
+            self.check(**parts)
+        return {(f.path, f.code) for f in error.value.faults}
+
+
+def spec_of(*, data: dict[str, Any] | None = None, **parts: Any) -> Spec:
+    return parse_spec({"name": "t", "data": {"dataset": "t.parquet", **(data or {})}, **parts})
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    return Data(tmp_path_factory.mktemp("check"), COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("target", "task", "metric", "note"),
+    [
+        ("text", "classification", "accuracy", "text has 2 classes of text: treated as classification."),
+        ("digit", "classification", "accuracy", "digit has 10 different whole numbers: treated as classification; "
+         "set data.task: regression where they are quantities."),
+        ("flag", "classification", "accuracy", "flag has 2 different whole numbers: treated as classification; "
+         "set data.task: regression where they are quantities."),
+        ("real", "regression", "rmse", "real has 60 different numbers: treated as regression."),
+        ("many", "regression", "rmse", "many has 60 different numbers: treated as regression."),
+    ],
+)  # fmt: skip
+def test_the_task_is_inferred_and_said(table: Data, target: str, task: str, metric: str, note: str) -> None:
+    checked = table.check(data={"target": target})
+    assert (checked.task, checked.metric.name, checked.target) == (task, metric, target)
+    assert checked.notes[0] == note
+    assert checked.notes[1] == f"The metric is {metric}, the default of {task}."
+    assert "Columns without any value are left out: nothing." in checked.notes
+
+
+def test_what_is_given_is_taken_without_a_note(table: Data) -> None:
+    checked = table.check(data={"target": "digit", "task": "regression"}, metric={"name": "r2", "target": 0.9})
+    assert (checked.task, checked.metric.name, checked.metric.target) == ("regression", "r2", 0.9)
+    assert checked.notes == ["Columns without any value are left out: nothing."]
+
+
+def test_metrics_of_two_classes_over_more_are_said(table: Data) -> None:
+    assert "roc_auc over 10 classes is the mean of each class against the rest." in (
+        table.check(data={"target": "digit"}, metric="roc_auc").notes
+    )
+    assert not [n for n in table.check(data={"target": "text"}, metric="f1").notes if "mean of" in n]
+
+
+FOLDS: list[tuple[dict[str, Any], int]] = [
+    ({}, 5),
+    ({"cv": {"folds": 3, "repeats": 4}}, 12),
+    ({"cv": {"holdout": 0.2}}, 1),
+    ({"cv": {"holdout": 0.2, "repeats": 3}}, 3),
+    ({"cv": {"column": "fold"}}, 4),
+    ({"cv": {"folds": 6, "group": "group"}}, 6),
+    ({"cv": {"folds": 5, "time": "day"}}, 5),
+]
+
+
+@pytest.mark.parametrize(("parts", "n_folds"), FOLDS)
+def test_the_number_of_folds(table: Data, parts: dict[str, Any], n_folds: int) -> None:
+    assert table.check(data={"target": "text"}, **parts).n_folds == n_folds
+
+
+MISFITS: list[tuple[str, dict[str, Any], set[tuple[str, str]]]] = [
+    ("no target", {}, {("data.target", "missing")}),
+    ("unknown target", {"data": {"target": "txet"}}, {("data.target", "unknown_column")}),
+    ("constant", {"data": {"target": "constant"}}, {("data.target", "constant_target")}),
+    ("no value", {"data": {"target": "nothing"}},
+     {("data.target", "constant_target"), ("data.target", "missing_values")}),
+    ("gaps", {"data": {"target": "gaps"}}, {("data.target", "missing_values")}),
+    ("gaps in text", {"data": {"target": "text_gaps"}}, {("data.target", "missing_values")}),
+    ("infinity", {"data": {"target": "endless"}}, {("data.target", "not_finite")}),
+    ("regression on text", {"data": {"target": "text", "task": "regression"}}, {("data.task", "contradiction")}),
+    ("metric of the inferred task", {"data": {"target": "text"}, "metric": "rmse"}, {("metric.name", "contradiction")}),
+    ("negative counts", {"data": {"target": "negative"}, "metric": "poisson_deviance"},
+     {("metric.name", "negative_target")}),
+    ("stratified regression", {"data": {"target": "real"}, "cv": {"folds": 2, "stratify": True}},
+     {("cv.stratify", "contradiction")}),
+    ("a class of one", {"data": {"target": "lonely"}}, {("cv.folds", "too_few_of_class")}),
+    ("a class of one, holdout", {"data": {"target": "lonely"}, "cv": {"holdout": 0.5}},
+     {("cv.holdout", "too_few_of_class")}),
+    ("folds of digits", {"data": {"target": "digit"}, "cv": {"folds": 7}}, {("cv.folds", "too_few_of_class")}),
+    ("folds of digits after the test part", {"data": {"target": "digit", "test": 0.2}, "cv": {"folds": 6}},
+     {("cv.folds", "too_few_of_class")}),
+    ("folds of rows", {"data": {"target": "real"}, "cv": {"folds": 61}}, {("cv.folds", "too_few")}),
+    ("folds of rows after the test part", {"data": {"target": "real", "test": 0.5}, "cv": {"folds": 31}},
+     {("cv.folds", "too_few")}),
+    ("folds of groups", {"data": {"target": "real"}, "cv": {"folds": 7, "group": "group"}}, {("cv.folds", "too_few")}),
+    ("folds of time", {"data": {"target": "real"}, "cv": {"folds": 60, "time": "day"}}, {("cv.folds", "too_few")}),
+    ("one given fold", {"data": {"target": "real"}, "cv": {"column": "constant"}}, {("cv.column", "too_few")}),
+    ("gaps in the folds", {"data": {"target": "real"}, "cv": {"column": "gaps"}}, {("cv.column", "missing_values")}),
+    ("unknown columns", {"data": {"target": "real", "ignore": ["x", "y"], "test": {"column": "prat"}},
+                         "cv": {"folds": 2, "time": "dya"}},
+     {("data.ignore.1", "unknown_column"), ("data.test.column", "unknown_column"), ("cv.time", "unknown_column")}),
+    ("unknown group", {"data": {"target": "real"}, "cv": {"folds": 2, "group": "grp"}},
+     {("cv.group", "unknown_column")}),
+    ("unknown folds", {"data": {"target": "real"}, "cv": {"column": "flod"}}, {("cv.column", "unknown_column")}),
+    ("the target as a fold", {"data": {"target": "fold"}, "cv": {"column": "fold"}}, {("cv.column", "contradiction")}),
+    ("all ignored", {"data": {"target": "x", "ignore": [n for n in COLUMNS if n != "x"]}}, {("data", "no_features")}),
+    ("all is test", {"data": {"target": "real", "test": {"column": "part_all"}}},
+     {("data.test.column", "no_test_rows")}),
+    ("no test", {"data": {"target": "real", "test": {"column": "part_none"}}}, {("data.test.column", "no_test_rows")}),
+    ("several at once", {"data": {"target": "gaps", "task": "regression"}, "metric": "rmse", "cv": {"folds": 100}},
+     {("data.target", "missing_values"), ("cv.folds", "too_few")}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("parts", "faults"), [m[1:] for m in MISFITS], ids=[m[0] for m in MISFITS])
+def test_misfits(table: Data, parts: dict[str, Any], faults: set[tuple[str, str]]) -> None:
+    assert table.faults(**parts) == faults
+
+
+def test_the_nearest_column_is_named(table: Data) -> None:
+    with pytest.raises(SpecInvalid, match="did you mean text"):
+        table.check(data={"target": "txet"})
+
+
+def test_a_bundled_set_has_its_target(tmp_path: Path) -> None:
+    description = ingest("iris", into=tmp_path)
+    spec = parse_spec({"name": "t", "data": {"dataset": "iris"}})
+    checked = check_spec(spec, description, tmp_path / f"{description.fingerprint}.parquet")
+    assert (checked.target, checked.task, checked.n_rows) == ("target", "classification", 150)
+
+
+def test_the_child_answers_as_this_process_does(table: Data) -> None:
+    spec = spec_of(data={"target": "text", "test": {"column": "part"}}, cv={"folds": 3}, budget={"time": "2h"})
+    assert check_in_child(spec, table.description, table.file) == check_spec(spec, table.description, table.file)
+    with pytest.raises(SpecInvalid) as error:
+        check_in_child(spec_of(data={"target": "gaps"}), table.description, table.file)
+    assert [f.code for f in error.value.faults] == ["missing_values"]
+
+
+def context_of(spec: Spec, checked: CheckedData, seed: int) -> SearchContext:
+    data = spec.data.model_copy(update={"target": checked.target, "task": checked.task})
+    return SearchContext(
+        search="s", seed=seed, data=data, task=checked.task, cv=spec.cv, metric=checked.metric, fingerprint="f"
+    )
+
+
+_CVS = st.one_of(
+    st.builds(lambda k, r: {"folds": k, "repeats": r}, st.integers(2, 12), st.integers(1, 2)),
+    st.builds(lambda s, r: {"holdout": s, "repeats": r}, st.floats(0.01, 0.99), st.integers(1, 2)),
+    st.builds(lambda k, g: {"folds": k, "group": g}, st.integers(2, 8), st.sampled_from(["group", "fold"])),
+    st.builds(lambda s: {"holdout": s, "group": "group"}, st.floats(0.01, 0.99)),
+    st.builds(lambda k: {"folds": k, "time": "day"}, st.integers(2, 40)),
+    st.builds(lambda s: {"holdout": s, "time": "day"}, st.floats(0.01, 0.99)),
+    st.just({"column": "fold"}),
+)
+_TESTS = st.none() | st.floats(0.01, 0.99) | st.just({"column": "part"})
+
+
+@given(
+    cv=_CVS, test=_TESTS, target=st.sampled_from(["text", "digit", "real", "lonely", "group"]), seed=st.integers(0, 99)
+)
+def test_the_worker_splits_what_the_master_let_through(
+    table: Data, cv: dict[str, Any], test: Any, target: str, seed: int
+) -> None:
+    """As many folds as foretold, none of them empty, all classes on both sides of a stratified one."""
+    spec = spec_of(data={"target": target, "test": test} if test else {"target": target}, cv=cv)
+    try:
+        checked = check_spec(spec, table.description, table.file)
+    except SpecInvalid:
+        return
+    splits = make_splits(read_table(table.file), context_of(spec, checked, seed))
+    assert len(splits.folds) == checked.n_folds
+    classes = np.array(COLUMNS[target])
+    for train, valid in splits.folds:
+        assert min(len(train), len(valid)) > 0
+        if checked.task == "classification" and not {"group", "time", "column"} & set(cv):
+            assert set(classes[train]) == set(classes[valid]) == set(classes)
