@@ -17,6 +17,8 @@ from safetensors.numpy import load, save
 
 FORMAT = "foldstep/1"
 
+_ENTRY = "foldstep"
+
 Arrays = dict[str, np.ndarray]
 Facts = dict[str, Any]
 
@@ -34,8 +36,9 @@ def encode(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> bytes:
     """
     ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
     text = json.dumps(facts, sort_keys=True, allow_nan=False)
-    metadata = {"format": FORMAT, "facts": text, "sha256": _checksum(ordered, text)}
-    return save(ordered, metadata=metadata)
+    envelope = {"facts": text, "format": FORMAT, "sha256": _checksum(ordered, text)}
+    # a single entry, for the library writes several in random order, and equal content should give equal bytes
+    return save(ordered, metadata={_ENTRY: json.dumps(envelope)})
 
 
 def decode(content: bytes) -> tuple[Arrays, Facts]:
@@ -46,15 +49,13 @@ def decode(content: bytes) -> tuple[Arrays, Facts]:
     """
     try:
         arrays = load(content)
-        metadata = _metadata(content)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointDamaged(f"not a whole safetensors file: {error}") from error
-    if metadata.get("format") != FORMAT:
-        raise CheckpointDamaged(f"expected format {FORMAT}, however: {metadata.get('format')}")
-    text = metadata.get("facts", "")
-    if metadata.get("sha256") != _checksum({n: arrays[n] for n in sorted(arrays)}, text):
+        envelope = _envelope(_metadata(content))
+    except (SafetensorError, ValueError) as error:
+        raise CheckpointDamaged(f"not a whole checkpoint file: {error}") from error
+    if envelope["sha256"] != _checksum({n: arrays[n] for n in sorted(arrays)}, envelope["facts"]):
         raise CheckpointDamaged("the checksum does not fit the content")
-    return arrays, json.loads(text)
+    facts: Facts = json.loads(envelope["facts"])
+    return arrays, facts
 
 
 def read_facts(path: str) -> Facts:
@@ -65,20 +66,32 @@ def read_facts(path: str) -> Facts:
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointDamaged(f"not a whole safetensors file: {error}") from error
-    if metadata.get("format") != FORMAT:
-        raise CheckpointDamaged(f"expected format {FORMAT}, however: {metadata.get('format')}")
-    facts: Facts = json.loads(metadata["facts"])
+            envelope = _envelope(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointDamaged(f"not a whole checkpoint file: {error}") from error
+    facts: Facts = json.loads(envelope["facts"])
     return facts
+
+
+def _envelope(metadata: Mapping[str, str]) -> dict[str, str]:
+    """What `encode` put around the facts.
+
+    Raises:
+        ValueError: there is none, or of another format.
+    """
+    envelope = json.loads(metadata.get(_ENTRY, "null"))
+    if not isinstance(envelope, dict) or not envelope.keys() >= {"facts", "format", "sha256"}:
+        raise ValueError("it was not written by Foldstep")
+    if envelope["format"] != FORMAT:
+        raise ValueError(f"expected format {FORMAT}, however: {envelope['format']}")
+    return envelope
 
 
 def _metadata(content: bytes) -> dict[str, str]:
     """The header's free text: 8 bytes of little-endian length, then JSON (the safetensors specification)."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
-    metadata: dict[str, str] = header.get("__metadata__", {})
+    metadata: dict[str, str] = header.get("__metadata__") or {}
     return metadata
 
 
