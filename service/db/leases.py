@@ -125,7 +125,7 @@ def member_steps_per_s(connection: Connection, since: datetime) -> dict[str, flo
         .where(leases.c.state == LeaseState.HELD, leases.c.reported_at >= since, leases.c.member_steps_per_s > 0)
         .group_by(leases.c.search_id)
     )
-    return {search: float(rate) for search, rate in connection.execute(statement).tuples()}
+    return {search: float(rate) for search, rate in connection.execute(statement)}
 
 
 def n_held(connection: Connection) -> int:

@@ -43,7 +43,7 @@ def of_trials(
         .order_by(folds.c.trial, folds.c.fold)
     )
     found: dict[int, list[tuple[float | None, str | None]]] = {}
-    for trial, score, checkpoint in connection.execute(statement).tuples():
+    for trial, score, checkpoint in connection.execute(statement):
         found.setdefault(trial, []).append((score, checkpoint))
     return found
 
@@ -55,7 +55,7 @@ def curves(connection: Connection, search_id: str, trial: int) -> dict[int, Curv
     )
     return {
         fold: Curve(train_loss=loss, score=score)
-        for fold, loss, score in connection.execute(statement.order_by(folds.c.fold)).tuples()
+        for fold, loss, score in connection.execute(statement.order_by(folds.c.fold))
     }
 
 

@@ -142,7 +142,7 @@ def submitted(connection: Connection, search_id: str) -> Any:
 def counts(connection: Connection) -> dict[SearchState, int]:
     """Searches by state."""
     found = connection.execute(select(searches.c.state, func.count()).group_by(searches.c.state))
-    return dict(found.tuples().all())
+    return dict(found.all())
 
 
 _N_RUNNING = (

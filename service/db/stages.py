@@ -86,4 +86,4 @@ def n_finished(connection: Connection, search_id: str) -> dict[int, int]:
         .where(trials.c.search_id == search_id, trials.c.state.in_(sorted(TERMINAL_TRIAL)))
         .group_by(trials.c.stage)
     )
-    return dict(connection.execute(statement).tuples().all())
+    return dict(connection.execute(statement).all())

@@ -90,7 +90,7 @@ def counts(connection: Connection, search_ids: Collection[str]) -> dict[str, dic
         .group_by(trials.c.search_id, trials.c.state)
     )
     found: dict[str, dict[TrialState, int]] = {s: {} for s in search_ids}
-    for search_id, state, n in connection.execute(statement).tuples():
+    for search_id, state, n in connection.execute(statement):
         found[search_id][state] = n
     return found
 
@@ -98,7 +98,7 @@ def counts(connection: Connection, search_ids: Collection[str]) -> dict[str, dic
 def all_counts(connection: Connection) -> dict[TrialState, int]:
     """The trials of all searches by state."""
     found = connection.execute(select(trials.c.state, func.count()).group_by(trials.c.state))
-    return dict(found.tuples().all())
+    return dict(found.all())
 
 
 _COUNT = select(func.count()).where(trials.c.search_id == bindparam("id"), trials.c.state == bindparam("state"))
@@ -127,10 +127,11 @@ _NEXT = (
     .order_by(case((trials.c.pack_key == _FIRST_KEY, 0), else_=1), trials.c.number)
     .limit(bindparam("b_limit"))
     .with_for_update(skip_locked=True)
+    .cte("next")  # so that it is evaluated once: Postgres may repeat a subquery, each time with other rows
 )
 _CLAIM = (
     trial_move(TrialEvent.LEASE)
-    .where(trials.c.search_id == bindparam("b_search"), trials.c.number.in_(_NEXT))
+    .where(trials.c.search_id == bindparam("b_search"), trials.c.number.in_(select(_NEXT.c.number)))
     .values(lease_id=bindparam("b_lease"), worker_id=bindparam("b_worker"), attempts=trials.c.attempts + 1)
     .returning(trials.c.number, trials.c.params, trials.c.attempts, trials.c.resume)
 )
@@ -157,7 +158,7 @@ _UNDER = select(trials.c.number, trials.c.state).where(trials.c.lease_id == bind
 
 def under(connection: Connection, lease_id: int) -> dict[int, TrialState]:
     """The trials that a lease took and has not given back: number to state."""
-    return dict(connection.execute(_UNDER, {"lease": lease_id}).tuples().all())
+    return dict(connection.execute(_UNDER, {"lease": lease_id}).all())
 
 
 _PROGRESS = (

@@ -43,7 +43,7 @@ def n_active(connection: Connection, since: datetime) -> int:
 def names(connection: Connection, ids: Collection[int]) -> dict[int, str]:
     """Names by id."""
     found = connection.execute(select(workers.c.id, workers.c.name).where(workers.c.id.in_(ids)))
-    return dict(found.tuples().all())
+    return dict(found.all())
 
 
 def seen_since(connection: Connection, since: datetime) -> list[WorkerView]:
@@ -63,5 +63,5 @@ def seen_since(connection: Connection, since: datetime) -> list[WorkerView]:
     )
     return [
         WorkerView(worker=id_, name=name, device=device, last_seen_at=at, running=n)
-        for id_, name, device, at, n in connection.execute(statement).tuples()
+        for id_, name, device, at, n in connection.execute(statement)
     ]

@@ -25,8 +25,14 @@ from service.planner.stages import first_stage
 
 
 @dataclass(frozen=True)
-class _Checked:
-    """A spec that fits its data; what it left out is filled in."""
+class Checked:
+    """A spec that fits its data; what it left out is filled in.
+
+    Attributes:
+        data: what the spec and its data say together.
+        description: the data.
+        first: the stage that the search starts with.
+    """
 
     spec: Spec
     data: CheckedData
@@ -35,10 +41,12 @@ class _Checked:
 
     @property
     def n_stages(self) -> int:
+        """How many stages the search has."""
         return len(self.spec.planned_stages()) if self.spec.method == "coarse_to_fine" else 1
 
     @property
     def n_trials(self) -> int | None:
+        """How many trials the search will have; None for no limit."""
         if self.n_stages > 1:
             return sum(stage.trials for stage in self.spec.planned_stages())
         return self.first.trials
@@ -72,15 +80,19 @@ def submit(context: Context, raw: Any) -> SearchView:
         PathNotAllowed: the data file is outside the allowed roots.
         DatasetUnreadable: it is no table.
     """
-    checked = _check(context, raw)
+    return view.search(context, store(context, _check(context, raw), raw))
+
+
+def store(context: Context, checked: Checked, raw: Any) -> str:
+    """Insert a search and its first stage; returns its id."""
     row = _row(context, checked)
     with context.database.write() as connection:
         searches.add(connection, row, raw)
         add_stage(connection, row.id, checked.first, row.created_at)
-    return view.search(context, row.id)
+    return row.id
 
 
-def _check(context: Context, raw: Any) -> _Checked:
+def _check(context: Context, raw: Any) -> Checked:
     spec = parse_spec(raw)
     description = described(context, spec.data.dataset)
     data = check_in_child(spec, description, canonical_file(context, description.fingerprint))
@@ -90,10 +102,10 @@ def _check(context: Context, raw: Any) -> _Checked:
             "metric": data.metric,
         }
     )
-    return _Checked(filled, data, description, first_stage(filled))
+    return Checked(filled, data, description, first_stage(filled))
 
 
-def _row(context: Context, checked: _Checked) -> SearchRow:
+def _row(context: Context, checked: Checked) -> SearchRow:
     spec = checked.spec
     return SearchRow(
         id=f"{spec.name}-{secrets.token_hex(3)}",

@@ -1,0 +1,150 @@
+"""What tests of the flow act with: a clock, searches without data, a worker that the test moves by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from service.contract.checkpoint_name import CheckpointName
+from service.contract.dataset import CheckedData, DatasetDescription
+from service.contract.lease import Lease, LeaseRequest, WorkerRegistration
+from service.contract.parse import parse_spec
+from service.contract.report import Curve, FoldResult, LeaseEnd, Report, ReportReply, TrialProgress, TrialResult
+from service.contract.spec import MetricSpec
+from service.flow.context import Context
+from service.flow.lease import lease
+from service.flow.register import own_version, register_worker
+from service.flow.release import complete, release
+from service.flow.report import report
+from service.flow.submit import Checked, store
+from service.planner.stages import first_stage
+
+FINGERPRINT = "ab" * 32
+LR = {"low": 1e-4, "high": 1e-1, "log": True}
+
+
+class Clock:
+    """A time that moves only when a test says so."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2030, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def advance(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+def spec(**changes: Any) -> dict[str, Any]:
+    """A spec as a user would write it."""
+    plain = {
+        "name": "wine",
+        "method": "random",
+        "data": {"dataset": "wine"},
+        "cv": {"folds": 2},
+        "metric": "accuracy",
+        "parameters": {"lr": LR},
+        "budget": {"trials": 6},
+    }
+    return {**plain, **changes}
+
+
+def new_search(context: Context, **changes: Any) -> str:
+    """Store a search as `submit` does, its data taken for granted."""
+    raw = spec(**changes)
+    parsed = parse_spec(raw)
+    metric = parsed.metric or MetricSpec(name="accuracy")
+    data = CheckedData(
+        task="classification", target="target", metric=metric, n_folds=parsed.cv.folds or 1, n_rows=178, notes=[]
+    )
+    filled = parsed.model_copy(
+        update={
+            "data": parsed.data.model_copy(update={"target": data.target, "task": data.task}),
+            "metric": metric,
+        }
+    )
+    description = DatasetDescription(
+        fingerprint=FINGERPRINT, source="wine", bundled=True, n_rows=178, columns=[], bytes=0
+    )
+    return store(context, Checked(filled, data, description, first_stage(filled)), raw)
+
+
+def result(
+    trial: int,
+    scores: Iterable[float | None] = (0.5, 0.7),
+    *,
+    outcome: str = "completed",
+    checkpoints: bool = False,
+    epochs: int = 3,
+    message: str | None = None,
+) -> TrialResult:
+    """What a worker says of a finished trial."""
+    folds = [
+        FoldResult(
+            fold=i,
+            score=score,
+            best_epoch=epochs,
+            epochs=epochs,
+            curve=Curve(train_loss=[1.0] * epochs, score=[score] * epochs),
+            checkpoint=checkpoint(trial, i, score or 0.0) if checkpoints else None,
+        )
+        for i, score in enumerate(scores)
+    ]
+    return TrialResult(trial=trial, outcome=outcome, folds=folds, duration_s=1.5, message=message)  # type: ignore[arg-type]
+
+
+def checkpoint(trial: int, fold: int, score: float = 0.5) -> str:
+    return str(CheckpointName("accuracy", score, trial, fold, 3))
+
+
+@dataclass
+class Hand:
+    """A worker that the test moves by hand."""
+
+    context: Context
+    name: str = "hand"
+    worker: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        registration = WorkerRegistration(name=self.name, device="cpu", version=own_version())
+        self.worker = register_worker(self.context, registration).worker
+
+    def take(self, members: int = 4) -> Lease:
+        taken = self.try_take(members)
+        assert taken is not None, "nothing waits"
+        return taken
+
+    def try_take(self, members: int = 4) -> Lease | None:
+        return lease(self.context, LeaseRequest(worker=self.worker, members=members))
+
+    def report(
+        self, held: Lease, *results: TrialResult, progress: Iterable[TrialProgress] = (), steps: int = 0
+    ) -> ReportReply:
+        sent = Report(token=held.token, results=list(results), progress=list(progress), member_steps=steps)
+        return report(self.context, held.lease, sent)
+
+    def complete(self, held: Lease) -> None:
+        complete(self.context, held.lease, LeaseEnd(token=held.token))
+
+    def release(self, held: Lease, states: Mapping[int, str] | None = None) -> None:
+        release(self.context, held.lease, LeaseEnd(token=held.token, states=dict(states or {})))
+
+    def work(self, members: int = 4, scores: Iterable[float | None] = (0.5, 0.7)) -> list[int]:
+        """Take, finish and complete one lease; the trials that were in it, none where nothing waits."""
+        held = self.try_take(members)
+        if held is None:
+            return []
+        numbers = [t.number for t in held.trials]
+        self.report(held, *(result(n, scores) for n in numbers))
+        self.complete(held)
+        return numbers
+
+    def work_all(self, members: int = 4) -> list[int]:
+        """Work until nothing waits; every trial that was trained, in order of training."""
+        done: list[int] = []
+        while numbers := self.work(members):
+            done += numbers
+        return done
