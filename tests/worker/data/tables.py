@@ -1,0 +1,47 @@
+"""Tables and search contexts for the tests of the worker's data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from service.contract.columns import ColumnValues, NumberColumn, category_column
+from service.contract.lease import SearchContext
+from service.contract.parse import parse_spec
+from service.contract.spec import MetricSpec
+from worker.data.load import Table
+
+
+def numbers(values: Sequence[float | None] | np.ndarray[Any, Any]) -> NumberColumn:
+    """A column of numbers; None is missing."""
+    return NumberColumn(np.array([np.nan if v is None else v for v in values], dtype=np.float64))
+
+
+def texts(values: Sequence[str | None]) -> ColumnValues:
+    """A column of text; None is missing."""
+    labels = sorted({v for v in values if v is not None})
+    return category_column(np.array([-1 if v is None else labels.index(v) for v in values]), labels)
+
+
+def table_of(**columns: ColumnValues) -> Table:
+    """A table of these columns."""
+    return Table(columns)
+
+
+def context_of(
+    *, task: str = "classification", cv: dict[str, Any] | None = None, seed: int = 0, **data: Any
+) -> SearchContext:
+    """A search over a table whose target is `y`."""
+    raw = {"name": "t", "data": {"dataset": "d", "target": "y", "task": task, **data}, "cv": cv or {"folds": 5}}
+    spec = parse_spec(raw)
+    return SearchContext(
+        search="s",
+        seed=seed,
+        data=spec.data,
+        task=spec.data.task or "classification",
+        cv=spec.cv,
+        metric=MetricSpec(name="accuracy" if task == "classification" else "rmse"),
+        fingerprint="f",
+    )

@@ -1,0 +1,196 @@
+"""Preprocessing: no statistic of other rows, agreement with scikit-learn, odd columns, exact storage."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+
+from models.hyperparameters import REGISTRY
+from tests.worker.data.tables import numbers, table_of, texts
+from worker.data.load import Table
+from worker.data.preprocess import MAX_CATEGORIES, Preprocessor
+from worker.data.scalers import SCALERS
+
+SCALER_NAMES = list(SCALERS)
+
+
+def rows(n: int, start: int = 0) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.arange(start, n)
+
+
+def fit(table: Table, train: Any, scaler: str = "none") -> Preprocessor:
+    return Preprocessor.fit(table, train, list(table.columns), scaler)
+
+
+def test_every_scaler_of_the_registry_is_here() -> None:
+    assert tuple(SCALERS) == REGISTRY["scaler"].choices
+
+
+def a_table(seed: int, n: int = 60) -> Table:
+    generator = np.random.default_rng(seed)
+    gaps = [None if generator.random() < 0.2 else float(v) for v in generator.normal(size=n)]
+    words = [None if generator.random() < 0.1 else str(generator.choice(list("aabbbcd"))) for _ in range(n)]
+    return table_of(
+        normal=numbers(generator.normal(5, 3, n)),
+        gaps=numbers(gaps),
+        constant=numbers(np.full(n, 7.3)),
+        word=texts(words),
+    )
+
+
+def wrecked(table: Table, where: Any) -> Table:
+    """The same table with wild values in some rows, and new categories."""
+    columns: dict[str, Any] = {}
+    wild = [1e300, -1e9, float("inf"), float("nan"), 12345.0]
+    for name, column in table.columns.items():
+        if hasattr(column, "values"):
+            values = column.values.copy()
+            values[where] = np.resize(wild, len(where))
+            columns[name] = numbers(values)
+        else:
+            words = [None if c < 0 else column.labels[c] for c in column.codes]
+            for i in where:
+                words[i] = None if i % 2 else f"new {i}"
+            columns[name] = texts(words)
+    return Table(columns)
+
+
+@pytest.mark.parametrize("scaler", SCALER_NAMES)
+@given(seed=st.integers(0, 10**6))
+def test_no_other_row_reaches_the_training_matrix(scaler: str, seed: int) -> None:
+    table = a_table(seed)
+    shuffled = np.random.default_rng(seed).permutation(60)
+    train, other = np.sort(shuffled[:40]), np.sort(shuffled[40:])
+    clean, wild = table, wrecked(table, other)
+    before, after = fit(clean, train, scaler), fit(wild, train, scaler)
+    assert before.to_json() == after.to_json()
+    assert before.transform(clean, train).tobytes() == after.transform(wild, train).tobytes()
+    assert np.isfinite(after.transform(wild, other)).all()
+
+
+@pytest.mark.parametrize("scaler", SCALER_NAMES)
+@given(seed=st.integers(0, 10**6))
+def test_json_gives_the_same_bits(scaler: str, seed: int) -> None:
+    table = a_table(seed)
+    fitted = fit(table, rows(40), scaler)
+    again = Preprocessor.from_json(json.loads(json.dumps(fitted.to_json())))
+    assert again.to_json() == fitted.to_json()
+    assert again.transform(table, rows(60)).tobytes() == fitted.transform(table, rows(60)).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("scaler", "oracle"), [("none", None), ("standard", StandardScaler()), ("minmax", MinMaxScaler())]
+)
+def test_numbers_agree_with_scikit_learn(scaler: str, oracle: Any) -> None:
+    generator = np.random.default_rng(3)
+    x = generator.normal(size=(100, 4)) * [1, 1e-6, 1e6, 1] + [0, 5, 1e6, 0]
+    x[:, 3] = 0.1  # constant, with a mean that rounding moves
+    x[generator.random((100, 4)) < 0.1] = np.nan
+    table = table_of(**{f"x{i}": numbers(x[:, i]) for i in range(4)})
+    imputer = SimpleImputer(strategy="median", add_indicator=True).fit(x[:70])
+    expected = imputer.transform(x)
+    if oracle is not None:
+        expected[:, :4] = oracle.fit(imputer.transform(x[:70])[:, :4]).transform(expected[:, :4])
+    actual = fit(table, rows(70), scaler).transform(table, rows(100))
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_categories_agree_with_scikit_learn() -> None:
+    generator = np.random.default_rng(4)
+    words = [str(w) for w in generator.choice(list("abcde"), 300, p=[0.5, 0.3, 0.15, 0.04, 0.01])]
+    table = table_of(word=texts(words))
+    oracle = OneHotEncoder(min_frequency=2, handle_unknown="infrequent_if_exist", sparse_output=False)
+    column = np.array(words)[:, None]
+    expected = oracle.fit(column[:200]).transform(column)
+    actual = fit(table, rows(200)).transform(table, rows(300))
+    assert sorted(map(tuple, actual.T)) == sorted(map(tuple, expected.T))  # the columns' order is another
+
+
+def test_the_order_of_columns() -> None:
+    table = table_of(
+        word=texts(["b", "a", "b", None]), gap=numbers([1.0, None, 3.0, 5.0]), full=numbers([9.0, 8.0, 7.0, 6.0])
+    )
+    matrix = fit(table, rows(4)).transform(table, rows(4))
+    assert matrix.tolist() == [  # gap, full, gap is missing, b, a, word is missing
+        [1, 9, 0, 1, 0, 0],
+        [3, 8, 1, 0, 1, 0],
+        [3, 7, 0, 1, 0, 0],
+        [5, 6, 0, 0, 0, 1],
+    ]
+    assert matrix.flags.c_contiguous
+
+
+def test_rare_unseen_and_missing_categories() -> None:
+    words = ["common"] * 950 + [f"rare {i}" for i in range(50)] + ["unseen", None]
+    table = table_of(word=texts(words))
+    fitted = fit(table, rows(1000))
+    assert fitted.transform(table, np.array([0, 960, 1000, 1001])).tolist() == [[1, 0], [0, 1], [0, 1], [0, 1]]
+    without_rare = fit(table, rows(950))
+    assert without_rare.transform(table, np.array([0, 960, 1001])).tolist() == [[1], [0], [0]]
+
+
+def test_small_data_keep_their_rare_categories() -> None:
+    table = table_of(word=texts(["a"] * 30 + ["b", "c"]))
+    assert fit(table, rows(32)).transform(table, np.array([30, 31])).tolist() == [[0, 1, 0], [0, 0, 1]]
+
+
+def test_very_many_categories_share_one_column() -> None:
+    words = [f"w{i % 100:02d}" for i in range(2000)] + ["w99"] * 20
+    table = table_of(word=texts(words))
+    matrix = fit(table, rows(2020)).transform(table, rows(2020))
+    assert matrix.shape[1] == MAX_CATEGORIES + 1
+    assert (matrix.sum(axis=1) == 1).all()
+    assert matrix[-1, 0] == 1  # the most frequent comes first
+    assert matrix[:, -1].sum() == 20 * (100 - MAX_CATEGORIES)
+
+
+ODD: dict[str, tuple[list[float | None], list[list[float]]]] = {
+    "infinite values are missing": ([1.0, float("inf"), 3.0, float("-inf")], [[1, 0], [2, 1], [3, 0], [2, 1]]),
+    "values too great to square are missing": ([1.0, 1e200, 3.0, -1e200], [[1, 0], [2, 1], [3, 0], [2, 1]]),
+    "a column without values is left out": ([None] * 4, [[], [], [], []]),
+    "great values are clipped": ([1e100, 2.0, 3.0, -1e100], [[3.4028235e38], [2], [3], [-3.4028235e38]]),
+}
+
+
+@pytest.mark.parametrize(("values", "expected"), ODD.values(), ids=ODD)
+def test_odd_numbers(values: list[float | None], expected: list[list[float]]) -> None:
+    table = table_of(x=numbers(values))
+    np.testing.assert_allclose(fit(table, rows(4)).transform(table, rows(4)), expected)
+
+
+@pytest.mark.parametrize("scaler", SCALER_NAMES)
+def test_odd_tables_stay_finite(scaler: str) -> None:
+    table = table_of(
+        constant=numbers([5.0] * 6),
+        huge=numbers([1e149, -1e149, 1e149, 0, 0, 0]),
+        tiny=numbers([5e-324, 0, 0, 0, 0, 0]),
+        gone=numbers([None] * 3 + [1.0] * 3),
+        infinite=numbers([float("inf")] * 6),
+        empty=texts([None] * 6),
+    )
+    matrix = fit(table, rows(3), scaler).transform(table, rows(6))
+    assert matrix.shape == (6, 3 + 1)  # and the missing flag of the empty text
+    assert np.isfinite(matrix).all()
+
+
+def test_no_features_and_a_single_row() -> None:
+    assert fit(table_of(), rows(3), "standard").transform(table_of(), rows(3)).shape == (3, 0)
+    table = table_of(x=numbers([1.0, 2.0]), w=texts(["a", "b"]))
+    for scaler in SCALER_NAMES:
+        assert np.isfinite(fit(table, rows(1), scaler).transform(table, rows(2))).all()
+
+
+def test_a_changed_kind_is_refused() -> None:
+    fitted = fit(table_of(x=numbers([1.0, 2.0]), w=texts(["a", "b"])), rows(2))
+    with pytest.raises(TypeError, match=r"numbers in the column 'x'"):
+        fitted.transform(table_of(x=texts(["a", "b"]), w=texts(["a", "b"])), rows(2))
+    with pytest.raises(TypeError, match=r"text in the column 'w'"):
+        fitted.transform(table_of(x=numbers([1.0, 2.0]), w=numbers([1.0, 2.0])), rows(2))
