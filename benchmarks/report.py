@@ -1,0 +1,90 @@
+"""What every benchmark shares: the machine in words, a table on standard output, JSON in `benchmarks/results/`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("torch", "numpy", "scikit-learn", "sqlalchemy", "fastapi")
+
+
+def arguments(description: str) -> argparse.Namespace:
+    """The options of every benchmark: `--quick` for a look, `--json` to print JSON, `--save` to keep the result."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller runs, for a look")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--save", action="store_true", help="write the result to benchmarks/results/")
+    return parser.parse_args()
+
+
+def machine() -> dict[str, Any]:
+    """The machine that this runs on."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def publish(name: str, options: argparse.Namespace, rows: Sequence[dict[str, Any]], **facts: Any) -> None:
+    """Print the rows as a table or JSON, and keep them where that was asked for.
+
+    Args:
+        name: of the benchmark.
+        options: from `arguments`.
+        rows: one record a line, all with the same keys.
+        facts: what was measured, in words and numbers.
+    """
+    result = {
+        "benchmark": name,
+        "date": datetime.now(UTC).date().isoformat(),
+        "quick": options.quick,
+        "machine": machine(),
+        **facts,
+        "rows": list(rows),
+    }
+    text = json.dumps(result, indent=2)
+    if options.json:
+        print(text)
+    else:
+        _print_table(name, rows, facts)
+    if options.save:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(text + "\n")
+
+
+def _print_table(name: str, rows: Sequence[dict[str, Any]], facts: dict[str, Any]) -> None:
+    table = Table(*rows[0], title=name, title_justify="left")
+    for row in rows:
+        table.add_row(*(f"{v:,.4g}" if isinstance(v, float) else str(v) for v in row.values()))
+    console = Console()
+    console.print(table)
+    for key, value in facts.items():
+        console.print(f"{key}: {value}", markup=False)
+
+
+def median_and_spread(values: Sequence[float]) -> tuple[float, float, float]:
+    """Median, least and greatest."""
+    return statistics.median(values), min(values), max(values)

@@ -1,0 +1,122 @@
+"""The two sides of the throughput benchmark: the packed engine, and plain PyTorch as one writes it by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+from models.hyperparameters import Hyperparameters, resolve
+from models.init import initial_weights
+from models.noise import Stream
+from models.packed import Weights
+from service.contract.columns import NumberColumn
+from service.contract.lease import SearchContext
+from service.contract.spec import CvSpec, DataSpec, MetricSpec
+from worker.data.inputs import FoldData, FoldSource
+from worker.data.load import Table
+from worker.settings import PACK_BYTES_CPU
+from worker.train.loop import Engine, Training
+from worker.train.pack import Member
+
+Share = Sequence[tuple[int, dict[str, Any]]]
+Scores = dict[tuple[int, int], list[float]]
+
+torch.set_num_threads(1)
+
+
+def digits(folds: int) -> FoldSource:
+    """Scikit-learn's digits, split into folds."""
+    bunch = load_digits()
+    columns = {f"x{i}": NumberColumn(bunch.data[:, i].astype(np.float64)) for i in range(bunch.data.shape[1])}
+    columns["target"] = NumberColumn(bunch.target.astype(np.float64))
+    context = SearchContext(
+        search="benchmark",
+        seed=0,
+        data=DataSpec(dataset="digits", target="target", task="classification"),
+        task="classification",
+        cv=CvSpec(folds=folds),
+        metric=MetricSpec(name="accuracy"),
+        fingerprint="0" * 64,
+    )
+    return FoldSource(Table(columns), context)
+
+
+class _Scores:
+    """A monitor that counts steps and keeps scores."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.scores: Scores = {}
+
+    def epoch_done(self, _members: Sequence[Member], member_steps: int) -> None:
+        self.steps += member_steps
+
+    def member_done(self, member: Member, _weights: Weights | None) -> None:
+        self.scores[member.key] = [s if s is not None else float("nan") for s in member.progress.scores]
+
+    def dropped_trials(self) -> set[int]:
+        return set()
+
+    def is_leaving(self) -> bool:
+        return False
+
+    def wants_states(self) -> bool:
+        return False
+
+    def states_taken(self) -> None:
+        """Never called, for no states are wanted."""
+
+
+def train_packed(source: FoldSource, share: Share) -> tuple[int, Scores]:
+    """All trials and folds in lockstep."""
+    watch = _Scores()
+    members = [Member(trial, fold, resolve(c)) for trial, c in share for fold in range(source.n_folds)]
+    Training(source, "accuracy", Engine(torch.device("cpu"), PACK_BYTES_CPU)).train(members, watch)
+    return watch.steps, watch.scores
+
+
+def train_plain(source: FoldSource, share: Share) -> tuple[int, Scores]:
+    """One network after another."""
+    steps, scores = 0, {}
+    for trial, configuration in share:
+        hp = resolve(configuration)
+        for fold in range(source.n_folds):
+            taken, scores[trial, fold] = _train_one(hp, fold, source.fold(fold, hp.scaler))
+            steps += taken
+    return steps, scores
+
+
+def _train_one(hp: Hyperparameters, fold: int, data: FoldData) -> tuple[int, list[float]]:
+    x, y = torch.from_numpy(data.x_train.copy()), torch.from_numpy(data.y_train.copy())
+    x_valid, y_valid = torch.from_numpy(data.x_valid.copy()), torch.from_numpy(data.y_valid.copy())
+    net = _sequential(hp, data.n_inputs, data.n_outputs)
+    optimizer = torch.optim.Adam(net.parameters(), lr=hp.lr)
+    loss_of = nn.CrossEntropyLoss()
+    steps, scores = 0, []
+    for epoch in range(1, hp.epochs + 1):
+        order = torch.from_numpy(Stream(hp.seed, fold, hp.batch_size).order(len(x), epoch))
+        for rows in torch.split(order, hp.batch_size):
+            optimizer.zero_grad()
+            loss_of(net(x[rows]), y[rows]).backward()
+            optimizer.step()
+            steps += 1
+        with torch.no_grad():
+            scores.append((net(x_valid).argmax(1) == y_valid).double().mean().item())
+    return steps, scores
+
+
+def _sequential(hp: Hyperparameters, n_inputs: int, n_outputs: int) -> nn.Sequential:
+    sizes = (n_inputs, *hp.hidden, n_outputs)
+    layers: list[nn.Module] = []
+    for i in range(len(sizes) - 1):
+        linear = nn.Linear(sizes[i], sizes[i + 1])
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(initial_weights(hp.init, hp.seed, i, sizes[i], sizes[i + 1])))
+            linear.bias.zero_()
+        layers += [linear, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
