@@ -145,6 +145,8 @@ MISFITS: list[tuple[str, dict[str, Any], set[tuple[str, str]]]] = [
     ("folds of rows after the test part", {"data": {"target": "real", "test": 0.5}, "cv": {"folds": 31}},
      {("cv.folds", "too_few")}),
     ("folds of groups", {"data": {"target": "real"}, "cv": {"folds": 7, "group": "group"}}, {("cv.folds", "too_few")}),
+    ("folds of groups after the test part",
+     {"data": {"target": "real", "test": 0.2}, "cv": {"folds": 5, "group": "group"}}, {("cv.folds", "too_few")}),
     ("folds of time", {"data": {"target": "real"}, "cv": {"folds": 60, "time": "day"}}, {("cv.folds", "too_few")}),
     ("one given fold", {"data": {"target": "real"}, "cv": {"column": "constant"}}, {("cv.column", "too_few")}),
     ("gaps in the folds", {"data": {"target": "real"}, "cv": {"column": "gaps"}}, {("cv.column", "missing_values")}),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.contract.space import Choices, FloatRange, IntRange, Params, Space
+from service.contract.space import Choices, Fixed, FloatRange, IntRange, Params, Space
 from service.contract.spec import Spec
 from service.contract.stage import StagePlan
 from service.contract.trial import TrialRecord
@@ -144,6 +144,9 @@ def test_a_choice_goes_only_on_evidence() -> None:
         assert isinstance(narrowed, Choices)
         return [str(c) for c in narrowed.choices]
 
+    five = Space(parameters={"optimizer": Choices(choices=list("abcde"))})
+    trials = judge([finished(i, {"optimizer": "abcde"[i // 5]}, -float(i)) for i in range(25)], "maximize")
+    assert narrow(five, trials, 5) == five  # of the best five trials, four choices are missing by chance easily
     assert after(60) == ["a", "rare"]  # b had its chance, the other was tried once
     assert after(8) == ["a", "b", "rare"]
 
@@ -167,6 +170,28 @@ def test_the_best_go_on_first_with_the_new_epochs() -> None:
     best = sorted(first, key=lambda r: -(r.score or 0))[:20]
     assert len(plan.survivors) == 20
     assert [{**r.params, "epochs": 5} for r in best] == [r.params for r in second[:20]]
+
+
+def test_a_fixed_number_of_epochs_stops_no_survivor() -> None:
+    parameters = {"epochs": Fixed(value=40), "lr": FloatRange(low=1e-6, high=1.0, log=True)}
+    spec = spec_of(parameters, method="coarse_to_fine", budget={"trials": 50})
+    done = stages(spec, lambda p: -abs(log10_of(p, "lr") + 3))
+    assert [len(plan.survivors) for plan, _, _ in done] == [0, 5, 1]
+    assert [{r.params["epochs"] for r in own} for _, own, _ in done] == [{1}, {5}, {40}]
+
+
+def test_a_least_share_of_a_range_always_stays() -> None:
+    space = Space(parameters={"dropout": FloatRange(low=0.0, high=0.8)})
+
+    def after(best: float) -> tuple[float, float]:
+        records = [finished(i, {"dropout": best}, 1.0) for i in range(10)]
+        narrowed = narrow(space, judge(records, "maximize"), 5).parameters["dropout"]
+        assert isinstance(narrowed, FloatRange)
+        return narrowed.low, narrowed.high
+
+    assert after(0.4) == (pytest.approx(0.3), pytest.approx(0.5))
+    assert after(0.8) == (pytest.approx(0.6), 0.8)
+    assert after(0.0) == (0.0, pytest.approx(0.2))
 
 
 def test_the_last_stage_names_its_borders_without_extending() -> None:
