@@ -84,7 +84,8 @@ def _translated() -> Iterator[None]:
         yield
     except DBAPIError as error:
         if isinstance(error, OperationalError) or error.connection_invalidated:
-            raise Unavailable(f"The database does not answer ({error.orig}); try again in a moment.") from error
+            reason = " ".join(str(error.orig).split())
+            raise Unavailable(f"The database does not answer ({reason}); try again in a moment.") from error
         raise
 
 

