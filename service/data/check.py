@@ -225,7 +225,8 @@ class _Check:
         """Every class needs a member in each part of a stratified split."""
         cv, share = self.spec.cv, self._share()
         needed = cv.folds or 2
-        labels, counts = np.unique(_values(self.target)[is_left], return_counts=True)
+        labels, class_of_row = np.unique(_values(self.target), return_inverse=True)
+        counts = np.bincount(class_of_row[is_left], minlength=len(labels))
         if share is not None and cv.group is None:
             counts = np.array([count - n_held_out(int(count), share) for count in counts])
         rarest = int(np.argmin(counts))

@@ -138,6 +138,8 @@ MISFITS: list[tuple[str, dict[str, Any], set[tuple[str, str]]]] = [
     ("a class of one", {"data": {"target": "lonely"}}, {("cv.folds", "too_few_of_class")}),
     ("a class of one, holdout", {"data": {"target": "lonely"}, "cv": {"holdout": 0.5}},
      {("cv.holdout", "too_few_of_class")}),
+    ("a class that only the test part has", {"data": {"target": "lonely", "test": {"column": "part"}}},
+     {("cv.folds", "too_few_of_class")}),
     ("folds of digits", {"data": {"target": "digit"}, "cv": {"folds": 7}}, {("cv.folds", "too_few_of_class")}),
     ("folds of digits after the test part", {"data": {"target": "digit", "test": 0.2}, "cv": {"folds": 6}},
      {("cv.folds", "too_few_of_class")}),
