@@ -9,6 +9,7 @@ for row in master.leaderboard(search.id).rows: …
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +47,7 @@ class Foldstep:
         Raises:
             SpecInvalid: with every fault of the spec.
         """
-        return SearchView.model_validate_json(self._connection.request("POST", "/searches", json=spec).content)
+        return SearchView.model_validate_json(self._post_spec("/searches", spec))
 
     def validate(self, spec: dict[str, Any]) -> Validated:
         """Check a spec against its data, without submitting it.
@@ -54,7 +55,7 @@ class Foldstep:
         Raises:
             SpecInvalid: with every fault of the spec.
         """
-        return Validated.model_validate_json(self._connection.request("POST", "/searches:validate", json=spec).content)
+        return Validated.model_validate_json(self._post_spec("/searches:validate", spec))
 
     def searches(self) -> list[SearchView]:
         """All searches, the newest first."""
@@ -151,6 +152,13 @@ class Foldstep:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    def _post_spec(self, path: str, spec: dict[str, Any]) -> bytes:
+        # NaN, infinities and dates go along as they are: it is for the master to name the fault and its path
+        text = json.dumps(spec, default=str)
+        return self._connection.request(
+            "POST", path, content=text, headers={"Content-Type": "application/json"}
+        ).content
 
     def _get(self, path: str, **params: Any) -> bytes:
         return self._connection.request("GET", path, params=params).content

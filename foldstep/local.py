@@ -31,7 +31,7 @@ def local_master(data_dir: Path, data_roots: Sequence[Path]) -> Iterator[Foldste
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     log_path = data_dir / "master.log"
-    roots = os.pathsep.join(str(p.absolute()) for p in (data_dir, *data_roots))
+    roots = os.pathsep.join(dict.fromkeys(str(p.absolute()) for p in (data_dir, *data_roots)))
     argv = [sys.executable, "-m", "foldstep", "serve", "--dir", str(data_dir), "--port", "0", "--with-parent"]
     with log_path.open("w") as log:
         master = subprocess.Popen(
