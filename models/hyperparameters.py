@@ -70,9 +70,9 @@ class Hyperparameter:
         noun = "a whole number" if self.kind is Kind.INT else "a number"
         parts = []
         if self.low is not None:
-            parts.append(f"{'above' if self.low_open else 'at least'} {self.low:g}")
+            parts.append(f"{'above' if self.low_open else 'at least'} {_plain(self.low)}")
         if self.high is not None:
-            parts.append(f"{'below' if self.high_open else 'at most'} {self.high:g}")
+            parts.append(f"{'below' if self.high_open else 'at most'} {_plain(self.high)}")
         return f"{noun} {' and '.join(parts)}" if parts else noun
 
     def allows(self, value: Value) -> bool:
@@ -91,6 +91,10 @@ class Hyperparameter:
         too_low = self.low is not None and (value < self.low or (self.low_open and value == self.low))
         too_high = self.high is not None and (value > self.high or (self.high_open and value == self.high))
         return not (too_low or too_high)
+
+
+def _plain(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def _is_widths(value: Value) -> bool:
