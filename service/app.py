@@ -9,19 +9,18 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
-from importlib import resources
 from types import FrameType
 
 import anyio.to_thread
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI
-from fastapi.staticfiles import StaticFiles
 
 from service.api import datasets, health, leases, problems, searches, trials, workers
 from service.api.deps import require_token
 from service.api.limits import BodyLimit
 from service.auth import load_or_make_token
 from service.contract.errors import Conflict, FoldstepError
+from service.dashboard.pages import Pages
 from service.db.engine import Database
 from service.db.lock import exclusive
 from service.db.migrate import upgrade
@@ -55,8 +54,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> 
     app.include_router(api)
     app.include_router(health.metrics_router, dependencies=guarded)
     app.include_router(health.open_router)
-    pages = str(resources.files("service.dashboard") / "static")
-    app.mount("/", StaticFiles(directory=pages, html=True), name="dashboard")
+    app.mount("/", Pages(), name="dashboard")
     return app
 
 

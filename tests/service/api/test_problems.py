@@ -56,7 +56,7 @@ OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
 def test_every_route_of_the_api_wants_the_token(master: Master) -> None:
     guarded = [o for o in operations(master) if o not in OPEN]
     assert len(guarded) > 25
-    wrong = [{}, *({"Authorization": value} for value in ("Bearer wrong", "Bearer ", "Basic secret", "secret"))]
+    wrong = [{}, *({"Authorization": value} for value in ("Bearer wrong", "Bearer", "Basic secret", "secret"))]
     with httpx.Client(base_url=master.url, trust_env=False) as stranger:
         for method, path in guarded:
             for headers in wrong:

@@ -113,7 +113,7 @@ def test_none_or_all_checkpoints_stay(context: Context, keep: object, n_files: i
 
 
 def test_bar_is_the_score_of_the_last_that_stays(context: Context) -> None:
-    search = new_search(context, checkpoints={"keep": 2})
+    new_search(context, checkpoints={"keep": 2})
     train(context, [0.5, 0.6])
     hand = Hand(context)
     held = hand.take(2)

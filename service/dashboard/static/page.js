@@ -1,0 +1,271 @@
+// The page polls the API every two seconds. All text goes in through textContent, so nothing a user or a
+// worker wrote is ever read as markup.
+
+const PERIOD_MS = 2000;
+const TOKEN = "foldstep-token";
+const $ = (id) => document.getElementById(id);
+let timer = 0;
+let round = 0; // answers of an earlier view are dropped
+
+class Refused extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+async function call(path, method = "GET") {
+  let answer;
+  try {
+    const headers = { Authorization: `Bearer ${sessionStorage.getItem(TOKEN)}` };
+    answer = await fetch(`api/v1${path}`, { method, headers, cache: "no-store" });
+  } catch {
+    throw new Refused(0, "The master does not answer. This page tries again every two seconds.");
+  }
+  const body = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Refused(answer.status, body.detail || `The master answered ${answer.status}.`);
+  return body;
+}
+
+function element(name, content = "", className = "") {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  made.append(...[content].flat());
+  return made;
+}
+
+const number = (value, digits = 5) =>
+  value === null || value === undefined ? "–" : Number(value).toPrecision(digits).replace(/(\.\d*?)0+(e|$)/, "$1$2").replace(/\.(e|$)/, "$1");
+const short = (value) => (typeof value === "number" && !Number.isInteger(value) ? number(value, 4) : Array.isArray(value) ? value.join(" × ") : String(value));
+const finished = (search) => Object.entries(search.counts).reduce((n, [state, k]) => n + (state === "waiting" || state === "running" ? 0 : k), 0);
+const chip = (state) => element("span", state, `state ${state}`);
+
+function duration(search) {
+  if (!search.started_at) return "–";
+  const end = search.finished_at ? new Date(search.finished_at) : new Date();
+  const s = Math.max(0, Math.round((end - new Date(search.started_at)) / 1000));
+  const parts = [Math.floor(s / 3600), Math.floor(s / 60) % 60, s % 60];
+  return parts[0] ? `${parts[0]} h ${parts[1]} min` : parts[1] ? `${parts[1]} min ${parts[2]} s` : `${parts[2]} s`;
+}
+
+function fillBar(bar, search) {
+  const done = finished(search);
+  bar.setAttribute("role", "progressbar");
+  bar.setAttribute("aria-valuemin", "0");
+  bar.setAttribute("aria-valuenow", String(done));
+  bar.classList.toggle("moving", search.trials === null && search.state === "running");
+  const share = search.trials ? Math.min(1, done / search.trials) : search.finished_at ? 1 : 0;
+  if (search.trials) bar.setAttribute("aria-valuemax", String(search.trials));
+  const fill = element("i");
+  fill.style.width = `${100 * share}%`;
+  bar.replaceChildren(fill);
+}
+
+function searchCard(search) {
+  const card = element("a", [], "card");
+  card.href = `#${encodeURIComponent(search.id)}`;
+  const bar = element("div", [], "bar");
+  bar.setAttribute("aria-label", `Trials of ${search.id} done`);
+  fillBar(bar, search);
+  const of = search.trials === null ? "" : ` of ${search.trials}`;
+  const best = search.best ? number(search.best.score) : "–";
+  card.append(
+    element("div", [element("strong", search.id), chip(search.state)], "title"),
+    element("p", `${search.method} on ${search.dataset}, ${finished(search)}${of} trials`, "quiet"),
+    element("div", [element("span", `best ${search.metric.name}`, "quiet"), element("span", best, "best")], "title"),
+    bar,
+  );
+  return element("li", card);
+}
+
+async function showSearches() {
+  const searches = await call("/searches");
+  return () => {
+    $("no-searches").hidden = searches.length > 0;
+    keepFocus($("search-list"), () => $("search-list").replaceChildren(...searches.map(searchCard)));
+    show("searches");
+    document.title = "Foldstep";
+  };
+}
+
+function keepFocus(list, change) {
+  const at = [...list.querySelectorAll("a")].indexOf(document.activeElement);
+  change();
+  if (at >= 0) list.querySelectorAll("a")[at]?.focus();
+}
+
+async function showDetail(id) {
+  const path = `/searches/${encodeURIComponent(id)}`;
+  const [search, board] = await Promise.all([call(path), call(`${path}/leaderboard?limit=100`)]);
+  return () => {
+    describe(search);
+    showBoard(search, board.rows);
+    show("detail");
+    document.title = `${search.id} · Foldstep`;
+  };
+}
+
+function describe(search) {
+  $("name").replaceChildren(search.id, " ", chip(search.state));
+  const folds = search.n_folds === 1 ? "holdout" : `${search.n_folds} folds`;
+  $("facts").textContent = `${search.method} on ${search.dataset}, ${search.task}, ${folds}`;
+  const running = search.counts.running || 0;
+  const of = search.trials === null ? "" : ` of ${search.trials}`;
+  const best = search.best;
+  const spread = best && best.spread !== null ? ` ± ${number(best.spread, 2)}` : "";
+  const facts = [
+    [`best ${search.metric.name}`, number(best && best.score), spread],
+    ["trials done", String(finished(search)), of],
+    ["in training", String(running), ""],
+    ["member-steps a second", search.member_steps_per_s ? Math.round(search.member_steps_per_s).toLocaleString("en") : "–", ""],
+    ["time", duration(search), ""],
+  ];
+  $("numbers").replaceChildren(
+    ...facts.map(([name, value, more]) => element("div", [element("dt", name), element("dd", [value, element("small", more)])])),
+  );
+  fillBar($("progress"), search);
+  $("stages").hidden = search.n_stages < 2;
+  $("stages").replaceChildren(...search.stages.map((stage) => stageItem(stage, search)));
+  const borders = search.stages.flatMap((stage) => stage.borders);
+  list("findings", "border-list", borders.map((finding) => finding.sentence));
+  list("note-card", "notes", search.notes);
+  const can = { pause: ["queued", "running"], resume: ["paused"], stop: ["queued", "running", "paused"] };
+  for (const button of $("actions").children) button.hidden = !can[button.dataset.verb].includes(search.state);
+  $("checkpoints").textContent = search.checkpoint_dir;
+}
+
+function stageItem(stage, search) {
+  const epochs = stage.epochs === 1 ? "1 epoch" : `${stage.epochs} epochs`;
+  const item = element("li", `stage ${stage.stage + 1}: ${epochs}, ${stage.finished} of ${stage.trials} trials`);
+  if (stage.stage === search.stage && !search.finished_at) item.setAttribute("aria-current", "step");
+  return item;
+}
+
+function list(card, items, lines) {
+  $(card).hidden = lines.length === 0;
+  $(items).replaceChildren(...lines.map((line) => element("li", line)));
+}
+
+function showBoard(search, rows) {
+  $("no-trials").hidden = rows.length > 0;
+  $("board").hidden = rows.length === 0;
+  const fixed = Object.fromEntries(search.stages.flatMap((s) => Object.entries(s.space.parameters)).map(([n, d]) => [n, d.kind]));
+  const names = [...new Set(rows.flatMap((row) => Object.keys(row.params)))].filter((n) => n !== "seed" && n !== "epochs" && fixed[n] !== "fixed");
+  const scores = rows.flatMap((row) => row.folds).filter((score) => score !== null);
+  const range = [Math.min(...scores), Math.max(...scores)];
+  const heads = [["rank"], ["trial"], [search.metric.name], ["±"], ["folds", 1], ...names.map((n) => [n]), ["epochs"], ["state", 1], ["worker", 1]];
+  $("columns").replaceChildren(...heads.map(([name, isText]) => headCell(name, isText)));
+  $("rows").replaceChildren(...rows.map((row) => boardRow(row, names, range)));
+}
+
+function headCell(name, isText) {
+  const cell = element("th", name, isText ? "text" : "");
+  cell.scope = "col";
+  return cell;
+}
+
+function boardRow(row, names, range) {
+  const score = row.score === null ? (row.progress === null ? "–" : `${number(row.progress)} so far`) : number(row.score);
+  const state = element("td", chip(row.state), "text");
+  if (row.message) state.title = row.message;
+  const cells = [row.rank ?? "–", row.trial, score, number(row.spread, 2)].map((text) => element("td", String(text)));
+  cells.push(element("td", foldBars(row.folds, range), "text"));
+  cells.push(...names.map((name) => element("td", name in row.params ? short(row.params[name]) : "–")));
+  cells.push(element("td", `${row.epoch}/${row.epochs}`), state, element("td", row.worker || "–", "text"));
+  return element("tr", cells, row.rank === 1 ? "first" : "");
+}
+
+function foldBars(folds, [low, high]) {
+  const bars = element("span", [], "folds");
+  bars.setAttribute("role", "img");
+  bars.setAttribute("aria-label", folds.map((score) => number(score, 4)).join(", "));
+  bars.title = folds.map((score) => number(score, 4)).join("\n");
+  for (const score of folds) {
+    const bar = element("i");
+    const share = score === null ? 0 : high > low ? (score - low) / (high - low) : 1;
+    bar.style.height = `${15 + 85 * share}%`;
+    bars.append(bar);
+  }
+  return bars;
+}
+
+function show(id) {
+  for (const part of ["login", "searches", "detail"]) $(part).hidden = part !== id;
+}
+
+function complain(message) {
+  $("alert").textContent = message;
+  $("alert").hidden = !message;
+}
+
+async function refresh() {
+  clearTimeout(timer);
+  const mine = ++round;
+  if (!sessionStorage.getItem(TOKEN)) return show("login");
+  try {
+    const id = decodeURIComponent(location.hash.slice(1));
+    const [draw, workers] = await Promise.all([id ? showDetail(id) : showSearches(), call("/workers")]);
+    if (mine !== round) return undefined;
+    draw();
+    const minute = Date.now() - 60000;
+    const alive = workers.filter((worker) => new Date(worker.last_seen_at) > minute || worker.running).length;
+    $("workers").textContent = `${alive} ${alive === 1 ? "worker" : "workers"}`;
+    complain("");
+  } catch (error) {
+    if (mine !== round) return undefined;
+    if (!(error instanceof Refused)) throw error;
+    if (error.status === 401) return signOut();
+    complain(error.message);
+    if (error.status === 404) show("");
+  }
+  timer = setTimeout(refresh, PERIOD_MS);
+  return undefined;
+}
+
+function signOut() {
+  sessionStorage.removeItem(TOKEN);
+  complain("The master does not accept this token.");
+  show("login");
+  $("token").focus();
+}
+
+async function act(event) {
+  const { verb } = event.target.dataset;
+  if (!verb) return;
+  if (verb === "stop" && !confirm("Stop this search? Trials in training are dropped; what is finished stays.")) return;
+  const buttons = [...$("actions").children];
+  for (const button of buttons) button.disabled = true;
+  try {
+    await call(`/searches/${location.hash.slice(1)}:${verb}`, "POST");
+    await refresh();
+  } catch (error) {
+    complain(error.message);
+  } finally {
+    for (const button of buttons) button.disabled = false;
+  }
+}
+
+// `#token=…`, or `#token=…&search=…` for one search, as the CLI prints it
+function takeTokenFromAddress() {
+  const given = new URLSearchParams(location.hash.slice(1));
+  if (!given.get("token")) return;
+  sessionStorage.setItem(TOKEN, given.get("token"));
+  const search = given.get("search");
+  const rest = search ? `#${encodeURIComponent(search)}` : "";
+  history.replaceState(null, "", location.pathname + rest); // out of the address bar and the history
+}
+
+$("login").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem(TOKEN, $("token").value.trim());
+  $("token").value = "";
+  complain("");
+  refresh();
+});
+$("actions").addEventListener("click", act);
+addEventListener("hashchange", () => {
+  takeTokenFromAddress();
+  refresh();
+});
+takeTokenFromAddress();
+refresh();

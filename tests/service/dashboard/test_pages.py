@@ -1,0 +1,55 @@
+"""The page loads nothing from elsewhere, reads no text as markup, and names only what there is."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from service.contract.states import SearchState, TrialState
+from service.dashboard.pages import HEADERS, Pages
+
+STATIC = Path(str(resources.files("service.dashboard"))) / "static"
+HTML, SCRIPT, STYLE = ((STATIC / name).read_text() for name in ("index.html", "page.js", "style.css"))
+
+
+def test_files_that_the_page_names_are_there() -> None:
+    named = re.findall(r'(?:src|href)="([\w.]+\.\w+)"', HTML)
+    assert {"page.js", "style.css", "icon.svg"} == set(named)
+    assert all((STATIC / name).is_file() for name in named)
+
+
+def test_nothing_comes_from_elsewhere() -> None:
+    for text in (HTML, SCRIPT, STYLE):
+        assert re.findall(r"(?:https?:)?//[a-z]+\.", text) == []
+
+
+@pytest.mark.parametrize(
+    "word", ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "localStorage"]
+)
+def test_text_is_never_read_as_markup(word: str) -> None:
+    assert word not in SCRIPT
+
+
+def test_script_uses_only_elements_that_the_page_has() -> None:
+    ids = set(re.findall(r'id="([\w-]+)"', HTML))
+    used = set(re.findall(r'\$\("([\w-]+)"\)', SCRIPT)) | set(re.findall(r'\bshow\("([\w-]+)"\)', SCRIPT))
+    assert used
+    assert used <= ids
+    assert set(re.findall(r'for="([\w-]+)"', HTML)) <= ids
+
+
+def test_states_in_script_and_style_are_those_of_the_contract() -> None:
+    known = {s.value for s in (*SearchState, *TrialState)}
+    assert set(re.findall(r"\.state\.(\w+)", STYLE)) <= known
+    (can,) = re.findall(r"const can = (\{.*\});", SCRIPT)
+    assert set(re.findall(r'"(\w+)"', can)) <= known
+
+
+def test_page_comes_with_its_headers() -> None:
+    scope = {"type": "http", "method": "GET", "headers": []}
+    response = asyncio.run(Pages().get_response("index.html", scope))
+    assert {name.lower(): value for name, value in HEADERS.items()}.items() <= dict(response.headers).items()
