@@ -13,7 +13,7 @@ from torch import nn
 from models.hyperparameters import Hyperparameters, resolve
 from models.init import initial_weights
 from models.noise import Stream
-from models.packed import Weights
+from models.stack import Weights
 from service.contract.columns import NumberColumn
 from service.contract.lease import SearchContext
 from service.contract.spec import CvSpec, DataSpec, MetricSpec

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 _aten = torch.ops.aten
 
@@ -24,11 +25,13 @@ class Activation:
         backward: given (gradient with respect to the activations, activations), turns the gradient into the
             one with respect to the pre-activations, in place.
         zero_at_zero: whether f(0) = 0, so that padded units stay zero by themselves.
+        from_input: whether `backward` takes the pre-activations instead of the activations.
     """
 
     forward: Callable[[Tensor], object]
     backward: Callable[[Tensor, Tensor], object]
-    zero_at_zero: bool
+    zero_at_zero: bool = True
+    from_input: bool = False
 
 
 def _relu_backward(gradient: Tensor, activation: Tensor) -> None:
@@ -43,9 +46,41 @@ def _sigmoid_backward(gradient: Tensor, activation: Tensor) -> None:
     _aten.sigmoid_backward.grad_input(gradient, activation, grad_input=gradient)
 
 
+def _leaky_relu_backward(gradient: Tensor, activation: Tensor) -> None:
+    _aten.leaky_relu_backward.grad_input(gradient, activation, LEAK, True, grad_input=gradient)
+
+
+def _elu_backward(gradient: Tensor, activation: Tensor) -> None:
+    _aten.elu_backward.grad_input(gradient, 1.0, 1.0, 1.0, True, activation, grad_input=gradient)
+
+
+def _relu6_backward(gradient: Tensor, activation: Tensor) -> None:
+    _aten.hardtanh_backward.grad_input(gradient, activation, 0.0, 6.0, grad_input=gradient)
+
+
+def _gelu(z: Tensor) -> None:
+    _aten.gelu.out(z, approximate="none", out=z)
+
+
+def _gelu_backward(gradient: Tensor, z: Tensor) -> None:
+    _aten.gelu_backward.grad_input(gradient, z, approximate="none", grad_input=gradient)
+
+
+def _silu_backward(gradient: Tensor, z: Tensor) -> None:
+    _aten.silu_backward.grad_input(gradient, z, grad_input=gradient)
+
+
+LEAK = 0.01
+"""Slope of leaky_relu below zero (Maas et al. 2013)."""
+
 ACTIVATIONS: Mapping[str, Activation] = {
-    "relu": Activation(torch.relu_, _relu_backward, zero_at_zero=True),
-    "tanh": Activation(torch.tanh_, _tanh_backward, zero_at_zero=True),
+    "relu": Activation(torch.relu_, _relu_backward),
+    "leaky_relu": Activation(lambda z: functional.leaky_relu_(z, LEAK), _leaky_relu_backward),
+    "elu": Activation(functional.elu_, _elu_backward),  # Clevert et al. (2016)
+    "gelu": Activation(_gelu, _gelu_backward, from_input=True),  # Hendrycks and Gimpel (2016), with the exact erf
+    "silu": Activation(lambda z: functional.silu(z, inplace=True), _silu_backward, from_input=True),  # same paper
+    "relu6": Activation(lambda z: z.clamp_(0, 6), _relu6_backward),  # Krizhevsky (2010)
+    "tanh": Activation(torch.tanh_, _tanh_backward),
     "sigmoid": Activation(torch.sigmoid_, _sigmoid_backward, zero_at_zero=False),
 }
 """By the value of the hyperparameter `activation`."""

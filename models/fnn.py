@@ -7,12 +7,32 @@ from torch import Tensor, nn
 
 from models.hyperparameters import Hyperparameters
 from models.init import initial_weights
+from models.normalization import EPSILON, MOMENTUM
+from models.stack import Weights
 
-_ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "relu6": nn.ReLU6,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+
+
+_NORM_NAMES = {"scale": "weight", "shift": "bias"}
+
+
+def _norm(name: str, width: int, dtype: torch.dtype) -> nn.Module:
+    if name == "batch":
+        return nn.BatchNorm1d(width, eps=EPSILON, momentum=MOMENTUM, dtype=dtype)
+    return nn.LayerNorm(width, eps=EPSILON, dtype=dtype) if name == "layer" else nn.Identity()
 
 
 class FNN(nn.Module):
-    """Linear layers with an activation after each but the last.
+    """Linear layers, each but the last followed by a normalisation (or none) and an activation.
 
     Shape:
         input (rows, n_inputs), output (rows, n_outputs): logits, or the standardised target.
@@ -22,8 +42,9 @@ class FNN(nn.Module):
         super().__init__()
         sizes = (n_inputs, *hp.hidden, n_outputs)
         self.linears = nn.ModuleList(
-            nn.Linear(sizes[i], sizes[i + 1], dtype=dtype) for i in range(len(sizes) - 1)
-        )  # fmt: skip
+            nn.Linear(sizes[i], sizes[i + 1], bias=hp.has_bias(i), dtype=dtype) for i in range(len(sizes) - 1)
+        )
+        self.norms = nn.ModuleList(_norm(hp.norm, width, dtype) for width in hp.hidden)
         self.activations = nn.ModuleList(_ACTIVATIONS[name]() for name in hp.activation)
         self._initialise(hp)
 
@@ -31,8 +52,20 @@ class FNN(nn.Module):
         with torch.no_grad():
             for layer, linear in enumerate(self._layers()):
                 weights = initial_weights(hp.init, hp.seed, layer, linear.in_features, linear.out_features)
-                linear.weight.copy_(torch.from_numpy(weights))
-                linear.bias.zero_()
+                linear.weight.copy_(torch.from_numpy(weights * hp.init_gain))
+                if hp.has_bias(layer):
+                    linear.bias.fill_(hp.bias_init)
+
+    def load(self, weights: Weights) -> None:
+        """Take trained weights over, and be ready to predict."""
+        with torch.no_grad():
+            for i, layer in enumerate(weights):
+                norm = self.norms[i] if i < len(self.norms) else None
+                for name, values in layer.items():
+                    module = self.linears[i] if name in ("weight", "bias") else norm
+                    target = getattr(module, _NORM_NAMES.get(name, name))
+                    target.copy_(torch.from_numpy(values))
+        self.eval()
 
     def _layers(self) -> list[nn.Linear]:
         return [layer for layer in self.linears if isinstance(layer, nn.Linear)]
@@ -42,12 +75,14 @@ class FNN(nn.Module):
 
         Args:
             x: (rows, n_inputs).
-            dropout_masks: one factor for each hidden layer, (rows, width): 0 where a unit is dropped, else
-                1 / (1 - rate); None for no dropout, as in evaluation.
+            dropout_masks: one factor for the inputs and one for each hidden layer, (rows, width): 0 where a unit is
+                dropped, else 1 / (1 - rate); None for no dropout, as in evaluation.
         """
         linears = self._layers()
+        if dropout_masks is not None:
+            x = x * dropout_masks[0]
         for i, activation in enumerate(self.activations):
-            x = activation(linears[i](x))
+            x = activation(self.norms[i](linears[i](x)))
             if dropout_masks is not None:
-                x = x * dropout_masks[i]
+                x = x * dropout_masks[i + 1]
         return linears[-1](x)  # type: ignore[no-any-return]

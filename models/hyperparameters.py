@@ -103,9 +103,18 @@ def _is_widths(value: Value) -> bool:
     return all(isinstance(w, int) and not isinstance(w, bool) and 1 <= w <= MAX_WIDTH for w in value)
 
 
-ACTIVATIONS = ("relu", "tanh", "sigmoid")
-INITS = ("uniform", "glorot_uniform", "glorot_normal", "he_uniform", "he_normal")
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "adamw")
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid")
+INITS = (
+    "uniform", "lecun_uniform", "lecun_normal", "glorot_uniform", "glorot_normal", "he_uniform", "he_normal",
+    "orthogonal",
+)  # fmt: skip
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
+SCHEDULES = (
+    "constant", "step", "exponential", "inverse_time", "inverse_sqrt", "linear", "cosine", "cosine_restarts",
+    "trapezoidal", "cyclical", "one_cycle", "plateau",
+)  # fmt: skip
+NORMS = ("none", "batch", "layer")
+BATCH_SCALINGS = ("none", "linear", "sqrt")
 SCALERS = ("none", "standard", "minmax")
 
 _F, _I, _C = Kind.FLOAT, Kind.INT, Kind.CHOICE
@@ -121,7 +130,11 @@ _ROWS = (
         "dropout", _F, 0.0, "share of hidden units dropped in a step", low=0, high=1, high_open=True,
         per_layer=True,
     ),
+    Hyperparameter("norm", _C, "none", "normalisation of the hidden layers, before the activation", choices=NORMS),
+    Hyperparameter("input_dropout", _F, 0.0, "share of inputs dropped in a step", low=0, high=1, high_open=True),
     Hyperparameter("init", _C, "he_uniform", "distribution of the initial weights", choices=INITS),
+    Hyperparameter("init_gain", _F, 1.0, "factor on the initial weights", low=0, low_open=True),
+    Hyperparameter("bias_init", _F, 0.0, "initial value of the biases"),
     Hyperparameter("optimizer", _C, "adam", "update rule", choices=OPTIMIZERS),
     Hyperparameter("lr", _F, 1e-3, "learning rate", low=0, low_open=True),
     Hyperparameter(
@@ -130,13 +143,38 @@ _ROWS = (
     ),
     Hyperparameter("beta1", _F, 0.9, "decay of Adam's first moment", low=0, high=1, high_open=True),
     Hyperparameter("beta2", _F, 0.999, "decay of Adam's second moment", low=0, high=1, high_open=True),
-    Hyperparameter("eps", _F, 1e-8, "Adam's guard against division by zero", low=0, low_open=True),
+    Hyperparameter("rho", _F, 0.99, "decay of rmsprop's squared gradients", low=0, high=1, high_open=True),
+    Hyperparameter("eps", _F, 1e-8, "guard against division by zero of the adaptive optimizers", low=0, low_open=True),
     Hyperparameter("weight_decay", _F, 0.0, "L2 penalty; decoupled for adamw", low=0),
+    Hyperparameter("l1", _F, 0.0, "L1 penalty", low=0),
+    Hyperparameter("clip_norm", _F, 0.0, "greatest norm of a member's gradient; 0 for no limit", low=0),
+    Hyperparameter(
+        "ema_decay", _F, 0.0, "decay of the running average of the weights, which is then what is scored; 0 for none",
+        low=0, high=1, high_open=True,
+    ),
+    Hyperparameter("schedule", _C, "constant", "course of the learning rate", choices=SCHEDULES),
+    Hyperparameter("warmup_epochs", _I, 0, "epochs of linear rise before the schedule begins", low=0),
+    Hyperparameter(
+        "decay", _F, 0.5, "factor of step, exponential and plateau", low=0, low_open=True, high=1,
+    ),
+    Hyperparameter(
+        "decay_epochs", _I, 10, "epochs to one factor; time scale of the inverse ones; patience of plateau", low=1
+    ),
+    Hyperparameter("cycle_epochs", _I, 10, "epochs of the first cosine cycle, or of half a triangle", low=1),
+    Hyperparameter("cycle_growth", _I, 1, "factor by which every cosine cycle is longer than the last", low=1),
+    Hyperparameter("lr_floor", _F, 0.0, "least rate of linear, cosine, trapezoidal and cyclical, as a share of lr",
+                   low=0, high=1),
+    Hyperparameter("cooldown", _F, 0.3, "share of the epochs in which trapezoidal falls; in which one_cycle rises",
+                   low=0, low_open=True, high=1, high_open=True),
+    Hyperparameter("scale_lr_with_batch", _C, "none", "lr times batch_size / 128, or its square root",
+                   choices=BATCH_SCALINGS),
     Hyperparameter("batch_size", _I, 128, "rows in a step", low=1, high=1_048_576),
     Hyperparameter("epochs", _I, 30, "passes over the training part", low=1, high=1_000_000),
     Hyperparameter(
         "patience", _I, 0, "epochs without a better validation score before stopping; 0 never stops", low=0
     ),
+    Hyperparameter("label_smoothing", _F, 0.0, "share of a class's weight spread over all classes", low=0, high=1,
+                   high_open=True),
     Hyperparameter("scaler", _C, "standard", "scaling of numeric columns", choices=SCALERS),
     Hyperparameter("seed", _I, None, "seed of weights, data order and noise; the search's when left out",
                    low=0, high=2**63 - 1),
@@ -164,24 +202,57 @@ class Hyperparameters:
     hidden: tuple[int, ...]
     activation: tuple[str, ...]
     dropout: tuple[float, ...]
+    norm: str
+    input_dropout: float
     init: str
+    init_gain: float
+    bias_init: float
     optimizer: str
     lr: float
     momentum: float
     beta1: float
     beta2: float
+    rho: float
     eps: float
     weight_decay: float
+    l1: float
+    clip_norm: float
+    ema_decay: float
+    schedule: str
+    warmup_epochs: int
+    decay: float
+    decay_epochs: int
+    cycle_epochs: int
+    cycle_growth: int
+    lr_floor: float
+    cooldown: float
+    scale_lr_with_batch: str
     batch_size: int
     epochs: int
     patience: int
+    label_smoothing: float
     scaler: str
     seed: int
 
+    @property
+    def base_lr(self) -> float:
+        """The learning rate before any schedule, scaled with the batch size where that was asked for.
+
+        Linear scaling is that of Goyal et al. (2017), the square root that of Krizhevsky (2014).
+        """
+        ratio = self.batch_size / 128
+        return self.lr * {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[self.scale_lr_with_batch]
+
+    def has_bias(self, layer: int) -> bool:
+        """Whether a layer (0 for the first) has biases; a batch normalisation after it would take them away."""
+        return self.norm != "batch" or layer == len(self.hidden)
+
     def n_parameters(self, n_inputs: int, n_outputs: int) -> int:
-        """Number of weights and biases for the given numbers of input and output units."""
+        """Number of trained numbers for the given numbers of input and output units."""
         sizes = (n_inputs, *self.hidden, n_outputs)
-        return sum((a + 1) * b for a, b in itertools.pairwise(sizes))
+        biases = sum(n for i, n in enumerate(sizes[1:]) if self.has_bias(i))
+        normalised = 0 if self.norm == "none" else 2 * sum(self.hidden)
+        return biases + normalised + sum(a * b for a, b in itertools.pairwise(sizes))
 
 
 def resolve(params: Mapping[str, Value], *, seed: int = 0) -> Hyperparameters:

@@ -4,10 +4,12 @@ With fan_in inputs and fan_out outputs, and b the bound of a symmetric uniform o
 a normal distribution:
 
 - uniform: b = 1 / sqrt(fan_in), the common heuristic that Glorot and Bengio (2010, eq. 1) start from
+- lecun_uniform, lecun_normal: variance 1 / fan_in, LeCun et al. (1998, section 4.6)
 - glorot_uniform, glorot_normal: variance 2 / (fan_in + fan_out), Glorot and Bengio (2010, eq. 12 and 16)
 - he_uniform, he_normal: variance 2 / fan_in, He et al. (2015, eq. 10)
+- orthogonal: rows or columns, whichever are fewer, orthonormal, Saxe et al. (2014)
 
-Biases start at zero.
+All are multiplied by `init_gain`; biases start at `bias_init`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from models.noise import weight_generator
 
 _STANDARD_DEVIATION: Mapping[str, Callable[[int, int], float]] = {
     "uniform": lambda fan_in, _: 1 / math.sqrt(3 * fan_in),
+    "lecun_uniform": lambda fan_in, _: 1 / math.sqrt(fan_in),
+    "lecun_normal": lambda fan_in, _: 1 / math.sqrt(fan_in),
     "glorot_uniform": lambda fan_in, fan_out: math.sqrt(2 / (fan_in + fan_out)),
     "glorot_normal": lambda fan_in, fan_out: math.sqrt(2 / (fan_in + fan_out)),
     "he_uniform": lambda fan_in, _: math.sqrt(2 / fan_in),
@@ -39,6 +43,8 @@ def initial_weights(name: str, seed: int, layer: int, fan_in: int, fan_out: int)
         fan_in: inputs of the layer, without padding.
         fan_out: units of the layer, without padding.
     """
+    if name == "orthogonal":
+        return _orthogonal(seed, layer, fan_in, fan_out)
     standard = _normal_draws if name.endswith("_normal") else _uniform_draws
     return standard(seed, layer, fan_in, fan_out) * _STANDARD_DEVIATION[name](fan_in, fan_out)
 
@@ -55,3 +61,12 @@ def _uniform_draws(seed: int, layer: int, fan_in: int, fan_out: int) -> np.ndarr
 @lru_cache(maxsize=64)
 def _normal_draws(seed: int, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
     return weight_generator(seed, layer, fan_in, fan_out).standard_normal((fan_out, fan_in))
+
+
+@lru_cache(maxsize=64)
+def _orthogonal(seed: int, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
+    draws = _normal_draws(seed, layer, fan_in, fan_out)
+    tall = draws if fan_out >= fan_in else draws.T
+    q, r = np.linalg.qr(tall)
+    q = q * np.sign(np.diag(r))  # makes the distribution uniform over the orthogonal matrices (Mezzadri 2007)
+    return q if fan_out >= fan_in else np.ascontiguousarray(q.T)

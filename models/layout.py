@@ -80,6 +80,15 @@ class Run:
         """The run as a slice of the member axis."""
         return slice(self.start, self.stop)
 
+    @property
+    def length(self) -> int:
+        """How many members it has."""
+        return self.stop - self.start
+
+    def holds(self, member: int) -> bool:
+        """Whether a member is in it."""
+        return self.start <= member < self.stop
+
 
 @dataclass(frozen=True)
 class Block:
@@ -100,15 +109,19 @@ class Block:
     is_output: bool
 
 
+_FAMILIES = {"adam": "adam", "adamw": "adam", "adagrad": "rms", "rmsprop": "rms"}
+
+
 def family(optimizer: str) -> str:
     """Optimizers whose updates are one formula with different numbers."""
-    return "adam" if optimizer.startswith("adam") else "sgd"
+    return _FAMILIES.get(optimizer, "sgd")
 
 
 def _order(slot: Slot) -> tuple[object, ...]:
     hp = slot.hp
-    update = (family(hp.optimizer), hp.beta1, hp.beta2, hp.eps) if family(hp.optimizer) == "adam" else ("sgd", 0, 0, 0)
-    return (-slot.depth, update, hp.activation, slot.group, slot.stream, slot.key)
+    kind = family(hp.optimizer)
+    update = (kind, hp.beta1, hp.beta2, hp.eps) if kind == "adam" else (kind, 0.0, 0.0, 0.0)
+    return (-slot.depth, update, hp.norm, hp.activation, hp.input_dropout > 0, slot.group, slot.stream, slot.key)
 
 
 class Layout:
@@ -147,6 +160,11 @@ class Layout:
     def depth_runs(self) -> list[tuple[int, Run]]:
         """Runs of members with the same depth, deepest first."""
         return self.runs(lambda s: s.depth)
+
+    @cached_property
+    def input_runs(self) -> list[tuple[tuple[int, bool], Run]]:
+        """Runs of members with the same data that all have input dropout, or all have none."""
+        return self.runs(lambda s: (s.group, s.hp.input_dropout > 0))
 
     @cached_property
     def group_runs(self) -> list[tuple[int, Run]]:

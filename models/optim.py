@@ -1,9 +1,12 @@
 """The optimizers of a pack: every member with its own rule and its own numbers, in a few wide operations.
 
-With gradient g (L2 decay added to it: g + weight_decay * p, except for adamw) and learning rate lr:
+With gradient g of the loss (an L1 penalty adds l1 * sign(p); then it is clipped to a norm of `clip_norm` over all
+parameters of the member, Pascanu et al. 2013; then, except for adamw, L2 decay adds weight_decay * p), and rate lr:
 
 - sgd, momentum, nesterov (Sutskever et al. 2013, in PyTorch's form): b = momentum * b + g;
   p -= lr * b, for nesterov p -= lr * (g + momentum * b)
+- adagrad (Duchi et al. 2011): v += g^2; p -= lr * g / (sqrt(v) + eps)
+- rmsprop (Tieleman and Hinton 2012): v = rho * v + (1 - rho) * g^2; b = momentum * b + g / (sqrt(v) + eps); p -= lr * b
 - adam (Kingma and Ba 2015, algorithm 1): m, v the running means of g and g^2, bias-corrected;
   p -= lr * m / (sqrt(v) + eps)
 - adamw (Loshchilov and Hutter 2019, algorithm 2): p *= 1 - lr * weight_decay first, g without decay
@@ -19,13 +22,17 @@ import torch
 from torch import Tensor
 
 from models.hyperparameters import Hyperparameters
-from models.layout import Run, family
-from models.packed import PackedFNN, Stack
+from models.layout import QUANTUM, Run, family
+from models.packed import PackedFNN
+from models.stack import STATISTICS, Stack
+
+_CLIP_GUARD = 1e-6
+"""Keeps a zero norm from dividing; PyTorch's value."""
 
 
 @dataclass(frozen=True)
 class _Segment:
-    """One part of the stacks (a block's weights or biases) for one run of members, as (members, numbers) views."""
+    """One part of the stacks for one run of members, as (members, numbers) views."""
 
     run: Run
     parameters: Tensor
@@ -40,45 +47,56 @@ class PackedOptimizer:
 
     Attributes:
         first: momentum buffers, or Adam's first moments.
-        second: Adam's second moments; None where no member uses Adam.
-        step_count: steps taken so far, the same for all members of a pack.
+        second: running squares of the gradients; None where no member's rule has them.
+        rates: (members, 1) learning rates of the present step; set them before `step`.
     """
 
     def __init__(self, net: PackedFNN, step_count: int = 0) -> None:
         self._net = net
         self._layout = net.layout
-        adam = any(family(s.hp.optimizer) == "adam" for s in net.layout.slots)
+        adaptive = any(family(s.hp.optimizer) != "sgd" for s in net.layout.slots)
         self.first = Stack(net.layout, net.dtype, net.device)
-        self.second = Stack(net.layout, net.dtype, net.device) if adam else None
-        self._update = Stack(net.layout, net.dtype, net.device) if adam else None
-        self.step_count = step_count
+        self.second = Stack(net.layout, net.dtype, net.device) if adaptive else None
+        self._update = Stack(net.layout, net.dtype, net.device) if adaptive else None
+        self.rates = _column(net, Run(0, len(net.layout)), lambda hp: hp.base_lr)
         self._steps = torch.tensor(float(step_count), device=net.device)
+        self._penalties = _L1(net) if any(s.hp.l1 for s in net.layout.slots) else None
+        self._clipping = _Clipping(net) if any(s.hp.clip_norm for s in net.layout.slots) else None
         self._sgd = [_SgdRun(net, segment) for _, segment in self._segments("sgd", lambda _: None)]
+        self._rms = [_RmsRun(net, segment) for _, segment in self._segments("rms", lambda _: None)]
         self._adam = self._adam_groups()
 
     def step(self) -> None:
         """Apply the gradients that the network holds."""
-        self.step_count += 1
         self._steps += 1
-        for run in self._sgd:
-            run.step()
+        if self._penalties is not None:
+            self._penalties.add()
+        if self._clipping is not None:
+            self._clipping.clip()
+        for sgd in self._sgd:
+            sgd.step(self.rates)
+        for rms in self._rms:
+            rms.step(self.rates)
         for group in self._adam:
-            group.step(self._steps)
+            group.step(self.rates, self._steps)
 
     def _segments(self, name: str, key: Callable[[Hyperparameters], object]) -> list[tuple[object, _Segment]]:
         """The parts of the stacks that belong to a family, cut where `key` changes."""
         found: list[tuple[object, _Segment]] = []
-        stacks = [self._net.parameters, self._net.gradients, self.first, self.second, self._update]
-        parts = [s.parts() if s is not None else None for s in stacks]
-        for i, block in enumerate(self._layout.blocks):
-            for (kind, shared), run in self._layout.runs(lambda s: (family(s.hp.optimizer), key(s.hp))):
+        runs = self._layout.runs(lambda s: (family(s.hp.optimizer), key(s.hp)))
+        parameters = [p for p in self._net.parameters.parts if p.name not in STATISTICS]
+        stacks = [self._net.gradients, self.first, self.second, self._update]
+        for at, part in enumerate(parameters):
+            block = self._layout.blocks[part.block]
+            for (kind, shared), run in runs:
                 start, stop = max(run.start, block.run.start), min(run.stop, block.run.stop)
                 if kind != name or start >= stop:
                     continue
                 rows = slice(start - block.run.start, stop - block.run.start)
-                for part in (2 * i, 2 * i + 1):
-                    views = [p[part][rows] if p is not None else None for p in parts]
-                    found.append((shared, _Segment(Run(start, stop), *views)))  # type: ignore[arg-type]
+                gradients, first, *rest = (s.parts[at].flat[rows] if s is not None else None for s in stacks)
+                assert gradients is not None
+                assert first is not None
+                found.append((shared, _Segment(Run(start, stop), part.flat[rows], gradients, first, *rest)))
         return found
 
     def _adam_groups(self) -> list[_AdamGroup]:
@@ -94,6 +112,60 @@ def _column(net: PackedFNN, run: Run, value: Callable[[Hyperparameters], float])
     return torch.tensor(numbers, dtype=net.dtype, device=net.device).unsqueeze(1)
 
 
+class _L1:
+    """Adds the subgradient of an L1 penalty."""
+
+    def __init__(self, net: PackedFNN) -> None:
+        parts = [p for p in net.parameters.parts if p.name not in STATISTICS]
+        runs = [net.layout.blocks[p.block].run for p in parts]
+        self._rows = [
+            (p.flat, g.flat, _column(net, run, lambda hp: hp.l1))
+            for p, g, run in zip(parts, net.gradients.parts, runs, strict=True)
+        ]
+
+    def add(self) -> None:
+        for parameters, gradients, l1 in self._rows:
+            gradients.addcmul_(parameters.sign(), l1)
+
+
+class _Clipping:
+    """Scales each member's gradient down to its greatest norm.
+
+    The sum of squares is taken by matrix products, along the inputs and then along the units: their bits do not
+    depend on padding (see `models.layout`), those of a plain sum would.
+    """
+
+    def __init__(self, net: PackedFNN) -> None:
+        self._net = net
+        limits = [s.hp.clip_norm or float("inf") for s in net.layout.slots]
+        self._limit = torch.tensor(limits, dtype=net.dtype, device=net.device)
+        self._runs = [net.layout.blocks[p.block].run for p in net.gradients.parts]
+        self._ones = {
+            n: torch.ones(n, QUANTUM, dtype=net.dtype, device=net.device)
+            for p in net.gradients.parts
+            for n in p.values.shape[1:]
+            if n > 1
+        }
+
+    def clip(self) -> None:
+        squares = torch.zeros_like(self._limit)
+        for part, run in zip(self._net.gradients.parts, self._runs, strict=True):
+            squares[run.members] += self._squares(part.values)
+        # an infinite limit gives a factor of 1; so does a norm that is not finite, whose member diverges anyway
+        factor = (self._limit / (squares.sqrt() + _CLIP_GUARD)).clamp(max=1.0).nan_to_num(1.0).unsqueeze(1)
+        for part, run in zip(self._net.gradients.parts, self._runs, strict=True):
+            part.flat.mul_(factor[run.members])
+
+    def _squares(self, values: Tensor) -> Tensor:
+        squared = values.square()
+        if squared.shape[2] > 1:
+            along = torch.matmul(squared, self._ones[squared.shape[2]])
+        else:
+            along = squared.expand(-1, -1, QUANTUM)
+        ones = self._ones[along.shape[1]].t().expand(len(along), -1, -1)
+        return torch.bmm(ones, along)[:, 0, 0]
+
+
 class _SgdRun:
     """sgd, momentum and nesterov as one formula: p -= lr * (a * g + c * b)."""
 
@@ -102,19 +174,46 @@ class _SgdRun:
         column = partial(_column, net, segment.run)
         self._decay = column(lambda hp: hp.weight_decay)
         self._momentum = column(lambda hp: hp.momentum)
-        self._from_gradient = column(lambda hp: -hp.lr if hp.optimizer == "nesterov" else 0.0)
-        self._from_buffer = column(lambda hp: -hp.lr * (hp.momentum if hp.optimizer == "nesterov" else 1.0))
+        self._from_gradient = column(lambda hp: -1.0 if hp.optimizer == "nesterov" else 0.0)
+        self._from_buffer = column(lambda hp: -hp.momentum if hp.optimizer == "nesterov" else -1.0)
         self._decays = bool((self._decay > 0).any())
         self._nesterov = bool((self._from_gradient != 0).any())
 
-    def step(self) -> None:
-        at = self._at
+    def step(self, rates: Tensor) -> None:
+        at, rate = self._at, rates[self._at.run.members]
         if self._decays:
             at.gradients.addcmul_(at.parameters, self._decay)
         at.first.mul_(self._momentum).add_(at.gradients)
-        at.parameters.addcmul_(at.first, self._from_buffer)
+        at.parameters.addcmul_(at.first, rate * self._from_buffer)
         if self._nesterov:
-            at.parameters.addcmul_(at.gradients, self._from_gradient)
+            at.parameters.addcmul_(at.gradients, rate * self._from_gradient)
+
+
+class _RmsRun:
+    """adagrad and rmsprop as one: v = keep * v + add * g^2; b = momentum * b + g / (sqrt(v) + eps); p -= lr * b."""
+
+    def __init__(self, net: PackedFNN, segment: _Segment) -> None:
+        self._at = segment
+        column = partial(_column, net, segment.run)
+        self._decay = column(lambda hp: hp.weight_decay)
+        self._keep = column(lambda hp: hp.rho if hp.optimizer == "rmsprop" else 1.0)
+        self._add = column(lambda hp: 1 - hp.rho if hp.optimizer == "rmsprop" else 1.0)
+        self._momentum = column(lambda hp: hp.momentum if hp.optimizer == "rmsprop" else 0.0)
+        self._eps = column(lambda hp: hp.eps)
+        self._decays = bool((self._decay > 0).any())
+
+    def step(self, rates: Tensor) -> None:
+        at = self._at
+        assert at.second is not None
+        assert at.update is not None
+        if self._decays:
+            at.gradients.addcmul_(at.parameters, self._decay)
+        torch.mul(at.gradients, at.gradients, out=at.update)
+        at.second.mul_(self._keep).addcmul_(at.update, self._add)
+        torch.sqrt(at.second, out=at.update)
+        torch.div(at.gradients, at.update.add_(self._eps), out=at.update)
+        at.first.mul_(self._momentum).add_(at.update)
+        at.parameters.addcmul_(at.first, -rates[at.run.members])
 
 
 class _AdamGroup:
@@ -130,15 +229,14 @@ class _AdamGroup:
         self._segments = segments
         self._updates = [s.update for s in segments if s.update is not None]
         self._seconds = [s.second for s in segments if s.second is not None]
-        self._rates = [_column(net, s.run, lambda hp: hp.lr) for s in segments]
         self._l2 = [_column(net, s.run, lambda hp: hp.weight_decay * (hp.optimizer == "adam")) for s in segments]
-        self._shrink = [
-            _column(net, s.run, lambda hp: 1 - hp.lr * hp.weight_decay * (hp.optimizer == "adamw")) for s in segments
+        self._decoupled = [
+            _column(net, s.run, lambda hp: hp.weight_decay * (hp.optimizer == "adamw")) for s in segments
         ]
         self._decays = any(bool((x > 0).any()) for x in self._l2)
-        self._shrinks = any(bool((x != 1).any()) for x in self._shrink)
+        self._shrinks = any(bool((x > 0).any()) for x in self._decoupled)
 
-    def step(self, steps: Tensor) -> None:
+    def step(self, rates: Tensor, steps: Tensor) -> None:
         segments = self._segments
         if self._decays:
             for s, l2 in zip(segments, self._l2, strict=True):
@@ -159,7 +257,7 @@ class _AdamGroup:
             maximize=False,
         )
         if self._shrinks:
-            for s, shrink in zip(segments, self._shrink, strict=True):
-                s.parameters.mul_(shrink)
-        for s, update, rate in zip(segments, self._updates, self._rates, strict=True):
-            s.parameters.addcmul_(update, rate)
+            for s, decay in zip(segments, self._decoupled, strict=True):
+                s.parameters.mul_(1 - rates[s.run.members] * decay)
+        for s, update in zip(segments, self._updates, strict=True):
+            s.parameters.addcmul_(update, rates[s.run.members])

@@ -13,7 +13,7 @@ from importlib.metadata import version
 import torch
 
 from models.checkpoint import CheckpointDamaged
-from models.packed import Weights
+from models.stack import Weights
 from service.contract.errors import FoldstepError, LeaseLost
 from service.contract.lease import Device, Lease, LeasedTrial, LeaseRequest, SearchContext, WorkerRegistration
 from service.contract.report import TrialResult

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from models.hyperparameters import resolve
-from models.packed import Weights
+from models.stack import Weights
 from service.contract.lease import Lease, LeasedTrial
 from service.contract.report import Curve, FoldResult, Outcome, TrialProgress, TrialResult
 from worker.checkpoints import SavedTrial

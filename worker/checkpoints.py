@@ -14,7 +14,7 @@ import torch
 from models.checkpoint import Arrays, CheckpointDamaged, decode, encode
 from models.fnn import FNN
 from models.hyperparameters import resolve
-from models.packed import Weights
+from models.stack import Weights
 from service.contract.checkpoint_name import CheckpointName
 from service.contract.lease import LeasedTrial, SearchContext
 from service.contract.report import TrialResult
@@ -26,6 +26,7 @@ from worker.data.target import Label, TargetCoder
 from worker.train.pack import Member, TrainingState
 from worker.train.stopping import Progress
 
+_PARTS = ("parameters", "best", "first", "second", "average")
 _CHECKPOINT, _STATE = "checkpoint", "state"
 
 
@@ -82,9 +83,7 @@ class Predictor:
             raise CheckpointDamaged(f"expected a checkpoint, however: {facts.get('kind')}")
         hp = resolve(facts["params"], seed=facts["seed"])
         net = FNN(hp, facts["n_inputs"], facts["n_outputs"])
-        for layer, (weights, biases) in zip(net.linears, _weights("", arrays), strict=True):
-            layer.load_state_dict({"weight": torch.from_numpy(weights), "bias": torch.from_numpy(biases)})
-        net.eval()
+        net.load(_weights("", arrays))
         preprocessor = Preprocessor.from_json(facts["preprocessing"])
         return cls(net, preprocessor, TargetCoder.from_json(facts["target"]), facts)
 
@@ -117,7 +116,13 @@ def encode_state(saved: SavedTrial) -> bytes:
     arrays: Arrays = {}
     for fold, (_, state, best) in saved.folds.items():
         if state is not None:
-            parts = {"parameters": state.parameters, "best": state.best, "first": state.first, "second": state.second}
+            parts = {
+                "parameters": state.parameters,
+                "best": state.best,
+                "first": state.first,
+                "second": state.second,
+                "average": state.average,
+            }
         else:
             parts = {"best": best}
         for part, weights in parts.items():
@@ -143,25 +148,26 @@ def decode_state(content: bytes, params: Params, fingerprint: str) -> SavedTrial
         raise CheckpointDamaged("the state belongs to another trial or other data")
     folds = {}
     for fold, raw in facts["folds"].items():
-        parts = {part: _weights(f"fold{fold}.{part}.", arrays) for part in ("parameters", "best", "first", "second")}
+        parts = {part: _weights(f"fold{fold}.{part}.", arrays) for part in _PARTS}
         state = None
         if parts["parameters"]:
-            state = TrainingState(parts["parameters"], parts["best"], parts["first"], parts["second"] or None)
+            state = TrainingState(
+                parts["parameters"], parts["best"], parts["first"], parts["second"] or None, parts["average"] or None
+            )
         folds[int(fold)] = (Progress.from_json(raw), state, parts["best"] or None)
     return SavedTrial(params, fingerprint, folds)
 
 
 def _arrays(prefix: str, weights: Weights) -> Arrays:
-    named = {}
-    for layer, (w, b) in enumerate(weights):
-        named[f"{prefix}{layer:02d}.weight"] = w
-        named[f"{prefix}{layer:02d}.bias"] = b
-    return named
+    return {f"{prefix}{i:02d}.{name}": values for i, layer in enumerate(weights) for name, values in layer.items()}
 
 
 def _weights(prefix: str, arrays: Arrays) -> Weights:
-    layers = sorted(n for n in arrays if n.startswith(prefix) and n.endswith(".weight"))
-    return [(arrays[n], arrays[n.removesuffix("weight") + "bias"]) for n in layers]
+    layers: dict[str, dict[str, np.ndarray]] = {}
+    for name in sorted(n for n in arrays if n.startswith(prefix)):
+        layer, _, part = name.removeprefix(prefix).partition(".")
+        layers.setdefault(layer, {})[part] = arrays[name]
+    return [layers[i] for i in sorted(layers)]
 
 
 def is_worth_keeping(score: float | None, bar: float | None, *, maximize: bool) -> bool:

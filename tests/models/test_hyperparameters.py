@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from models.fnn import FNN
 from models.hyperparameters import REGISTRY, Kind, lookup, resolve
 
 
@@ -61,3 +62,9 @@ def test_every_default_is_in_its_domain_and_every_row_says_what_it_means() -> No
 
 def test_the_number_of_parameters() -> None:
     assert resolve({"hidden": [5, 4]}).n_parameters(3, 2) == (3 + 1) * 5 + (5 + 1) * 4 + (4 + 1) * 2
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+def test_the_number_of_parameters_is_that_of_the_network(norm: str) -> None:
+    hp = resolve({"hidden": [5, 4], "norm": norm})
+    assert hp.n_parameters(3, 2) == sum(p.numel() for p in FNN(hp, 3, 2).parameters())

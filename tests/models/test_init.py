@@ -15,6 +15,8 @@ from models.init import initial_weights
 FAN_IN, FAN_OUT = 200, 300
 VARIANCE = {
     "uniform": 1 / (3 * FAN_IN),
+    "lecun_uniform": 1 / FAN_IN,
+    "lecun_normal": 1 / FAN_IN,
     "glorot_uniform": 2 / (FAN_IN + FAN_OUT),
     "glorot_normal": 2 / (FAN_IN + FAN_OUT),
     "he_uniform": 2 / FAN_IN,
@@ -22,7 +24,20 @@ VARIANCE = {
 }
 
 
-@pytest.mark.parametrize("name", INITS)
+def test_every_initialisation_is_covered() -> None:
+    assert {*VARIANCE, "orthogonal"} == set(INITS)
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (60, 40), (30, 30), (1, 8), (8, 1)])
+def test_orthogonal(shape: tuple[int, int]) -> None:
+    fan_in, fan_out = shape
+    weights = initial_weights("orthogonal", 0, 0, fan_in, fan_out)
+    assert weights.shape == (fan_out, fan_in)
+    product = weights @ weights.T if fan_out <= fan_in else weights.T @ weights
+    np.testing.assert_allclose(product, np.eye(min(shape)), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", VARIANCE)
 def test_distribution(name: str) -> None:
     weights = initial_weights(name, 0, 0, FAN_IN, FAN_OUT)
     assert weights.shape == (FAN_OUT, FAN_IN)

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 
 from models.layout import padded
-from models.packed import Weights
+from models.stack import Weights
 from service.contract.spec import METRIC_DIRECTION
 from worker.data.inputs import FoldSource
 from worker.train.pack import FoldShape, Member, plan_packs
@@ -153,7 +153,7 @@ class Training:
             if live[i] and member.trial in dropped:
                 member.progress.end = End.DROPPED
             if live[i] and member.progress.end is not None:
-                best = trainer.net.take(i, trainer.best) if member.progress.best_epoch else None
+                best = trainer.best_of(i) if member.progress.best_epoch else None
                 monitor.member_done(member, best)
 
     def _record(self, trainer: PackTrainer, live: list[bool], losses: list[float], scores: list[float]) -> None:

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from models.hyperparameters import Hyperparameters
 from models.layout import padded, size_class
-from models.packed import Weights
+from models.stack import Weights
 from worker.train.stopping import Progress
 
 EVALUATION_COLUMNS = 128
@@ -33,6 +33,7 @@ class TrainingState:
     best: Weights
     first: Weights
     second: Weights | None
+    average: Weights | None
 
 
 @dataclass

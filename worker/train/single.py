@@ -1,19 +1,24 @@
 """Trains one network with stock `torch.nn` and `torch.optim`: the oracle of every packed feature.
 
-It shares with the packed engine only what makes the question the same: initial weights, data order and noise.
+It shares with the packed engine only what makes the question the same: initial weights, data order, noise, and the
+course of the learning rate (whose own oracle are PyTorch's schedulers, in its tests).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models.fnn import FNN
 from models.hyperparameters import Hyperparameters
 from models.metrics import score_classes, score_values
 from models.noise import Stream, counters, dropout_noise, threshold
+from models.schedules import factors, plateau_factor
+from service.contract.spec import METRIC_DIRECTION
 from worker.data.inputs import FoldData
 from worker.train.pack import columns_of, effective_batch
 
@@ -28,82 +33,126 @@ class SingleResult:
 
 
 def train_single(
-    hp: Hyperparameters, fold: int, data: FoldData, metric: str, dtype: torch.dtype = torch.float64
+    hp: Hyperparameters,
+    fold: int,
+    data: FoldData,
+    metric: str,
+    dtype: torch.dtype = torch.float64,
+    *,
+    shift: float = 0.0,
 ) -> SingleResult:
-    """Train a network for `hp.epochs` epochs, without early stopping."""
-    net = FNN(hp, data.n_inputs, data.n_outputs, dtype)
-    optimizer = _optimizer(hp, net)
-    is_class = data.target.classes is not None
-    loss_of = nn.CrossEntropyLoss() if is_class else nn.MSELoss()
-    x = torch.from_numpy(data.x_train.copy()).to(dtype)
-    y = torch.from_numpy(data.y_train.copy())
-    y = y if is_class else y.to(dtype).unsqueeze(1)
-    losses, scores = [], []
+    """Train a network for `hp.epochs` epochs, without early stopping.
+
+    Args:
+        hp: the configuration.
+        fold: number of the fold, which names the stream.
+        data: the fold.
+        metric: of the validation part.
+        dtype: of everything.
+        shift: share by which the initial weights are off; shows how much of a result is chance.
+    """
+    run = _Run(hp, fold, data, dtype)
+    with torch.no_grad():
+        for parameter in run.net.parameters():
+            parameter.mul_(1 + shift)
+    losses: list[float] = []
+    scores: list[float] = []
     for epoch in range(1, hp.epochs + 1):
-        epoch_loss = 0.0
-        batches = _batches(hp, fold, len(x), epoch)
+        plateau = plateau_factor(hp, _is_better(scores, metric)) if hp.schedule == "plateau" else 1.0
+        losses.append(run.epoch(epoch, plateau))
+        scores.append(run.evaluate(metric))
+    return SingleResult(losses, scores, run.net)
+
+
+def _is_better(scores: list[float], metric: str) -> list[bool]:
+    sign = 1 if METRIC_DIRECTION[metric] == "maximize" else -1
+    return [all(sign * s > sign * earlier for earlier in scores[:i]) for i, s in enumerate(scores)]
+
+
+class _Run:
+    """One network, its optimizer and its data."""
+
+    def __init__(self, hp: Hyperparameters, fold: int, data: FoldData, dtype: torch.dtype) -> None:
+        self.hp, self.fold, self.data, self.dtype = hp, fold, data, dtype
+        self.net = FNN(hp, data.n_inputs, data.n_outputs, dtype)
+        self.optimizer = _optimizer(hp, self.net)
+        self.average = None
+        if hp.ema_decay:
+            self.average = AveragedModel(self.net, multi_avg_fn=_ema(hp.ema_decay), use_buffers=True)
+        is_class = data.target.classes is not None
+        self.loss_of = nn.CrossEntropyLoss(label_smoothing=hp.label_smoothing) if is_class else nn.MSELoss()
+        self.x = torch.from_numpy(data.x_train.copy()).to(dtype)
+        y = torch.from_numpy(data.y_train.copy())
+        self.y = y if is_class else y.to(dtype).unsqueeze(1)
+
+    def epoch(self, epoch: int, plateau: float) -> float:
+        """Mean loss over the epoch's steps."""
+        order = torch.from_numpy(Stream(self.hp.seed, self.fold, self.hp.batch_size).order(len(self.x), epoch))
+        batches = list(torch.split(order, effective_batch(self.hp, len(self.x))))
+        rates = self.hp.base_lr * factors(self.hp, epoch, len(batches), plateau)
+        self.net.train()
+        total = 0.0
         for step, rows in enumerate(batches):
-            optimizer.zero_grad()
-            masks = _dropout_masks(hp, Position(fold, epoch, step, len(batches), len(x)), len(rows), dtype)
-            loss = loss_of(net(x[rows], masks), y[rows])
-            loss.backward()
-            optimizer.step()
-            epoch_loss += loss.item() / len(batches)
-        losses.append(epoch_loss)
-        scores.append(_evaluate(net, data, metric, dtype))
-    return SingleResult(losses, scores, net)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rates[step]
+            masks = self._dropout_masks(epoch, step, len(batches), len(rows))
+            total += self._step(self.x[rows], self.y[rows], masks)
+        return total / len(batches)
+
+    def _step(self, x: Tensor, y: Tensor, masks: list[Tensor] | None) -> float:
+        self.optimizer.zero_grad()
+        loss = self.loss_of(self.net(x, masks), y)
+        penalty = self.hp.l1 * sum((p.abs().sum() for p in self.net.parameters()), torch.zeros(()))
+        (loss + penalty).backward()
+        if self.hp.clip_norm:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.hp.clip_norm)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.net)
+        return float(loss.detach())
+
+    def _dropout_masks(self, epoch: int, step: int, n_steps: int, n_rows: int) -> list[Tensor] | None:
+        """The factors of the inputs and of each hidden layer, (rows, units), from the stream's noise."""
+        hp, masks = self.hp, []
+        if not (hp.input_dropout or any(hp.dropout)):
+            return None
+        stream = Stream(hp.seed, self.fold, hp.batch_size)
+        columns = columns_of(effective_batch(hp, len(self.x)))
+        rates = (hp.input_dropout, *hp.dropout)
+        for layer, (units, rate) in enumerate(zip((self.x.shape[1], *hp.hidden), rates, strict=True)):
+            keys = torch.from_numpy(stream.dropout_keys(layer, epoch, n_steps)[step].copy())
+            positions = counters(units, columns, torch.device("cpu"))
+            noise = dropout_noise(positions, keys[0].view(1, 1, 1), keys[1].view(1, 1, 1))[0]
+            masks.append(((noise >= threshold(rate)).to(self.dtype) / (1 - rate))[:, :n_rows].t())
+        return masks
+
+    def evaluate(self, metric: str) -> float:
+        """The score of the validation part."""
+        net = self.net if self.average is None else self.average.module
+        net.eval()
+        with torch.no_grad():
+            outputs = net(torch.from_numpy(self.data.x_valid.copy()).to(self.dtype))
+        truth, target = torch.from_numpy(self.data.y_valid.copy()), self.data.target
+        if target.classes is not None:
+            return score_classes(metric, outputs.t().unsqueeze(0), truth).item()
+        predictions = outputs[:, 0].double() * target.scale + target.mean
+        return score_values(metric, predictions.unsqueeze(0), truth).item()
 
 
-def _batches(hp: Hyperparameters, fold: int, n_rows: int, epoch: int) -> list[Tensor]:
-    order = torch.from_numpy(Stream(hp.seed, fold, hp.batch_size).order(n_rows, epoch))
-    return list(torch.split(order, effective_batch(hp, n_rows)))
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where in the training a step is."""
-
-    fold: int
-    epoch: int
-    step: int
-    n_steps: int
-    n_train: int
-
-
-def _dropout_masks(hp: Hyperparameters, at: Position, n_rows: int, dtype: torch.dtype) -> list[Tensor] | None:
-    """The factors of each hidden layer, (rows, width), from the stream's noise."""
-    if not any(hp.dropout):
-        return None
-    stream, masks = Stream(hp.seed, at.fold, hp.batch_size), []
-    columns = columns_of(effective_batch(hp, at.n_train))
-    for layer, (width, rate) in enumerate(zip(hp.hidden, hp.dropout, strict=True)):
-        keys = torch.from_numpy(stream.dropout_keys(layer, at.epoch, at.n_steps)[at.step].copy())
-        positions = counters(width, columns, torch.device("cpu"))
-        noise = dropout_noise(positions, keys[0].view(1, 1, 1), keys[1].view(1, 1, 1))[0]
-        keep = (noise >= threshold(rate)).to(dtype) / (1 - rate)
-        masks.append(keep[:, :n_rows].t())
-    return masks
+def _ema(decay: float) -> Any:
+    return get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
 
 def _optimizer(hp: Hyperparameters, net: FNN) -> torch.optim.Optimizer:
-    parameters = net.parameters()
+    parameters, decay = net.parameters(), hp.weight_decay
     if hp.optimizer in ("adam", "adamw"):
         cls = torch.optim.Adam if hp.optimizer == "adam" else torch.optim.AdamW
-        return cls(parameters, lr=hp.lr, betas=(hp.beta1, hp.beta2), eps=hp.eps, weight_decay=hp.weight_decay)
-    return torch.optim.SGD(
-        parameters,
-        lr=hp.lr,
-        momentum=hp.momentum,
-        nesterov=hp.optimizer == "nesterov" and hp.momentum > 0,
-        weight_decay=hp.weight_decay,
-    )
-
-
-def _evaluate(net: FNN, data: FoldData, metric: str, dtype: torch.dtype) -> float:
-    with torch.no_grad():
-        outputs = net(torch.from_numpy(data.x_valid.copy()).to(dtype))
-    truth = torch.from_numpy(data.y_valid.copy())
-    if data.target.classes is not None:
-        return score_classes(metric, outputs.t().unsqueeze(0), truth).item()
-    predictions = outputs[:, 0].double() * data.target.scale + data.target.mean
-    return score_values(metric, predictions.unsqueeze(0), truth).item()
+        return cls(parameters, lr=hp.lr, betas=(hp.beta1, hp.beta2), eps=hp.eps, weight_decay=decay)
+    if hp.optimizer == "adagrad":
+        return torch.optim.Adagrad(parameters, lr=hp.lr, eps=hp.eps, weight_decay=decay)
+    if hp.optimizer == "rmsprop":
+        return torch.optim.RMSprop(
+            parameters, lr=hp.lr, alpha=hp.rho, eps=hp.eps, momentum=hp.momentum, weight_decay=decay
+        )
+    nesterov = hp.optimizer == "nesterov" and hp.momentum > 0
+    return torch.optim.SGD(parameters, lr=hp.lr, momentum=hp.momentum, nesterov=nesterov, weight_decay=decay)

@@ -14,12 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.averaging import WeightAverage
 from models.layout import Layout, Slot
 from models.losses import Loss, cross_entropy, squared_error
 from models.metrics import score_classes, score_values
 from models.noise import Stream
 from models.optim import PackedOptimizer
-from models.packed import Dropout, PackedFNN, Stack, Workspace
+from models.packed import Batch, PackedFNN, Workspace
+from models.schedules import factors, plateau_factor
+from models.stack import Stack, Weights
 from worker.data.inputs import FoldData
 from worker.train.pack import (
     EVALUATION_COLUMNS,
@@ -80,6 +83,7 @@ class _EpochBatches:
     targets: Tensor
     weights: Tensor
     dropout: Tensor | None
+    rates: Tensor  # (steps, members, 1)
 
 
 class PackTrainer:
@@ -112,7 +116,10 @@ class PackTrainer:
         self._columns = columns_of(self._rows)
         self._n_steps = n_batches(self._folds[0].n_train, self._rows)
         self.optimizer = PackedOptimizer(self.net, step_count=self.members[0].progress.epoch * self._n_steps)
-        self.best = Stack(layout, dtype, device)
+        self.average = WeightAverage(self.net) if any(m.hp.ema_decay for m in self.members) else None
+        self.best = Stack(layout, dtype, device, statistics=True)
+        smoothing = [m.hp.label_smoothing for m in self.members]
+        self._smoothing = torch.tensor(smoothing, dtype=dtype, device=device).view(-1, 1, 1) if any(smoothing) else None
         self._group_of = torch.tensor([s.group for s in layout.slots], device=device)
         self._load()
 
@@ -130,17 +137,22 @@ class PackTrainer:
         self.net.initialise()
         for i, member in enumerate(self.members):
             if member.state is not None:
-                self.net.put(i, member.state.parameters, self.net.parameters)
-                self.net.put(i, member.state.best, self.best)
-                self.net.put(i, member.state.first, self.optimizer.first)
-                if member.state.second is not None and self.optimizer.second is not None:
-                    self.net.put(i, member.state.second, self.optimizer.second)
+                self._put(i, member.state)
+
+    def _put(self, i: int, state: TrainingState) -> None:
+        self.net.parameters.put(self.net.layout, i, state.parameters)
+        self.best.put(self.net.layout, i, state.best)
+        self.optimizer.first.put(self.net.layout, i, state.first)
+        if self.optimizer.second is not None and state.second is not None:
+            self.optimizer.second.put(self.net.layout, i, state.second)
+        if self.average is not None and state.average is not None:
+            self.average.weights.put(self.net.layout, i, state.average)
 
     # -- training -----------------------------------------------------------------------------------------
 
     @cached_property
     def _space(self) -> Workspace:
-        return Workspace(self.net, self._columns, backward=True)
+        return self.net.workspace(self._columns, training=True)
 
     def train_epoch(self, epoch: int) -> Tensor:
         """One pass over the training rows.
@@ -154,24 +166,36 @@ class PackTrainer:
         batches = self._batches(epoch)
         total = torch.zeros(len(self.members), dtype=self.net.dtype, device=self._device)
         for step in range(self._n_steps):
-            total += self._step(step, batches)
+            total += self._step(step, batches, is_first=epoch == 1 and step == 0)
         return total / self._n_steps
 
-    def _step(self, step: int, batches: _EpochBatches) -> Tensor:
-        inputs = [x[step] for x in batches.inputs]
-        dropout = Dropout(batches.dropout[step]) if batches.dropout is not None else None
+    def _step(self, step: int, batches: _EpochBatches, *, is_first: bool) -> Tensor:
         space, n_outputs = self._space, self.net.layout.n_outputs
-        outputs = self.net.forward(inputs, space, dropout)[:, :n_outputs]
-        targets = batches.targets[step].index_select(0, self._group_of)
         weights = batches.weights[step].index_select(0, self._group_of).unsqueeze(1)
+        dropout = batches.dropout[step] if batches.dropout is not None else None
+        batch = Batch([x[step] for x in batches.inputs], weights, dropout)
+        outputs = self.net.forward(batch, space)[:, :n_outputs]
+        targets = batches.targets[step].index_select(0, self._group_of)
+        if self._smoothing is not None and self._is_classification:  # Szegedy et al. (2016, section 7)
+            targets.mul_(1 - self._smoothing).add_(weights * (self._smoothing / n_outputs))
         loss = self._loss(outputs, targets, weights, space.output_delta[:, :n_outputs])
-        self.net.backward(inputs, space, dropout=dropout is not None)
+        self.net.backward(batch, space)
+        self.optimizer.rates = batches.rates[step]
         self.optimizer.step()
+        if self.average is not None:
+            if is_first:
+                self.average.start()
+            else:
+                self.average.update()
         return loss
+
+    @property
+    def _is_classification(self) -> bool:
+        return self._folds[0].data.target.classes is not None
 
     @cached_property
     def _loss(self) -> Loss:
-        return squared_error if self._folds[0].data.target.classes is None else cross_entropy
+        return cross_entropy if self._is_classification else squared_error
 
     def _batches(self, epoch: int) -> _EpochBatches:
         inputs, targets, weights = [], [], []
@@ -183,7 +207,16 @@ class PackTrainer:
             targets.append(fold.targets(rows, weight))
             weights.append(weight)
         dropout = self._dropout_keys(epoch) if self.net.drops else None
-        return _EpochBatches(inputs, torch.stack(targets, 1), torch.stack(weights, 1), dropout)
+        return _EpochBatches(inputs, torch.stack(targets, 1), torch.stack(weights, 1), dropout, self._rates(epoch))
+
+    def _rates(self, epoch: int) -> Tensor:
+        """(steps, members, 1): each member's learning rate at each step of an epoch."""
+        rates = np.empty((self._n_steps, len(self.members), 1))
+        for i, member in enumerate(self.members):
+            hp = member.hp
+            plateau = plateau_factor(hp, member.progress.is_better) if hp.schedule == "plateau" else 1.0
+            rates[:, i, 0] = hp.base_lr * factors(hp, epoch, self._n_steps, plateau)
+        return torch.from_numpy(rates).to(self._device, self.net.dtype)
 
     def _rows_of(self, stream: Stream, fold: DeviceFold, epoch: int) -> tuple[Tensor, Tensor]:
         """Row numbers and weights of an epoch's batches, (steps, columns) each."""
@@ -199,8 +232,8 @@ class PackTrainer:
         )
 
     def _dropout_keys(self, epoch: int) -> Tensor:
-        """(steps, hidden layers, streams, 2, 1, 1) int32."""
-        layers = range(self.net.layout.depth)
+        """(steps, 1 + hidden layers, streams, 2, 1, 1) int32; the first is for the inputs."""
+        layers = range(1 + self.net.layout.depth)
         keys = np.stack(
             [[s.dropout_keys(layer, epoch, self._n_steps) for s in self.net.streams] for layer in layers]
         )  # (layers, streams, steps, 2)
@@ -210,13 +243,21 @@ class PackTrainer:
 
     @cached_property
     def _evaluation_space(self) -> Workspace:
-        return Workspace(self.net, EVALUATION_COLUMNS, backward=False)
+        return self.net.workspace(EVALUATION_COLUMNS, training=False)
+
+    @property
+    def scored_weights(self) -> Stack:
+        """The weights that are scored and kept: their running average for members that have one."""
+        return self.average.weights if self.average is not None else self.net.parameters
 
     def evaluate(self) -> Tensor:
         """The validation score of each member, (members,) float64, in the user's units."""
         n_outputs = self.net.layout.n_outputs
+        weights = self.scored_weights
         chunks = [
-            self.net.forward([f.x_valid[i] for f in self._folds], self._evaluation_space)[:, :n_outputs].clone()
+            self.net.evaluate([f.x_valid[i] for f in self._folds], self._evaluation_space, weights)[
+                :, :n_outputs
+            ].clone()
             for i in range(self._folds[0].x_valid.shape[0])
         ]
         outputs = torch.cat(chunks, dim=2)
@@ -240,17 +281,21 @@ class PackTrainer:
         Args:
             is_best: (members,) bool.
         """
-        pairs = zip(self.net.parameters.parts(), self.best.parts(), strict=True)
-        for i, (now, best) in enumerate(pairs):
-            rows = self.net.layout.blocks[i // 2].run.members
-            torch.where(is_best[rows].unsqueeze(1), now, best, out=best)
+        for now, best in zip(self.scored_weights.parts, self.best.parts, strict=True):
+            rows = self.net.layout.blocks[now.block].run.members
+            torch.where(is_best[rows].unsqueeze(1), now.flat, best.flat, out=best.flat)
+
+    def best_of(self, i: int) -> Weights:
+        """The best weights of member `i`, without padding."""
+        return self.best.take(self.net.layout, i)
 
     def state_of(self, i: int) -> TrainingState:
         """Everything that member `i` needs to go on elsewhere."""
-        second = self.optimizer.second
+        layout, optimizer = self.net.layout, self.optimizer
         return TrainingState(
-            parameters=self.net.take(i, self.net.parameters),
-            best=self.net.take(i, self.best),
-            first=self.net.take(i, self.optimizer.first),
-            second=self.net.take(i, second) if second is not None else None,
+            parameters=self.net.parameters.take(layout, i),
+            best=self.best.take(layout, i),
+            first=optimizer.first.take(layout, i),
+            second=optimizer.second.take(layout, i) if optimizer.second is not None else None,
+            average=self.average.weights.take(layout, i) if self.average is not None else None,
         )

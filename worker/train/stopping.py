@@ -27,6 +27,7 @@ class Progress:
     Attributes:
         best_epoch: 1 for the first, 0 when there is none.
         waited: epochs since the best one.
+        is_better: for each epoch, whether it was the best until then.
     """
 
     train_loss: list[float | None] = field(default_factory=list)
@@ -34,6 +35,7 @@ class Progress:
     best_score: float | None = None
     best_epoch: int = 0
     waited: int = 0
+    is_better: list[bool] = field(default_factory=list)
     end: End | None = None
 
     @property
@@ -61,6 +63,7 @@ class Progress:
         better = self.best_score is None or (
             score > self.best_score if direction == "maximize" else score < self.best_score
         )
+        self.is_better.append(better)
         if better:
             self.best_score, self.best_epoch, self.waited = score, self.epoch, 0
         else:

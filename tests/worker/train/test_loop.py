@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from models.hyperparameters import resolve
-from models.packed import Weights
+from models.stack import Weights
 from service.contract.spec import CvSpec
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
@@ -41,7 +41,7 @@ def train(these: list[Member], watch: Watch | None = None, metric: str = "log_lo
 
 
 def flat(weights: Weights | None) -> list[bytes]:
-    return [] if weights is None else [a.tobytes() for pair in weights for a in pair]
+    return [] if weights is None else [a.tobytes() for layer in weights for a in layer.values()]
 
 
 def assert_same(one: Watch, other: Watch) -> None:
@@ -77,7 +77,9 @@ def test_patience_stops_a_member_and_its_best_weights_are_kept() -> None:
         )
         weights = watch.done[member.key][1]
         assert weights is not None
-        np.testing.assert_allclose(weights[0][0], alone.net.linears[0].weight.detach().numpy(), rtol=2e-3, atol=2e-4)
+        np.testing.assert_allclose(
+            weights[0]["weight"], alone.net.linears[0].weight.detach().numpy(), rtol=2e-3, atol=2e-4
+        )
 
 
 def test_a_diverging_member_ends_alone() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from models.packed import Weights
+from models.stack import Weights
 from worker.train.pack import Member
 
 

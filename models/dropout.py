@@ -1,0 +1,58 @@
+"""Dropout in a pack: members of a stream share the noise, each compares it with a rate of its own.
+
+Inverted dropout (Srivastava et al. 2014, in PyTorch's form): what is kept is multiplied by 1 / (1 - rate).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from models.layout import Layout, Run
+from models.noise import Stream, counters, dropout_noise, threshold
+
+
+class LayerDropout:
+    """Dropout of one layer of units for the members that have that layer.
+
+    Args:
+        layout: the members.
+        rates: rate of each of the first `len(rates)` members.
+        n_units: padded units of the layer.
+        n_columns: columns of a batch.
+        streams: every stream of the pack, in the order of the noise keys.
+        dtype: of the activations.
+        device: where they live.
+    """
+
+    def __init__(
+        self, layout: Layout, rates: Sequence[float], n_units: int, n_columns: int, streams: Sequence[Stream],
+        dtype: torch.dtype, device: torch.device,
+    ) -> None:  # fmt: skip
+        index = {stream: i for i, stream in enumerate(streams)}
+        self.runs: list[tuple[int, Run]] = layout.runs(lambda s: index[s.stream], stop=len(rates))
+        scales = [1 / (1 - r) for r in rates]
+        self._scale = torch.tensor(scales, dtype=dtype, device=device).view(-1, 1, 1)
+        self._limit = torch.tensor([threshold(r) for r in rates], dtype=torch.int32, device=device).view(-1, 1, 1)
+        self._is_dropped = torch.empty(len(rates), n_units, n_columns, dtype=torch.bool, device=device)
+        self._positions = counters(n_units, n_columns, device)
+
+    def forward(self, values: Tensor, keys: Tensor, out: Tensor) -> None:
+        """Drop units.
+
+        Args:
+            values: (members, units, columns).
+            keys: (streams, 2, 1, 1) int32, the noise of this step and layer.
+            out: receives the result; may be `values`.
+        """
+        noise = dropout_noise(self._positions, keys[:, 0], keys[:, 1])
+        for stream, run in self.runs:
+            torch.lt(noise[stream], self._limit[run.members], out=self._is_dropped[run.members])
+        torch.mul(values, self._scale, out=out)
+        out.masked_fill_(self._is_dropped, 0)
+
+    def backward(self, gradient: Tensor) -> None:
+        """Turn the gradient with respect to the result into the one with respect to the values, in place."""
+        gradient.mul_(self._scale).masked_fill_(self._is_dropped, 0)

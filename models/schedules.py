@@ -1,0 +1,112 @@
+"""The course of the learning rate: a factor on it for every step of an epoch, as a function of names and numbers alone.
+
+A schedule's clock is in epochs and starts when the warm-up is over; T is what is left of the epochs then. Those
+that PyTorch steps once an epoch hold still within it; cyclical, one_cycle, trapezoidal and the warm-up move with
+every step. With d = decay, k = decay_epochs, f = lr_floor:
+
+- step d^floor(t/k) · exponential d^(t/k) · inverse_time 1/(1 + t/k) · inverse_sqrt 1/sqrt(1 + t/k)
+- linear 1 - (1 - f) t/T · cosine f + (1 - f) (1 + cos(pi t/T)) / 2 (Loshchilov and Hutter 2017)
+- cosine_restarts: a cosine over every cycle; the first has cycle_epochs, each next cycle_growth times as many (same)
+- trapezoidal: 1, then linearly to f over the last `cooldown` share (Zhai et al. 2022)
+- cyclical: f to 1 and back in 2 cycle_epochs (Smith 2017)
+- one_cycle: cosine from 1/25 to 1 over the first `cooldown` share, then to 1/250,000 (Smith and Topin 2019)
+- plateau: times d whenever the score has not become better for more than k epochs; see `Plateau`
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from models.hyperparameters import Hyperparameters
+
+_ONE_CYCLE_START = 1 / 25
+_ONE_CYCLE_END = _ONE_CYCLE_START / 1e4
+
+
+def factors(hp: Hyperparameters, epoch: int, n_steps: int, plateau: float = 1.0) -> np.ndarray:
+    """The factor on the learning rate at each step of an epoch, (n_steps,) float64.
+
+    Args:
+        hp: the member's hyperparameters.
+        epoch: 1 for the first.
+        n_steps: steps an epoch.
+        plateau: what `plateau` has come to so far; 1 for the other schedules.
+    """
+    times = epoch - 1 + np.arange(n_steps) / n_steps
+    total = max(hp.epochs - hp.warmup_epochs, 1)
+    if epoch <= hp.warmup_epochs:
+        return (times + 1 / n_steps) / hp.warmup_epochs * _at(hp, 0.0, 0.0, total, n_steps)
+    t = epoch - 1 - hp.warmup_epochs
+    return plateau * np.array([_at(hp, t, time - hp.warmup_epochs, total, n_steps) for time in times])
+
+
+def _at(hp: Hyperparameters, epochs: float, time: float, total: int, n_steps: int) -> float:
+    moves = hp.schedule in _CONTINUOUS
+    if hp.schedule == "one_cycle":  # the last step is the end of the cycle, as in PyTorch
+        last = max(total - 1 / n_steps, 1e-12)
+        return _one_cycle(hp, min(time / last, 1.0), total * n_steps)
+    return _FACTORS[hp.schedule](hp, time if moves else epochs, total)
+
+
+def _one_cycle(hp: Hyperparameters, share: float, n_steps: int) -> float:
+    last = max(n_steps - 1, 1)
+    peak = max((hp.cooldown * n_steps - 1) / last, 1e-12)
+    if share <= peak:
+        return _cosine(_ONE_CYCLE_START, 1.0, share / peak)
+    return _cosine(1.0, _ONE_CYCLE_END, (share - peak) / (1 - peak))
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+def _restarts(hp: Hyperparameters, t: float, _total: int) -> float:
+    length, since = hp.cycle_epochs, t
+    while since >= length:
+        since -= length
+        length *= hp.cycle_growth
+    return _cosine(1.0, hp.lr_floor, since / length)
+
+
+def _trapezoidal(hp: Hyperparameters, t: float, total: int) -> float:
+    fall = hp.cooldown * total
+    return 1.0 - (1.0 - hp.lr_floor) * max(0.0, t - (total - fall)) / fall
+
+
+def _cyclical(hp: Hyperparameters, t: float, _total: int) -> float:
+    phase = t / hp.cycle_epochs % 2
+    return hp.lr_floor + (1.0 - hp.lr_floor) * (phase if phase <= 1 else 2 - phase)
+
+
+_CONTINUOUS = frozenset({"trapezoidal", "cyclical", "one_cycle"})
+_FACTORS: Mapping[str, Callable[[Hyperparameters, float, int], float]] = {
+    "constant": lambda _hp, _t, _total: 1.0,
+    "plateau": lambda _hp, _t, _total: 1.0,
+    "step": lambda hp, t, _total: hp.decay ** math.floor(t / hp.decay_epochs),
+    "exponential": lambda hp, t, _total: hp.decay ** (t / hp.decay_epochs),
+    "inverse_time": lambda hp, t, _total: 1 / (1 + t / hp.decay_epochs),
+    "inverse_sqrt": lambda hp, t, _total: 1 / math.sqrt(1 + t / hp.decay_epochs),
+    "linear": lambda hp, t, total: 1 - (1 - hp.lr_floor) * t / total,
+    "cosine": lambda hp, t, total: _cosine(1.0, hp.lr_floor, t / total),
+    "cosine_restarts": _restarts,
+    "trapezoidal": _trapezoidal,
+    "cyclical": _cyclical,
+}
+
+
+def plateau_factor(hp: Hyperparameters, is_better: list[bool]) -> float:
+    """What the schedule plateau has come to after some epochs.
+
+    Args:
+        hp: `decay`, and `decay_epochs` as the patience.
+        is_better: for each epoch so far, whether its score was the best until then.
+    """
+    factor, waited = 1.0, 0
+    for better in is_better:
+        waited = 0 if better else waited + 1
+        if waited > hp.decay_epochs:
+            factor, waited = factor * hp.decay, 0
+    return factor

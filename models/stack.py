@@ -1,0 +1,122 @@
+"""One number for every parameter of every member, in a few stacked tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.layout import Block, Layout
+
+Layer = dict[str, np.ndarray]
+"""One layer of one network without padding, by name: weight (out, in), bias (out,), and where the layer is
+normalised scale, shift (out,), and for batch normalisation running_mean, running_var (out,)."""
+Weights = list[Layer]
+"""One network without padding, the first layer first."""
+
+PARAMETERS = ("weight", "bias", "scale", "shift")
+STATISTICS = ("running_mean", "running_var")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One tensor of a stack.
+
+    Attributes:
+        block: index of the layout's block.
+        name: in `Layer`.
+        values: (members, out, in) for weights, else (members, out, 1).
+        flat: the same as (members, numbers).
+    """
+
+    block: int
+    name: str
+    values: Tensor
+    flat: Tensor
+
+
+def part_names(block: Block, layout: Layout, *, statistics: bool) -> list[str]:
+    """What a block has: the parts of normalisation are there as soon as one member wants them."""
+    norms = set() if block.is_output else {s.hp.norm for s in layout.slots[block.run.members]}
+    names = ["weight", "bias"]
+    if norms - {"none"}:
+        names += ["scale", "shift"]
+    if statistics and "batch" in norms:
+        names += list(STATISTICS)
+    return names
+
+
+class Stack:
+    """The parameters, a gradient, a moment: one flat buffer, and its parts.
+
+    Args:
+        layout: the members.
+        dtype: of the numbers.
+        device: where they live.
+        statistics: whether the running statistics of batch normalisation belong to it.
+    """
+
+    def __init__(self, layout: Layout, dtype: torch.dtype, device: torch.device, *, statistics: bool = False) -> None:
+        shapes = [
+            (i, name, (block.run.length, block.n_out, block.n_in if name == "weight" else 1))
+            for i, block in enumerate(layout.blocks)
+            for name in part_names(block, layout, statistics=statistics)
+        ]
+        self.buffer = torch.zeros(sum(m * o * i for _, _, (m, o, i) in shapes), dtype=dtype, device=device)
+        self.parts: list[Part] = []
+        at = 0
+        for block, name, shape in shapes:
+            n = shape[0] * shape[1] * shape[2]
+            values = self.buffer[at : at + n].view(shape)
+            self.parts.append(Part(block, name, values, values.flatten(1)))
+            at += n
+        self._by_name = {(p.block, p.name): p.values for p in self.parts}
+
+    def of(self, block: int, name: str) -> Tensor:
+        """One part's values."""
+        return self._by_name[block, name]
+
+    def has(self, block: int, name: str) -> bool:
+        """Whether there is such a part."""
+        return (block, name) in self._by_name
+
+    def put(self, layout: Layout, member: int, weights: Weights) -> None:
+        """Write one member's numbers; what padding there is stays as it is."""
+        for layer, name, view in self._views(layout, member):
+            view.copy_(torch.from_numpy(np.asarray(weights[layer][name])))
+
+    def take(self, layout: Layout, member: int) -> Weights:
+        """Read one member's numbers, without padding."""
+        layers: Weights = [{} for _ in range(layout.slots[member].depth + 1)]
+        for layer, name, view in self._views(layout, member):
+            layers[layer][name] = view.cpu().numpy().copy()
+        return layers
+
+    def _views(self, layout: Layout, member: int) -> list[tuple[int, str, Tensor]]:
+        slot = layout.slots[member]
+        sizes = slot.sizes(layout.n_outputs)
+        views = []
+        for part in self.parts:
+            block = layout.blocks[part.block]
+            if not block.run.holds(member) or not is_own(part.name, slot.hp.norm, block):
+                continue
+            n_out, n_in = sizes[block.layer + 1], sizes[block.layer]
+            values = part.values[member - block.run.start, :n_out]
+            views.append((block.layer, part.name, values[:, :n_in] if part.name == "weight" else values[:, 0]))
+        return views
+
+
+def is_own(name: str, norm: str, block: Block) -> bool:
+    """Whether a member with that normalisation has a part of that name in a block.
+
+    There is no bias before a batch normalisation, which takes the mean away: its gradient would be rounding noise.
+    """
+    if name == "weight" or block.is_output:
+        return name in ("weight", "bias")
+    if name == "bias":
+        return norm != "batch"
+    if name in STATISTICS:
+        return norm == "batch"
+    return norm != "none"
