@@ -123,7 +123,7 @@ def test_wrong_token_changes_nothing(context: Context) -> None:
         with pytest.raises(LeaseLost):
             act()
     with pytest.raises(LeaseLost):
-        transfer.put_checkpoint(context, held.lease, "other", checkpoint(0, 0), b"x")
+        transfer.put_checkpoints(context, held.lease, "other", {checkpoint(0, 0): b"x"})
     assert rank.trial(context, search, 0).state is TrialState.RUNNING
 
 
