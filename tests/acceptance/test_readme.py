@@ -27,6 +27,8 @@ NOT_RUN = {
     "docker compose --profile gpu up": "needs Docker; tests/acceptance/test_compose.py runs what the file says",
 }
 FEWER_TRIALS = {"budget: {trials: 40}": "budget: {trials: 8}"}
+ONE_PROCESS = {"foldstep worker": "foldstep worker --processes 1"}
+"""What is not run as it is written: the search is smaller, each worker is one process. (Addresses: see `shell`.)"""
 BACKGROUND = ("foldstep serve", "foldstep worker")
 
 
@@ -39,7 +41,7 @@ def free_port() -> int:
 def shell(tmp_path: Path) -> Iterator[Shell]:
     port = str(free_port())
     addresses = {"http://master.example:8765": f"http://127.0.0.1:{port}", "8765": port}
-    opened = Shell(tmp_path, FEWER_TRIALS | addresses)
+    opened = Shell(tmp_path, FEWER_TRIALS | ONE_PROCESS | addresses)
     yield opened
     opened.end()
 
@@ -95,7 +97,7 @@ class Walk:
 
     def __init__(self, shell: Shell) -> None:
         self.shell, self.folder = shell, shell.folder
-        self.search = ""
+        self.search = self.under_way = ""
         houses = "".join(f"{i},{i % 7},{'north' if i % 2 else 'south'},{3 * i + i % 5}\n" for i in range(60))
         (self.folder / "houses.csv").write_text("area,rooms,side,price\n" + houses)
 
@@ -181,12 +183,12 @@ class Walk:
             assert self.shell.run(filled)
 
     def on_another_search(self, command: str) -> None:
-        """What is finished cannot be paused: the verbs go to a search that is under way."""
-        verb = command.split()[1]
-        if verb == "pause":
-            line = self.shell.run("foldstep submit wine.yaml --json")
-            self.under_way = json.loads(line)["id"]
-            # no worker is fast enough to end it before the next command, for it is paused as it was submitted
+        """What is finished cannot be paused: the verbs go to a search that is long under way."""
+        if not self.under_way:
+            few, many = (f"trials: {n}}}" for n in (8, 10_000))
+            spec = (self.folder / "wine.yaml").read_text()
+            (self.folder / "long.yaml").write_text(spec.replace(few, many))
+            self.under_way = json.loads(self.shell.run("foldstep submit long.yaml --json"))["id"]
         assert self.shell.run(command.replace(self.search, self.under_way))
 
     def write_wine(self) -> None:
