@@ -75,8 +75,8 @@ def opened(app: FastAPI) -> Iterator[None]:
     """
     context: Context = app.state.context
     with contextlib.ExitStack() as stack:
-        if context.database.is_sqlite:
-            stack.enter_context(exclusive(context.settings.data_dir))
+        if context.database.folder is not None:
+            stack.enter_context(exclusive(context.database.folder))
         stack.callback(context.database.close)
         upgrade(context.database)
         recover(context)

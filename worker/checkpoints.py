@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +19,15 @@ from service.contract.checkpoint_name import CheckpointName
 from service.contract.lease import LeasedTrial, SearchContext
 from service.contract.report import TrialResult
 from service.contract.space import Params
-from worker.data.inputs import FoldData
 from worker.data.load import Table
 from worker.data.preprocess import Preprocessor
 from worker.data.target import Label, TargetCoder
 from worker.train.pack import Member, TrainingState
 from worker.train.stopping import Progress
+
+
+if TYPE_CHECKING:
+    from worker.data.inputs import FoldData  # brings scikit-learn, which prediction does not need
 
 _PARTS = ("parameters", "best", "first", "second", "average")
 _CHECKPOINT, _STATE = "checkpoint", "state"

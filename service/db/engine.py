@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 
-from service.contract.errors import Unavailable
+from service.contract.errors import InvalidInput, Unavailable
 
 BUSY_TIMEOUT_S = 30.0
 
@@ -25,6 +25,10 @@ def _dumps(value: Any) -> str:
 class Database:
     """A connection pool.
 
+    Attributes:
+        is_sqlite: whether it is SQLite, which only one master may open.
+        folder: where the SQLite file is; None for Postgres.
+
     On SQLite a write transaction takes the write lock when it begins (`BEGIN IMMEDIATE`), and only one
     thread of the process writes at a time, so that a transaction never fails half-way for a lock. On
     Postgres transactions run side by side, and what belongs together is locked by row.
@@ -32,7 +36,9 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 16) -> None:
         """Prepare to connect to `url` (`sqlite:///…` or `postgresql+psycopg://…`); nothing is opened yet."""
-        self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
+        parsed = make_url(url)
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self.folder = Path(parsed.database or "").absolute().parent if self.is_sqlite else None
         self.engine = _sqlite_engine(url, pool_size) if self.is_sqlite else _postgres_engine(url, pool_size)
         self._writer: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
 
@@ -58,12 +64,6 @@ class Database:
             with connection.begin():
                 yield connection
 
-    def prepare(self) -> None:
-        """Make the folder of a SQLite file."""
-        name = self.engine.url.database
-        if self.is_sqlite and name and name != ":memory:":
-            Path(name).parent.mkdir(parents=True, exist_ok=True)
-
     def ping(self) -> None:
         """Ask the database for one row.
 
@@ -82,6 +82,9 @@ class Database:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except (DataError, OverflowError) as error:
+        reason = " ".join(str(getattr(error, "orig", error)).split())
+        raise InvalidInput(f"A value does not fit the database ({reason}); send another one.") from error
     except DBAPIError as error:
         if isinstance(error, OperationalError) or error.connection_invalidated:
             reason = " ".join(str(error.orig).split())

@@ -25,7 +25,6 @@ def upgrade(database: Database) -> bool:
         Conflict: the database was made by a newer version.
         Unavailable: it cannot be reached.
     """
-    database.prepare()
     with database.write() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-import struct
+import sys
+from array import array
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -63,10 +64,16 @@ class Numbers(TypeDecorator[list[float | None]]):
         """Eight bytes a number."""
         if value is None:
             return None
-        return struct.pack(f"<{len(value)}d", *(math.nan if v is None else v for v in value))
+        return _little_endian(array("d", [math.nan if v is None else v for v in value])).tobytes()
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> list[float | None] | None:  # noqa: ARG002
         """The numbers; what was not finite is None."""
         if value is None:
             return None
-        return [v if math.isfinite(v) else None for v in struct.unpack(f"<{len(value) // 8}d", value)]
+        return [v if math.isfinite(v) else None for v in _little_endian(array("d", bytes(value)))]
+
+
+def _little_endian(numbers: array[float]) -> array[float]:
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers

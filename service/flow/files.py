@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from service.contract.checkpoint_name import CheckpointName
@@ -77,9 +77,17 @@ def existing(path: Path) -> Path:
     return path
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, flush it to the disk, then rename it and flush the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_whole(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files (name to content), each under a temporary name, flushed to the disk, then renamed."""
+    if not contents:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        _write_one(folder / name, content)
+    _flush_folder(folder)
+
+
+def _write_one(path: Path, content: bytes) -> None:
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}{_DRAFT}")
     try:
         with draft.open("xb") as file:
@@ -89,7 +97,6 @@ def write_whole(path: Path, content: bytes) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    _flush_folder(path.parent)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -34,13 +34,12 @@ class Ending:
 
 
 def settle(connection: Connection, search: SearchRow, now: datetime) -> SearchRow:
-    """End a locked search, or its stage, where that is due; returns the search, read again if it ended."""
+    """End a locked search, or its stage, where that is due; returns the search as it then is."""
     if search.state is not SearchState.RUNNING:
         return search
     ending = _by_budget(connection, search, now) or _by_stage(connection, search, now)
-    if ending is None:
-        return search
-    end(connection, search, ending, now)
+    if ending is not None:
+        end(connection, search, ending, now)
     return searches.get(connection, search.id)
 
 

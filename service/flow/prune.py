@@ -10,11 +10,14 @@ from service.db.trials import Place
 from service.flow import files
 from service.flow.context import Context
 
+MAX_TRIALS = 2**31 - 1
+"""The greatest number of a trial that the database can hold."""
+
 
 def last_kept(connection: Connection, search: SearchRow) -> Place | None:
     """The last trial that keeps its checkpoints; None where all or none do, or fewer trials than may have ended."""
     limit = search.spec.checkpoints.limit
-    return trials.nth_best(connection, search.id, limit) if limit else None
+    return trials.nth_best(connection, search.id, min(limit, MAX_TRIALS)) if limit else None
 
 
 def prune(connection: Connection, search: SearchRow, last: Place | None) -> list[str]:

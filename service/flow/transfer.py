@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from service.contract.errors import NotFound
@@ -16,17 +17,17 @@ from service.flow.release import stored_state
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
-def put_checkpoint(context: Context, lease_id: int, token: str, name: str, content: bytes) -> None:
-    """Store a checkpoint of a trial in training; that of a trial that was stopped meanwhile is dropped.
+def put_checkpoints(context: Context, lease_id: int, token: str, contents: Mapping[str, bytes]) -> None:
+    """Store checkpoints of trials in training; those of trials that were stopped meanwhile are dropped.
 
     Raises:
-        InvalidInput: the name has another form.
+        InvalidInput: a name has another form; nothing is stored then.
         LeaseLost: the lease is not held, or not under this token.
     """
-    parsed = files.parse_checkpoint(name)
+    trial_of = {name: files.parse_checkpoint(name).trial for name in contents}
     lease, running = _held(context, lease_id, token)
-    if parsed.trial in running:
-        files.write_whole(files.checkpoint_folder(context.settings, lease.search_id) / name, content)
+    folder = files.checkpoint_folder(context.settings, lease.search_id)
+    files.write_whole(folder, {name: content for name, content in contents.items() if trial_of[name] in running})
 
 
 def put_state(context: Context, lease_id: int, token: str, name: str, content: bytes) -> None:
@@ -40,7 +41,7 @@ def put_state(context: Context, lease_id: int, token: str, name: str, content: b
     lease, running = _held(context, lease_id, token)
     if running:
         folder = files.state_folder(context.settings, lease.search_id)
-        files.write_whole(folder / stored_state(lease_id, name), content)
+        files.write_whole(folder, {stored_state(lease_id, name): content})
 
 
 def state_path(context: Context, lease_id: int, token: str, name: str) -> Path:

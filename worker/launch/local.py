@@ -109,7 +109,11 @@ class WorkerGroup:
             self._processes[i] = process
             if self._leaving.is_set():  # it was started while the others were told to leave
                 process.send_signal(signal.SIGTERM)
-            self.exit_codes[i] = process.wait()
+            self.exit_codes[i] = self._meaning(process.wait())
             # 0 is a clean end and 1 a refusal that another try would meet again; signals and crashes are neither
             if self.exit_codes[i] in (0, 1) or self._leaving.wait(_RESTART_WAIT_S):
                 return
+
+    def _meaning(self, exit_code: int) -> int:
+        """A process that was told to leave before it could listen to signals has left as it should."""
+        return 0 if exit_code == -signal.SIGTERM and self._leaving.is_set() else exit_code

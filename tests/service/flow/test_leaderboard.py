@@ -87,7 +87,7 @@ def train(context: Context, scores: list[float]) -> None:
         number = held.trials[0].number
         for fold in range(2):
             name = checkpoint(number, fold, score)
-            transfer.put_checkpoint(context, held.lease, held.token, name, name.encode())
+            transfer.put_checkpoints(context, held.lease, held.token, {name: name.encode()})
         hand.report(held, result(number, (score, score), checkpoints=True))
         hand.complete(held)
 
@@ -159,6 +159,8 @@ def test_states_go_when_the_search_ends(context: Context) -> None:
 def test_names_that_leave_the_folder_are_refused(context: Context, name: str) -> None:
     new_search(context)
     held = Hand(context).take()
-    for put in (transfer.put_checkpoint, transfer.put_state):
-        with pytest.raises(InvalidInput):
-            put(context, held.lease, held.token, name, b"x")
+    with pytest.raises(InvalidInput):
+        transfer.put_checkpoints(context, held.lease, held.token, {checkpoint(0, 0): b"x", name: b"x"})
+    with pytest.raises(InvalidInput):
+        transfer.put_state(context, held.lease, held.token, name, b"x")
+    assert not (context.settings.checkpoints_dir).exists()

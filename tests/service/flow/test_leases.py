@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from service.contract.errors import InvalidInput, LeaseLost
+from service.contract.errors import InvalidInput, LeaseLost, NotFound
 from service.contract.report import Report, TrialProgress
 from service.contract.states import SearchState, TrialState
 from service.db import scores
@@ -123,7 +123,7 @@ def test_wrong_token_changes_nothing(context: Context) -> None:
         with pytest.raises(LeaseLost):
             act()
     with pytest.raises(LeaseLost):
-        transfer.put_checkpoint(context, held.lease, "other", checkpoint(0, 0), b"x")
+        transfer.put_checkpoints(context, held.lease, "other", {checkpoint(0, 0): b"x"})
     assert rank.trial(context, search, 0).state is TrialState.RUNNING
 
 
@@ -238,3 +238,15 @@ def test_many_workers_at_once_train_each_trial_once(
     assert sorted(trained) == sorted([(searches[0], n) for n in range(23)] + [(searches[1], n) for n in range(11)])
     for search, n in zip(searches, (23, 11), strict=True):
         assert view.search(masters[0], search).counts == {TrialState.COMPLETED: n}
+
+
+def test_values_that_no_database_holds_are_refused(context: Context) -> None:
+    search = new_search(context, checkpoints={"keep": 10**30})
+    hand = Hand(context)
+    held = hand.take(2)
+    with pytest.raises(InvalidInput, match="does not fit"):
+        hand.report(held, progress=[TrialProgress(trial=0, epoch=2**70)])
+    hand.report(held, result(0, checkpoints=True))
+    assert rank.trial(context, search, 0).state is TrialState.COMPLETED
+    with pytest.raises((InvalidInput, NotFound)):
+        view.search(context, "\0")

@@ -1,0 +1,48 @@
+"""Several files in one request: an uncompressed tar archive."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping
+
+from service.contract.errors import Fault, InvalidInput
+
+
+def pack(files: Mapping[str, bytes]) -> bytes:
+    """An archive of the files, given as name to content."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def unpack(archive: bytes) -> dict[str, bytes]:
+    """The files of an archive; nothing is written anywhere.
+
+    Raises:
+        InvalidInput: it is no archive, or has something else than plain files in it.
+    """
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as opened:
+            return {entry.name: _content(opened, entry) for entry in opened}
+    except tarfile.TarError as error:
+        raise _not_an_archive(str(error)) from None
+
+
+def _content(opened: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
+    file = opened.extractfile(entry) if entry.isreg() else None
+    if file is None:
+        raise _not_an_archive(entry.name)
+    content = file.read()
+    if len(content) != entry.size:
+        raise _not_an_archive(f"{entry.name}, cut short")
+    return content
+
+
+def _not_an_archive(got: str) -> InvalidInput:
+    fault = Fault(code="not_an_archive", path="body", expected="an uncompressed tar archive of plain files", got=got)
+    return InvalidInput(f"The files cannot be read: {fault}.", faults=[fault])

@@ -1,0 +1,60 @@
+"""A master and a worker of the module's own, as processes, and the command line as a process beside them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from foldstep.client import Foldstep
+from tests.acceptance.processes import Processes, foldstep
+
+
+class Desk:
+    """Somebody at a terminal in a folder with a master's data folder `data` in it.
+
+    Attributes:
+        folder: where commands run; a data root of the master.
+        master: a client, to look behind what commands say.
+    """
+
+    def __init__(self, folder: Path, processes: Processes, master: Foldstep) -> None:
+        self.folder, self.processes, self.master = folder, processes, master
+
+    def __call__(self, *words: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+        return foldstep(*words, "--dir", "data", cwd=self.folder, stdin=stdin, **environment)
+
+    def write(self, name: str, content: str) -> str:
+        (self.folder / name).write_text(content)
+        return name
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    folder = tmp_path_factory.mktemp("desk")
+    processes = Processes(folder)
+    _, master = processes.master(FOLDSTEP_DATA_ROOTS=str(folder))
+    yield Desk(folder, processes, master)
+    processes.end()
+
+
+@pytest.fixture(scope="module")
+def busy_desk(desk: Desk) -> Desk:
+    """A desk whose master has a worker."""
+    desk.processes.worker(desk.master)
+    return desk
+
+
+def refused(done: subprocess.CompletedProcess[str], *names: str, code: str, exit_code: int = 1) -> None:
+    """Holds that a command ended as every refusal does: an exit code, the error's code, one line a fault."""
+    assert done.returncode == exit_code, done.stdout + done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    head, *faults = done.stderr.splitlines()
+    assert code in head
+    if faults:
+        assert head.startswith(f"{len(faults)} faults")
+    for name in names:
+        assert name in done.stderr
