@@ -25,7 +25,6 @@ from worker.data.target import Label, TargetCoder
 from worker.train.pack import Member, TrainingState
 from worker.train.stopping import Progress
 
-
 if TYPE_CHECKING:
     from worker.data.inputs import FoldData  # brings scikit-learn, which prediction does not need
 
