@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 _RESTARTS = 3
@@ -67,6 +68,8 @@ def find_devices(device: str, processes: int | None) -> list[str]:
 
 def _count_gpus() -> int:
     """GPUs that PyTorch can use; counted in another process, for counting starts the driver in this one."""
+    if version("torch").endswith("+cpu"):
+        return 0  # known without the seconds that importing PyTorch takes
     code = "import torch; print(torch.cuda.device_count())"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
     return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdigit() else 0

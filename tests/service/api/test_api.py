@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from service.contract.archive import pack
 from service.contract.leaderboard import Leaderboard, SearchView, TrialCurves, TrialView
 from service.contract.lease import Lease
 from service.contract.report import ReportReply
@@ -215,3 +216,16 @@ def test_examples_of_the_documentation_are_valid(master: Master) -> None:
         headers = {"Content-Type": media_type}
         answer = master.http.post("/api/v1/searches:validate", headers=headers, **sent)
         assert answer.status_code == 200, answer.text
+
+
+def test_many_checkpoints_go_up_as_one_archive(master: Master) -> None:
+    search = new_search(master.app.state.context)
+    held = take(master, worker(master))
+    assert held is not None
+    sent = {checkpoint(trial, fold): f"{trial}/{fold}".encode() for trial in (0, 1) for fold in (0, 1)}
+    path, token = f"/api/v1/leases/{held.lease}/checkpoints", {"X-Lease-Token": held.token}
+    assert master.http.put(path, content=pack(sent), headers=token).status_code == 204
+    for name, content in sent.items():
+        assert master.get(f"/searches/{search}/checkpoints/{name}").content == content
+    assert master.http.put(path, content=b"noise", headers=token).status_code == 422
+    assert master.http.put(path, content=pack({"../x": b"x"}), headers=token).status_code == 422

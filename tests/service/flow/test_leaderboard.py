@@ -164,3 +164,11 @@ def test_names_that_leave_the_folder_are_refused(context: Context, name: str) ->
     with pytest.raises(InvalidInput):
         transfer.put_state(context, held.lease, held.token, name, b"x")
     assert not (context.settings.checkpoints_dir).exists()
+
+
+def test_checkpoint_of_a_trial_that_was_stopped_is_dropped(context: Context) -> None:
+    search = new_search(context)
+    held = Hand(context).take(2)
+    control.stop(context, search)
+    transfer.put_checkpoints(context, held.lease, held.token, {checkpoint(0, 0): b"x"})
+    assert files.names_in(files.checkpoint_folder(context.settings, search)) == set()
