@@ -140,6 +140,7 @@ def upgrade() -> None:
             name=op.f("ck_trials_state"),
         ),
         sa.CheckConstraint("(score IS NULL) = (rank_key IS NULL)", name=op.f("ck_trials_rank")),
+        sa.CheckConstraint("progress IS NULL OR state = 'running'", name=op.f("ck_trials_progress")),
         sa.CheckConstraint("number >= 0 AND epoch >= 0 AND attempts >= 0", name=op.f("ck_trials_counts")),
         sa.ForeignKeyConstraint(["lease_id"], ["leases.id"], name=op.f("fk_trials_lease_id")),
         sa.ForeignKeyConstraint(["search_id"], ["searches.id"], name=op.f("fk_trials_search_id"), ondelete="CASCADE"),

@@ -156,6 +156,7 @@ trials = Table(
     CheckConstraint("state <> 'completed' OR score IS NOT NULL", name="completed"),
     CheckConstraint("score IS NULL OR state IN ('completed', 'pruned')", name="scored"),
     CheckConstraint(f"(finished_at IS NOT NULL) = (state IN ({words(TERMINAL_TRIAL)}))", name="finished"),
+    CheckConstraint("progress IS NULL OR state = 'running'", name="progress"),
     CheckConstraint("number >= 0 AND epoch >= 0 AND attempts >= 0", name="counts"),
     Index(None, "search_id", "state", "pack_key", "number"),
     Index(None, "search_id", "rank_key", "number"),

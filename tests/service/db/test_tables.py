@@ -27,6 +27,7 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
         (trials, {"state": TrialState.WAITING}),  # while a lease has it
         (trials, {"lease_id": None}),  # running for nobody
         (trials, {"score": 0.5, "rank_key": 0.5}),  # a score before the end
+        (trials, {"progress": 0.5, "state": TrialState.CANCELLED, "finished_at": NOW}),  # progress after the end
         (trials, {"attempts": -1}),
         (trials, {"lease_id": 999}),
         (searches, {"state": SearchState.COMPLETED}),

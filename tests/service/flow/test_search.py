@@ -303,3 +303,19 @@ def test_search_goes_on_when_the_master_restarts_between_any_two_calls(make_cont
         done.append(held.trials[0].number)
     assert sorted(done) == list(range(5))
     assert view.search(make_context(), search).state is SearchState.COMPLETED
+
+
+def test_best_value_at_an_edge_is_found_and_its_range_extended(context: Context) -> None:
+    stages = [{"epochs": 1, "trials": 24}, {"epochs": 2, "trials": 2}]
+    search = new_search(context, method="coarse_to_fine", budget={}, stages=stages)
+    hand = Hand(context)
+    while held := hand.try_take(16):
+        better = {t.number: math.log10(float(t.params["lr"])) / 10 + 0.6 for t in held.trials}  # type: ignore[arg-type]
+        hand.report(held, *(result(n, (score, score + 1e-4)) for n, score in better.items()))
+        hand.complete(held)
+    found = {finding.parameter: finding for finding in view.borders(context, search)}
+    assert found["lr"].edge == "high"
+    assert found["lr"].extended_to is not None
+    seen = view.search(context, search)
+    assert seen.stages[0].borders[0].sentence.startswith("lr")
+    assert seen.stages[1].space.parameters["lr"].high > LR["high"]  # type: ignore[union-attr, operator]
