@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -179,7 +178,6 @@ def bits(rows: list[dict[str, Any]]) -> list[Any]:
     return [(r["trial"], r["rank"], r["score"], r["folds"], r["params"], r["checkpoints"]) for r in rows]
 
 
-@cache
 def uninterrupted() -> list[Any]:
     with TemporaryDirectory() as folder:
         done = foldstep("run", spec(Path(folder), **LONG), "--json", "--workers", "1", cwd=Path(folder))
@@ -187,19 +185,19 @@ def uninterrupted() -> list[Any]:
         return bits(json.loads(done.stdout))
 
 
-@pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_run_leaves_no_process_and_goes_on_to_the_same_bits(run: Run, name: signal.Signals) -> None:
-    process = run.start("--workers", "2")
-    until(run.is_under_way, "a trial in training")
-    process.send_signal(name)
-    out, err = process.communicate(timeout=WAIT_S)
-    assert process.returncode == 130
-    assert "The same command goes on" in err
-    assert "Traceback" not in err + out
-    assert run.processes() == []
-    again = run.start("--json")
-    out, err = again.communicate(timeout=WAIT_S)
-    assert again.returncode == 0, err
+def test_interrupted_run_leaves_no_process_and_goes_on_to_the_same_bits(run: Run) -> None:
+    for name in (signal.SIGINT, signal.SIGTERM):
+        process = run.start("--workers", "2")
+        until(run.is_under_way, "a trial in training")
+        process.send_signal(name)
+        out, err = process.communicate(timeout=WAIT_S)
+        assert process.returncode == 130
+        assert "The same command goes on" in err
+        assert "Traceback" not in err + out
+        assert run.processes() == []
+    last = run.start("--json")
+    out, err = last.communicate(timeout=WAIT_S)
+    assert last.returncode == 0, err
     assert bits(json.loads(out)) == uninterrupted()
     assert len(list((run.data_dir / "checkpoints").iterdir())) == 1, "the same search, no second one"
     assert run.processes() == []
