@@ -33,7 +33,9 @@ def run(spec: SpecFile, workers: Workers = None, data_dir: Dir = DEFAULT_DIR, as
     """Run a search on this machine: master, workers and search in one go. An unfinished one is gone on with."""
     content = read_spec(spec)
     roots = [Path.cwd()] if spec == "-" else [Path.cwd(), Path(spec).absolute().parent]
-    _run(_with_absolute_data(content, roots), roots, workers, data_dir, as_json=as_json)
+    content = _with_absolute_data(content, roots)
+    file = _data_file(content)  # whoever types the command may read what they name
+    _run(content, [*roots, file.parent] if file else roots, workers, data_dir, as_json=as_json)
 
 
 def demo(
@@ -105,9 +107,17 @@ def _say_goodbye(page: str, data_dir: Path, *, stay: bool) -> None:
 
 def _with_absolute_data(spec: dict[str, Any], roots: list[Path]) -> dict[str, Any]:
     """The spec with a data file named absolutely, where it is one relative to here or to the spec."""
+    source = _source(spec)
+    found = next((root / source for root in roots if (root / source).is_file()), None) if source else None
+    return {**spec, "data": {**spec["data"], "dataset": str(found.resolve())}} if found else spec
+
+
+def _data_file(spec: dict[str, Any]) -> Path | None:
+    source = _source(spec)
+    return Path(source) if source and Path(source).is_file() else None
+
+
+def _source(spec: dict[str, Any]) -> str | None:
     data = spec.get("data")
     source = data.get("dataset") if isinstance(data, dict) else None
-    if not isinstance(source, str):
-        return spec
-    found = next((root / source for root in roots if (root / source).is_file()), None)
-    return {**spec, "data": {**spec["data"], "dataset": str(found.resolve())}} if found else spec
+    return source if isinstance(source, str) else None

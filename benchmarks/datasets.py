@@ -1,0 +1,145 @@
+"""A search over each real data set against scikit-learn's default MLP, on the same folds.
+
+Scikit-learn's side gets the same rows, the same preprocessed matrices (standardised, one-hot) and, for regression,
+the same standardised target; `MLPClassifier()` and `MLPRegressor()` are left at their defaults but for a seed. Its
+score is the one after its last iteration; Foldstep's is that of each fold's best epoch, as early stopping picks it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score, root_mean_squared_error
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+from benchmarks.report import arguments, publish
+from service.contract.lease import SearchContext
+from service.contract.spec import CvSpec, DataSpec, MetricSpec, Task
+from worker.data.inputs import FoldData, FoldSource
+from worker.data.load import read_table
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One data set and how it is searched."""
+
+    file: str
+    target: str
+    task: Task
+    folds: int
+    batch_size: int
+    trials: int
+
+
+CASES = (
+    Case("concrete.csv", "strength", "regression", 5, 32, 60),
+    Case("bike.csv.gz", "log_count", "regression", 3, 128, 40),
+    Case("parkinsons.csv.gz", "total_updrs", "regression", 5, 64, 60),
+    Case("phoneme.csv.gz", "target", "classification", 5, 64, 60),
+    Case("german_credit.csv", "credit_risk", "classification", 5, 32, 60),
+    Case("adult.csv.gz", "income", "classification", 3, 256, 40),
+)
+
+
+def main() -> None:
+    """Measure and publish."""
+    options = arguments(__doc__ or "")
+    cases = CASES[:1] if options.quick else CASES
+    rows = [measure(case) for case in cases]
+    publish("datasets", options, rows, unit="accuracy (more is better) or rmse (less is better), mean over the folds")
+
+
+def measure(case: Case) -> dict[str, Any]:
+    """One row: Foldstep's best trial and scikit-learn's default."""
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.monotonic()
+        best, n_trials = search(case, Path(folder))
+        foldstep_s = time.monotonic() - begun
+        source = folds_of(case, next((Path(folder) / "data" / "datasets").glob("*.parquet")))
+    begun = time.monotonic()
+    with ProcessPoolExecutor(2) as pool:
+        scores = list(pool.map(default_mlp, [source.fold(i, "standard") for i in range(case.folds)]))
+    sklearn_s = time.monotonic() - begun
+    ours, theirs = best["score"], mean(scores)
+    is_better = ours > theirs if case.task == "classification" else ours < theirs
+    return {
+        "data": case.file.partition(".")[0],
+        "metric": "accuracy" if case.task == "classification" else "rmse",
+        "foldstep": ours,
+        "scikit_learn": theirs,
+        "beats": is_better,
+        "trials": n_trials,
+        "foldstep_s": round(foldstep_s, 1),
+        "scikit_learn_s": round(sklearn_s, 1),
+        "best": json.dumps(best["params"]),
+    }
+
+
+def search(case: Case, folder: Path) -> tuple[dict[str, Any], int]:
+    """Run the command on a spec as a user would; the best row, and the number of trials."""
+    spec = {
+        "name": case.file.partition(".")[0].replace("_", "-"),
+        "method": "coarse_to_fine",
+        "data": {"dataset": str(DATA / case.file), "target": case.target, "task": case.task},
+        "cv": {"folds": case.folds},
+        "parameters": {
+            "lr": {"low": 1e-4, "high": 3e-2, "log": True},
+            "width": {"low": 32, "high": 192, "log": True},
+            "depth": [1, 2, 3],
+            "activation": ["relu", "tanh"],
+            "dropout": {"low": 0.0, "high": 0.5},
+            "weight_decay": {"low": 1e-6, "high": 1e-2, "log": True},
+            "batch_size": case.batch_size,
+            "epochs": 60,
+        },
+        "budget": {"trials": case.trials},
+        "checkpoints": {"keep": 1},
+    }
+    (folder / "spec.json").write_text(json.dumps(spec))
+    argv = [sys.executable, "-m", "foldstep", "run", "spec.json", "--dir", "data", "--json"]
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)
+    rows = json.loads(done.stdout)
+    return rows[0], len(rows)
+
+
+def folds_of(case: Case, canonical: Path) -> FoldSource:
+    """The folds that the search trained on: the same data, seed and split."""
+    context = SearchContext(
+        search="benchmark",
+        seed=0,
+        data=DataSpec(dataset=case.file, target=case.target, task=case.task),
+        task=case.task,
+        cv=CvSpec(folds=case.folds),
+        metric=MetricSpec(name="accuracy" if case.task == "classification" else "rmse"),
+        fingerprint=canonical.stem,
+    )
+    return FoldSource(read_table(canonical, canonical.stem), context)
+
+
+def default_mlp(data: FoldData) -> float:
+    """The score of scikit-learn's default network on one fold."""
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    if data.target.classes is not None:
+        classifier = MLPClassifier(random_state=0).fit(data.x_train, data.y_train)
+        return float(accuracy_score(data.y_valid, classifier.predict(data.x_valid)))
+    regressor = MLPRegressor(random_state=0).fit(data.x_train, data.y_train)
+    predictions = np.asarray(data.target.decode(regressor.predict(data.x_valid)))
+    return float(root_mean_squared_error(data.y_valid, predictions))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""What the master and a worker cost: start, memory, and the master's share of a search of tiny trials.
+
+The master's work is its CPU time while a search of tiny networks on scikit-learn's wine runs with one worker: planning,
+leasing, reports, ranking, everything. The worker's memory is its resident set after each tenth of the search.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.report import arguments, median_and_spread, publish
+from foldstep import Foldstep
+from foldstep.display import n_done
+from service.contract.states import TERMINAL_SEARCH
+
+MIB = 2**20
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "method": "random",
+    "data": {"dataset": "wine"},
+    "cv": {"folds": 5},
+    "parameters": {
+        "lr": {"low": 1e-3, "high": 1e-1, "log": True},
+        "hidden": {"choices": [[16], [32], [16, 16]]},
+        "batch_size": 32,
+        "epochs": 20,
+    },
+}
+
+
+def main() -> None:
+    """Measure and publish."""
+    options = arguments(__doc__ or "")
+    shares, searches = (200, 200) if options.quick else (1000, 2000)
+    starts = [start_once() for _ in range(1 if options.quick else 5)]
+    share = search_of(shares)
+    long = search_of(searches)
+    memory = long["worker_mib"]
+    start_s = median_and_spread([s for s, _ in starts])[0]
+    rows = [
+        {"what": "master: start to the first answer, s", "value": start_s, "goal": 2},
+        {"what": "master: resident memory at start, MiB", "value": max(m for _, m in starts), "goal": 150},
+        {"what": f"master: most resident memory, {searches} trials, MiB", "value": long["master_mib"], "goal": 150},
+        {"what": f"master: CPU share of the wall time, {shares} trials, %", "value": share["share"] * 100, "goal": 10},
+        {"what": f"wall time of {shares} trials × 5 folds, s", "value": share["wall_s"], "goal": "–"},
+        {"what": f"worker: growth of memory from 20 % to 100 % of {searches} trials, MiB",
+         "value": memory[-1] - memory[2], "goal": "flat"},
+    ]  # fmt: skip
+    publish("service", options, rows, worker_memory_mib=memory, trials_per_s=shares / share["wall_s"])
+
+
+@contextmanager
+def master(folder: Path) -> Iterator[tuple[Foldstep, psutil.Process, float]]:
+    """A master, its process, and how long it took to start."""
+    begun = time.monotonic()
+    argv = [sys.executable, "-m", "foldstep", "serve", "--dir", str(folder), "--port", "0"]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        client = Foldstep(process.stdout.readline().strip(), (folder / "token").read_text().strip(), patience_s=5)
+        client.searches()
+        yield client, psutil.Process(process.pid), time.monotonic() - begun
+        client.close()
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def start_once() -> tuple[float, float]:
+    """Seconds to the first answer, and resident MiB then."""
+    with tempfile.TemporaryDirectory() as folder, master(Path(folder)) as (_, process, took_s):
+        return took_s, process.memory_info().rss / MIB
+
+
+def search_of(trials: int) -> dict[str, Any]:
+    """Run a search of tiny trials with one worker; the master's share, and the memory of both."""
+    with tempfile.TemporaryDirectory() as folder, master(Path(folder)) as (client, process, _):
+        search = client.submit({**TINY, "budget": {"trials": trials}}).id
+        argv = [sys.executable, "-m", "foldstep", "worker", "--dir", folder, "--processes", "1", "--device", "cpu"]
+        worker = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+        try:
+            return _watch(client, search, process, psutil.Process(worker.pid), trials)
+        finally:
+            worker.terminate()
+            worker.wait()
+
+
+def _watch(
+    client: Foldstep, search: str, process: psutil.Process, worker: psutil.Process, trials: int
+) -> dict[str, Any]:
+    while not n_done(client.search(search)):
+        time.sleep(0.02)
+    # from the first results on: what came before is the worker's start, in which the master idles
+    begun, cpu, done = time.monotonic(), _cpu_s(process), n_done(client.search(search))
+    worker_mib: list[float] = []
+    master_mib = 0.0
+    while True:
+        view = client.search(search)
+        if n_done(view) >= trials * len(worker_mib) // 10:
+            worker_mib.append(round(_tree_rss(worker) / MIB, 1))
+        master_mib = max(master_mib, process.memory_info().rss / MIB)
+        if view.state in TERMINAL_SEARCH:
+            break
+        time.sleep(0.25)
+    wall_s = time.monotonic() - begun
+    assert view.state == "completed"
+    assert n_done(view) == trials
+    return {
+        "wall_s": wall_s * trials / (trials - done),
+        "share": (_cpu_s(process) - cpu) / wall_s,
+        "worker_mib": worker_mib,
+        "master_mib": master_mib,
+    }
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _tree_rss(process: psutil.Process) -> int:
+    """Resident bytes of the training process: the greatest of the command's children."""
+    return max(int(child.memory_info().rss) for child in process.children(recursive=True))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()
