@@ -29,6 +29,7 @@ def main() -> int:
         cache_dir=arguments.cache_dir,
         members=arguments.members,
         patience_s=arguments.patience,
+        save_interval_s=arguments.save_interval,
     )
     connection = Connection(arguments.url, os.environ.get("FOLDSTEP_TOKEN", ""), patience_s=settings.patience_s)
     agent = Agent(MasterClient(connection), settings)
@@ -50,6 +51,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cache-dir", type=Path, required=True)
     parser.add_argument("--members", type=int, default=0)
     parser.add_argument("--patience", type=float, default=600.0)
+    parser.add_argument("--save-interval", type=float, default=60.0)
     return parser.parse_args()
 
 

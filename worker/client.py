@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from service.contract.archive import pack
 from service.contract.connection import Connection
 from service.contract.lease import Lease, LeaseRequest, WorkerRegistered, WorkerRegistration
 from service.contract.report import LeaseEnd, Report, ReportReply, TrialResult
 
+ARCHIVE_BYTES = 8 << 20
+"""Checkpoints in one request, in bytes; a greater file travels alone."""
 _LEASE: TypeAdapter[Lease] = TypeAdapter(Lease)
 
 
@@ -53,9 +57,16 @@ class MasterClient:
         end = LeaseEnd(token=lease.token, states=states)
         self._connection.request("POST", f"/leases/{lease.lease}:release", json=end.model_dump(mode="json"))
 
-    def put_checkpoint(self, lease: Lease, name: str, content: bytes) -> None:
-        """Hand a checkpoint up."""
-        self._put(lease, f"/leases/{lease.lease}/checkpoints/{name}", content)
+    def put_checkpoints(self, lease: Lease, files: Mapping[str, bytes]) -> None:
+        """Hand checkpoints up, name to content, in as few requests as their size allows."""
+        archive: dict[str, bytes] = {}
+        for name, content in files.items():
+            if archive and sum(map(len, archive.values())) + len(content) > ARCHIVE_BYTES:
+                self._put(lease, f"/leases/{lease.lease}/checkpoints", pack(archive))
+                archive = {}
+            archive[name] = content
+        if archive:
+            self._put(lease, f"/leases/{lease.lease}/checkpoints", pack(archive))
 
     def put_state(self, lease: Lease, name: str, content: bytes) -> None:
         """Hand a training state up."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from service.contract.errors import FoldstepError, LeaseLost
 from service.contract.lease import Lease
@@ -116,7 +116,7 @@ class Reporter:
             finished, self._finished = self._finished[:MAX_RESULTS], self._finished[MAX_RESULTS:]
             steps, self._member_steps = self._member_steps, 0
             states, self._states = self._states, {}
-        results = [self._with_checkpoints(f) for f in finished]
+        results = self._with_checkpoints(finished)
         report = Report(
             token=self._lease.token,
             progress=progress,
@@ -134,20 +134,38 @@ class Reporter:
         self._client.put_state(self._lease, name, content)
         return name
 
-    def _with_checkpoints(self, finished: Finished) -> TrialResult:
-        """The result, with the names of its checkpoints where the trial is good enough for the master to keep them."""
+    def _with_checkpoints(self, finished: Sequence[Finished]) -> list[TrialResult]:
+        """The results, with the names of the checkpoints that went up before them."""
+        wanted = self._worth_keeping(finished)
+        files = {f.leased.number: self._checkpoints(f) for f in finished if f.leased.number in wanted}
+        if files:
+            self._client.put_checkpoints(self._lease, {n: c for named in files.values() for n, c in named.items()})
+        return [_named(f.result, list(files.get(f.leased.number, ()))) for f in finished]
+
+    def _worth_keeping(self, finished: Sequence[Finished]) -> set[int]:
+        """Trials that reach the master's bar, and of those no more than it keeps."""
         maximize = METRIC_DIRECTION[self._lease.context.metric.name] == "maximize"
-        wanted = self._lease.keep_checkpoints and is_worth_keeping(finished.score, self._bar, maximize=maximize)
-        if not wanted:
-            return finished.result
-        named = []
-        for member, weights, fold in zip(finished.members, finished.weights, finished.result.folds, strict=True):
+        good = [f for f in finished if is_worth_keeping(f.score, self._bar, maximize=maximize)]
+        good.sort(key=lambda f: ((-1 if maximize else 1) * (f.score or 0.0), f.leased.number))
+        return {f.leased.number for f in good[: self._lease.keep_checkpoints]}
+
+    def _checkpoints(self, finished: Finished) -> dict[str, bytes]:
+        """A trial's files, in the order of its folds."""
+        files = {}
+        for member, weights in zip(finished.members, finished.weights, strict=True):
             assert weights is not None
             data = self._source.fold(member.fold, member.hp.scaler)
             name, content = checkpoint(self._lease.context, finished.leased, member, weights, data, finished.result)
-            self._client.put_checkpoint(self._lease, name, content)
-            named.append(fold.model_copy(update={"checkpoint": name}))
-        return finished.result.model_copy(update={"folds": named})
+            files[name] = content
+        return files
+
+
+def _named(result: TrialResult, checkpoints: list[str]) -> TrialResult:
+    """The result with each fold's checkpoint, where it has any."""
+    if not checkpoints:
+        return result
+    named = zip(result.folds, checkpoints, strict=True)
+    return result.model_copy(update={"folds": [f.model_copy(update={"checkpoint": name}) for f, name in named]})
 
 
 def state_name(trial: int) -> str:

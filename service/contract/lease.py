@@ -79,7 +79,7 @@ class Lease(Frozen):
     Attributes:
         token: fences the work: a report under another token gets `LeaseLost`.
         checkpoint_bar: score that a trial must reach or beat for its checkpoints to be kept; None: any score.
-        keep_checkpoints: False where the search keeps none at all.
+        keep_checkpoints: of how many of the best trials the search keeps them; None for all.
     """
 
     lease: int
@@ -87,5 +87,5 @@ class Lease(Frozen):
     expires_at: AwareDatetime
     context: SearchContext
     trials: list[LeasedTrial] = Field(min_length=1)
-    keep_checkpoints: bool = True
+    keep_checkpoints: int | None = None
     checkpoint_bar: float | None = None

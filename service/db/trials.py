@@ -230,6 +230,14 @@ def give_back(connection: Connection, lease_id: int, states: Mapping[int, str]) 
     connection.execute(statement, {"b_lease": lease_id})
 
 
+def record_states(connection: Connection, lease_id: int, states: Mapping[int, str]) -> None:
+    """Note where the running trials of a lease can be gone on with, should its worker die."""
+    if states:
+        chosen = case(states, value=trials.c.number, else_=trials.c.resume)
+        is_running = (trials.c.lease_id == lease_id, trials.c.state == TrialState.RUNNING)
+        connection.execute(update(trials).where(*is_running).values(resume=chosen))
+
+
 def expire(connection: Connection, lease_ids: Sequence[int], max_attempts: int, now: datetime) -> None:
     """Return the running trials of expired leases to waiting; those that began `max_attempts` times fail."""
     of_leases = trials.c.lease_id.in_(lease_ids)

@@ -66,6 +66,24 @@ def state_folder(settings: Settings, search_id: str) -> Path:
     return settings.states_dir / search_id
 
 
+def stored_state(lease_id: int, name: str) -> str:
+    """The name under which a training state is kept: that of the worker, made unique by the lease."""
+    return f"lease-{lease_id}_{name}"
+
+
+def stored_states(folder: Path, lease_id: int, states: Mapping[int, str]) -> dict[int, str]:
+    """Trial to the name of its kept state, of those that did arrive; a trial without one starts afresh.
+
+    Raises:
+        InvalidInput: a name has another form.
+    """
+    for name in states.values():
+        check_state_name(name)
+    there = names_in(folder) if states else set()
+    kept = {trial: stored_state(lease_id, name) for trial, name in states.items()}
+    return {trial: name for trial, name in kept.items() if name in there}
+
+
 def existing(path: Path) -> Path:
     """The path of a file.
 

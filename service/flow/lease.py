@@ -82,7 +82,7 @@ def _grant(
         expires_at=expires_at,
         context=search_context(search),
         trials=[LeasedTrial(number=t.number, params=t.params, attempt=t.attempts, resume=t.resume) for t in claimed],
-        keep_checkpoints=search.spec.checkpoints.limit != 0,
+        keep_checkpoints=search.spec.checkpoints.limit,
         checkpoint_bar=last.score if last else None,
     )
 

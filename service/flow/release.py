@@ -35,20 +35,7 @@ def release(context: Context, lease_id: int, sent: LeaseEnd) -> None:
         if lease.state is LeaseState.RELEASED and leases.is_token(lease, sent.token):
             return  # a repeated call, whose first answer was lost
         leases.release(connection, lease_id, sent.token, now)
-        trials.give_back(connection, lease_id, _saved(context, search.id, lease_id, sent.states))
+        folder = files.state_folder(context.settings, search.id)
+        trials.give_back(connection, lease_id, files.stored_states(folder, lease_id, sent.states))
         search = settle(connection, search, now)
     clean_up(context, search, [])
-
-
-def stored_state(lease_id: int, name: str) -> str:
-    """The name under which a training state is kept: that of the worker, made unique by the lease."""
-    return f"lease-{lease_id}_{name}"
-
-
-def _saved(context: Context, search_id: str, lease_id: int, states: dict[int, str]) -> dict[int, str]:
-    """The states that did arrive; a trial without one starts afresh."""
-    for name in states.values():
-        files.check_state_name(name)
-    there = files.names_in(files.state_folder(context.settings, search_id)) if states else set()
-    kept = {trial: stored_state(lease_id, name) for trial, name in states.items()}
-    return {trial: name for trial, name in kept.items() if name in there}

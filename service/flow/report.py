@@ -35,6 +35,8 @@ def report(context: Context, lease_id: int, sent: Report) -> ReportReply:
         leases.renew(connection, lease, sent.token, now=now, expires_at=expires_at, steps=sent.member_steps)
         states = trials.under(connection, lease_id)
         finished = _store(connection, lease, search, sent, _in(states, TrialState.RUNNING), now)
+        folder = files.state_folder(context.settings, search.id)
+        trials.record_states(connection, lease_id, files.stored_states(folder, lease_id, sent.states))
         last = last_kept(connection, search)
         dropped = prune(connection, search, last) if finished else []
         search = settle(connection, search, now) if finished else search

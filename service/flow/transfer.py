@@ -12,7 +12,6 @@ from service.db import leases, searches, trials
 from service.db.leases import LeaseRow
 from service.flow import files
 from service.flow.context import Context
-from service.flow.release import stored_state
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
@@ -41,7 +40,7 @@ def put_state(context: Context, lease_id: int, token: str, name: str, content: b
     lease, running = _held(context, lease_id, token)
     if running:
         folder = files.state_folder(context.settings, lease.search_id)
-        files.write_whole(folder, {stored_state(lease_id, name): content})
+        files.write_whole(folder, {files.stored_state(lease_id, name): content})
 
 
 def state_path(context: Context, lease_id: int, token: str, name: str) -> Path:

@@ -50,11 +50,11 @@ class Processes:
         self._clients.append(client)
         return process, client
 
-    def worker(self, master: Foldstep, name: str = "w", members: int = 0) -> subprocess.Popen[str]:
+    def worker(self, master: Foldstep, name: str = "w", members: int = 0, *more: str) -> subprocess.Popen[str]:
         options = {"--url": master.url, "--device": "cpu", "--name": name, "--cache-dir": str(self.folder / "cache")}
         words = [word for pair in options.items() for word in pair]
         token = os.environ.get("FOLDSTEP_TOKEN") or (self.data_dir / "token").read_text().strip()
-        return self.start("worker", *words, "--members", str(members), "--patience", "30", FOLDSTEP_TOKEN=token)
+        return self.start("worker", *words, "--members", str(members), "--patience", "30", *more, FOLDSTEP_TOKEN=token)
 
     def logs(self) -> str:
         return "\n".join(f"{p.name}: {p.read_text()}" for p in sorted(self.folder.glob("*.log")))

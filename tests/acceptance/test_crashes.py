@@ -85,6 +85,18 @@ def test_a_worker_is_killed(processes: Processes) -> None:
     assert max(t.attempts for t in master.all_trials(search)) == 2
 
 
+def test_a_killed_workers_trials_go_on_from_where_they_were_saved(processes: Processes) -> None:
+    _, master = processes.master(FOLDSTEP_LEASE_TTL_S="2")
+    search = master.submit(SPEC).id
+    first = processes.worker(master, "first", 48, "--save-interval", "0.01")
+    folder = processes.data_dir / "states" / search
+    until(lambda: folder.is_dir() and any(folder.glob("*.safetensors")), "a saved state")
+    until(lambda: is_under_way(master, search), "a report after it")
+    first.send_signal(signal.SIGKILL)
+    processes.worker(master, "second")
+    assert_same_and_complete(master, search, processes)
+
+
 def test_a_worker_is_told_to_leave(processes: Processes) -> None:
     _, master = processes.master()
     search = master.submit(SPEC).id

@@ -112,9 +112,9 @@ class PackTrainer:
         layout = Layout([self._slot(m) for m in members], self._folds[0].data.n_outputs)
         self.members = [by_key[s.key] for s in layout.slots]
         self.net = PackedFNN(layout, dtype, device)
-        self._rows = effective_batch(self.members[0].hp, self._folds[0].n_train)
-        self._columns = columns_of(self._rows)
-        self._n_steps = n_batches(self._folds[0].n_train, self._rows)
+        n_rows = effective_batch(self.members[0].hp, self._folds[0].n_train)
+        self._columns = columns_of(n_rows)
+        self._n_steps = n_batches(self._folds[0].n_train, n_rows)
         self.optimizer = PackedOptimizer(self.net, step_count=self.members[0].progress.epoch * self._n_steps)
         self.average = WeightAverage(self.net) if any(m.hp.ema_decay for m in self.members) else None
         self.best = Stack(layout, dtype, device, statistics=True)
@@ -220,10 +220,11 @@ class PackTrainer:
 
     def _rows_of(self, stream: Stream, fold: DeviceFold, epoch: int) -> tuple[Tensor, Tensor]:
         """Row numbers and weights of an epoch's batches, (steps, columns) each."""
-        per_batch = np.full(self._n_steps * self._rows, fold.n_train)
+        n_rows = effective_batch(self.members[0].hp, fold.n_train)  # folds smaller than a batch differ in it
+        per_batch = np.full(self._n_steps * n_rows, fold.n_train)
         per_batch[: fold.n_train] = stream.order(fold.n_train, epoch)
         rows = np.full((self._n_steps, self._columns), fold.n_train)
-        rows[:, : self._rows] = per_batch.reshape(self._n_steps, self._rows)
+        rows[:, :n_rows] = per_batch.reshape(self._n_steps, n_rows)
         is_real = rows < fold.n_train
         weights = is_real / is_real.sum(axis=1, keepdims=True)
         return (

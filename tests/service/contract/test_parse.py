@@ -259,3 +259,9 @@ def test_no_parameter_breaks_the_parser(junk: Any, name: str) -> None:
 @given(junk=_JUNK, key=st.sampled_from(["data", "cv", "metric", "budget", "stages", "border", "checkpoints", "name"]))
 def test_no_part_breaks_the_parser(junk: Any, key: str) -> None:
     assert "no fault named" not in paths_of_faults(raw(**{key: junk}))
+
+
+def test_an_alias_is_refused() -> None:
+    with pytest.raises(SpecInvalid, match="alias") as refused:
+        load_text("a: &a [1, 2]\nb: *a")
+    assert [f.code for f in refused.value.faults] == ["not_yaml"]

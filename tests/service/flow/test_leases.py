@@ -61,6 +61,22 @@ def test_trial_is_given_up_after_the_last_attempt(make_context: MakeContext, clo
     assert view.search(context, search).state is SearchState.FAILED
 
 
+def test_reported_states_outlive_the_worker(context: Context, clock: Clock) -> None:
+    new_search(context, budget={"trials": 2})
+    held = Hand(context, "dies").take(4)
+    first, second = (t.number for t in held.trials)
+    transfer.put_state(context, held.lease, held.token, "first.safetensors", b"where it stands")
+    sent = Report(token=held.token, states={first: "first.safetensors", second: "never-arrived.safetensors"})
+    report(context, held.lease, sent)
+    clock.advance(61)
+    taken = Hand(context, "goes on").take(4)
+    resume = {t.number: t.resume for t in taken.trials}
+    assert resume[second] is None
+    assert resume[first] is not None
+    path = transfer.state_path(context, taken.lease, taken.token, resume[first])
+    assert path.read_bytes() == b"where it stands"
+
+
 def test_released_trials_wait_again_with_their_states_and_no_attempt_counted(context: Context) -> None:
     new_search(context, budget={"trials": 2})
     hand = Hand(context)
