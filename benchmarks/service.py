@@ -33,7 +33,6 @@ TINY: dict[str, Any] = {
         "lr": {"low": 1e-3, "high": 1e-1, "log": True},
         "hidden": {"choices": [[16], [32], [16, 16]]},
         "batch_size": 32,
-        "epochs": 20,
     },
 }
 

@@ -30,6 +30,10 @@ from worker.train.pack import Member
 log = logging.getLogger(__name__)
 
 _LONGEST_IDLE_S = 2.0
+_SHORT_LEASE_S, _LONG_LEASE_S = 4.0, 30.0
+"""Leases of tiny networks are made larger until they last, so that asking costs nothing beside training; those that
+last long are made smaller again, so that little is lost with a worker."""
+_MAX_GROWTH = 64
 
 
 @dataclass(frozen=True)
@@ -68,12 +72,15 @@ class Agent:
             Unavailable: the master was not there for longer than the patience.
         """
         registered = self._client.register(self._registration)
-        request = LeaseRequest(worker=registered.worker, members=self._settings.resolved_members)
+        growth = 1
         idle_s = self._settings.idle_wait_s
         while not self._leaving.is_set():
-            lease = self._client.lease(request)
+            members = growth * self._settings.resolved_members
+            lease = self._client.lease(LeaseRequest(worker=registered.worker, members=members))
             if lease is not None:
+                begun = time.monotonic()
                 self._work(lease, registered.report_interval_s)
+                growth = _next_growth(growth, time.monotonic() - begun)
                 idle_s = self._settings.idle_wait_s
             elif self._settings.exit_when_idle:
                 return
@@ -153,6 +160,13 @@ class Agent:
         except (CheckpointDamaged, FoldstepError) as error:
             log.warning("trial %d starts over, its saved state cannot be used: %s", trial.number, error)
             return None
+
+
+def _next_growth(growth: int, lasted_s: float) -> int:
+    """How many times its usual number of members a worker asks for next, after a lease that lasted so long."""
+    if lasted_s < _SHORT_LEASE_S:
+        return min(2 * growth, _MAX_GROWTH)
+    return max(growth // 2, 1) if lasted_s > _LONG_LEASE_S else growth
 
 
 def _states_of(assignment: Assignment) -> dict[int, bytes]:

@@ -12,9 +12,17 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
 State: TypeAlias = dict[str, npt.NDArray[np.float64]]
+
+N_QUANTILES = 1000
+EIGENVALUE_FLOOR = 1e-6
+"""Directions of less variance, as a share of the greatest, are divided by this share: they are (nearly) collinear."""
+
+_EPS = float(np.finfo(np.float64).eps)
+_QUANTILE_BOUND = float(-ndtri(1e-7 - np.spacing(1)))  # 5.199…, where scikit-learn's QuantileTransformer clips
 
 
 @dataclass(frozen=True)
@@ -38,28 +46,123 @@ def _apply_none(x: Matrix, _state: State) -> Matrix:
     return x
 
 
-def _fit_standard(x: Matrix) -> State:
-    """Mean 0 and population standard deviation 1; a constant column is only centred."""
+def _spread(x: Matrix) -> tuple[Matrix, Matrix, npt.NDArray[np.bool_]]:
+    """Mean, population standard deviation, and whether it is only rounding, of each column."""
     mean, variance = x.mean(axis=0), x.var(axis=0)
     # rounding leaves a constant column a tiny variance: the bound that scikit-learn's StandardScaler uses
-    eps = np.finfo(np.float64).eps
-    is_constant = variance <= len(x) * eps * variance + (len(x) * mean * eps) ** 2
-    return {"center": mean, "scale": np.where(is_constant, 1.0, np.sqrt(variance))}
+    is_constant = variance <= len(x) * _EPS * variance + (len(x) * mean * _EPS) ** 2
+    return mean, np.sqrt(variance), is_constant
+
+
+def _fit_center(x: Matrix) -> State:
+    """Subtracts the mean: x - mean."""
+    return {"center": x.mean(axis=0), "scale": np.ones(x.shape[1])}
+
+
+def _fit_standard(x: Matrix) -> State:
+    """(x - mean) / standard deviation (population); a constant column is only centred.
+
+    LeCun et al. (1998), "Efficient BackProp", section 4.3.
+    """
+    mean, deviation, is_constant = _spread(x)
+    return {"center": mean, "scale": np.where(is_constant, 1.0, deviation)}
 
 
 def _fit_minmax(x: Matrix) -> State:
-    """The training part's least value becomes 0, its greatest 1; a constant column becomes 0."""
-    low, width = x.min(axis=0), np.ptp(x, axis=0)
-    return {"center": low, "scale": np.where(width < 10 * np.finfo(np.float64).eps, 1.0, width)}
+    """(x - min) / (max - min): the training part lies in [0, 1]; a constant column becomes 0."""
+    return {"center": x.min(axis=0), "scale": _width(np.ptp(x, axis=0))}
+
+
+def _fit_robust(x: Matrix) -> State:
+    """(x - median) / (third quartile - first quartile), quartiles by linear interpolation.
+
+    Scikit-learn's RobustScaler; a column whose middle half is constant is only centred. Outliers move neither number.
+    """
+    low, high = np.percentile(x, [25, 75], axis=0)
+    return {"center": np.median(x, axis=0), "scale": _width(high - low)}
+
+
+def _width(width: Matrix) -> Matrix:
+    """1 where a width is no more than rounding."""
+    return np.where(width < 10 * _EPS, 1.0, width)
 
 
 def _apply_affine(x: Matrix, state: State) -> Matrix:
     return (x - state["center"]) / state["scale"]
 
 
+def _fit_quantile(x: Matrix) -> State:
+    """The values at equidistant shares of the training part, at most N_QUANTILES of them; (columns, quantiles)."""
+    shares = np.linspace(0, 1, min(N_QUANTILES, len(x)))
+    return {"quantiles": np.percentile(x, shares * 100, axis=0).T}
+
+
+def _apply_quantile(x: Matrix, state: State) -> Matrix:
+    """Normal scores: the inverse normal distribution of the training part's share below x, clipped to ±5.2.
+
+    The empirical distribution is interpolated linearly between the quantiles; a value that several quantiles share
+    gets the middle of them, the least and the greatest value the bounds. That is scikit-learn's QuantileTransformer
+    with output_distribution="normal" (Bogner et al. 2012 describe the normal quantile transform), but for two
+    things: bounds are compared exactly, not within 1e-7, so that a column's unit does not matter; and a constant
+    column becomes 0, not -5.2.
+    """
+    columns = [_normal_scores(values, quantiles) for values, quantiles in zip(x.T, state["quantiles"], strict=True)]
+    return np.column_stack(columns) if columns else x
+
+
+def _normal_scores(values: Matrix, quantiles: Matrix) -> Matrix:
+    low, high = quantiles[0], quantiles[-1]
+    if low == high:
+        return np.zeros_like(values)
+    shares = np.linspace(0, 1, len(quantiles))
+    # ascending gives the upper end of equal quantiles, descending the lower one
+    upper, lower = np.interp(values, quantiles, shares), -np.interp(-values, -quantiles[::-1], -shares[::-1])
+    share = np.where(values <= low, 0.0, np.where(values >= high, 1.0, (upper + lower) / 2))
+    scores: Matrix = ndtri(share)
+    return np.clip(scores, -_QUANTILE_BOUND, _QUANTILE_BOUND)
+
+
+def _fit_whiten(x: Matrix) -> State:
+    """Principal components of the standardised columns, each divided by its standard deviation.
+
+    With z the standardised columns and E diag(d) E' their covariance (divisor n - 1), the result is z E diag(d)^-1/2:
+    uncorrelated columns of variance 1, greatest variance first (Kessy et al. 2018, "PCA-cor"; scikit-learn's
+    StandardScaler, then PCA(whiten=True)). Standardising first keeps a column's unit from deciding what counts as
+    collinear. Each component's first entry of (nearly) greatest size is made positive. A constant column adds nothing.
+    """
+    mean, deviation, is_constant = _spread(x)
+    scale = np.where(is_constant, 1.0, deviation)
+    z = np.where(is_constant, 0.0, (x - mean) / scale)
+    values, vectors = np.linalg.eigh(z.T @ z / max(len(x) - 1, 1))
+    values, vectors = values[::-1], vectors[:, ::-1]
+    floor = EIGENVALUE_FLOOR * values.max(initial=0.0)
+    rotation = _with_fixed_signs(vectors) / np.sqrt(np.maximum(values, floor or 1.0))
+    return {"center": mean, "scale": scale, "rotation": np.where(is_constant[:, None], 0.0, rotation)}
+
+
+def _with_fixed_signs(vectors: Matrix) -> Matrix:
+    """The columns, each with the sign that makes its leading entry positive; nearly equal ones count as equal."""
+    if not vectors.size:
+        return vectors
+    sizes = np.abs(vectors)
+    leading = np.argmax(sizes >= (1 - 1e-6) * sizes.max(axis=0), axis=0)
+    signs: Matrix = np.sign(vectors[leading, np.arange(vectors.shape[1])])
+    return vectors * signs
+
+
+def _apply_whiten(x: Matrix, state: State) -> Matrix:
+    n_columns = x.shape[1]
+    # a matrix without columns comes back from JSON without its second axis
+    return _apply_affine(x, state) @ state["rotation"].reshape(n_columns, n_columns)
+
+
 SCALERS: dict[str, Scaler] = {
     "none": Scaler(_fit_none, _apply_none),
+    "center": Scaler(_fit_center, _apply_affine),
     "standard": Scaler(_fit_standard, _apply_affine),
     "minmax": Scaler(_fit_minmax, _apply_affine),
+    "robust": Scaler(_fit_robust, _apply_affine),
+    "quantile": Scaler(_fit_quantile, _apply_quantile),
+    "whiten": Scaler(_fit_whiten, _apply_whiten),
 }
 """By the name in the hyperparameter `scaler`; a test holds the names equal."""
