@@ -115,7 +115,7 @@ SCHEDULES = (
 )  # fmt: skip
 NORMS = ("none", "batch", "layer")
 BATCH_SCALINGS = ("none", "linear", "sqrt")
-SCALERS = ("none", "standard", "minmax")
+SCALERS = ("none", "center", "standard", "minmax", "robust", "quantile", "whiten")
 
 _F, _I, _C = Kind.FLOAT, Kind.INT, Kind.CHOICE
 
