@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -99,8 +100,9 @@ def _introduce(search: SearchView, page: str) -> None:
 def _say_goodbye(page: str, data_dir: Path, *, stay: bool) -> None:
     if stay:
         out.print(f"The page stays up until Ctrl-C: {page}", markup=False, soft_wrap=True)
-        while True:
-            time.sleep(1)
+        with suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(1)
     out.print(f"The page was {page}", markup=False, soft_wrap=True)
     out.print(f"It comes back with: foldstep serve --dir {data_dir}", markup=False, soft_wrap=True)
 

@@ -1,0 +1,129 @@
+"""The page in a real browser, over a real master with a real worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.processes import Processes
+from tests.service.dashboard.browser import Browser
+
+HOSTILE_FILE = "<img src=x onerror=window.hacked=1>.csv"
+HOSTILE_COLUMN = "<script>window.hacked=2</script>"
+SPEC: dict[str, Any] = {
+    "name": "shown", "data": {"dataset": "iris"}, "cv": {"folds": 2}, "budget": {"trials": 4},
+    "parameters": {"lr": {"low": 1e-3, "high": 1e-1, "log": True}, "activation": ["relu", "tanh"], "epochs": 3},
+}  # fmt: skip
+
+
+class Place:
+    """A master with a finished search, one under way and one with hostile names."""
+
+    def __init__(self, folder: Path, processes: Processes) -> None:
+        _, self.master = processes.master(FOLDSTEP_DATA_ROOTS=str(folder))
+        self.url, self.token = self.master.url, (processes.data_dir / "token").read_text().strip()
+        processes.worker(self.master)
+        rows = "".join(f"{i},{'ab'[i % 2]}\n" for i in range(40))
+        (folder / HOSTILE_FILE).write_text(f"x,{HOSTILE_COLUMN}\n{rows}")
+        self.finished = self.master.submit(SPEC).id
+        self.hostile = self.master.submit(
+            {**SPEC, "name": "hostile", "data": {"dataset": HOSTILE_FILE, "target": HOSTILE_COLUMN}}
+        ).id
+        for search in (self.finished, self.hostile):
+            assert self.master.wait(search).state == "completed"
+        self.endless = self.master.submit({**SPEC, "name": "endless", "budget": {"trials": 100_000}}).id
+
+    def address(self, search: str = "") -> str:
+        return f"{self.url}/#token={self.token}" + (f"&search={search}" if search else "")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("page")
+    processes = Processes(folder)
+    yield Place(folder, processes)
+    processes.end()
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    opened = Browser(tmp_path / "profile")
+    yield opened
+    complaints = [c for c in opened.complaints if "401" not in c]
+    opened.close()
+    assert complaints == []
+
+
+def is_shown(part: str) -> str:
+    return f"document.getElementById('{part}')?.hidden === false"
+
+
+def test_without_a_token_the_page_asks_for_one_and_shows_nothing(place: Place, browser: Browser) -> None:
+    browser.open(f"{place.url}/")
+    browser.until(is_shown("login"), "the question")
+    assert "Which token?" in browser.text()
+    assert place.finished not in browser.text()
+    sign_in(browser, "a guess")
+    browser.until("document.getElementById('alert').innerText.includes('does not accept this token')", "the refusal")
+    assert place.finished not in browser.text()
+    sign_in(browser, place.token)
+    browser.until(is_shown("searches"), "the searches")
+    assert {place.finished, place.hostile, place.endless} <= set(browser.text().split())
+
+
+def sign_in(browser: Browser, token: str) -> None:
+    browser.evaluate(f"document.getElementById('token').value = {token!r}")
+    browser.evaluate("document.querySelector('#login button').click()")
+
+
+def test_token_in_the_address_opens_the_page_and_leaves_the_address(place: Place, browser: Browser) -> None:
+    browser.open(place.address())
+    browser.until(is_shown("searches"), "the searches")
+    assert place.token not in browser.evaluate("location.href")
+    assert "1 worker" in browser.text()
+    browser.evaluate(f"document.querySelector('a[href=\"#{place.finished}\"]').click()")
+    browser.until(is_shown("detail"), "one search")
+    assert place.finished in browser.evaluate("document.title")
+
+
+def test_leaderboard_is_the_masters(place: Place, browser: Browser) -> None:
+    browser.open(place.address(place.finished))
+    browser.until("document.querySelectorAll('#rows tr').length === 4", "four rows")
+    heads = browser.evaluate("[...document.querySelectorAll('#columns th')].map(h => h.innerText)")
+    cells = browser.evaluate("[...document.querySelectorAll('#rows tr')].map(r => [...r.cells].map(c => c.innerText))")
+    shown = [dict(zip(heads, row, strict=True)) for row in cells]
+    expected = place.master.leaderboard(place.finished).rows
+    assert [(int(r["rank"]), int(r["trial"])) for r in shown] == [(t.rank, t.trial) for t in expected]
+    for row, trial in zip(shown, expected, strict=True):
+        assert trial.score is not None
+        assert float(row["accuracy"]) == pytest.approx(trial.score, rel=1e-4)
+        assert float(row["lr"]) == pytest.approx(trial.params["lr"], rel=1e-3)
+        assert (row["activation"], row["epochs"], row["state"]) == (trial.params["activation"], "3/3", "completed")
+    assert place.master.search(place.finished).checkpoint_dir in browser.text()
+
+
+def test_what_users_wrote_is_text_and_never_markup(place: Place, browser: Browser) -> None:
+    for address in (place.address(), place.address(place.hostile)):
+        browser.open(address)
+        browser.until(f"document.body.innerText.includes({HOSTILE_FILE!r})", "the file's name as it is")
+        assert browser.evaluate("window.hacked === undefined") is True
+        assert browser.evaluate("document.querySelectorAll('img[onerror], body script:not([src])').length") == 0
+    assert HOSTILE_COLUMN in browser.text(), "the note on the target names it as it is"
+
+
+def test_buttons_pause_and_resume(place: Place, browser: Browser) -> None:
+    browser.open(place.address(place.endless))
+    browser.until(is_shown("detail"), "the search")
+    for verb, state in (("pause", "paused"), ("resume", "running")):
+        browser.evaluate(f"document.querySelector('[data-verb={verb}]').click()")
+        browser.until(f"document.querySelector('#name .state').innerText === '{state}'", state)
+        assert place.master.search(place.endless).state == state
+
+
+def test_search_that_is_not_there(place: Place, browser: Browser) -> None:
+    browser.open(place.address("nope"))
+    browser.until("document.getElementById('alert').innerText.includes('nope')", "the master's own sentence")
+    browser.complaints = [c for c in browser.complaints if "404" not in c]
