@@ -61,7 +61,7 @@ def _run(
     try:
         with terminated_as_interrupt(), local_master(data_dir, roots) as master:
             search = _begin(master, spec, fresh=fresh)
-            page = f"{master.url}/#token={find_token(None, data_dir)}"
+            page = f"{master.url}/#token={find_token(None, data_dir)}&search={search.id}"
             if not as_json:
                 _introduce(search, page)
             with local_workers(master, data_dir, workers):
