@@ -22,17 +22,8 @@ NOT_YET = {
     "warm_start": "starting from another search",
 }
 """Parts of the design that this version refuses instead of ignoring them silently: path to what it is."""
+MAX_VALUES = 2_000_000
 METHODS_NOT_YET = ("tpe", "gp", "forest", "cmaes")
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases: a few lines of them can stand for gigabytes."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Refuse an alias; anything else as ever."""
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="an alias, which a spec cannot have", problem_mark=self.get_mark())
-        return super().compose_node(parent, index)
 
 
 def load_text(text: str) -> Any:
@@ -42,7 +33,7 @@ def load_text(text: str) -> Any:
         SpecInvalid: the text is neither.
     """
     try:
-        return yaml.load(text, Loader=_PlainLoader)  # a safe loader that takes even less
+        value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the text"
@@ -50,6 +41,21 @@ def load_text(text: str) -> Any:
         raise SpecInvalid(
             [Fault(code="not_yaml", path="", expected="YAML or JSON", got=f"{problem} at {where}")]
         ) from None
+    if not _is_bounded(value):
+        raise SpecInvalid([Fault(code="too_large", path="", expected=f"at most {MAX_VALUES:,} values", got="more")])
+    return value
+
+
+def _is_bounded(value: Any) -> bool:
+    """Whether a tree has few enough values; with aliases a few lines of YAML can stand for billions."""
+    left, n_values = [value], 0
+    while left:
+        node = left.pop()
+        n_values += 1
+        if n_values > MAX_VALUES:
+            return False
+        left += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return True
 
 
 def parse_spec(raw: Any) -> Spec:

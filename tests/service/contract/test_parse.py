@@ -261,7 +261,13 @@ def test_no_part_breaks_the_parser(junk: Any, key: str) -> None:
     assert "no fault named" not in paths_of_faults(raw(**{key: junk}))
 
 
-def test_an_alias_is_refused() -> None:
-    with pytest.raises(SpecInvalid, match="alias") as refused:
-        load_text("a: &a [1, 2]\nb: *a")
-    assert [f.code for f in refused.value.faults] == ["not_yaml"]
+def test_an_alias_stands_for_what_it_names() -> None:
+    assert load_text("a: &a [1, 2]\nb: *a") == {"a": [1, 2], "b": [1, 2]}
+
+
+def test_a_few_lines_that_stand_for_billions_are_refused() -> None:
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
+    with pytest.raises(SpecInvalid) as refused:
+        load_text("\n".join(lines))
+    assert [f.code for f in refused.value.faults] == ["too_large"]
