@@ -29,7 +29,9 @@ def serve(
 
     if with_parent:
         threading.Thread(target=_end_with_standard_input, daemon=True).start()
-    serve_app(settings_from_environment({**os.environ, "FOLDSTEP_DATA_DIR": str(data_dir)}), host, port)
+    settings = settings_from_environment({**os.environ, "FOLDSTEP_DATA_DIR": str(data_dir)})
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    serve_app(settings, host, port)
 
 
 def _end_with_standard_input() -> None:

@@ -24,14 +24,20 @@ class Connection:
         token: sent with every request.
         patience_s: how long to go on trying while the master is not there; every call may be repeated safely.
         timeout_s: for one try.
+
+    Raises:
+        Unavailable: the address is none.
     """
 
     def __init__(self, url: str, token: str, *, patience_s: float = 0.0, timeout_s: float = 30.0) -> None:
         self.url = url.rstrip("/")
         self.patience_s = patience_s
-        self._http = httpx.Client(
-            base_url=self.url + API, headers={"Authorization": f"Bearer {token}"}, timeout=timeout_s, trust_env=False
-        )
+        try:
+            base = httpx.URL(self.url + API)
+        except httpx.InvalidURL as error:
+            raise self._no_address(error) from None
+        headers = {"Authorization": f"Bearer {token}"}
+        self._http = httpx.Client(base_url=base, headers=headers, timeout=timeout_s, trust_env=False)
 
     def close(self) -> None:
         """Close the sockets."""
@@ -60,11 +66,14 @@ class Connection:
             except _NOT_THERE as error:
                 reason = str(error) or type(error).__name__
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-                raise Unavailable(f"{self.url} is no address of a master: {error}.") from None
+                raise self._no_address(error) from None
             if time.monotonic() + wait_s > deadline:
                 raise Unavailable(f"The master at {self.url} cannot be reached: {reason}. Is it running there?")
             time.sleep(wait_s)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+    def _no_address(self, error: Exception) -> Unavailable:
+        return Unavailable(f"{self.url} is no address of a master: {error}.")
 
     def _checked(self, answer: httpx.Response) -> httpx.Response:
         if answer.is_success:

@@ -90,7 +90,10 @@ class SpecInvalid(InvalidInput):
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         noun = "fault" if len(faults) == 1 else "faults"
-        super().__init__(f"The spec has {len(faults)} {noun}: " + ". ".join(map(str, faults)) + ".", faults=faults)
+        sentences = [
+            f"{fault}." if fault.hint is None or not fault.hint.endswith("?") else str(fault) for fault in faults
+        ]
+        super().__init__(f"The spec has {len(faults)} {noun}: " + " ".join(sentences), faults=faults)
 
 
 class DatasetUnreadable(InvalidInput):

@@ -182,8 +182,6 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.port}"
         self.folder = folder
         self._processes: list[subprocess.Popen[str]] = []
-        for made_by_the_image in ("data", "cache"):
-            (folder / made_by_the_image).mkdir()
         no_torch = folder / "no-torch" / "torch"
         no_torch.mkdir(parents=True)
         (no_torch / "__init__.py").write_text("raise ImportError('the image of the master has no torch')\n")

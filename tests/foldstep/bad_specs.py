@@ -36,7 +36,7 @@ def _file(name: str, **more: Any) -> dict[str, Any]:
     return {"data": {"dataset": name, "target": "y", **more}}
 
 
-BILLION = list(range(1, 1001))
+THOUSAND = {"low": 1, "high": 1000, "step": 1}
 RANGES = {
     "reversed": Bad(_lr(1e-1, 1e-3), ("parameters.lr", "0.1", "0.001")),
     "nan": Bad(_lr(float("nan"), 1.0), ("parameters.lr.low", "nan")),
@@ -65,11 +65,13 @@ NAMES = {
     "not yet: trial time": Bad({"budget": {"trials": 2, "trial_time": "1m"}}, ("budget.trial_time", "does not have")),
     "not yet: method": Bad({"method": "tpe"}, ("method", "tpe", "this version does not have it")),
 }
+_SAME = [8, 16]
 GRIDS = {
     "empty": Bad({"method": "grid", "parameters": {"lr": []}}, ("parameters.lr",)),
+    "aliases": Bad({"parameters": {"width": _SAME, "batch_size": _SAME}}, ("an alias", "line")),
     "no steps": Bad({"method": "grid"}, ("parameters.lr", "step")),
     "a billion points": Bad(
-        {"method": "grid", "budget": {}, "parameters": {"width": BILLION, "batch_size": BILLION, "epochs": BILLION}},
+        {"method": "grid", "budget": {}, "parameters": {n: dict(THOUSAND) for n in ("width", "batch_size", "epochs")}},
         ("parameters", "1,000,000,000", "method: random"),
     ),
 }
