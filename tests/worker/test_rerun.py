@@ -1,0 +1,104 @@
+"""`foldstep rerun`: a trial trained again alone gives the bits that a worker stored, and a changed bit is noticed."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from foldstep.client import Foldstep
+from service.contract.states import TrialState
+from tests.acceptance.processes import Processes, foldstep, until
+
+SPEC: dict[str, Any] = {
+    "name": "again",
+    "data": {"dataset": "wine"},
+    "cv": {"folds": 3},
+    "parameters": {
+        "lr": [1e-2, 1e30],  # the second diverges
+        "hidden": [[16], [200, 8]],
+        "dropout": [0.0, 0.3],
+        "scaler": ["whiten", "quantile"],
+        "batch_size": 32,
+        "epochs": 4,
+    },
+    "method": "grid",
+}
+
+
+class Desk:
+    """A master, a worker, and the command beside them."""
+
+    def __init__(self, folder: Path, processes: Processes, master: Foldstep) -> None:
+        self.folder, self.processes, self.master = folder, processes, master
+
+    def rerun(self, search: str, trial: int, *words: str) -> CompletedProcess[str]:
+        home = str(self.folder / "home")
+        return foldstep("rerun", search, str(trial), "--dir", "data", *words, cwd=self.folder, HOME=home)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    folder = tmp_path_factory.mktemp("rerun")
+    processes = Processes(folder)
+    _, master = processes.master()
+    processes.worker(master)
+    yield Desk(folder, processes, master)
+    processes.end()
+
+
+@pytest.fixture(scope="module")
+def searched(desk: Desk) -> str:
+    search = desk.master.submit(SPEC)
+    desk.master.wait(search.id, poll_s=0.05)
+    return search.id
+
+
+def test_alone_the_same_bits_come_out(desk: Desk, searched: str) -> None:
+    trials = desk.master.all_trials(searched, order_by="number")
+    assert len(trials) == 16
+    widest = next(t for t in trials if t.params["hidden"] == [200, 8] and t.params["dropout"] and t.score is not None)
+    diverged = next(t for t in trials if t.state is TrialState.DIVERGED)
+    for trial in (widest, diverged):
+        done = desk.rerun(searched, trial.trial, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        stored = {"score": trial.score, "folds": trial.folds}
+        assert json.loads(done.stdout) == {"trial": trial.trial, **stored, "stored": stored, "same": True}
+
+
+def test_the_last_bit_of_one_fold_is_noticed(desk: Desk, searched: str) -> None:
+    best = next(r for r in desk.master.leaderboard(searched).rows if r.score is not None)
+    score = best.folds[1]
+    assert score is not None
+    changed = math.nextafter(score, 2.0)
+    with closing(sqlite3.connect(desk.folder / "data" / "foldstep.db")) as database, database:
+        where = (changed, searched, best.trial)
+        sql = "UPDATE folds SET score = ? WHERE search_id = ? AND trial = ? AND fold = 1"
+        assert database.execute(sql, where).rowcount == 1
+    done = desk.rerun(searched, best.trial)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "Not the same bits" in done.stdout
+    assert repr(score) in done.stdout
+    assert repr(changed) in done.stdout
+
+
+def test_a_trial_that_was_never_trained_is_refused(desk: Desk) -> None:
+    search = desk.master.submit({**SPEC, "method": "random", "budget": {"trials": 100_000}}).id
+    until(lambda: desk.master.search(search).best is not None, "a first result")
+    desk.master.stop(search)
+    rows = desk.master.all_trials(search, order_by="number")
+    cancelled = next(r for r in rows if r.state is TrialState.CANCELLED)
+    done = desk.rerun(search, cancelled.trial)
+    assert done.returncode == 1
+    assert "conflict" in done.stderr
+    assert "cancelled" in done.stderr
+    unknown = desk.rerun(search, 10**6)
+    assert unknown.returncode == 1
+    assert "not_found" in unknown.stderr

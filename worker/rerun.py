@@ -1,0 +1,66 @@
+"""Trains one trial again, alone in this process: what a worker would report of it, to hold against what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from models.stack import Weights
+from service.contract.lease import LeasedTrial, SearchContext
+from service.contract.report import TrialResult
+from worker.assignment import TrialWork
+from worker.client import MasterClient
+from worker.data.inputs import FoldSource
+from worker.data.load import read_table
+from worker.settings import PACK_BYTES_CPU
+from worker.train.loop import Engine, Training
+from worker.train.pack import Member
+
+
+def rerun(client: MasterClient, context: SearchContext, trial: LeasedTrial, cache_dir: Path) -> TrialResult:
+    """Fetch the search's data and train the trial from its first epoch on, on one CPU thread.
+
+    Args:
+        client: the master that has the data.
+        context: the trial's search.
+        trial: its number and hyperparameters.
+        cache_dir: where data files are kept.
+
+    Raises:
+        NotFound: the master has the data no more.
+        DatasetUnreadable: the data file is damaged.
+    """
+    torch.set_num_threads(1)  # as a worker does: the bits depend on it
+    path = client.fetch_dataset(context.fingerprint, cache_dir)
+    source = FoldSource(read_table(path, context.fingerprint), context)
+    work = TrialWork(trial, source.n_folds, context.seed, saved=None)
+    training = Training(source, context.metric.name, Engine(torch.device("cpu"), PACK_BYTES_CPU))
+    training.train(work.members, _Keeper(work))
+    return work.finished().result
+
+
+class _Keeper:
+    """A monitor that only keeps what comes out."""
+
+    def __init__(self, work: TrialWork) -> None:
+        self._work = work
+
+    def epoch_done(self, members: Sequence[Member], member_steps: int) -> None:
+        """Nobody is told."""
+
+    def member_done(self, member: Member, weights: Weights | None) -> None:
+        self._work.weights[member.fold] = weights
+
+    def dropped_trials(self) -> set[int]:
+        return set()
+
+    def is_leaving(self) -> bool:
+        return False
+
+    def wants_states(self) -> bool:
+        return False
+
+    def states_taken(self) -> None:
+        """Never called, for no states are wanted."""
