@@ -46,26 +46,36 @@ def digits(folds: int) -> FoldSource:
     return FoldSource(Table(columns), context)
 
 
-class _Scores:
-    """A monitor that counts steps and keeps scores."""
+class ScoreKeeper:
+    """A monitor that counts steps and keeps scores.
+
+    Attributes:
+        steps: member-steps trained.
+        scores: by member, an entry an epoch.
+    """
 
     def __init__(self) -> None:
         self.steps = 0
         self.scores: Scores = {}
 
     def epoch_done(self, _members: Sequence[Member], member_steps: int) -> None:
+        """Count."""
         self.steps += member_steps
 
     def member_done(self, member: Member, _weights: Weights | None) -> None:
+        """Keep the scores, an entry an epoch; NaN where one was not finite."""
         self.scores[member.key] = [s if s is not None else float("nan") for s in member.progress.scores]
 
     def dropped_trials(self) -> set[int]:
+        """None are."""
         return set()
 
     def is_leaving(self) -> bool:
+        """Never."""
         return False
 
     def wants_states(self) -> bool:
+        """Never."""
         return False
 
     def states_taken(self) -> None:
@@ -74,7 +84,7 @@ class _Scores:
 
 def train_packed(source: FoldSource, share: Share) -> tuple[int, Scores]:
     """All trials and folds in lockstep."""
-    watch = _Scores()
+    watch = ScoreKeeper()
     members = [Member(trial, fold, resolve(c)) for trial, c in share for fold in range(source.n_folds)]
     Training(source, "accuracy", Engine(torch.device("cpu"), PACK_BYTES_CPU)).train(members, watch)
     return watch.steps, watch.scores
