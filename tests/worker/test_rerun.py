@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from foldstep.client import Foldstep
+from foldstep.commands.rerunning import same_bits
+from service.contract.report import Curve, FoldResult, TrialResult
 from service.contract.states import TrialState
 from tests.acceptance.processes import Processes, foldstep, until
 
@@ -102,3 +104,17 @@ def test_a_trial_that_was_never_trained_is_refused(desk: Desk) -> None:
     unknown = desk.rerun(search, 10**6)
     assert unknown.returncode == 1
     assert "not_found" in unknown.stderr
+
+
+def test_an_epoch_that_differs_is_noticed_where_the_scores_agree(desk: Desk, searched: str) -> None:
+    stored = desk.master.all_trials(searched, order_by="number")[0]
+    curves = desk.master.curves(searched, stored.trial)
+    folds = [
+        FoldResult(fold=i, score=score, best_epoch=1, epochs=4, curve=curves.curves[i])
+        for i, score in enumerate(stored.folds)
+    ]
+    result = TrialResult(trial=stored.trial, outcome="completed", folds=folds, duration_s=0)
+    assert same_bits(result, stored, curves)
+    other = Curve(train_loss=[None, *folds[2].curve.train_loss[1:]], score=folds[2].curve.score)
+    changed = [*folds[:2], folds[2].model_copy(update={"curve": other})]
+    assert not same_bits(result.model_copy(update={"folds": changed}), stored, curves)
