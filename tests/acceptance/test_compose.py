@@ -24,7 +24,7 @@ from foldstep.cli import app
 from foldstep.client import Foldstep
 from tests.acceptance.compose import ROOT, MissingVariable, compose
 from tests.acceptance.processes import until
-from tests.service.conftest import PostgresServer
+from tests.service.conftest import PostgresServer, postgres_server
 
 TOKEN = "a-token-of-the-test"
 SERVICES = compose({"FOLDSTEP_TOKEN": TOKEN})["services"]
@@ -229,11 +229,10 @@ class Stack:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    server = PostgresServer(tmp_path / "postgres")
-    started = Stack(tmp_path, server)
-    yield started
-    started.end()
-    server.server.cleanup()
+    with postgres_server() as server:
+        started = Stack(tmp_path, server)
+        yield started
+        started.end()
 
 
 def test_services_run_a_search_together(stack: Stack) -> None:

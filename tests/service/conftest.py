@@ -6,7 +6,9 @@ import itertools
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -45,13 +47,21 @@ class PostgresServer:
         return self.url(name)
 
 
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server in a folder of its own: pytest's are closed to others whenever another run of it begins."""
+    with TemporaryDirectory(prefix="foldstep-postgres-", ignore_cleanup_errors=True) as folder:
+        server = PostgresServer(Path(folder))
+        yield server
+        server.server.cleanup()
+
+
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
-    server.create("original")
-    _migrate(server.url("original"))
-    yield server
-    server.server.cleanup()
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        server.create("original")
+        _migrate(server.url("original"))
+        yield server
 
 
 @pytest.fixture(scope="session")
