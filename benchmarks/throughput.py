@@ -35,7 +35,7 @@ def configurations(width: int, batch: int, n_trials: int, epochs: int) -> list[d
 def main() -> None:
     """Measure and publish."""
     options = arguments(__doc__ or "")
-    repetitions = 1 if options.quick else 5
+    repetitions = 1 if options.quick else 3
     n_trials, epochs = (16, 2) if options.quick else (40, 4)
     rows = [measure(width, batch, n_trials, epochs, repetitions) for width, batch in SHAPES]
     publish(
