@@ -16,6 +16,7 @@ from models.fnn import FNN
 from models.hyperparameters import resolve
 from models.stack import Weights
 from service.contract.checkpoint_name import CheckpointName
+from service.contract.columns import NumberColumn
 from service.contract.lease import LeasedTrial, SearchContext
 from service.contract.report import TrialResult
 from service.contract.space import Params
@@ -95,13 +96,21 @@ class Predictor:
         with torch.no_grad():
             raw = self.net(torch.from_numpy(x)).double()
         if self.target.classes is None:
-            return np.asarray(raw[:, 0].numpy() * self.target.scale + self.target.mean)
+            return self.target.values(raw[:, 0].numpy(), self._exposure(table))
         return np.asarray(torch.softmax(raw, dim=1).numpy())
+
+    def _exposure(self, table: Table) -> npt.NDArray[np.float64] | None:
+        name = self.facts["context"]["data"].get("exposure")
+        if name is None:
+            return None
+        column = table.columns[name]
+        assert isinstance(column, NumberColumn)
+        return column.values
 
     def predict(self, table: Table) -> list[Label] | npt.NDArray[np.float64]:
         """Labels as users wrote them, or predictions in the target's units."""
         outputs = self.outputs(table)
-        return outputs if self.target.classes is None else self.target.decode(outputs.argmax(axis=1))
+        return outputs if self.target.classes is None else self.target.labels(outputs.argmax(axis=1))
 
 
 @dataclass(frozen=True)

@@ -132,15 +132,15 @@ def _cut(
     room = waste = 0
     for member in ordered:
         size = sizes(member)
+        batch = effective_batch(member.hp, shapes[member.key].n_train)
         if packs:
             size = _padded_to(sizes(packs[-1][0]), size)
-            batch = effective_batch(member.hp, shapes[member.key].n_train)
             waste += columns_of(batch) * (_work(size) - _work(sizes(member)))
-        if not packs or waste > STEP_OVERHEAD or room < member_bytes(size, member.hp.batch_size):
+        if not packs or waste > STEP_OVERHEAD or room < member_bytes(size, batch):
             packs.append([])
             room, waste, size = pack_bytes, 0, sizes(member)
         packs[-1].append(member)
-        room -= member_bytes(size, member.hp.batch_size)
+        room -= member_bytes(size, batch)
     return packs
 
 

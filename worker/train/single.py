@@ -80,10 +80,15 @@ class _Run:
         if hp.ema_decay:
             self.average = AveragedModel(self.net, multi_avg_fn=_ema(hp.ema_decay), use_buffers=True)
         is_class = data.target.classes is not None
-        self.loss_of = nn.CrossEntropyLoss(label_smoothing=hp.label_smoothing) if is_class else nn.MSELoss()
+        self.loss_of = _loss(hp, data, dtype)
         self.x = torch.from_numpy(data.x_train.copy()).to(dtype)
         y = torch.from_numpy(data.y_train.copy())
         self.y = y if is_class else y.to(dtype).unsqueeze(1)
+        self.offsets = torch.zeros(len(self.x), 1, dtype=dtype)
+        if hp.link == "log":
+            self.offsets += data.target.mean
+            if data.exposure_train is not None:
+                self.offsets += torch.from_numpy(data.exposure_train).log().unsqueeze(1)
 
     def epoch(self, epoch: int, plateau: float) -> float:
         """Mean loss over the epoch's steps."""
@@ -96,12 +101,12 @@ class _Run:
             for group in self.optimizer.param_groups:
                 group["lr"] = rates[step]
             masks = self._dropout_masks(epoch, step, len(batches), len(rows))
-            total += self._step(self.x[rows], self.y[rows], masks)
+            total += self._step(rows, masks)
         return total / len(batches)
 
-    def _step(self, x: Tensor, y: Tensor, masks: list[Tensor] | None) -> float:
+    def _step(self, rows: Tensor, masks: list[Tensor] | None) -> float:
         self.optimizer.zero_grad()
-        loss = self.loss_of(self.net(x, masks), y)
+        loss = self.loss_of(self.net(self.x[rows], masks) + self.offsets[rows], self.y[rows])
         penalty = self.hp.l1 * sum((p.abs().sum() for p in self.net.parameters()), torch.zeros(()))
         (loss + penalty).backward()
         if self.hp.clip_norm:
@@ -135,8 +140,20 @@ class _Run:
         truth, target = torch.from_numpy(self.data.y_valid.copy()), self.data.target
         if target.classes is not None:
             return score_classes(metric, outputs.t().unsqueeze(0), truth).item()
-        predictions = outputs[:, 0].double() * target.scale + target.mean
+        predictions = torch.from_numpy(target.values(outputs[:, 0].numpy(), self.data.exposure_valid))
         return score_values(metric, predictions.unsqueeze(0), truth).item()
+
+
+def _loss(hp: Hyperparameters, data: FoldData, dtype: torch.dtype) -> nn.Module:
+    name = hp.loss_for("regression" if data.target.classes is None else "classification")
+    if name == "cross_entropy":
+        weights = data.target.class_weights(hp.class_weight, data.y_train)
+        of_class = None if weights is None else torch.from_numpy(weights).to(dtype)
+        return nn.CrossEntropyLoss(weight=of_class, label_smoothing=hp.label_smoothing)
+    if name == "huber":
+        return nn.HuberLoss(delta=hp.huber_delta)
+    plain: dict[str, type[nn.Module]] = {"mse": nn.MSELoss, "mae": nn.L1Loss, "poisson": nn.PoissonNLLLoss}
+    return plain[name]()
 
 
 def _ema(decay: float) -> Any:

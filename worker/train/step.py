@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from models.averaging import WeightAverage
 from models.layout import Layout, Slot
-from models.losses import Loss, cross_entropy, squared_error
+from models.losses import PackedLoss
 from models.metrics import score_classes, score_values
 from models.noise import Stream
 from models.optim import PackedOptimizer
 from models.packed import Batch, PackedFNN, Workspace
 from models.schedules import factors, plateau_factor
 from models.stack import Stack, Weights
+from service.contract.spec import Task
 from worker.data.inputs import FoldData
 from worker.train.pack import (
     EVALUATION_COLUMNS,
@@ -33,8 +36,13 @@ from worker.train.pack import (
     n_batches,
 )
 
-Group = tuple[int, str]
-"""A fold and a scaler: what makes preprocessed data."""
+Group: TypeAlias = tuple[int, str, str]
+"""A fold, a scaler and a link: what makes preprocessed data."""
+
+
+def group_of(member: Member) -> Group:
+    """The data that a member reads."""
+    return (member.fold, member.hp.scaler, member.hp.link)
 
 
 class DeviceFold:
@@ -57,22 +65,49 @@ class DeviceFold:
         self.x_train = self.x_train.to(device)
         self.y_train = torch.from_numpy(data.y_train.copy()).to(device)
         self.y_valid = torch.from_numpy(data.y_valid.copy()).to(device)
+        self._exposure_valid = _on_device(data.exposure_valid, device)
+        exposure = _on_device(data.exposure_train, device)
+        self._offsets = torch.full((self.n_train,), data.target.mean, dtype=torch.float64, device=device)
+        if exposure is not None:
+            self._offsets += exposure.log()
 
-    def targets(self, rows: Tensor, weights: Tensor) -> Tensor:
+    def targets(self, rows: Tensor, weights: Tensor, *, with_offsets: bool) -> Tensor:
         """Training targets of some rows, as the loss wants them.
 
         Args:
             rows: (steps, columns) row numbers; `n_train` for a filling column.
             weights: (steps, columns).
+            with_offsets: whether a member of the pack learns the log of a count.
 
         Returns:
-            (steps, classes, columns), each column's weight at its class; or (steps, 1, columns) values.
+            (steps, classes, columns), each column's weight at its class; or (steps, 1, columns) values, with
+            offsets (steps, 2, columns).
         """
         real = rows.clamp(max=self.n_train - 1)
         if self.data.target.classes is None:
-            return self.y_train[real].to(self.x_train.dtype).unsqueeze(1)
+            channels = (self.y_train, self._offsets) if with_offsets else (self.y_train,)
+            return torch.stack([c[real].to(self.x_train.dtype) for c in channels], dim=1)
         targets = weights.new_zeros(rows.shape[0], self.data.n_outputs, rows.shape[1])
         return targets.scatter_(1, self.y_train[real].unsqueeze(1), weights.unsqueeze(1))
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """Predictions for the validation rows in the user's units.
+
+        Args:
+            outputs: (members, validation rows).
+
+        Returns:
+            (members, validation rows) float64.
+        """
+        target = self.data.target
+        values = outputs.double() * target.scale + target.mean
+        if target.link == "identity":
+            return values
+        return values.exp_() if self._exposure_valid is None else values.exp_().mul_(self._exposure_valid)
+
+
+def _on_device(values: npt.NDArray[np.float64] | None, device: torch.device) -> Tensor | None:
+    return None if values is None else torch.from_numpy(values.copy()).to(device)
 
 
 @dataclass(frozen=True)
@@ -91,7 +126,7 @@ class PackTrainer:
 
     Args:
         members: all at the same epoch, with equal `pack_key`s.
-        folds: the device data of every (fold, scaler) that they read.
+        folds: the device data of every group that they read.
         metric: name of the validation metric.
         dtype: float32, or float64 in tests.
         device: where to train.
@@ -105,8 +140,8 @@ class PackTrainer:
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
-        self._groups = sorted({(m.hp.seed, m.fold, m.hp.scaler) for m in members})
-        self._folds = [folds[fold, scaler] for _, fold, scaler in self._groups]
+        self._groups = sorted({(m.hp.seed, group_of(m)) for m in members})
+        self._folds = [folds[group] for _, group in self._groups]
         self._metric, self._device = metric, device
         by_key = {m.key: m for m in members}
         layout = Layout([self._slot(m) for m in members], self._folds[0].data.n_outputs)
@@ -118,8 +153,7 @@ class PackTrainer:
         self.optimizer = PackedOptimizer(self.net, step_count=self.members[0].progress.epoch * self._n_steps)
         self.average = WeightAverage(self.net) if any(m.hp.ema_decay for m in self.members) else None
         self.best = Stack(layout, dtype, device, statistics=True)
-        smoothing = [m.hp.label_smoothing for m in self.members]
-        self._smoothing = torch.tensor(smoothing, dtype=dtype, device=device).view(-1, 1, 1) if any(smoothing) else None
+        self._loss = PackedLoss(layout, self._task, self._class_weights(), dtype, device)
         self._group_of = torch.tensor([s.group for s in layout.slots], device=device)
         self._load()
 
@@ -129,9 +163,20 @@ class PackTrainer:
         return self._n_steps
 
     def _slot(self, member: Member) -> Slot:
-        group = self._groups.index((member.hp.seed, member.fold, member.hp.scaler))
+        group = self._groups.index((member.hp.seed, group_of(member)))
         stream = Stream(member.hp.seed, member.fold, member.hp.batch_size)
         return Slot(member.key, member.hp, group, stream, self._folds[group].data.n_inputs)
+
+    @property
+    def _task(self) -> Task:
+        return "regression" if self._folds[0].data.target.classes is None else "classification"
+
+    def _class_weights(self) -> list[npt.NDArray[np.float64] | None]:
+        datas = [self._folds[s.group].data for s in self.net.layout.slots]
+        return [
+            data.target.class_weights(m.hp.class_weight, data.y_train)
+            for m, data in zip(self.members, datas, strict=True)
+        ]
 
     def _load(self) -> None:
         self.net.initialise()
@@ -176,8 +221,6 @@ class PackTrainer:
         batch = Batch([x[step] for x in batches.inputs], weights, dropout)
         outputs = self.net.forward(batch, space)[:, :n_outputs]
         targets = batches.targets[step].index_select(0, self._group_of)
-        if self._smoothing is not None and self._is_classification:  # Szegedy et al. (2016, section 7)
-            targets.mul_(1 - self._smoothing).add_(weights * (self._smoothing / n_outputs))
         loss = self._loss(outputs, targets, weights, space.output_delta[:, :n_outputs])
         self.net.backward(batch, space)
         self.optimizer.rates = batches.rates[step]
@@ -189,22 +232,15 @@ class PackTrainer:
                 self.average.update()
         return loss
 
-    @property
-    def _is_classification(self) -> bool:
-        return self._folds[0].data.target.classes is not None
-
-    @cached_property
-    def _loss(self) -> Loss:
-        return cross_entropy if self._is_classification else squared_error
-
     def _batches(self, epoch: int) -> _EpochBatches:
         inputs, targets, weights = [], [], []
-        for (seed, fold_index, _), fold in zip(self._groups, self._folds, strict=True):
+        with_offsets = any(m.hp.link == "log" for m in self.members)
+        for (seed, (fold_index, *_)), fold in zip(self._groups, self._folds, strict=True):
             stream = Stream(seed, fold_index, self.members[0].hp.batch_size)
             rows, weight = self._rows_of(stream, fold, epoch)
             x = fold.x_train.index_select(0, rows.flatten())
             inputs.append(x.view(self._n_steps, self._columns, -1))
-            targets.append(fold.targets(rows, weight))
+            targets.append(fold.targets(rows, weight, with_offsets=with_offsets))
             weights.append(weight)
         dropout = self._dropout_keys(epoch) if self.net.drops else None
         return _EpochBatches(inputs, torch.stack(targets, 1), torch.stack(weights, 1), dropout, self._rates(epoch))
@@ -269,10 +305,9 @@ class PackTrainer:
 
     def _score(self, fold: DeviceFold, outputs: Tensor) -> Tensor:
         outputs = outputs[:, :, : fold.n_valid]
-        target = fold.data.target
-        if target.classes is not None:
+        if fold.data.target.classes is not None:
             return score_classes(self._metric, outputs, fold.y_valid)
-        return score_values(self._metric, outputs[:, 0].double() * target.scale + target.mean, fold.y_valid)
+        return score_values(self._metric, fold.predictions(outputs[:, 0]), fold.y_valid)
 
     # -- members out --------------------------------------------------------------------------------------
 
