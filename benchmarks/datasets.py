@@ -19,7 +19,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, root_mean_squared_error
 from sklearn.neural_network import MLPClassifier, MLPRegressor

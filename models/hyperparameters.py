@@ -192,13 +192,20 @@ _ROWS = (
     Hyperparameter(
         "patience", _I, 0, "epochs without a better validation score before stopping; 0 never stops", low=0
     ),
-    Hyperparameter("loss", _C, None, "what training minimises; cross_entropy for classes, mse for numbers when left out",
-                   choices=LOSSES),
-    Hyperparameter("huber_delta", _F, 1.0, "error at which huber goes from squared to absolute, in standard deviations",
-                   low=0, low_open=True),
+    Hyperparameter(
+        "loss", _C, None, "what training minimises; cross_entropy for classes, mse for numbers when left out",
+        choices=LOSSES,
+    ),
+    Hyperparameter(
+        "huber_delta", _F, 1.0, "error at which huber goes from squared to absolute, in standard deviations",
+        low=0, low_open=True,
+    ),
     Hyperparameter("class_weight", Kind.CLASS_WEIGHT, "none", "weight of each class in the loss"),
-    Hyperparameter("on_divergence", _C, "stop", "what a loss that is not finite leads to: the end, or up to two restarts "
-                   "from the last good epoch, each at a tenth of the rate", choices=ON_DIVERGENCE),
+    Hyperparameter(
+        "on_divergence", _C, "stop",
+        "what a loss that is not finite leads to: the end, or a new try from the last good epoch at a tenth of "
+        "the rate, at most twice", choices=ON_DIVERGENCE,
+    ),
     Hyperparameter("label_smoothing", _F, 0.0, "share of a class's weight spread over all classes", low=0, high=1,
                    high_open=True),
     Hyperparameter("scaler", _C, "standard", "scaling of numeric columns", choices=SCALERS),

@@ -109,7 +109,7 @@ class Block:
     is_output: bool
 
 
-_FAMILIES = {"adam": "adam", "adamw": "adam", "adagrad": "rms", "rmsprop": "rms"}
+_FAMILIES = {"adam": "adam", "adamw": "adam", "adagrad": "rms", "rmsprop": "rms", "lbfgs": "lbfgs"}
 
 
 def family(optimizer: str) -> str:

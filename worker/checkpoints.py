@@ -29,7 +29,7 @@ from worker.train.stopping import Progress
 if TYPE_CHECKING:
     from worker.data.inputs import FoldData  # brings scikit-learn, which prediction does not need
 
-_PARTS = ("parameters", "best", "first", "second", "average")
+_NOT_OPTIMIZER = ("parameters", "best", "average")
 _CHECKPOINT, _STATE = "checkpoint", "state"
 
 
@@ -127,12 +127,11 @@ def encode_state(saved: SavedTrial) -> bytes:
     arrays: Arrays = {}
     for fold, (_, state, best) in saved.folds.items():
         if state is not None:
-            parts = {
+            parts: dict[str, Weights | None] = {
                 "parameters": state.parameters,
                 "best": state.best,
-                "first": state.first,
-                "second": state.second,
                 "average": state.average,
+                **state.optimizer,
             }
         else:
             parts = {"best": best}
@@ -159,14 +158,19 @@ def decode_state(content: bytes, params: Params, fingerprint: str) -> SavedTrial
         raise CheckpointDamaged("the state belongs to another trial or other data")
     folds = {}
     for fold, raw in facts["folds"].items():
-        parts = {part: _weights(f"fold{fold}.{part}.", arrays) for part in _PARTS}
+        parts = _parts_of(f"fold{fold}.", arrays)
         state = None
-        if parts["parameters"]:
-            state = TrainingState(
-                parts["parameters"], parts["best"], parts["first"], parts["second"] or None, parts["average"] or None
-            )
-        folds[int(fold)] = (Progress.from_json(raw), state, parts["best"] or None)
+        if "parameters" in parts:
+            optimizer = {name: weights for name, weights in parts.items() if name not in _NOT_OPTIMIZER}
+            state = TrainingState(parts["parameters"], parts["best"], optimizer, parts.get("average"))
+        folds[int(fold)] = (Progress.from_json(raw), state, parts.get("best"))
     return SavedTrial(params, fingerprint, folds)
+
+
+def _parts_of(prefix: str, arrays: Arrays) -> dict[str, Weights]:
+    """Everything that was saved of a fold, by name."""
+    names = {name.removeprefix(prefix).split(".")[0] for name in arrays if name.startswith(prefix)}
+    return {name: _weights(f"{prefix}{name}.", arrays) for name in names}
 
 
 def _arrays(prefix: str, weights: Weights) -> Arrays:

@@ -21,6 +21,7 @@ from models.schedules import factors, plateau_factor
 from service.contract.spec import METRIC_DIRECTION
 from worker.data.inputs import FoldData
 from worker.train.pack import columns_of, effective_batch
+from worker.train.single_lbfgs import SingleLBFGS
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,10 @@ class _Run:
         (loss + penalty).backward()
         if self.hp.clip_norm:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.hp.clip_norm)
-        self.optimizer.step()
+        if isinstance(self.optimizer, SingleLBFGS):
+            self.optimizer.step(float(loss.detach()))
+        else:
+            self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.net)
         return float(loss.detach())
@@ -171,5 +175,7 @@ def _optimizer(hp: Hyperparameters, net: FNN) -> torch.optim.Optimizer:
         return torch.optim.RMSprop(
             parameters, lr=hp.lr, alpha=hp.rho, eps=hp.eps, momentum=hp.momentum, weight_decay=decay
         )
+    if hp.optimizer == "lbfgs":
+        return SingleLBFGS(parameters, hp.lr, decay, hp.l1)
     nesterov = hp.optimizer == "nesterov" and hp.momentum > 0
     return torch.optim.SGD(parameters, lr=hp.lr, momentum=hp.momentum, nesterov=nesterov, weight_decay=decay)

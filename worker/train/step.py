@@ -187,9 +187,7 @@ class PackTrainer:
     def _put(self, i: int, state: TrainingState) -> None:
         self.net.parameters.put(self.net.layout, i, state.parameters)
         self.best.put(self.net.layout, i, state.best)
-        self.optimizer.first.put(self.net.layout, i, state.first)
-        if self.optimizer.second is not None and state.second is not None:
-            self.optimizer.second.put(self.net.layout, i, state.second)
+        self.optimizer.put(i, state.optimizer)
         if self.average is not None and state.average is not None:
             self.average.weights.put(self.net.layout, i, state.average)
 
@@ -224,7 +222,7 @@ class PackTrainer:
         loss = self._loss(outputs, targets, weights, space.output_delta[:, :n_outputs])
         self.net.backward(batch, space)
         self.optimizer.rates = batches.rates[step]
-        self.optimizer.step()
+        self.optimizer.step(loss)
         if self.average is not None:
             if is_first:
                 self.average.start()
@@ -327,11 +325,10 @@ class PackTrainer:
 
     def state_of(self, i: int) -> TrainingState:
         """Everything that member `i` needs to go on elsewhere."""
-        layout, optimizer = self.net.layout, self.optimizer
+        layout = self.net.layout
         return TrainingState(
             parameters=self.net.parameters.take(layout, i),
             best=self.best.take(layout, i),
-            first=optimizer.first.take(layout, i),
-            second=optimizer.second.take(layout, i) if optimizer.second is not None else None,
+            optimizer=self.optimizer.take(i),
             average=self.average.weights.take(layout, i) if self.average is not None else None,
         )

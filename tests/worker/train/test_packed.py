@@ -86,7 +86,11 @@ ONE_TASK = {
 def scenes(draw: st.DrawFn) -> tuple[str, list[dict[str, Any]]]:
     """A data set and the configurations of some trials on it, from the whole table of hyperparameters."""
     name = draw(st.sampled_from(sorted(SOURCES)))
-    return name, [draw(params) | draw(ONE_TASK[name]) for _ in range(draw(st.integers(1, 5)))]
+    mix = [draw(params) | draw(ONE_TASK[name]) for _ in range(draw(st.integers(1, 5)))]
+    for trial in mix:
+        if trial["optimizer"] == "lbfgs":  # full batches; beyond a rate of 1 it has to step back
+            trial |= {"lr": draw(st.sampled_from([0.3, 1.0, 4.0])), "batch_size": 500}
+    return name, mix
 
 
 def members(mix: list[dict[str, Any]], epochs: int | None, folds: int = 3) -> list[Member]:
