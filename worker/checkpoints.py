@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,6 @@ from worker.train.stopping import Progress
 if TYPE_CHECKING:
     from worker.data.inputs import FoldData  # brings scikit-learn, which prediction does not need
 
-_NOT_OPTIMIZER = ("parameters", "best", "average")
 _CHECKPOINT, _STATE = "checkpoint", "state"
 
 
@@ -126,15 +125,9 @@ def encode_state(saved: SavedTrial) -> bytes:
     """A trial's training state as a file."""
     arrays: Arrays = {}
     for fold, (_, state, best) in saved.folds.items():
-        if state is not None:
-            parts: dict[str, Weights | None] = {
-                "parameters": state.parameters,
-                "best": state.best,
-                "average": state.average,
-                **state.optimizer,
-            }
-        else:
-            parts = {"best": best}
+        parts = {"best": best} if state is None else {"best": state.best, **_moving(state, "now_")}
+        if state is not None and state.good is not None:
+            parts |= _moving(state.good, "good_")
         for part, weights in parts.items():
             if weights is not None:
                 arrays |= _arrays(f"fold{fold}.{part}.", weights)
@@ -159,12 +152,24 @@ def decode_state(content: bytes, params: Params, fingerprint: str) -> SavedTrial
     folds = {}
     for fold, raw in facts["folds"].items():
         parts = _parts_of(f"fold{fold}.", arrays)
-        state = None
-        if "parameters" in parts:
-            optimizer = {name: weights for name, weights in parts.items() if name not in _NOT_OPTIMIZER}
-            state = TrainingState(parts["parameters"], parts["best"], optimizer, parts.get("average"))
+        state, good = _state(parts, "now_"), _state(parts, "good_")
+        state = None if state is None else replace(state, good=good)
         folds[int(fold)] = (Progress.from_json(raw), state, parts.get("best"))
     return SavedTrial(params, fingerprint, folds)
+
+
+def _moving(state: TrainingState, prefix: str) -> dict[str, Weights | None]:
+    """What changes in every step, under names that begin so."""
+    named: dict[str, Weights | None] = {"parameters": state.parameters, "average": state.average, **state.optimizer}
+    return {f"{prefix}{name}": weights for name, weights in named.items()}
+
+
+def _state(parts: dict[str, Weights], prefix: str) -> TrainingState | None:
+    named = {name.removeprefix(prefix): weights for name, weights in parts.items() if name.startswith(prefix)}
+    if "parameters" not in named:
+        return None
+    optimizer = {name: weights for name, weights in named.items() if name not in ("parameters", "average")}
+    return TrainingState(named["parameters"], parts["best"], optimizer, named.get("average"))
 
 
 def _parts_of(prefix: str, arrays: Arrays) -> dict[str, Weights]:
