@@ -16,13 +16,13 @@ from models.fnn import FNN
 from models.hyperparameters import resolve
 from models.stack import Weights
 from service.contract.checkpoint_name import CheckpointName
-from service.contract.columns import NumberColumn
+from service.contract.columns import Label, NumberColumn
 from service.contract.lease import LeasedTrial, SearchContext
 from service.contract.report import TrialResult
 from service.contract.space import Params
 from worker.data.load import Table
 from worker.data.preprocess import Preprocessor
-from worker.data.target import Label, TargetCoder
+from worker.data.target import TargetCoder
 from worker.train.pack import Member, TrainingState
 from worker.train.stopping import Progress
 
