@@ -153,7 +153,7 @@ function showBoard(search, rows) {
   const names = [...new Set(rows.flatMap((row) => Object.keys(row.params)))].filter((n) => n !== "seed" && n !== "epochs" && fixed[n] !== "fixed");
   const scores = rows.flatMap((row) => row.folds).filter((score) => score !== null);
   const range = [Math.min(...scores), Math.max(...scores)];
-  const heads = [["rank"], ["trial"], [search.metric.name], ["±"], ["folds", 1], ...names.map((n) => [n]), ["epochs"], ["state", 1], ["worker", 1]];
+  const heads = [["rank"], ["trial"], [search.metric.name], ["±"], ["folds", 1], ...names.map((n) => [n]), ["parameters"], ["epochs"], ["state", 1], ["worker", 1]];
   $("columns").replaceChildren(...heads.map(([name, isText]) => headCell(name, isText)));
   $("rows").replaceChildren(...rows.map((row) => boardRow(row, names, range)));
 }
@@ -171,6 +171,7 @@ function boardRow(row, names, range) {
   const cells = [row.rank ?? "–", row.trial, score, number(row.spread, 2)].map((text) => element("td", String(text)));
   cells.push(element("td", foldBars(row.folds, range), "text"));
   cells.push(...names.map((name) => element("td", name in row.params ? short(row.params[name]) : "–")));
+  cells.push(element("td", row.n_parameters === null ? "–" : row.n_parameters.toLocaleString("en")));
   cells.push(element("td", `${row.epoch}/${row.epochs}`), state, element("td", row.worker || "–", "text"));
   return element("tr", cells, row.rank === 1 ? "first" : "");
 }
