@@ -63,6 +63,8 @@ searches = Table(
     Column("dataset", Text, nullable=False),
     Column("fingerprint", String(64), nullable=False),
     Column("n_folds", Integer, nullable=False),
+    Column("n_inputs", Integer),  # of its networks; NULL where the data was read before they were counted
+    Column("n_outputs", Integer),
     Column("notes", JSON, nullable=False),
     Column("failure", Text),
     Column("stage", Integer, nullable=False),

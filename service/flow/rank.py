@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from models.hyperparameters import resolve
-from service.contract.errors import Fault, InvalidInput, NotFound
-from service.contract.features import network_ends
+from service.contract.errors import Fault, InvalidInput
 from service.contract.leaderboard import Leaderboard, OrderBy, TrialCurves, TrialView
-from service.db import datasets, ranking, scores, searches, workers
+from service.db import ranking, scores, searches, workers
 from service.db.ranking import REST, TrialRow
 from service.db.searches import SearchRow
 from service.flow.context import Context
@@ -74,18 +73,16 @@ def trial_views(connection: Connection, search: SearchRow, rows: Sequence[TrialR
     folds = scores.of_trials(connection, search.id, [row.number for row in rows])
     names = workers.names(connection, {row.worker_id for row in rows if row.worker_id is not None})
     ranks = _ranks(connection, search.id, rows)
-    ends = _network_ends(connection, search)
-    return [_view(row, rank, folds.get(row.number, []), names, ends) for row, rank in zip(rows, ranks, strict=True)]
+    sizes = [_n_parameters(search, row) for row in rows]
+    return [
+        _view(r, rank, size, folds.get(r.number, []), names) for r, rank, size in zip(rows, ranks, sizes, strict=True)
+    ]
 
 
-def _network_ends(connection: Connection, search: SearchRow) -> tuple[int, int] | None:
-    spec = search.spec
-    assert spec.data.task is not None  # filled in when it was submitted
-    try:
-        description = datasets.by_fingerprint(connection, search.fingerprint)
-    except NotFound:
-        return None  # a search outlives the name of its data
-    return network_ends(description, spec, spec.data.task)
+def _n_parameters(search: SearchRow, row: TrialRow) -> int | None:
+    if search.n_inputs is None or search.n_outputs is None:
+        return None
+    return resolve(row.params).n_parameters(search.n_inputs, search.n_outputs)
 
 
 def _ranks(connection: Connection, search_id: str, rows: Sequence[TrialRow]) -> list[int | None]:
@@ -100,9 +97,9 @@ def _ranks(connection: Connection, search_id: str, rows: Sequence[TrialRow]) -> 
 def _view(
     row: TrialRow,
     rank: int | None,
+    size: int | None,
     folds: list[tuple[float | None, str | None]],
     names: dict[int, str],
-    ends: tuple[int, int] | None,
 ) -> TrialView:
     return TrialView(
         trial=row.number,
@@ -112,7 +109,7 @@ def _view(
         score=row.score,
         spread=row.spread,
         params=row.params,
-        n_parameters=None if ends is None else resolve(row.params).n_parameters(*ends),
+        n_parameters=size,
         folds=[score for score, _ in folds],
         progress=row.progress,
         epoch=row.epoch,
