@@ -63,8 +63,6 @@ searches = Table(
     Column("dataset", Text, nullable=False),
     Column("fingerprint", String(64), nullable=False),
     Column("n_folds", Integer, nullable=False),
-    Column("n_inputs", Integer),  # of its networks; NULL where the data was read before they were counted
-    Column("n_outputs", Integer),
     Column("notes", JSON, nullable=False),
     Column("failure", Text),
     Column("stage", Integer, nullable=False),
@@ -74,6 +72,8 @@ searches = Table(
     Column("paused_at", UtcDateTime),
     Column("deadline_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
+    Column("n_inputs", Integer),  # of its networks; NULL where the data was read before they were counted
+    Column("n_outputs", Integer),
     CheckConstraint(f"state IN ({words(SearchState)})", name="state"),
     CheckConstraint(f"(finished_at IS NOT NULL) = (state IN ({words(TERMINAL_SEARCH)}))", name="finished"),
     CheckConstraint("(failure IS NOT NULL) = (state = 'failed')", name="failure"),
