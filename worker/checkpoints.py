@@ -98,12 +98,24 @@ class Predictor:
             return self.target.values(raw[:, 0].numpy(), self._exposure(table))
         return np.asarray(torch.softmax(raw, dim=1).numpy())
 
-    def _exposure(self, table: Table) -> npt.NDArray[np.float64] | None:
+    @property
+    def columns(self) -> list[str]:
+        """The columns that a table must have."""
+        fitted = self.preprocessor
+        features = [c.name for c in fitted.numbers] + [c.name for c in fitted.categories]
+        return features if self._exposure_name is None else [*features, self._exposure_name]
+
+    @property
+    def _exposure_name(self) -> str | None:
         name = self.facts["context"]["data"].get("exposure")
-        if name is None:
+        return None if name is None else str(name)
+
+    def _exposure(self, table: Table) -> npt.NDArray[np.float64] | None:
+        if self._exposure_name is None:
             return None
-        column = table.columns[name]
-        assert isinstance(column, NumberColumn)
+        column = table.columns[self._exposure_name]
+        if not isinstance(column, NumberColumn):
+            raise TypeError(f"expected numbers in the column {self._exposure_name!r}, however: it is text")
         return column.values
 
     def predict(self, table: Table) -> list[Label] | npt.NDArray[np.float64]:
