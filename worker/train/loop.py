@@ -11,13 +11,20 @@ import torch
 from models.layout import padded
 from models.stack import Weights
 from service.contract.spec import METRIC_DIRECTION
-from worker.data.inputs import FoldSource
+from worker.data.inputs import FoldData
 from worker.train.pack import FoldShape, Member, plan_packs
 from worker.train.step import DeviceFold, Group, PackTrainer
 from worker.train.stopping import End
 
 SQUEEZE_SHARE = 1 / 8
 """The stack is rebuilt without its finished members once they are this share of it."""
+
+
+class Folds(Protocol):
+    """Whoever hands out the data that members train on."""
+
+    def fold(self, index: int, scaler: str) -> FoldData:
+        """The data of fold `index` (from 0) under a scaler."""
 
 
 class Monitor(Protocol):
@@ -59,7 +66,7 @@ class Engine:
 class Training:
     """Trains members of one search; keeps the data on the device between packs and leases."""
 
-    def __init__(self, source: FoldSource, metric: str, engine: Engine) -> None:
+    def __init__(self, source: Folds, metric: str, engine: Engine) -> None:
         self._source, self._metric, self._engine = source, metric, engine
         self._direction = METRIC_DIRECTION[metric]
         self._folds: dict[tuple[Group, int], DeviceFold] = {}
@@ -69,13 +76,17 @@ class Training:
 
         Members are changed in place. After `monitor.is_leaving()` unfinished ones carry their `state`.
         """
-        open_members = [m for m in members if m.progress.end is None]
-        shapes = {m.key: self._shape(m) for m in open_members}
-        n_outputs = self._source.fold(0, "none").n_outputs if open_members else 0
-        for pack in plan_packs(open_members, shapes, n_outputs, self._engine.pack_bytes):
+        for pack in self.packs(m for m in members if m.progress.end is None):
             if monitor.is_leaving():
                 return
             self._train_pack(pack, monitor)
+
+    def packs(self, members: Iterable[Member]) -> list[list[Member]]:
+        """The members cut into those that train together."""
+        listed = list(members)
+        shapes = {m.key: self._shape(m) for m in listed}
+        n_outputs = self._source.fold(0, "none").n_outputs if listed else 0
+        return plan_packs(listed, shapes, n_outputs, self._engine.pack_bytes)
 
     def _shape(self, member: Member) -> FoldShape:
         data = self._source.fold(member.fold, member.hp.scaler)
@@ -94,7 +105,7 @@ class Training:
     def _train_to_end(self, pack: Sequence[Member], monitor: Monitor) -> None:
         live = self._without_dropped(pack, monitor)
         while live and not monitor.is_leaving():
-            trainer = self._trainer(live)
+            trainer = self.trainer(live)
             self._train_while_dense(trainer, monitor)
             live = [m for m in trainer.members if m.progress.end is None]
 
@@ -107,7 +118,8 @@ class Training:
                 monitor.member_done(member, None)
         return [m for m in members if m.trial not in dropped]
 
-    def _trainer(self, members: Sequence[Member]) -> PackTrainer:
+    def trainer(self, members: Sequence[Member]) -> PackTrainer:
+        """What trains the members of one pack."""
         n_inputs = max(padded(self._shape(m).n_inputs) for m in members)
         groups = {(m.fold, m.hp.scaler) for m in members}
         folds = {group: self._device_fold(group, n_inputs) for group in groups}
