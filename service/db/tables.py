@@ -72,6 +72,7 @@ searches = Table(
     Column("paused_at", UtcDateTime),
     Column("deadline_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
+    Column("checks", JSON(none_as_null=True)),  # the report of the checks before it, once they are done
     CheckConstraint(f"state IN ({words(SearchState)})", name="state"),
     CheckConstraint(f"(finished_at IS NOT NULL) = (state IN ({words(TERMINAL_SEARCH)}))", name="finished"),
     CheckConstraint("(failure IS NOT NULL) = (state = 'failed')", name="failure"),
@@ -118,6 +119,8 @@ leases = Table(
     Column("reported_at", UtcDateTime, nullable=False),
     Column("member_steps_per_s", Double, nullable=False),
     Column("ended_at", UtcDateTime),
+    Column("purpose", String(8), nullable=False, server_default="train"),
+    CheckConstraint("purpose IN ('check', 'train')", name="purpose"),
     CheckConstraint(f"state IN ({words(LeaseState)})", name="state"),
     CheckConstraint(f"(ended_at IS NOT NULL) = (state IN ({words(TERMINAL_LEASE)}))", name="ended"),
     Index(None, "state", "expires_at"),

@@ -1,9 +1,9 @@
 """`gradients`: the backward pass, written by hand, against centred differences in double precision.
 
-As the notes of Stanford's CS231n have it (Karpathy, "Neural networks part 3", gradient checks): (L(p + h) - L(p - h)) / 2h with
-h = 1e-5, compared by relative error, for a few entries of every parameter, after a short burn-in, since at the start
-gradients are not yet what they will be. Dropout drops the same units in every pass. Where a step of h carries a unit over a
-kink of its activation the difference says nothing; such an entry is counted and not judged.
+As the notes of Stanford's CS231n have it (Karpathy, "Neural networks part 3", gradient checks):
+(L(p + h) - L(p - h)) / 2h with h = 1e-5, compared by relative error, for a few entries of every parameter, after a short burn-in, since at the
+start gradients are not yet what they will be. Dropout drops the same units in every pass. Where a step of h carries a
+unit over a kink of its activation the difference says nothing; such an entry is counted and not judged.
 
 All networks are probed in lockstep: no operation mixes members, so one pass has a step in one entry of each.
 """
@@ -21,7 +21,6 @@ from torch import Tensor
 from models.hyperparameters import Hyperparameters
 from models.stack import STATISTICS
 from service.contract.checks import CheckResult
-from worker.checks.chance import loss_name
 from worker.checks.setting import CheckSetting, finite, members, steady, with_rows
 from worker.data.inputs import FoldData
 from worker.train.step import PackTrainer
@@ -33,11 +32,11 @@ STEP = 1e-5
 ENTRIES = 2
 """Of each parameter: the one with the greatest gradient, and others at random."""
 SMOOTH_ERROR, KINKED_ERROR = 1e-6, 1e-4
-"""Greatest relative errors allowed. The notes call 1e-7 fine where all is smooth, and 1e-4 where there are kinks. Over 4,500
-entries of all activations and norms on four data sets the greatest was 1.3e-7."""
+"""Greatest relative errors allowed. The notes call 1e-7 fine where all is smooth, and 1e-4 where there are kinks. Over
+4,500 entries of all activations and norms on four data sets the greatest was 1.3e-7."""
 ROUNDING = 2e-10
-"""What rounding alone makes of a difference: about 1e-15 of the loss over 2 h, with a margin. A gradient so small that this
-decides the relative error is held to it instead."""
+"""What rounding alone makes of a difference: about 1e-15 of the loss over 2 h, with a margin. A gradient so small that
+this decides the relative error is held to it instead."""
 _KINKED = frozenset({"relu", "leaky_relu", "relu6", "elu"})  # elu: its second derivative jumps
 
 Place: TypeAlias = tuple[int, tuple[int, ...]]
@@ -56,7 +55,7 @@ class Entry(NamedTuple):
 
     @property
     def error(self) -> float:
-        """Relative error, |a - n| / max(|a|, |n|), for tiny gradients over what rounding allows; inf where not finite."""
+        """Relative error, |a - n| / max(|a|, |n|), for tiny gradients over what rounding allows; inf if not finite."""
         a, n = self.by_hand, self.by_difference
         error = abs(a - n) / max(abs(a), abs(n), ROUNDING / SMOOTH_ERROR)
         return error if np.isfinite(error) else float("inf")
@@ -73,17 +72,13 @@ def gradients(setting: CheckSetting) -> CheckResult:
     worst = max(judged, key=lambda entry: entry.error)
     n_kinks = len(entries) - len(judged)
     kinks = f" {n_kinks} at kinks were not judged." if n_kinks else ""
-    sentence = (
-        f"{len(judged)} entries agree with centred differences, within a relative error of {worst.error:.1e}.{kinks}"
-    )
+    sentence = f"{len(judged)} entries agree with centred differences, to a relative error of {worst.error:.1e}."
     if wrong:
-        sentence = (
-            f"{len(wrong)} of {len(judged)} entries differ from centred differences. {_told(worst, networks)}{kinks}"
-        )
+        sentence = f"{len(wrong)} of {len(judged)} entries differ from centred differences. {_told(worst, networks)}"
     return CheckResult(
         name=NAME,
         outcome="failed" if wrong else "passed",
-        sentence=sentence,
+        sentence=sentence + kinks,
         look_at=_look_at(wrong, judged, networks) if wrong else None,
         numbers={"greatest_error": finite(worst.error), "entries": len(judged), "kinks": n_kinks, "wrong": len(wrong)},
     )
@@ -153,12 +148,10 @@ class _Probe:
         self._trainer, self._pass = trainer, trainer.probe(BURN_IN + 1)
         net, layout = trainer.net, trainer.net.layout
         self._pass()
-        self._gradients = [
-            [(i, n, v.clone()) for i, n, v in net.gradients.views(layout, m)] for m in range(len(layout))
-        ]
+        everyone = range(len(layout))
+        self._gradients = [[(i, n, v.clone()) for i, n, v in net.gradients.views(layout, m)] for m in everyone]
         self._parameters = [
-            [values for _, name, values in net.parameters.views(layout, m) if name not in STATISTICS]
-            for m in range(len(layout))
+            [v for _, name, v in net.parameters.views(layout, m) if name not in STATISTICS] for m in everyone
         ]
         self._places = [
             _places([v for _, _, v in own], seed, member.trial)

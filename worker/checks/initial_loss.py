@@ -1,7 +1,7 @@
 """`initial_loss`: before any step, a network's loss is that of chance.
 
-One of the sanity checks in the notes of Stanford's CS231n (Karpathy, "Neural networks part 3"): a loss far above chance at
-the start says that inputs or initial weights have the wrong scale.
+One of the sanity checks in the notes of Stanford's CS231n (Karpathy, "Neural networks part 3"): a loss far above chance
+at the start says that inputs or initial weights have the wrong scale.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from worker.data.inputs import FoldData
 NAME = "initial_loss"
 N_ROWS = 256
 LEAST_RATIO, GREATEST_RATIO = 0.3, 6.0
-"""How far a healthy fresh network is from chance, as a factor. Random outputs of variance v add v to mse and about v / 2
-to cross entropy, so 1 is out of reach. Over 640 draws from every initialisation, activation, normalisation and scaler,
-widths 8 to 128 and depths 1 to 5, on four data sets, the factor lay between 0.57 and 5.9, 99 % of them below 3.2."""
+"""How far a healthy fresh network is from chance, as a factor. Random outputs of variance v add v to mse and about
+v / 2 to cross entropy, so 1 is out of reach. Over 640 draws from every initialisation, activation, normalisation and
+scaler, widths 8 to 128 and depths 1 to 5, on four data sets, it lay between 0.57 and 5.9, 99 % of them below 3.2."""
 TOLERATED_SHARE = 0.25
 """Networks that may miss: chance makes about 1 in 100 do so, a wrong scale most of them."""
 WIDE_INPUT = 20.0
@@ -40,9 +40,7 @@ def initial_loss(setting: CheckSetting) -> CheckResult:
     good = [hp for hp, bad in zip(judged, is_off, strict=True) if not bad]
     has_failed = len(off) > TOLERATED_SHARE * len(judged)
     middle = float(np.median(known))
-    sentence = (
-        f"Before any step the loss is {middle:.3g} times that of chance (the middle one of {len(judged)} networks)."
-    )
+    sentence = f"Before any step the loss is {middle:.3g} times that of chance, the median of {share(len(judged))}."
     if off:
         sentence += f" For {share(len(off), len(judged))} it is not near 1"
         common = in_common(off, good)
@@ -57,9 +55,9 @@ def initial_loss(setting: CheckSetting) -> CheckResult:
 
 
 def fresh_ratios(setting: CheckSetting) -> list[float | None]:
-    """Every candidate's loss over the loss of chance, before any step and without dropout; None where chance is unknown."""
+    """Every candidate's loss over that of chance, before any step and without dropout; None where chance is unknown."""
     training = setting.training([_first_rows])
-    losses = {}
+    losses: dict[int, float] = {}
     for pack in training.packs(members(plain(hp, batch_size=N_ROWS) for hp in setting.candidates)):
         trainer = training.trainer(pack)
         losses |= dict(zip((m.trial for m in trainer.members), trainer.probe(1)().tolist(), strict=True))
@@ -80,7 +78,7 @@ def _look_at(setting: CheckSetting, off: Sequence[Hyperparameters]) -> str:
     sizes = [np.abs(setting.data(hp).x_train).mean(axis=0).max(initial=0.0) for hp in off]
     if max(sizes) > WIDE_INPUT:
         return (
-            f"Look at scaler: inputs reach the networks with a size of about {max(sizes):,.3g}, where about 1 is right; "
-            "scaler: standard puts that right."
+            f"Look at scaler: inputs reach the networks with a size of about {max(sizes):,.3g}, where 1 is right; "
+            "scaler: standard mends that."
         )
     return "Look at init, init_gain and bias_init: the first weights are too large for this depth, or too small."

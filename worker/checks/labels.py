@@ -16,7 +16,7 @@ import numpy as np
 from models.hyperparameters import Hyperparameters
 from service.contract.checks import CheckResult
 from worker.checks.chance import constant_loss
-from worker.checks.setting import CheckSetting, Unwatched, Variant, finite, steady
+from worker.checks.setting import CheckSetting, Unwatched, Variant, steady
 from worker.data.inputs import FoldData
 from worker.train.pack import Member
 
@@ -44,38 +44,30 @@ def labels(setting: CheckSetting) -> CheckResult:
     is_clear = real <= CLEARLY_BETTER * constant
     has_passed = real < shuffled.min() and (is_far or is_clear)
     sentence = (
-        f"On rows that were not trained on, the loss is {real:.4g} with the real labels and {mean:.4g} ± {spread:.2g} with "
-        f"shuffled ones; a constant answer has {constant:.4g}."
+        f"On rows that were not trained on, the loss is {real:.4g} with the real labels and {mean:.4g} ± {spread:.2g} "
+        f"with shuffled ones; a constant answer has {constant:.4g}."
     )
     return CheckResult(
         name=NAME,
         outcome="passed" if has_passed else "failed",
         sentence=sentence,
         look_at=None if has_passed else _LOOK_AT,
-        numbers={
-            "real": finite(real),
-            "shuffled": finite(mean),
-            "spread": finite(spread),
-            "constant": finite(constant),
-        },
+        numbers={"real": real, "shuffled": mean, "spread": spread, "constant": constant},
     )
 
 
 _LOOK_AT = (
-    "Look at the data: labels may have been shuffled against their rows, as when two tables are joined in the wrong order; "
-    "it can also mean that the features say nothing about the target, or too little for so few rows."
+    "Look at the data: labels may have been shuffled against their rows, as when two tables are joined in the wrong "
+    "order; it can also mean that the features say nothing about the target, or too little for so few rows."
 )
 
 
 def validation_losses(setting: CheckSetting) -> list[float]:
     """The best network's best loss on the validation rows: with the real labels, then with each shuffle of them."""
     training = setting.training([_shuffled(setting.seed, i) for i in range(N_SHUFFLES + 1)])
-    networks = sorted(setting.candidates, key=lambda hp: len(hp.hidden))[:N_NETWORKS]  # the shallow ones learn soonest
-    members = [
-        Member(number, fold, _learning(setting, hp))
-        for number, hp in enumerate(networks)
-        for fold in range(N_SHUFFLES + 1)
-    ]
+    shallow = sorted(setting.candidates, key=lambda hp: len(hp.hidden))[:N_NETWORKS]  # they learn soonest
+    networks = [_learning(setting, hp) for hp in shallow]
+    members = [Member(number, fold, hp) for number, hp in enumerate(networks) for fold in range(N_SHUFFLES + 1)]
     training.train(members, Unwatched())
     return [_least(m for m in members if m.fold == fold) for fold in range(N_SHUFFLES + 1)]
 

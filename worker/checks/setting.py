@@ -183,9 +183,10 @@ def _word(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def share(n: int, of: int) -> str:
-    """`3 of 12 networks`."""
-    return f"{n} of {of} {'network' if of == 1 else 'networks'}"
+def share(n: int, of: int | None = None) -> str:
+    """`3 of 12 networks`, `12 networks`."""
+    whole = n if of is None else of
+    return f"{n}{'' if of is None else f' of {of}'} {'network' if whole == 1 else 'networks'}"
 
 
 def finite(value: float) -> float | None:
