@@ -1,4 +1,4 @@
-"""Use case: a search is checked before its first trial; what fails the checks does not train, unless it is forced to."""
+"""Use case: a search is checked before its first trial; one that fails does not train, unless it is forced to."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def take_report(connection: Connection, search: SearchRow, report: CheckReport, 
         return search
     searches.set_checks(connection, search.id, report)
     if not report.passed and search.spec.checks.force:
-        searches.add_notes(connection, search, [f"It goes on in spite of failed checks: {_found(report)}"])
+        searches.add_notes(connection, search, [f"The search goes on in spite of failed checks: {_found(report)}"])
     elif not report.passed:
         end(
             connection,

@@ -24,7 +24,7 @@ from service.flow.sweep import sweep
 def lease(context: Context, request: LeaseRequest) -> Lease | None:
     """Trials for a worker, from the search that has the fewest in training; None when nothing waits.
 
-    A search that is to be checked first hands out its checks, to one worker at a time, and nothing else until they pass.
+    A search that is to be checked first hands out its checks, to one worker, and nothing else until they are done.
 
     Raises:
         NotFound: the worker is not registered.

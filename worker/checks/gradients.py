@@ -1,9 +1,10 @@
 """`gradients`: the backward pass, written by hand, against centred differences in double precision.
 
 As the notes of Stanford's CS231n have it (Karpathy, "Neural networks part 3", gradient checks):
-(L(p + h) - L(p - h)) / 2h with h = 1e-5, compared by relative error, for a few entries of every parameter, after a short burn-in, since at the
-start gradients are not yet what they will be. Dropout drops the same units in every pass. Where a step of h carries a
-unit over a kink of its activation the difference says nothing; such an entry is counted and not judged.
+(L(p + h) - L(p - h)) / 2h with h = 1e-5, compared by relative error, for a few entries of every parameter, after a
+short burn-in, since at the start gradients are not yet what they will be. Dropout drops the same units in every pass.
+Where a step of h carries a unit over a kink of its activation the difference says nothing; such an entry is counted and
+not judged.
 
 All networks are probed in lockstep: no operation mixes members, so one pass has a step in one entry of each.
 """

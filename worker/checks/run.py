@@ -24,6 +24,8 @@ CHECKS: dict[str, Callable[[CheckSetting], CheckResult]] = {
     "labels": labels,
 }
 """By name, in the order of the report."""
+THROWN = (RuntimeError, MemoryError, ValueError, ArithmeticError)
+"""What training throws must end as a failed check, as it ends as failed trials, and not as a dead worker."""
 
 
 def run_checks(source: FoldSource, context: SearchContext, candidates: Sequence[Params]) -> CheckReport:
@@ -35,8 +37,12 @@ def run_checks(source: FoldSource, context: SearchContext, candidates: Sequence[
         candidates: draws from its space, as `service.planner.candidates` makes them.
     """
     begun = time.monotonic()
-    setting = CheckSetting.of(source, candidates, context.task, context.seed)
-    results = [_run(name, check, setting) for name, check in CHECKS.items()]
+    try:
+        setting = CheckSetting.of(source, candidates, context.task, context.seed)
+    except THROWN as error:
+        results = [_thrown("data", error)]
+    else:
+        results = [_run(name, check, setting) for name, check in CHECKS.items()]
     return CheckReport(results=results, duration_s=time.monotonic() - begun)
 
 
@@ -50,9 +56,15 @@ def not_run(name: str, reason: str, look_at: str) -> CheckReport:
 def _run(name: str, check: Callable[[CheckSetting], CheckResult], setting: CheckSetting) -> CheckResult:
     try:
         return check(setting)
-    except (RuntimeError, MemoryError, ValueError, ArithmeticError) as error:
-        # whatever training throws must end as a failed check, as it ends as failed trials, not as a dead worker
-        reason = str(error).splitlines()[0] if str(error) else "no message"
-        sentence = f"The check could not be run: {type(error).__name__}: {reason}."
-        look_at = "Look at the sizes in the space first; else this is a fault of the program, so please report it."
-        return CheckResult(name=name, outcome="failed", sentence=sentence, look_at=look_at)
+    except THROWN as error:
+        return _thrown(name, error)
+
+
+def _thrown(name: str, error: Exception) -> CheckResult:
+    reason = str(error).splitlines()[0] if str(error) else "no message"
+    return CheckResult(
+        name=name,
+        outcome="failed",
+        sentence=f"The check could not be run: {type(error).__name__}: {reason}.",
+        look_at="Look at the sizes in the space first; else this is a fault of the program, so please report it.",
+    )
