@@ -19,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Hyperparameter search for feed-forward networks on tabular data.",
-    epilog="Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no winner, another result, a failed check, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no winner, other result, failed check, 130 interrupted.",
 )
 COMMANDS = (
     running.demo,

@@ -51,12 +51,8 @@ def take_report(connection: Connection, search: SearchRow, report: CheckReport, 
     if not report.passed and search.spec.checks.force:
         searches.add_notes(connection, search, [f"The search goes on in spite of failed checks: {_found(report)}"])
     elif not report.passed:
-        end(
-            connection,
-            search,
-            Ending(SearchEvent.FAIL, failure=f"The checks before it failed. {_found(report)} {_HOW}"),
-            now,
-        )
+        failure = f"The checks before the search failed. {_found(report)} {_HOW}"
+        end(connection, search, Ending(SearchEvent.FAIL, failure=failure), now)
     return searches.get(connection, search.id)
 
 
