@@ -111,7 +111,9 @@ def _look_at(wrong: Iterable[Entry], judged: Iterable[Entry], networks: Sequence
 
 def _features(hp: Hyperparameters) -> set[str]:
     """What has a backward pass of its own."""
-    return {*hp.activation, f"norm {hp.norm}", f"loss {getattr(hp, 'loss', None) or 'of the task'}"}
+    norm = {f"norm {hp.norm}"} - {"norm none"}
+    loss = getattr(hp, "loss", None)
+    return {*hp.activation, *norm, f"loss {loss}" if loss else "the loss"}
 
 
 def _networks(setting: CheckSetting) -> list[Hyperparameters]:

@@ -45,11 +45,11 @@ def test_a_wrong_sign_in_an_activations_gradient(name: str, monkeypatch: pytest.
 
     faulty = {**activations.ACTIVATIONS, name: replace(right, backward=backward)}
     monkeypatch.setattr(packed, "ACTIVATIONS", faulty)
-    found = gradients(setting("wine", activation=["tanh", name], norm=["none", "layer"], dropout=[0.0, 0.3]))
+    other = "tanh" if name != "tanh" else "gelu"
+    found = gradients(setting("wine", activation=[other, name], norm=["none", "layer"], dropout=[0.0, 0.3]))
     assert found.outcome == "failed"
-    assert found.look_at is not None
-    if name != "tanh":
-        assert found.look_at.startswith(f"Look at the backward pass of {name}")
+    assert name in str(found.look_at)
+    assert other not in str(found.look_at)
     assert found.numbers["greatest_error"] == pytest.approx(2, abs=0.01), "a - (-a) over |a|"
 
 
@@ -221,10 +221,10 @@ def test_labels_shuffled_against_their_rows(data: str, seed: int) -> None:
     assert labels(setting(data, seed)).outcome == "passed"
 
 
-def test_rows_that_contradict_each_other_bound_what_can_be_learned() -> None:
-    x = np.repeat(np.arange(8), 10).reshape(-1, 1).astype(float)
-    y = (np.arange(80) % 10 < 5) ^ (x[:, 0] % 2 == 0)  # half of the rows of every x say one thing, half the other
-    assert overfit(setting(made(x, y))).outcome == "skipped"
+def test_rows_that_contradict_each_other_do_not_count_against_the_networks() -> None:
+    x = np.random.default_rng(0).normal(size=(40, 5)).repeat(2, axis=0)
+    assert overfit(setting(made(x, np.arange(80) % 2))).outcome == "passed"
+    assert overfit(setting(made(np.ones((80, 1)), np.arange(80) % 2))).outcome == "skipped"
 
 
 def test_diverging_networks_are_said_and_nothing_is_thrown() -> None:
