@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
 from service.contract.space import Frozen
 
 CheckOutcome: TypeAlias = Literal["passed", "failed", "skipped"]
+Number: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class CheckResult(Frozen):
@@ -25,7 +26,7 @@ class CheckResult(Frozen):
     outcome: CheckOutcome
     sentence: str
     look_at: str | None = None
-    numbers: dict[str, float | None] = Field(default_factory=dict)
+    numbers: dict[str, Number | None] = Field(default_factory=dict)
 
 
 class CheckReport(Frozen):

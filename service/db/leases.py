@@ -26,7 +26,6 @@ class LeaseRow:
     search_id: str
     state: LeaseState
     reported_at: datetime
-    purpose: Purpose
 
 
 _COLUMNS = [leases.c[n] for n in LeaseRow.__dataclass_fields__]

@@ -40,7 +40,7 @@ def report(context: Context, lease_id: int, sent: Report) -> ReportReply:
         trials.record_states(connection, lease_id, files.stored_states(folder, lease_id, sent.states))
         last = last_kept(connection, search)
         dropped = prune(connection, search, last) if finished else []
-        if sent.checks is not None and lease.purpose == "check":
+        if sent.checks is not None:
             search = take_report(connection, search, sent.checks, now)
         search = settle(connection, search, now) if finished else search
         if search.is_over:

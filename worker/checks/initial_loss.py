@@ -40,7 +40,8 @@ def initial_loss(setting: CheckSetting) -> CheckResult:
     good = [hp for hp, bad in zip(judged, is_off, strict=True) if not bad]
     has_failed = len(off) > TOLERATED_SHARE * len(judged)
     middle = float(np.median(known))
-    sentence = f"Before any step the loss is {middle:.3g} times that of chance, the median of {share(len(judged))}."
+    size = f"{middle:.3g} times that of chance" if np.isfinite(middle) else "not finite"
+    sentence = f"Before any step the loss is {size}, the median of {share(len(judged))}."
     if off:
         sentence += f" For {share(len(off), len(judged))} it is not near 1"
         common = in_common(off, good)

@@ -23,6 +23,7 @@ from worker.train.pack import Member
 NAME = "labels"
 N_SHUFFLES = 8
 N_NETWORKS = 2
+FEWEST_ROWS = 20
 BATCH_SIZE = 64
 N_STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 120, 2, 20
 CLEARLY_BETTER = 0.85
@@ -35,6 +36,10 @@ rows: where labels are shuffled, 1 of about 400 tries does (t distribution, 7 de
 
 def labels(setting: CheckSetting) -> CheckResult:
     """Train on real and on shuffled labels, and compare the losses on the validation rows."""
+    data = setting.data(setting.candidates[0])
+    if min(len(data.y_train), len(data.y_valid)) < FEWEST_ROWS:
+        sentence = f"Fewer than {FEWEST_ROWS} rows to train on or to validate on are too few to tell."
+        return CheckResult(name=NAME, outcome="skipped", sentence=sentence)
     losses = validation_losses(setting)
     real, shuffled = losses[0], np.array(losses[1:])
     if not math.isfinite(real) or not np.isfinite(shuffled).all():

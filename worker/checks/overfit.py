@@ -134,7 +134,8 @@ def _failed(
     lefts = [bound.share(_least(member)) for member, bound in zip(tried, bounds, strict=True)]
     n_diverged = sum(m.progress.end is End.DIVERGED for m in tried)
     sentence = f"In {N_STEPS} steps none of {len(tried)} networks learns {n_rows} rows by heart: "
-    sentence += f"the best one has {min(lefts):.1%} of the loss left."
+    left = min(lefts)
+    sentence += f"the best one has {left:.1%} of the loss left." if left < 1 else "no one beats a constant answer."
     if n_diverged:
         sentence += f" {share(n_diverged, len(tried))} diverged."
     return CheckResult(
@@ -142,7 +143,7 @@ def _failed(
         outcome="failed",
         sentence=sentence,
         look_at=_look_at(tried, own),
-        numbers={"left": finite(min(lefts)), "steps": N_STEPS, "diverged": n_diverged},
+        numbers={"left": finite(left), "steps": N_STEPS, "diverged": n_diverged},
     )
 
 

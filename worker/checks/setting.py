@@ -170,10 +170,10 @@ def steady(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
 def in_common(failing: Sequence[Hyperparameters], others: Sequence[Hyperparameters]) -> str | None:
     """The choice that all failing networks share and no other one has, in words; None where there is none."""
     for field in fields(Hyperparameters):
-        values = {getattr(hp, field.name) for hp in failing}
-        told = {getattr(hp, field.name) for hp in others}
-        if len(values) == 1 and told and not values & told:
-            return f"{field.name} {_word(next(iter(values)))}"
+        values = [getattr(hp, field.name) for hp in failing]
+        told = [getattr(hp, field.name) for hp in others]
+        if told and all(value == values[0] for value in values) and values[0] not in told:
+            return f"{field.name} {_word(values[0])}"
     return None
 
 

@@ -231,5 +231,8 @@ def test_diverging_networks_are_said_and_nothing_is_thrown() -> None:
     space = {**WIDE, "lr": {"low": 1e25, "high": 1e30, "log": True}, "init_gain": 1e30, "scaler": "none"}
     assert initial_loss(setting("wine", **space)).outcome == "failed"
     assert overfit(setting("wine", **space)).outcome == "failed"
-    for check in (regularisation, gradients, labels):
-        check(setting("wine", **space))
+    assert "the loss is not finite" in initial_loss(setting("wine", **space)).sentence
+    assert "no one beats a constant answer" in overfit(setting("wine", **space)).sentence
+    assert regularisation(setting("wine", **space)).outcome == "skipped"
+    assert labels(setting("wine", **space)).outcome == "skipped"
+    assert gradients(setting("wine", **space)).outcome == "failed"

@@ -63,6 +63,11 @@ def test_equal_draws_are_one_candidate() -> None:
     assert len(setting("wine", activation=["relu", "tanh"]).candidates) == 2
 
 
+def test_a_handful_of_rows_is_too_few_to_judge_labels_by() -> None:
+    few = made(np.arange(40.0).reshape(-1, 1), np.arange(40) % 2)
+    assert CHECKS["labels"](setting(few)).outcome == "skipped"
+
+
 def test_what_a_thrown_error_leaves_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: CheckSetting) -> Any:
         raise RuntimeError("out of memory\nand more")
