@@ -1,7 +1,7 @@
 """The command line: every command is a function of `foldstep/commands/`.
 
-Exit codes: 0 done, 1 refused or not to be had, 2 wrong usage, 3 the search ended without a winner or a rerun came
-out differently, 130 interrupted.
+Exit codes: 0 done, 1 refused or not to be had, 2 wrong usage, 3 the search ended without a winner, a rerun came out
+differently or a check failed, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from foldstep.commands import files, rerunning, running, searching, serving
+from foldstep.commands import checking, files, rerunning, running, searching, serving
 from foldstep.options import INTERRUPTED, REFUSED, close_standard_output, show_error
 from service.contract.errors import FoldstepError
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Hyperparameter search for feed-forward networks on tabular data.",
-    epilog="Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no winner or another result, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no winner, other result, failed check, 130 interrupted.",
 )
 COMMANDS = (
     running.demo,
@@ -33,6 +33,7 @@ COMMANDS = (
     searching.pause,
     searching.resume,
     searching.stop,
+    checking.check,
     rerunning.rerun,
     files.predict,
     files.recover,

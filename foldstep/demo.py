@@ -20,6 +20,7 @@ DEMO_SPEC: dict[str, Any] = {
         "weight_decay": {"low": 1e-6, "high": 1e-2, "log": True},
         "batch_size": 64,
     },
+    "checks": {"before": True},
     "stages": [
         {"epochs": 2, "trials": 60},
         {"epochs": 8, "trials": 24},

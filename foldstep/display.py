@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from service.contract.checks import CheckReport
 from service.contract.dataset import Dataset
 from service.contract.leaderboard import SearchView, TrialView
 from service.contract.states import TERMINAL_TRIAL, SearchState
@@ -143,6 +144,21 @@ def _searched(search: SearchView) -> list[str]:
     for stage in search.stages:
         names |= dict.fromkeys(stage.space.searched())
     return [n for n in names if n != "epochs"]
+
+
+OUTCOME_STYLE = {"passed": "green", "failed": "red", "skipped": "yellow"}
+
+
+def checks(report: CheckReport) -> Table:
+    """One line a check, with what to look at where it failed."""
+    table = Table(title=f"Checks before the search, {report.duration_s:.1f} s", title_justify="left")
+    table.add_column("check", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("what was found", overflow="fold")
+    for result in report.results:
+        found = result.sentence if result.look_at is None else f"{result.sentence} {result.look_at}"
+        table.add_row(result.name, f"[{OUTCOME_STYLE[result.outcome]}]{result.outcome}[/]", escape(found))
+    return table
 
 
 def searches(found: Iterable[SearchView]) -> Table:

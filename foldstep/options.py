@@ -19,7 +19,7 @@ from rich.markup import escape
 from service.contract.errors import Fault, FoldstepError, InvalidInput
 from service.contract.parse import load_text
 
-REFUSED, USAGE, NO_WINNER, INTERRUPTED = 1, 2, 3, 130
+REFUSED, USAGE, NO_WINNER, CHECKS_FAILED, INTERRUPTED = 1, 2, 3, 3, 130
 
 out = Console()
 err = Console(stderr=True)
@@ -30,6 +30,7 @@ Dir = Annotated[Path, typer.Option("--dir", help="Data folder of the master on t
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 SearchId = Annotated[str, typer.Argument(metavar="ID", help="Search, as `foldstep searches` lists it.")]
 SpecFile = Annotated[str, typer.Argument(metavar="SPEC", help="YAML or JSON file; - for standard input.")]
+Force = Annotated[bool, typer.Option("--force", help="Go on in spite of failed checks (checks: {force: true}).")]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Worker processes; one a GPU or CPU core when left out.")
 ]
@@ -53,6 +54,12 @@ def read_spec(path: str) -> dict[str, Any]:
         fault = Fault(code="wrong_type", path="", expected="a mapping", got=type(spec).__name__)
         raise InvalidInput(f"The spec {path} is no mapping of keys to values.", faults=[fault])
     return spec
+
+
+def forced(spec: dict[str, Any]) -> dict[str, Any]:
+    """The spec with `checks.force`; one whose checks are no mapping stays as it is, for the master to refuse."""
+    checks = spec.get("checks", {})
+    return {**spec, "checks": {**checks, "force": True}} if isinstance(checks, dict) else spec
 
 
 def print_json(value: BaseModel | Iterable[BaseModel] | Any) -> None:

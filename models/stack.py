@@ -96,17 +96,18 @@ class Stack:
 
     def put(self, layout: Layout, member: int, weights: Weights) -> None:
         """Write one member's numbers; what padding there is stays as it is."""
-        for layer, name, view in self._views(layout, member):
+        for layer, name, view in self.views(layout, member):
             view.copy_(torch.from_numpy(np.asarray(weights[layer][name])))
 
     def take(self, layout: Layout, member: int) -> Weights:
         """Read one member's numbers, without padding."""
         layers: Weights = [{} for _ in range(layout.slots[member].depth + 1)]
-        for layer, name, view in self._views(layout, member):
+        for layer, name, view in self.views(layout, member):
             layers[layer][name] = view.cpu().numpy().copy()
         return layers
 
-    def _views(self, layout: Layout, member: int) -> list[tuple[int, str, Tensor]]:
+    def views(self, layout: Layout, member: int) -> list[tuple[int, str, Tensor]]:
+        """One member's numbers without padding, to read and to write: layer (0 for the first), name, values."""
         slot = layout.slots[member]
         sizes = slot.sizes(layout.n_outputs)
         views = []

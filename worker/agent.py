@@ -16,9 +16,10 @@ from models.checkpoint import CheckpointDamaged
 from models.stack import Weights
 from service.contract.errors import FoldstepError, LeaseLost
 from service.contract.lease import Device, Lease, LeasedTrial, LeaseRequest, SearchContext, WorkerRegistration
-from service.contract.report import TrialResult
+from service.contract.report import Report, TrialResult
 from worker.assignment import Assignment, Finished, TrialWork
 from worker.checkpoints import SavedTrial, decode_state, encode_state
+from worker.checks.run import not_run, run_checks
 from worker.client import MasterClient
 from worker.data.inputs import FoldSource
 from worker.data.load import read_table
@@ -34,6 +35,7 @@ _SHORT_LEASE_S, _LONG_LEASE_S = 4.0, 30.0
 """Leases of tiny networks are made larger until they last, so that asking costs nothing beside training; those that
 last long are made smaller again, so that little is lost with a worker."""
 _MAX_GROWTH = 64
+_LOOK_AT_DATA = "Look at the data folder of the master: the data of this search cannot be fetched or read."
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,12 @@ class Agent:
         except FoldstepError as error:
             self._give_up(lease, error.message)
             return
+        reporter = Reporter(self._client, lease, loaded.source, interval_s)
+        if lease.purpose == "check":
+            self._check(lease, loaded, reporter)
+            return
         works = [self._trial_work(lease, trial, loaded.source.n_folds) for trial in lease.trials]
         assignment = Assignment(lease, works)
-        reporter = Reporter(self._client, lease, loaded.source, interval_s)
         reporter.start()
         monitor = _LeaseMonitor(assignment, reporter, self._leaving, self._settings.save_interval_s)
         for finished in assignment.take_finished():
@@ -109,6 +114,16 @@ class Agent:
             log.error("training failed: %s\n%s", error, traceback.format_exc())
             monitor.fail_rest(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}")
         self._end(lease, assignment, reporter)
+
+    def _check(self, lease: Lease, loaded: _Loaded, reporter: Reporter) -> None:
+        """Run the checks of a search and report them; the lease is renewed meanwhile."""
+        reporter.start()
+        reporter.checked(run_checks(loaded.source, lease.context, lease.candidates))
+        try:
+            reporter.close()
+            self._client.complete(lease)
+        except LeaseLost:
+            log.info("lease %d is somebody else's by now; its checks are dropped", lease.lease)
 
     def _end(self, lease: Lease, assignment: Assignment, reporter: Reporter) -> None:
         try:
@@ -129,13 +144,14 @@ class Agent:
         return names
 
     def _give_up(self, lease: Lease, message: str) -> None:
-        """Report every trial of a lease as failed: its data cannot be used."""
+        """Report every trial of a lease, or the checks, as failed: its data cannot be used."""
         log.error("%s", message)
+        checks = not_run("data", message, _LOOK_AT_DATA) if lease.purpose == "check" else None
         results = [
             TrialResult(trial=t.number, outcome="failed", folds=[], duration_s=0, message=message) for t in lease.trials
         ]
         try:
-            self._client.fail(lease, results)
+            self._client.report(lease, Report(token=lease.token, results=results, checks=checks))
             self._client.complete(lease)
         except LeaseLost:
             log.info("lease %d is somebody else's by now", lease.lease)

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from service.contract.archive import pack
 from service.contract.connection import Connection
 from service.contract.lease import Lease, LeaseRequest, WorkerRegistered, WorkerRegistration
-from service.contract.report import LeaseEnd, Report, ReportReply, TrialResult
+from service.contract.report import LeaseEnd, Report, ReportReply
 
 ARCHIVE_BYTES = 8 << 20
 """Checkpoints in one request, in bytes; a greater file travels alone."""
@@ -42,10 +42,6 @@ class MasterClient:
         path = f"/leases/{lease.lease}:report"
         answer = self._connection.request("POST", path, json=report.model_dump(mode="json"))
         return ReportReply.model_validate_json(answer.content)
-
-    def fail(self, lease: Lease, results: list[TrialResult]) -> None:
-        """Report trials that could not be trained at all."""
-        self.report(lease, Report(token=lease.token, results=results))
 
     def complete(self, lease: Lease) -> None:
         """End a lease of which every trial is reported."""

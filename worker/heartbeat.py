@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from service.contract.checks import CheckReport
 from service.contract.errors import FoldstepError, LeaseLost
 from service.contract.lease import Lease
 from service.contract.report import Report, TrialProgress, TrialResult
@@ -43,6 +44,7 @@ class Reporter:
         self._finished: list[Finished] = []
         self._states: dict[int, bytes] = {}
         self._member_steps = 0
+        self._checks: CheckReport | None = None
         self._dropped: set[int] = set()
         self._bar = lease.checkpoint_bar
         self._wake = threading.Event()
@@ -67,6 +69,11 @@ class Reporter:
         with self._lock:
             self._finished.append(finished)
             self._progress.pop(finished.leased.number, None)
+
+    def checked(self, report: CheckReport) -> None:
+        """Queue what the checks found."""
+        with self._lock:
+            self._checks = report
 
     def save(self, states: Mapping[int, bytes]) -> None:
         """Queue training states: trial to file content."""
@@ -108,7 +115,7 @@ class Reporter:
 
     def _has_results(self) -> bool:
         with self._lock:
-            return bool(self._finished)
+            return bool(self._finished) or self._checks is not None
 
     def _send(self) -> None:
         with self._lock:
@@ -116,6 +123,7 @@ class Reporter:
             finished, self._finished = self._finished[:MAX_RESULTS], self._finished[MAX_RESULTS:]
             steps, self._member_steps = self._member_steps, 0
             states, self._states = self._states, {}
+            checks, self._checks = self._checks, None
         results = self._with_checkpoints(finished)
         report = Report(
             token=self._lease.token,
@@ -123,6 +131,7 @@ class Reporter:
             results=results,
             member_steps=steps,
             states={trial: self._put_state(trial, content) for trial, content in states.items()},
+            checks=checks,
         )
         reply = self._client.report(self._lease, report)
         with self._lock:

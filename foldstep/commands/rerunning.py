@@ -58,8 +58,17 @@ def context_of(master: Foldstep, search: str) -> SearchContext:
     Raises:
         SpecInvalid: the data no longer fits the spec.
     """
-    submitted = master.spec(search)
-    spec, checked = parse_spec(submitted), master.validate(submitted)
+    return context_from(master, master.spec(search), search)
+
+
+def context_from(master: Foldstep, submitted: dict[str, Any], search: str) -> SearchContext:
+    """What a worker would be told of a search with such a spec.
+
+    Raises:
+        SpecInvalid: the spec has faults, or the data does not fit it.
+    """
+    checked = master.validate(submitted)
+    spec = parse_spec(submitted)
     return SearchContext(
         search=search,
         seed=spec.seed,

@@ -17,10 +17,12 @@ from foldstep.local import local_master, local_workers
 from foldstep.options import (
     INTERRUPTED,
     Dir,
+    Force,
     Json,
     SpecFile,
     Workers,
     err,
+    forced,
     out,
     quiet_exit,
     read_spec,
@@ -30,13 +32,16 @@ from service.contract.leaderboard import SearchView
 from service.contract.states import TERMINAL_SEARCH, SearchState
 
 
-def run(spec: SpecFile, workers: Workers = None, data_dir: Dir = DEFAULT_DIR, as_json: Json = False) -> None:
+def run(
+    spec: SpecFile,
+    workers: Workers = None,
+    force: Force = False,
+    data_dir: Dir = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
     """Run a search on this machine: master, workers and search in one go. An unfinished one is gone on with."""
-    content = read_spec(spec)
-    roots = [Path.cwd()] if spec == "-" else [Path.cwd(), Path(spec).absolute().parent]
-    content = _with_absolute_data(content, roots)
-    file = _data_file(content)  # whoever types the command may read what they name
-    _run(content, [*roots, file.parent] if file else roots, workers, data_dir, as_json=as_json)
+    content, roots = read_local_spec(spec)
+    _run(forced(content) if force else content, roots, workers, data_dir, as_json=as_json)
 
 
 def demo(
@@ -105,6 +110,19 @@ def _say_goodbye(page: str, data_dir: Path, *, stay: bool) -> None:
                 time.sleep(1)
     out.print(f"The page was {page}", markup=False, soft_wrap=True)
     out.print(f"It comes back with: foldstep serve --dir {data_dir}", markup=False, soft_wrap=True)
+
+
+def read_local_spec(path: str) -> tuple[dict[str, Any], list[Path]]:
+    """A spec for a master on this machine, its data file named absolutely, and the folders that the master may read.
+
+    Raises:
+        InvalidInput: the spec cannot be read.
+    """
+    content = read_spec(path)
+    roots = [Path.cwd()] if path == "-" else [Path.cwd(), Path(path).absolute().parent]
+    content = _with_absolute_data(content, roots)
+    file = _data_file(content)  # whoever types the command may read what they name
+    return content, [*roots, file.parent] if file else roots
 
 
 def _with_absolute_data(spec: dict[str, Any], roots: list[Path]) -> dict[str, Any]:

@@ -14,11 +14,13 @@ from foldstep.connect import DEFAULT_DIR, connect
 from foldstep.options import (
     NO_WINNER,
     Dir,
+    Force,
     Json,
     SearchId,
     SpecFile,
     Token,
     Url,
+    forced,
     out,
     print_json,
     quiet_exit,
@@ -36,6 +38,7 @@ def submit(
     spec: SpecFile,
     watch: Annotated[bool, typer.Option("--watch", help="Stay until the search has ended.")] = False,
     upload: Annotated[bool, typer.Option("--upload", help="Send the data file of the spec along.")] = False,
+    force: Force = False,
     url: Url = None,
     token: Token = None,
     data_dir: Dir = DEFAULT_DIR,
@@ -46,6 +49,8 @@ def submit(
     content = read_spec(spec)
     if upload:
         content = with_upload(master, content)
+    if force:
+        content = forced(content)
     search = master.submit(content)
     if not watch:
         if as_json:
@@ -90,6 +95,8 @@ def show_end(master: Foldstep, search_id: str, *, as_json: bool, said: Collectio
         print_json([as_row(r) for r in master.all_trials(search_id)])
     else:
         out.print(display.leaderboard(search, master.leaderboard(search_id, limit=10).rows, out.width))
+        if search.checks is not None:
+            out.print(display.checks(search.checks))
         for sentence in display.findings(search):
             if sentence not in said:
                 out.print(f"• {sentence}", markup=False)
@@ -171,6 +178,8 @@ def show(
             print_json(view)
         else:
             out.print(display.progress(view))
+            if view.checks is not None:
+                out.print(display.checks(view.checks))
             for sentence in display.findings(view):
                 out.print(f"• {sentence}", markup=False)
         return

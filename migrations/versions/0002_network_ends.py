@@ -17,3 +17,8 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("searches", sa.Column("n_inputs", sa.Integer(), nullable=True))
     op.add_column("searches", sa.Column("n_outputs", sa.Integer(), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("searches", "n_outputs")
+    op.drop_column("searches", "n_inputs")

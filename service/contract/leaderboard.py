@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import AwareDatetime
 
+from service.contract.checks import CheckReport
 from service.contract.report import Curve
 from service.contract.space import Frozen, Params, Space
 from service.contract.spec import MetricSpec, Task
@@ -102,6 +103,7 @@ class SearchView(Frozen):
         counts: trials by state.
         member_steps_per_s: throughput of the last reports; None when nothing trains.
         notes: what the master has to say about the search, one sentence each.
+        checks: what the checks before it found; None where none were asked for, or they are not done yet.
         checkpoint_dir: where its checkpoints are on the master.
     """
 
@@ -120,6 +122,7 @@ class SearchView(Frozen):
     best: TrialView | None
     member_steps_per_s: float | None
     notes: list[str]
+    checks: CheckReport | None = None
     checkpoint_dir: str
     created_at: AwareDatetime
     started_at: AwareDatetime | None

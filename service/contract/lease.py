@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from service.contract.space import Frozen, Params
 from service.contract.spec import CvSpec, DataSpec, MetricSpec, Task
 
 Device: TypeAlias = Literal["cpu", "cuda"]
+Purpose: TypeAlias = Literal["train", "check"]
 
 
 class WorkerRegistration(Frozen):
@@ -74,9 +75,11 @@ class SearchContext(Frozen):
 
 
 class Lease(Frozen):
-    """The right to train some trials until `expires_at`; every report renews it.
+    """The right to train some trials, or to check a search before them, until `expires_at`; every report renews it.
 
     Attributes:
+        purpose: what to do; a lease to check has candidates instead of trials.
+        candidates: draws from the search's space for the checks.
         token: fences the work: a report under another token gets `LeaseLost`.
         checkpoint_bar: score that a trial must reach or beat for its checkpoints to be kept; None: any score.
         keep_checkpoints: of how many of the best trials the search keeps them; None for all.
@@ -86,6 +89,15 @@ class Lease(Frozen):
     token: str
     expires_at: AwareDatetime
     context: SearchContext
-    trials: list[LeasedTrial] = Field(min_length=1)
+    purpose: Purpose = "train"
+    trials: list[LeasedTrial] = Field(default_factory=list)
+    candidates: list[Params] = Field(default_factory=list)
     keep_checkpoints: int | None = None
     checkpoint_bar: float | None = None
+
+    @model_validator(mode="after")
+    def _holds_what_its_purpose_needs(self) -> Self:
+        work, other = (self.trials, self.candidates) if self.purpose == "train" else (self.candidates, self.trials)
+        if not work or other:
+            raise ValueError("a lease to train holds trials, a lease to check holds candidates")
+        return self

@@ -17,7 +17,6 @@ from service.contract.spec import MAX_GRID_POINTS, METRICS_OF_TASK, Method, Spec
 
 NOT_YET = {
     "early_stop": "early stopping of trials",
-    "checks": "checks before the search",
     "final": "refitting and ensembling the winner",
     "budget.trial_time": "a time limit for each trial",
     "warm_start": "starting from another search",

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import AwareDatetime, Field
 
+from service.contract.checks import CheckReport
 from service.contract.space import Frozen
 
 Outcome: TypeAlias = Literal["completed", "diverged", "failed"]
@@ -72,6 +73,7 @@ class Report(Frozen):
         member_steps: optimiser steps times members since the last report, for the throughput display.
         states: trial number to the name of its training state, uploaded before this report: where another
             worker goes on should this one die.
+        checks: the report of a lease to check, once they are done.
     """
 
     token: str
@@ -79,6 +81,7 @@ class Report(Frozen):
     results: list[TrialResult] = Field(default_factory=list)
     member_steps: int = Field(default=0, ge=0)
     states: dict[int, str] = Field(default_factory=dict)
+    checks: CheckReport | None = None
 
 
 class ReportReply(Frozen):

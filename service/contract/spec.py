@@ -160,6 +160,13 @@ class BorderSpec(Strict):
     extensions: Annotated[Int, Field(ge=0, le=20)] = 2  # times one parameter's range may be extended
 
 
+class ChecksSpec(Strict):
+    """Whether a search is checked before its first trial."""
+
+    before: bool = False
+    force: bool = False  # go on in spite of failed checks
+
+
 class CheckpointSpec(Strict):
     """Whose fold checkpoints stay on disk."""
 
@@ -186,6 +193,7 @@ class Spec(Strict):
     budget: BudgetSpec = BudgetSpec()
     stages: list[StageSpec] = Field(default_factory=list)
     border: BorderSpec = BorderSpec()
+    checks: ChecksSpec = ChecksSpec()
     checkpoints: CheckpointSpec = CheckpointSpec()
 
     def planned_stages(self) -> list[StageSpec]:

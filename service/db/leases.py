@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from service.contract.errors import LeaseLost
+from service.contract.lease import Purpose
 from service.contract.states import LeaseEvent, LeaseState
 from service.db.moves import lease_move, n_moved
 from service.db.tables import leases
@@ -48,11 +49,18 @@ _EXPIRED = (
 
 
 def grant(
-    connection: Connection, *, token: str, worker_id: int, search_id: str, expires_at: datetime, now: datetime
+    connection: Connection,
+    *,
+    token: str,
+    worker_id: int,
+    search_id: str,
+    expires_at: datetime,
+    now: datetime,
+    purpose: Purpose = "train",
 ) -> int:
     """Insert a held lease; returns its id."""
     values = {"token": token, "worker_id": worker_id, "search_id": search_id, "expires_at": expires_at}
-    values |= {"state": LeaseState.HELD, "reported_at": now, "member_steps_per_s": 0.0}
+    values |= {"purpose": purpose, "state": LeaseState.HELD, "reported_at": now, "member_steps_per_s": 0.0}
     return int(connection.execute(_GRANT, values).scalar_one())
 
 
@@ -116,6 +124,16 @@ def expire(connection: Connection, search_id: str, now: datetime) -> Sequence[in
         .returning(leases.c.id)
     )
     return connection.execute(statement).scalars().all()
+
+
+_N_CHECKS = select(func.count()).where(
+    leases.c.search_id == bindparam("id"), leases.c.purpose == "check", leases.c.state == bindparam("state")
+)
+
+
+def n_checks(connection: Connection, search_id: str, state: LeaseState) -> int:
+    """How many leases to check a search are in a state."""
+    return connection.execute(_N_CHECKS, {"id": search_id, "state": state}).scalar_one()
 
 
 def member_steps_per_s(connection: Connection, since: datetime) -> dict[str, float]:

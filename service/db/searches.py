@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from service.contract.checks import CheckReport
 from service.contract.errors import Conflict, IllegalTransition, NotFound
 from service.contract.spec import Direction, MetricSpec, Spec, Task
 from service.contract.states import TERMINAL_SEARCH, SearchEvent, SearchState, TrialState
@@ -46,6 +47,7 @@ class SearchRow:
     paused_at: datetime | None
     deadline_at: datetime | None
     finished_at: datetime | None
+    checks: CheckReport | None = None
 
     @property
     def metric(self) -> MetricSpec:
@@ -69,6 +71,11 @@ class SearchRow:
         """Whether nothing can happen to it any more."""
         return self.state in TERMINAL_SEARCH
 
+    @property
+    def awaits_checks(self) -> bool:
+        """Whether it is to be checked before its first trial, and is not yet."""
+        return self.spec.checks.before and self.checks is None
+
 
 _COLUMNS = [c for c in searches.c if c.name != "submitted"]
 
@@ -81,7 +88,9 @@ def _spec(text: str) -> Spec:
 
 def _row(row: Row[Any]) -> SearchRow:
     values = row._asdict()
-    return SearchRow(**{**values, "spec": _spec(values["spec"])})
+    checks = values["checks"]
+    report = None if checks is None else CheckReport.model_validate(checks)
+    return SearchRow(**{**values, "spec": _spec(values["spec"]), "checks": report})
 
 
 def add(connection: Connection, row: SearchRow, submitted: Any) -> None:
@@ -91,7 +100,7 @@ def add(connection: Connection, row: SearchRow, submitted: Any) -> None:
         Conflict: the id is taken.
     """
     values = {c.name: getattr(row, c.name) for c in _COLUMNS}
-    values |= {"spec": row.spec.model_dump_json(), "submitted": submitted}
+    values |= {"spec": row.spec.model_dump_json(), "submitted": submitted, "checks": _as_json(row.checks)}
     try:
         connection.execute(insert(searches), values)
     except IntegrityError as error:
@@ -199,6 +208,15 @@ def add_notes(connection: Connection, row: SearchRow, notes: Sequence[str]) -> N
     new = [n for n in notes if n not in kept]
     if new:
         connection.execute(update(searches).where(searches.c.id == row.id).values(notes=[*kept, *new]))
+
+
+def set_checks(connection: Connection, search_id: str, report: CheckReport) -> None:
+    """Store what the checks of a locked search found."""
+    connection.execute(update(searches).where(searches.c.id == search_id).values(checks=_as_json(report)))
+
+
+def _as_json(report: CheckReport | None) -> Any:
+    return None if report is None else report.model_dump(mode="json")
 
 
 def set_stage(connection: Connection, search_id: str, stage: int) -> None:

@@ -74,6 +74,7 @@ searches = Table(
     Column("finished_at", UtcDateTime),
     Column("n_inputs", Integer),  # of its networks; NULL where the data was read before they were counted
     Column("n_outputs", Integer),
+    Column("checks", JSON(none_as_null=True)),  # the report of the checks before it, once they are done
     CheckConstraint(f"state IN ({words(SearchState)})", name="state"),
     CheckConstraint(f"(finished_at IS NOT NULL) = (state IN ({words(TERMINAL_SEARCH)}))", name="finished"),
     CheckConstraint("(failure IS NOT NULL) = (state = 'failed')", name="failure"),
@@ -120,6 +121,8 @@ leases = Table(
     Column("reported_at", UtcDateTime, nullable=False),
     Column("member_steps_per_s", Double, nullable=False),
     Column("ended_at", UtcDateTime),
+    Column("purpose", String(8), nullable=False, server_default="train"),
+    CheckConstraint("purpose IN ('check', 'train')", name="purpose"),
     CheckConstraint(f"state IN ({words(LeaseState)})", name="state"),
     CheckConstraint(f"(ended_at IS NOT NULL) = (state IN ({words(TERMINAL_LEASE)}))", name="ended"),
     Index(None, "state", "expires_at"),

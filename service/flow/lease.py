@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-import secrets
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from service.contract.errors import NotFound
-from service.contract.lease import Lease, LeasedTrial, LeaseRequest, SearchContext
+from service.contract.lease import Lease, LeasedTrial, LeaseRequest
 from service.contract.states import SearchState, TrialState
 from service.db import leases, searches, stages, trials, workers
 from service.db.searches import SearchRow
 from service.db.stages import StageRow
+from service.flow.check import grant_checks, new_token, search_context
 from service.flow.context import Context
 from service.flow.finish import settle
 from service.flow.plan import fill, start
@@ -23,6 +23,8 @@ from service.flow.sweep import sweep
 
 def lease(context: Context, request: LeaseRequest) -> Lease | None:
     """Trials for a worker, from the search that has the fewest in training; None when nothing waits.
+
+    A search that is to be checked first hands out its checks, to one worker, and nothing else until they are done.
 
     Raises:
         NotFound: the worker is not registered.
@@ -63,6 +65,8 @@ def _lock_if_open(connection: Connection, search_id: str) -> SearchRow | None:
 def _grant(
     connection: Connection, context: Context, search: SearchRow, request: LeaseRequest, now: datetime
 ) -> Lease | None:
+    if search.awaits_checks:
+        return grant_checks(connection, context, search, request, now)
     stage = stages.get(connection, search.id, search.stage)
     limit = _share(connection, context, search, stage, request.members, now)
     if limit < 1:
@@ -70,7 +74,7 @@ def _grant(
     plan_ahead = context.settings.plan_ahead
     if not fill(connection, search, stage, wanted=limit, plan_ahead=plan_ahead, now=now):
         return None
-    token, expires_at = secrets.token_urlsafe(24), context.lease_end(now)
+    token, expires_at = new_token(), context.lease_end(now)
     lease_id = leases.grant(
         connection, token=token, worker_id=request.worker, search_id=search.id, expires_at=expires_at, now=now
     )
@@ -104,16 +108,3 @@ def _share(
     if parallel is not None:
         share = min(share, parallel - trials.n_in(connection, search.id, TrialState.RUNNING))
     return share
-
-
-def search_context(search: SearchRow) -> SearchContext:
-    """What a worker needs to know of a search."""
-    return SearchContext(
-        search=search.id,
-        seed=search.spec.seed,
-        data=search.spec.data,
-        task=search.task,
-        cv=search.spec.cv,
-        metric=search.metric,
-        fingerprint=search.fingerprint,
-    )

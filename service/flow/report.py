@@ -16,6 +16,7 @@ from service.db.leases import LeaseRow
 from service.db.searches import SearchRow
 from service.db.trials import FinishedTrial
 from service.flow import files
+from service.flow.check import take_report
 from service.flow.context import Context
 from service.flow.finish import rank_key, settle
 from service.flow.prune import clean_up, last_kept, prune
@@ -39,6 +40,8 @@ def report(context: Context, lease_id: int, sent: Report) -> ReportReply:
         trials.record_states(connection, lease_id, files.stored_states(folder, lease_id, sent.states))
         last = last_kept(connection, search)
         dropped = prune(connection, search, last) if finished else []
+        if sent.checks is not None:
+            search = take_report(connection, search, sent.checks, now)
         search = settle(connection, search, now) if finished else search
         if search.is_over:
             states = trials.under(connection, lease_id)

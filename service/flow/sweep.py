@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from service.contract.errors import NotFound
 from service.db import leases, searches, trials
 from service.db.searches import SearchRow
+from service.flow.check import give_up
 from service.flow.context import Context
 from service.flow.finish import settle
 from service.flow.prune import clean_up
@@ -38,4 +39,5 @@ def _expire(connection: Connection, search_id: str, max_attempts: int, now: date
     expired = leases.expire(connection, search_id, now)
     if expired:
         trials.expire(connection, expired, max_attempts, now)
+        search = give_up(connection, search, max_attempts, now)
     return settle(connection, search, now)

@@ -88,6 +88,7 @@ def _views(connection: Connection, context: Context, rows: Sequence[SearchRow]) 
             best=trial_views(connection, row, [best[row.id]])[0] if row.id in best else None,
             member_steps_per_s=rates.get(row.id),
             notes=[*row.notes, *([row.failure] if row.failure else [])],
+            checks=row.checks,
             checkpoint_dir=str(checkpoint_folder(context.settings, row.id).absolute()),
             created_at=row.created_at,
             started_at=row.started_at,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +12,13 @@ import numpy.typing as npt
 from service.contract.columns import NumberColumn
 from service.contract.features import feature_names
 from service.contract.lease import SearchContext
-from worker.data.folds import Splits, make_splits
+from worker.data.folds import Rows, Splits, make_splits
 from worker.data.load import Table
 from worker.data.preprocess import Preprocessor
 from worker.data.target import TargetCoder
 
 CACHE_BYTES = 1 << 30
+_SAMPLE_STREAM = 2**32  # beyond those of the splits, which count the repeats
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,15 @@ class FoldSource:
         """Members that each trial has."""
         return len(self.splits.folds)
 
+    def sample(self, max_rows: int, seed: int) -> FoldSource:
+        """The same data with fold 0 alone, and of each of its parts at most `max_rows` rows, drawn at random."""
+        generator = np.random.Generator(np.random.Philox(key=[seed, _SAMPLE_STREAM]))
+        fold = [_drawn(rows, max_rows, generator) for rows in self.splits.folds[0]]
+        small = copy(self)
+        small.splits = Splits(self.splits.test, [(fold[0], fold[1])])
+        small._cache = OrderedDict()
+        return small
+
     def fold(self, index: int, scaler: str, link: str = "identity") -> FoldData:
         """The data of fold `index` (from 0) under a scaler and a link, from memory where it is there."""
         key = (index, scaler, link)
@@ -116,3 +127,8 @@ class FoldSource:
     def _evict(self) -> None:
         while len(self._cache) > 1 and sum(d.nbytes for d in self._cache.values()) > self._cache_bytes:
             self._cache.popitem(last=False)
+
+
+def _drawn(rows: Rows, max_rows: int, generator: np.random.Generator) -> Rows:
+    """At most so many of the rows, in ascending order."""
+    return rows if len(rows) <= max_rows else np.sort(generator.choice(rows, max_rows, replace=False))

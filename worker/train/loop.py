@@ -11,13 +11,20 @@ import torch
 from models.layout import padded
 from models.stack import Weights
 from service.contract.spec import METRIC_DIRECTION
-from worker.data.inputs import FoldSource
+from worker.data.inputs import FoldData
 from worker.train.pack import FoldShape, Member, plan_packs
 from worker.train.step import DeviceFold, Group, PackTrainer, group_of
 from worker.train.stopping import End
 
 SQUEEZE_SHARE = 1 / 8
 """The stack is rebuilt without its finished members once they are this share of it."""
+
+
+class Folds(Protocol):
+    """Whoever hands out the data that members train on."""
+
+    def fold(self, index: int, scaler: str, link: str = "identity") -> FoldData:
+        """The data of fold `index` (from 0) under a scaler."""
 
 
 class Monitor(Protocol):
@@ -67,7 +74,7 @@ def is_live(member: Member, epoch: int) -> bool:
 class Training:
     """Trains members of one search; keeps the data on the device between packs and leases."""
 
-    def __init__(self, source: FoldSource, metric: str, engine: Engine) -> None:
+    def __init__(self, source: Folds, metric: str, engine: Engine) -> None:
         self._source, self._metric, self._engine = source, metric, engine
         self._direction = METRIC_DIRECTION[metric]
         self._folds: dict[tuple[Group, int], DeviceFold] = {}
@@ -79,16 +86,18 @@ class Training:
         """
         unfinished = [m for m in members if m.progress.end is None]
         while unfinished and not monitor.is_leaving():
-            for pack in self._plan(unfinished):
+            for pack in self.packs(unfinished):
                 if not monitor.is_leaving():
                     self._train_pack(pack, monitor)
             # those that diverged and left their packs to begin again
             unfinished = [m for m in unfinished if m.progress.end is None]
 
-    def _plan(self, members: Sequence[Member]) -> list[list[Member]]:
-        shapes = {m.key: self._shape(m) for m in members}
-        n_outputs = self._source.fold(0, "none").n_outputs
-        return plan_packs(members, shapes, n_outputs, self._engine.pack_bytes)
+    def packs(self, members: Iterable[Member]) -> list[list[Member]]:
+        """The members cut into those that train together."""
+        listed = list(members)
+        shapes = {m.key: self._shape(m) for m in listed}
+        n_outputs = self._source.fold(0, "none").n_outputs if listed else 0
+        return plan_packs(listed, shapes, n_outputs, self._engine.pack_bytes)
 
     def _shape(self, member: Member) -> FoldShape:
         data = self._source.fold(*group_of(member))
@@ -107,7 +116,7 @@ class Training:
     def _train_to_end(self, pack: Sequence[Member], monitor: Monitor) -> None:
         live = self._without_dropped(pack, monitor)
         while live and not monitor.is_leaving():
-            trainer = self._trainer(live)
+            trainer = self.trainer(live)
             self._train_while_dense(trainer, monitor)
             epoch = max(m.progress.epoch for m in trainer.members)
             live = [m for m in trainer.members if is_live(m, epoch)]
@@ -121,7 +130,8 @@ class Training:
                 monitor.member_done(member, None)
         return [m for m in members if m.trial not in dropped]
 
-    def _trainer(self, members: Sequence[Member]) -> PackTrainer:
+    def trainer(self, members: Sequence[Member]) -> PackTrainer:
+        """What trains the members of one pack."""
         n_inputs = max(padded(self._shape(m).n_inputs) for m in members)
         groups = {group_of(m) for m in members}
         folds = {group: self._device_fold(group, n_inputs) for group in groups}

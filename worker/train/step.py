@@ -6,7 +6,7 @@ host waits for the device nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeAlias
@@ -224,7 +224,33 @@ class PackTrainer:
             total += self._step(step, batches, is_first=epoch == 1 and step == 0)
         return total / self._n_steps
 
+    def probe(self, epoch: int) -> Callable[[], Tensor]:
+        """The first step of an epoch without its update: what it is called for, nothing but the gradients changes.
+
+        Returns:
+            A pass forward and backward over always the same batch with the same noise. It returns each member's loss,
+            (members,), and leaves the gradients in `net.gradients` and the units in `activations`.
+        """
+        batches = self._batches(epoch)
+        return lambda: self._pass(0, batches)
+
+    @property
+    def activations(self) -> list[Tensor]:
+        """For each hidden layer (members with it, padded width, columns), of the last pass; before dropout."""
+        return self._space.hidden
+
     def _step(self, step: int, batches: _EpochBatches, *, is_first: bool) -> Tensor:
+        loss = self._pass(step, batches)
+        self.optimizer.rates = batches.rates[step]
+        self.optimizer.step(loss)
+        if self.average is not None:
+            if is_first:
+                self.average.start()
+            else:
+                self.average.update()
+        return loss
+
+    def _pass(self, step: int, batches: _EpochBatches) -> Tensor:
         space, n_outputs = self._space, self.net.layout.n_outputs
         weights = batches.weights[step].index_select(0, self._group_of).unsqueeze(1)
         dropout = batches.dropout[step] if batches.dropout is not None else None
@@ -233,13 +259,6 @@ class PackTrainer:
         targets = batches.targets[step].index_select(0, self._group_of)
         loss = self._loss(outputs, targets, weights, space.output_delta[:, :n_outputs])
         self.net.backward(batch, space)
-        self.optimizer.rates = batches.rates[step]
-        self.optimizer.step(loss)
-        if self.average is not None:
-            if is_first:
-                self.average.start()
-            else:
-                self.average.update()
         return loss
 
     def _batches(self, epoch: int) -> _EpochBatches:

@@ -129,6 +129,7 @@ function describe(search) {
   const borders = search.stages.flatMap((stage) => stage.borders);
   list("findings", "border-list", borders.map((finding) => finding.sentence));
   list("note-card", "notes", search.notes);
+  list("check-card", "checks", (search.checks ? search.checks.results : []).map(checkLine));
   const can = { pause: ["queued", "running"], resume: ["paused"], stop: ["queued", "running", "paused"] };
   for (const button of $("actions").children) button.hidden = !can[button.dataset.verb].includes(search.state);
   $("checkpoints").textContent = search.checkpoint_dir;
@@ -140,6 +141,8 @@ function stageItem(stage, search) {
   if (stage.stage === search.stage && !search.finished_at) item.setAttribute("aria-current", "step");
   return item;
 }
+
+const checkLine = (check) => `${check.name} ${check.outcome}: ${check.sentence}${check.look_at ? ` ${check.look_at}` : ""}`;
 
 function list(card, items, lines) {
   $(card).hidden = lines.length === 0;

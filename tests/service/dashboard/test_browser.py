@@ -34,6 +34,12 @@ class Place:
         ).id
         for search in (self.finished, self.hostile):
             assert self.master.wait(search).state == "completed"
+        self.checked = self.master.submit({**SPEC, "name": "checked", "checks": {"before": True}}).id
+        self.unsound = self.master.submit(
+            {**SPEC, "name": "unsound", "checks": {"before": True}, "parameters": {"lr": 1e-30, "epochs": 3}}
+        ).id
+        for search, state in ((self.checked, "completed"), (self.unsound, "failed")):
+            assert self.master.wait(search).state == state
         self.endless = self.master.submit({**SPEC, "name": "endless", "budget": {"trials": 100_000}}).id
 
     def address(self, search: str = "") -> str:
@@ -112,6 +118,20 @@ def test_what_users_wrote_is_text_and_never_markup(place: Place, browser: Browse
         assert browser.evaluate("window.hacked === undefined") is True
         assert browser.evaluate("document.querySelectorAll('img[onerror], body script:not([src])').length") == 0
     assert HOSTILE_COLUMN in browser.text(), "the note on the target names it as it is"
+
+
+def test_checks_are_shown_one_line_each(place: Place, browser: Browser) -> None:
+    browser.open(place.address(place.unsound))
+    browser.until("document.querySelectorAll('#checks li').length === 5", "five checks")
+    lines = browser.evaluate("[...document.querySelectorAll('#checks li')].map(l => l.innerText)")
+    checks = place.master.search(place.unsound).checks
+    assert checks is not None
+    for line, result in zip(lines, checks.results, strict=True):
+        assert line.startswith(f"{result.name} {result.outcome}: {result.sentence}")
+    assert "Look at lr" in next(line for line in lines if line.startswith("overfit failed"))
+    browser.open(place.address(place.finished))
+    browser.until("document.querySelectorAll('#rows tr').length === 4", "the leaderboard")
+    assert browser.evaluate("document.getElementById('check-card').hidden") is True
 
 
 def test_buttons_pause_and_resume(place: Place, browser: Browser) -> None:

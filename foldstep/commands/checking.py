@@ -1,0 +1,74 @@
+"""`check`: the checks before a search, alone, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from foldstep import display
+from foldstep.client import Foldstep
+from foldstep.commands.rerunning import context_from
+from foldstep.commands.running import read_local_spec
+from foldstep.connect import DEFAULT_DIR, connect, find_token
+from foldstep.local import local_master
+from foldstep.options import CHECKS_FAILED, Dir, Json, SpecFile, Token, Url, out, print_json, quiet_exit, read_spec
+from service.contract.checks import CheckReport
+from service.contract.connection import Connection
+from service.contract.errors import Unauthorized, Unavailable
+from service.contract.parse import parse_spec
+
+
+def check(
+    spec: SpecFile, url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR, as_json: Json = False
+) -> None:
+    """Check a spec before it is searched: does training behave as it should? Exit code 3 where a check fails."""
+    with _some_master(spec, url, token, data_dir) as (master, content):
+        report = _report(master, content, find_token(token, data_dir))
+    if as_json:
+        print_json(report)
+    else:
+        out.print(display.checks(report))
+    quiet_exit(0 if report.passed else CHECKS_FAILED)
+
+
+@contextmanager
+def _some_master(
+    spec: str, url: str | None, token: str | None, data_dir: Path
+) -> Iterator[tuple[Foldstep, dict[str, Any]]]:
+    """The master that is meant, or one of its own where none serves `data_dir`; with the spec as it would see it."""
+    master = _running_master(url, token, data_dir)
+    if master is not None:
+        yield master, read_spec(spec)
+        return
+    content, roots = read_local_spec(spec)
+    with local_master(data_dir, roots) as own:
+        yield own, content
+
+
+def _running_master(url: str | None, token: str | None, data_dir: Path) -> Foldstep | None:
+    if url is not None:
+        return connect(url, token, data_dir)
+    with suppress(Unavailable, Unauthorized):
+        master = connect(url, token, data_dir)
+        master.searches()  # a master that was killed leaves its address behind
+        return master
+    return None
+
+
+def _report(master: Foldstep, spec: dict[str, Any], token: str) -> CheckReport:
+    context = context_from(master, spec, "check")
+    import torch
+
+    from service.planner.candidates import candidates
+    from worker.checks.run import run_checks
+    from worker.client import MasterClient
+    from worker.data.inputs import FoldSource
+    from worker.data.load import read_table
+    from worker.settings import default_cache_dir
+
+    torch.set_num_threads(1)  # as a worker does: the bits depend on it
+    path = MasterClient(Connection(master.url, token)).fetch_dataset(context.fingerprint, default_cache_dir())
+    source = FoldSource(read_table(path, context.fingerprint), context)
+    return run_checks(source, context, candidates(parse_spec(spec)))

@@ -1,0 +1,50 @@
+"""What the checks before a search found: a report for people, and the gate that a search passes or does not."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from service.contract.space import Frozen
+
+CheckOutcome: TypeAlias = Literal["passed", "failed", "skipped"]
+Number: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class CheckResult(Frozen):
+    """One check.
+
+    Attributes:
+        name: as in `worker.checks.run.CHECKS`.
+        sentence: what was found.
+        look_at: what to look at, one sentence; None where nothing is wrong.
+        numbers: what the sentence rests on, by name; None where a number was not finite.
+    """
+
+    name: str = Field(min_length=1, max_length=100)
+    outcome: CheckOutcome
+    sentence: str
+    look_at: str | None = None
+    numbers: dict[str, Number | None] = Field(default_factory=dict)
+
+
+class CheckReport(Frozen):
+    """All checks of a search, in their order.
+
+    Attributes:
+        duration_s: wall time of all of them.
+    """
+
+    results: list[CheckResult]
+    duration_s: float = Field(ge=0, allow_inf_nan=False)
+
+    @property
+    def failed(self) -> list[CheckResult]:
+        """The checks that failed."""
+        return [r for r in self.results if r.outcome == "failed"]
+
+    @property
+    def passed(self) -> bool:
+        """Whether none failed."""
+        return not self.failed

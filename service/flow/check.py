@@ -1,0 +1,92 @@
+"""Use case: a search is checked before its first trial; one that fails does not train, unless it is forced to."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from service.contract.checks import CheckReport
+from service.contract.lease import Lease, LeaseRequest, SearchContext
+from service.contract.states import LeaseState, SearchEvent
+from service.db import leases, searches
+from service.db.searches import SearchRow
+from service.flow.context import Context
+from service.flow.finish import Ending, end
+from service.planner.candidates import candidates
+
+
+def grant_checks(
+    connection: Connection, context: Context, search: SearchRow, request: LeaseRequest, now: datetime
+) -> Lease | None:
+    """The lease to check a locked search; None while another worker holds it."""
+    if leases.n_checks(connection, search.id, LeaseState.HELD):
+        return None
+    token, expires_at = new_token(), context.lease_end(now)
+    lease_id = leases.grant(
+        connection,
+        token=token,
+        worker_id=request.worker,
+        search_id=search.id,
+        expires_at=expires_at,
+        now=now,
+        purpose="check",
+    )
+    return Lease(
+        lease=lease_id,
+        token=token,
+        expires_at=expires_at,
+        context=search_context(search),
+        purpose="check",
+        candidates=candidates(search.spec),
+    )
+
+
+def take_report(connection: Connection, search: SearchRow, report: CheckReport, now: datetime) -> SearchRow:
+    """Store the first report on a locked search; a failed one ends it, unless it is forced to go on."""
+    if search.is_over or not search.awaits_checks:
+        return search
+    searches.set_checks(connection, search.id, report)
+    if not report.passed and search.spec.checks.force:
+        searches.add_notes(connection, search, [f"The search goes on in spite of failed checks: {_found(report)}"])
+    elif not report.passed:
+        failure = f"The checks before the search failed. {_found(report)} {_HOW}"
+        end(connection, search, Ending(SearchEvent.FAIL, failure=failure), now)
+    return searches.get(connection, search.id)
+
+
+_HOW = "Submitted with --force (checks: {force: true}) it goes on all the same."
+
+
+def _found(report: CheckReport) -> str:
+    return " ".join(f"{r.name}: {r.sentence} {r.look_at or ''}".rstrip() for r in report.failed)
+
+
+def give_up(connection: Connection, search: SearchRow, max_attempts: int, now: datetime) -> SearchRow:
+    """End a locked search whose checking workers stopped reporting once too often."""
+    if search.is_over or not search.awaits_checks:
+        return search
+    if leases.n_checks(connection, search.id, LeaseState.EXPIRED) < max_attempts:
+        return search
+    failure = f"given up after {max_attempts} attempts to check it: each time the worker stopped reporting"
+    end(connection, search, Ending(SearchEvent.FAIL, failure=failure), now)
+    return searches.get(connection, search.id)
+
+
+def new_token() -> str:
+    """What fences a lease."""
+    return secrets.token_urlsafe(24)
+
+
+def search_context(search: SearchRow) -> SearchContext:
+    """What a worker needs to know of a search."""
+    return SearchContext(
+        search=search.id,
+        seed=search.spec.seed,
+        data=search.spec.data,
+        task=search.task,
+        cv=search.spec.cv,
+        metric=search.metric,
+        fingerprint=search.fingerprint,
+    )

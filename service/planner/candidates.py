@@ -1,0 +1,19 @@
+"""The configurations that the checks before a search try: the first trials of a random search over its space."""
+
+from __future__ import annotations
+
+from service.contract.space import Params
+from service.contract.spec import Spec
+from service.planner.random import random_params
+
+N_CANDIDATES = 12
+
+
+def candidates(spec: Spec) -> list[Params]:
+    """`N_CANDIDATES` draws from the space, a function of the spec alone.
+
+    They carry the seed and, where stages set the epochs, those of the last stage.
+    """
+    epochs = {"epochs": spec.planned_stages()[-1].epochs} if spec.method == "coarse_to_fine" else {}
+    draws = (random_params(spec.space, spec.seed, number) for number in range(N_CANDIDATES))
+    return [{"seed": spec.seed, **params, **epochs} for params in draws]

@@ -1,0 +1,63 @@
+"""Data and spaces that the checks are tried on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from service.contract.columns import NumberColumn
+from service.contract.parse import parse_spec
+from service.contract.spec import CvSpec, Task
+from service.planner.candidates import candidates
+from tests.worker.train.data import context, source
+from worker.checks.setting import CheckSetting
+from worker.data.inputs import FoldSource
+from worker.data.load import Table
+
+WIDE: dict[str, Any] = {
+    "lr": {"low": 1e-5, "high": 1.0, "log": True},
+    "activation": ["relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid"],
+    "norm": ["none", "batch", "layer"],
+    "init": ["uniform", "lecun_uniform", "lecun_normal", "glorot_uniform", "glorot_normal", "he_uniform", "he_normal",
+             "orthogonal"],
+    "optimizer": ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"],
+    "width": {"low": 8, "high": 128, "log": True},
+    "depth": {"low": 1, "high": 5},
+    "dropout": {"low": 0.0, "high": 0.5},
+    "weight_decay": {"low": 1e-6, "high": 1e-1, "log": True},
+    "batch_size": [16, 32, 64, 128],
+    "scaler": ["standard", "minmax", "robust", "quantile", "whiten"],
+}  # fmt: skip
+
+
+@lru_cache(maxsize=8)
+def bundled(name: str) -> FoldSource:
+    return source(name, n_rows=2000, folds=5)
+
+
+def setting(data: str | FoldSource, seed: int = 0, **parameters: Any) -> CheckSetting:
+    """The setting that a search with these parameters would be checked in."""
+    from_name = isinstance(data, str)
+    folds = bundled(data) if isinstance(data, str) else data
+    task: Task = "regression" if from_name and data == "diabetes" else "classification"
+    spec = parse_spec({"name": "t", "data": {"dataset": "d"}, "seed": seed, "parameters": parameters})
+    return CheckSetting.of(folds, candidates(spec), task, seed)
+
+
+def changed(name: str, change: Callable[[dict[str, np.ndarray]], None]) -> FoldSource:
+    """A bundled set whose columns (`x0` …, `target`) were changed in place."""
+    whole = bundled(name)
+    columns = {key: column.values.copy() for key, column in whole._table.columns.items()}  # type: ignore[union-attr]
+    change(columns)
+    table = Table({key: NumberColumn(values) for key, values in columns.items()})
+    return FoldSource(table, context("classification", CvSpec(folds=5)))
+
+
+def made(x: np.ndarray, y: np.ndarray, task: Task = "classification") -> FoldSource:
+    """A table of these numbers."""
+    columns = {f"x{i}": NumberColumn(column.astype(np.float64)) for i, column in enumerate(x.T)}
+    table = Table({**columns, "target": NumberColumn(y.astype(np.float64))})
+    return FoldSource(table, context(task, CvSpec(folds=5)))

@@ -1,0 +1,64 @@
+"""What a loss comes to for a network that knows nothing, and the least that any network can reach."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Targets: TypeAlias = npt.NDArray[Any]
+
+
+def chance_loss(loss: str, y: Targets, n_classes: int) -> float | None:
+    """The loss of a fresh network: log of the class count, or that of 0, the standardised target's mean.
+
+    A fresh network knows nothing of how frequent the classes are, so it is not their entropy.
+
+    Args:
+        loss: name of the loss.
+        y: (rows,) class indices, or standardised targets.
+        n_classes: of a classification.
+
+    Returns:
+        None for a loss whose chance level says nothing, as poisson's.
+    """
+    if loss == "cross_entropy":
+        return math.log(n_classes)
+    return _around(loss, y, 0.0)
+
+
+def constant_loss(loss: str, y: Targets) -> float | None:
+    """The least loss of one answer for all rows: entropy, variance, or their like; None as in `chance_loss`."""
+    if loss == "cross_entropy":
+        shares = np.unique(y, return_counts=True)[1] / len(y)
+        return float(-(shares * np.log(shares)).sum())
+    return _around(loss, y, float(np.median(y) if loss == "mae" else y.mean()))
+
+
+def floor_loss(loss: str, x: Targets, y: Targets) -> float | None:
+    """The least loss that any network can reach: rows that look alike get one answer.
+
+    Args:
+        loss: name of the loss.
+        x: (rows, inputs).
+        y: (rows,).
+    """
+    group = np.unique(x, axis=0, return_inverse=True)[1].ravel()
+    parts = [(y[group == g], (group == g).mean()) for g in np.unique(group)]
+    losses = [constant_loss(loss, part) for part, _ in parts]
+    known = [value for value in losses if value is not None]
+    return sum(v * w for v, (_, w) in zip(known, parts, strict=True)) if len(known) == len(parts) else None
+
+
+def _around(loss: str, y: Targets, answer: float) -> float | None:
+    """Mean loss of one answer; huber's with its usual bound of 1 (Huber 1964)."""
+    error = np.abs(y.astype(np.float64) - answer)
+    if loss == "mse":
+        return float((error**2).mean())
+    if loss == "mae":
+        return float(error.mean())
+    if loss == "huber":
+        return float(np.where(error <= 1, error**2 / 2, error - 0.5).mean())
+    return None

@@ -1,0 +1,70 @@
+"""Runs all checks in their order and makes the report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from service.contract.checks import CheckReport, CheckResult
+from service.contract.lease import SearchContext
+from service.contract.space import Params
+from worker.checks.gradients import gradients
+from worker.checks.initial_loss import initial_loss
+from worker.checks.labels import labels
+from worker.checks.overfit import overfit
+from worker.checks.regularisation import regularisation
+from worker.checks.setting import CheckSetting
+from worker.data.inputs import FoldSource
+
+CHECKS: dict[str, Callable[[CheckSetting], CheckResult]] = {
+    "initial_loss": initial_loss,
+    "regularisation": regularisation,
+    "overfit": overfit,
+    "gradients": gradients,
+    "labels": labels,
+}
+"""By name, in the order of the report."""
+THROWN = (RuntimeError, MemoryError, ValueError, ArithmeticError)
+"""What training throws must end as a failed check, as it ends as failed trials, and not as a dead worker."""
+
+
+def run_checks(source: FoldSource, context: SearchContext, candidates: Sequence[Params]) -> CheckReport:
+    """Run every check; on one kind of CPU with one thread the same report for the same spec and data, but for its time.
+
+    Args:
+        source: the search's data.
+        context: the search.
+        candidates: draws from its space, as `service.planner.candidates` makes them.
+    """
+    begun = time.monotonic()
+    try:
+        setting = CheckSetting.of(source, candidates, context.task, context.seed)
+    except THROWN as error:
+        results = [_thrown("data", error)]
+    else:
+        results = [_run(name, check, setting) for name, check in CHECKS.items()]
+    return CheckReport(results=results, duration_s=time.monotonic() - begun)
+
+
+def not_run(name: str, reason: str, look_at: str) -> CheckReport:
+    """The report where checks could not be run at all."""
+    return CheckReport(
+        results=[CheckResult(name=name, outcome="failed", sentence=reason, look_at=look_at)], duration_s=0.0
+    )
+
+
+def _run(name: str, check: Callable[[CheckSetting], CheckResult], setting: CheckSetting) -> CheckResult:
+    try:
+        return check(setting)
+    except THROWN as error:
+        return _thrown(name, error)
+
+
+def _thrown(name: str, error: Exception) -> CheckResult:
+    reason = str(error).splitlines()[0] if str(error) else "no message"
+    return CheckResult(
+        name=name,
+        outcome="failed",
+        sentence=f"The check could not be run: {type(error).__name__}: {reason}.",
+        look_at="Look at the sizes in the space first; else this is a fault of the program, so please report it.",
+    )

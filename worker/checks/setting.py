@@ -1,0 +1,204 @@
+"""What every check works on: a small part of the search's data, a few networks of its space, and the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.hyperparameters import Hyperparameters, resolve
+from models.stack import Weights
+from service.contract.space import Params
+from service.contract.spec import Task
+from worker.data.inputs import FoldData, FoldSource
+from worker.settings import PACK_BYTES_CPU
+from worker.train.loop import Engine, Training
+from worker.train.pack import Member
+
+MAX_ROWS = 2000
+"""Rows of each part of the fold that the checks look at."""
+MAX_WIDTH = 128
+"""Wider layers are cut to this: whether a network can be trained does not hang on the units beyond."""
+MAX_WORK = 1_500_000
+"""Weights of all candidates together; those that go beyond are left out, so that the time is bounded."""
+
+Variant = Callable[[FoldData], FoldData]
+
+
+@dataclass(frozen=True)
+class CheckSetting:
+    """One search as the checks see it.
+
+    Attributes:
+        source: fold 0 alone, of at most `MAX_ROWS` rows a part.
+        candidates: networks of the space, cut to a bounded size, with the seeds that they would train with.
+        seed: the search's.
+    """
+
+    source: FoldSource
+    candidates: tuple[Hyperparameters, ...]
+    task: Task
+    seed: int
+
+    @classmethod
+    def of(cls, source: FoldSource, params: Sequence[Params], task: Task, seed: int) -> CheckSetting:
+        """The setting for some draws from the space.
+
+        Args:
+            source: the search's data, whole.
+            params: draws from the search's space, the most important first.
+            task: classification or regression.
+            seed: the search's.
+        """
+        small = source.sample(MAX_ROWS, seed)
+        drawn = list(dict.fromkeys(_cut(resolve(p, seed=seed)) for p in params))
+        data = small.fold(0, drawn[0].scaler, drawn[0].link)
+        return cls(small, tuple(_affordable(drawn, data.n_inputs, data.n_outputs)), task, seed)
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether the target is a class."""
+        return self.task == "classification"
+
+    def data(self, hp: Hyperparameters) -> FoldData:
+        """The data as a network with these hyperparameters sees it."""
+        return self.source.fold(0, hp.scaler, hp.link)
+
+    def training(self, variants: Sequence[Variant], dtype: torch.dtype = torch.float32) -> Training:
+        """The engine on variants of the data: variant i is its fold i. Scores are log_loss or mse.
+
+        It runs on the CPU, whatever the worker's device is: the same spec and data then give the same report.
+        """
+        metric = "log_loss" if self.is_classification else "mse"
+        engine = Engine(torch.device("cpu"), PACK_BYTES_CPU, dtype)
+        return Training(_Variants(self.source, variants), metric, engine)
+
+
+def _cut(hp: Hyperparameters) -> Hyperparameters:
+    return replace(hp, hidden=tuple(min(width, MAX_WIDTH) for width in hp.hidden))
+
+
+def _affordable(drawn: Sequence[Hyperparameters], n_inputs: int, n_outputs: int) -> list[Hyperparameters]:
+    """As many as `MAX_WORK` allows, the first in any case."""
+    taken = [drawn[0]]
+    left = MAX_WORK - drawn[0].n_parameters(n_inputs, n_outputs)
+    for hp in drawn[1:]:
+        n_parameters = hp.n_parameters(n_inputs, n_outputs)
+        if n_parameters <= left:
+            taken.append(hp)
+            left -= n_parameters
+    return taken
+
+
+class _Variants:
+    """Hands out the variants of fold 0 as folds."""
+
+    def __init__(self, source: FoldSource, variants: Sequence[Variant]) -> None:
+        self._source, self._variants = source, variants
+        self._made: dict[tuple[int, str, str], FoldData] = {}
+
+    def fold(self, index: int, scaler: str, link: str = "identity") -> FoldData:
+        key = (index, scaler, link)
+        if key not in self._made:
+            self._made[key] = self._variants[index](self._source.fold(0, scaler, link))
+        return self._made[key]
+
+
+def with_rows(data: FoldData, rows: np.ndarray) -> FoldData:
+    """The data with these training rows alone."""
+    exposure = None if data.exposure_train is None else data.exposure_train[rows]
+    return replace(data, x_train=data.x_train[rows], y_train=data.y_train[rows], exposure_train=exposure)
+
+
+class Unwatched:
+    """A monitor that lets the training run."""
+
+    def epoch_done(self, members: Sequence[Member], member_steps: int) -> None:
+        """Nobody is told."""
+
+    def member_done(self, member: Member, weights: Weights | None) -> None:
+        """The member's progress says it all."""
+
+    def dropped_trials(self) -> set[int]:
+        """None."""
+        return set()
+
+    def is_leaving(self) -> bool:
+        """Never: the checks are over in seconds."""
+        return False
+
+    def wants_states(self) -> bool:
+        """Nothing is gone on with."""
+        return False
+
+    def states_taken(self) -> None:
+        """Never called, for no states are wanted."""
+
+
+def plain(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
+    """The network without anything that keeps it from fitting: no dropout, penalties, smoothing or averaging."""
+    off: Mapping[str, Any] = {
+        "dropout": (0.0,) * len(hp.hidden),
+        "input_dropout": 0.0,
+        "weight_decay": 0.0,
+        "l1": 0.0,
+        "label_smoothing": 0.0,
+        "class_weight": "none",
+        "ema_decay": 0.0,
+        "patience": 0,
+        "on_divergence": "stop",
+    }
+    return replace(hp, **{**off, **changes})
+
+
+def steady(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
+    """The network as `plain` makes it, under a rate that nearly everything learns with, and no schedule.
+
+    For checks that ask about something else than the rates of the space: those are the business of `overfit`.
+    """
+    rates = {"adagrad": 0.05, "rmsprop": 0.003, "adam": 0.01, "adamw": 0.01, "lbfgs": 1.0}
+    own: Mapping[str, Any] = {
+        "lr": rates.get(hp.optimizer, 0.1 * (1 - hp.momentum)),
+        "schedule": "constant",
+        "warmup_epochs": 0,
+        "scale_lr_with_batch": "none",
+        "clip_norm": 1.0 if hp.optimizer in ("sgd", "momentum", "nesterov") else 0.0,
+    }
+    if hp.optimizer == "lbfgs":
+        changes = {**changes, "batch_size": hp.batch_size}  # it is for all rows at once
+    return plain(replace(hp, **own), **changes)
+
+
+def in_common(failing: Sequence[Hyperparameters], others: Sequence[Hyperparameters]) -> str | None:
+    """The choice that all failing networks share and no other one has, in words; None where there is none."""
+    for field in fields(Hyperparameters):
+        values = [getattr(hp, field.name) for hp in failing]
+        told = [getattr(hp, field.name) for hp in others]
+        if told and all(value == values[0] for value in values) and values[0] not in told:
+            return f"{field.name} {_word(values[0])}"
+    return None
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " × ".join(dict.fromkeys(_word(v) for v in value)) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def share(n: int, of: int | None = None) -> str:
+    """`3 of 12 networks`, `12 networks`."""
+    whole = n if of is None else of
+    return f"{n}{'' if of is None else f' of {of}'} {'network' if whole == 1 else 'networks'}"
+
+
+def finite(value: float) -> float | None:
+    """The number as a report holds it: None where it is not finite."""
+    return float(value) if np.isfinite(value) else None
+
+
+def members(networks: Iterable[Hyperparameters], fold: int = 0, first: int = 0) -> list[Member]:
+    """One member for each network, numbered in their order."""
+    return [Member(number, fold, hp) for number, hp in enumerate(networks, start=first)]
