@@ -32,6 +32,8 @@ from worker.train.pack import (
     effective_batch,
     n_batches,
 )
+from worker.train.probe import Probe
+from worker.train.sample import Part, Sample
 
 Group = tuple[int, str]
 """A fold and a scaler: what makes preprocessed data."""
@@ -57,6 +59,16 @@ class DeviceFold:
         self.x_train = self.x_train.to(device)
         self.y_train = torch.from_numpy(data.y_train.copy()).to(device)
         self.y_valid = torch.from_numpy(data.y_valid.copy()).to(device)
+
+    @cached_property
+    def valid_part(self) -> Part:
+        """The validation rows as a loss wants them."""
+        return Part.of(self.data.target, self.y_valid, self.x_train.dtype)
+
+    @cached_property
+    def sample(self) -> Sample:
+        """The training rows that probes look at."""
+        return Sample(self.x_train, self.y_train, self.data.target)
 
     def targets(self, rows: Tensor, weights: Tensor) -> Tensor:
         """Training targets of some rows, as the loss wants them.
@@ -95,6 +107,7 @@ class PackTrainer:
         metric: name of the validation metric.
         dtype: float32, or float64 in tests.
         device: where to train.
+        probing: what looks at the members while they train.
     """
 
     def __init__(
@@ -104,6 +117,7 @@ class PackTrainer:
         metric: str,
         dtype: torch.dtype,
         device: torch.device,
+        probing: type[Probe] = Probe,
     ) -> None:
         self._groups = sorted({(m.hp.seed, m.fold, m.hp.scaler) for m in members})
         self._folds = [folds[fold, scaler] for _, fold, scaler in self._groups]
@@ -121,6 +135,7 @@ class PackTrainer:
         smoothing = [m.hp.label_smoothing for m in self.members]
         self._smoothing = torch.tensor(smoothing, dtype=dtype, device=device).view(-1, 1, 1) if any(smoothing) else None
         self._group_of = torch.tensor([s.group for s in layout.slots], device=device)
+        self.diagnostics = probing(self.net, self.members, self._folds, self._n_steps, self._loss, self._score)
         self._load()
 
     @property
@@ -165,6 +180,7 @@ class PackTrainer:
         """
         batches = self._batches(epoch)
         total = torch.zeros(len(self.members), dtype=self.net.dtype, device=self._device)
+        self.diagnostics.begin(epoch)
         for step in range(self._n_steps):
             total += self._step(step, batches, is_first=epoch == 1 and step == 0)
         return total / self._n_steps
@@ -180,8 +196,13 @@ class PackTrainer:
             targets.mul_(1 - self._smoothing).add_(weights * (self._smoothing / n_outputs))
         loss = self._loss(outputs, targets, weights, space.output_delta[:, :n_outputs])
         self.net.backward(batch, space)
+        is_probed = self.diagnostics.is_on and step == self._n_steps - 1
+        if is_probed:
+            self.diagnostics.before_step()
         self.optimizer.rates = batches.rates[step]
         self.optimizer.step()
+        if is_probed:
+            self.diagnostics.after_step()
         if self.average is not None:
             if is_first:
                 self.average.start()
@@ -252,7 +273,7 @@ class PackTrainer:
         return self.average.weights if self.average is not None else self.net.parameters
 
     def evaluate(self) -> Tensor:
-        """The validation score of each member, (members,) float64, in the user's units."""
+        """The validation score of each member, (members,) float64, in the user's units; the probe looks along."""
         n_outputs = self.net.layout.n_outputs
         weights = self.scored_weights
         chunks = [
@@ -264,15 +285,19 @@ class PackTrainer:
         outputs = torch.cat(chunks, dim=2)
         scores = torch.empty(len(self.members), dtype=torch.float64, device=self._device)
         for group, run in self.net.layout.group_runs:
-            scores[run.members] = self._score(self._folds[group], outputs[run.members])
+            fold = self._folds[group]
+            scores[run.members] = self._score(fold, outputs[run.members], fold.y_valid)
+        self.diagnostics.validated(outputs)
+        if self.diagnostics.is_on:
+            self.diagnostics.look(self._evaluation_space, weights)
         return scores
 
-    def _score(self, fold: DeviceFold, outputs: Tensor) -> Tensor:
-        outputs = outputs[:, :, : fold.n_valid]
+    def _score(self, fold: DeviceFold, outputs: Tensor, truth: Tensor) -> Tensor:
+        outputs = outputs[:, :, : len(truth)]
         target = fold.data.target
         if target.classes is not None:
-            return score_classes(self._metric, outputs, fold.y_valid)
-        return score_values(self._metric, outputs[:, 0].double() * target.scale + target.mean, fold.y_valid)
+            return score_classes(self._metric, outputs, truth)
+        return score_values(self._metric, outputs[:, 0].double() * target.scale + target.mean, truth)
 
     # -- members out --------------------------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ class Progress:
         best_epoch: 1 for the first, 0 when there is none.
         waited: epochs since the best one.
         is_better: for each epoch, whether it was the best until then.
+        valid_loss: the loss on the validation part; None where it was not finite, or was not taken.
+        probes: readings as they travel, see `service.contract.diagnostics`.
     """
 
     train_loss: list[float | None] = field(default_factory=list)
@@ -37,6 +39,8 @@ class Progress:
     waited: int = 0
     is_better: list[bool] = field(default_factory=list)
     end: End | None = None
+    valid_loss: list[float | None] = field(default_factory=list)
+    probes: list[list[float | None]] = field(default_factory=list)
 
     @property
     def epoch(self) -> int:
@@ -80,5 +84,6 @@ class Progress:
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Progress:
-        """What `to_json` wrote."""
-        return cls(**{**raw, "end": End(raw["end"]) if raw["end"] else None})
+        """What `to_json` wrote, or an earlier version of it that saw no validation losses."""
+        unseen = {"valid_loss": [None] * len(raw["scores"])}
+        return cls(**{**unseen, **raw, "end": End(raw["end"]) if raw["end"] else None})
