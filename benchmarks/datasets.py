@@ -19,7 +19,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, root_mean_squared_error
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -147,7 +146,7 @@ def default_mlp(data: FoldData) -> float:
         classifier = MLPClassifier(random_state=0).fit(data.x_train, data.y_train)
         return float(accuracy_score(data.y_valid, classifier.predict(data.x_valid)))
     regressor = MLPRegressor(random_state=0).fit(data.x_train, data.y_train)
-    predictions = np.asarray(data.target.decode(regressor.predict(data.x_valid)))
+    predictions = data.target.values(regressor.predict(data.x_valid), None)
     return float(root_mean_squared_error(data.y_valid, predictions))
 
 

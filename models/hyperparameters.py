@@ -16,11 +16,13 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-Value: TypeAlias = bool | int | float | str | list[int] | None
-"""What a hyperparameter can hold; a list of ints is a list of widths."""
+Value: TypeAlias = bool | int | float | str | list[int] | dict[str, float] | None
+"""What a hyperparameter can hold; a list of ints is a list of widths, a mapping is a weight for each class."""
 
 MAX_DEPTH = 64
 MAX_WIDTH = 65_536
+ALL_ROWS = 2**31 - 1
+"""The batch size that is always the whole training part."""
 
 
 class Kind(StrEnum):
@@ -30,6 +32,7 @@ class Kind(StrEnum):
     INT = "int"
     CHOICE = "choice"
     WIDTHS = "widths"
+    CLASS_WEIGHT = "class_weight"
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class Hyperparameter:
             return "one of " + ", ".join(self.choices)
         if self.kind is Kind.WIDTHS:
             return f"a list of widths, each a whole number from 1 to {MAX_WIDTH}"
+        if self.kind is Kind.CLASS_WEIGHT:
+            return "none, balanced, or a mapping of classes to weights above 0 (others weigh 1)"
         noun = "a whole number" if self.kind is Kind.INT else "a number"
         parts = []
         if self.low is not None:
@@ -81,6 +86,8 @@ class Hyperparameter:
             return isinstance(value, str) and value in self.choices
         if self.kind is Kind.WIDTHS:
             return _is_widths(value)
+        if self.kind is Kind.CLASS_WEIGHT:
+            return value in ("none", "balanced") or _is_class_weights(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         if self.kind is Kind.INT and not isinstance(value, int):
@@ -103,18 +110,29 @@ def _is_widths(value: Value) -> bool:
     return all(isinstance(w, int) and not isinstance(w, bool) and 1 <= w <= MAX_WIDTH for w in value)
 
 
+def _is_class_weights(value: Value) -> bool:
+    if not isinstance(value, dict) or not value:
+        return False
+    weights = value.values()
+    return all(isinstance(w, int | float) and not isinstance(w, bool) and 0 < w < math.inf for w in weights)
+
+
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid")
 INITS = (
     "uniform", "lecun_uniform", "lecun_normal", "glorot_uniform", "glorot_normal", "he_uniform", "he_normal",
     "orthogonal",
 )  # fmt: skip
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lbfgs")
 SCHEDULES = (
     "constant", "step", "exponential", "inverse_time", "inverse_sqrt", "linear", "cosine", "cosine_restarts",
     "trapezoidal", "cyclical", "one_cycle", "plateau",
 )  # fmt: skip
 NORMS = ("none", "batch", "layer")
 BATCH_SCALINGS = ("none", "linear", "sqrt")
+LOSSES_OF_TASK = {"classification": ("cross_entropy",), "regression": ("mse", "mae", "huber", "poisson")}
+"""The losses of each task; the first is its default."""
+LOSSES = tuple(loss for losses in LOSSES_OF_TASK.values() for loss in losses)
+ON_DIVERGENCE = ("stop", "restart")
 SCALERS = ("none", "center", "standard", "minmax", "robust", "quantile", "whiten")
 
 _F, _I, _C = Kind.FLOAT, Kind.INT, Kind.CHOICE
@@ -136,7 +154,7 @@ _ROWS = (
     Hyperparameter("init_gain", _F, 1.0, "factor on the initial weights", low=0, low_open=True),
     Hyperparameter("bias_init", _F, 0.0, "initial value of the biases"),
     Hyperparameter("optimizer", _C, "adam", "update rule", choices=OPTIMIZERS),
-    Hyperparameter("lr", _F, 1e-3, "learning rate", low=0, low_open=True),
+    Hyperparameter("lr", _F, None, "learning rate; 0.001, for lbfgs 1 when left out", low=0, low_open=True),
     Hyperparameter(
         "momentum", _F, None, "momentum of the sgd family; 0 for sgd, 0.9 for momentum and nesterov",
         low=0, high=1, high_open=True,
@@ -168,10 +186,25 @@ _ROWS = (
                    low=0, low_open=True, high=1, high_open=True),
     Hyperparameter("scale_lr_with_batch", _C, "none", "lr times batch_size / 128, or its square root",
                    choices=BATCH_SCALINGS),
-    Hyperparameter("batch_size", _I, 128, "rows in a step", low=1, high=1_048_576),
+    Hyperparameter("batch_size", _I, None, "rows in a step; 128, for lbfgs all of them when left out",
+                   low=1, high=ALL_ROWS),
     Hyperparameter("epochs", _I, 30, "passes over the training part", low=1, high=1_000_000),
     Hyperparameter(
         "patience", _I, 0, "epochs without a better validation score before stopping; 0 never stops", low=0
+    ),
+    Hyperparameter(
+        "loss", _C, None, "what training minimises; cross_entropy for classes, mse for numbers when left out",
+        choices=LOSSES,
+    ),
+    Hyperparameter(
+        "huber_delta", _F, 1.0, "error at which huber goes from squared to absolute, in standard deviations",
+        low=0, low_open=True,
+    ),
+    Hyperparameter("class_weight", Kind.CLASS_WEIGHT, "none", "weight of each class in the loss"),
+    Hyperparameter(
+        "on_divergence", _C, "stop",
+        "what a loss that is not finite leads to: the end, or a new try from the last good epoch at a tenth of "
+        "the rate, at most twice", choices=ON_DIVERGENCE,
     ),
     Hyperparameter("label_smoothing", _F, 0.0, "share of a class's weight spread over all classes", low=0, high=1,
                    high_open=True),
@@ -230,6 +263,10 @@ class Hyperparameters:
     batch_size: int
     epochs: int
     patience: int
+    loss: str | None
+    huber_delta: float
+    class_weight: str | tuple[tuple[str, float], ...]
+    on_divergence: str
     label_smoothing: float
     scaler: str
     seed: int
@@ -240,8 +277,17 @@ class Hyperparameters:
 
         Linear scaling is that of Goyal et al. (2017), the square root that of Krizhevsky (2014).
         """
-        ratio = self.batch_size / 128
+        ratio = 1.0 if self.batch_size == ALL_ROWS else self.batch_size / 128
         return self.lr * {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[self.scale_lr_with_batch]
+
+    @property
+    def link(self) -> str:
+        """What the network's output is of the target: the standardised target itself, or the log of a count's mean."""
+        return "log" if self.loss == "poisson" else "identity"
+
+    def loss_for(self, task: str) -> str:
+        """What training minimises, in a search of that task."""
+        return self.loss or LOSSES_OF_TASK[task][0]
 
     def has_bias(self, layer: int) -> bool:
         """Whether a layer (0 for the first) has biases; a batch normalisation after it would take them away."""
@@ -278,6 +324,9 @@ def resolve(params: Mapping[str, Value], *, seed: int = 0) -> Hyperparameters:
         "activation": _per_layer("activation", params, len(hidden)),
         "dropout": tuple(float(v) for v in _per_layer("dropout", params, len(hidden))),  # type: ignore[arg-type]
         "momentum": params.get("momentum", _default_momentum(plain["optimizer"])),
+        "lr": params.get("lr", 1.0 if plain["optimizer"] == "lbfgs" else 1e-3),
+        "batch_size": params.get("batch_size", ALL_ROWS if plain["optimizer"] == "lbfgs" else 128),
+        "class_weight": _class_weight(plain["class_weight"]),
         "seed": params.get("seed", seed),
     }
     plain |= {n: float(plain[n]) for n, row in REGISTRY.items() if row.kind is Kind.FLOAT and not row.per_layer}
@@ -286,6 +335,10 @@ def resolve(params: Mapping[str, Value], *, seed: int = 0) -> Hyperparameters:
 
 def _default_momentum(optimizer: object) -> float:
     return 0.9 if optimizer in ("momentum", "nesterov") else 0.0
+
+
+def _class_weight(value: Any) -> str | tuple[tuple[str, float], ...]:
+    return tuple(sorted((c, float(w)) for c, w in value.items())) if isinstance(value, dict) else str(value)
 
 
 def _hidden(params: Mapping[str, Value]) -> tuple[int, ...]:

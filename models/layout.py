@@ -109,7 +109,7 @@ class Block:
     is_output: bool
 
 
-_FAMILIES = {"adam": "adam", "adamw": "adam", "adagrad": "rms", "rmsprop": "rms"}
+_FAMILIES = {"adam": "adam", "adamw": "adam", "adagrad": "rms", "rmsprop": "rms", "lbfgs": "lbfgs"}
 
 
 def family(optimizer: str) -> str:
@@ -121,7 +121,8 @@ def _order(slot: Slot) -> tuple[object, ...]:
     hp = slot.hp
     kind = family(hp.optimizer)
     update = (kind, hp.beta1, hp.beta2, hp.eps) if kind == "adam" else (kind, 0.0, 0.0, 0.0)
-    return (-slot.depth, update, hp.norm, hp.activation, hp.input_dropout > 0, slot.group, slot.stream, slot.key)
+    shared = (update, hp.norm, hp.activation, hp.loss or "", hp.input_dropout > 0)
+    return (-slot.depth, *shared, slot.group, slot.stream, slot.key)
 
 
 class Layout:

@@ -6,11 +6,17 @@ columns that fill up a short last batch, so every batch has the same shape and t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from models.hyperparameters import Hyperparameters
+from models.layout import Layout
 
 Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """(outputs, targets, weights, delta) to the loss of each member."""
@@ -22,7 +28,7 @@ def cross_entropy(outputs: Tensor, targets: Tensor, weights: Tensor, delta: Tens
     Args:
         outputs: (members, classes, columns) logits; overwritten.
         targets: (members, classes, columns): each column's weight at its class, 0 elsewhere.
-        weights: (members, 1, columns): see the module.
+        weights: (members, 1, columns): sum of a column's targets.
         delta: (members, classes, columns), receives the gradient with respect to the logits.
 
     Returns:
@@ -41,15 +47,145 @@ def squared_error(outputs: Tensor, targets: Tensor, weights: Tensor, delta: Tens
 
     Args:
         outputs: (members, 1, columns).
-        targets: (members, 1, columns).
+        targets: (members, 1 or 2, columns): the target comes first, here and below.
         weights: (members, 1, columns): see the module.
         delta: (members, 1, columns), receives the gradient with respect to the outputs.
 
     Returns:
         The loss of each member, (members,).
     """
-    torch.sub(outputs, targets, out=delta)
+    torch.sub(outputs, targets[:, :1], out=delta)
     weighted = delta * weights
     loss = (weighted * delta).sum(dim=(1, 2))
     torch.mul(weighted, 2, out=delta)
     return loss
+
+
+def absolute_error(outputs: Tensor, targets: Tensor, weights: Tensor, delta: Tensor) -> Tensor:
+    """Mean absolute error; gradient sign(output - target). Arguments and result as `squared_error`."""
+    error = outputs - targets[:, :1]
+    torch.sign(error, out=delta).mul_(weights)
+    return error.abs_().mul_(weights).sum(dim=(1, 2))
+
+
+def huber(outputs: Tensor, targets: Tensor, weights: Tensor, delta: Tensor, *, bend: Tensor) -> Tensor:
+    """Huber's loss (1964): error^2 / 2 up to `bend`, bend (|error| - bend / 2) beyond; gradient clipped to +-bend.
+
+    Arguments and result as `squared_error`; `bend` is (members, 1, 1).
+    """
+    error = outputs - targets[:, :1]
+    clipped = torch.minimum(torch.maximum(error, -bend), bend)
+    torch.mul(clipped, weights, out=delta)
+    # c (e - c / 2) is e^2 / 2 where c = e, and bend (|e| - bend / 2) where c = +-bend
+    return error.sub_(clipped / 2).mul_(delta).sum(dim=(1, 2))
+
+
+def poisson(outputs: Tensor, targets: Tensor, weights: Tensor, delta: Tensor) -> Tensor:
+    """Mean negative log likelihood of counts with mean mu = exp(output + offset), mu - y log(mu); gradient mu - y.
+
+    The term log(y!) is left out, as PyTorch's `PoissonNLLLoss` does (McCullagh and Nelder 1989, section 6.2).
+    Arguments and result as `squared_error`; the second row of `targets` is the offset, log of the exposure.
+    """
+    log_mean = outputs + targets[:, 1:]
+    torch.exp(log_mean, out=delta)
+    loss = (delta - log_mean.mul_(targets[:, :1])).mul_(weights).sum(dim=(1, 2))
+    delta.sub_(targets[:, :1]).mul_(weights)
+    return loss
+
+
+LOSSES: Mapping[str, Loss] = {
+    "cross_entropy": cross_entropy,
+    "mse": squared_error,
+    "mae": absolute_error,
+    "poisson": poisson,
+}
+"""By the value of the hyperparameter `loss`; huber has a number of each member besides, see `PackedLoss`."""
+
+
+class PackedLoss:
+    """The losses of all members of a pack: each run of members by its own formula.
+
+    Args:
+        layout: the members.
+        task: `classification` or `regression`.
+        class_weights: for each member its classes' weights, (classes,); None for none.
+        dtype: of the outputs.
+        device: where they live.
+        smoothed: whether labels are smoothed where members ask for it; not where rows are only looked at.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        task: str,
+        class_weights: Sequence[npt.NDArray[np.float64] | None],
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        smoothed: bool = True,
+    ) -> None:
+        self._make = partial(torch.tensor, dtype=dtype, device=device)
+        configurations = [s.hp for s in layout.slots]
+        self._soft_targets = None
+        if task == "classification":
+            smoothing = [hp.label_smoothing if smoothed else 0.0 for hp in configurations]
+            self._soft_targets = self._find_soft_targets(smoothing, class_weights, layout.n_outputs)
+        runs = layout.runs(lambda s: s.hp.loss_for(task))
+        self._runs = [(run.members, self._formula(name, configurations[run.members])) for name, run in runs]
+
+    def _formula(self, name: str, configurations: Sequence[Hyperparameters]) -> Loss:
+        if name != "huber":
+            return LOSSES[name]
+        bends = self._make([hp.huber_delta for hp in configurations])
+        return partial(huber, bend=bends.view(-1, 1, 1))
+
+    def _find_soft_targets(
+        self, smoothing: Sequence[float], class_weights: Sequence[npt.NDArray[np.float64] | None], n_classes: int
+    ) -> _SoftTargets | None:
+        is_weighted = [weights is not None for weights in class_weights]
+        if not any(smoothing) and not any(is_weighted):
+            return None
+        rows = [np.ones(n_classes) if weights is None else weights for weights in class_weights]
+        numbers = self._make(smoothing).view(-1, 1, 1), self._make(np.stack(rows)).unsqueeze(2)
+        return _SoftTargets(*numbers, torch.tensor(is_weighted, device=numbers[0].device))
+
+    def __call__(self, outputs: Tensor, targets: Tensor, weights: Tensor, delta: Tensor) -> Tensor:
+        """The loss of each member, (members,), and its gradient.
+
+        Args:
+            outputs: (members, units, columns); may be overwritten.
+            targets: (members, classes, columns), each column's weight at its class, overwritten; or (members, 1,
+                columns) values, with a second row of offsets where a member's loss is poisson.
+            weights: (members, 1, columns): see the module.
+            delta: as outputs, receives the gradient.
+        """
+        if self._soft_targets is not None:
+            weights = self._soft_targets.apply(targets, weights)
+        if len(self._runs) == 1:
+            return self._runs[0][1](outputs, targets, weights, delta)
+        parts = [loss(outputs[rows], targets[rows], weights[rows], delta[rows]) for rows, loss in self._runs]
+        return torch.cat(parts)
+
+
+class _SoftTargets:
+    """Class weights and label smoothing, by PyTorch's `CrossEntropyLoss`.
+
+    With weight w of each class, smoothing s and K classes: mean over the rows, weighted by w of their class, of
+    (1 - s) w_y nll_y + s / K sum_k w_k nll_k (Szegedy et al. 2016, section 7, for the smoothing).
+    """
+
+    def __init__(self, smoothing: Tensor, class_weights: Tensor, is_weighted: Tensor) -> None:
+        self._smoothing, self._class_weights = smoothing, class_weights
+        self._is_weighted = is_weighted.view(-1, 1, 1)
+
+    def apply(self, targets: Tensor, weights: Tensor) -> Tensor:
+        """Change the targets in place; returns each column's sum of them, (members, 1, columns).
+
+        Members without class weights keep the bits that they have in a pack where nobody has any.
+        """
+        targets.mul_(self._class_weights)
+        total = torch.where(self._is_weighted, targets.sum(dim=(1, 2)).view(-1, 1, 1), 1.0)
+        targets.div_(total)
+        spread = weights * (self._smoothing / targets.shape[1]) * self._class_weights
+        targets.mul_(1 - self._smoothing).add_(spread.div_(total))
+        return torch.where(self._is_weighted, targets.sum(dim=1, keepdim=True), weights)

@@ -10,11 +10,12 @@ parameters of the member, Pascanu et al. 2013; then, except for adamw, L2 decay 
 - adam (Kingma and Ba 2015, algorithm 1): m, v the running means of g and g^2, bias-corrected;
   p -= lr * m / (sqrt(v) + eps)
 - adamw (Loshchilov and Hutter 2019, algorithm 2): p *= 1 - lr * weight_decay first, g without decay
+- lbfgs: see `models.lbfgs`
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,9 +23,11 @@ import torch
 from torch import Tensor
 
 from models.hyperparameters import Hyperparameters
-from models.layout import QUANTUM, Run, family
+from models.layout import Run, family
+from models.lbfgs import PackedLBFGS
 from models.packed import PackedFNN
-from models.stack import STATISTICS, Stack
+from models.stack import STATISTICS, Stack, Weights
+from models.sums import MemberSums
 
 _CLIP_GUARD = 1e-6
 """Keeps a zero norm from dividing; PyTorch's value."""
@@ -54,7 +57,8 @@ class PackedOptimizer:
     def __init__(self, net: PackedFNN, step_count: int = 0) -> None:
         self._net = net
         self._layout = net.layout
-        adaptive = any(family(s.hp.optimizer) != "sgd" for s in net.layout.slots)
+        families = {family(s.hp.optimizer) for s in net.layout.slots}
+        adaptive = bool(families & {"adam", "rms"})
         self.first = Stack(net.layout, net.dtype, net.device)
         self.second = Stack(net.layout, net.dtype, net.device) if adaptive else None
         self._update = Stack(net.layout, net.dtype, net.device) if adaptive else None
@@ -65,9 +69,14 @@ class PackedOptimizer:
         self._sgd = [_SgdRun(net, segment) for _, segment in self._segments("sgd", lambda _: None)]
         self._rms = [_RmsRun(net, segment) for _, segment in self._segments("rms", lambda _: None)]
         self._adam = self._adam_groups()
+        self._lbfgs = PackedLBFGS(net) if "lbfgs" in families else None
 
-    def step(self) -> None:
-        """Apply the gradients that the network holds."""
+    def step(self, losses: Tensor) -> None:
+        """Apply the gradients that the network holds.
+
+        Args:
+            losses: (members,), of the batch that the gradients are of.
+        """
         self._steps += 1
         if self._penalties is not None:
             self._penalties.add()
@@ -79,6 +88,24 @@ class PackedOptimizer:
             rms.step(self.rates)
         for group in self._adam:
             group.step(self.rates, self._steps)
+        if self._lbfgs is not None:
+            self._lbfgs.step(losses, self.rates.squeeze(1))
+
+    def put(self, member: int, parts: Mapping[str, Weights]) -> None:
+        """Write what `take` read of a member."""
+        for name, stack in self._moments():
+            if name in parts:
+                stack.put(self._layout, member, parts[name])
+        if self._lbfgs is not None and "lbfgs_numbers" in parts:
+            self._lbfgs.put(member, parts)
+
+    def take(self, member: int) -> dict[str, Weights]:
+        """Everything that a member's rule needs to go on elsewhere, by name and without padding."""
+        parts = {name: stack.take(self._layout, member) for name, stack in self._moments()}
+        return parts | (self._lbfgs.take(member) if self._lbfgs is not None else {})
+
+    def _moments(self) -> list[tuple[str, Stack]]:
+        return [("first", self.first), *([("second", self.second)] if self.second is not None else [])]
 
     def _segments(self, name: str, key: Callable[[Hyperparameters], object]) -> list[tuple[object, _Segment]]:
         """The parts of the stacks that belong to a family, cut where `key` changes."""
@@ -129,41 +156,23 @@ class _L1:
 
 
 class _Clipping:
-    """Scales each member's gradient down to its greatest norm.
-
-    The sum of squares is taken by matrix products, along the inputs and then along the units: their bits do not
-    depend on padding (see `models.layout`), those of a plain sum would.
-    """
+    """Scales each member's gradient down to its greatest norm."""
 
     def __init__(self, net: PackedFNN) -> None:
         self._net = net
         limits = [s.hp.clip_norm or float("inf") for s in net.layout.slots]
         self._limit = torch.tensor(limits, dtype=net.dtype, device=net.device)
         self._runs = [net.layout.blocks[p.block].run for p in net.gradients.parts]
-        self._ones = {
-            n: torch.ones(n, QUANTUM, dtype=net.dtype, device=net.device)
-            for p in net.gradients.parts
-            for n in p.values.shape[1:]
-            if n > 1
-        }
+        self._sums = MemberSums(net.dtype, net.device)
 
     def clip(self) -> None:
         squares = torch.zeros_like(self._limit)
         for part, run in zip(self._net.gradients.parts, self._runs, strict=True):
-            squares[run.members] += self._squares(part.values)
+            squares[run.members] += self._sums(part.values.square())
         # an infinite limit gives a factor of 1; so does a norm that is not finite, whose member diverges anyway
         factor = (self._limit / (squares.sqrt() + _CLIP_GUARD)).clamp(max=1.0).nan_to_num(1.0).unsqueeze(1)
         for part, run in zip(self._net.gradients.parts, self._runs, strict=True):
             part.flat.mul_(factor[run.members])
-
-    def _squares(self, values: Tensor) -> Tensor:
-        squared = values.square()
-        if squared.shape[2] > 1:
-            along = torch.matmul(squared, self._ones[squared.shape[2]])
-        else:
-            along = squared.expand(-1, -1, QUANTUM)
-        ones = self._ones[along.shape[1]].t().expand(len(along), -1, -1)
-        return torch.bmm(ones, along)[:, 0, 0]
 
 
 class _SgdRun:

@@ -16,6 +16,7 @@ from models.fnn import FNN
 from models.hyperparameters import resolve
 from models.stack import Weights
 from service.contract.checkpoint_name import CheckpointName
+from service.contract.columns import NumberColumn
 from service.contract.lease import LeasedTrial, SearchContext
 from service.contract.report import TrialResult
 from service.contract.space import Params
@@ -28,7 +29,7 @@ from worker.train.stopping import Progress
 if TYPE_CHECKING:
     from worker.data.inputs import FoldData  # brings scikit-learn, which prediction does not need
 
-_PARTS = ("parameters", "best", "first", "second", "average")
+_NOT_OPTIMIZER = ("parameters", "best", "average")
 _CHECKPOINT, _STATE = "checkpoint", "state"
 
 
@@ -95,13 +96,21 @@ class Predictor:
         with torch.no_grad():
             raw = self.net(torch.from_numpy(x)).double()
         if self.target.classes is None:
-            return np.asarray(raw[:, 0].numpy() * self.target.scale + self.target.mean)
+            return self.target.values(raw[:, 0].numpy(), self._exposure(table))
         return np.asarray(torch.softmax(raw, dim=1).numpy())
+
+    def _exposure(self, table: Table) -> npt.NDArray[np.float64] | None:
+        name = self.facts["context"]["data"].get("exposure")
+        if name is None:
+            return None
+        column = table.columns[name]
+        assert isinstance(column, NumberColumn)
+        return column.values
 
     def predict(self, table: Table) -> list[Label] | npt.NDArray[np.float64]:
         """Labels as users wrote them, or predictions in the target's units."""
         outputs = self.outputs(table)
-        return outputs if self.target.classes is None else self.target.decode(outputs.argmax(axis=1))
+        return outputs if self.target.classes is None else self.target.labels(outputs.argmax(axis=1))
 
 
 @dataclass(frozen=True)
@@ -118,12 +127,11 @@ def encode_state(saved: SavedTrial) -> bytes:
     arrays: Arrays = {}
     for fold, (_, state, best) in saved.folds.items():
         if state is not None:
-            parts = {
+            parts: dict[str, Weights | None] = {
                 "parameters": state.parameters,
                 "best": state.best,
-                "first": state.first,
-                "second": state.second,
                 "average": state.average,
+                **state.optimizer,
             }
         else:
             parts = {"best": best}
@@ -150,14 +158,19 @@ def decode_state(content: bytes, params: Params, fingerprint: str) -> SavedTrial
         raise CheckpointDamaged("the state belongs to another trial or other data")
     folds = {}
     for fold, raw in facts["folds"].items():
-        parts = {part: _weights(f"fold{fold}.{part}.", arrays) for part in _PARTS}
+        parts = _parts_of(f"fold{fold}.", arrays)
         state = None
-        if parts["parameters"]:
-            state = TrainingState(
-                parts["parameters"], parts["best"], parts["first"], parts["second"] or None, parts["average"] or None
-            )
-        folds[int(fold)] = (Progress.from_json(raw), state, parts["best"] or None)
+        if "parameters" in parts:
+            optimizer = {name: weights for name, weights in parts.items() if name not in _NOT_OPTIMIZER}
+            state = TrainingState(parts["parameters"], parts["best"], optimizer, parts.get("average"))
+        folds[int(fold)] = (Progress.from_json(raw), state, parts.get("best"))
     return SavedTrial(params, fingerprint, folds)
+
+
+def _parts_of(prefix: str, arrays: Arrays) -> dict[str, Weights]:
+    """Everything that was saved of a fold, by name."""
+    names = {name.removeprefix(prefix).split(".")[0] for name in arrays if name.startswith(prefix)}
+    return {name: _weights(f"{prefix}{name}.", arrays) for name in names}
 
 
 def _arrays(prefix: str, weights: Weights) -> Arrays:

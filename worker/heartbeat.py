@@ -154,7 +154,7 @@ class Reporter:
         files = {}
         for member, weights in zip(finished.members, finished.weights, strict=True):
             assert weights is not None
-            data = self._source.fold(member.fold, member.hp.scaler)
+            data = self._source.fold(member.fold, member.hp.scaler, member.hp.link)
             name, content = checkpoint(self._lease.context, finished.leased, member, weights, data, finished.result)
             files[name] = content
         return files

@@ -110,6 +110,7 @@ class DataSpec(Strict):
     task: Task | None = None  # None: inferred from the target, and said
     test: TestPart | None = None
     ignore: list[str] = Field(default_factory=list)  # columns that are no features
+    exposure: str | None = None  # a column: how long, how many or how much each row's count is of, for loss: poisson
 
 
 class CvSpec(Strict):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, case, func, insert, or_, select, tuple_, update
 
-from models.hyperparameters import REGISTRY
+from models.hyperparameters import resolve
 from service.contract.errors import IllegalTransition
 from service.contract.report import TrialProgress
 from service.contract.space import Params
@@ -65,14 +65,13 @@ def add(connection: Connection, search_id: str, planned: Sequence[PlannedTrial],
 
 
 def _planned(trial: PlannedTrial) -> dict[str, object]:
-    params = trial.params
-    batch_size, epochs = (params.get(n, REGISTRY[n].default) for n in ("batch_size", "epochs"))
+    hp = resolve(trial.params)
     return {
         "number": trial.number,
         "stage": trial.stage,
-        "params": params,
-        "pack_key": batch_size,
-        "epochs": epochs,
+        "params": trial.params,
+        "pack_key": hp.batch_size,
+        "epochs": hp.epochs,
     }
 
 

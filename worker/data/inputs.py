@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from service.contract.columns import NumberColumn
 from service.contract.lease import SearchContext
 from service.contract.spec import ColumnRef, CvSpec, DataSpec
 from worker.data.folds import Splits, make_splits
@@ -26,11 +27,13 @@ class FoldData:
 
     Attributes:
         x_train: float32, shape (training rows, inputs); C-contiguous and read-only, as all arrays here.
-        y_train: int64 class indices, or the float32 standardised target; shape (training rows,).
+        y_train: int64 class indices, or the float32 standardised target, or float32 counts; shape (training rows,).
         x_valid: float32, shape (validation rows, inputs).
         y_valid: int64 class indices, or the float64 target in the user's units; shape (validation rows,).
         preprocessor: how the features became `x`.
         target: how the target became `y`.
+        exposure_train: float64, of each training row's count; None for 1.
+        exposure_valid: of each validation row's count.
     """
 
     x_train: npt.NDArray[np.float32]
@@ -39,6 +42,8 @@ class FoldData:
     y_valid: npt.NDArray[np.int64] | npt.NDArray[np.float64]
     preprocessor: Preprocessor
     target: TargetCoder
+    exposure_train: npt.NDArray[np.float64] | None = None
+    exposure_valid: npt.NDArray[np.float64] | None = None
 
     @property
     def n_inputs(self) -> int:
@@ -63,7 +68,7 @@ def feature_names(columns: list[str], data: DataSpec, cv: CvSpec) -> list[str]:
     knows nothing. Who wants it as a feature gives the data a copy of it.
     """
     test = data.test.column if isinstance(data.test, ColumnRef) else None
-    no_features = {data.target, *data.ignore, cv.column, cv.group, cv.time, test}
+    no_features = {data.target, data.exposure, *data.ignore, cv.column, cv.group, cv.time, test}
     return [name for name in columns if name not in no_features]
 
 
@@ -85,31 +90,39 @@ class FoldSource:
         self._task = context.task
         self._target = table.columns[context.data.target]
         self._cache_bytes = cache_bytes
-        self._cache: OrderedDict[tuple[int, str], FoldData] = OrderedDict()
+        self._exposure = None if context.data.exposure is None else table.columns[context.data.exposure]
+        self._cache: OrderedDict[tuple[int, str, str], FoldData] = OrderedDict()
 
     @property
     def n_folds(self) -> int:
         """Members that each trial has."""
         return len(self.splits.folds)
 
-    def fold(self, index: int, scaler: str) -> FoldData:
-        """The data of fold `index` (from 0) under a scaler, from memory where it is there."""
-        key = (index, scaler)
+    def fold(self, index: int, scaler: str, link: str = "identity") -> FoldData:
+        """The data of fold `index` (from 0) under a scaler and a link, from memory where it is there."""
+        key = (index, scaler, link)
         if key not in self._cache:
-            self._cache[key] = self._prepare(index, scaler)
+            self._cache[key] = self._prepare(index, scaler, link)
             self._evict()
         self._cache.move_to_end(key)
         return self._cache[key]
 
-    def _prepare(self, index: int, scaler: str) -> FoldData:
+    def _prepare(self, index: int, scaler: str, link: str) -> FoldData:
         train, valid = self.splits.folds[index]
         preprocessor = Preprocessor.fit(self._table, train, self.features, scaler)
-        target = TargetCoder.fit(self._target, train, self._task)
+        exposures = self._exposure_of(train), self._exposure_of(valid)
+        target = TargetCoder.fit(self._target, train, self._task, link, exposures[0])
         x_train, x_valid = (preprocessor.transform(self._table, rows) for rows in (train, valid))
         y_train, y_valid = target.encode(self._target, train), target.truth(self._target, valid)
         for array in (x_train, y_train, x_valid, y_valid):
             array.flags.writeable = False  # shared by every member of the fold
-        return FoldData(x_train, y_train, x_valid, y_valid, preprocessor, target)
+        return FoldData(x_train, y_train, x_valid, y_valid, preprocessor, target, *exposures)
+
+    def _exposure_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64] | None:
+        if self._exposure is None:
+            return None
+        assert isinstance(self._exposure, NumberColumn)
+        return self._exposure.values[rows]
 
     def _evict(self) -> None:
         while len(self._cache) > 1 and sum(d.nbytes for d in self._cache.values()) > self._cache_bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,25 +14,48 @@ from service.contract.spec import Task
 
 Label: TypeAlias = str | int | float
 
+_LEAST_COUNT = 0.5
+"""What a training part without a single count is taken to have, for there is no log of zero."""
+
 
 @dataclass(frozen=True)
 class TargetCoder:
     """The classes of a classification, or the mean and scale of a regression.
 
+    With the link `identity` a network learns the standardised target; with the link `log` it learns the log of a
+    count's rate, as a distance from the log of the training part's mean rate: the count's mean is
+    exp(output + mean) * exposure.
+
     Attributes:
         classes: sorted labels as users wrote them; None for regression. They come from all rows, so that every
             fold has the same outputs; that a class exists is part of the task, not a statistic.
-        mean: of the training part's target; 0 for classification.
+        mean: of the training part's target, or the log of its mean rate; 0 for classification.
         scale: population standard deviation of the training part's target; 1 where it is constant.
+        link: `identity` or `log`.
     """
 
     classes: tuple[Label, ...] | None
     mean: float = 0.0
     scale: float = 1.0
+    link: str = "identity"
 
     @classmethod
-    def fit(cls, column: ColumnValues, train_rows: npt.NDArray[np.int64], task: Task) -> TargetCoder:
+    def fit(
+        cls,
+        column: ColumnValues,
+        train_rows: npt.NDArray[np.int64],
+        task: Task,
+        link: str = "identity",
+        exposure: npt.NDArray[np.float64] | None = None,
+    ) -> TargetCoder:
         """Classes of the whole column, or moments of its training rows.
+
+        Args:
+            column: the target.
+            train_rows: the training part.
+            task: the search's.
+            link: see the class.
+            exposure: of each training row, for the link `log`; None for 1.
 
         Raises:
             TypeError: a text column as the target of a regression.
@@ -41,9 +65,17 @@ class TargetCoder:
         if isinstance(column, CategoryColumn):
             raise TypeError("a regression needs a target of numbers, however: it is text")
         values = column.values[train_rows]
+        if link == "log":
+            exposed = float(len(values)) if exposure is None else float(exposure.sum())
+            return cls(classes=None, mean=math.log(max(float(values.sum()), _LEAST_COUNT) / exposed), link=link)
         mean, scale = float(values.mean()), float(values.std())
         is_constant = scale <= 10 * np.finfo(np.float64).eps * abs(mean)
         return cls(classes=None, mean=mean, scale=1.0 if is_constant else scale)
+
+    @property
+    def standardises(self) -> bool:
+        """Whether networks learn the standardised target; else classes, or counts as they are."""
+        return self.classes is None and self.link == "identity"
 
     @property
     def n_outputs(self) -> int:
@@ -53,13 +85,15 @@ class TargetCoder:
     def encode(
         self, column: ColumnValues, rows: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.int64] | npt.NDArray[np.float32]:
-        """Class indices as int64, or the standardised target as float32; shape (rows,).
+        """Class indices as int64; or the standardised target, for the link `log` the count, as float32; shape (rows,).
 
         Raises:
             ValueError: a label that is no class of this coder.
         """
         if self.classes is None:
             assert isinstance(column, NumberColumn)
+            if not self.standardises:
+                return column.values[rows].astype(np.float32)
             return ((column.values[rows] - self.mean) / self.scale).astype(np.float32)
         return self._indices(column, rows, self.classes)
 
@@ -85,22 +119,52 @@ class TargetCoder:
             return positions[column.codes[rows]]
         return positions[np.searchsorted(np.unique(column.values), column.values[rows])]
 
-    def decode(self, outputs: npt.NDArray[Any]) -> list[Label] | npt.NDArray[np.float64]:
-        """Labels of class indices, or standardised predictions in the target's own units; shape (rows,)."""
-        if self.classes is None:
-            return np.asarray(outputs, dtype=np.float64) * self.scale + self.mean
-        return [self.classes[int(i)] for i in outputs]
+    def labels(self, indices: npt.NDArray[np.int64]) -> list[Label]:
+        """Labels of class indices, as users wrote them."""
+        assert self.classes is not None
+        return [self.classes[int(i)] for i in indices]
+
+    def values(self, outputs: npt.NDArray[Any], exposure: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
+        """Predictions in the target's own units from a network's outputs, (..., rows).
+
+        Args:
+            outputs: (..., rows).
+            exposure: (rows,), for the link `log`; None for 1.
+        """
+        values: npt.NDArray[np.float64] = np.asarray(outputs, dtype=np.float64) * self.scale + self.mean
+        if self.link == "identity":
+            return values
+        with np.errstate(over="ignore"):  # an infinite prediction is scored as one
+            return np.exp(values) * (1.0 if exposure is None else exposure)
+
+    def class_weights(
+        self, choice: str | tuple[tuple[str, float], ...], y_train: npt.NDArray[Any]
+    ) -> npt.NDArray[np.float64] | None:
+        """The weight of each class in the loss, (classes,); None for none.
+
+        `balanced` is rows / (classes * rows of the class) over the training part (King and Zeng 2001); classes that a
+        mapping does not name, or the training part does not have, weigh 1.
+        """
+        if self.classes is None or choice == "none":
+            return None
+        if isinstance(choice, str):
+            counts = np.bincount(y_train, minlength=len(self.classes))
+            n_present = int((counts > 0).sum())
+            return np.where(counts > 0, len(y_train) / (n_present * np.maximum(counts, 1)), 1.0)
+        named = dict(choice)
+        return np.array([named.get(str(label), 1.0) for label in self.classes])
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; `from_json` gives an equal coder."""
         classes = None if self.classes is None else list(self.classes)
-        return {"classes": classes, "mean": self.mean, "scale": self.scale}
+        return {"classes": classes, "mean": self.mean, "scale": self.scale, "link": self.link}
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> TargetCoder:
         """What `to_json` wrote."""
         classes = raw["classes"]
-        return cls(None if classes is None else tuple(classes), float(raw["mean"]), float(raw["scale"]))
+        numbers = float(raw["mean"]), float(raw["scale"])
+        return cls(None if classes is None else tuple(classes), *numbers, raw.get("link", "identity"))
 
 
 def _labels(column: ColumnValues) -> tuple[Label, ...]:

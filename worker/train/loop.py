@@ -14,7 +14,7 @@ from service.contract.spec import METRIC_DIRECTION
 from worker.data.inputs import FoldSource
 from worker.train.pack import FoldShape, Member, plan_packs
 from worker.train.probe import Probe
-from worker.train.step import DeviceFold, Group, PackTrainer
+from worker.train.step import DeviceFold, Group, PackTrainer, group_of
 from worker.train.stopping import End
 
 SQUEEZE_SHARE = 1 / 8
@@ -79,7 +79,7 @@ class Training:
             self._train_pack(pack, monitor)
 
     def _shape(self, member: Member) -> FoldShape:
-        data = self._source.fold(member.fold, member.hp.scaler)
+        data = self._source.fold(*group_of(member))
         return FoldShape(len(data.y_train), len(data.y_valid), data.n_inputs)
 
     def _train_pack(self, pack: Sequence[Member], monitor: Monitor) -> None:
@@ -110,7 +110,7 @@ class Training:
 
     def _trainer(self, members: Sequence[Member]) -> PackTrainer:
         n_inputs = max(padded(self._shape(m).n_inputs) for m in members)
-        groups = {(m.fold, m.hp.scaler) for m in members}
+        groups = {group_of(m) for m in members}
         folds = {group: self._device_fold(group, n_inputs) for group in groups}
         return PackTrainer(members, folds, self._metric, self._engine.dtype, self._engine.device, self._probing)
 

@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from models.hyperparameters import Hyperparameters
 from models.layout import padded, size_class
+from models.lbfgs import MEMORY
 from models.stack import Weights
 from worker.train.stopping import Progress
 
@@ -27,12 +28,17 @@ much on padding before a pack of their own is cheaper for the members to come.""
 
 @dataclass
 class TrainingState:
-    """What it takes to go on with a member after its last epoch: all without padding."""
+    """What it takes to go on with a member after its last epoch: all without padding.
+
+    Attributes:
+        best: the weights of its best epoch.
+        optimizer: what its update rule remembers, by name.
+        average: the running average of its weights; None where the pack had none.
+    """
 
     parameters: Weights
     best: Weights
-    first: Weights
-    second: Weights | None
+    optimizer: dict[str, Weights]
     average: Weights | None
 
 
@@ -132,15 +138,15 @@ def _cut(
     room = waste = 0
     for member in ordered:
         size = sizes(member)
+        batch = effective_batch(member.hp, shapes[member.key].n_train)
         if packs:
             size = _padded_to(sizes(packs[-1][0]), size)
-            batch = effective_batch(member.hp, shapes[member.key].n_train)
             waste += columns_of(batch) * (_work(size) - _work(sizes(member)))
-        if not packs or waste > STEP_OVERHEAD or room < member_bytes(size, member.hp.batch_size):
+        if not packs or waste > STEP_OVERHEAD or room < member_bytes(size, batch, member.hp.optimizer):
             packs.append([])
             room, waste, size = pack_bytes, 0, sizes(member)
         packs[-1].append(member)
-        room -= member_bytes(size, member.hp.batch_size)
+        room -= member_bytes(size, batch, member.hp.optimizer)
     return packs
 
 
@@ -155,8 +161,9 @@ def _work(sizes: Sequence[int]) -> int:
     return sum(a * b for a, b in pairwise(sizes))
 
 
-def member_bytes(sizes: Sequence[int], batch_size: int) -> int:
+def member_bytes(sizes: Sequence[int], batch_size: int, optimizer: str = "adam") -> int:
     """Estimated memory of one member, in bytes of float32: weights with their state, activations, deltas."""
     n_weights = sum((a + 1) * b for a, b in pairwise(sizes))
     n_activations = sum(sizes[1:]) * columns_of(batch_size)
-    return 4 * (6 * n_weights + 2 * n_activations)
+    copies = 6 + (2 * MEMORY + 3 if optimizer == "lbfgs" else 0)
+    return 4 * (copies * n_weights + 2 * n_activations)

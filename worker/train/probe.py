@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from models.losses import Loss
+from models.losses import PackedLoss
 from models.packed import PackedFNN, Workspace
 from models.stack import Stack
 from service.contract.diagnostics import OF_LAYER, OF_NETWORK, rounded
 from worker.train.activity import LayerActivity
-from worker.train.pack import Member
+from worker.train.pack import EVALUATION_COLUMNS, Member
+from worker.train.sample import Part
 
 if TYPE_CHECKING:
     from worker.train.step import DeviceFold
@@ -33,8 +35,8 @@ FIRST_STEPS = 64
 FEWEST_STEPS = 16
 """A member that trains less than so many steps in all is not probed: one step more would be felt."""
 
-Score = Callable[["DeviceFold", Tensor, Tensor], Tensor]
-"""(fold, outputs, truth) to the metric of each member."""
+Score = Callable[[Part, Tensor], Tensor]
+"""(rows, outputs of some members) to the metric of each."""
 
 _GRADIENT_NORM, _TRAIN_LOSS, _TRAIN_SCORE, _CHANCE_LOSS, _OUTPUT_RATIO = range(OF_NETWORK - 1)
 _NO_NUMBERS = torch.empty(0)
@@ -67,7 +69,7 @@ class Probe:
         members: in its order.
         folds: the data of its groups.
         n_steps: steps an epoch.
-        loss: what is minimised.
+        loss: what is minimised, without label smoothing.
         score: the validation metric.
     """
 
@@ -77,7 +79,7 @@ class Probe:
         members: Sequence[Member],
         folds: Sequence[DeviceFold],
         n_steps: int,
-        loss: Loss,
+        loss: PackedLoss,
         score: Score,
     ) -> None:
         self.net, self.members = net, members
@@ -120,10 +122,20 @@ class Probe:
 
     def validated(self, outputs: Tensor) -> None:
         """Take the validation loss from (members, outputs, columns) of the validation rows."""
-        self._valid_loss = torch.empty(len(self.members), dtype=outputs.dtype, device=outputs.device)
-        for group, run in self.net.layout.group_runs:
-            part = self._folds[group].valid_part
-            self._valid_loss[run.members] = part.loss(self._loss, outputs[run.members])
+        self._valid_loss = self._losses(self._valid_rows, outputs)
+
+    @cached_property
+    def _valid_rows(self) -> _Rows:
+        return _Rows([f.valid for f in self._folds], self._folds[0].x_valid.shape[:2].numel(), self.net.dtype)
+
+    @cached_property
+    def _sample_rows(self) -> _Rows:
+        n_columns = max(len(f.sample.x) for f in self._folds) * EVALUATION_COLUMNS
+        return _Rows([f.sample.part for f in self._folds], n_columns, self.net.dtype)
+
+    def _losses(self, rows: _Rows, outputs: Tensor) -> Tensor:
+        targets, weights = (t.index_select(0, self._group_of) for t in (rows.targets, rows.weights))
+        return self._loss(outputs.clone(), targets, weights, torch.empty_like(outputs))  # losses write on both
 
     def look(self, space: Workspace, weights: Stack) -> None:
         """Pass training rows through the networks.
@@ -132,30 +144,30 @@ class Probe:
             space: buffers for EVALUATION_COLUMNS columns.
             weights: those that are scored.
         """
-        samples = [f.sample for f in self._folds]
         layers = [LayerActivity(self.net.layout, i, space.hidden[i]) for i in range(self.net.layout.depth)]
+        shares = self._sample_rows.weights.index_select(0, self._group_of).transpose(1, 2)
         outputs = []
-        for chunk in range(max(len(s.x) for s in samples)):
-            out = self.net.evaluate([s.inputs(chunk) for s in samples], space, weights)
+        for first in range(0, shares.shape[1], EVALUATION_COLUMNS):
+            chunk = first // EVALUATION_COLUMNS
+            out = self.net.evaluate([f.sample.inputs(chunk) for f in self._folds], space, weights)
             outputs.append(out[:, : self.net.layout.n_outputs].clone())
-            shares = torch.stack([s.shares(chunk) for s in samples])[self._group_of]
-            self._chunk_passed(layers, space, shares)
+            self._passed(layers, space, shares[:, first : first + EVALUATION_COLUMNS])
         for i, layer in enumerate(layers):
             columns = slice(_first_of(i) + 1, _first_of(i) + OF_LAYER)
             self._table[: self.net.layout.active[i], columns] = layer.numbers()
         self._note_outputs(torch.cat(outputs, dim=2))
 
-    def _chunk_passed(self, layers: Sequence[LayerActivity], space: Workspace, shares: Tensor) -> None:
+    def _passed(self, layers: Sequence[LayerActivity], space: Workspace, shares: Tensor) -> None:
         for layer, activations in zip(layers, space.hidden, strict=True):
             layer.add(activations, shares[: len(activations)])
 
     def _note_outputs(self, outputs: Tensor) -> None:
+        chance = torch.stack([f.sample.part.chance() for f in self._folds]).to(outputs.dtype)
+        knows_nothing = chance.index_select(0, self._group_of).unsqueeze(2).expand_as(outputs)
+        self._table[:, _TRAIN_LOSS] = self._losses(self._sample_rows, outputs).double()
+        self._table[:, _CHANCE_LOSS] = self._losses(self._sample_rows, knows_nothing).double()
         for group, run in self.net.layout.group_runs:
-            fold, own = self._folds[group], outputs[run.members]
-            part = fold.sample.part
-            self._table[run.members, _TRAIN_LOSS] = part.loss(self._loss, own).double()
-            self._table[run.members, _TRAIN_SCORE] = self._score(fold, own, part.truth)
-            self._table[run.members, _CHANCE_LOSS] = part.chance_loss(self._loss).double()
+            self._table[run.members, _TRAIN_SCORE] = self._score(self._folds[group].sample.part, outputs[run.members])
 
     # -- out ------------------------------------------------------------------------------------------------
 
@@ -170,10 +182,19 @@ class Probe:
                 member.progress.probes.append([self._epoch, *map(rounded, table[i][:n_numbers])])
 
 
+class _Rows:
+    """What a loss wants for rows of every data group: targets (groups, …, columns), weights (groups, 1, columns)."""
+
+    def __init__(self, parts: Sequence[Part], n_columns: int, dtype: torch.dtype) -> None:
+        self.targets = torch.stack([p.targets(n_columns) for p in parts]).to(dtype)
+        self.weights = torch.stack([p.weights(n_columns) for p in parts]).to(dtype).unsqueeze(1)
+
+
 def _first_of(layer: int) -> int:
     """The column where a hidden layer's numbers begin, its update ratio first."""
     return OF_NETWORK - 1 + OF_LAYER * layer
 
 
 def _norm(flat: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(flat, dim=1, dtype=flat.dtype)
+    norm: Tensor = torch.linalg.vector_norm(flat, dim=1)
+    return norm

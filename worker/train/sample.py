@@ -1,4 +1,4 @@
-"""Rows of a fold as the probe evaluates them: the validation part, and some of the training rows."""
+"""Rows of a fold that are evaluated: the validation part, and some of the training rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.losses import Loss
 from worker.data.target import TargetCoder
 from worker.train.pack import EVALUATION_COLUMNS
 
@@ -18,39 +17,59 @@ _MAX_CHUNKS = 16
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one fold as metrics and losses want them.
+    """Rows of one fold, with their truth.
 
     Attributes:
+        coder: of the target.
         truth: (rows,) class indices, or float64 in the user's units.
-        targets: (1, outputs, rows): each row's weight at its class, or standardised values.
-        weights: (1, 1, rows): 1 / rows.
-        chance: (1, outputs, 1): the best outputs that know nothing of a row: the classes' shares, or the mean.
+        exposure: (rows,) float64, of each row's count; None for 1.
     """
 
+    coder: TargetCoder
     truth: Tensor
-    targets: Tensor
-    weights: Tensor
-    chance: Tensor
+    exposure: Tensor | None = None
 
-    @classmethod
-    def of(cls, coder: TargetCoder, truth: Tensor, dtype: torch.dtype) -> Part:
-        """Rows of which the truth is known."""
-        weights = torch.full((1, 1, len(truth)), 1 / len(truth), dtype=dtype, device=truth.device)
-        if coder.classes is None:
-            targets = ((truth - coder.mean) / coder.scale).to(dtype).view(1, 1, -1)
-            return cls(truth, targets, weights, targets.mean(dim=2, keepdim=True))
-        targets = weights.new_zeros(1, coder.n_outputs, len(truth)).scatter_(1, truth.view(1, 1, -1), weights)
-        shares = targets.sum(dim=2, keepdim=True)
-        return cls(truth, targets, weights, shares.clamp(min=torch.finfo(dtype).tiny).log())
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """Predictions in the user's units.
 
-    def loss(self, loss: Loss, outputs: Tensor) -> Tensor:
-        """The loss of each member, (members,), from (members, outputs, columns) of which the first are the rows."""
-        own = outputs[:, :, : len(self.truth)].clone()  # losses write on their outputs
-        return loss(own, self.targets, self.weights, torch.empty_like(own))
+        Args:
+            outputs: (members, rows).
 
-    def chance_loss(self, loss: Loss) -> Tensor:
-        """The loss of outputs that know nothing of a row, (1,)."""
-        return self.loss(loss, self.chance.expand(-1, -1, len(self.truth)))
+        Returns:
+            (members, rows) float64.
+        """
+        values = outputs.double() * self.coder.scale + self.coder.mean
+        if self.coder.link == "identity":
+            return values
+        return values.exp_() if self.exposure is None else values.exp_().mul_(self.exposure)
+
+    def weights(self, n_columns: int) -> Tensor:
+        """(n_columns,) float64: 1 / rows for each row, 0 for the columns that fill up."""
+        weights = torch.zeros(n_columns, dtype=torch.float64, device=self.truth.device)
+        weights[: len(self.truth)] = 1 / len(self.truth)
+        return weights
+
+    def targets(self, n_columns: int) -> Tensor:
+        """What losses want: (classes, n_columns), each row's weight at its class; or values and offsets, (2, n_columns)."""
+        if self.coder.classes is not None:
+            targets = torch.zeros(self.coder.n_outputs, n_columns, dtype=torch.float64, device=self.truth.device)
+            targets[:, : len(self.truth)].scatter_(0, self.truth.unsqueeze(0), 1 / len(self.truth))
+            return targets
+        targets = torch.zeros(2, n_columns, dtype=torch.float64, device=self.truth.device)
+        targets[0, : len(self.truth)] = self.truth
+        if self.coder.link == "identity":
+            targets[0].sub_(self.coder.mean).div_(self.coder.scale)
+        targets[1] = self.coder.mean
+        if self.exposure is not None:
+            targets[1, : len(self.truth)] += self.exposure.log()
+        return targets
+
+    def chance(self) -> Tensor:
+        """(outputs,) float64: outputs that know nothing of a row: log shares of the classes, or what the mean makes."""
+        if self.coder.classes is None:
+            return torch.zeros(1, dtype=torch.float64, device=self.truth.device)
+        counts = torch.bincount(self.truth, minlength=self.coder.n_outputs).double()
+        return (counts / len(self.truth)).clamp(min=1e-30).log()
 
 
 class Sample:
@@ -62,27 +81,20 @@ class Sample:
 
     Args:
         x_train: (training rows + 1, padded inputs).
-        y_train: (training rows,) class indices or standardised values.
-        coder: of the target.
+        whole: the truth of all training rows.
     """
 
-    def __init__(self, x_train: Tensor, y_train: Tensor, coder: TargetCoder) -> None:
-        n_chunks = min(max(len(y_train) // _ROWS_SHARE // EVALUATION_COLUMNS, 1), _MAX_CHUNKS)
-        self._n_rows = min(n_chunks * EVALUATION_COLUMNS, len(y_train))
-        rows = torch.from_numpy(np.linspace(0, len(y_train) - 1, self._n_rows).astype(np.int64)).to(y_train.device)
+    def __init__(self, x_train: Tensor, whole: Part) -> None:
+        n_train = len(whole.truth)
+        n_chunks = min(max(n_train // _ROWS_SHARE // EVALUATION_COLUMNS, 1), _MAX_CHUNKS)
+        n_rows = min(n_chunks * EVALUATION_COLUMNS, n_train)
+        rows = torch.from_numpy(np.linspace(0, n_train - 1, n_rows).astype(np.int64)).to(x_train.device)
         x = x_train.new_zeros(n_chunks * EVALUATION_COLUMNS, x_train.shape[1])
-        x[: self._n_rows] = x_train[rows]
+        x[:n_rows] = x_train[rows]
         self.x = x.view(n_chunks, EVALUATION_COLUMNS, -1)
-        y = y_train[rows]
-        truth = y if coder.classes is not None else y.double() * coder.scale + coder.mean
-        self.part = Part.of(coder, truth, x_train.dtype)
+        exposure = None if whole.exposure is None else whole.exposure[rows]
+        self.part = Part(whole.coder, whole.truth[rows], exposure)
 
     def inputs(self, chunk: int) -> Tensor:
         """(columns, padded inputs) of a chunk; zeros where this fold has none of that number."""
         return self.x[chunk] if chunk < len(self.x) else torch.zeros_like(self.x[0])
-
-    def shares(self, chunk: int) -> Tensor:
-        """(columns, 1): 1 / rows for each row of a chunk, 0 for what fills it up."""
-        first = chunk * EVALUATION_COLUMNS
-        is_row = torch.arange(first, first + EVALUATION_COLUMNS, device=self.x.device) < self._n_rows
-        return (is_row.to(self.x.dtype) / self._n_rows).unsqueeze(1)

@@ -21,6 +21,7 @@ from models.schedules import factors, plateau_factor
 from service.contract.spec import METRIC_DIRECTION
 from worker.data.inputs import FoldData
 from worker.train.pack import columns_of, effective_batch
+from worker.train.single_lbfgs import SingleLBFGS
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,15 @@ class _Run:
         if hp.ema_decay:
             self.average = AveragedModel(self.net, multi_avg_fn=_ema(hp.ema_decay), use_buffers=True)
         is_class = data.target.classes is not None
-        self.loss_of = nn.CrossEntropyLoss(label_smoothing=hp.label_smoothing) if is_class else nn.MSELoss()
+        self.loss_of = _loss(hp, data, dtype)
         self.x = torch.from_numpy(data.x_train.copy()).to(dtype)
         y = torch.from_numpy(data.y_train.copy())
         self.y = y if is_class else y.to(dtype).unsqueeze(1)
+        self.offsets = torch.zeros(len(self.x), 1, dtype=dtype)
+        if hp.link == "log":
+            self.offsets += data.target.mean
+            if data.exposure_train is not None:
+                self.offsets += torch.from_numpy(data.exposure_train).log().unsqueeze(1)
 
     def epoch(self, epoch: int, plateau: float) -> float:
         """Mean loss over the epoch's steps."""
@@ -96,17 +102,20 @@ class _Run:
             for group in self.optimizer.param_groups:
                 group["lr"] = rates[step]
             masks = self._dropout_masks(epoch, step, len(batches), len(rows))
-            total += self._step(self.x[rows], self.y[rows], masks)
+            total += self._step(rows, masks)
         return total / len(batches)
 
-    def _step(self, x: Tensor, y: Tensor, masks: list[Tensor] | None) -> float:
+    def _step(self, rows: Tensor, masks: list[Tensor] | None) -> float:
         self.optimizer.zero_grad()
-        loss = self.loss_of(self.net(x, masks), y)
+        loss = self.loss_of(self.net(self.x[rows], masks) + self.offsets[rows], self.y[rows])
         penalty = self.hp.l1 * sum((p.abs().sum() for p in self.net.parameters()), torch.zeros(()))
         (loss + penalty).backward()
         if self.hp.clip_norm:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.hp.clip_norm)
-        self.optimizer.step()
+        if isinstance(self.optimizer, SingleLBFGS):
+            self.optimizer.step(float(loss.detach()))
+        else:
+            self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.net)
         return float(loss.detach())
@@ -135,8 +144,20 @@ class _Run:
         truth, target = torch.from_numpy(self.data.y_valid.copy()), self.data.target
         if target.classes is not None:
             return score_classes(metric, outputs.t().unsqueeze(0), truth).item()
-        predictions = outputs[:, 0].double() * target.scale + target.mean
+        predictions = torch.from_numpy(target.values(outputs[:, 0].numpy(), self.data.exposure_valid))
         return score_values(metric, predictions.unsqueeze(0), truth).item()
+
+
+def _loss(hp: Hyperparameters, data: FoldData, dtype: torch.dtype) -> nn.Module:
+    name = hp.loss_for("regression" if data.target.classes is None else "classification")
+    if name == "cross_entropy":
+        weights = data.target.class_weights(hp.class_weight, data.y_train)
+        of_class = None if weights is None else torch.from_numpy(weights).to(dtype)
+        return nn.CrossEntropyLoss(weight=of_class, label_smoothing=hp.label_smoothing)
+    if name == "huber":
+        return nn.HuberLoss(delta=hp.huber_delta)
+    plain: dict[str, type[nn.Module]] = {"mse": nn.MSELoss, "mae": nn.L1Loss, "poisson": nn.PoissonNLLLoss}
+    return plain[name]()
 
 
 def _ema(decay: float) -> Any:
@@ -154,5 +175,7 @@ def _optimizer(hp: Hyperparameters, net: FNN) -> torch.optim.Optimizer:
         return torch.optim.RMSprop(
             parameters, lr=hp.lr, alpha=hp.rho, eps=hp.eps, momentum=hp.momentum, weight_decay=decay
         )
+    if hp.optimizer == "lbfgs":
+        return SingleLBFGS(parameters, hp.lr, decay, hp.l1)
     nesterov = hp.optimizer == "nesterov" and hp.momentum > 0
     return torch.optim.SGD(parameters, lr=hp.lr, momentum=hp.momentum, nesterov=nesterov, weight_decay=decay)

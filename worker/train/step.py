@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from models.averaging import WeightAverage
 from models.layout import Layout, Slot
-from models.losses import Loss, cross_entropy, squared_error
+from models.losses import PackedLoss
 from models.metrics import score_classes, score_values
 from models.noise import Stream
 from models.optim import PackedOptimizer
 from models.packed import Batch, PackedFNN, Workspace
 from models.schedules import factors, plateau_factor
 from models.stack import Stack, Weights
+from service.contract.spec import Task
 from worker.data.inputs import FoldData
 from worker.train.pack import (
     EVALUATION_COLUMNS,
@@ -35,8 +38,13 @@ from worker.train.pack import (
 from worker.train.probe import Probe
 from worker.train.sample import Part, Sample
 
-Group = tuple[int, str]
-"""A fold and a scaler: what makes preprocessed data."""
+Group: TypeAlias = tuple[int, str, str]
+"""A fold, a scaler and a link: what makes preprocessed data."""
+
+
+def group_of(member: Member) -> Group:
+    """The data that a member reads."""
+    return (member.fold, member.hp.scaler, member.hp.link)
 
 
 class DeviceFold:
@@ -45,6 +53,7 @@ class DeviceFold:
     Attributes:
         x_train: (training rows + 1, padded inputs); the last row is zero and fills up short batches.
         x_valid: (chunks, EVALUATION_COLUMNS, padded inputs).
+        valid: the truth of the validation rows.
     """
 
     def __init__(self, data: FoldData, n_inputs_padded: int, dtype: torch.dtype, device: torch.device) -> None:
@@ -58,33 +67,42 @@ class DeviceFold:
         self.x_valid = x_valid.view(chunks, EVALUATION_COLUMNS, -1).to(device)
         self.x_train = self.x_train.to(device)
         self.y_train = torch.from_numpy(data.y_train.copy()).to(device)
-        self.y_valid = torch.from_numpy(data.y_valid.copy()).to(device)
-
-    @cached_property
-    def valid_part(self) -> Part:
-        """The validation rows as a loss wants them."""
-        return Part.of(self.data.target, self.y_valid, self.x_train.dtype)
+        y_valid = torch.from_numpy(data.y_valid.copy()).to(device)
+        self.valid = Part(data.target, y_valid, _on_device(data.exposure_valid, device))
+        self._exposure_train = _on_device(data.exposure_train, device)
+        self._offsets = torch.full((self.n_train,), data.target.mean, dtype=torch.float64, device=device)
+        if self._exposure_train is not None:
+            self._offsets += self._exposure_train.log()
 
     @cached_property
     def sample(self) -> Sample:
-        """The training rows that probes look at."""
-        return Sample(self.x_train, self.y_train, self.data.target)
+        """The training rows that the diagnostics look at."""
+        target = self.data.target
+        y = self.y_train.double() * target.scale + target.mean if target.standardises else self.y_train
+        return Sample(self.x_train, Part(target, y, self._exposure_train))
 
-    def targets(self, rows: Tensor, weights: Tensor) -> Tensor:
+    def targets(self, rows: Tensor, weights: Tensor, *, with_offsets: bool) -> Tensor:
         """Training targets of some rows, as the loss wants them.
 
         Args:
             rows: (steps, columns) row numbers; `n_train` for a filling column.
             weights: (steps, columns).
+            with_offsets: whether a member of the pack learns the log of a count.
 
         Returns:
-            (steps, classes, columns), each column's weight at its class; or (steps, 1, columns) values.
+            (steps, classes, columns), each column's weight at its class; or (steps, 1, columns) values, with
+            offsets (steps, 2, columns).
         """
         real = rows.clamp(max=self.n_train - 1)
         if self.data.target.classes is None:
-            return self.y_train[real].to(self.x_train.dtype).unsqueeze(1)
+            channels = (self.y_train, self._offsets) if with_offsets else (self.y_train,)
+            return torch.stack([c[real].to(self.x_train.dtype) for c in channels], dim=1)
         targets = weights.new_zeros(rows.shape[0], self.data.n_outputs, rows.shape[1])
         return targets.scatter_(1, self.y_train[real].unsqueeze(1), weights.unsqueeze(1))
+
+
+def _on_device(values: npt.NDArray[np.float64] | None, device: torch.device) -> Tensor | None:
+    return None if values is None else torch.from_numpy(values.copy()).to(device)
 
 
 @dataclass(frozen=True)
@@ -103,7 +121,7 @@ class PackTrainer:
 
     Args:
         members: all at the same epoch, with equal `pack_key`s.
-        folds: the device data of every (fold, scaler) that they read.
+        folds: the device data of every group that they read.
         metric: name of the validation metric.
         dtype: float32, or float64 in tests.
         device: where to train.
@@ -119,8 +137,8 @@ class PackTrainer:
         device: torch.device,
         probing: type[Probe] = Probe,
     ) -> None:
-        self._groups = sorted({(m.hp.seed, m.fold, m.hp.scaler) for m in members})
-        self._folds = [folds[fold, scaler] for _, fold, scaler in self._groups]
+        self._groups = sorted({(m.hp.seed, group_of(m)) for m in members})
+        self._folds = [folds[group] for _, group in self._groups]
         self._metric, self._device = metric, device
         by_key = {m.key: m for m in members}
         layout = Layout([self._slot(m) for m in members], self._folds[0].data.n_outputs)
@@ -132,10 +150,12 @@ class PackTrainer:
         self.optimizer = PackedOptimizer(self.net, step_count=self.members[0].progress.epoch * self._n_steps)
         self.average = WeightAverage(self.net) if any(m.hp.ema_decay for m in self.members) else None
         self.best = Stack(layout, dtype, device, statistics=True)
-        smoothing = [m.hp.label_smoothing for m in self.members]
-        self._smoothing = torch.tensor(smoothing, dtype=dtype, device=device).view(-1, 1, 1) if any(smoothing) else None
+        self._loss, seen_loss = (
+            PackedLoss(layout, self._task, self._class_weights(), dtype, device, smoothed=smoothed)
+            for smoothed in (True, False)
+        )
         self._group_of = torch.tensor([s.group for s in layout.slots], device=device)
-        self.diagnostics = probing(self.net, self.members, self._folds, self._n_steps, self._loss, self._score)
+        self.diagnostics = probing(self.net, self.members, self._folds, self._n_steps, seen_loss, self._score)
         self._load()
 
     @property
@@ -144,9 +164,20 @@ class PackTrainer:
         return self._n_steps
 
     def _slot(self, member: Member) -> Slot:
-        group = self._groups.index((member.hp.seed, member.fold, member.hp.scaler))
+        group = self._groups.index((member.hp.seed, group_of(member)))
         stream = Stream(member.hp.seed, member.fold, member.hp.batch_size)
         return Slot(member.key, member.hp, group, stream, self._folds[group].data.n_inputs)
+
+    @property
+    def _task(self) -> Task:
+        return "regression" if self._folds[0].data.target.classes is None else "classification"
+
+    def _class_weights(self) -> list[npt.NDArray[np.float64] | None]:
+        datas = [self._folds[s.group].data for s in self.net.layout.slots]
+        return [
+            data.target.class_weights(m.hp.class_weight, data.y_train)
+            for m, data in zip(self.members, datas, strict=True)
+        ]
 
     def _load(self) -> None:
         self.net.initialise()
@@ -157,9 +188,7 @@ class PackTrainer:
     def _put(self, i: int, state: TrainingState) -> None:
         self.net.parameters.put(self.net.layout, i, state.parameters)
         self.best.put(self.net.layout, i, state.best)
-        self.optimizer.first.put(self.net.layout, i, state.first)
-        if self.optimizer.second is not None and state.second is not None:
-            self.optimizer.second.put(self.net.layout, i, state.second)
+        self.optimizer.put(i, state.optimizer)
         if self.average is not None and state.average is not None:
             self.average.weights.put(self.net.layout, i, state.average)
 
@@ -192,15 +221,13 @@ class PackTrainer:
         batch = Batch([x[step] for x in batches.inputs], weights, dropout)
         outputs = self.net.forward(batch, space)[:, :n_outputs]
         targets = batches.targets[step].index_select(0, self._group_of)
-        if self._smoothing is not None and self._is_classification:  # Szegedy et al. (2016, section 7)
-            targets.mul_(1 - self._smoothing).add_(weights * (self._smoothing / n_outputs))
         loss = self._loss(outputs, targets, weights, space.output_delta[:, :n_outputs])
         self.net.backward(batch, space)
         is_probed = self.diagnostics.is_on and step == self._n_steps - 1
         if is_probed:
             self.diagnostics.before_step()
         self.optimizer.rates = batches.rates[step]
-        self.optimizer.step()
+        self.optimizer.step(loss)
         if is_probed:
             self.diagnostics.after_step()
         if self.average is not None:
@@ -210,22 +237,15 @@ class PackTrainer:
                 self.average.update()
         return loss
 
-    @property
-    def _is_classification(self) -> bool:
-        return self._folds[0].data.target.classes is not None
-
-    @cached_property
-    def _loss(self) -> Loss:
-        return cross_entropy if self._is_classification else squared_error
-
     def _batches(self, epoch: int) -> _EpochBatches:
         inputs, targets, weights = [], [], []
-        for (seed, fold_index, _), fold in zip(self._groups, self._folds, strict=True):
+        with_offsets = any(m.hp.link == "log" for m in self.members)
+        for (seed, (fold_index, *_)), fold in zip(self._groups, self._folds, strict=True):
             stream = Stream(seed, fold_index, self.members[0].hp.batch_size)
             rows, weight = self._rows_of(stream, fold, epoch)
             x = fold.x_train.index_select(0, rows.flatten())
             inputs.append(x.view(self._n_steps, self._columns, -1))
-            targets.append(fold.targets(rows, weight))
+            targets.append(fold.targets(rows, weight, with_offsets=with_offsets))
             weights.append(weight)
         dropout = self._dropout_keys(epoch) if self.net.drops else None
         return _EpochBatches(inputs, torch.stack(targets, 1), torch.stack(weights, 1), dropout, self._rates(epoch))
@@ -285,19 +305,17 @@ class PackTrainer:
         outputs = torch.cat(chunks, dim=2)
         scores = torch.empty(len(self.members), dtype=torch.float64, device=self._device)
         for group, run in self.net.layout.group_runs:
-            fold = self._folds[group]
-            scores[run.members] = self._score(fold, outputs[run.members], fold.y_valid)
+            scores[run.members] = self._score(self._folds[group].valid, outputs[run.members])
         self.diagnostics.validated(outputs)
         if self.diagnostics.is_on:
             self.diagnostics.look(self._evaluation_space, weights)
         return scores
 
-    def _score(self, fold: DeviceFold, outputs: Tensor, truth: Tensor) -> Tensor:
-        outputs = outputs[:, :, : len(truth)]
-        target = fold.data.target
-        if target.classes is not None:
-            return score_classes(self._metric, outputs, truth)
-        return score_values(self._metric, outputs[:, 0].double() * target.scale + target.mean, truth)
+    def _score(self, part: Part, outputs: Tensor) -> Tensor:
+        outputs = outputs[:, :, : len(part.truth)]
+        if part.coder.classes is not None:
+            return score_classes(self._metric, outputs, part.truth)
+        return score_values(self._metric, part.predictions(outputs[:, 0]), part.truth)
 
     # -- members out --------------------------------------------------------------------------------------
 
@@ -317,11 +335,10 @@ class PackTrainer:
 
     def state_of(self, i: int) -> TrainingState:
         """Everything that member `i` needs to go on elsewhere."""
-        layout, optimizer = self.net.layout, self.optimizer
+        layout = self.net.layout
         return TrainingState(
             parameters=self.net.parameters.take(layout, i),
             best=self.best.take(layout, i),
-            first=optimizer.first.take(layout, i),
-            second=optimizer.second.take(layout, i) if optimizer.second is not None else None,
+            optimizer=self.optimizer.take(i),
             average=self.average.weights.take(layout, i) if self.average is not None else None,
         )

@@ -46,7 +46,7 @@ def test_regression() -> None:
     assert (fold.y_train.dtype, fold.y_valid.dtype) == (np.float32, np.float64)
     target = load_diabetes().target
     np.testing.assert_array_equal(fold.y_valid, target[valid])
-    np.testing.assert_allclose(fold.target.decode(fold.y_train), target[train], rtol=1e-5)
+    np.testing.assert_allclose(fold.target.values(fold.y_train, None), target[train], rtol=1e-5)
     assert (fold.x_train.min(), fold.x_train.max()) == (0, 1)
 
 

@@ -30,7 +30,7 @@ def test_any_labels(column: ColumnValues, classes: tuple[Any, ...], indices: lis
     encoded = coder.encode(column, ALL)
     assert encoded.dtype == np.int64
     assert encoded.tolist() == coder.truth(column, ALL).tolist() == indices
-    assert coder.decode(encoded) == [classes[i] for i in indices]
+    assert coder.labels(encoded) == [classes[i] for i in indices]
     again = TargetCoder.from_json(json.loads(json.dumps(coder.to_json())))
     assert again == coder
     assert [type(c) for c in again.classes or ()] == [type(c) for c in classes]
@@ -47,7 +47,7 @@ def test_regression_is_standardised_by_the_training_rows() -> None:
     truth = coder.truth(column, np.arange(50))
     assert truth.dtype == np.float64
     np.testing.assert_array_equal(truth, values)
-    np.testing.assert_allclose(coder.decode(coder.encode(column, np.arange(50))), values, rtol=1e-6)
+    np.testing.assert_allclose(coder.values(coder.encode(column, np.arange(50)), None), values, rtol=1e-6)
     assert TargetCoder.from_json(json.loads(json.dumps(coder.to_json()))) == coder
 
 

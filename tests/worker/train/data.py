@@ -12,20 +12,24 @@ from worker.data.inputs import FoldSource
 from worker.data.load import Table
 
 
-def source(name: str = "wine", *, n_rows: int = 90, folds: int = 3, cv: CvSpec | None = None) -> FoldSource:
+def source(
+    name: str = "wine", *, n_rows: int = 90, folds: int = 3, cv: CvSpec | None = None, exposure: bool = False
+) -> FoldSource:
     bunch = getattr(datasets, f"load_{name}")()
     rows = np.random.default_rng(0).permutation(len(bunch.target))[:n_rows]
     columns = {f"x{i}": NumberColumn(bunch.data[rows, i].astype(np.float64)) for i in range(bunch.data.shape[1])}
     columns["target"] = NumberColumn(bunch.target[rows].astype(np.float64))
     task: Task = "regression" if name == "diabetes" else "classification"
-    return FoldSource(Table(columns), context(task, cv or CvSpec(folds=folds)))
+    if exposure:
+        columns["exposure"] = NumberColumn(np.random.default_rng(1).uniform(0.2, 3.0, n_rows))
+    return FoldSource(Table(columns), context(task, cv or CvSpec(folds=folds), "exposure" if exposure else None))
 
 
-def context(task: Task, cv: CvSpec) -> SearchContext:
+def context(task: Task, cv: CvSpec, exposure: str | None = None) -> SearchContext:
     return SearchContext(
         search="test-0000",
         seed=7,
-        data=DataSpec(dataset="test", target="target", task=task),
+        data=DataSpec(dataset="test", target="target", task=task, exposure=exposure),
         task=task,
         cv=cv,
         metric=MetricSpec(name="accuracy" if task == "classification" else "rmse"),
