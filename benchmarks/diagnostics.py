@@ -20,7 +20,8 @@ from worker.data.inputs import FoldSource
 from worker.train.probe import Probe
 
 GOAL_PERCENT = 3.0
-EPOCHS = (4, 30)
+LENGTHS = ((4, 20), (30, 4))
+"""(epochs, trials): short trainings are probed the most often."""
 
 
 class Blind(Probe):
@@ -42,19 +43,19 @@ class Blind(Probe):
 def main() -> None:
     """Measure and publish."""
     options = arguments(__doc__ or "")
-    turns, n_trials = (3, 8) if options.quick else (9, 20)
+    turns = 3 if options.quick else 9
     source = sides.digits(FOLDS)
-    lengths = EPOCHS[:1] if options.quick else EPOCHS
-    rows = [measure(source, w, b, n_trials, epochs, turns) for epochs in lengths for w, b in SHAPES]
+    rows = [measure(source, shape, length, turns) for length in LENGTHS for shape in SHAPES]
     publish(
         "diagnostics", options, rows,
-        data="digits, 5 folds", trials=n_trials, turns=turns, goal_percent=GOAL_PERCENT,
+        data="digits, 5 folds", turns=turns, goal_percent=GOAL_PERCENT,
         unit="CPU seconds of one process; the cost is the median over the turns of (with / without - 1), in percent",
     )  # fmt: skip
 
 
-def measure(source: FoldSource, width: int, batch: int, n_trials: int, epochs: int, turns: int) -> dict[str, Any]:
-    """One row: both sides, taking turns, each first as often as the other."""
+def measure(source: FoldSource, shape: tuple[int, int], length: tuple[int, int], turns: int) -> dict[str, Any]:
+    """One row: both sides, taking turns, each first about as often as the other."""
+    (width, batch), (epochs, n_trials) = shape, length
     share = list(enumerate(configurations(width, batch, n_trials, epochs)))
     sides.train_packed(source, share[:1])  # warm up
     seconds: dict[type[Probe], list[float]] = {Probe: [], Blind: []}
@@ -70,6 +71,7 @@ def measure(source: FoldSource, width: int, batch: int, n_trials: int, epochs: i
         "width": width,
         "batch": batch,
         "epochs": epochs,
+        "trials": n_trials,
         "with": median_and_spread(seconds[Probe])[0],
         "without": median_and_spread(seconds[Blind])[0],
         "cost_percent": round(median_and_spread(costs)[0], 2),

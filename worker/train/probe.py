@@ -30,10 +30,11 @@ from worker.train.sample import Part
 if TYPE_CHECKING:
     from worker.train.step import DeviceFold
 
-FIRST_STEPS = 64
-"""Steps before the first probe. A probe costs about as much as a step or two; from there on the gaps double."""
-FEWEST_STEPS = 16
-"""A member that trains less than so many steps in all is not probed: one step more would be felt."""
+FEWEST_STEPS, FEW_STEPS = 16, 64
+"""A probe costs about as much as a step or two: a member that trains less than 16 steps in all has none, one that trains
+less than 64 has one, after its last epoch."""
+GROWTH_BITS = 2
+"""Steps to the next probe grow by a factor of 4."""
 
 Score = Callable[[Part, Tensor], Tensor]
 """(rows, outputs of some members) to the metric of each."""
@@ -43,7 +44,7 @@ _NO_NUMBERS = torch.empty(0)
 
 
 def is_probed(epoch: int, epochs: int, n_steps: int) -> bool:
-    """Whether a member has a reading of an epoch: its last, and those in which its steps reach 64, 128, 256, ….
+    """Whether a member has a reading of an epoch: its first, its last, those where its steps reach 64, 256, 1024, ….
 
     A function of the member alone, not of the pack. Where patience ends a member, its last epoch has none.
 
@@ -54,8 +55,14 @@ def is_probed(epoch: int, epochs: int, n_steps: int) -> bool:
     """
     if epoch == epochs:
         return epochs * n_steps >= FEWEST_STEPS
-    after, before = epoch * n_steps // FIRST_STEPS, (epoch - 1) * n_steps // FIRST_STEPS
-    return after.bit_length() > before.bit_length()
+    if epoch == 1:
+        return epochs * n_steps >= FEW_STEPS
+    return _rank(epoch * n_steps) > _rank((epoch - 1) * n_steps)
+
+
+def _rank(steps: int) -> int:
+    """How many of the numbers 64, 256, 1024, … are reached."""
+    return ((steps // FEW_STEPS).bit_length() + GROWTH_BITS - 1) // GROWTH_BITS
 
 
 class Probe:
