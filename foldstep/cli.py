@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from foldstep.commands import files, rerunning, running, searching, serving
+from foldstep.commands import files, looking, rerunning, running, searching, serving
 from foldstep.options import INTERRUPTED, REFUSED, close_standard_output, show_error
 from service.contract.errors import FoldstepError
 
@@ -34,6 +34,7 @@ COMMANDS = (
     searching.resume,
     searching.stop,
     rerunning.rerun,
+    looking.histograms,
     files.predict,
     files.recover,
     serving.upgrade,

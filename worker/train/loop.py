@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,7 +60,7 @@ class Engine:
 class Training:
     """Trains members of one search; keeps the data on the device between packs and leases."""
 
-    def __init__(self, source: FoldSource, metric: str, engine: Engine, probing: type[Probe] = Probe) -> None:
+    def __init__(self, source: FoldSource, metric: str, engine: Engine, probing: Callable[..., Probe] = Probe) -> None:
         self._source, self._metric, self._engine, self._probing = source, metric, engine, probing
         self._direction = METRIC_DIRECTION[metric]
         self._folds: dict[tuple[Group, int], DeviceFold] = {}

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -25,14 +25,11 @@ from models.stack import Stack
 from service.contract.diagnostics import OF_LAYER, OF_NETWORK, rounded
 from worker.train.activity import LayerActivity
 from worker.train.pack import EVALUATION_COLUMNS, Member
-from worker.train.sample import Part
-
-if TYPE_CHECKING:
-    from worker.train.step import DeviceFold
+from worker.train.sample import Part, Sample
 
 FEWEST_STEPS, FEW_STEPS = 16, 64
-"""A probe costs about as much as a step or two: a member that trains less than 16 steps in all has none, one that trains
-less than 64 has one, after its last epoch."""
+"""A probe costs about as much as a step or two: a member that trains less than 16 steps in all has none, one that
+trains less than 64 has one, after its last epoch."""
 GROWTH_BITS = 2
 """Steps to the next probe grow by a factor of 4."""
 
@@ -41,6 +38,17 @@ Score = Callable[[Part, Tensor], Tensor]
 
 _GRADIENT_NORM, _TRAIN_LOSS, _TRAIN_SCORE, _CHANCE_LOSS, _OUTPUT_RATIO = range(OF_NETWORK - 1)
 _NO_NUMBERS = torch.empty(0)
+
+
+class EvaluatedFold(Protocol):
+    """The rows of one fold on the device; see `worker.train.step`."""
+
+    x_valid: Tensor
+    valid: Part
+
+    @property
+    def sample(self) -> Sample:
+        """Its training rows that are looked at."""
 
 
 def is_probed(epoch: int, epochs: int, n_steps: int) -> bool:
@@ -69,7 +77,8 @@ class Probe:
     """Looks at the members of one pack.
 
     Attributes:
-        is_on: whether some member gets a reading of the present epoch.
+        epoch: the present one.
+        is_on: whether it is looked at.
 
     Args:
         net: the pack's network.
@@ -84,7 +93,7 @@ class Probe:
         self,
         net: PackedFNN,
         members: Sequence[Member],
-        folds: Sequence[DeviceFold],
+        folds: Sequence[EvaluatedFold],
         n_steps: int,
         loss: PackedLoss,
         score: Score,
@@ -94,17 +103,23 @@ class Probe:
         self._group_of = torch.tensor([s.group for s in net.layout.slots], device=net.device)
         self._weights = [p for p in net.parameters.parts if p.name == "weight"]
         self._before: list[Tensor] = []
-        self._epoch = 0
+        self.epoch = 0
         self._due: list[bool] = []
         self.is_on = False
         self._table = self._valid_loss = _NO_NUMBERS
 
     def begin(self, epoch: int) -> None:
         """A new epoch starts."""
-        self._epoch = epoch
+        self.epoch, self.is_on = epoch, False
         self._due = [m.progress.end is None and is_probed(epoch, m.hp.epochs, self._n_steps) for m in self.members]
-        self.is_on = any(self._due)
-        shape = (len(self.members), _first_of(self.net.layout.depth)) if self.is_on else (0,)
+        self._table = _NO_NUMBERS
+        if any(self._due):
+            self.turn_on()
+
+    def turn_on(self) -> None:
+        """Look at the present epoch."""
+        self.is_on = True
+        shape = (len(self.members), _first_of(self.net.layout.depth))
         self._table = torch.full(shape, math.nan, dtype=torch.float64, device=self.net.device)
 
     # -- the last step of an epoch --------------------------------------------------------------------------
@@ -186,7 +201,7 @@ class Probe:
                 member.progress.valid_loss.append(rounded(losses[i]))
             if is_due:
                 n_numbers = _first_of(len(member.hp.hidden))
-                member.progress.probes.append([self._epoch, *map(rounded, table[i][:n_numbers])])
+                member.progress.probes.append([self.epoch, *map(rounded, table[i][:n_numbers])])
 
 
 class _Rows:

@@ -50,7 +50,7 @@ class Part:
         return weights
 
     def targets(self, n_columns: int) -> Tensor:
-        """What losses want: (classes, n_columns), a row's weight at its class; or values and offsets, (2, n_columns)."""
+        """For losses: (classes, n_columns), a row's weight at its class; or values and offsets, (2, n_columns)."""
         if self.coder.classes is not None:
             targets = torch.zeros(self.coder.n_outputs, n_columns, dtype=torch.float64, device=self.truth.device)
             targets[:, : len(self.truth)].scatter_(0, self.truth.unsqueeze(0), 1 / len(self.truth))

@@ -6,7 +6,7 @@ host waits for the device nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -135,7 +135,7 @@ class PackTrainer:
         metric: str,
         dtype: torch.dtype,
         device: torch.device,
-        probing: type[Probe] = Probe,
+        probing: Callable[..., Probe] = Probe,
     ) -> None:
         self._groups = sorted({(m.hp.seed, group_of(m)) for m in members})
         self._folds = [folds[group] for _, group in self._groups]
