@@ -22,6 +22,7 @@ Kind: TypeAlias = Literal[
     "diverged", "rate_too_high", "rate_too_low", "dead_units", "saturated", "overfitting", "underfitting",
     "still_improving", "healthy",
 ]  # fmt: skip
+_STEADY = ("constant", "plateau")
 Evidence: TypeAlias = dict[str, float | int | None]
 
 HEALTHY_RATIO = 1e-3
@@ -143,7 +144,13 @@ class _Fold:
 
     @cached_property
     def ratio(self) -> float | None:
-        """The greatest of all probes of the layers' middle update ratio: schedules let it fall to zero at the end."""
+        """The greatest of all probes of the layers' middle update ratio; None where a schedule may have hidden it.
+
+        Schedules let the rate fall to nothing at the end, so a last epoch that was probed alone says nothing.
+        """
+        is_steady = self.hp.schedule in _STEADY
+        if not is_steady and all(reading.epoch == self.hp.epochs for reading in self.readings):
+            return None
         ratios = [[r.update_ratio for r in reading.layers if r.update_ratio is not None] for reading in self.readings]
         return max((median(r) for r in ratios if r), default=None)
 
@@ -188,8 +195,7 @@ def _rate_too_high(fold: _Fold) -> Evidence | None:
     if chance is None or ratio is None or fit is None or ratio < HIGH_RATIO:
         return None
     spikes = _spikes(fold.train_loss, chance)
-    first = fold.readings[0].train_loss
-    blew_up = first is not None and fold.readings[0].epoch < fold.result.epochs and first > SPIKE * chance
+    blew_up = bool(fold.train_loss) and fold.train_loss[0] > SPIKE * chance
     if not spikes and fit < STUCK and not blew_up:
         return None
     return {"update_ratio": ratio, "spikes": spikes, "loss_share_of_chance": fit}
@@ -280,18 +286,19 @@ def _overfitting(fold: _Fold) -> Evidence | None:
     if chance is None or last is None or last.train_loss is None or len(losses) < FEWEST_EPOCHS:
         return None
     least, now = min(losses), sum(losses[-fold.tail :]) / fold.tail
-    rose = now > (1 + RISE) * least and now - least > VISIBLE * chance and last.train_loss < least
-    if not rose and now - last.train_loss < GAP * chance:
+    rise, gap = now - least, now - last.train_loss
+    rose = rise > max(RISE * least, VISIBLE * chance) and last.train_loss < least
+    if not rose and (gap < GAP * chance or last.train_loss > POOR_FIT * chance):
         return None
-    epoch = losses.index(least) + 1
-    return {"least": least, "epoch": epoch, "now": now, "train_loss": last.train_loss}
+    epoch = losses.index(least) + 1 if rose else None
+    return {"least": least if rose else None, "epoch": epoch, "now": now, "train_loss": last.train_loss}
 
 
 def _tell_overfitting(e: Evidence) -> str:
+    was = f"was least after epoch {e['epoch']} ({e['least']:.3g}) and ended at" if e["epoch"] else "ended at"
     return (
-        f"It overfits: the validation loss was least after epoch {e['epoch']} ({e['least']:.3g}) and ended at "
-        f"{e['now']:.3g}, while the loss on training rows is {e['train_loss']:.3g}. Try dropout, weight_decay, fewer "
-        "epochs or a smaller network."
+        f"It overfits: the validation loss {was} {e['now']:.3g}, while the loss on training rows is "
+        f"{e['train_loss']:.3g}. Try dropout, weight_decay, fewer epochs or a smaller network."
     )
 
 
@@ -329,9 +336,9 @@ def _tell_still_improving(e: Evidence) -> str:
 _Rule: TypeAlias = tuple[Kind, Callable[[_Fold], Evidence | None], Callable[[Evidence], str], tuple[Kind, ...]]
 _RULES: tuple[_Rule, ...] = (
     ("rate_too_high", _rate_too_high, _tell_rate_too_high, ()),
-    ("rate_too_low", _rate_too_low, _tell_rate_too_low, ()),
     ("dead_units", _dead_units, _tell_dead_units, ()),
     ("saturated", _saturated, _tell_saturated, ()),
+    ("rate_too_low", _rate_too_low, _tell_rate_too_low, ("dead_units", "saturated")),
     ("overfitting", _overfitting, _tell_overfitting, ("rate_too_high",)),
     (
         "underfitting", _underfitting, _tell_underfitting,
