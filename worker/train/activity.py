@@ -57,7 +57,10 @@ class LayerActivity:
             self._saturated[run.members] += torch.bmm(is_flat, shares[run.members]).squeeze(2)
 
     def numbers(self) -> Tensor:
-        """(members, 4) float64: mean, spread, saturated and dead share; NaN where there is no such number."""
+        """(members, 4) float64: mean, spread, saturated and dead share; NaN where there is no such number.
+
+        A layer with a value that is not finite has none of them.
+        """
         mean, square = self._over_units(self._mean), self._over_units(self._square)
         spread = (square - mean.square()).clamp(min=0).sqrt()
         saturated, dead = torch.full_like(mean, math.nan), torch.full_like(mean, math.nan)
@@ -66,7 +69,7 @@ class LayerActivity:
             saturated[run.members] = shares[run.members]
         for run in self._rectified:
             dead[run.members] = is_dead[run.members]
-        return torch.stack([mean, spread, saturated, dead], dim=1)
+        return torch.stack([mean, spread, saturated, dead], dim=1) + 0 * square.unsqueeze(1)
 
     def _over_units(self, values: Tensor) -> Tensor:
         return torch.where(self._is_unit, values, 0).sum(dim=1) / self._widths

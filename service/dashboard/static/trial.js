@@ -29,7 +29,7 @@ function scale(values) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const of = low > 0 && high > 10 * low ? Math.log10 : (v) => v;
   const [a, b] = [of(low), of(high)];
-  return { low, high, y: (v) => 8 + (b > a ? (b - of(v)) / (b - a) : 0.5) * (HEIGHT - BOTTOM - 12) };
+  return { low, high, isLog: of === Math.log10, y: (v) => 8 + (b > a ? (b - of(v)) / (b - a) : 0.5) * (HEIGHT - BOTTOM - 12) };
 }
 
 function line(losses, n, { y }, className) {
@@ -45,9 +45,10 @@ function line(losses, n, { y }, className) {
 function chart(fold, view) {
   const n = view.train_loss.length;
   const known = [...view.train_loss, ...view.valid_loss].filter((loss) => loss !== null);
-  const figure = element("figure", element("figcaption", `fold ${fold}, best epoch ${view.best_epoch || "–"}`));
-  if (!known.length) return figure;
-  const range = scale(known);
+  const range = known.length ? scale(known) : null;
+  const caption = `fold ${fold}, best epoch ${view.best_epoch || "–"}${range?.isLog ? ", log scale" : ""}`;
+  const figure = element("figure", element("figcaption", caption));
+  if (!range) return figure;
   const last = (losses) => digits(losses.findLast((loss) => loss !== null) ?? null);
   const svg = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
   svg.setAttribute("aria-label", `Fold ${fold}: training loss ${last(view.train_loss)}, validation loss ${last(view.valid_loss)} at the end`);
