@@ -39,6 +39,11 @@ def score(value: float | None) -> str:
     return "–" if value is None else f"{value:.5f}"
 
 
+def count(value: int | None) -> str:
+    """A number of things with thousands apart, or a dash."""
+    return "–" if value is None else f"{value:,}"
+
+
 def span(seconds: float) -> str:
     """A duration in its two greatest units."""
     minutes, rest = divmod(round(seconds), 60)
@@ -117,20 +122,20 @@ def leaderboard(search: SearchView, rows: Sequence[TrialView], width: int = 80) 
     lengths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
     is_wide = sum(lengths) + 3 * len(names) <= width - _FIXED_WIDTH
     table = Table(title=f"{search.name}: {search.metric.name}, mean of {search.n_folds} folds", title_justify="left")
-    for heading in ("rank", "trial", "score", "± folds", "epochs"):
+    for heading in ("rank", "trial", "score", "± folds", "epochs", "size"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in names if is_wide else ["hyperparameters"]:
         table.add_column(heading)
     for row, values in zip(rows, cells, strict=True):
         told = values if is_wide else [", ".join(f"{n} {v}" for n, v in zip(names, values, strict=True) if v)]
         rank = row.state.value if row.rank is None else str(row.rank)
-        fixed = [rank, str(row.trial), score(row.score), score(row.spread), str(row.epochs)]
+        fixed = [rank, str(row.trial), score(row.score), score(row.spread), str(row.epochs), count(row.n_parameters)]
         table.add_row(*fixed, *map(escape, told))
     return table
 
 
-_FIXED_WIDTH = 50
-"""Characters of the leaderboard's first five columns with their borders."""
+_FIXED_WIDTH = 60
+"""Characters of the leaderboard's first six columns with their borders."""
 
 
 def _searched(search: SearchView) -> list[str]:
@@ -171,6 +176,7 @@ def trial(search: SearchView, row: TrialView) -> Table:
     table.add_row(search.metric.name, f"{score(row.score)} ± {score(row.spread)}")
     table.add_row("folds", "  ".join(score(f) for f in row.folds))
     table.add_row("epochs", f"{row.epoch} of {row.epochs}")
+    table.add_row("size", f"{count(row.n_parameters)} parameters")
     table.add_row("attempts", str(row.attempts))
     for name, value in row.params.items():
         table.add_row(escape(name), escape(number(value)))

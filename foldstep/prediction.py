@@ -42,9 +42,7 @@ def _predictions(predictor: Predictor, table: Table, *, proba: bool) -> tuple[li
 
 
 def _check_columns(predictor: Predictor, table: Table) -> None:
-    fitted = predictor.preprocessor
-    needed = [c.name for c in fitted.numbers] + [c.name for c in fitted.categories]
-    missing = [name for name in needed if name not in table.columns]
+    missing = [name for name in predictor.columns if name not in table.columns]
     faults = [Fault(code="missing_column", path=name, expected="a column of that name") for name in missing]
     if faults:
         raise InvalidInput("The file lacks columns of the training data: " + ", ".join(missing) + ".", faults=faults)

@@ -203,7 +203,7 @@ _ROWS = (
     Hyperparameter("class_weight", Kind.CLASS_WEIGHT, "none", "weight of each class in the loss"),
     Hyperparameter(
         "on_divergence", _C, "stop",
-        "what a loss that is not finite leads to: the end, or a new try from the last good epoch at a tenth of "
+        "what a loss that is not finite leads to: the end, or a new try from the best epoch so far at a tenth of "
         "the rate, at most twice", choices=ON_DIVERGENCE,
     ),
     Hyperparameter("label_smoothing", _F, 0.0, "share of a class's weight spread over all classes", low=0, high=1,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from models.layout import Block, Run, family
 from models.packed import PackedFNN
-from models.stack import STATISTICS, Weights, is_own
+from models.stack import STATISTICS, MemberRows, Weights, is_own
 from models.sums import MemberSums
 
 MEMORY = 10
@@ -77,8 +78,8 @@ class PackedLBFGS:
         self._sums = MemberSums(net.dtype, net.device)
         self._pieces = list(_pieces(net))
         n = len(net.layout)
-        self._state = _Scalars(*torch.zeros(len(_Scalars._fields) - 1, n), torch.zeros(MEMORY, n))
-        self._state = _Scalars(*(s.to(net.device, net.dtype) for s in self._state))
+        zeros = partial(torch.zeros, dtype=net.dtype, device=net.device)
+        self._state = _Scalars(zeros(n), zeros(n), zeros(n), zeros(n), zeros(n), zeros(MEMORY, n))
         self._state.scale.fill_(1)
         self._state.loss.fill_(torch.inf)  # any first point is accepted
         numbers = [[s.hp.weight_decay / 2, s.hp.l1] for s in net.layout.slots]
@@ -194,6 +195,15 @@ class PackedLBFGS:
         return total
 
     # -- members in and out -------------------------------------------------------------------------------
+
+    def member_rows(self) -> list[MemberRows]:
+        """All that `step` changes besides the parameters."""
+        everyone = Run(0, len(self._net.layout))
+        rows = [MemberRows(everyone, s) for s in (*self._state[:-1], self._state.curvatures.t())]
+        for p in self._pieces:
+            state = (p.point, p.gradient, p.direction, p.steps.transpose(0, 1), p.changes.transpose(0, 1))
+            rows += [MemberRows(p.run, tensor) for tensor in state]
+        return rows
 
     def put(self, member: int, parts: Mapping[str, Weights]) -> None:
         """Write what `take` read of a member."""

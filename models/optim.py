@@ -26,7 +26,7 @@ from models.hyperparameters import Hyperparameters
 from models.layout import Run, family
 from models.lbfgs import PackedLBFGS
 from models.packed import PackedFNN
-from models.stack import STATISTICS, Stack, Weights
+from models.stack import STATISTICS, MemberRows, Stack, Weights
 from models.sums import MemberSums
 
 _CLIP_GUARD = 1e-6
@@ -90,6 +90,11 @@ class PackedOptimizer:
             group.step(self.rates, self._steps)
         if self._lbfgs is not None:
             self._lbfgs.step(losses, self.rates.squeeze(1))
+
+    def member_rows(self) -> list[MemberRows]:
+        """All that `step` changes besides the parameters and the count of steps."""
+        moments = [rows for _, stack in self._moments() for rows in stack.member_rows(self._layout)]
+        return moments + (self._lbfgs.member_rows() if self._lbfgs is not None else [])
 
     def put(self, member: int, parts: Mapping[str, Weights]) -> None:
         """Write what `take` read of a member."""

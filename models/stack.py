@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.layout import Block, Layout
+from models.layout import Block, Layout, Run
 
 Layer = dict[str, np.ndarray]
 """One layer of one network without padding, by name: weight (out, in), bias (out,), and where the layer is
@@ -35,6 +35,14 @@ class Part:
     name: str
     values: Tensor
     flat: Tensor
+
+
+@dataclass(frozen=True)
+class MemberRows:
+    """A tensor (members, ...) and the run of members that it is of."""
+
+    run: Run
+    values: Tensor
 
 
 def part_names(block: Block, layout: Layout, *, statistics: bool) -> list[str]:
@@ -81,6 +89,10 @@ class Stack:
     def has(self, block: int, name: str) -> bool:
         """Whether there is such a part."""
         return (block, name) in self._by_name
+
+    def member_rows(self, layout: Layout) -> list[MemberRows]:
+        """All parts by the members that they are of."""
+        return [MemberRows(layout.blocks[p.block].run, p.flat) for p in self.parts]
 
     def put(self, layout: Layout, member: int, weights: Weights) -> None:
         """Write one member's numbers; what padding there is stays as it is."""

@@ -72,10 +72,11 @@ class TrialWork:
         """The result, once every fold has ended."""
         diverged = [m.fold for m in self.members if m.progress.end is End.DIVERGED]
         outcome: Outcome = "diverged" if diverged else "completed"
-        message = None
+        message = " ".join(_restart_sentence(m) for m in self.members if m.progress.restarts) or None
         if diverged:
             first = self.members[diverged[0]]
-            message = f"The loss was not finite in epoch {first.progress.epoch} of fold {first.fold}; try a lower lr."
+            end = f"The loss was not finite in epoch {first.progress.epoch} of fold {first.fold}; try a lower lr."
+            message = f"{message} {end}" if message else end
         result = TrialResult(
             trial=self.leased.number,
             outcome=outcome,
@@ -106,6 +107,11 @@ def _fold_result(member: Member) -> FoldResult:
         curve=Curve(train_loss=progress.train_loss, score=progress.scores),
         diagnostics=Diagnostics(valid_loss=progress.valid_loss, probes=progress.probes),
     )
+
+
+def _restart_sentence(member: Member) -> str:
+    epochs = " and ".join(str(e) for e in member.progress.restarts)
+    return f"Fold {member.fold} diverged in epoch {epochs} and went back to its best one, at a tenth of the rate."
 
 
 class Assignment:

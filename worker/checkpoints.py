@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,20 +16,19 @@ from models.fnn import FNN
 from models.hyperparameters import resolve
 from models.stack import Weights
 from service.contract.checkpoint_name import CheckpointName
-from service.contract.columns import NumberColumn
+from service.contract.columns import Label, NumberColumn
 from service.contract.lease import LeasedTrial, SearchContext
 from service.contract.report import TrialResult
 from service.contract.space import Params
 from worker.data.load import Table
 from worker.data.preprocess import Preprocessor
-from worker.data.target import Label, TargetCoder
+from worker.data.target import TargetCoder
 from worker.train.pack import Member, TrainingState
 from worker.train.stopping import Progress
 
 if TYPE_CHECKING:
     from worker.data.inputs import FoldData  # brings scikit-learn, which prediction does not need
 
-_NOT_OPTIMIZER = ("parameters", "best", "average")
 _CHECKPOINT, _STATE = "checkpoint", "state"
 
 
@@ -99,12 +98,24 @@ class Predictor:
             return self.target.values(raw[:, 0].numpy(), self._exposure(table))
         return np.asarray(torch.softmax(raw, dim=1).numpy())
 
-    def _exposure(self, table: Table) -> npt.NDArray[np.float64] | None:
+    @property
+    def columns(self) -> list[str]:
+        """The columns that a table must have."""
+        fitted = self.preprocessor
+        features = [c.name for c in fitted.numbers] + [c.name for c in fitted.categories]
+        return features if self._exposure_name is None else [*features, self._exposure_name]
+
+    @property
+    def _exposure_name(self) -> str | None:
         name = self.facts["context"]["data"].get("exposure")
-        if name is None:
+        return None if name is None else str(name)
+
+    def _exposure(self, table: Table) -> npt.NDArray[np.float64] | None:
+        if self._exposure_name is None:
             return None
-        column = table.columns[name]
-        assert isinstance(column, NumberColumn)
+        column = table.columns[self._exposure_name]
+        if not isinstance(column, NumberColumn):
+            raise TypeError(f"expected numbers in the column {self._exposure_name!r}, however: it is text")
         return column.values
 
     def predict(self, table: Table) -> list[Label] | npt.NDArray[np.float64]:
@@ -126,15 +137,9 @@ def encode_state(saved: SavedTrial) -> bytes:
     """A trial's training state as a file."""
     arrays: Arrays = {}
     for fold, (_, state, best) in saved.folds.items():
-        if state is not None:
-            parts: dict[str, Weights | None] = {
-                "parameters": state.parameters,
-                "best": state.best,
-                "average": state.average,
-                **state.optimizer,
-            }
-        else:
-            parts = {"best": best}
+        parts = {"best": best} if state is None else {"best": state.best, **_moving(state, "now_")}
+        if state is not None and state.good is not None:
+            parts |= _moving(state.good, "good_")
         for part, weights in parts.items():
             if weights is not None:
                 arrays |= _arrays(f"fold{fold}.{part}.", weights)
@@ -159,12 +164,24 @@ def decode_state(content: bytes, params: Params, fingerprint: str) -> SavedTrial
     folds = {}
     for fold, raw in facts["folds"].items():
         parts = _parts_of(f"fold{fold}.", arrays)
-        state = None
-        if "parameters" in parts:
-            optimizer = {name: weights for name, weights in parts.items() if name not in _NOT_OPTIMIZER}
-            state = TrainingState(parts["parameters"], parts["best"], optimizer, parts.get("average"))
+        state, good = _state(parts, "now_"), _state(parts, "good_")
+        state = None if state is None else replace(state, good=good)
         folds[int(fold)] = (Progress.from_json(raw), state, parts.get("best"))
     return SavedTrial(params, fingerprint, folds)
+
+
+def _moving(state: TrainingState, prefix: str) -> dict[str, Weights | None]:
+    """What changes in every step, under names that begin so."""
+    named: dict[str, Weights | None] = {"parameters": state.parameters, "average": state.average, **state.optimizer}
+    return {f"{prefix}{name}": weights for name, weights in named.items()}
+
+
+def _state(parts: dict[str, Weights], prefix: str) -> TrainingState | None:
+    named = {name.removeprefix(prefix): weights for name, weights in parts.items() if name.startswith(prefix)}
+    if "parameters" not in named:
+        return None
+    optimizer = {name: weights for name, weights in named.items() if name not in ("parameters", "average")}
+    return TrainingState(named["parameters"], parts["best"], optimizer, named.get("average"))
 
 
 def _parts_of(prefix: str, arrays: Arrays) -> dict[str, Weights]:

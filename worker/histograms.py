@@ -84,7 +84,11 @@ class HistogramProbe(Probe):
         is_wanted = epoch in (self._wanted.epochs or (1, last))
         super().begin(epoch)
         self._gradients, self._activations = {}, {}
-        self._open = [i for i, m in enumerate(self.members) if is_wanted and m.progress.end is None]
+        self._open = [
+            i
+            for i, m in enumerate(self.members)
+            if is_wanted and m.progress.end is None and m.progress.epoch == epoch - 1
+        ]
         if self._open and not self.is_on:
             self.turn_on()
 

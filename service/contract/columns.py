@@ -45,6 +45,18 @@ class CategoryColumn:
 ColumnValues: TypeAlias = NumberColumn | CategoryColumn
 
 
+Label: TypeAlias = str | int | float
+"""A class, as users write it."""
+
+
+def class_labels(column: ColumnValues) -> tuple[Label, ...]:
+    """The classes of a target, sorted; whole numbers as such."""
+    if isinstance(column, CategoryColumn):
+        return column.labels
+    present = np.unique(column.values[~np.isnan(column.values)])
+    return tuple(int(v) if v.is_integer() else v for v in map(float, present))
+
+
 def category_column(codes: npt.NDArray[np.integer[Any]], labels: Sequence[str]) -> CategoryColumn:
     """The canonical column of codes into labels in any order; labels that no row has are left out."""
     used = np.zeros(len(labels), dtype=bool)

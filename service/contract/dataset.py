@@ -18,12 +18,14 @@ class Column(Frozen):
         kind: `number` (also booleans, as 0 and 1) or `category` (text).
         n_missing: rows without a value.
         n_distinct: different values, missing ones not counted.
+        n_inputs: input units that it becomes; None where an earlier version read it.
     """
 
     name: str
     kind: Literal["number", "category"]
     n_missing: int
     n_distinct: int
+    n_inputs: int | None = None
 
 
 class DatasetDescription(Frozen):

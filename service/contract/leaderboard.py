@@ -52,6 +52,7 @@ class TrialView(Frozen):
     Attributes:
         score: mean over the folds; None before the end, and for diverged and failed trials.
         spread: standard deviation over the folds (n - 1); None for one fold.
+        n_parameters: trained numbers of its network, known before it runs; None where inputs were not counted.
         progress: mean over the folds of the best score so far, while it runs; None otherwise.
         folds: the folds' scores in their order.
         checkpoints: paths below the checkpoint folder, one a fold, where they were kept.
@@ -64,6 +65,7 @@ class TrialView(Frozen):
     score: float | None
     spread: float | None
     params: Params
+    n_parameters: int | None = None
     folds: list[float | None]
     progress: float | None = None
     epoch: int

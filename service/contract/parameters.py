@@ -14,6 +14,7 @@ from service.contract.spec import number_from_text
 
 _RANGE_KEYS = {"low", "high", "log", "step"}
 _KEYS = {*_RANGE_KEYS, "choices", "value", "when"}
+_CHOICE_KEYS = {"choices", "values", "value", "when", "distribution"}
 _WANDB_NAMES = {"min": "low", "max": "high", "values": "choices", "q": "step"}
 _WANDB_LOG = {
     "uniform": False,
@@ -71,12 +72,16 @@ class _Reader:
         self.faults: list[Fault] = []
 
     def read(self, given: Any) -> Distribution | None:
-        if isinstance(given, Mapping):
+        if isinstance(given, Mapping) and not self._is_class_weights(given):
             return self._mapping(self._from_wandb(dict(given)))
         is_widths = self.row.kind is Kind.WIDTHS and isinstance(given, list)
         if isinstance(given, list) and not (is_widths and all(isinstance(v, int) for v in given)):
             return self._choices(given, self.path, None)
         return self._fixed(given, self.path, None)
+
+    def _is_class_weights(self, given: Mapping[Any, Any]) -> bool:
+        """Whether a mapping is a weight for each class; it is not where a class is called by a distribution's word."""
+        return self.row.kind is Kind.CLASS_WEIGHT and not set(given) & _CHOICE_KEYS
 
     def _from_wandb(self, given: dict[str, Any]) -> dict[str, Any]:
         kind = given.pop("distribution", None)
@@ -134,6 +139,8 @@ class _Reader:
             value = number_from_text(given)
         if self.row.kind is Kind.INT and isinstance(value, float) and value.is_integer():
             value = int(value)
+        if self.row.kind is Kind.CLASS_WEIGHT and isinstance(given, Mapping):
+            value = {str(label): number_from_text(weight) for label, weight in given.items()}
         if not self.row.allows(value):
             hint = None
             if self.row.kind is Kind.CHOICE and (near := nearest(str(given), self.row.choices)):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from service.contract.errors import Fault, SpecInvalid
 from service.contract.parameters import parse_parameters, unknown_key
+from service.contract.rules import spec_faults
 from service.contract.space import Fixed, FloatRange, IntRange, Space
 from service.contract.spec import MAX_GRID_POINTS, METRICS_OF_TASK, Method, Spec
 
@@ -166,6 +167,8 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 def _cross_faults(spec: Spec, *, complete: bool) -> list[Fault]:
     """Faults between parts; those about the space only when it was read completely."""
     faults = _cv_faults(spec) + _task_faults(spec) + _stage_faults(spec)
+    if complete:
+        faults += spec_faults(spec)
     if complete and spec.method == "grid":
         faults += _grid_faults(spec)
     return faults

@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from service.contract.columns import CategoryColumn, ColumnValues, NumberColumn, column_from_arrow
+from service.contract.columns import CategoryColumn, ColumnValues, NumberColumn, class_labels, column_from_arrow
 from service.contract.dataset import CheckedData, DatasetDescription
 from service.contract.errors import Fault, SpecInvalid
 from service.contract.parameters import nearest
+from service.contract.rules import can_be_poisson, class_faults, lbfgs_faults, task_faults
 from service.contract.spec import METRICS_OF_TASK, ColumnRef, MetricSpec, Spec, Task
 from service.contract.splits import marked_as_test, n_held_out
 from service.data.sources import BUNDLED_TARGET
@@ -43,7 +44,8 @@ def check_spec(spec: Spec, description: DatasetDescription, canonical_file: Path
     faults = list(_name_faults(spec, target, description))
     if faults or target is None:
         raise SpecInvalid(faults)
-    names = dict.fromkeys([target, *(name for _, name in _split_columns(spec))])
+    exposure = [] if spec.data.exposure is None else [spec.data.exposure]
+    names = dict.fromkeys([target, *exposure, *(name for _, name in _split_columns(spec))])
     table = pq.read_table(canonical_file, columns=list(names))
     columns = {name: column_from_arrow(table.column(name).combine_chunks()) for name in names}
     return _Check(spec, target, columns, description).run()
@@ -61,6 +63,8 @@ def _split_columns(spec: Spec) -> Iterator[tuple[str, str]]:
 def _name_faults(spec: Spec, target: str | None, description: DatasetDescription) -> Iterator[Fault]:
     known = [column.name for column in description.columns]
     others = [*_split_columns(spec), *((f"data.ignore.{i}", name) for i, name in enumerate(spec.data.ignore))]
+    if spec.data.exposure is not None:
+        others.append(("data.exposure", spec.data.exposure))
     if target is None:
         yield Fault(code="missing", path="data.target", expected="the name of the column to predict")
     for path, name in [("data.target", target), *others]:
@@ -89,7 +93,9 @@ class _Check:
         self._check_target()
         task = self.spec.data.task or self._infer_task()
         metric = self._metric(task)
-        n_folds = self._n_folds(task)
+        is_left = self._not_test_rows()
+        n_folds = self._n_folds(task, is_left)
+        self._check_space(task, is_left)
         empty = [c.name for c in self.description.columns if c.n_distinct == 0]
         if empty:
             self.notes.append(f"Columns without any value are left out: {', '.join(empty)}.")
@@ -157,10 +163,45 @@ class _Check:
             self._add("negative_target", "metric.name", "a target of at least 0 for poisson_deviance", got)
         return self.spec.metric
 
-    def _n_folds(self, task: Task) -> int:
+    def _check_space(self, task: Task, is_left: npt.NDArray[np.bool_] | None) -> None:
+        """Whether the hyperparameters fit the task and the target."""
+        space = self.spec.space
+        self.faults += task_faults(space, task)
+        if task == "classification":
+            self.faults += class_faults(space, [str(label) for label in class_labels(self.target)])
+        elif can_be_poisson(space) and isinstance(self.target, NumberColumn):
+            self._check_counts(self.target)
+        if is_left is not None:
+            self.faults += lbfgs_faults(space, self._n_train(is_left))
+
+    def _check_counts(self, target: NumberColumn) -> None:
+        if target.values.min() < 0:
+            got = f"{target.values.min():g}"
+            self._add("negative_target", "parameters.loss", "a target of at least 0 for poisson", got)
+        if self.spec.data.exposure is None:
+            return
+        exposure = self.columns[self.spec.data.exposure]
+        if isinstance(exposure, CategoryColumn):
+            self._add("wrong_type", "data.exposure", "a column of numbers", "text")
+        elif not (np.isfinite(exposure.values) & (exposure.values > 0)).all():
+            got = "a row without one" if np.isnan(exposure.values).any() else f"{exposure.values.min():g}"
+            self._add("bad_exposure", "data.exposure", "a finite number above 0 in every row", got, "remove those rows")
+
+    def _n_train(self, is_left: npt.NDArray[np.bool_]) -> int:
+        """Rows of the greatest training part; of whole groups, which are not foretold, all rows."""
+        cv, n_rows = self.spec.cv, self._n_rows_left(is_left)
+        if cv.group is not None or n_rows < 2:
+            return n_rows
+        if cv.column is not None:
+            return n_rows - int(_counts(self.columns[cv.column], is_left).min(initial=0))
+        if cv.holdout is not None:
+            return n_rows - n_held_out(n_rows, cv.holdout)
+        assert cv.folds is not None
+        return n_rows - n_rows // (cv.folds + (cv.time is not None))
+
+    def _n_folds(self, task: Task, is_left: npt.NDArray[np.bool_] | None) -> int:
         """Members of a trial; adds a fault for every way in which the rows are too few."""
         cv = self.spec.cv
-        is_left = self._not_test_rows()
         if not self._split_columns_are_complete() or is_left is None:
             return 0
         if cv.stratify and task == "regression":

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from service.contract.columns import ColumnValues, NumberColumn, column_from_arrow, fingerprint
 from service.contract.dataset import Column, DatasetDescription
+from service.contract.features import n_inputs
 from service.data.read import read_file
 from service.data.sources import BUNDLED
 
@@ -51,12 +52,13 @@ def _bundled(name: str) -> pa.Table:
 
 
 def _describe(name: str, column: ColumnValues) -> Column:
+    inputs = n_inputs(column)
     if isinstance(column, NumberColumn):
         present = column.values[~np.isnan(column.values)]
-        n_missing = len(column.values) - len(present)
-        return Column(name=name, kind="number", n_missing=n_missing, n_distinct=len(np.unique(present)))
-    n_missing = int((column.codes < 0).sum())
-    return Column(name=name, kind="category", n_missing=n_missing, n_distinct=len(column.labels))
+        n_missing, n_distinct = len(column.values) - len(present), len(np.unique(present))
+        return Column(name=name, kind="number", n_missing=n_missing, n_distinct=n_distinct, n_inputs=inputs)
+    n_missing, n_distinct = int((column.codes < 0).sum()), len(column.labels)
+    return Column(name=name, kind="category", n_missing=n_missing, n_distinct=n_distinct, n_inputs=inputs)
 
 
 def _write(columns: Mapping[str, ColumnValues], path: Path) -> int:

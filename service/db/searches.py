@@ -24,6 +24,7 @@ class SearchRow:
 
     Attributes:
         spec: with `data.target`, `data.task` and `metric` filled in, whatever the user left out.
+        n_inputs: of its networks, counted over all rows; None where an earlier version read the data. n_outputs alike.
         deadline_at: when its time budget ends; None before the start, and where there is none.
     """
 
@@ -34,6 +35,8 @@ class SearchRow:
     dataset: str
     fingerprint: str
     n_folds: int
+    n_inputs: int | None
+    n_outputs: int | None
     notes: list[str]
     failure: str | None
     stage: int

@@ -72,6 +72,8 @@ searches = Table(
     Column("paused_at", UtcDateTime),
     Column("deadline_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
+    Column("n_inputs", Integer),  # of its networks; NULL where the data was read before they were counted
+    Column("n_outputs", Integer),
     CheckConstraint(f"state IN ({words(SearchState)})", name="state"),
     CheckConstraint(f"(finished_at IS NOT NULL) = (state IN ({words(TERMINAL_SEARCH)}))", name="finished"),
     CheckConstraint("(failure IS NOT NULL) = (state = 'failed')", name="failure"),

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from models.hyperparameters import resolve
 from service.contract.errors import Fault, InvalidInput
 from service.contract.leaderboard import Leaderboard, OrderBy, TrialCurves, TrialView
 from service.db import ranking, scores, searches, workers
 from service.db.ranking import REST, TrialRow
+from service.db.searches import SearchRow
 from service.flow.context import Context
 
 MAX_LIMIT = 1000
@@ -38,7 +40,7 @@ def leaderboard(
     with context.database.read() as connection:
         search = searches.get(connection, search_id)
         rows = _page(connection, search_id, after, limit + 1, order_by)
-        page = trial_views(connection, search_id, rows[:limit])
+        page = trial_views(connection, search, rows[:limit])
     following = _Cursor.after(rows[limit - 1], order_by).text if len(rows) > limit else None
     return Leaderboard(search=search_id, metric=search.metric, rows=page, cursor=following)
 
@@ -50,8 +52,8 @@ def trial(context: Context, search_id: str, number: int) -> TrialView:
         NotFound: there is no such search or trial.
     """
     with context.database.read() as connection:
-        searches.get(connection, search_id)
-        return trial_views(connection, search_id, [ranking.get(connection, search_id, number)])[0]
+        search = searches.get(connection, search_id)
+        return trial_views(connection, search, [ranking.get(connection, search_id, number)])[0]
 
 
 def curves(context: Context, search_id: str, number: int) -> TrialCurves:
@@ -66,12 +68,21 @@ def curves(context: Context, search_id: str, number: int) -> TrialCurves:
         return TrialCurves(trial=number, curves=scores.curves(connection, search_id, number))
 
 
-def trial_views(connection: Connection, search_id: str, rows: Sequence[TrialRow]) -> list[TrialView]:
+def trial_views(connection: Connection, search: SearchRow, rows: Sequence[TrialRow]) -> list[TrialView]:
     """Trials as users see them; the ranks run on from the first ranked row where rows follow each other."""
-    folds = scores.of_trials(connection, search_id, [row.number for row in rows])
+    folds = scores.of_trials(connection, search.id, [row.number for row in rows])
     names = workers.names(connection, {row.worker_id for row in rows if row.worker_id is not None})
-    ranks = _ranks(connection, search_id, rows)
-    return [_view(row, rank, folds.get(row.number, []), names) for row, rank in zip(rows, ranks, strict=True)]
+    ranks = _ranks(connection, search.id, rows)
+    sizes = [_n_parameters(search, row) for row in rows]
+    return [
+        _view(r, rank, size, folds.get(r.number, []), names) for r, rank, size in zip(rows, ranks, sizes, strict=True)
+    ]
+
+
+def _n_parameters(search: SearchRow, row: TrialRow) -> int | None:
+    if search.n_inputs is None or search.n_outputs is None:
+        return None
+    return resolve(row.params).n_parameters(search.n_inputs, search.n_outputs)
 
 
 def _ranks(connection: Connection, search_id: str, rows: Sequence[TrialRow]) -> list[int | None]:
@@ -84,7 +95,11 @@ def _ranks(connection: Connection, search_id: str, rows: Sequence[TrialRow]) -> 
 
 
 def _view(
-    row: TrialRow, rank: int | None, folds: list[tuple[float | None, str | None]], names: dict[int, str]
+    row: TrialRow,
+    rank: int | None,
+    size: int | None,
+    folds: list[tuple[float | None, str | None]],
+    names: dict[int, str],
 ) -> TrialView:
     return TrialView(
         trial=row.number,
@@ -94,6 +109,7 @@ def _view(
         score=row.score,
         spread=row.spread,
         params=row.params,
+        n_parameters=size,
         folds=[score for score, _ in folds],
         progress=row.progress,
         epoch=row.epoch,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.contract.dataset import CheckedData, DatasetDescription
+from service.contract.features import network_ends
 from service.contract.leaderboard import SearchView
 from service.contract.parse import parse_spec
 from service.contract.spec import Spec
@@ -107,6 +108,7 @@ def _check(context: Context, raw: Any) -> Checked:
 
 def _row(context: Context, checked: Checked) -> SearchRow:
     spec = checked.spec
+    n_inputs, n_outputs = network_ends(checked.description, spec, checked.data.task) or (None, None)
     return SearchRow(
         id=f"{spec.name}-{secrets.token_hex(3)}",
         name=spec.name,
@@ -115,6 +117,8 @@ def _row(context: Context, checked: Checked) -> SearchRow:
         dataset=spec.data.dataset,
         fingerprint=checked.description.fingerprint,
         n_folds=checked.data.n_folds,
+        n_inputs=n_inputs,
+        n_outputs=n_outputs,
         notes=checked.data.notes,
         failure=None,
         stage=0,

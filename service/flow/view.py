@@ -85,7 +85,7 @@ def _views(connection: Connection, context: Context, rows: Sequence[SearchRow]) 
             trials=_n_trials(row, reached := stages.of_search(connection, row.id)),
             counts=counts[row.id],
             n_folds=row.n_folds,
-            best=trial_views(connection, row.id, [best[row.id]])[0] if row.id in best else None,
+            best=trial_views(connection, row, [best[row.id]])[0] if row.id in best else None,
             member_steps_per_s=rates.get(row.id),
             notes=[*row.notes, *([row.failure] if row.failure else [])],
             checkpoint_dir=str(checkpoint_folder(context.settings, row.id).absolute()),

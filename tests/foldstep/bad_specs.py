@@ -89,6 +89,23 @@ TARGETS = {
     "text for a regression": Bad(_file("rare.csv", task="regression"), ("data.task", "text")),
     "alone": Bad(_file("lonely.csv"), ("data", "column left to learn from")),
 }
+COMBINATIONS = {
+    "lbfgs on batches": Bad(
+        {"parameters": {"optimizer": ["adam", "lbfgs"], "batch_size": 16}},
+        ("parameters.batch_size", "75 rows", "leave batch_size out"),
+    ),
+    "batch norm of one row": Bad(
+        {"parameters": {"norm": ["none", "batch"], "batch_size": [1, 16]}}, ("parameters.batch_size", "at least 2")
+    ),
+    "counts below zero": Bad(
+        {**_file("debts.csv", task="regression"), "parameters": {"loss": "poisson"}}, ("parameters.loss", "-3")
+    ),
+    "weight of an unknown class": Bad(
+        {**_file("rare.csv"), "parameters": {"class_weight": {"a": 1, "c": 5}}}, ("parameters.class_weight.c", "a, b")
+    ),
+    "weight of nothing": Bad({"parameters": {"class_weight": {"0": 0}}}, ("parameters.class_weight", "above 0")),
+    "exposure without counts": Bad(_file("rare.csv", exposure="x"), ("data.exposure", "loss: poisson")),
+}
 UNREADABLE = "dataset_unreadable"
 FILES = {
     "missing": Bad(_file("nowhere.csv"), ("data.dataset", "nowhere.csv"), UNREADABLE),
@@ -108,11 +125,13 @@ ALL = {
     f"{group}: {name}": bad
     for group, cases in (
         ("range", RANGES), ("name", NAMES), ("grid", GRIDS), ("folds", FOLDS), ("target", TARGETS), ("file", FILES),
+        ("combination", COMBINATIONS),
     )
     for name, bad in cases.items()
 }  # fmt: skip
 _CONTENT: dict[str, bytes] = {
     "rare.csv": b"x,y\n1,a\n2,a\n3,a\n4,a\n5,b\n6,b\n",
+    "debts.csv": b"x,y\n1,1.5\n2,-3\n3,2\n4,1.25\n",
     "constant.csv": b"x,y\n1,1\n2,1\n3,1\n4,1\n",
     "holes.csv": b"x,y\n1,1\n2,0\n3,NA\n4,1\n",
     "infinite.csv": b"x,y\n1,1.5\n2,0.5\n3,inf\n4,1.25\n",

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import random
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -204,3 +205,42 @@ def test_keep_none_leaves_nothing(busy_desk: Desk) -> None:
     one = searched(busy_desk, "unkept", is_regression=True, keep="none")
     assert not one.folder.exists() or not list(one.folder.iterdir())
     assert [t.rank for t in one.trials] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.fixture(scope="module")
+def counted(busy_desk: Desk) -> Searched:
+    """Counts over unequal spans of time."""
+    generator = random.Random(0)
+    rows = []
+    for i in range(90):
+        years, size = generator.uniform(0.2, 3.0), generator.uniform(-1, 1)
+        count = sum(generator.random() < years * math.exp(size - 1) / 20 for _ in range(20))
+        rows.append({"size": f"{size:.4f}", "years": f"{years:.4f}", "target": str(count), "part": PARTS[i % 3]})
+    write(busy_desk.folder / "counted.csv", rows)
+    spec = {
+        "name": "counted", "metric": "poisson_deviance", "cv": {"column": "part"}, "budget": {"trials": 2},
+        "data": {"dataset": "counted.csv", "target": "target", "task": "regression", "exposure": "years"},
+        "parameters": {"loss": "poisson", "lr": [0.001, 0.003], "epochs": 5, "batch_size": 16},
+    }  # fmt: skip
+    search = busy_desk.master.wait(busy_desk.master.submit(spec).id)
+    assert search.state == "completed"
+    return Searched(search, busy_desk.master.all_trials(search.id), rows)
+
+
+def test_predicted_counts_have_the_deviance_of_the_leaderboard(counted: Searched, tmp_path: Path) -> None:
+    rows = [row for row in counted.rows if row["part"] == PARTS[2]]
+    _, *values = predicted(counted.checkpoint(0, 2), rows, tmp_path)
+    deviance = 0.0
+    for row, (value,) in zip(rows, values, strict=True):
+        count, mean = float(row["target"]), float(value)
+        deviance += 2 * ((count * math.log(count / mean) if count else 0.0) - (count - mean))
+    assert deviance / len(rows) == pytest.approx(counted.trials[0].folds[2], rel=1e-6)
+
+
+def test_a_count_is_not_predicted_without_its_exposure(counted: Searched, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("size\n0.5\n0.25\n")
+    done = foldstep("predict", str(counted.checkpoint(0, 0)), "rows.csv", cwd=tmp_path)
+    refused(done, "lacks", "years", code="invalid_input")
+    (tmp_path / "rows.csv").write_text("size,years\n0.5,long\n0.25,short\n")
+    done = foldstep("predict", str(counted.checkpoint(0, 0)), "rows.csv", cwd=tmp_path)
+    refused(done, "years", "text", code="invalid_input")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from service.contract.checkpoint_name import CheckpointName
-from service.contract.dataset import CheckedData, DatasetDescription
+from service.contract.dataset import CheckedData, Column, DatasetDescription
 from service.contract.lease import Lease, LeaseRequest, WorkerRegistration
 from service.contract.parse import parse_spec
 from service.contract.report import Curve, FoldResult, LeaseEnd, Report, ReportReply, TrialProgress, TrialResult
@@ -66,8 +66,12 @@ def new_search(context: Context, **changes: Any) -> str:
             "metric": metric,
         }
     )
+    columns = [
+        Column(name="alcohol", kind="number", n_missing=0, n_distinct=126, n_inputs=1),
+        Column(name="target", kind="number", n_missing=0, n_distinct=3, n_inputs=1),
+    ]
     description = DatasetDescription(
-        fingerprint=FINGERPRINT, source="wine", bundled=True, n_rows=178, columns=[], bytes=0
+        fingerprint=FINGERPRINT, source="wine", bundled=True, n_rows=178, columns=columns, bytes=0
     )
     return store(context, Checked(filled, data, description, first_stage(filled)), raw)
 

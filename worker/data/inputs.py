@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from service.contract.columns import NumberColumn
+from service.contract.features import feature_names
 from service.contract.lease import SearchContext
-from service.contract.spec import ColumnRef, CvSpec, DataSpec
 from worker.data.folds import Splits, make_splits
 from worker.data.load import Table
 from worker.data.preprocess import Preprocessor
@@ -59,17 +59,6 @@ class FoldData:
     def nbytes(self) -> int:
         """Memory of the four arrays in bytes."""
         return self.x_train.nbytes + self.y_train.nbytes + self.x_valid.nbytes + self.y_valid.nbytes
-
-
-def feature_names(columns: list[str], data: DataSpec, cv: CvSpec) -> list[str]:
-    """The columns that a network sees: all but the target, ignored ones, and those that only say how to split.
-
-    The time column is none, either: validation and test rows lie outside the times trained on, where a network
-    knows nothing. Who wants it as a feature gives the data a copy of it.
-    """
-    test = data.test.column if isinstance(data.test, ColumnRef) else None
-    no_features = {data.target, data.exposure, *data.ignore, cv.column, cv.group, cv.time, test}
-    return [name for name in columns if name not in no_features]
 
 
 class FoldSource:

@@ -14,14 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from service.contract.columns import CategoryColumn, ColumnValues, NumberColumn
+from service.contract.features import is_usable, kept_categories
 from worker.data.load import Table
 from worker.data.scalers import SCALERS, Matrix, State
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 
-MAX_CATEGORIES = 64  # categories of a column with a unit of their own; the most frequent ones
-RARE_COUNT = 10  # seen less often, a category is rare; a hundredth of the rows where that is less
-HUGE = 1e150  # beyond it a square overflows float64: such a value counts as missing, as infinity does
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -141,7 +139,7 @@ class Preprocessor:
 
 def _fit_number(name: str, column: NumberColumn, rows: Rows) -> NumberCoding | None:
     values = column.values[rows]
-    usable = _usable(values)
+    usable = is_usable(values)
     if not usable.any():
         return None
     return NumberCoding(name, median=float(np.median(values[usable])), flagged=not usable.all())
@@ -149,20 +147,9 @@ def _fit_number(name: str, column: NumberColumn, rows: Rows) -> NumberCoding | N
 
 def _fit_category(name: str, column: CategoryColumn, rows: Rows) -> CategoryCoding:
     codes = column.codes[rows]
-    counts = np.bincount(codes[codes >= 0], minlength=len(column.labels))
-    at_least = max(1, min(RARE_COUNT, len(rows) // 100))
-    by_frequency = sorted(np.flatnonzero(counts), key=lambda code: (-counts[code], code))
-    kept = [code for code in by_frequency[:MAX_CATEGORIES] if counts[code] >= at_least]
-    return CategoryCoding(
-        name,
-        labels=tuple(column.labels[code] for code in kept),
-        has_other=len(kept) < len(by_frequency),
-        has_missing=bool((codes < 0).any()),
-    )
-
-
-def _usable(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    return np.abs(values) <= HUGE  # False for NaN, too
+    kept, has_other = kept_categories(column, codes)
+    labels = tuple(column.labels[code] for code in kept)
+    return CategoryCoding(name, labels, has_other=has_other, has_missing=bool((codes < 0).any()))
 
 
 def _imputed(table: Table, rows: Rows, codings: Sequence[NumberCoding]) -> tuple[Matrix, npt.NDArray[np.bool_]]:
@@ -173,7 +160,7 @@ def _imputed(table: Table, rows: Rows, codings: Sequence[NumberCoding]) -> tuple
         column = table.columns[coding.name]
         if not isinstance(column, NumberColumn):
             raise TypeError(f"expected numbers in the column {coding.name!r}, however: it is text")
-        is_missing[:, j] = ~_usable(column.values[rows])
+        is_missing[:, j] = ~is_usable(column.values[rows])
         values[:, j] = np.where(is_missing[:, j], coding.median, column.values[rows])
     return values, is_missing
 

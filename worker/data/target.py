@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from service.contract.columns import CategoryColumn, ColumnValues, NumberColumn
+from service.contract.columns import CategoryColumn, ColumnValues, Label, NumberColumn, class_labels
 from service.contract.spec import Task
-
-Label: TypeAlias = str | int | float
 
 _LEAST_COUNT = 0.5
 """What a training part without a single count is taken to have, for there is no log of zero."""
@@ -61,7 +59,7 @@ class TargetCoder:
             TypeError: a text column as the target of a regression.
         """
         if task == "classification":
-            return cls(classes=_labels(column))
+            return cls(classes=class_labels(column))
         if isinstance(column, CategoryColumn):
             raise TypeError("a regression needs a target of numbers, however: it is text")
         values = column.values[train_rows]
@@ -110,7 +108,7 @@ class TargetCoder:
         self, column: ColumnValues, rows: npt.NDArray[np.int64], classes: tuple[Label, ...]
     ) -> npt.NDArray[np.int64]:
         index_of = {label: i for i, label in enumerate(classes)}
-        present = _labels(column)
+        present = class_labels(column)
         unknown = [label for label in present if label not in index_of]
         if unknown:
             raise ValueError(f"expected labels among {list(classes)}, however: {unknown[0]!r}")
@@ -165,9 +163,3 @@ class TargetCoder:
         classes = raw["classes"]
         numbers = float(raw["mean"]), float(raw["scale"])
         return cls(None if classes is None else tuple(classes), *numbers, raw.get("link", "identity"))
-
-
-def _labels(column: ColumnValues) -> tuple[Label, ...]:
-    if isinstance(column, CategoryColumn):
-        return column.labels
-    return tuple(int(v) if v.is_integer() else v for v in map(float, np.unique(column.values)))

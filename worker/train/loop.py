@@ -57,6 +57,14 @@ class Engine:
     dtype: torch.dtype = torch.float32
 
 
+def is_live(member: Member, epoch: int) -> bool:
+    """Whether a member of a pack that has trained `epoch` epochs goes on in it.
+
+    One that has fewer left the pack: it diverged, and begins again elsewhere.
+    """
+    return member.progress.end is None and member.progress.epoch == epoch
+
+
 class Training:
     """Trains members of one search; keeps the data on the device between packs and leases."""
 
@@ -70,13 +78,18 @@ class Training:
 
         Members are changed in place. After `monitor.is_leaving()` unfinished ones carry their `state`.
         """
-        open_members = [m for m in members if m.progress.end is None]
-        shapes = {m.key: self._shape(m) for m in open_members}
-        n_outputs = self._source.fold(0, "none").n_outputs if open_members else 0
-        for pack in plan_packs(open_members, shapes, n_outputs, self._engine.pack_bytes):
-            if monitor.is_leaving():
-                return
-            self._train_pack(pack, monitor)
+        unfinished = [m for m in members if m.progress.end is None]
+        while unfinished and not monitor.is_leaving():
+            for pack in self._plan(unfinished):
+                if not monitor.is_leaving():
+                    self._train_pack(pack, monitor)
+            # those that diverged and left their packs to begin again
+            unfinished = [m for m in unfinished if m.progress.end is None]
+
+    def _plan(self, members: Sequence[Member]) -> list[list[Member]]:
+        shapes = {m.key: self._shape(m) for m in members}
+        n_outputs = self._source.fold(0, "none").n_outputs
+        return plan_packs(members, shapes, n_outputs, self._engine.pack_bytes)
 
     def _shape(self, member: Member) -> FoldShape:
         data = self._source.fold(*group_of(member))
@@ -97,7 +110,8 @@ class Training:
         while live and not monitor.is_leaving():
             trainer = self._trainer(live)
             self._train_while_dense(trainer, monitor)
-            live = [m for m in trainer.members if m.progress.end is None]
+            epoch = max(m.progress.epoch for m in trainer.members)
+            live = [m for m in trainer.members if is_live(m, epoch)]
 
     def _without_dropped(self, members: Sequence[Member], monitor: Monitor) -> list[Member]:
         """The members of trials that are still wanted; the others end here, before they begin."""
@@ -124,30 +138,32 @@ class Training:
     def _train_while_dense(self, trainer: PackTrainer, monitor: Monitor) -> None:
         """Train until enough members have ended to rebuild the stack, or all have, or it is time to leave."""
         members = trainer.members
+        epoch = members[0].progress.epoch
         while True:
-            self._train_epoch(trainer, monitor)
-            n_live = sum(m.progress.end is None for m in members)
+            epoch += 1
+            self._train_epoch(trainer, epoch, monitor)
+            n_live = sum(is_live(m, epoch) for m in members)
             dense = n_live and len(members) - n_live < max(1, SQUEEZE_SHARE * len(members))
             if not dense or monitor.is_leaving():
                 break
             if monitor.wants_states():
-                self._take_states(trainer)
+                self._take_states(trainer, epoch)
                 monitor.states_taken()
-        self._take_states(trainer)
+        self._take_states(trainer, epoch)
 
-    def _take_states(self, trainer: PackTrainer) -> None:
-        for i, member in enumerate(trainer.members):
-            if member.progress.end is None:
-                member.state = trainer.state_of(i)
+    def _take_states(self, trainer: PackTrainer, epoch: int) -> None:
+        live = [i for i, member in enumerate(trainer.members) if is_live(member, epoch)]
+        for i, state in zip(live, trainer.states_of(live), strict=True):
+            trainer.members[i].state = state
 
-    def _train_epoch(self, trainer: PackTrainer, monitor: Monitor) -> None:
+    def _train_epoch(self, trainer: PackTrainer, epoch: int, monitor: Monitor) -> None:
         members = trainer.members
-        live = [m.progress.end is None for m in members]
-        epoch = next(m.progress.epoch for m, on in zip(members, live, strict=True) if on) + 1
+        live = [is_live(m, epoch - 1) for m in members]
         losses = trainer.train_epoch(epoch)
         scores = trainer.evaluate()
         self._record(trainer, live, losses.tolist(), scores.tolist())
         trainer.diagnostics.note(live)
+        self._send_back(trainer, [i for i, m in enumerate(members) if live[i] and m.progress.epoch < epoch])
         trained = [m for m, on in zip(members, live, strict=True) if on]
         monitor.epoch_done(trained, trainer.n_steps * len(trained))
         dropped = monitor.dropped_trials()
@@ -157,6 +173,13 @@ class Training:
             if live[i] and member.progress.end is not None:
                 best = trainer.best_of(i) if member.progress.best_epoch else None
                 monitor.member_done(member, best)
+
+    def _send_back(self, trainer: PackTrainer, diverged: Sequence[int]) -> None:
+        """Members that are to begin again get the state of their best epoch."""
+        if diverged:
+            for i, state in zip(diverged, trainer.good_states_of(diverged), strict=True):
+                member = trainer.members[i]
+                member.state = state if member.progress.epoch else None
 
     def _record(self, trainer: PackTrainer, live: list[bool], losses: list[float], scores: list[float]) -> None:
         is_best = [

@@ -34,12 +34,14 @@ class TrainingState:
         best: the weights of its best epoch.
         optimizer: what its update rule remembers, by name.
         average: the running average of its weights; None where the pack had none.
+        good: where it goes back to should it diverge; None where that is this state, or it would not go back.
     """
 
     parameters: Weights
     best: Weights
     optimizer: dict[str, Weights]
     average: Weights | None
+    good: TrainingState | None = None
 
 
 @dataclass

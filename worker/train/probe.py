@@ -111,7 +111,10 @@ class Probe:
     def begin(self, epoch: int) -> None:
         """A new epoch starts."""
         self.epoch, self.is_on = epoch, False
-        self._due = [m.progress.end is None and is_probed(epoch, m.hp.epochs, self._n_steps) for m in self.members]
+        trained = [m.progress.end is None and m.progress.epoch == epoch - 1 for m in self.members]
+        self._due = [
+            on and is_probed(epoch, m.hp.epochs, self._n_steps) for m, on in zip(self.members, trained, strict=True)
+        ]
         self._table = _NO_NUMBERS
         if any(self._due):
             self.turn_on()
@@ -194,11 +197,15 @@ class Probe:
     # -- out ------------------------------------------------------------------------------------------------
 
     def note(self, live: Sequence[bool]) -> None:
-        """Write the validation loss, and the reading where one is due, into each live member's history."""
+        """Write the validation loss, and the reading where one is due, into each live member's history.
+
+        A member that has just gone back to an earlier epoch forgets this one, and what was seen of it.
+        """
         losses, table = self._valid_loss.tolist(), self._table.tolist()
         for i, (member, is_live, is_due) in enumerate(zip(self.members, live, self._due, strict=True)):
-            if is_live:
-                member.progress.valid_loss.append(rounded(losses[i]))
+            if not is_live or member.progress.epoch < self.epoch:
+                continue
+            member.progress.valid_loss.append(rounded(losses[i]))
             if is_due:
                 n_numbers = _first_of(len(member.hp.hidden))
                 member.progress.probes.append([self.epoch, *map(rounded, table[i][:n_numbers])])

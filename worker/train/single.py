@@ -6,6 +6,8 @@ course of the learning rate (whose own oracle are PyTorch's schedulers, in its t
 
 from __future__ import annotations
 
+import copy
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,7 @@ from service.contract.spec import METRIC_DIRECTION
 from worker.data.inputs import FoldData
 from worker.train.pack import columns_of, effective_batch
 from worker.train.single_lbfgs import SingleLBFGS
+from worker.train.stopping import MAX_RESTARTS, RESTART_FACTOR
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,19 @@ def train_single(
             parameter.mul_(1 + shift)
     losses: list[float] = []
     scores: list[float] = []
-    for epoch in range(1, hp.epochs + 1):
+    good, restarts = (copy.deepcopy(run), 0), 0
+    while len(scores) < hp.epochs:
         plateau = plateau_factor(hp, _is_better(scores, metric)) if hp.schedule == "plateau" else 1.0
-        losses.append(run.epoch(epoch, plateau))
-        scores.append(run.evaluate(metric))
+        loss = run.epoch(len(scores) + 1, plateau, RESTART_FACTOR**restarts)
+        score = run.evaluate(metric)
+        if hp.on_divergence == "restart" and not math.isfinite(loss + score) and restarts < MAX_RESTARTS:
+            run, restarts = copy.deepcopy(good[0]), restarts + 1
+            del losses[good[1] :], scores[good[1] :]
+            continue
+        losses.append(loss)
+        scores.append(score)
+        if hp.on_divergence == "restart" and _is_better(scores, metric)[-1]:
+            good = copy.deepcopy(run), len(scores)
     return SingleResult(losses, scores, run.net)
 
 
@@ -91,11 +103,11 @@ class _Run:
             if data.exposure_train is not None:
                 self.offsets += torch.from_numpy(data.exposure_train).log().unsqueeze(1)
 
-    def epoch(self, epoch: int, plateau: float) -> float:
+    def epoch(self, epoch: int, plateau: float, rate_factor: float) -> float:
         """Mean loss over the epoch's steps."""
         order = torch.from_numpy(Stream(self.hp.seed, self.fold, self.hp.batch_size).order(len(self.x), epoch))
         batches = list(torch.split(order, effective_batch(self.hp, len(self.x))))
-        rates = self.hp.base_lr * factors(self.hp, epoch, len(batches), plateau)
+        rates = self.hp.base_lr * rate_factor * factors(self.hp, epoch, len(batches), plateau)
         self.net.train()
         total = 0.0
         for step, rows in enumerate(batches):

@@ -7,7 +7,7 @@ host waits for the device nowhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeAlias
 
@@ -24,7 +24,7 @@ from models.noise import Stream
 from models.optim import PackedOptimizer
 from models.packed import Batch, PackedFNN, Workspace
 from models.schedules import factors, plateau_factor
-from models.stack import Stack, Weights
+from models.stack import MemberRows, Stack, Weights
 from service.contract.spec import Task
 from worker.data.inputs import FoldData
 from worker.train.pack import (
@@ -37,6 +37,7 @@ from worker.train.pack import (
 )
 from worker.train.probe import Probe
 from worker.train.sample import Part, Sample
+from worker.train.snapshot import Snapshot
 
 Group: TypeAlias = tuple[int, str, str]
 """A fold, a scaler and a link: what makes preprocessed data."""
@@ -156,7 +157,8 @@ class PackTrainer:
         )
         self._group_of = torch.tensor([s.group for s in layout.slots], device=device)
         self.diagnostics = probing(self.net, self.members, self._folds, self._n_steps, seen_loss, self._score)
-        self._load()
+        self.net.initialise()
+        self._snapshot = self._load()
 
     @property
     def n_steps(self) -> int:
@@ -179,11 +181,21 @@ class PackTrainer:
             for m, data in zip(self.members, datas, strict=True)
         ]
 
-    def _load(self) -> None:
-        self.net.initialise()
-        for i, member in enumerate(self.members):
-            if member.state is not None:
-                self._put(i, member.state)
+    def _load(self) -> Snapshot | None:
+        """Put every member where it stands; where some may restart, remember where they would go back to."""
+        states = [(i, m.state) for i, m in enumerate(self.members) if m.state is not None]
+        for i, state in states:
+            self._put(i, state.good or state)
+        if all(m.hp.on_divergence == "stop" for m in self.members):
+            return None
+        snapshot = Snapshot(self._changing())
+        for i, state in states:
+            self._put(i, state)
+        return snapshot
+
+    def _changing(self) -> list[MemberRows]:
+        weights = [self.net.parameters, *([self.average.weights] if self.average is not None else [])]
+        return [r for stack in weights for r in stack.member_rows(self.net.layout)] + self.optimizer.member_rows()
 
     def _put(self, i: int, state: TrainingState) -> None:
         self.net.parameters.put(self.net.layout, i, state.parameters)
@@ -256,7 +268,8 @@ class PackTrainer:
         for i, member in enumerate(self.members):
             hp = member.hp
             plateau = plateau_factor(hp, member.progress.is_better) if hp.schedule == "plateau" else 1.0
-            rates[:, i, 0] = hp.base_lr * factors(hp, epoch, self._n_steps, plateau)
+            rate = hp.base_lr * member.progress.rate_factor
+            rates[:, i, 0] = rate * factors(hp, epoch, self._n_steps, plateau)
         return torch.from_numpy(rates).to(self._device, self.net.dtype)
 
     def _rows_of(self, stream: Stream, fold: DeviceFold, epoch: int) -> tuple[Tensor, Tensor]:
@@ -320,7 +333,7 @@ class PackTrainer:
     # -- members out --------------------------------------------------------------------------------------
 
     def keep_best(self, is_best: Tensor) -> None:
-        """Remember the present weights of some members as their best.
+        """Remember the present weights of some members as their best, and where they stand if they may restart.
 
         Args:
             is_best: (members,) bool.
@@ -328,13 +341,25 @@ class PackTrainer:
         for now, best in zip(self.scored_weights.parts, self.best.parts, strict=True):
             rows = self.net.layout.blocks[now.block].run.members
             torch.where(is_best[rows].unsqueeze(1), now.flat, best.flat, out=best.flat)
+        if self._snapshot is not None:
+            self._snapshot.take(is_best)
 
     def best_of(self, i: int) -> Weights:
         """The best weights of member `i`, without padding."""
         return self.best.take(self.net.layout, i)
 
-    def state_of(self, i: int) -> TrainingState:
-        """Everything that member `i` needs to go on elsewhere."""
+    def states_of(self, which: Sequence[int]) -> list[TrainingState]:
+        """Everything that some members need to go on elsewhere."""
+        goods = self.good_states_of(which) if self._snapshot is not None else [None] * len(which)
+        return [replace(self._state_of(i), good=good) for i, good in zip(which, goods, strict=True)]
+
+    def good_states_of(self, which: Sequence[int]) -> list[TrainingState]:
+        """Where some members, whose `on_divergence` is restart, stood at their best epoch."""
+        assert self._snapshot is not None
+        with self._snapshot.restored():
+            return [self._state_of(i) for i in which]
+
+    def _state_of(self, i: int) -> TrainingState:
         layout = self.net.layout
         return TrainingState(
             parameters=self.net.parameters.take(layout, i),

@@ -10,6 +10,10 @@ from typing import Any
 from models.hyperparameters import Hyperparameters
 from service.contract.spec import Direction
 
+MAX_RESTARTS = 2
+RESTART_FACTOR = 0.1
+"""Of the learning rate, at each restart."""
+
 
 class End(StrEnum):
     """Why a member trains no more."""
@@ -28,6 +32,7 @@ class Progress:
         best_epoch: 1 for the first, 0 when there is none.
         waited: epochs since the best one.
         is_better: for each epoch, whether it was the best until then.
+        restarts: the epochs, from 1, in which it diverged and went back to its best one, at a tenth of the rate.
         valid_loss: the loss on the validation part; None where it was not finite, or was not taken.
         probes: readings as they travel, see `service.contract.diagnostics`.
     """
@@ -39,8 +44,14 @@ class Progress:
     waited: int = 0
     is_better: list[bool] = field(default_factory=list)
     end: End | None = None
+    restarts: list[int] = field(default_factory=list)
     valid_loss: list[float | None] = field(default_factory=list)
     probes: list[list[float | None]] = field(default_factory=list)
+
+    @property
+    def rate_factor(self) -> float:
+        """What restarts have left of the learning rate."""
+        return RESTART_FACTOR ** len(self.restarts)
 
     @property
     def epoch(self) -> int:
@@ -54,14 +65,19 @@ class Progress:
             loss: mean training loss of the epoch.
             score: validation score after it.
             direction: whether more or less is better.
-            hp: the member's hyperparameters (`epochs`, `patience`).
+            hp: the member's hyperparameters (`epochs`, `patience`, `on_divergence`).
 
         Returns:
-            Whether this epoch is the best so far.
+            Whether this epoch is the best so far. A diverged epoch that leads to a restart is noted in `restarts`, and
+            all epochs after the best one are forgotten.
         """
+        is_finite = math.isfinite(loss) and math.isfinite(score)
+        if not is_finite and hp.on_divergence == "restart" and len(self.restarts) < MAX_RESTARTS:
+            self._go_back()
+            return False
         self.train_loss.append(loss if math.isfinite(loss) else None)
         self.scores.append(score if math.isfinite(score) else None)
-        if not (math.isfinite(loss) and math.isfinite(score)):
+        if not is_finite:
             self.end = End.DIVERGED
             return False
         better = self.best_score is None or (
@@ -77,6 +93,13 @@ class Progress:
         elif hp.patience and self.waited >= hp.patience:
             self.end = End.PATIENCE
         return better
+
+    def _go_back(self) -> None:
+        self.restarts.append(self.epoch + 1)
+        for history in (self.train_loss, self.scores, self.is_better, self.valid_loss):
+            del history[self.best_epoch :]
+        self.probes = [numbers for numbers in self.probes if (numbers[0] or 0) <= self.best_epoch]
+        self.waited = 0
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; `from_json` gives an equal record."""

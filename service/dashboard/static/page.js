@@ -160,7 +160,7 @@ function showBoard(search, rows) {
   const names = [...new Set(rows.flatMap((row) => Object.keys(row.params)))].filter((n) => n !== "seed" && n !== "epochs" && fixed[n] !== "fixed");
   const scores = rows.flatMap((row) => row.folds).filter((score) => score !== null);
   const range = [Math.min(...scores), Math.max(...scores)];
-  const heads = [["rank"], ["trial"], [search.metric.name], ["±"], ["folds", 1], ...names.map((n) => [n]), ["epochs"], ["state", 1], ["worker", 1]];
+  const heads = [["rank"], ["trial"], [search.metric.name], ["±"], ["folds", 1], ...names.map((n) => [n]), ["parameters"], ["epochs"], ["state", 1], ["worker", 1]];
   $("columns").replaceChildren(...heads.map(([name, isText]) => headCell(name, isText)));
   $("rows").replaceChildren(...rows.map((row) => boardRow(row, names, range)));
 }
@@ -182,6 +182,7 @@ function boardRow(row, names, range) {
   const cells = [String(row.rank ?? "–"), opener, score, number(row.spread, 2)].map((content) => element("td", content));
   cells.push(element("td", foldBars(row.folds, range), "text"));
   cells.push(...names.map((name) => element("td", name in row.params ? short(row.params[name]) : "–")));
+  cells.push(element("td", row.n_parameters === null ? "–" : row.n_parameters.toLocaleString("en")));
   cells.push(element("td", `${row.epoch}/${row.epochs}`), state, element("td", row.worker || "–", "text"));
   return element("tr", cells, row.rank === 1 ? "first" : "");
 }

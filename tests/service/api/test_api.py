@@ -229,3 +229,13 @@ def test_many_checkpoints_go_up_as_one_archive(master: Master) -> None:
         assert master.get(f"/searches/{search}/checkpoints/{name}").content == content
     assert master.http.put(path, content=b"noise", headers=token).status_code == 422
     assert master.http.put(path, content=pack({"../x": b"x"}), headers=token).status_code == 422
+
+
+def test_the_size_of_a_network_is_known_before_it_trains(master: Master, tmp_path: Path, table: str) -> None:
+    (tmp_path / "table.csv").write_text(table)
+    search = master.post("/searches", content=YAML, headers={"Content-Type": "application/yaml"}).json()["id"]
+    assert take(master, worker(master), members=2) is not None  # one trial of two folds; the other one waits
+    rows = [master.get(f"/searches/{search}/trials/{number}").json() for number in range(2)]
+    assert [row["state"] for row in rows] == ["running", "waiting"]
+    # two inputs, two layers of 64 units, two classes
+    assert [row["n_parameters"] for row in rows] == [(2 + 1) * 64 + (64 + 1) * 64 + (64 + 1) * 2] * 2

@@ -39,6 +39,7 @@ COLUMNS: dict[str, list[Any]] = {
     "lonely": ["rare" if i == 0 else "ab"[i % 2] for i in range(N)],
     "fold": [float(i % 4) for i in range(N)],
     "group": [f"g{i % 6}" for i in range(N)],
+    "group_size": [1.0 + i % 6 for i in range(N)],
     "day": [float(i // 2) for i in range(N)],
     "part": ["Test" if i < 12 else "train" for i in range(N)],
     "part_all": ["test"] * N,
@@ -104,6 +105,23 @@ def test_metrics_of_two_classes_over_more_are_said(table: Data) -> None:
     assert not [n for n in table.check(data={"target": "text"}, metric="f1").notes if "mean of" in n]
 
 
+FINE: list[dict[str, Any]] = [
+    {"data": {"target": "real"}, "parameters": {"optimizer": ["adam", "lbfgs"]}},
+    {"data": {"target": "real"}, "cv": {"folds": 3}, "parameters": {"optimizer": "lbfgs", "batch_size": 40}},
+    {"data": {"target": "real"},
+     "parameters": {"optimizer": ["adam", "lbfgs"], "batch_size": {"choices": [8, 16], "when": {"optimizer": "adam"}}}},
+    {"data": {"target": "digit"}, "parameters": {"class_weight": {3: 2, "4": 0.5}}},
+    {"data": {"target": "text"}, "parameters": {"class_weight": [{"yes": 2}, "balanced"], "loss": "cross_entropy"}},
+    {"data": {"target": "many", "exposure": "group_size"}, "parameters": {"loss": "poisson"}},
+    {"data": {"target": "real"}, "parameters": {"loss": ["mse", "mae", "huber", "poisson"]}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("parts", FINE)
+def test_what_only_looks_like_a_misfit_is_fine(table: Data, parts: dict[str, Any]) -> None:
+    assert table.check(**parts).n_folds > 1
+
+
 FOLDS: list[tuple[dict[str, Any], int]] = [
     ({}, 5),
     ({"cv": {"folds": 3, "repeats": 4}}, 12),
@@ -135,6 +153,33 @@ MISFITS: list[tuple[str, dict[str, Any], set[tuple[str, str]]]] = [
      {("metric.name", "negative_target")}),
     ("stratified regression", {"data": {"target": "real"}, "cv": {"folds": 2, "stratify": True}},
      {("cv.stratify", "contradiction")}),
+    ("negative counts to learn", {"data": {"target": "negative"}, "parameters": {"loss": ["mse", "poisson"]}},
+     {("parameters.loss", "negative_target")}),
+    ("a loss of the other task", {"data": {"target": "real"}, "parameters": {"loss": "cross_entropy"}},
+     {("parameters.loss", "contradiction")}),
+    ("a loss of the inferred task", {"data": {"target": "text"}, "parameters": {"loss": ["cross_entropy", "mae"]}},
+     {("parameters.loss", "contradiction")}),
+    ("weight of no class", {"data": {"target": "text"}, "parameters": {"class_weight": {"yes": 2, "noo": 1}}},
+     {("parameters.class_weight.noo", "unknown_class")}),
+    ("weight of no class among choices",
+     {"data": {"target": "digit"}, "parameters": {"class_weight": ["none", {3: 2.0}, {10: 2.0}]}},
+     {("parameters.class_weight.10", "unknown_class")}),
+    ("class weights for numbers", {"data": {"target": "real"}, "parameters": {"class_weight": "balanced"}},
+     {("parameters.class_weight", "contradiction")}),
+    ("exposure of text", {"data": {"target": "many", "exposure": "group"}, "parameters": {"loss": "poisson"}},
+     {("data.exposure", "wrong_type")}),
+    ("exposure of zero", {"data": {"target": "many", "exposure": "x"}, "parameters": {"loss": "poisson"}},
+     {("data.exposure", "bad_exposure")}),
+    ("exposure with gaps", {"data": {"target": "many", "exposure": "gaps"}, "parameters": {"loss": "poisson"}},
+     {("data.exposure", "bad_exposure")}),
+    ("exposure unknown", {"data": {"target": "many", "exposure": "why"}, "parameters": {"loss": "poisson"}},
+     {("data.exposure", "unknown_column")}),
+    ("lbfgs on batches", {"data": {"target": "real"}, "parameters": {"optimizer": ["adam", "lbfgs"], "batch_size": 32}},
+     {("parameters.batch_size", "contradiction")}),
+    ("lbfgs, now and then on batches",
+     {"data": {"target": "real"}, "cv": {"folds": 3},
+      "parameters": {"optimizer": "lbfgs", "batch_size": {"low": 39, "high": 60}}},
+     {("parameters.batch_size", "contradiction")}),
     ("a class of one", {"data": {"target": "lonely"}}, {("cv.folds", "too_few_of_class")}),
     ("a class of one, holdout", {"data": {"target": "lonely"}, "cv": {"holdout": 0.5}},
      {("cv.holdout", "too_few_of_class")}),

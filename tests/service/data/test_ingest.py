@@ -37,9 +37,9 @@ def test_a_description_says_what_is_there(csv_file: Path, tmp_path: Path) -> Non
     into = tmp_path / "canonical" / "deep"
     description = ingest(csv_file, into=into, shown_as="upload.csv")
     assert description.columns == [
-        Column(name="n", kind="number", n_missing=1, n_distinct=2),
-        Column(name="s", kind="category", n_missing=1, n_distinct=2),
-        Column(name="b", kind="number", n_missing=0, n_distinct=2),
+        Column(name="n", kind="number", n_missing=1, n_distinct=2, n_inputs=2),
+        Column(name="s", kind="category", n_missing=1, n_distinct=2, n_inputs=3),
+        Column(name="b", kind="number", n_missing=0, n_distinct=2, n_inputs=1),
     ]
     assert (description.n_rows, description.source, description.bundled) == (3, "upload.csv", False)
     [file] = into.iterdir()

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes, load_digits
 
+from service.contract.features import feature_names
 from tests.worker.data.tables import context_of, numbers, table_of, texts
-from worker.data.inputs import FoldData, FoldSource, feature_names
+from worker.data.inputs import FoldData, FoldSource
 from worker.data.load import Table
 
 

@@ -13,9 +13,10 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 from models.hyperparameters import REGISTRY
+from service.contract.features import MAX_CATEGORIES
 from tests.worker.data.tables import numbers, table_of, texts
 from worker.data.load import Table
-from worker.data.preprocess import MAX_CATEGORIES, Preprocessor
+from worker.data.preprocess import Preprocessor
 from worker.data.scalers import SCALERS
 
 SCALER_NAMES = list(SCALERS)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.hyperparameters import (
@@ -15,6 +15,7 @@ from models.hyperparameters import (
     INITS,
     LOSSES_OF_TASK,
     NORMS,
+    ON_DIVERGENCE,
     OPTIMIZERS,
     SCHEDULES,
     resolve,
@@ -28,6 +29,8 @@ from worker.train.single import train_single
 SOURCES = {"wine": source("wine"), "counts": source("diabetes", exposure=True)}
 METRIC = {"wine": "log_loss", "counts": "rmse"}
 CPU = torch.device("cpu")
+MORE = settings(max_examples=2 * settings.default.max_examples)
+"""These two tests carry the whole product."""
 
 params = st.fixed_dictionaries(
     {
@@ -64,6 +67,7 @@ params = st.fixed_dictionaries(
         "lr_floor": st.sampled_from([0.0, 0.1]),
         "scale_lr_with_batch": st.sampled_from(BATCH_SCALINGS),
         "width_1": st.sampled_from([5, 33]),
+        "on_divergence": st.sampled_from(ON_DIVERGENCE),
     },
 )
 ONE_TASK = {
@@ -116,6 +120,7 @@ def epochs_for_steps(batch_size: int, steps: int) -> int:
     return -(-steps // -(-n_train // min(batch_size, n_train)))
 
 
+@MORE
 @given(scene=scenes())
 def test_a_pack_equals_stock_pytorch(scene: tuple[str, list[dict[str, Any]]]) -> None:
     name, mix = scene
@@ -140,6 +145,7 @@ def assert_equals_oracle(name: str, member: Member) -> None:
         assert own.max() > 1e-6, f"{member.key} {member.hp}: {of_pack}, however: {alone.train_loss} {alone.scores}"
 
 
+@MORE
 @given(scene=scenes(), shuffle=st.randoms(use_true_random=False), pack_bytes=st.sampled_from([1, 200_000, 1 << 30]))
 def test_bits_do_not_depend_on_the_packing(
     scene: tuple[str, list[dict[str, Any]]], shuffle: Any, pack_bytes: int

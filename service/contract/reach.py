@@ -1,0 +1,47 @@
+"""Which values of several hyperparameters a space can give to one trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from models.hyperparameters import Value
+from service.contract.space import Choices, Fixed, Params, Space
+
+
+def combinations(space: Space, names: Iterable[str]) -> Iterator[Params]:
+    """Every way in which some hyperparameters, and those that they depend on, go together in a trial.
+
+    Of a range there are its two ends, and the values that conditions ask about; that is enough for rules that hold
+    for all numbers between two if they hold for both.
+
+    Args:
+        space: the space.
+        names: hyperparameters; those that the space does not name are left out of what is yielded.
+    """
+    relevant = _with_parents(space, set(names) & set(space.parameters))
+    yield from _extend(space, [n for n in space.ordered() if n in relevant], {})
+
+
+def _with_parents(space: Space, names: set[str]) -> set[str]:
+    parents = {other for n in names for other in space.parameters[n].when or {}} - names
+    return _with_parents(space, names | parents) if parents else names
+
+
+def _extend(space: Space, names: Sequence[str], params: Params) -> Iterator[Params]:
+    if not names:
+        yield params
+        return
+    first, rest = names[0], names[1:]
+    values = _values(space, first) if space.is_active(first, params) else [None]
+    for value in values:
+        yield from _extend(space, rest, params if value is None else {**params, first: value})
+
+
+def _values(space: Space, name: str) -> list[Value]:
+    distribution = space.parameters[name]
+    if isinstance(distribution, Fixed):
+        return [distribution.value]
+    if isinstance(distribution, Choices):
+        return list(distribution.choices)
+    asked = [v for d in space.parameters.values() for v in (d.when or {}).get(name, [])]
+    return [distribution.low, distribution.high, *asked]

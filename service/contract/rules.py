@@ -1,0 +1,88 @@
+"""Rules between hyperparameters, and between them and the data: what a space must not make possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+
+from models.hyperparameters import LOSSES_OF_TASK, Hyperparameters, Value, resolve
+from service.contract.errors import Fault
+from service.contract.parameters import nearest
+from service.contract.reach import combinations
+from service.contract.space import Fixed, Space
+from service.contract.spec import Spec, Task
+
+
+def spec_faults(spec: Spec) -> Iterator[Fault]:
+    """What can be told without looking at the data."""
+    if _can_have(spec.space, ("norm", "batch_size", "optimizer"), lambda hp: hp.norm == "batch" and hp.batch_size == 1):
+        yield _fault(
+            "parameters.batch_size",
+            "at least 2 wherever norm is batch, for one row has no spread",
+            "1",
+            "raise batch_size, or give norm a condition: when: {batch_size: […]}",
+        )
+    if spec.data.exposure is not None and _can_have(spec.space, ("loss",), lambda hp: hp.loss != "poisson"):
+        got = "a loss without an exposure"
+        yield _fault("data.exposure", "loss: poisson in every trial", got, "set parameters.loss: poisson")
+
+
+def task_faults(space: Space, task: Task) -> Iterator[Fault]:
+    """Losses and class weights that a task does not have."""
+    allowed = LOSSES_OF_TASK[task]
+    for value in _values(space, "loss"):
+        if value not in allowed:
+            yield _fault("parameters.loss", f"a loss of {task}: {', '.join(allowed)}", str(value))
+    weights = [value for value in _values(space, "class_weight") if value != "none"]
+    if task == "regression" and weights:
+        yield _fault("parameters.class_weight", "no class_weight with regression", str(weights[0]))
+
+
+def class_faults(space: Space, classes: Collection[str]) -> Iterator[Fault]:
+    """Weights for classes that the target does not have."""
+    for value in _values(space, "class_weight"):
+        for label in value if isinstance(value, dict) else ():
+            if label not in classes:
+                near = nearest(label, classes)
+                hint = f"did you mean {near}?" if near else "the classes are " + ", ".join(sorted(classes)[:20])
+                path = f"parameters.class_weight.{label}"
+                yield Fault(code="unknown_class", path=path, expected="a class of the target", got=label, hint=hint)
+
+
+def lbfgs_faults(space: Space, n_train: int) -> Iterator[Fault]:
+    """Lbfgs where it would get less than the whole training part at once.
+
+    Args:
+        space: the space.
+        n_train: rows of the greatest training part.
+    """
+
+    def is_cut(hp: Hyperparameters) -> bool:
+        return hp.optimizer == "lbfgs" and hp.batch_size < n_train
+
+    if _can_have(space, ("optimizer", "batch_size"), is_cut):
+        yield _fault(
+            "parameters.batch_size",
+            f"none for lbfgs, which then takes all rows at once, or at least the {n_train} rows of a training part",
+            "fewer",
+            "leave batch_size out, or give it a condition: when: {optimizer: […]} without lbfgs",
+        )
+
+
+def can_be_poisson(space: Space) -> bool:
+    """Whether a trial may count."""
+    return "poisson" in _values(space, "loss")
+
+
+def _can_have(space: Space, names: tuple[str, ...], holds: Callable[[Hyperparameters], bool]) -> bool:
+    return any(holds(resolve(params)) for params in combinations(space, names))
+
+
+def _values(space: Space, name: str) -> list[Value]:
+    distribution = space.parameters.get(name)
+    if distribution is None:
+        return []
+    return [distribution.value] if isinstance(distribution, Fixed) else list(getattr(distribution, "choices", []))
+
+
+def _fault(path: str, expected: str, got: str, hint: str | None = None) -> Fault:
+    return Fault(code="contradiction", path=path, expected=expected, got=got, hint=hint)

@@ -1,0 +1,62 @@
+"""The master counts a network's parameters before it trains; the worker's own networks have as many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from models.fnn import FNN
+from models.hyperparameters import resolve
+from service.contract.features import network_ends
+from service.contract.lease import SearchContext
+from service.contract.parse import parse_spec
+from service.data.check import check_spec
+from service.data.ingest import ingest
+from worker.data.inputs import FoldSource
+from worker.data.load import read_table
+
+N = 400
+RANDOM = np.random.default_rng(0)
+COLUMNS: dict[str, list[Any]] = {
+    "number": RANDOM.normal(size=N).tolist(),
+    "gaps": [None if i % 5 == 0 else float(i) for i in range(N)],
+    "huge": [1e200 if i % 7 == 0 else float(i) for i in range(N)],
+    "empty": [None] * N,
+    "city": [f"c{i % 30}" for i in range(N)],
+    "rare": [f"r{i}" if i in (1, 202) else "often" for i in range(N)],
+    "text_gaps": [None if i % 9 == 0 else "ab"[i % 2] for i in range(N)],
+    "many": [f"m{i % 100}" for i in range(N)],
+    "fold": [float(i % 4) for i in range(N)],
+    "left_out": [float(i) for i in range(N)],
+    "kind": [f"k{i % 3}" for i in range(N)],
+    "amount": RANDOM.normal(size=N).tolist(),
+}
+
+
+@pytest.mark.parametrize("target", ["kind", "amount"])
+@pytest.mark.parametrize("params", [{}, {"hidden": [10, 20], "norm": "batch"}, {"depth": 0}, {"norm": "layer"}])
+def test_the_count_is_that_of_the_trained_network(tmp_path: Path, target: str, params: dict[str, Any]) -> None:
+    pq.write_table(pa.table({n: pa.array(v) for n, v in COLUMNS.items()}), tmp_path / "t.parquet")
+    description = ingest(tmp_path / "t.parquet", into=tmp_path)
+    data = {"dataset": "t", "target": target, "ignore": ["left_out"]}
+    spec = parse_spec({"name": "t", "data": data, "cv": {"column": "fold"}})
+    path = tmp_path / f"{description.fingerprint}.parquet"
+    checked = check_spec(spec, description, path)
+    counted = network_ends(description, spec, checked.task)
+    source = FoldSource(
+        read_table(path, description.fingerprint),
+        SearchContext(
+            search="t-0", seed=0, data=spec.data, task=checked.task, cv=spec.cv, metric=checked.metric,
+            fingerprint=description.fingerprint,
+        ),
+    )  # fmt: skip
+    fold = source.fold(0, "standard")
+    assert counted == (fold.n_inputs, fold.n_outputs)
+    hp = resolve(params)
+    trained = sum(p.numel() for p in FNN(hp, *counted).parameters())
+    assert hp.n_parameters(*counted) == trained

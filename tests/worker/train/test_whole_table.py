@@ -1,0 +1,118 @@
+"""Random specs from the whole table of hyperparameters, every name mixed with every other, in one pack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.hyperparameters import LOSSES_OF_TASK, REGISTRY, Hyperparameter, Kind, Value, resolve
+from service.contract.parse import parse_spec
+from tests.worker.train.data import source
+from tests.worker.train.test_loop import flat
+from tests.worker.train.watch import Watch
+from worker.train.loop import Engine, Training
+from worker.train.pack import Member
+from worker.train.stopping import End
+
+SOURCES = {"classification": source("wine"), "regression": source("diabetes", exposure=True)}
+SMALL = {"depth": 3, "width": 40, "epochs": 4, "warmup_epochs": 3, "patience": 3, "decay_epochs": 4, "cycle_epochs": 4,
+         "cycle_growth": 3, "batch_size": 70}  # fmt: skip
+"""Greatest values drawn where the table allows what would take minutes."""
+UNBOUNDED = 20.0
+
+
+def values_of(row: Hyperparameter, task: str) -> st.SearchStrategy[Value]:
+    """Any value of a row; a row of a kind that this does not know fails the test, so that no name is left out."""
+    if row.kind is Kind.WIDTHS:
+        return st.lists(st.integers(1, SMALL["width"]), max_size=3)
+    if row.kind is Kind.CLASS_WEIGHT:
+        weights = st.dictionaries(st.sampled_from(["0", "1", "2"]), st.floats(0.01, 100), min_size=1)
+        return st.one_of(st.sampled_from(["none", "balanced"]), weights)
+    if row.name == "loss":
+        return st.sampled_from(LOSSES_OF_TASK[task])
+    if row.kind is Kind.CHOICE:
+        return st.sampled_from(row.choices)
+    low = row.low or 0
+    high = SMALL.get(row.name, UNBOUNDED if row.high is None else row.high)
+    if row.kind is Kind.INT:
+        return st.integers(int(low), int(high))
+    return st.floats(low, high, exclude_min=row.low_open, exclude_max=row.high_open, allow_subnormal=False)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> dict[str, Any]:
+    """A spec in which every name of the table has a choice of values, or a condition, or is left out."""
+    task = draw(st.sampled_from(sorted(SOURCES)))
+    left_out = draw(st.sampled_from([{"hidden"}, {"depth", "width"}]))
+    names = [name for name in REGISTRY if name not in left_out]
+    parameters: dict[str, Any] = {}
+    for name in names + [f"{n}_1" for n, row in REGISTRY.items() if row.per_layer]:
+        row = REGISTRY[name.removesuffix("_1")]
+        if name == "batch_size":  # members of a pack agree on it
+            parameters[name] = draw(values_of(row, task))
+        elif draw(st.integers(0, 3)):
+            choices = draw(st.lists(values_of(row, task), min_size=1, max_size=3, unique_by=repr))
+            parameters[name] = {"choices": choices}
+    parameters["epochs"] = draw(st.integers(1, SMALL["epochs"]))
+    return {"name": "any", "data": {"dataset": "x", "task": task}, "parameters": parameters}
+
+
+@given(raw=specs(), seed=st.integers(0, 2**32 - 1))
+def test_every_name_trains_with_every_other_and_keeps_its_bits(raw: dict[str, Any], seed: int) -> None:
+    space = parse_spec(raw).space
+    points = np.random.default_rng(seed).random((5, len(space.parameters)))
+    trials = [space.from_unit(dict(zip(space.parameters, p, strict=True))) for p in points]
+    together = train(raw, members(trials))
+    for trial in range(len(trials)):
+        alone = train(raw, [m for m in members(trials) if m.trial == trial])
+        for key, (member, weights) in alone.done.items():
+            assert member.progress.end in (End.EPOCHS, End.PATIENCE, End.DIVERGED)
+            assert member.progress == together.done[key][0].progress
+            assert flat(weights) == flat(together.done[key][1])
+
+
+def members(trials: list[dict[str, Value]]) -> list[Member]:
+    return [Member(t, fold, resolve(params)) for t, params in enumerate(trials) for fold in range(2)]
+
+
+def train(raw: dict[str, Any], these: list[Member]) -> Watch:
+    watch = Watch()
+    task = raw["data"]["task"]
+    metric = "accuracy" if task == "classification" else "rmse"
+    Training(SOURCES[task], metric, Engine(torch.device("cpu"), 1 << 30)).train(these, watch)
+    assert len(watch.done) == len(these), "nobody is forgotten"
+    return watch
+
+
+FLOATS = [row for row in REGISTRY.values() if row.kind is Kind.FLOAT]
+
+
+@pytest.mark.parametrize("row", FLOATS, ids=lambda row: row.name)
+@pytest.mark.parametrize("task", sorted(SOURCES))
+def test_values_at_the_edge_of_floating_point_never_raise(row: Hyperparameter, task: str) -> None:
+    """They end as diverged trials at worst, and a sane neighbour is not touched."""
+    wild = [v for v in (5e-324, 1e-300, 1e-45, 1 - 2**-53, 1e38, 1e300, 1.7e308, -1e300) if row.allows(v)]
+    sane: dict[str, Value] = {"epochs": 2, "batch_size": 16, "width": 8}
+    raw = {"data": {"task": task}}
+    everywhere = {"norm": "batch", "optimizer": "adamw", "weight_decay": 0.1, "clip_norm": 1.0, "ema_decay": 0.5}
+    trials = [sane, *({**sane, **extra, row.name: v} for v in wild for extra in variants(row.name, task, everywhere))]
+    together = train(raw, members(trials))
+    alone = train(raw, members(trials[:1]))
+    assert all(m.progress.end in (End.EPOCHS, End.DIVERGED) for m, _ in together.done.values())
+    assert flat(together.done[0, 0][1]) == flat(alone.done[0, 0][1])
+
+
+def variants(name: str, task: str, everywhere: dict[str, Value]) -> list[dict[str, Value]]:
+    """What makes a value matter: every update rule, and every loss."""
+    rules: list[dict[str, Value]] = [{"optimizer": o} for o in ("nesterov", "rmsprop", "adam", "adagrad", "lbfgs")]
+    losses: list[dict[str, Value]] = [{"loss": loss} for loss in LOSSES_OF_TASK[task]]
+    return [
+        v
+        for v in (everywhere, *rules, *losses, {"schedule": "one_cycle"}, {"on_divergence": "restart"})
+        if name not in v
+    ]
