@@ -22,6 +22,7 @@ from worker.data.load import Table
 from worker.settings import PACK_BYTES_CPU
 from worker.train.loop import Engine, Training
 from worker.train.pack import Member
+from worker.train.probe import Probe
 
 Share = Sequence[tuple[int, dict[str, Any]]]
 Scores = dict[tuple[int, int], list[float]]
@@ -82,11 +83,11 @@ class ScoreKeeper:
         """Never called, for no states are wanted."""
 
 
-def train_packed(source: FoldSource, share: Share) -> tuple[int, Scores]:
+def train_packed(source: FoldSource, share: Share, probing: type[Probe] = Probe) -> tuple[int, Scores]:
     """All trials and folds in lockstep."""
     watch = ScoreKeeper()
     members = [Member(trial, fold, resolve(c)) for trial, c in share for fold in range(source.n_folds)]
-    Training(source, "accuracy", Engine(torch.device("cpu"), PACK_BYTES_CPU)).train(members, watch)
+    Training(source, "accuracy", Engine(torch.device("cpu"), PACK_BYTES_CPU), probing).train(members, watch)
     return watch.steps, watch.scores
 
 

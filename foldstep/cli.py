@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from foldstep.commands import checking, files, rerunning, running, searching, serving
+from foldstep.commands import checking, files, looking, rerunning, running, searching, serving
 from foldstep.options import INTERRUPTED, REFUSED, close_standard_output, show_error
 from service.contract.errors import FoldstepError
 
@@ -35,6 +35,7 @@ COMMANDS = (
     searching.stop,
     checking.check,
     rerunning.rerun,
+    looking.histograms,
     files.predict,
     files.recover,
     serving.upgrade,

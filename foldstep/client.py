@@ -19,7 +19,15 @@ from pydantic import TypeAdapter
 
 from service.contract.connection import Connection
 from service.contract.dataset import Dataset
-from service.contract.leaderboard import Leaderboard, OrderBy, SearchView, TrialCurves, TrialView, WorkerView
+from service.contract.leaderboard import (
+    Leaderboard,
+    OrderBy,
+    SearchView,
+    TrialCurves,
+    TrialDiagnostics,
+    TrialView,
+    WorkerView,
+)
 from service.contract.states import TERMINAL_SEARCH
 from service.contract.submit import Validated
 
@@ -93,6 +101,10 @@ class Foldstep:
     def curves(self, search: str, number: int) -> TrialCurves:
         """The learning curves of one trial, by fold."""
         return TrialCurves.model_validate_json(self._get(f"/searches/{search}/trials/{number}/curves"))
+
+    def diagnostics(self, search: str, number: int) -> TrialDiagnostics:
+        """What was seen of one trial while it trained, and what follows from it."""
+        return TrialDiagnostics.model_validate_json(self._get(f"/searches/{search}/trials/{number}/diagnostics"))
 
     def pause(self, search: str) -> SearchView:
         """Lease nothing new; what is in training goes on to its end."""

@@ -111,6 +111,7 @@ class PackedLoss:
         class_weights: for each member its classes' weights, (classes,); None for none.
         dtype: of the outputs.
         device: where they live.
+        smoothed: whether labels are smoothed where members ask for it; not where rows are only looked at.
     """
 
     def __init__(
@@ -120,12 +121,15 @@ class PackedLoss:
         class_weights: Sequence[npt.NDArray[np.float64] | None],
         dtype: torch.dtype,
         device: torch.device,
+        *,
+        smoothed: bool = True,
     ) -> None:
         self._make = partial(torch.tensor, dtype=dtype, device=device)
         configurations = [s.hp for s in layout.slots]
         self._soft_targets = None
         if task == "classification":
-            self._soft_targets = self._find_soft_targets(configurations, class_weights, layout.n_outputs)
+            smoothing = [hp.label_smoothing if smoothed else 0.0 for hp in configurations]
+            self._soft_targets = self._find_soft_targets(smoothing, class_weights, layout.n_outputs)
         runs = layout.runs(lambda s: s.hp.loss_for(task))
         self._runs = [(run.members, self._formula(name, configurations[run.members])) for name, run in runs]
 
@@ -136,12 +140,8 @@ class PackedLoss:
         return partial(huber, bend=bends.view(-1, 1, 1))
 
     def _find_soft_targets(
-        self,
-        configurations: Sequence[Hyperparameters],
-        class_weights: Sequence[npt.NDArray[np.float64] | None],
-        n_classes: int,
+        self, smoothing: Sequence[float], class_weights: Sequence[npt.NDArray[np.float64] | None], n_classes: int
     ) -> _SoftTargets | None:
-        smoothing = [hp.label_smoothing for hp in configurations]
         is_weighted = [weights is not None for weights in class_weights]
         if not any(smoothing) and not any(is_weighted):
             return None

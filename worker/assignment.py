@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from models.hyperparameters import resolve
 from models.stack import Weights
+from service.contract.diagnostics import Diagnostics
 from service.contract.lease import Lease, LeasedTrial
 from service.contract.report import Curve, FoldResult, Outcome, TrialProgress, TrialResult
 from worker.checkpoints import SavedTrial
@@ -104,6 +105,7 @@ def _fold_result(member: Member) -> FoldResult:
         best_epoch=progress.best_epoch,
         epochs=progress.epoch,
         curve=Curve(train_loss=progress.train_loss, score=progress.scores),
+        diagnostics=Diagnostics(valid_loss=progress.valid_loss, probes=progress.probes),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -17,9 +17,16 @@ from worker.data.load import read_table
 from worker.settings import PACK_BYTES_CPU
 from worker.train.loop import Engine, Training
 from worker.train.pack import Member
+from worker.train.probe import Probe
 
 
-def rerun(client: MasterClient, context: SearchContext, trial: LeasedTrial, cache_dir: Path) -> TrialResult:
+def rerun(
+    client: MasterClient,
+    context: SearchContext,
+    trial: LeasedTrial,
+    cache_dir: Path,
+    probing: Callable[..., Probe] = Probe,
+) -> TrialResult:
     """Fetch the search's data and train the trial from its first epoch on, on one CPU thread.
 
     Args:
@@ -27,6 +34,7 @@ def rerun(client: MasterClient, context: SearchContext, trial: LeasedTrial, cach
         context: the trial's search.
         trial: its number and hyperparameters.
         cache_dir: where data files are kept.
+        probing: what looks at the training; it changes no bit of it.
 
     Raises:
         NotFound: the master has the data no more.
@@ -36,7 +44,7 @@ def rerun(client: MasterClient, context: SearchContext, trial: LeasedTrial, cach
     path = client.fetch_dataset(context.fingerprint, cache_dir)
     source = FoldSource(read_table(path, context.fingerprint), context)
     work = TrialWork(trial, source.n_folds, context.seed, saved=None)
-    training = Training(source, context.metric.name, Engine(torch.device("cpu"), PACK_BYTES_CPU))
+    training = Training(source, context.metric.name, Engine(torch.device("cpu"), PACK_BYTES_CPU), probing)
     training.train(work.members, _Keeper(work))
     return work.finished().result
 

@@ -38,9 +38,7 @@ def rerun(
     from worker.settings import default_cache_dir
 
     master = connect(url, token, data_dir)
-    stored = master.trial(search, trial)
-    if stored.state not in _TRAINED:
-        raise Conflict(f"Trial {trial} of {search} is {stored.state}; only a trial that was trained can be compared.")
+    stored = trained(master, search, trial)
     worker = MasterClient(Connection(master.url, find_token(token, data_dir)))
     leased = LeasedTrial(number=trial, params=stored.params)
     result = train(worker, context_of(master, search), leased, default_cache_dir())
@@ -50,6 +48,18 @@ def rerun(
     else:
         _print(result, stored, is_same=is_same)
     quiet_exit(0 if is_same else DIFFERENT)
+
+
+def trained(master: Foldstep, search: str, trial: int) -> TrialView:
+    """A trial that was trained to its end.
+
+    Raises:
+        Conflict: it was not, so there is nothing to train again.
+    """
+    stored = master.trial(search, trial)
+    if stored.state not in _TRAINED:
+        raise Conflict(f"Trial {trial} of {search} is {stored.state}; only a trial that was trained can be compared.")
+    return stored
 
 
 def context_of(master: Foldstep, search: str) -> SearchContext:

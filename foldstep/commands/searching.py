@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from foldstep import display
+from foldstep import display, display_diagnostics
 from foldstep.client import Foldstep
 from foldstep.connect import DEFAULT_DIR, connect
 from foldstep.options import (
@@ -183,11 +183,13 @@ def show(
             for sentence in display.findings(view):
                 out.print(f"• {sentence}", markup=False)
         return
-    row = master.trial(search, trial)
+    row, seen = master.trial(search, trial), master.diagnostics(search, trial)
     if as_json:
-        print_json(row)
+        print_json({**row.model_dump(mode="json"), "diagnostics": seen.model_dump(mode="json")})
     else:
         out.print(display.trial(view, row))
+        for part in display_diagnostics.shown(seen):
+            out.print(part)
 
 
 def pause(search: SearchId, url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR) -> None:

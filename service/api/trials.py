@@ -8,8 +8,8 @@ from fastapi import APIRouter, Path, Query
 
 from service.api.deps import InContext
 from service.api.problems import responses
-from service.contract.leaderboard import Leaderboard, OrderBy, TrialCurves, TrialView
-from service.flow import rank
+from service.contract.leaderboard import Leaderboard, OrderBy, TrialCurves, TrialDiagnostics, TrialView
+from service.flow import diagnostics, rank
 
 router = APIRouter(prefix="/searches/{search_id}", tags=["trials"])
 Number = Annotated[int, Path(ge=0, le=2**31 - 1, description="the trial's number")]
@@ -37,3 +37,9 @@ def get_trial(search_id: str, number: Number, context: InContext) -> TrialView:
 def get_curves(search_id: str, number: Number, context: InContext) -> TrialCurves:
     """The learning curves of one trial, by fold."""
     return rank.curves(context, search_id, number)
+
+
+@router.get("/trials/{number}/diagnostics", responses=responses(404, 422))
+def get_diagnostics(search_id: str, number: Number, context: InContext) -> TrialDiagnostics:
+    """What was seen of one trial while it trained, by fold, and what follows from it in words."""
+    return diagnostics.diagnostics(context, search_id, number)

@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 from pydantic import AwareDatetime
 
 from service.contract.checks import CheckReport
+from service.contract.diagnose import Diagnosis
+from service.contract.diagnostics import Reading
 from service.contract.report import Curve
 from service.contract.space import Frozen, Params, Space
 from service.contract.spec import MetricSpec, Task
@@ -83,6 +85,32 @@ class TrialCurves(Frozen):
 
     trial: int
     curves: dict[int, Curve]
+
+
+class FoldView(Frozen):
+    """How one fold went, epoch by epoch, and what was seen at its probes.
+
+    Attributes:
+        best_epoch: the one that is scored; 0 where there is none.
+        valid_loss: empty where nothing but the curve was seen.
+        gap: validation loss less the loss on training rows, at each probe.
+    """
+
+    best_epoch: int
+    train_loss: list[float | None]
+    valid_loss: list[float | None]
+    score: list[float | None]
+    probes: list[Reading]
+    gap: list[float | None]
+
+
+class TrialDiagnostics(Frozen):
+    """What was seen of a trial while it trained, and what follows from it; nothing before its end."""
+
+    trial: int
+    metric: MetricSpec
+    diagnoses: list[Diagnosis]
+    folds: dict[int, FoldView]
 
 
 class Leaderboard(Frozen):

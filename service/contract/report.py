@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from pydantic import AwareDatetime, Field
 
 from service.contract.checks import CheckReport
+from service.contract.diagnostics import Diagnostics
 from service.contract.space import Frozen
 
 Outcome: TypeAlias = Literal["completed", "diverged", "failed"]
@@ -32,6 +33,7 @@ class FoldResult(Frozen):
         best_epoch: 1 for the first; 0 when there is none.
         epochs: how many were trained.
         checkpoint: name of the uploaded checkpoint; None when it was below the bar.
+        diagnostics: what was seen besides the curve; None where a worker of an earlier version trained it.
     """
 
     fold: int
@@ -40,6 +42,7 @@ class FoldResult(Frozen):
     epochs: int
     curve: Curve
     checkpoint: str | None = None
+    diagnostics: Diagnostics | None = None
 
 
 class TrialResult(Frozen):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, insert, select, update
 
+from service.contract.diagnostics import Diagnostics
 from service.contract.report import Curve, FoldResult
 from service.db.tables import folds
 
@@ -26,6 +27,7 @@ def add(connection: Connection, search_id: str, results: Sequence[tuple[int, Fol
             "train_loss": fold.curve.train_loss,
             "scores": fold.curve.score,
             "checkpoint": fold.checkpoint,
+            "diagnostics": fold.diagnostics.flat() if fold.diagnostics is not None else None,
         }
         for trial, fold in results
     ]
@@ -57,6 +59,35 @@ def curves(connection: Connection, search_id: str, trial: int) -> dict[int, Curv
         fold: Curve(train_loss=loss, score=score)
         for fold, loss, score in connection.execute(statement.order_by(folds.c.fold))
     }
+
+
+_OF_TRIAL = select(
+    folds.c.fold,
+    folds.c.score,
+    folds.c.best_epoch,
+    folds.c.epochs,
+    folds.c.train_loss,
+    folds.c.scores,
+    folds.c.checkpoint,
+    folds.c.diagnostics,
+).order_by(folds.c.fold)
+
+
+def results(connection: Connection, search_id: str, trial: int) -> list[FoldResult]:
+    """All that is stored of a trial's folds, in their order."""
+    found = connection.execute(_OF_TRIAL.where(folds.c.search_id == search_id, folds.c.trial == trial))
+    return [
+        FoldResult(
+            fold=row.fold,
+            score=row.score,
+            best_epoch=row.best_epoch,
+            epochs=row.epochs,
+            curve=Curve(train_loss=row.train_loss, score=row.scores),
+            checkpoint=row.checkpoint,
+            diagnostics=None if row.diagnostics is None else Diagnostics.from_flat(row.diagnostics),
+        )
+        for row in found
+    ]
 
 
 def take_checkpoints(connection: Connection, search_id: str, trials: Sequence[int]) -> list[str]:

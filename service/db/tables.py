@@ -181,6 +181,7 @@ folds = Table(
     Column("train_loss", Numbers, nullable=False),
     Column("scores", Numbers, nullable=False),
     Column("checkpoint", Text),
+    Column("diagnostics", Numbers("f")),  # the flat form of `Diagnostics`; NULL where none came
     ForeignKeyConstraint(["search_id", "trial"], [trials.c.search_id, trials.c.number], ondelete="CASCADE"),
     CheckConstraint("fold >= 0 AND best_epoch >= 0 AND best_epoch <= epochs", name="epochs"),
 )

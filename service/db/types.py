@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from sqlalchemy import DateTime, Dialect, LargeBinary, String
 from sqlalchemy.types import TypeDecorator
@@ -55,22 +55,30 @@ class State(TypeDecorator[S], Generic[S]):
 
 
 class Numbers(TypeDecorator[list[float | None]]):
-    """A list of floats as little-endian doubles, NaN for None: a learning curve is one short value."""
+    """A list of floats as little-endian numbers, NaN for None: a learning curve is one short value.
+
+    Args:
+        typecode: `d` for doubles, `f` for single precision.
+    """
 
     impl = LargeBinary
     cache_ok = True
 
+    def __init__(self, typecode: Literal["d", "f"] = "d") -> None:
+        super().__init__()
+        self.typecode = typecode
+
     def process_bind_param(self, value: Sequence[float | None] | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002
-        """Eight bytes a number."""
+        """Eight bytes a number, or four; what single precision cannot hold is infinite there."""
         if value is None:
             return None
-        return _little_endian(array("d", [math.nan if v is None else v for v in value])).tobytes()
+        return _little_endian(array(self.typecode, [math.nan if v is None else v for v in value])).tobytes()
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> list[float | None] | None:  # noqa: ARG002
         """The numbers; what was not finite is None."""
         if value is None:
             return None
-        return [v if math.isfinite(v) else None for v in _little_endian(array("d", bytes(value)))]
+        return [v if math.isfinite(v) else None for v in _little_endian(array(self.typecode, bytes(value)))]
 
 
 def _little_endian(numbers: array[float]) -> array[float]:

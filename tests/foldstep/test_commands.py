@@ -14,7 +14,7 @@ import yaml
 
 from foldstep.client import Foldstep
 from tests.acceptance.processes import foldstep
-from tests.foldstep.conftest import Desk
+from tests.foldstep.conftest import Desk, refused
 
 SPEC: dict[str, Any] = {
     "name": "asked",
@@ -80,7 +80,25 @@ def test_show_search_and_trial(busy_desk: Desk, search: str) -> None:
         assert isinstance(value, float) or str(value) in shown
     assert all(f"{f:.5f}" in shown for f in best.folds if f is not None)
     as_json = json.loads(busy_desk("show", search, str(best.trial), "--json").stdout)
-    assert as_json == best.model_dump(mode="json")
+    seen = busy_desk.master.diagnostics(search, best.trial)
+    assert as_json == {**best.model_dump(mode="json"), "diagnostics": seen.model_dump(mode="json")}
+    assert all(d.sentence.split(":")[0] in " ".join(shown.split()) for d in seen.diagnoses)
+    assert set(seen.folds) == set(range(len(best.folds)))
+
+
+def test_histograms(busy_desk: Desk, search: str) -> None:
+    best = busy_desk.master.search(search).best
+    assert best is not None
+    words = ("histograms", search, str(best.trial))
+    home = str(busy_desk.folder / "home")
+    counted = json.loads(busy_desk(*words, "--epochs", "1,2", "--json", HOME=home).stdout)["histograms"]
+    assert {(h["fold"], h["epoch"]) for h in counted} == {(f, e) for f in range(len(best.folds)) for e in (1, 2)}
+    assert {h["what"] for h in counted} == {"activations", "gradients"}
+    assert all(len(h["counts"]) == 24 and sum(h["counts"]) > 0 and h["low"] <= h["high"] for h in counted)
+    shown = busy_desk(*words, HOME=home).stdout
+    assert f"after epoch {best.epochs}" in shown
+    assert "█" in shown
+    refused(busy_desk(*words, "--epochs", "1,99"), "epochs", "99", code="invalid_input")
 
 
 def test_pause_resume_stop(busy_desk: Desk) -> None:

@@ -71,6 +71,11 @@ class TargetCoder:
         return cls(classes=None, mean=mean, scale=1.0 if is_constant else scale)
 
     @property
+    def standardises(self) -> bool:
+        """Whether networks learn the standardised target; else classes, or counts as they are."""
+        return self.classes is None and self.link == "identity"
+
+    @property
     def n_outputs(self) -> int:
         """Output units of the network: one a class, or 1."""
         return 1 if self.classes is None else len(self.classes)
@@ -85,7 +90,7 @@ class TargetCoder:
         """
         if self.classes is None:
             assert isinstance(column, NumberColumn)
-            if self.link == "log":
+            if not self.standardises:
                 return column.values[rows].astype(np.float32)
             return ((column.values[rows] - self.mean) / self.scale).astype(np.float32)
         return self._indices(column, rows, self.classes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from models.stack import Weights
 from service.contract.spec import METRIC_DIRECTION
 from worker.data.inputs import FoldData
 from worker.train.pack import FoldShape, Member, plan_packs
+from worker.train.probe import Probe
 from worker.train.step import DeviceFold, Group, PackTrainer, group_of
 from worker.train.stopping import End
 
@@ -74,8 +75,8 @@ def is_live(member: Member, epoch: int) -> bool:
 class Training:
     """Trains members of one search; keeps the data on the device between packs and leases."""
 
-    def __init__(self, source: Folds, metric: str, engine: Engine) -> None:
-        self._source, self._metric, self._engine = source, metric, engine
+    def __init__(self, source: Folds, metric: str, engine: Engine, probing: Callable[..., Probe] = Probe) -> None:
+        self._source, self._metric, self._engine, self._probing = source, metric, engine, probing
         self._direction = METRIC_DIRECTION[metric]
         self._folds: dict[tuple[Group, int], DeviceFold] = {}
 
@@ -135,7 +136,7 @@ class Training:
         n_inputs = max(padded(self._shape(m).n_inputs) for m in members)
         groups = {group_of(m) for m in members}
         folds = {group: self._device_fold(group, n_inputs) for group in groups}
-        return PackTrainer(members, folds, self._metric, self._engine.dtype, self._engine.device)
+        return PackTrainer(members, folds, self._metric, self._engine.dtype, self._engine.device, self._probing)
 
     def _device_fold(self, group: Group, n_inputs: int) -> DeviceFold:
         key = (group, n_inputs)
@@ -171,6 +172,7 @@ class Training:
         losses = trainer.train_epoch(epoch)
         scores = trainer.evaluate()
         self._record(trainer, live, losses.tolist(), scores.tolist())
+        trainer.diagnostics.note(live)
         self._send_back(trainer, [i for i, m in enumerate(members) if live[i] and m.progress.epoch < epoch])
         trained = [m for m, on in zip(members, live, strict=True) if on]
         monitor.epoch_done(trained, trainer.n_steps * len(trained))

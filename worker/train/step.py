@@ -35,6 +35,8 @@ from worker.train.pack import (
     effective_batch,
     n_batches,
 )
+from worker.train.probe import Probe
+from worker.train.sample import Part, Sample
 from worker.train.snapshot import Snapshot
 
 Group: TypeAlias = tuple[int, str, str]
@@ -52,6 +54,7 @@ class DeviceFold:
     Attributes:
         x_train: (training rows + 1, padded inputs); the last row is zero and fills up short batches.
         x_valid: (chunks, EVALUATION_COLUMNS, padded inputs).
+        valid: the truth of the validation rows.
     """
 
     def __init__(self, data: FoldData, n_inputs_padded: int, dtype: torch.dtype, device: torch.device) -> None:
@@ -65,12 +68,19 @@ class DeviceFold:
         self.x_valid = x_valid.view(chunks, EVALUATION_COLUMNS, -1).to(device)
         self.x_train = self.x_train.to(device)
         self.y_train = torch.from_numpy(data.y_train.copy()).to(device)
-        self.y_valid = torch.from_numpy(data.y_valid.copy()).to(device)
-        self._exposure_valid = _on_device(data.exposure_valid, device)
-        exposure = _on_device(data.exposure_train, device)
+        y_valid = torch.from_numpy(data.y_valid.copy()).to(device)
+        self.valid = Part(data.target, y_valid, _on_device(data.exposure_valid, device))
+        self._exposure_train = _on_device(data.exposure_train, device)
         self._offsets = torch.full((self.n_train,), data.target.mean, dtype=torch.float64, device=device)
-        if exposure is not None:
-            self._offsets += exposure.log()
+        if self._exposure_train is not None:
+            self._offsets += self._exposure_train.log()
+
+    @cached_property
+    def sample(self) -> Sample:
+        """The training rows that the diagnostics look at."""
+        target = self.data.target
+        y = self.y_train.double() * target.scale + target.mean if target.standardises else self.y_train
+        return Sample(self.x_train, Part(target, y, self._exposure_train))
 
     def targets(self, rows: Tensor, weights: Tensor, *, with_offsets: bool) -> Tensor:
         """Training targets of some rows, as the loss wants them.
@@ -90,21 +100,6 @@ class DeviceFold:
             return torch.stack([c[real].to(self.x_train.dtype) for c in channels], dim=1)
         targets = weights.new_zeros(rows.shape[0], self.data.n_outputs, rows.shape[1])
         return targets.scatter_(1, self.y_train[real].unsqueeze(1), weights.unsqueeze(1))
-
-    def predictions(self, outputs: Tensor) -> Tensor:
-        """Predictions for the validation rows in the user's units.
-
-        Args:
-            outputs: (members, validation rows).
-
-        Returns:
-            (members, validation rows) float64.
-        """
-        target = self.data.target
-        values = outputs.double() * target.scale + target.mean
-        if target.link == "identity":
-            return values
-        return values.exp_() if self._exposure_valid is None else values.exp_().mul_(self._exposure_valid)
 
 
 def _on_device(values: npt.NDArray[np.float64] | None, device: torch.device) -> Tensor | None:
@@ -131,6 +126,7 @@ class PackTrainer:
         metric: name of the validation metric.
         dtype: float32, or float64 in tests.
         device: where to train.
+        probing: what looks at the members while they train.
     """
 
     def __init__(
@@ -140,6 +136,7 @@ class PackTrainer:
         metric: str,
         dtype: torch.dtype,
         device: torch.device,
+        probing: Callable[..., Probe] = Probe,
     ) -> None:
         self._groups = sorted({(m.hp.seed, group_of(m)) for m in members})
         self._folds = [folds[group] for _, group in self._groups]
@@ -154,8 +151,12 @@ class PackTrainer:
         self.optimizer = PackedOptimizer(self.net, step_count=self.members[0].progress.epoch * self._n_steps)
         self.average = WeightAverage(self.net) if any(m.hp.ema_decay for m in self.members) else None
         self.best = Stack(layout, dtype, device, statistics=True)
-        self._loss = PackedLoss(layout, self._task, self._class_weights(), dtype, device)
+        self._loss, seen_loss = (
+            PackedLoss(layout, self._task, self._class_weights(), dtype, device, smoothed=smoothed)
+            for smoothed in (True, False)
+        )
         self._group_of = torch.tensor([s.group for s in layout.slots], device=device)
+        self.diagnostics = probing(self.net, self.members, self._folds, self._n_steps, seen_loss, self._score)
         self.net.initialise()
         self._snapshot = self._load()
 
@@ -220,6 +221,7 @@ class PackTrainer:
         """
         batches = self._batches(epoch)
         total = torch.zeros(len(self.members), dtype=self.net.dtype, device=self._device)
+        self.diagnostics.begin(epoch)
         for step in range(self._n_steps):
             total += self._step(step, batches, is_first=epoch == 1 and step == 0)
         return total / self._n_steps
@@ -241,8 +243,13 @@ class PackTrainer:
 
     def _step(self, step: int, batches: _EpochBatches, *, is_first: bool) -> Tensor:
         loss = self._pass(step, batches)
+        is_probed = self.diagnostics.is_on and step == self._n_steps - 1
+        if is_probed:
+            self.diagnostics.before_step()
         self.optimizer.rates = batches.rates[step]
         self.optimizer.step(loss)
+        if is_probed:
+            self.diagnostics.after_step()
         if self.average is not None:
             if is_first:
                 self.average.start()
@@ -318,7 +325,7 @@ class PackTrainer:
         return self.average.weights if self.average is not None else self.net.parameters
 
     def evaluate(self) -> Tensor:
-        """The validation score of each member, (members,) float64, in the user's units."""
+        """The validation score of each member, (members,) float64, in the user's units; the probe looks along."""
         n_outputs = self.net.layout.n_outputs
         weights = self.scored_weights
         chunks = [
@@ -330,14 +337,17 @@ class PackTrainer:
         outputs = torch.cat(chunks, dim=2)
         scores = torch.empty(len(self.members), dtype=torch.float64, device=self._device)
         for group, run in self.net.layout.group_runs:
-            scores[run.members] = self._score(self._folds[group], outputs[run.members])
+            scores[run.members] = self._score(self._folds[group].valid, outputs[run.members])
+        self.diagnostics.validated(outputs)
+        if self.diagnostics.is_on:
+            self.diagnostics.look(self._evaluation_space, weights)
         return scores
 
-    def _score(self, fold: DeviceFold, outputs: Tensor) -> Tensor:
-        outputs = outputs[:, :, : fold.n_valid]
-        if fold.data.target.classes is not None:
-            return score_classes(self._metric, outputs, fold.y_valid)
-        return score_values(self._metric, fold.predictions(outputs[:, 0]), fold.y_valid)
+    def _score(self, part: Part, outputs: Tensor) -> Tensor:
+        outputs = outputs[:, :, : len(part.truth)]
+        if part.coder.classes is not None:
+            return score_classes(self._metric, outputs, part.truth)
+        return score_values(self._metric, part.predictions(outputs[:, 0]), part.truth)
 
     # -- members out --------------------------------------------------------------------------------------
 

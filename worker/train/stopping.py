@@ -33,6 +33,8 @@ class Progress:
         waited: epochs since the best one.
         is_better: for each epoch, whether it was the best until then.
         restarts: the epochs, from 1, in which it diverged and went back to its best one, at a tenth of the rate.
+        valid_loss: the loss on the validation part; None where it was not finite, or was not taken.
+        probes: readings as they travel, see `service.contract.diagnostics`.
     """
 
     train_loss: list[float | None] = field(default_factory=list)
@@ -43,6 +45,8 @@ class Progress:
     is_better: list[bool] = field(default_factory=list)
     end: End | None = None
     restarts: list[int] = field(default_factory=list)
+    valid_loss: list[float | None] = field(default_factory=list)
+    probes: list[list[float | None]] = field(default_factory=list)
 
     @property
     def rate_factor(self) -> float:
@@ -92,8 +96,9 @@ class Progress:
 
     def _go_back(self) -> None:
         self.restarts.append(self.epoch + 1)
-        for history in (self.train_loss, self.scores, self.is_better):
+        for history in (self.train_loss, self.scores, self.is_better, self.valid_loss):
             del history[self.best_epoch :]
+        self.probes = [numbers for numbers in self.probes if (numbers[0] or 0) <= self.best_epoch]
         self.waited = 0
 
     def to_json(self) -> dict[str, Any]:
@@ -102,5 +107,6 @@ class Progress:
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Progress:
-        """What `to_json` wrote."""
-        return cls(**{**raw, "end": End(raw["end"]) if raw["end"] else None})
+        """What `to_json` wrote, or an earlier version of it that saw no validation losses."""
+        unseen = {"valid_loss": [None] * len(raw["scores"])}
+        return cls(**{**unseen, **raw, "end": End(raw["end"]) if raw["end"] else None})

@@ -1,10 +1,13 @@
 // The page polls the API every two seconds. All text goes in through textContent, so nothing a user or a
 // worker wrote is ever read as markup.
 
+import { hideTrial, showTrial } from "./trial.js";
+
 const PERIOD_MS = 2000;
 const TOKEN = "foldstep-token";
 const $ = (id) => document.getElementById(id);
 let timer = 0;
+let openTrial = null; // of the search that is shown: [search, number]
 let round = 0; // answers of an earlier view are dropped
 
 class Refused extends Error {
@@ -89,17 +92,21 @@ async function showSearches() {
 }
 
 function keepFocus(list, change) {
-  const at = [...list.querySelectorAll("a")].indexOf(document.activeElement);
+  const at = [...list.querySelectorAll("a, button")].indexOf(document.activeElement);
   change();
-  if (at >= 0) list.querySelectorAll("a")[at]?.focus();
+  if (at >= 0) list.querySelectorAll("a, button")[at]?.focus();
 }
 
 async function showDetail(id) {
   const path = `/searches/${encodeURIComponent(id)}`;
-  const [search, board] = await Promise.all([call(path), call(`${path}/leaderboard?limit=100`)]);
+  const number = openTrial && openTrial[0] === id ? openTrial[1] : null;
+  const seen = number === null ? null : call(`${path}/trials/${number}/diagnostics`);
+  const [search, board, diagnostics] = await Promise.all([call(path), call(`${path}/leaderboard?limit=100`), seen]);
   return () => {
     describe(search);
-    showBoard(search, board.rows);
+    keepFocus($("rows"), () => showBoard(search, board.rows));
+    if (diagnostics) showTrial(number, diagnostics);
+    else hideTrial();
     show("detail");
     document.title = `${search.id} · Foldstep`;
   };
@@ -171,7 +178,11 @@ function boardRow(row, names, range) {
   const score = row.score === null ? (row.progress === null ? "–" : `${number(row.progress)} so far`) : number(row.score);
   const state = element("td", chip(row.state), "text");
   if (row.message) state.title = row.message;
-  const cells = [row.rank ?? "–", row.trial, score, number(row.spread, 2)].map((text) => element("td", String(text)));
+  const opener = element("button", String(row.trial), "link");
+  opener.type = "button";
+  opener.dataset.trial = String(row.trial);
+  opener.setAttribute("aria-label", `Diagnosis of trial ${row.trial}`);
+  const cells = [String(row.rank ?? "–"), opener, score, number(row.spread, 2)].map((content) => element("td", content));
   cells.push(element("td", foldBars(row.folds, range), "text"));
   cells.push(...names.map((name) => element("td", name in row.params ? short(row.params[name]) : "–")));
   cells.push(element("td", row.n_parameters === null ? "–" : row.n_parameters.toLocaleString("en")));
@@ -267,6 +278,17 @@ $("login").addEventListener("submit", (event) => {
   refresh();
 });
 $("actions").addEventListener("click", act);
+$("rows").addEventListener("click", async (event) => {
+  const { trial } = event.target.dataset;
+  if (trial === undefined) return;
+  openTrial = [decodeURIComponent(location.hash.slice(1)), Number(trial)];
+  await refresh();
+  $("trial").scrollIntoView({ block: "nearest" });
+});
+$("close-trial").addEventListener("click", () => {
+  openTrial = null;
+  hideTrial();
+});
 addEventListener("hashchange", () => {
   takeTokenFromAddress();
   refresh();

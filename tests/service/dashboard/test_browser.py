@@ -111,6 +111,22 @@ def test_leaderboard_is_the_masters(place: Place, browser: Browser) -> None:
     assert place.master.search(place.finished).checkpoint_dir in browser.text()
 
 
+def test_number_of_a_trial_opens_its_diagnosis(place: Place, browser: Browser) -> None:
+    browser.open(place.address(place.finished))
+    browser.until("document.querySelectorAll('#rows tr').length === 4", "four rows")
+    assert browser.evaluate("document.getElementById('trial').hidden") is True
+    browser.evaluate("document.querySelector('[data-trial=\"2\"]').click()")
+    browser.until(is_shown("trial"), "the trial")
+    seen = place.master.diagnostics(place.finished, 2)
+    said = browser.evaluate("[...document.querySelectorAll('#diagnoses li')].map(i => i.innerText)")
+    assert said == [d.sentence for d in seen.diagnoses]
+    assert browser.evaluate("document.querySelectorAll('#curves svg polyline').length") == 2 * len(seen.folds)
+    points = browser.evaluate("document.querySelector('#curves polyline.valid').getAttribute('points')")
+    assert len(points.split()) == len(seen.folds[0].valid_loss) == 3
+    browser.evaluate("document.getElementById('close-trial').click()")
+    assert browser.evaluate("document.getElementById('trial').hidden") is True
+
+
 def test_what_users_wrote_is_text_and_never_markup(place: Place, browser: Browser) -> None:
     for address in (place.address(), place.address(place.hostile)):
         browser.open(address)

@@ -13,17 +13,20 @@ from service.contract.states import SearchState, TrialState
 from service.dashboard.pages import HEADERS, Pages
 
 STATIC = Path(str(resources.files("service.dashboard"))) / "static"
-HTML, SCRIPT, STYLE = ((STATIC / name).read_text() for name in ("index.html", "page.js", "style.css"))
+HTML, PAGE, TRIAL, STYLE = ((STATIC / name).read_text() for name in ("index.html", "page.js", "trial.js", "style.css"))
+SCRIPT = PAGE + TRIAL
 
 
 def test_files_that_the_page_names_are_there() -> None:
     named = re.findall(r'(?:src|href)="([\w.]+\.\w+)"', HTML)
     assert {"page.js", "style.css", "icon.svg"} == set(named)
     assert all((STATIC / name).is_file() for name in named)
+    assert re.findall(r'from "\./([\w.]+)"', SCRIPT) == ["trial.js"]
 
 
 def test_nothing_comes_from_elsewhere() -> None:
-    for text in (HTML, SCRIPT, STYLE):
+    namespace = "http://www.w3.org/2000/svg"  # a name, nothing is fetched from there
+    for text in (HTML, SCRIPT.replace(namespace, ""), STYLE):
         assert re.findall(r"(?:https?:)?//[a-z]+\.", text) == []
 
 

@@ -1,0 +1,62 @@
+"""`histograms`: trains one trial again and shows what its activations and gradients look like."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from foldstep import display_diagnostics
+from foldstep.commands.rerunning import context_of, trained
+from foldstep.connect import DEFAULT_DIR, connect, find_token
+from foldstep.options import Dir, Json, SearchId, Token, Url, out, print_json
+from service.contract.connection import Connection
+from service.contract.errors import Fault, InvalidInput
+from service.contract.lease import LeasedTrial
+
+Epochs = Annotated[
+    str, typer.Option("--epochs", help="After which epochs, as 1,5; the first and the last when left out.")
+]
+
+
+def histograms(
+    search: SearchId,
+    trial: Annotated[int, typer.Argument(metavar="TRIAL", help="Number of a finished trial.")],
+    epochs: Epochs = "",
+    url: Url = None,
+    token: Token = None,
+    data_dir: Dir = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
+    """Train one trial again on this machine and show histograms of its activations and gradients, layer by layer."""
+    from worker.client import MasterClient
+    from worker.histograms import histograms as count
+    from worker.settings import default_cache_dir
+
+    master = connect(url, token, data_dir)
+    stored = trained(master, search, trial)
+    wanted = read_epochs(epochs, stored.epochs)
+    worker = MasterClient(Connection(master.url, find_token(token, data_dir)))
+    leased = LeasedTrial(number=trial, params=stored.params)
+    found, _ = count(worker, context_of(master, search), leased, default_cache_dir(), wanted)
+    if as_json:
+        print_json({"trial": trial, "histograms": [asdict(histogram) for histogram in found]})
+        return
+    for part in display_diagnostics.histograms(found):
+        out.print(part)
+
+
+def read_epochs(text: str, epochs: int) -> list[int]:
+    """The numbers of `--epochs`; none where it was left out.
+
+    Raises:
+        InvalidInput: something in it is no epoch of the trial.
+    """
+    words = [word.strip() for word in text.split(",")] if text else []
+    for word in words:
+        if not word.isdecimal() or not 1 <= int(word) <= epochs:
+            expected = f"whole numbers from 1 to {epochs}, with commas between"
+            fault = Fault(code="bad_epochs", path="epochs", expected=expected, got=repr(word))
+            raise InvalidInput(f"There is no such epoch: {fault}.", faults=[fault])
+    return [int(word) for word in words]

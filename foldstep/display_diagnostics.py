@@ -1,0 +1,81 @@
+"""How the CLI shows what was seen of a trial while it trained: the diagnoses in words, a table by layer, histograms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from statistics import median
+from typing import TYPE_CHECKING
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from service.contract.diagnostics import LayerReading, Reading
+from service.contract.leaderboard import TrialDiagnostics
+
+if TYPE_CHECKING:
+    from worker.histograms import Histogram  # brings torch, which no other command needs
+
+_NONE = "–"
+_COLUMNS: tuple[tuple[str, Callable[[LayerReading], float | None]], ...] = (
+    ("update / weights", lambda layer: layer.update_ratio),
+    ("mean", lambda layer: layer.mean),
+    ("spread", lambda layer: layer.spread),
+    ("saturated", lambda layer: layer.saturated),
+    ("dead", lambda layer: layer.dead),
+)
+
+
+def shown(seen: TrialDiagnostics) -> Iterator[RenderableType]:
+    """The diagnoses, one a line, and the layers at the last probe."""
+    for diagnosis in seen.diagnoses:
+        yield Text(f"• {diagnosis.sentence}")
+    last = [fold.probes[-1] for fold in seen.folds.values() if fold.probes]
+    if last:
+        yield layers(last)
+
+
+def layers(readings: Sequence[Reading]) -> Table:
+    """A line for each layer: the medians over the folds' last probes."""
+    epochs = sorted({reading.epoch for reading in readings})
+    when = f"after epoch {epochs[0]}" if len(epochs) == 1 else f"after epochs {epochs[0]} to {epochs[-1]}"
+    table = Table("layer", title=f"layers {when}, median of the folds", title_justify="left")
+    for heading, _ in _COLUMNS:
+        table.add_column(heading, justify="right")
+    n_layers = len(readings[0].layers)
+    for i in range(n_layers):
+        name = "output" if i == n_layers - 1 else str(i + 1)
+        table.add_row(name, *(_middle([number(r.layers[i]) for r in readings]) for _, number in _COLUMNS))
+    return table
+
+
+def _middle(values: Sequence[float | None]) -> str:
+    known = [v for v in values if v is not None]
+    return f"{median(known):.3g}" if known else _NONE
+
+
+_BARS = " ▁▂▃▄▅▆▇█"
+
+
+def histograms(found: Iterable[Histogram]) -> Iterator[Table]:
+    """A table for each fold and epoch, a line of bars for each layer; a full bar is the fullest bin of its line."""
+    for (fold, epoch), own in groupby(found, key=lambda h: (h.fold, h.epoch)):
+        table = Table("layer", "", title=f"fold {fold}, after epoch {epoch}", title_justify="left")
+        table.add_column("least", justify="right")
+        table.add_column("counts", no_wrap=True)
+        table.add_column("greatest", justify="left")
+        for histogram in own:
+            bars = Text(bar_line(histogram.counts))
+            if histogram.not_finite:
+                bars.append(f" {histogram.not_finite} not finite")
+            low, high = f"{histogram.low:.3g}", f"{histogram.high:.3g}"
+            table.add_row(str(histogram.layer), histogram.what, low, bars, high)
+        yield table
+
+
+def bar_line(counts: Sequence[int]) -> str:
+    """One character a bin; a bin with anything in it is never blank."""
+    most = max(counts, default=0)
+    return "".join(_BARS[math.ceil(8 * n / most)] if n else _BARS[0] for n in counts)

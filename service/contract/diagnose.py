@@ -1,0 +1,349 @@
+"""What went wrong with a trial, in plain words with the evidence: a pure function of what was seen of its folds.
+
+A finding holds for a trial when it holds in at least half of its folds, and its numbers are their medians. Where one
+cause explains another finding, only the cause is named: a rate that is too low also leaves the loss high.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import median
+from typing import Literal, TypeAlias
+
+from models.hyperparameters import Hyperparameters
+from service.contract.diagnostics import LayerReading, Reading
+from service.contract.report import FoldResult
+from service.contract.space import Frozen
+
+Kind: TypeAlias = Literal[
+    "diverged", "rate_too_high", "rate_too_low", "dead_units", "saturated", "overfitting", "underfitting",
+    "still_improving", "healthy",
+]  # fmt: skip
+_STEADY = ("constant", "plateau")
+Evidence: TypeAlias = dict[str, float | int | None]
+
+HEALTHY_RATIO = 1e-3
+"""Norm of an update over the norm of the weights (Karpathy and Johnson, notes of CS231n, neural networks part 3)."""
+HIGH_RATIO = 30 * HEALTHY_RATIO
+"""Adam's first steps on small networks reach 10 times the healthy ratio and train well; beyond 30 the loss tells."""
+LOW_RATIO = HEALTHY_RATIO / 10
+"""Below it a thousand steps change the weights by a tenth at most."""
+DEAD_SHARE = 0.4
+"""The share that CS231n's notes name (part 1, ReLU) for a learning rate that is set too high."""
+SATURATED_SHARE = 0.5
+"""Trained tanh layers saturate in part (Glorot and Bengio 2010, section 3); half is where gradients stop to pass."""
+SPIKE = 3.0
+"""A loss of so many times the least before it, and above the chance loss: the steps jump out of where they were."""
+STUCK = 0.95
+"""A training loss of that share of the chance loss: the network does no better than one that knows nothing."""
+POOR_FIT = 0.7
+"""Above that share of the chance loss the network hardly fits the rows that it was trained on."""
+RISE = 0.15
+"""Rise of the validation loss over its least that counts as overfitting; where it is above `VISIBLE` besides."""
+GAP = 0.4
+"""Gap between validation and training loss, as a share of the chance loss, that counts as overfitting by itself."""
+VISIBLE = 0.05
+"""Share of the chance loss below which a change of the loss is not worth a word."""
+FALL = 0.02
+"""Fall of a loss over the last tenth of the epochs, as a share of it, that says that more epochs would help."""
+FEWEST_EPOCHS = 4
+"""With fewer there is no course of a loss to speak of."""
+
+
+class Diagnosis(Frozen):
+    """One finding about a trial.
+
+    Attributes:
+        sentence: it in words, with the evidence.
+        evidence: the numbers, by name; medians over the folds.
+    """
+
+    kind: Kind
+    sentence: str
+    evidence: Evidence
+
+
+def diagnose(hp: Hyperparameters, folds: Sequence[FoldResult]) -> list[Diagnosis]:
+    """What is to be said about a trial; one `healthy` finding where nothing stands out.
+
+    Args:
+        hp: its hyperparameters.
+        folds: its folds, with their diagnostics; a fold without any is judged by its curve alone.
+    """
+    seen = [_Fold(hp, fold) for fold in folds]
+    diverged = [fold for fold in seen if fold.diverged_in]
+    if diverged:
+        return [_diverged(diverged[0], len(diverged))]
+    found: list[Diagnosis] = []
+    for kind, find, tell, explained_by in _RULES:
+        evidence = _agreed([find(fold) for fold in seen])
+        if evidence is not None and not any(d.kind in explained_by for d in found):
+            found.append(Diagnosis(kind=kind, sentence=tell(evidence), evidence=evidence))
+    return found or [Diagnosis(kind="healthy", sentence="Nothing about its training stands out.", evidence={})]
+
+
+def _agreed(found: Sequence[Evidence | None]) -> Evidence | None:
+    """The medians of the evidence where half of the folds have it."""
+    known = [evidence for evidence in found if evidence is not None]
+    if not known or 2 * len(known) < len(found):
+        return None
+    return {name: _median([e[name] for e in known]) for name in known[0]}
+
+
+def _median(values: Sequence[float | int | None]) -> float | int | None:
+    known = [v for v in values if v is not None]
+    if not known:
+        return None
+    middle = median(known)
+    return round(middle) if all(isinstance(v, int) for v in known) else middle
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """One fold with the questions that the rules ask of it."""
+
+    hp: Hyperparameters
+    result: FoldResult
+
+    @cached_property
+    def readings(self) -> list[Reading]:
+        return self.result.diagnostics.readings if self.result.diagnostics is not None else []
+
+    @cached_property
+    def train_loss(self) -> list[float]:
+        return [v for v in self.result.curve.train_loss if v is not None]
+
+    @cached_property
+    def valid_loss(self) -> list[float]:
+        known = self.result.diagnostics.valid_loss if self.result.diagnostics is not None else []
+        return [v for v in known if v is not None]
+
+    @property
+    def diverged_in(self) -> int | None:
+        """The epoch whose loss or score was not finite."""
+        pairs = zip(self.result.curve.train_loss, self.result.curve.score, strict=True)
+        return next((i for i, pair in enumerate(pairs, start=1) if None in pair), None)
+
+    @property
+    def last(self) -> Reading | None:
+        return self.readings[-1] if self.readings else None
+
+    @property
+    def chance(self) -> float | None:
+        return self.last.chance_loss if self.last is not None else None
+
+    @property
+    def fit(self) -> float | None:
+        """The last loss on training rows, as a share of the chance loss."""
+        if self.last is None or self.last.train_loss is None or not self.last.chance_loss:
+            return None
+        return self.last.train_loss / self.last.chance_loss
+
+    @cached_property
+    def ratio(self) -> float | None:
+        """The greatest of all probes of the layers' middle update ratio; None where a schedule may have hidden it.
+
+        Schedules let the rate fall to nothing at the end, so a last epoch that was probed alone says nothing.
+        """
+        is_steady = self.hp.schedule in _STEADY
+        if not is_steady and all(reading.epoch == self.hp.epochs for reading in self.readings):
+            return None
+        ratios = [[r.update_ratio for r in reading.layers if r.update_ratio is not None] for reading in self.readings]
+        return max((median(r) for r in ratios if r), default=None)
+
+    @property
+    def tail(self) -> int:
+        """A tenth of the epochs."""
+        return max(1, self.result.epochs // 10)
+
+    def fall(self, losses: Sequence[float]) -> float | None:
+        """By what share the mean of the last tenth of the epochs lies below that of the tenth before."""
+        if len(losses) < FEWEST_EPOCHS or len(losses) < 2 * self.tail:
+            return None
+        before = sum(losses[-2 * self.tail : -self.tail]) / self.tail
+        return 1 - sum(losses[-self.tail :]) / self.tail / before if before > 0 else None
+
+
+def _diverged(fold: _Fold, n_folds: int) -> Diagnosis:
+    epoch = fold.diverged_in
+    assert epoch is not None
+    last_loss = fold.train_loss[-1] if epoch > 1 and fold.train_loss else None
+    norms = [(r.gradient_norm, r.epoch) for r in fold.readings if r.gradient_norm is not None]
+    norm, norm_epoch = norms[-1] if norms else (None, None)
+    before = []
+    if last_loss is not None:
+        before.append(f"the training loss of epoch {epoch - 1} was {last_loss:.3g}")
+    if norm is not None:
+        before.append(f"the last gradient norm seen was {norm:.3g} (epoch {norm_epoch})")
+    known = f" Before that, {' and '.join(before)}." if before else " It was never finite at the end of an epoch."
+    also = f", as {n_folds - 1} other {'folds' if n_folds > 2 else 'fold'} did" if n_folds > 1 else ""
+    return Diagnosis(
+        kind="diverged",
+        sentence=f"Fold {fold.result.fold} diverged in epoch {epoch}{also}: its loss was not finite.{known} "
+        "Try a lower lr, or clip_norm.",
+        evidence={
+            "fold": fold.result.fold, "epoch": epoch, "folds": n_folds, "train_loss": last_loss, "gradient_norm": norm,
+        },
+    )  # fmt: skip
+
+
+def _rate_too_high(fold: _Fold) -> Evidence | None:
+    chance, ratio, fit = fold.chance, fold.ratio, fold.fit
+    if chance is None or ratio is None or fit is None or ratio < HIGH_RATIO:
+        return None
+    spikes = _spikes(fold.train_loss, chance)
+    blew_up = bool(fold.train_loss) and fold.train_loss[0] > SPIKE * chance
+    if not spikes and fit < STUCK and not blew_up:
+        return None
+    return {"update_ratio": ratio, "spikes": spikes, "loss_share_of_chance": fit}
+
+
+def _spikes(losses: Sequence[float], chance: float) -> int:
+    """Epochs whose loss is far above the least before them, and above chance."""
+    least, n = math.inf, 0
+    for loss in losses:
+        n += loss > max(SPIKE * least, chance)
+        least = min(least, loss)
+    return n
+
+
+def _tell_rate_too_high(e: Evidence) -> str:
+    jumps = f", the training loss jumped up {_times(e['spikes'])}" if e["spikes"] else ""
+    return (
+        f"The learning rate looks too high: updates reached {e['update_ratio']:.2g} of the weights (about 1e-3 is "
+        f"healthy){jumps}, and the last training loss is {_percent(e['loss_share_of_chance'])} of that of "
+        "knowing nothing."
+    )
+
+
+def _times(n: float | int | None) -> str:
+    return "once" if n == 1 else f"{n} times"
+
+
+def _percent(share: float | int | None) -> str:
+    return f"{100 * (share or 0):.2g} %" if abs(share or 0) < 0.995 else f"{100 * (share or 0):.0f} %"
+
+
+def _rate_too_low(fold: _Fold) -> Evidence | None:
+    ratio, fit, fall = fold.ratio, fold.fit, fold.fall(fold.valid_loss)
+    if ratio is None or ratio >= LOW_RATIO or fit is None:
+        return None
+    is_falling = fall is not None and fall > 0
+    if fit < VISIBLE or (fit < POOR_FIT and not is_falling):
+        return None
+    return {"update_ratio": ratio, "loss_share_of_chance": fit, "fall": fall}
+
+
+def _tell_rate_too_low(e: Evidence) -> str:
+    fall = e["fall"]
+    falling = (
+        f"the validation loss still fell by {_percent(fall)} in the last tenth of the epochs"
+        if fall is not None and fall > 0
+        else f"the training loss is still {_percent(e['loss_share_of_chance'])} of that of knowing nothing"
+    )
+    return (
+        f"The learning rate looks too low: updates are at most {e['update_ratio']:.1g} of the weights (about 1e-3 is "
+        f"healthy), and {falling}."
+    )
+
+
+def _worst_layer(fold: _Fold, share_of: Callable[[LayerReading], float | None], limit: float) -> Evidence | None:
+    if fold.last is None:
+        return None
+    shares = [(share_of(layer) or 0.0, number) for number, layer in enumerate(fold.last.layers, start=1)]
+    share, layer = max(shares, key=lambda pair: pair[0])
+    return {"share": share, "layer": layer, "epoch": fold.last.epoch} if share >= limit else None
+
+
+def _dead_units(fold: _Fold) -> Evidence | None:
+    return _worst_layer(fold, lambda layer: layer.dead, DEAD_SHARE)
+
+
+def _tell_dead_units(e: Evidence) -> str:
+    return (
+        f"{_percent(e['share'])} of the units of layer {e['layer']} are dead after epoch {e['epoch']}: zero for every "
+        "row looked at, so they learn no more. Try a lower lr, or leaky_relu."
+    )
+
+
+def _saturated(fold: _Fold) -> Evidence | None:
+    return _worst_layer(fold, lambda layer: layer.saturated, SATURATED_SHARE)
+
+
+def _tell_saturated(e: Evidence) -> str:
+    return (
+        f"Layer {e['layer']} is saturated: after epoch {e['epoch']}, {_percent(e['share'])} of its activations are "
+        "where the function is flat, and hardly pass a gradient on. Try smaller initial weights (init_gain), a lower "
+        "lr, or norm: batch."
+    )
+
+
+def _overfitting(fold: _Fold) -> Evidence | None:
+    losses, chance, last = fold.valid_loss, fold.chance, fold.last
+    if chance is None or last is None or last.train_loss is None or len(losses) < FEWEST_EPOCHS:
+        return None
+    least, now = min(losses), sum(losses[-fold.tail :]) / fold.tail
+    rise, gap = now - least, now - last.train_loss
+    rose = rise > max(RISE * least, VISIBLE * chance) and last.train_loss < least
+    if not rose and (gap < GAP * chance or last.train_loss > POOR_FIT * chance):
+        return None
+    epoch = losses.index(least) + 1 if rose else None
+    return {"least": least if rose else None, "epoch": epoch, "now": now, "train_loss": last.train_loss}
+
+
+def _tell_overfitting(e: Evidence) -> str:
+    was = f"was least after epoch {e['epoch']} ({e['least']:.3g}) and ended at" if e["epoch"] else "ended at"
+    return (
+        f"It overfits: the validation loss {was} {e['now']:.3g}, while the loss on training rows is "
+        f"{e['train_loss']:.3g}. Try dropout, weight_decay, fewer epochs or a smaller network."
+    )
+
+
+def _underfitting(fold: _Fold) -> Evidence | None:
+    fit, fall = fold.fit, fold.fall(fold.valid_loss)
+    if fit is None or fit < POOR_FIT or (fall is not None and fall > FALL):
+        return None
+    return {"loss_share_of_chance": fit, "fall": fall}
+
+
+def _tell_underfitting(e: Evidence) -> str:
+    return (
+        f"It underfits: the loss on rows that it was trained on is still {_percent(e['loss_share_of_chance'])} of that "
+        "of knowing nothing, and falls no more. The network is too small or held back too much (dropout, weight_decay, "
+        "l1), or the columns say little about the target."
+    )
+
+
+def _still_improving(fold: _Fold) -> Evidence | None:
+    fall, epochs = fold.fall(fold.valid_loss), fold.result.epochs
+    if fall is None or fall < FALL or epochs < fold.hp.epochs:
+        return None
+    if fold.chance is not None and fall * fold.valid_loss[-1] < VISIBLE / 10 * fold.chance:
+        return None
+    return {"fall": fall, "epochs": epochs}
+
+
+def _tell_still_improving(e: Evidence) -> str:
+    return (
+        f"It was still improving when its {e['epochs']} epochs ended: the validation loss fell by "
+        f"{_percent(e['fall'])} in the last tenth of them. More epochs should help."
+    )
+
+
+_Rule: TypeAlias = tuple[Kind, Callable[[_Fold], Evidence | None], Callable[[Evidence], str], tuple[Kind, ...]]
+_RULES: tuple[_Rule, ...] = (
+    ("rate_too_high", _rate_too_high, _tell_rate_too_high, ()),
+    ("dead_units", _dead_units, _tell_dead_units, ()),
+    ("saturated", _saturated, _tell_saturated, ()),
+    ("rate_too_low", _rate_too_low, _tell_rate_too_low, ("dead_units", "saturated")),
+    ("overfitting", _overfitting, _tell_overfitting, ("rate_too_high",)),
+    (
+        "underfitting", _underfitting, _tell_underfitting,
+        ("rate_too_high", "rate_too_low", "dead_units", "saturated", "overfitting"),
+    ),
+    ("still_improving", _still_improving, _tell_still_improving, ("rate_too_high", "rate_too_low", "overfitting")),
+)  # fmt: skip
+"""(kind, what it looks for in a fold, its words, kinds that explain it), causes first."""

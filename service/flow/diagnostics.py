@@ -1,0 +1,48 @@
+"""Use case: what was seen of a trial while it trained, and what follows from it."""
+
+from __future__ import annotations
+
+from models.hyperparameters import resolve
+from service.contract.diagnose import diagnose
+from service.contract.diagnostics import Reading
+from service.contract.leaderboard import FoldView, TrialDiagnostics
+from service.contract.report import FoldResult
+from service.db import ranking, scores, searches
+from service.flow.context import Context
+
+
+def diagnostics(context: Context, search_id: str, number: int) -> TrialDiagnostics:
+    """The diagnostics of one trial.
+
+    Raises:
+        NotFound: there is no such search or trial.
+    """
+    with context.database.read() as connection:
+        search = searches.get(connection, search_id)
+        trial = ranking.get(connection, search_id, number)
+        folds = scores.results(connection, search_id, number)
+    return TrialDiagnostics(
+        trial=number,
+        metric=search.metric,
+        diagnoses=diagnose(resolve(trial.params, seed=search.spec.seed), folds) if folds else [],
+        folds={fold.fold: _view(fold) for fold in folds},
+    )
+
+
+def _view(fold: FoldResult) -> FoldView:
+    seen = fold.diagnostics
+    valid_loss = seen.valid_loss if seen is not None else []
+    probes = seen.readings if seen is not None else []
+    return FoldView(
+        best_epoch=fold.best_epoch,
+        train_loss=fold.curve.train_loss,
+        valid_loss=valid_loss,
+        score=fold.curve.score,
+        probes=probes,
+        gap=[_gap(reading, valid_loss) for reading in probes],
+    )
+
+
+def _gap(reading: Reading, valid_loss: list[float | None]) -> float | None:
+    known = valid_loss[reading.epoch - 1] if reading.epoch <= len(valid_loss) else None
+    return None if known is None or reading.train_loss is None else known - reading.train_loss

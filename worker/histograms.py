@@ -1,0 +1,142 @@
+"""Histograms of the activations and gradients of one trial, which is trained again for them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from models.packed import Workspace
+from models.stack import Weights
+from service.contract.lease import LeasedTrial, SearchContext
+from service.contract.report import TrialResult
+from worker.client import MasterClient
+from worker.rerun import rerun
+from worker.train.activity import LayerActivity
+from worker.train.probe import Probe
+
+N_BINS = 24
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How often values fall into bins of equal width.
+
+    Attributes:
+        epoch: after which; gradients are those of its last step, before clipping and penalties.
+        layer: 1 for the first; the last is the output layer, which has gradients alone.
+        what: `activations` or `gradients` (of the weights and biases).
+        low: left edge of the first bin.
+        high: right edge of the last bin.
+        counts: values in each bin; all zero where none is finite.
+        not_finite: values in no bin.
+    """
+
+    fold: int
+    epoch: int
+    layer: int
+    what: str
+    low: float
+    high: float
+    counts: list[int]
+    not_finite: int
+
+    @classmethod
+    def of(cls, values: Sequence[np.ndarray], **place: Any) -> Histogram:
+        """Count all values."""
+        flat = np.concatenate([np.asarray(v, dtype=np.float64).ravel() for v in values])
+        finite = flat[np.isfinite(flat)]
+        low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
+        counts = np.histogram(finite, bins=N_BINS, range=(low, high))[0]
+        return cls(**place, low=low, high=high, counts=counts.tolist(), not_finite=len(flat) - len(finite))
+
+
+@dataclass
+class Wanted:
+    """Which epochs to look at, and what was found there.
+
+    Attributes:
+        epochs: 1 for the first; none for the first and the last that each fold trains at most.
+    """
+
+    epochs: Collection[int]
+    found: list[Histogram] = field(default_factory=list)
+
+
+class HistogramProbe(Probe):
+    """A probe that counts values at the epochs that are wanted, besides what every probe does."""
+
+    def __init__(self, *args: Any, wanted: Wanted) -> None:
+        super().__init__(*args)
+        self._wanted = wanted
+        self._open: list[int] = []
+        self._gradients: dict[int, Weights] = {}
+        self._activations: dict[tuple[int, int], list[np.ndarray]] = {}
+
+    def begin(self, epoch: int) -> None:
+        """A new epoch starts; those that are wanted are looked at, whether they have a reading or not."""
+        last = max(m.hp.epochs for m in self.members)
+        is_wanted = epoch in (self._wanted.epochs or (1, last))
+        super().begin(epoch)
+        self._gradients, self._activations = {}, {}
+        self._open = [
+            i
+            for i, m in enumerate(self.members)
+            if is_wanted and m.progress.end is None and m.progress.epoch == epoch - 1
+        ]
+        if self._open and not self.is_on:
+            self.turn_on()
+
+    def before_step(self) -> None:
+        """The gradients are there."""
+        super().before_step()
+        self._gradients = {i: self.net.gradients.take(self.net.layout, i) for i in self._open}
+
+    def _passed(self, layers: Sequence[LayerActivity], space: Workspace, shares: Tensor) -> None:
+        super()._passed(layers, space, shares)
+        for i in self._open:
+            n_rows = int((shares[i] > 0).sum())
+            for layer, width in enumerate(self.members[i].hp.hidden):
+                values = space.hidden[layer][i, :width, :n_rows].cpu().numpy().copy()
+                self._activations.setdefault((i, layer), []).append(values)
+
+    def note(self, live: Sequence[bool]) -> None:
+        """Count, and write down what every probe does."""
+        super().note(live)
+        for i in self._open:
+            place = {"fold": self.members[i].fold, "epoch": self.epoch}
+            for layer, gradients in enumerate(self._gradients[i]):
+                values = self._activations.get((i, layer))
+                if values:
+                    self._wanted.found.append(Histogram.of(values, **place, layer=layer + 1, what="activations"))
+                parts = list(gradients.values())
+                self._wanted.found.append(Histogram.of(parts, **place, layer=layer + 1, what="gradients"))
+
+
+def histograms(
+    client: MasterClient, context: SearchContext, trial: LeasedTrial, cache_dir: Path, epochs: Collection[int]
+) -> tuple[list[Histogram], TrialResult]:
+    """Train a trial again as `rerun` does, and count along the way.
+
+    Args:
+        client: the master that has the data.
+        context: the trial's search.
+        trial: its number and hyperparameters.
+        cache_dir: where data files are kept.
+        epochs: after which to count; none for the first and the last.
+
+    Returns:
+        By fold, epoch and layer; and what the training came to.
+
+    Raises:
+        NotFound: the master has the data no more.
+        DatasetUnreadable: the data file is damaged.
+    """
+    wanted = Wanted(epochs)
+    result = rerun(client, context, trial, cache_dir, partial(HistogramProbe, wanted=wanted))
+    return sorted(wanted.found, key=lambda h: (h.fold, h.epoch, h.layer, h.what)), result

@@ -1,0 +1,229 @@
+"""Looks at a pack while it trains, without touching it: what the diagnostics of its members are made of.
+
+After some epochs (`is_probed`) a member gets a reading: the gradient's norm and each layer's update at the last
+step of the epoch, and from a pass over some of its training rows, without dropout, what the layers' activations look
+like, and the loss and the metric. The validation loss is taken after every epoch, from outputs that are there already.
+
+Nothing is drawn at random, and weights, gradients and moments are only read: the trained bits are the same without
+it. The host waits for the device only in `note`, between epochs. Padded units and columns never count. Sums run over
+padded axes, so a reading may differ in its last bits from packing to packing; it is rounded to far fewer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from models.losses import PackedLoss
+from models.packed import PackedFNN, Workspace
+from models.stack import Stack
+from service.contract.diagnostics import OF_LAYER, OF_NETWORK, rounded
+from worker.train.activity import LayerActivity
+from worker.train.pack import EVALUATION_COLUMNS, Member
+from worker.train.sample import Part, Sample
+
+FEWEST_STEPS, FEW_STEPS = 16, 64
+"""A probe costs about as much as a step or two: a member that trains less than 16 steps in all has none, one that
+trains less than 64 has one, after its last epoch."""
+GROWTH_BITS = 2
+"""Steps to the next probe grow by a factor of 4."""
+
+Score = Callable[[Part, Tensor], Tensor]
+"""(rows, outputs of some members) to the metric of each."""
+
+_GRADIENT_NORM, _TRAIN_LOSS, _TRAIN_SCORE, _CHANCE_LOSS, _OUTPUT_RATIO = range(OF_NETWORK - 1)
+_NO_NUMBERS = torch.empty(0)
+
+
+class EvaluatedFold(Protocol):
+    """The rows of one fold on the device; see `worker.train.step`."""
+
+    x_valid: Tensor
+    valid: Part
+
+    @property
+    def sample(self) -> Sample:
+        """Its training rows that are looked at."""
+
+
+def is_probed(epoch: int, epochs: int, n_steps: int) -> bool:
+    """Whether a member has a reading of an epoch: its first, its last, those where its steps reach 64, 256, 1024, ….
+
+    A function of the member alone, not of the pack. Where patience ends a member, its last epoch has none.
+
+    Args:
+        epoch: 1 for the first.
+        epochs: how many the member trains at most.
+        n_steps: steps an epoch.
+    """
+    if epoch == epochs:
+        return epochs * n_steps >= FEWEST_STEPS
+    if epoch == 1:
+        return epochs * n_steps >= FEW_STEPS
+    return _rank(epoch * n_steps) > _rank((epoch - 1) * n_steps)
+
+
+def _rank(steps: int) -> int:
+    """How many of the numbers 64, 256, 1024, … are reached."""
+    return ((steps // FEW_STEPS).bit_length() + GROWTH_BITS - 1) // GROWTH_BITS
+
+
+class Probe:
+    """Looks at the members of one pack.
+
+    Attributes:
+        epoch: the present one.
+        is_on: whether it is looked at.
+
+    Args:
+        net: the pack's network.
+        members: in its order.
+        folds: the data of its groups.
+        n_steps: steps an epoch.
+        loss: what is minimised, without label smoothing.
+        score: the validation metric.
+    """
+
+    def __init__(
+        self,
+        net: PackedFNN,
+        members: Sequence[Member],
+        folds: Sequence[EvaluatedFold],
+        n_steps: int,
+        loss: PackedLoss,
+        score: Score,
+    ) -> None:
+        self.net, self.members = net, members
+        self._folds, self._n_steps, self._loss, self._score = folds, n_steps, loss, score
+        self._group_of = torch.tensor([s.group for s in net.layout.slots], device=net.device)
+        self._weights = [p for p in net.parameters.parts if p.name == "weight"]
+        self._before: list[Tensor] = []
+        self.epoch = 0
+        self._due: list[bool] = []
+        self.is_on = False
+        self._table = self._valid_loss = _NO_NUMBERS
+
+    def begin(self, epoch: int) -> None:
+        """A new epoch starts."""
+        self.epoch, self.is_on = epoch, False
+        trained = [m.progress.end is None and m.progress.epoch == epoch - 1 for m in self.members]
+        self._due = [
+            on and is_probed(epoch, m.hp.epochs, self._n_steps) for m, on in zip(self.members, trained, strict=True)
+        ]
+        self._table = _NO_NUMBERS
+        if any(self._due):
+            self.turn_on()
+
+    def turn_on(self) -> None:
+        """Look at the present epoch."""
+        self.is_on = True
+        shape = (len(self.members), _first_of(self.net.layout.depth))
+        self._table = torch.full(shape, math.nan, dtype=torch.float64, device=self.net.device)
+
+    # -- the last step of an epoch --------------------------------------------------------------------------
+
+    def before_step(self) -> None:
+        """The gradients are there, and the optimizer has touched nothing yet."""
+        self._before = [p.flat.clone() for p in self._weights]
+        squares = self._table.new_zeros(len(self.members))
+        for part in self.net.gradients.parts:
+            squares[self.net.layout.blocks[part.block].run.members] += _norm(part.flat).square()
+        self._table[:, _GRADIENT_NORM] = squares.sqrt()
+
+    def after_step(self) -> None:
+        """The optimizer has moved the parameters."""
+        for part, before in zip(self._weights, self._before, strict=True):
+            block = self.net.layout.blocks[part.block]
+            column = _OUTPUT_RATIO if block.is_output else _first_of(block.layer)
+            norm = _norm(before)
+            self._table[block.run.members, column] = _norm(before.sub_(part.flat)) / norm
+
+    # -- passes without dropout -----------------------------------------------------------------------------
+
+    def validated(self, outputs: Tensor) -> None:
+        """Take the validation loss from (members, outputs, columns) of the validation rows."""
+        self._valid_loss = self._losses(self._valid_rows, outputs)
+
+    @cached_property
+    def _valid_rows(self) -> _Rows:
+        return _Rows([f.valid for f in self._folds], self._folds[0].x_valid.shape[:2].numel(), self.net.dtype)
+
+    @cached_property
+    def _sample_rows(self) -> _Rows:
+        n_columns = max(len(f.sample.x) for f in self._folds) * EVALUATION_COLUMNS
+        return _Rows([f.sample.part for f in self._folds], n_columns, self.net.dtype)
+
+    def _losses(self, rows: _Rows, outputs: Tensor) -> Tensor:
+        targets, weights = (t.index_select(0, self._group_of) for t in (rows.targets, rows.weights))
+        return self._loss(outputs.clone(), targets, weights, torch.empty_like(outputs))  # losses write on both
+
+    def look(self, space: Workspace, weights: Stack) -> None:
+        """Pass training rows through the networks.
+
+        Args:
+            space: buffers for EVALUATION_COLUMNS columns.
+            weights: those that are scored.
+        """
+        layers = [LayerActivity(self.net.layout, i, space.hidden[i]) for i in range(self.net.layout.depth)]
+        shares = self._sample_rows.weights.index_select(0, self._group_of).transpose(1, 2)
+        outputs = []
+        for first in range(0, shares.shape[1], EVALUATION_COLUMNS):
+            chunk = first // EVALUATION_COLUMNS
+            out = self.net.evaluate([f.sample.inputs(chunk) for f in self._folds], space, weights)
+            outputs.append(out[:, : self.net.layout.n_outputs].clone())
+            self._passed(layers, space, shares[:, first : first + EVALUATION_COLUMNS])
+        for i, layer in enumerate(layers):
+            columns = slice(_first_of(i) + 1, _first_of(i) + OF_LAYER)
+            self._table[: self.net.layout.active[i], columns] = layer.numbers()
+        self._note_outputs(torch.cat(outputs, dim=2))
+
+    def _passed(self, layers: Sequence[LayerActivity], space: Workspace, shares: Tensor) -> None:
+        for layer, activations in zip(layers, space.hidden, strict=True):
+            layer.add(activations, shares[: len(activations)])
+
+    def _note_outputs(self, outputs: Tensor) -> None:
+        chance = torch.stack([f.sample.part.chance() for f in self._folds]).to(outputs.dtype)
+        knows_nothing = chance.index_select(0, self._group_of).unsqueeze(2).expand_as(outputs)
+        self._table[:, _TRAIN_LOSS] = self._losses(self._sample_rows, outputs).double()
+        self._table[:, _CHANCE_LOSS] = self._losses(self._sample_rows, knows_nothing).double()
+        for group, run in self.net.layout.group_runs:
+            self._table[run.members, _TRAIN_SCORE] = self._score(self._folds[group].sample.part, outputs[run.members])
+
+    # -- out ------------------------------------------------------------------------------------------------
+
+    def note(self, live: Sequence[bool]) -> None:
+        """Write the validation loss, and the reading where one is due, into each live member's history.
+
+        A member that has just gone back to an earlier epoch forgets this one, and what was seen of it.
+        """
+        losses, table = self._valid_loss.tolist(), self._table.tolist()
+        for i, (member, is_live, is_due) in enumerate(zip(self.members, live, self._due, strict=True)):
+            if not is_live or member.progress.epoch < self.epoch:
+                continue
+            member.progress.valid_loss.append(rounded(losses[i]))
+            if is_due:
+                n_numbers = _first_of(len(member.hp.hidden))
+                member.progress.probes.append([self.epoch, *map(rounded, table[i][:n_numbers])])
+
+
+class _Rows:
+    """What a loss wants for rows of every data group: targets (groups, …, columns), weights (groups, 1, columns)."""
+
+    def __init__(self, parts: Sequence[Part], n_columns: int, dtype: torch.dtype) -> None:
+        self.targets = torch.stack([p.targets(n_columns) for p in parts]).to(dtype)
+        self.weights = torch.stack([p.weights(n_columns) for p in parts]).to(dtype).unsqueeze(1)
+
+
+def _first_of(layer: int) -> int:
+    """The column where a hidden layer's numbers begin, its update ratio first."""
+    return OF_NETWORK - 1 + OF_LAYER * layer
+
+
+def _norm(flat: Tensor) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(flat, dim=1)
+    return norm
