@@ -16,3 +16,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("folds", sa.Column("diagnostics", sa.LargeBinary(), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("folds", "diagnostics")

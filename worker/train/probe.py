@@ -27,11 +27,15 @@ from worker.train.activity import LayerActivity
 from worker.train.pack import EVALUATION_COLUMNS, Member
 from worker.train.sample import Part, Sample
 
-FEWEST_STEPS, FEW_STEPS = 16, 64
-"""A probe costs about as much as a step or two: a member that trains less than 16 steps in all has none, one that
-trains less than 64 has one, after its last epoch."""
-GROWTH_BITS = 2
-"""Steps to the next probe grow by a factor of 4."""
+PAID_BY = 40
+"""Steps that are taken for each step that probes cost: about 2.5 % at most."""
+LAST_PAID_BY = 16
+"""The same for the last epoch's probe, which says the most: of a short training it may cost more."""
+STEPS_OF_PROBE, ROWS_OF_PROBE = 0.5, 80
+"""What a probe costs, in steps: a half for what it does beside its pass, and as much as training 80 rows for its pass
+over 128; measured at widths of 32 and 64 with batches of 32 and 128."""
+GROWTH = 4
+"""Factor of the steps from one probe to the next."""
 
 Score = Callable[[Part, Tensor], Tensor]
 """(rows, outputs of some members) to the metric of each."""
@@ -51,26 +55,29 @@ class EvaluatedFold(Protocol):
         """Its training rows that are looked at."""
 
 
-def is_probed(epoch: int, epochs: int, n_steps: int) -> bool:
-    """Whether a member has a reading of an epoch: its first, its last, those where its steps reach 64, 256, 1024, ….
+def is_probed(epoch: int, epochs: int, n_steps: int, n_rows: int) -> bool:
+    """Whether a member has a reading of an epoch: a function of the member alone, not of the pack.
 
-    A function of the member alone, not of the pack. Where patience ends a member, its last epoch has none.
+    The last epoch, unless there are too few steps in all to pay for it. With u the steps that pay for another probe:
+    the first epoch, too, if there are 4 u steps, and those in which its steps reach u, 4 u, 16 u, … as long as four
+    times as many are to come. Where patience ends a member, its last epoch has none.
 
     Args:
         epoch: 1 for the first.
         epochs: how many the member trains at most.
         n_steps: steps an epoch.
+        n_rows: rows of a step.
     """
+    cost, total = STEPS_OF_PROBE + ROWS_OF_PROBE / n_rows, epochs * n_steps
     if epoch == epochs:
-        return epochs * n_steps >= FEWEST_STEPS
+        return total >= LAST_PAID_BY * cost
+    unit = PAID_BY * cost
     if epoch == 1:
-        return epochs * n_steps >= FEW_STEPS
-    return _rank(epoch * n_steps) > _rank((epoch - 1) * n_steps)
-
-
-def _rank(steps: int) -> int:
-    """How many of the numbers 64, 256, 1024, … are reached."""
-    return ((steps // FEW_STEPS).bit_length() + GROWTH_BITS - 1) // GROWTH_BITS
+        return total >= GROWTH * unit
+    due = unit
+    while due <= (epoch - 1) * n_steps:
+        due *= GROWTH
+    return due <= epoch * n_steps and GROWTH * due <= total
 
 
 class Probe:
@@ -85,6 +92,7 @@ class Probe:
         members: in its order.
         folds: the data of its groups.
         n_steps: steps an epoch.
+        n_rows: rows of a step.
         loss: what is minimised, without label smoothing.
         score: the validation metric.
     """
@@ -95,11 +103,12 @@ class Probe:
         members: Sequence[Member],
         folds: Sequence[EvaluatedFold],
         n_steps: int,
+        n_rows: int,
         loss: PackedLoss,
         score: Score,
     ) -> None:
         self.net, self.members = net, members
-        self._folds, self._n_steps, self._loss, self._score = folds, n_steps, loss, score
+        self._folds, self._shape, self._loss, self._score = folds, (n_steps, n_rows), loss, score
         self._group_of = torch.tensor([s.group for s in net.layout.slots], device=net.device)
         self._weights = [p for p in net.parameters.parts if p.name == "weight"]
         self._before: list[Tensor] = []
@@ -113,7 +122,7 @@ class Probe:
         self.epoch, self.is_on = epoch, False
         trained = [m.progress.end is None and m.progress.epoch == epoch - 1 for m in self.members]
         self._due = [
-            on and is_probed(epoch, m.hp.epochs, self._n_steps) for m, on in zip(self.members, trained, strict=True)
+            on and is_probed(epoch, m.hp.epochs, *self._shape) for m, on in zip(self.members, trained, strict=True)
         ]
         self._table = _NO_NUMBERS
         if any(self._due):
@@ -159,8 +168,8 @@ class Probe:
         return _Rows([f.sample.part for f in self._folds], n_columns, self.net.dtype)
 
     def _losses(self, rows: _Rows, outputs: Tensor) -> Tensor:
-        targets, weights = (t.index_select(0, self._group_of) for t in (rows.targets, rows.weights))
-        return self._loss(outputs.clone(), targets, weights, torch.empty_like(outputs))  # losses write on both
+        copy, targets, delta = rows.buffers(outputs, self._group_of)  # losses write on all three
+        return self._loss(copy, targets, rows.weights.index_select(0, self._group_of), delta)
 
     def look(self, space: Workspace, weights: Stack) -> None:
         """Pass training rows through the networks.
@@ -217,6 +226,20 @@ class _Rows:
     def __init__(self, parts: Sequence[Part], n_columns: int, dtype: torch.dtype) -> None:
         self.targets = torch.stack([p.targets(n_columns) for p in parts]).to(dtype)
         self.weights = torch.stack([p.weights(n_columns) for p in parts]).to(dtype).unsqueeze(1)
+        self._buffers: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def buffers(self, outputs: Tensor, group_of: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """A copy of the outputs, the targets of each member, room for a gradient; always in the same memory.
+
+        Fresh memory of this size goes back to the system at once, and to get it anew takes longer than the loss.
+        """
+        if self._buffers is None:
+            targets = self.targets.new_empty(len(outputs), *self.targets.shape[1:])
+            self._buffers = torch.empty_like(outputs), targets, torch.empty_like(outputs)
+        copy, targets, _ = self._buffers
+        copy.copy_(outputs)
+        torch.index_select(self.targets, 0, group_of, out=targets)
+        return self._buffers
 
 
 def _first_of(layer: int) -> int:

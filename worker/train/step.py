@@ -156,7 +156,7 @@ class PackTrainer:
             for smoothed in (True, False)
         )
         self._group_of = torch.tensor([s.group for s in layout.slots], device=device)
-        self.diagnostics = probing(self.net, self.members, self._folds, self._n_steps, seen_loss, self._score)
+        self.diagnostics = probing(self.net, self.members, self._folds, self._n_steps, n_rows, seen_loss, self._score)
         self.net.initialise()
         self._snapshot = self._load()
 
@@ -319,6 +319,13 @@ class PackTrainer:
     def _evaluation_space(self) -> Workspace:
         return self.net.workspace(EVALUATION_COLUMNS, training=False)
 
+    @cached_property
+    def _outputs(self) -> Tensor:
+        """Room for the outputs of all validation rows, (members, outputs, columns)."""
+        n_columns = self._folds[0].x_valid.shape[:2].numel()
+        shape = (len(self.members), self.net.layout.n_outputs, n_columns)
+        return torch.empty(shape, dtype=self.net.dtype, device=self._device)
+
     @property
     def scored_weights(self) -> Stack:
         """The weights that are scored and kept: their running average for members that have one."""
@@ -328,13 +335,10 @@ class PackTrainer:
         """The validation score of each member, (members,) float64, in the user's units; the probe looks along."""
         n_outputs = self.net.layout.n_outputs
         weights = self.scored_weights
-        chunks = [
-            self.net.evaluate([f.x_valid[i] for f in self._folds], self._evaluation_space, weights)[
-                :, :n_outputs
-            ].clone()
-            for i in range(self._folds[0].x_valid.shape[0])
-        ]
-        outputs = torch.cat(chunks, dim=2)
+        for i, chunk in enumerate(torch.split(self._outputs, EVALUATION_COLUMNS, dim=2)):
+            inputs = [f.x_valid[i] for f in self._folds]
+            chunk.copy_(self.net.evaluate(inputs, self._evaluation_space, weights)[:, :n_outputs])
+        outputs = self._outputs
         scores = torch.empty(len(self.members), dtype=torch.float64, device=self._device)
         for group, run in self.net.layout.group_runs:
             scores[run.members] = self._score(self._folds[group].valid, outputs[run.members])

@@ -28,7 +28,7 @@ HEALTHY: dict[str, dict[str, Any]] = {
 }
 PLANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "diverged": ("diabetes", {"optimizer": "sgd", "lr": 30.0, "epochs": 10}),
-    "rate_too_high": ("digits", {"activation": "leaky_relu", "lr": 0.5, "epochs": 20, "batch_size": 32}),
+    "rate_too_high": ("digits", {"activation": "leaky_relu", "lr": 0.5, "epochs": 60, "batch_size": 32}),
     "rate_too_low": ("digits", {"lr": 3e-6, "epochs": 20, "batch_size": 32}),
     "dead_units": ("digits", {"bias_init": -6.0, "lr": 1e-3, "epochs": 20, "batch_size": 32}),
     "saturated": (

@@ -89,7 +89,7 @@ FLAT = {
 @pytest.mark.parametrize("name", ["wine", "counts"])
 def test_a_reading_is_what_stock_pytorch_sees(name: str) -> None:
     # full batches of one step an epoch, so that the last step of the epoch begins at the weights of the one before
-    configurations = [resolve({**hp, "batch_size": 60, "lr": 0.02, "epochs": 16, "seed": 4}) for hp in HP.values()]
+    configurations = [resolve({**hp, "batch_size": 60, "lr": 0.02, "epochs": 32, "seed": 4}) for hp in HP.values()]
     these = [Member(trial, fold, hp) for trial, hp in enumerate(configurations) for fold in range(2)]
     watch = train(name, these, Recording, dtype=torch.float64)
     for member, _ in watch.done.values():
@@ -131,7 +131,9 @@ def assert_is_reading(reading: Reading, hp: Hyperparameters, data: FoldData, bef
         np.linalg.norm(b["weight"] - a["weight"]) / np.linalg.norm(a["weight"])
         for a, b in zip(before, after, strict=True)
     ]
-    assert_near([reading.epoch, reading.gradient_norm, reading.train_loss], [16, norm, loss_of(outputs, truth).item()])
+    assert_near(
+        [reading.epoch, reading.gradient_norm, reading.train_loss], [hp.epochs, norm, loss_of(outputs, truth).item()]
+    )
     assert_near([reading.chance_loss], [chance])
     assert_near([layer.update_ratio for layer in reading.layers], ratios)
     if known is not None and METRIC["wine"] == "accuracy":
@@ -165,12 +167,14 @@ def assert_near(got: list[float | None], expected: list[Any]) -> None:
             assert one == pytest.approx(rounded(float(other)), rel=2e-3, abs=1e-6)
 
 
-def test_probes_are_few_and_have_the_last_epoch() -> None:
+@pytest.mark.parametrize("n_rows", [8, 32, 128, 1024])
+def test_probes_cost_little_and_have_the_last_epoch(n_rows: int) -> None:
+    cost = 0.5 + 80 / n_rows  # of one, in steps
     for n_steps in (1, 3, 12, 45, 1000):
         for epochs in (1, 2, 5, 30, 300):
-            probed = [e for e in range(1, epochs + 1) if is_probed(e, epochs, n_steps)]
-            assert (epochs in probed) == (epochs * n_steps >= 16)
-            assert len(probed) <= 1 + max(0, epochs * n_steps // 32)
+            probed = [e for e in range(1, epochs + 1) if is_probed(e, epochs, n_steps, n_rows)]
+            assert (epochs in probed) == (epochs * n_steps >= 16 * cost)
+            assert (len(probed) - 1) * cost <= epochs * n_steps / 40
 
 
 def test_a_history_of_before_goes_on() -> None:
@@ -182,7 +186,7 @@ def test_a_history_of_before_goes_on() -> None:
 
 def test_a_member_that_moves_keeps_what_was_seen() -> None:
     fold_source = source("wine")
-    hp = resolve({"hidden": [8], "batch_size": 16, "epochs": 20, "seed": 1})
+    hp = resolve({"hidden": [8], "batch_size": 16, "epochs": 300, "seed": 1})
     whole, moved = Member(0, 0, hp), Member(0, 0, hp)
     training = Training(fold_source, "accuracy", Engine(CPU, 1 << 30))
     training.train([whole], Watch())
@@ -191,5 +195,5 @@ def test_a_member_that_moves_keeps_what_was_seen() -> None:
     training.train([again], Watch())
     assert again.progress.valid_loss == whole.progress.valid_loss
     assert again.progress.probes == whole.progress.probes
-    assert len(whole.progress.valid_loss) == 20
-    assert [p[0] for p in whole.progress.probes] == [1, 16, 20]
+    assert len(whole.progress.valid_loss) == 300
+    assert [p[0] for p in whole.progress.probes] == [1, 55, 300]
