@@ -1,7 +1,8 @@
 """Coarse to fine: stages of growing epochs, each drawing from ranges narrowed around the best of the last.
 
 The first stage is a random search. After it and each further one, every range shrinks to the region of its good
-trials with a margin, in the range's own scale; edges that the best values lie at move outwards (`borders`); and
+trials with a margin, in the range's own scale, but keeps what short trainings cannot judge: slow rates and strong
+penalties; edges that the best values lie at move outwards (`borders`); and
 the best configurations go on into the next stage, where they train for its epochs.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import median
 
 from service.contract.leaderboard import BorderFinding
 from service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
@@ -27,6 +29,9 @@ DROP_CHANCE = 0.05  # a choice goes where its absence from the good trials is le
 MIN_TRIALS_TO_DROP = 5
 SURVIVOR_SHARE = 1 / 3  # of the next stage's trials, at most, that are the last stage's best
 NEVER_NARROWED = frozenset({"seed"})  # a seed that did well is luck
+PAYS_LATE = frozenset({"dropout", "input_dropout", "weight_decay", "l1", "label_smoothing", "ema_decay"})
+"""Ranges whose high side looks worse after few epochs than it is: there is no overfitting yet to be kept from."""
+SHORT = 0.25  # a stage of less than this share of the last one's epochs says nothing on what pays late
 
 
 class CoarseToFinePlanner(IndexedPlanner):
@@ -58,7 +63,8 @@ def next_stage(
         return None, []
     coming = planned[finished.index + 1]
     trials = judge(records, direction)
-    narrowed = narrow(finished.space, trials, _n_folds(spec.cv))
+    horizon = (finished.epochs or 1) / max(1, *(stage.epochs for stage in planned))
+    narrowed = narrow(finished.space, trials, _n_folds(spec.cv), horizon)
     borders = find_borders(finished.space, records, direction)
     extended = extend_borders(borders, narrowed, spec.border, finished.extensions)
     n_survivors = math.floor(coming.trials * SURVIVOR_SHARE) if coming.epochs > (finished.epochs or 0) else 0
@@ -74,24 +80,25 @@ def next_stage(
     return plan, extended.findings
 
 
-def narrow(space: Space, trials: Sequence[Judged], n_folds: int) -> Space:
+def narrow(space: Space, trials: Sequence[Judged], n_folds: int, horizon: float = 1.0) -> Space:
     """The space around the good trials.
 
     Args:
         space: of the finished stage.
         trials: its trials, best first, see `evidence.judge`.
         n_folds: folds that each score is the mean of.
+        horizon: the stage's epochs as a share of the last stage's.
     """
     good = good_trials(trials, n_folds)
     parameters = {
-        name: distribution if name in NEVER_NARROWED else _narrow_one(name, distribution, good, trials)
+        name: distribution if name in NEVER_NARROWED else _narrow_one(name, distribution, good, trials, horizon)
         for name, distribution in space.parameters.items()
     }
     return Space(parameters=parameters)
 
 
 def _narrow_one(
-    name: str, distribution: Distribution, good: Sequence[Judged], trials: Sequence[Judged]
+    name: str, distribution: Distribution, good: Sequence[Judged], trials: Sequence[Judged], horizon: float
 ) -> Distribution:
     good_values = [trial.params[name] for trial in good if name in trial.params]
     if isinstance(distribution, Fixed) or len(good_values) < MIN_ACTIVE_GOOD:
@@ -101,7 +108,14 @@ def _narrow_one(
         kept = [c for c in distribution.choices if not _is_dropped(c in good_values, all_values.count(c),
                                                                   len(all_values), len(good_values))]  # fmt: skip
         return distribution.model_copy(update={"choices": kept})
-    return _sub_range(distribution, *_region([distribution.to_unit(v) for v in good_values]))
+    low, high = _region([distribution.to_unit(v) for v in good_values])
+    if name == "lr":
+        # a rate that is best for n epochs may be too high for k n: what is k times slower stays
+        slower = median(float(v) for v in good_values) * horizon  # type: ignore[arg-type]
+        low = min(low, distribution.to_unit(max(slower, distribution.low)))
+    elif name in PAYS_LATE and horizon < SHORT:
+        high = 1.0
+    return _sub_range(distribution, low, high)
 
 
 def _region(places: Sequence[float]) -> tuple[float, float]:

@@ -113,12 +113,30 @@ def test_the_optimum_beyond_the_range_is_reached_by_extension() -> None:
 
 def test_within_the_noise_nothing_narrows() -> None:
     """Scores differ by less than the folds do: the space stays whole."""
-    generator = np.random.default_rng(0)
     quiet = spec_of(SPACE.parameters, method="coarse_to_fine", budget={"trials": 200}, border={"extend": False})
-    done = stages(quiet, lambda _: float(generator.normal(0, 0.01)), spread=1.0)
-    assert done[1][0].space == SPACE
-    narrowed = stages(quiet, lambda _: float(generator.normal(0, 0.01)), spread=0.0)
-    assert narrowed[1][0].space != SPACE
+    peak = peak_at(1e-2)
+
+    def low_peak(params: Params) -> float:
+        return 0.01 * (peak(params) or 0.0)
+
+    assert stages(quiet, low_peak, spread=1.0)[1][0].space == SPACE
+    assert stages(quiet, low_peak, spread=0.0)[1][0].space != SPACE
+
+
+def test_short_stages_keep_what_pays_late() -> None:
+    """A rate that is best for one epoch is too high for thirty, and penalties keep from what has not happened yet."""
+
+    def after_one_epoch(params: Params) -> float:
+        return -abs(log10_of(params, "lr")) - 12 * float(params["dropout"]) - 2 * log10_of(params, "weight_decay")  # type: ignore[arg-type]
+
+    records = run_stage(SPEC, first_stage(SPEC), after_one_epoch)
+    trials = judge(records, "maximize")
+    short, whole = narrow(SPACE, trials, 5, horizon=1 / 30).parameters, narrow(SPACE, trials, 5).parameters
+    assert [short[n].to_unit(short[n].high) for n in ("dropout", "weight_decay")] == [1, 1]  # type: ignore[union-attr]
+    assert (short["dropout"].high, short["weight_decay"].high) == (0.8, 0.1)  # type: ignore[union-attr]
+    assert whole["dropout"].high < 0.8  # type: ignore[union-attr]
+    assert whole["weight_decay"].high < 0.1  # type: ignore[union-attr]
+    assert short["lr"].low < 0.1 < whole["lr"].low  # type: ignore[union-attr]
 
 
 def test_noise_is_measured_by_the_folds() -> None:
