@@ -126,17 +126,17 @@ def test_within_the_noise_nothing_narrows() -> None:
 def test_short_stages_keep_what_pays_late() -> None:
     """A rate that is best for one epoch is too high for thirty, and penalties keep from what has not happened yet."""
 
-    def after_one_epoch(params: Params) -> float:
-        return -abs(log10_of(params, "lr")) - 12 * float(params["dropout"]) - 2 * log10_of(params, "weight_decay")  # type: ignore[arg-type]
+    def narrowed(name: str, score: Score, horizon: float) -> tuple[float, float]:
+        trials = judge(run_stage(SPEC, first_stage(SPEC), score), "maximize")
+        distribution = narrow(SPACE, trials, 5, horizon).parameters[name]
+        assert isinstance(distribution, FloatRange)
+        return distribution.low, distribution.high
 
-    records = run_stage(SPEC, first_stage(SPEC), after_one_epoch)
-    trials = judge(records, "maximize")
-    short, whole = narrow(SPACE, trials, 5, horizon=1 / 30).parameters, narrow(SPACE, trials, 5).parameters
-    assert [short[n].to_unit(short[n].high) for n in ("dropout", "weight_decay")] == [1, 1]  # type: ignore[union-attr]
-    assert (short["dropout"].high, short["weight_decay"].high) == (0.8, 0.1)  # type: ignore[union-attr]
-    assert whole["dropout"].high < 0.8  # type: ignore[union-attr]
-    assert whole["weight_decay"].high < 0.1  # type: ignore[union-attr]
-    assert short["lr"].low < 0.1 < whole["lr"].low  # type: ignore[union-attr]
+    for name in ("dropout", "weight_decay"):
+        high = SPACE.parameters[name].high  # type: ignore[union-attr]
+        assert narrowed(name, lambda p, n=name: -float(p[n]), 1 / 30)[1] == high  # type: ignore[misc]
+        assert narrowed(name, lambda p, n=name: -float(p[n]), 1.0)[1] < high  # type: ignore[misc]
+    assert narrowed("lr", peak_at(1.0), 1 / 1000)[0] < 0.002 < narrowed("lr", peak_at(1.0), 1.0)[0]
 
 
 def test_noise_is_measured_by_the_folds() -> None:
