@@ -37,7 +37,7 @@ def values_of(row: Hyperparameter, task: str) -> st.SearchStrategy[Value]:
         return st.sampled_from(LOSSES_OF_TASK[task])
     if row.kind is Kind.CHOICE:
         return st.sampled_from(row.choices)
-    low = row.low or 0
+    low = 2 if row.name == "batch_size" else row.low or 0  # one row and batch normalisation are refused
     high = SMALL.get(row.name, UNBOUNDED if row.high is None else row.high)
     if row.kind is Kind.INT:
         return st.integers(int(low), int(high))
