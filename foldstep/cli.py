@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from foldstep.commands import checking, files, looking, rerunning, running, searching, serving
+from foldstep.commands import checking, exporting, files, insight, looking, rerunning, running, searching, serving
 from foldstep.options import INTERRUPTED, REFUSED, close_standard_output, show_error
 from service.contract.errors import FoldstepError
 
@@ -36,6 +36,9 @@ COMMANDS = (
     checking.check,
     rerunning.rerun,
     looking.histograms,
+    insight.importance,
+    insight.compare,
+    exporting.export,
     files.predict,
     files.recover,
     serving.upgrade,

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 
 from service.contract.connection import Connection
 from service.contract.dataset import Dataset
+from service.contract.insight import Comparison, ImportanceReport
 from service.contract.leaderboard import (
     Leaderboard,
     OrderBy,
@@ -105,6 +106,14 @@ class Foldstep:
     def diagnostics(self, search: str, number: int) -> TrialDiagnostics:
         """What was seen of one trial while it trained, and what follows from it."""
         return TrialDiagnostics.model_validate_json(self._get(f"/searches/{search}/trials/{number}/diagnostics"))
+
+    def importance(self, search: str) -> ImportanceReport:
+        """Which hyperparameters matter, alone and together, and what follows for each."""
+        return ImportanceReport.model_validate_json(self._get(f"/searches/{search}/importance"))
+
+    def compare(self, search: str, by: str) -> Comparison:
+        """The choices of one hyperparameter, each with everything else as good as its trials made it."""
+        return Comparison.model_validate_json(self._get(f"/searches/{search}/compare", by=by))
 
     def pause(self, search: str) -> SearchView:
         """Lease nothing new; what is in training goes on to its end."""

@@ -10,9 +10,10 @@ from fastapi.responses import FileResponse
 from service.api.deps import Document, InContext
 from service.api.examples import SPEC_BODY
 from service.api.problems import responses
+from service.contract.insight import Comparison, ImportanceReport
 from service.contract.leaderboard import BorderFinding, SearchView
 from service.contract.submit import Validated
-from service.flow import control, transfer, view
+from service.flow import control, insight, transfer, view
 from service.flow.submit import submit, validate
 
 router = APIRouter(tags=["searches"])
@@ -87,6 +88,18 @@ def stop_search(search_id: str, context: InContext) -> SearchView:
 def get_borders(search_id: str, context: InContext) -> list[BorderFinding]:
     """Best values at the edge of their ranges, by stage."""
     return view.borders(context, search_id)
+
+
+@router.get("/searches/{search_id}/importance", responses=responses(404, 503))
+def get_importance(search_id: str, context: InContext) -> ImportanceReport:
+    """Which hyperparameters matter, alone and together, and what follows for each."""
+    return insight.importance(context, search_id)
+
+
+@router.get("/searches/{search_id}/compare", responses=responses(404, 422))
+def get_comparison(search_id: str, by: str, context: InContext) -> Comparison:
+    """The choices of one hyperparameter, each with everything else as good as its trials made it."""
+    return insight.compare(context, search_id, by)
 
 
 @router.get("/searches/{search_id}/checkpoints/{name}", response_class=FileResponse, responses=responses(404, 422))

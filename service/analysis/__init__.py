@@ -1,0 +1,1 @@
+"""What a search's trials say about its hyperparameters: importance, effects, comparisons; all pure functions."""

@@ -1,0 +1,28 @@
+"""The child process behind `service.analysis.child`: one JSON request on standard input, the report on output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from service.analysis.report import importance_report
+from service.contract.insight import ImportanceReport
+from service.contract.space import Space
+from service.contract.spec import MetricSpec
+from service.contract.trial import TrialRecord
+
+
+def answer(request: dict[str, Any]) -> ImportanceReport:
+    """The report that was asked for."""
+    return importance_report(
+        request["search"],
+        MetricSpec.model_validate(request["metric"]),
+        request["stage"],
+        Space.model_validate(request["space"]),
+        [TrialRecord.model_validate(record) for record in request["records"]],
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(answer(json.load(sys.stdin)).model_dump_json())

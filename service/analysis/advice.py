@@ -1,0 +1,93 @@
+"""A hyperparameter's effect in one sentence: where it is best, what of its range is wasted, whether it matters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from models.hyperparameters import Value
+from service.contract.insight import EffectPoint, ParameterInsight
+from service.contract.space import Choices, Distribution
+from service.contract.spec import Direction
+
+MATTERS = 0.02
+"""Less than this share of the variance is said not to matter."""
+WASTED = 0.5
+"""Values whose expected score is at least this far from the best towards the worst are wasted."""
+LEAST_WASTE = 2
+"""Places at an end of a range that must be wasted to be worth a word."""
+
+
+def insight(
+    name: str, distribution: Distribution, importance: float, effect: Sequence[EffectPoint], direction: Direction
+) -> ParameterInsight:
+    """One hyperparameter's row of the report.
+
+    Args:
+        name: its name.
+        distribution: its values in the stage.
+        importance: its share of the variance.
+        effect: its marginal effect, scores as losses; values in their order.
+        direction: of the metric; the sign of the scores is turned back accordingly.
+    """
+    is_choice = isinstance(distribution, Choices)
+    first, last = _best_region(effect)
+    return ParameterInsight(
+        parameter=name,
+        importance=importance,
+        effect=[p if direction == "minimize" else p.model_copy(update={"score": -p.score}) for p in effect],
+        best_low=None if is_choice else _number(effect[first].value),
+        best_high=None if is_choice else _number(effect[last].value),
+        advice=f"{name}: {_words(importance, effect, (first, last), is_choice=is_choice)}.",
+    )
+
+
+def _words(importance: float, effect: Sequence[EffectPoint], region: tuple[int, int], *, is_choice: bool) -> str:
+    if importance < MATTERS:
+        return "makes little difference in its range"
+    return _choice_words(effect) if is_choice else _range_words(effect, *region)
+
+
+def _choice_words(effect: Sequence[EffectPoint]) -> str:
+    ordered = sorted(effect, key=lambda p: p.score)
+    close = [p for p in ordered if p.score <= ordered[0].score + ordered[0].spread]
+    best = " and ".join(_text(p.value) for p in close)
+    worst = ordered[-1]
+    rest = "" if len(close) == len(ordered) else f", {_text(worst.value)} is worst"
+    return f"{best} {'is' if len(close) == 1 else 'are'} best{rest}"
+
+
+def _range_words(effect: Sequence[EffectPoint], first: int, last: int) -> str:
+    words = f"best region {_text(effect[first].value)} to {_text(effect[last].value)}"
+    waste = [*_waste(effect, last, "above"), *_waste(effect[::-1], len(effect) - 1 - first, "below")]
+    return f"{words}; {' and '.join(waste)} wasted" if waste else words
+
+
+def _waste(effect: Sequence[EffectPoint], last: int, side: str) -> list[str]:
+    """The places at the far end whose expected score is bad throughout."""
+    losses = [p.score for p in effect]
+    bar = min(losses) + WASTED * (max(losses) - min(losses))
+    start = next(i for i in reversed(range(len(effect))) if losses[i] < bar) + 1
+    if start <= last or len(effect) - start < LEAST_WASTE:
+        return []
+    return [f"the range {side} {_text(effect[start].value)} is"]
+
+
+def _best_region(effect: Sequence[EffectPoint]) -> tuple[int, int]:
+    """The places around the best one that are as good within its spread."""
+    losses = [p.score for p in effect]
+    best = losses.index(min(losses))
+    bar = losses[best] + effect[best].spread
+    first = last = best
+    while first > 0 and losses[first - 1] <= bar:
+        first -= 1
+    while last < len(losses) - 1 and losses[last + 1] <= bar:
+        last += 1
+    return first, last
+
+
+def _number(value: Value) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _text(value: Value) -> str:
+    return f"{value:.2g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,157 @@
+"""Which hyperparameters matter: functional analysis of variance over a random forest (Hutter et al. 2014, fANOVA).
+
+A forest learns the loss of a trial from its place in the space. Averaged over random places, its predictions along one
+hyperparameter are that one's marginal effect; the effect's variance is its importance, and what two have together
+beyond both alone is their interaction. Marginals are estimated at random places (Monte Carlo) instead of summed over
+the trees' leaves, so conditions of the space hold in them. The cost does not grow with the history: it is thinned.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.ensemble import RandomForestRegressor
+
+from service.analysis.table import Numbers, TrialTable, place
+from service.contract.insight import EffectPoint, Interaction
+from service.contract.space import Choices, Distribution, Space
+
+FEWEST_TRIALS = 10
+MAX_TRIALS = 1500
+"""A longer history is thinned: the better half of these are its best, the others random."""
+N_TREES = 48
+N_PLACES = 192
+N_GRID, N_PAIR_GRID = 15, 6
+MAX_PAIRED = 6
+"""Interactions are looked for among so many of the most important ones."""
+
+
+@dataclass(frozen=True)
+class Anova:
+    """The shares of variance, and the marginal effects.
+
+    Attributes:
+        fit: R² on the trees' left-out trials.
+        importance: by name.
+        effects: by name; scores are losses here.
+        interactions: the strongest first.
+    """
+
+    fit: float
+    importance: Mapping[str, float]
+    effects: Mapping[str, list[EffectPoint]]
+    interactions: list[Interaction]
+
+
+def anova(table: TrialTable, seed: int = 0) -> Anova:
+    """Analyse a stage of at least `FEWEST_TRIALS` trials."""
+    generator = np.random.default_rng(seed)
+    places, losses = _thinned(table, generator)
+    forest, fit = _forest(_expanded(table.space, table.names, places), losses, seed)
+    surface = _Surface(table.space, table.names, forest, generator)
+    total = surface.variance
+    effects = {name: surface.effect(name) for name in table.names}
+    variances = {name: float(np.var([p.score for p in points])) for name, points in effects.items()}
+    importance = {name: _share(v, total) for name, v in variances.items()}
+    first = sorted(table.names, key=lambda name: -importance[name])[:MAX_PAIRED]
+    pairs = [
+        Interaction(parameters=(a, b), importance=_share(surface.joint(a, b) - variances[a] - variances[b], total))
+        for a, b in itertools.combinations(first, 2)
+    ]
+    return Anova(fit, importance, effects, sorted(pairs, key=lambda pair: -pair.importance))
+
+
+def _share(part: float, total: float) -> float:
+    return float(min(max(part / total, 0.0), 1.0)) if total > 0 else 0.0
+
+
+def _thinned(table: TrialTable, generator: np.random.Generator) -> tuple[Numbers, Numbers]:
+    """The trials come best first."""
+    n = len(table.losses)
+    if n <= MAX_TRIALS:
+        return table.places, table.losses
+    half = MAX_TRIALS // 2
+    rest = half + generator.choice(n - half, MAX_TRIALS - half, replace=False)
+    rows = np.concatenate([np.arange(half), np.sort(rest)])
+    return table.places[rows], table.losses[rows]
+
+
+def _expanded(space: Space, names: Sequence[str], places: Numbers) -> Numbers:
+    """Choices as one column each, for they have no order; all zero where a trial has none."""
+    columns: list[Numbers] = []
+    for i, name in enumerate(names):
+        distribution = space.parameters[name]
+        if isinstance(distribution, Choices):
+            n = len(distribution.choices)
+            index = np.where(places[:, i] < 0, -1, np.minimum(places[:, i] * n, n - 1)).astype(int)
+            columns.append((index[:, None] == np.arange(n)).astype(np.float64))
+        else:
+            columns.append(places[:, i : i + 1])
+    return np.hstack(columns)
+
+
+def _forest(places: Numbers, losses: Numbers, seed: int) -> tuple[RandomForestRegressor, float]:
+    forest = RandomForestRegressor(
+        N_TREES, min_samples_leaf=3, max_features=0.7, oob_score=True, random_state=seed, n_jobs=1
+    )
+    forest.fit(places, losses)
+    return forest, float(forest.oob_score_)
+
+
+class _Surface:
+    """The forest's predictions over the space."""
+
+    def __init__(
+        self, space: Space, names: Sequence[str], forest: RandomForestRegressor, generator: np.random.Generator
+    ) -> None:
+        self._space, self._names, self._forest = space, names, forest
+        self._points = [dict(zip(names, row, strict=True)) for row in generator.random((N_PLACES, len(names)))]
+        self._is_conditional = any(space.parameters[n].when for n in names)
+        self.variance = float(np.var(self._predict(self._points)))
+
+    def effect(self, name: str) -> list[EffectPoint]:
+        """The marginal effect along one hyperparameter, over the trials that have it."""
+        distribution = self._space.parameters[name]
+        points = []
+        for u in _grid(distribution, N_GRID):
+            moved = [p for p in ({**point, name: u} for point in self._points) if self._has(name, p)]
+            trees = self._by_tree(moved or [{**self._points[0], name: u}])
+            value = distribution.from_unit(u)
+            points.append(EffectPoint(value=value, score=float(trees.mean()), spread=float(trees.mean(axis=1).std())))
+        return points
+
+    def joint(self, one: str, other: str) -> float:
+        """The variance of the marginal over two hyperparameters."""
+        grids = [_grid(self._space.parameters[n], N_PAIR_GRID) for n in (one, other)]
+        sample = self._points[: N_PLACES // 2]
+        cells = list(itertools.product(*grids))
+        predicted = self._predict([{**p, one: u, other: v} for u, v in cells for p in sample])
+        return float(np.var(predicted.reshape(len(cells), -1).mean(axis=1)))
+
+    def _has(self, name: str, point: Mapping[str, float]) -> bool:
+        return not self._is_conditional or name in self._space.from_unit(point)
+
+    def _places(self, points: Sequence[Mapping[str, float]]) -> Numbers:
+        if not self._is_conditional:
+            places = np.array([[p[n] for n in self._names] for p in points])
+        else:
+            places = np.array([place(self._space, self._names, self._space.from_unit(p)) for p in points])
+        return _expanded(self._space, self._names, places)
+
+    def _predict(self, points: Sequence[Mapping[str, float]]) -> Numbers:
+        return np.asarray(self._forest.predict(self._places(points)))
+
+    def _by_tree(self, points: Sequence[Mapping[str, float]]) -> Numbers:
+        """(trees, points)."""
+        places = self._places(points).astype(np.float32)
+        return np.stack([tree.predict(places) for tree in self._forest.estimators_])
+
+
+def _grid(distribution: Distribution, n: int) -> list[float]:
+    """Places along a hyperparameter: the middle of each choice, or even ones."""
+    if isinstance(distribution, Choices):
+        return [(i + 0.5) / len(distribution.choices) for i in range(len(distribution.choices))]
+    return [(i + 0.5) / n for i in range(n)]

@@ -1,0 +1,81 @@
+"""A search's trials as a table of numbers: unit coordinates of what was searched, and losses that compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from service.contract.space import Distribution, Params, Space
+from service.contract.spec import Direction
+from service.contract.trial import TrialRecord
+from service.planner.evidence import judge
+
+Numbers = npt.NDArray[np.float64]
+
+INACTIVE = -1.0
+"""The coordinate of a hyperparameter that a trial does not have."""
+ENOUGH_TRIALS = 20
+NO_SUBJECT = frozenset({"seed", "epochs"})
+"""What a search may draw without wanting to know about it."""
+
+
+@dataclass(frozen=True)
+class TrialTable:
+    """Trials of one stage.
+
+    Attributes:
+        space: the stage's.
+        names: what was searched, a column each.
+        places: (trials, names) unit coordinates, `INACTIVE` where a trial has none.
+        losses: (trials,), less is better; bounded above, so that a few disasters do not outweigh everything else.
+    """
+
+    space: Space
+    names: tuple[str, ...]
+    places: Numbers
+    losses: Numbers
+
+
+def table_of(space: Space, records: Sequence[TrialRecord], direction: Direction) -> TrialTable:
+    """The finished trials of a stage.
+
+    Args:
+        space: the stage's.
+        records: its trials.
+        direction: whether more or less is better.
+    """
+    trials = judge(records, direction)
+    names = tuple(n for n in space.searched() if n not in NO_SUBJECT)
+    places = np.array([place(space, names, t.params) for t in trials]).reshape(len(trials), len(names))
+    return TrialTable(space, names, places, bounded(np.array([t.loss for t in trials])))
+
+
+def place(space: Space, names: Sequence[str], params: Params) -> list[float]:
+    """A trial's coordinates."""
+    return [_unit(space.parameters[n], params, n) for n in names]
+
+
+def _unit(distribution: Distribution, params: Params, name: str) -> float:
+    if name not in params or not distribution.contains(params[name]):
+        return INACTIVE
+    return distribution.to_unit(params[name])
+
+
+def bounded(losses: Numbers) -> Numbers:
+    """Losses cut off above the upper quartile by 1.5 times the quartiles' distance (Tukey 1977); infinite ones, too."""
+    finite = losses[np.isfinite(losses)]
+    if not len(finite):
+        return np.zeros_like(losses)
+    low, high = np.quantile(finite, [0.25, 0.75])
+    below: Numbers = np.minimum(losses, high + 1.5 * (high - low))
+    return below
+
+
+def subject_stage(stages: Sequence[Sequence[TrialRecord]]) -> int:
+    """The stage to look at: the last with enough finished trials, for it trained the longest; else the fullest one."""
+    sizes = [len(judge(records, "minimize")) for records in stages]
+    enough = [i for i, size in enumerate(sizes) if size >= ENOUGH_TRIALS]
+    return enough[-1] if enough else int(np.argmax(sizes))

@@ -1,0 +1,58 @@
+"""Use cases: what matters in a search, and its choices compared."""
+
+from __future__ import annotations
+
+from service.analysis.child import report_in_child
+from service.analysis.compare import compare as compare_records
+from service.analysis.table import subject_stage
+from service.contract.errors import Fault, InvalidInput
+from service.contract.insight import Comparison, ImportanceReport
+from service.contract.parameters import nearest
+from service.contract.space import Space
+from service.contract.spec import MetricSpec
+from service.contract.stage import StagePlan
+from service.contract.states import TERMINAL_TRIAL
+from service.contract.trial import TrialRecord
+from service.db import searches, stages, trials
+from service.flow.context import Context
+
+
+def importance(context: Context, search_id: str) -> ImportanceReport:
+    """Which hyperparameters matter, how, and what follows.
+
+    Raises:
+        NotFound: there is no such search.
+        Unavailable: the analysis could not be run.
+    """
+    metric, stage, space, records = _subject(context, search_id)
+    ended = [r for r in records if r.state in TERMINAL_TRIAL]
+    return report_in_child(search_id, metric, stage, space, ended)
+
+
+def compare(context: Context, search_id: str, by: str) -> Comparison:
+    """One hyperparameter's choices, each with everything else as good as its trials made it.
+
+    Raises:
+        NotFound: there is no such search.
+        InvalidInput: the search does not vary that hyperparameter.
+    """
+    metric, _, space, records = _subject(context, search_id)
+    searched = space.searched()
+    if by not in searched:
+        near = nearest(by, searched)
+        hint = f"did you mean {near}?" if near else f"it varies {', '.join(searched) or 'nothing'}"
+        expected = "a hyperparameter that the search varies"
+        fault = Fault(code="not_searched", path="by", expected=expected, got=by, hint=hint)
+        raise InvalidInput(f"There is nothing to compare: {fault}.", faults=[fault])
+    return compare_records(search_id, metric, by, space, records)
+
+
+def _subject(context: Context, search_id: str) -> tuple[MetricSpec, int, Space, list[TrialRecord]]:
+    """The metric, and number, space and trials of the stage that says the most."""
+    with context.database.read() as connection:
+        search = searches.get(connection, search_id)
+        plans = [StagePlan.model_validate(row.plan) for row in stages.of_search(connection, search_id)]
+        records = trials.history(connection, search_id)
+    by_stage = [[r for r in records if r.stage == plan.index] for plan in plans]
+    number = subject_stage(by_stage)
+    return search.metric, number, plans[number].space, by_stage[number]
