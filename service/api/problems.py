@@ -134,5 +134,6 @@ _REASON = {
     404: "there is no such thing",
     409: "not possible in the present state",
     413: "larger than this master takes",
+    503: "not possible just now; try again",
     422: "what was sent cannot be used; `faults` names every reason",
 }
