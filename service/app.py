@@ -138,6 +138,7 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
 def _announced(settings: Settings, address: str) -> Iterator[None]:
     """Print the address, and leave it in the data folder, where the CLI finds it."""
     path = settings.data_dir / ADDRESS_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)  # with a token of its own and Postgres nobody made it yet
     path.write_text(f"{address}\n")
     sys.stdout.write(f"{address}\n")
     sys.stdout.flush()

@@ -18,4 +18,9 @@ settings.register_profile(
 settings.register_profile("thorough", settings.get_profile("ci"), max_examples=500, derandomize=False)
 settings.load_profile(os.environ.get("FOLDSTEP_TEST_PROFILE", "ci"))
 
+for inherited in [
+    name for name in os.environ if name.startswith("FOLDSTEP_") and not name.startswith("FOLDSTEP_TEST_")
+]:
+    del os.environ[inherited]  # what somebody's shell points to must not take part
+
 torch.set_num_threads(1)  # as in a worker process

@@ -52,9 +52,10 @@ def anova(table: TrialTable, seed: int = 0) -> Anova:
     places, losses = _thinned(table, generator)
     forest, fit = _forest(_expanded(table.space, table.names, places), losses, seed)
     surface = _Surface(table.space, table.names, forest, generator)
-    total = surface.variance
     effects = {name: surface.effect(name) for name in table.names}
     variances = {name: float(np.var([p.score for p in points])) for name, points in effects.items()}
+    # both sides are estimates: what all have alone cannot be more than there is
+    total = max(surface.variance, sum(variances.values()))
     importance = {name: _share(v, total) for name, v in variances.items()}
     first = sorted(table.names, key=lambda name: -importance[name])[:MAX_PAIRED]
     pairs = [
