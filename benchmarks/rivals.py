@@ -1,0 +1,256 @@
+"""The other sides of `benchmarks.search`: Optuna around plain PyTorch, and scikit-learn's halving search."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import subprocess
+import sys
+import time
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import optuna
+import torch
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from models.hyperparameters import resolve
+from service.contract.columns import NumberColumn
+from service.contract.lease import SearchContext
+from service.contract.spec import CvSpec, DataSpec, MetricSpec
+from worker.data.inputs import FoldSource
+from worker.data.load import Table
+from worker.train.single import train_single
+
+EPOCHS = 30
+RANGES: dict[str, Any] = {
+    "lr": {"low": 1e-4, "high": 1e-1, "log": True},
+    "width": {"low": 16, "high": 128, "log": True},
+    "depth": [1, 2, 3],
+    "activation": ["relu", "tanh"],
+    "dropout": {"low": 0.0, "high": 0.5},
+    "weight_decay": {"low": 1e-6, "high": 1e-2, "log": True},
+    "epochs": EPOCHS,
+}
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One search: rows in a random order, the last `n_test` of them held back.
+
+    Attributes:
+        fold: of each row of the search's part.
+    """
+
+    names: list[str]
+    x: Numbers
+    y: Numbers
+    n_test: int
+    fold: npt.NDArray[np.int64]
+    task: str
+    metric: str
+    batch_size: int
+    seed: int
+
+    @property
+    def x_search(self) -> Numbers:
+        """Features of the rows that are searched on."""
+        return self.x[: -self.n_test]
+
+    @property
+    def y_search(self) -> Numbers:
+        """Their targets."""
+        return self.y[: -self.n_test]
+
+    @cached_property
+    def source(self) -> FoldSource:
+        """The search's folds, standardised fold by fold."""
+        return self._source(self.x_search, self.y_search, self.fold)
+
+    @cached_property
+    def final(self) -> FoldSource:
+        """All rows of the search to train on, and the test part to score."""
+        return self._source(self.x, self.y, (np.arange(len(self.y)) >= len(self.y) - self.n_test).astype(np.int64))
+
+    def _source(self, x: Numbers, y: Numbers, fold: npt.NDArray[np.int64]) -> FoldSource:
+        columns = {name: NumberColumn(x[:, i].copy()) for i, name in enumerate(self.names)}
+        extra = {"target": NumberColumn(y.copy()), "fold": NumberColumn(fold.astype(np.float64))}
+        context = SearchContext.model_validate(
+            {
+                "search": "benchmark", "seed": self.seed, "task": self.task, "fingerprint": "0" * 64,
+                "data": DataSpec(dataset="x", target="target"), "cv": CvSpec(column="fold"),
+                "metric": MetricSpec.model_validate({"name": self.metric}),
+            }
+        )  # fmt: skip
+        return FoldSource(Table({**columns, **extra}), context)
+
+    @property
+    def sign(self) -> int:
+        """1 where more is better, else -1."""
+        return 1 if self.metric == "accuracy" else -1
+
+
+@dataclass(frozen=True)
+class Found:
+    """The winner of one side.
+
+    Attributes:
+        score: mean over the folds.
+        params: its hyperparameters.
+        n_trials: configurations that were tried.
+        test: its score on the test part, where the side has one of its own.
+    """
+
+    score: float
+    params: dict[str, Any]
+    n_trials: int
+    wall_s: float
+    test: float | None = None
+
+
+def plain_score(problem: Problem, source: FoldSource, params: dict[str, Any], fold: int) -> float:
+    """Train one network with stock PyTorch; the best epoch's score."""
+    hp = resolve({"batch_size": problem.batch_size, "seed": problem.seed, **params})
+    result = train_single(hp, fold, source.fold(fold, hp.scaler), problem.metric, torch.float32)
+    finite = [s for s in result.scores if np.isfinite(s)]
+    return max(finite, key=lambda s: problem.sign * s) if finite else float("nan")
+
+
+def test_score(problem: Problem, params: dict[str, Any]) -> float:
+    """The score on the test part after the last epoch, trained on all rows of the search."""
+    hp = resolve({"batch_size": problem.batch_size, "seed": problem.seed, **params, "epochs": EPOCHS})
+    return train_single(hp, 1, problem.final.fold(1, hp.scaler), problem.metric, torch.float32).scores[-1]
+
+
+# -- Optuna -----------------------------------------------------------------------------------------------------
+
+
+def optuna_tpe(problem: Problem, folder: Path, seconds: float) -> Found:
+    """TPE with a median pruner, two processes on one storage."""
+    begun = time.monotonic()
+    path = str(folder / "journal.log")
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_optimise, args=(problem, path, begun + seconds, n)) for n in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    study = optuna.load_study(study_name="benchmark", storage=_storage(path))
+    wall_s = time.monotonic() - begun
+    return Found(study.best_value, dict(study.best_params), len(study.trials), wall_s)
+
+
+def _storage(path: str) -> JournalStorage:
+    return JournalStorage(JournalFileBackend(path))
+
+
+def _optimise(problem: Problem, path: str, until: float, number: int) -> None:
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        study_name="benchmark",
+        storage=_storage(path),
+        sampler=optuna.samplers.TPESampler(seed=2 * problem.seed + number),
+        pruner=optuna.pruners.MedianPruner(),
+        direction="maximize" if problem.sign > 0 else "minimize",
+        load_if_exists=True,
+    )
+    study.optimize(lambda trial: _objective(problem, trial, until), timeout=until - time.monotonic())
+
+
+def _objective(problem: Problem, trial: optuna.Trial, until: float) -> float:
+    params: dict[str, Any] = {
+        "lr": trial.suggest_float("lr", 1e-4, 1e-1, log=True),
+        "width": trial.suggest_int("width", 16, 128, log=True),
+        "depth": trial.suggest_categorical("depth", [1, 2, 3]),
+        "activation": trial.suggest_categorical("activation", ["relu", "tanh"]),
+        "dropout": trial.suggest_float("dropout", 0.0, 0.5),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
+        "epochs": EPOCHS,
+    }
+    scores: list[float] = []
+    for fold in range(problem.source.n_folds):
+        scores.append(plain_score(problem, problem.source, params, fold))
+        trial.report(float(np.mean(scores)), fold)
+        if trial.should_prune() or time.monotonic() > until:
+            raise optuna.TrialPruned
+    return float(np.mean(scores))
+
+
+# -- scikit-learn -----------------------------------------------------------------------------------------------
+
+
+def halving(problem: Problem, folder: Path, seconds: float) -> Found:
+    """scikit-learn's search in a process of its own, ended when the time is up."""
+    np.savez(folder / "problem.npz", x=problem.x, y=problem.y, fold=problem.fold)
+    facts = {"n_test": problem.n_test, "task": problem.task, "metric": problem.metric, "seed": problem.seed}
+    (folder / "facts.json").write_text(json.dumps({**facts, "batch_size": problem.batch_size, "names": problem.names}))
+    begun = time.monotonic()
+    with (folder / "out.jsonl").open("w") as out, (folder / "errors").open("w") as errors:
+        child = subprocess.Popen([sys.executable, "-m", "benchmarks.rivals", str(folder)], stdout=out, stderr=errors)
+        try:
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+    wall_s = time.monotonic() - begun
+    lines = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
+    best = max(lines, key=lambda line: problem.sign * line["score"])
+    return Found(best["score"], best["params"], sum(line["n_trials"] for line in lines), wall_s, best["test"])
+
+
+def _halve_for_ever(folder: Path) -> None:
+    facts, arrays = json.loads((folder / "facts.json").read_text()), np.load(folder / "problem.npz")
+    problem = Problem(x=arrays["x"], y=arrays["y"], fold=arrays["fold"], **facts)
+    warnings.simplefilter("ignore")
+    for number in range(10_000):
+        print(json.dumps(_halve(problem, 10_000 * problem.seed + number)), flush=True)
+
+
+def _halve(problem: Problem, seed: int) -> dict[str, Any]:
+    from scipy.stats import loguniform
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+    from sklearn.metrics import get_scorer
+    from sklearn.model_selection import HalvingRandomSearchCV, PredefinedSplit
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    is_class = problem.task == "classification"
+    network = (MLPClassifier if is_class else MLPRegressor)(batch_size=problem.batch_size, random_state=problem.seed)
+    prefix = ("mlpclassifier" if is_class else "regressor__mlpregressor") + "__"
+    model: Any = make_pipeline(StandardScaler(), network)
+    if not is_class:
+        model = TransformedTargetRegressor(model, transformer=StandardScaler())
+    widths = np.unique(np.geomspace(16, 128, 24).round().astype(int)).tolist()
+    ranges = {
+        "hidden_layer_sizes": [(w,) * d for w in widths for d in (1, 2, 3)],
+        "learning_rate_init": loguniform(1e-4, 1e-1),
+        "alpha": loguniform(1e-6, 1e-2),
+        "activation": ["relu", "tanh"],
+    }
+    scoring = "accuracy" if is_class else "neg_root_mean_squared_error"
+    search = HalvingRandomSearchCV(
+        model, {prefix + name: values for name, values in ranges.items()},
+        resource=prefix + "max_iter", min_resources=3, max_resources=EPOCHS, factor=3, n_candidates=9,
+        scoring=scoring, cv=PredefinedSplit(problem.fold), random_state=seed, n_jobs=2,
+    ).fit(problem.x_search, problem.y_search)  # fmt: skip
+    test = get_scorer(scoring)(search.best_estimator_, problem.x[-problem.n_test :], problem.y[-problem.n_test :])
+    return {
+        "score": problem.sign * abs(search.best_score_) * problem.sign,
+        "test": abs(float(test)),
+        "params": {name.removeprefix(prefix): str(value) for name, value in search.best_params_.items()},
+        "n_trials": 9,
+    }
+
+
+if __name__ == "__main__":
+    _halve_for_ever(Path(sys.argv[1]))

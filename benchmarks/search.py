@@ -1,0 +1,165 @@
+"""The best validation score found in equal wall time on two cores: Foldstep, Optuna, scikit-learn; then a test part.
+
+All three search the same ranges on the same rows and folds, start-up included. Optuna is TPE with a median pruner
+around a plain PyTorch objective, k-fold inside it, in two processes on one storage; scikit-learn is
+`HalvingRandomSearchCV` over its own networks with `n_jobs=2`, again and again with new seeds until the time is up. A
+score of Foldstep and of Optuna is the mean over the folds of each fold's best epoch, one of scikit-learn that of its
+last iteration. Then each winner is trained anew on all rows of the search, by the same plain PyTorch loop for Foldstep
+and Optuna, and scored once on rows that no side has seen.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import rivals
+from benchmarks.report import arguments, median_and_spread, publish
+from benchmarks.rivals import Found, Problem
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+SECONDS, SEEDS, FOLDS, TEST_SHARE = 60.0, 5, 5, 0.2
+STARTUP_S = 6.0
+"""Of the wall time, what Foldstep's own time budget does not count: processes that start, the end that is told."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One data set."""
+
+    file: str
+    target: str
+    task: str
+    batch_size: int
+
+    @property
+    def metric(self) -> str:
+        """What is searched for."""
+        return "accuracy" if self.task == "classification" else "rmse"
+
+
+CASES = (
+    Case("concrete.csv", "strength", "regression", 32),
+    Case("phoneme.csv.gz", "target", "classification", 128),
+    Case("parkinsons.csv.gz", "total_updrs", "regression", 128),
+)
+METHODS = ("random",)
+"""Of Foldstep; the first is its default."""
+
+
+def main() -> None:
+    """Measure and publish."""
+    options = arguments(__doc__ or "")
+    seconds, seeds = (25.0, 1) if options.quick else (SECONDS, SEEDS)
+    sides: dict[str, Callable[[Problem, Path, float], Found]] = {
+        **{f"foldstep {method}": partial(foldstep, method) for method in METHODS},
+        "optuna": rivals.optuna_tpe,
+        "scikit-learn": rivals.halving,
+    }
+    rows = [row for case in CASES[: 1 if options.quick else None] for row in compare(case, sides, seconds, seeds)]
+    publish(
+        "search", options, rows,
+        seconds=seconds, seeds=seeds, folds=FOLDS, test_share=TEST_SHARE,
+        unit="accuracy (more is better) or rmse (less is better); medians over the seeds, with least and greatest",
+    )  # fmt: skip
+
+
+def compare(
+    case: Case, sides: dict[str, Callable[[Problem, Path, float], Found]], seconds: float, seeds: int
+) -> list[dict[str, Any]]:
+    """One row for each side."""
+    found: dict[str, list[Found]] = {name: [] for name in sides}
+    tests: dict[str, list[float]] = {name: [] for name in sides}
+    for seed in range(seeds):
+        problem = problem_of(case, seed)
+        for name, side in sides.items():  # taking turns, so that a slow minute of the machine hits all
+            with tempfile.TemporaryDirectory() as folder:
+                best = side(problem, Path(folder), seconds)
+            found[name].append(best)
+            tests[name].append(best.test if best.test is not None else rivals.test_score(problem, best.params))
+            print(
+                case.file,
+                seed,
+                name,
+                best.score,
+                tests[name][-1],
+                best.n_trials,
+                round(best.wall_s, 1),
+                file=sys.stderr,
+            )
+    return [row(case, name, found[name], tests[name]) for name in sides]
+
+
+def row(case: Case, name: str, found: Sequence[Found], tests: Sequence[float]) -> dict[str, Any]:
+    """The figures of one side on one data set."""
+    score, low, high = median_and_spread([f.score for f in found])
+    return {
+        "data": case.file.partition(".")[0],
+        "metric": case.metric,
+        "side": name,
+        "validation": score,
+        "least": low,
+        "greatest": high,
+        "test": statistics.median(tests),
+        "configurations": statistics.median(f.n_trials for f in found),
+        "wall_s": round(statistics.median(f.wall_s for f in found), 1),
+    }
+
+
+def problem_of(case: Case, seed: int) -> Problem:
+    """The rows, shuffled; the folds of the search's part, and the test part."""
+    opener = gzip.open if case.file.endswith(".gz") else open
+    with opener(DATA / case.file, "rt") as file:
+        names, *lines = list(csv.reader(file))
+    table = np.array(lines, dtype=np.float64)
+    table = table[np.random.default_rng(seed).permutation(len(table))]
+    n_test = round(TEST_SHARE * len(table))
+    target = names.index(case.target)
+    fold = np.arange(len(table) - n_test) % FOLDS
+    return Problem(
+        names=[n for n in names if n != case.target], x=np.delete(table, target, axis=1), y=table[:, target],
+        n_test=n_test, fold=fold, task=case.task, metric=case.metric, batch_size=case.batch_size, seed=seed,
+    )  # fmt: skip
+
+
+def foldstep(method: str, problem: Problem, folder: Path, seconds: float) -> Found:
+    """`foldstep run` as a user would, with a time budget."""
+    with (folder / "search.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*problem.names, "target", "fold"])
+        rows = np.column_stack([problem.x_search, problem.y_search, problem.fold])
+        writer.writerows([[repr(float(v)) for v in values] for values in rows])
+    spec = {
+        "name": "benchmark",
+        "method": method,
+        "seed": problem.seed,
+        "data": {"dataset": "search.csv", "target": "target", "task": problem.task},
+        "cv": {"column": "fold"},
+        "metric": problem.metric,
+        "parameters": {**rivals.RANGES, "batch_size": problem.batch_size},
+        "budget": {"time": seconds - STARTUP_S},
+        "checkpoints": {"keep": 1},
+    }
+    (folder / "spec.json").write_text(json.dumps(spec))
+    begun = time.monotonic()
+    argv = [sys.executable, "-m", "foldstep", "run", "spec.json", "--dir", "data", "--workers", "2", "--json"]
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)
+    board = json.loads(done.stdout)
+    return Found(board[0]["score"], board[0]["params"], len(board), time.monotonic() - begun)
+
+
+if __name__ == "__main__":
+    main()
