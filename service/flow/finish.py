@@ -10,6 +10,8 @@ from sqlalchemy import Connection
 from service.contract.states import SearchEvent, SearchState, TrialState
 from service.db import searches, stages, trials
 from service.db.searches import SearchRow
+from service.flow.rungs import climb, close
+from service.flow.score import rank_key
 from service.flow.stage import go_on
 
 ALL_DIVERGED = (
@@ -37,6 +39,7 @@ def settle(connection: Connection, search: SearchRow, now: datetime) -> SearchRo
     """End a locked search, or its stage, where that is due; returns the search as it then is."""
     if search.state is not SearchState.RUNNING:
         return search
+    climb(connection, search, now)
     ending = _by_budget(connection, search, now) or _by_stage(connection, search, now)
     if ending is not None:
         end(connection, search, ending, now)
@@ -44,7 +47,11 @@ def settle(connection: Connection, search: SearchRow, now: datetime) -> SearchRo
 
 
 def end(connection: Connection, search: SearchRow, ending: Ending, now: datetime) -> None:
-    """End a locked search: what is open is cancelled, workers hear of it with their next report."""
+    """End a locked search: what is open is cancelled, or pruned where it came to a rung.
+
+    Workers hear of it with their next report.
+    """
+    close(connection, search, now)
     trials.cancel(connection, search.id, now)
     searches.move(connection, search.id, ending.event, finished_at=now, failure=ending.failure)
     searches.add_notes(connection, search, ending.notes)
@@ -68,11 +75,6 @@ def _reached(connection: Connection, search: SearchRow, target: float) -> bool:
     return best is not None and best.rank_key <= rank_key(search, target)
 
 
-def rank_key(search: SearchRow, score: float) -> float:
-    """The score with its sign turned so that less is better."""
-    return -score if search.direction == "maximize" else score
-
-
 def _by_stage(connection: Connection, search: SearchRow, now: datetime) -> Ending | None:
     if trials.any_open(connection, search.id):
         return None
@@ -80,7 +82,7 @@ def _by_stage(connection: Connection, search: SearchRow, now: datetime) -> Endin
     if stage.left != 0 or go_on(connection, search, stage, now):
         return None
     counts = trials.counts(connection, [search.id])[search.id]
-    if not counts.get(TrialState.COMPLETED):
+    if not trials.nth_best(connection, search.id, 1):
         if counts.get(TrialState.DIVERGED):
             return Ending(SearchEvent.COMPLETE, [ALL_DIVERGED])
         return _failure(connection, search, "every trial failed")
