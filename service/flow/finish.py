@@ -58,9 +58,9 @@ def end(connection: Connection, search: SearchRow, ending: Ending, now: datetime
 
 
 def _by_budget(connection: Connection, search: SearchRow, now: datetime) -> Ending | None:
-    budget, target = search.spec.budget, search.metric.target
-    if target is not None and _reached(connection, search, target):
-        return Ending(SearchEvent.COMPLETE, [f"The target {search.metric.name} {target:g} was reached."])
+    budget = search.spec.budget
+    if has_reached_target(connection, search):
+        return Ending(SearchEvent.COMPLETE, [f"The target {search.metric.name} {search.metric.target:g} was reached."])
     if budget.failed is not None:
         n_failed = trials.n_in(connection, search.id, TrialState.FAILED)
         if n_failed >= budget.failed:
@@ -70,7 +70,11 @@ def _by_budget(connection: Connection, search: SearchRow, now: datetime) -> Endi
     return None
 
 
-def _reached(connection: Connection, search: SearchRow, target: float) -> bool:
+def has_reached_target(connection: Connection, search: SearchRow) -> bool:
+    """Whether a trial is as good as the search was asked for."""
+    target = search.metric.target
+    if target is None:
+        return False
     best = trials.nth_best(connection, search.id, 1)
     return best is not None and best.rank_key <= rank_key(search, target)
 

@@ -11,10 +11,11 @@ from sqlalchemy import Connection
 from service.contract.errors import Fault, InvalidInput, NotFound
 from service.contract.report import FoldResult, Report, ReportReply, TrialProgress, TrialResult
 from service.contract.states import TrialEvent, TrialState
-from service.db import leases, scores, searches, trials
+from service.db import leases, rungs, scores, searches, trials
 from service.db.leases import LeaseRow
+from service.db.rungs import PausedTrial, RungRow
 from service.db.searches import SearchRow
-from service.db.trials import FinishedTrial, PausedTrial, RungRow
+from service.db.trials import FinishedTrial
 from service.flow import files
 from service.flow.check import take_report
 from service.flow.context import Context
@@ -88,7 +89,7 @@ def _store(
     progress = sorted((p for p in sent.progress if p.trial in live), key=lambda p: p.trial)
     trials.record_progress(connection, search.id, [_finite(p) for p in progress])
     trials.finish(connection, search.id, lease.id, ended, now)
-    trials.pause(connection, search.id, lease.id, at_rung)
+    rungs.pause(connection, search.id, lease.id, at_rung)
     store = scores.add if search.spec.early_stop is None else scores.replace
     store(connection, search.id, [(r.trial, fold) for r in results for fold in r.folds])
     return bool(results)
@@ -103,7 +104,7 @@ def _rungs(connection: Connection, search: SearchRow) -> dict[int, RungRow]:
     """The trials of the present stage as the rungs see them; nothing is read for a search without rungs."""
     if search.spec.early_stop is None:
         return {}
-    return {row.number: row for row in trials.on_rungs(connection, search.id, search.stage)}
+    return {row.number: row for row in rungs.on_rungs(connection, search.id, search.stage)}
 
 
 def _paused(search: SearchRow, result: TrialResult, rows: Mapping[int, RungRow], resume: str | None) -> PausedTrial:

@@ -12,9 +12,10 @@ from service.contract.report import FoldResult, TrialResult
 from service.contract.spec import EarlyStopSpec
 from service.contract.stage import StagePlan
 from service.contract.states import TrialState
-from service.db import stages, trials
+from service.db import rungs, stages
+from service.db.rungs import PausedTrial, PrunedTrial, RungRow
 from service.db.searches import SearchRow
-from service.db.trials import ClaimedTrial, PausedTrial, PrunedTrial, RungRow, RungScores
+from service.db.trials import ClaimedTrial, RungScores
 from service.flow.score import mean_and_spread, rank_key
 from service.planner.rungs import Climber, Rung, Verdict, decide, ladder
 
@@ -27,9 +28,8 @@ def next_rung(search: SearchRow, plan: StagePlan, trial: ClaimedTrial) -> Rung |
     rules = search.spec.early_stop
     if rules is None:
         return None
-    rungs = ladder(rules, trial.number - plan.first_trial, trial.epochs, search.n_folds)
-    n_reached = len(trial.rungs or ())
-    return rungs[n_reached] if n_reached < len(rungs) else None
+    ahead = ladder(rules, trial.number - plan.first_trial, trial.epochs, search.n_folds)[len(trial.rungs or ()) :]
+    return ahead[0] if ahead else None
 
 
 def paused(result: TrialResult, reached: RungScores | None, resume: str | None) -> PausedTrial:
@@ -73,24 +73,24 @@ def climb(connection: Connection, search: SearchRow, now: datetime) -> None:
     if rules is None:
         return
     stage = stages.get(connection, search.id, search.stage)
-    first_trial = StagePlan.model_validate(stage.plan).first_trial
-    rows = trials.on_rungs(connection, search.id, stage.stage)
-    climbers = [_climber(search, rules, row, row.number - first_trial) for row in rows]
-    verdicts = decide(rules, climbers, n_folds=search.n_folds, is_closed=stage.left == 0)
+    plan = StagePlan.model_validate(stage.plan)
+    rows = rungs.on_rungs(connection, search.id, stage.stage)
+    climbers = [_climber(search, rules, row, row.number - plan.first_trial) for row in rows]
+    verdicts = decide(rules, climbers, n_folds=search.n_folds, is_closed=stage.left == 0, block=plan.batch)
     pairs = list(zip(rows, climbers, strict=True))
     on = [row.number for row, c in pairs if row.state in (TrialState.PAUSED, TrialState.PRUNED) and _is_on(c, verdicts)]
     off = [row for row, c in pairs if row.state is TrialState.PAUSED and _is_off(c, verdicts)]
-    trials.promote(connection, search.id, on)
-    trials.prune(connection, search.id, [_pruned(search, row, _behind(search, row)) for row in off], now)
+    rungs.promote(connection, search.id, on)
+    rungs.prune(connection, search.id, [_pruned(search, row, _behind(search, row)) for row in off], now)
 
 
 def close(connection: Connection, search: SearchRow, now: datetime) -> None:
     """At the end of a locked search: what has come to a rung and not to its end keeps what it has."""
     if search.spec.early_stop is not None:
-        rows = trials.on_rungs(connection, search.id, search.stage)
+        rows = rungs.on_rungs(connection, search.id, search.stage)
         begun = [row for row in rows if row.rungs and row.state in _STOPPABLE]
         message = "The search ended before it was decided whether this trial goes on."
-        trials.prune(connection, search.id, [_pruned(search, row, message) for row in begun], now)
+        rungs.prune(connection, search.id, [_pruned(search, row, message) for row in begun], now)
 
 
 def _climber(search: SearchRow, rules: EarlyStopSpec, row: RungRow, index: int) -> Climber:

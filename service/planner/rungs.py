@@ -140,7 +140,14 @@ def block_size(rules: EarlyStopSpec) -> int:
     return rules.eta**2 if rules.eta <= MAX_SQUARED else rules.eta
 
 
-def decide(rules: EarlyStopSpec, climbers: Sequence[Climber], *, n_folds: int, is_closed: bool) -> list[Verdict]:
+def decide(
+    rules: EarlyStopSpec,
+    climbers: Sequence[Climber],
+    *,
+    n_folds: int,
+    is_closed: bool,
+    block: int | None = None,
+) -> list[Verdict]:
     """Every verdict that can be given by now, a rung after the other.
 
     What was decided before is decided again, in the same way, but for trials that go on after all.
@@ -150,11 +157,12 @@ def decide(rules: EarlyStopSpec, climbers: Sequence[Climber], *, n_folds: int, i
         climbers: every planned trial of the stage, in the order of their indices.
         n_folds: of the search.
         is_closed: whether no trial will follow, so that the last block is as large as it will ever be.
+        block: trials that are decided together, where the planner waits for that many verdicts before it goes on.
     """
     verdicts = [Verdict(set(), set()) for _ in range(max((c.n_rungs for c in climbers), default=0))]
     for brackets in range(HYPERBAND_BRACKETS if rules.rungs == "hyperband" else 1):
         own = [c for c in climbers if bracket(rules, c.index) == brackets]
-        arrivals = _blocks(own, block_size(rules), None if is_closed else len(climbers))
+        arrivals = _blocks(own, block or block_size(rules), None if is_closed else len(climbers))
         for rung, verdict in enumerate(verdicts):
             is_race = rules.race_folds and n_folds > 1 and rung == 0
             arrivals = _race(arrivals, verdict, n_folds) if is_race else _halve(arrivals, verdict, rung, rules.eta)
