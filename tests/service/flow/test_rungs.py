@@ -167,7 +167,7 @@ def test_state_goes_with_a_trial_that_goes_on(context: Context) -> None:
 
 def test_a_trial_left_behind_goes_on_when_later_ones_are_worse(context: Context) -> None:
     search, hand = rung_search(context, 18), Hand(context)
-    better = {n: 1 - n / 100 for n in range(18)}
+    better = {n: 4 - n / 5 for n in range(18)}
     held = hand.take(27)
     assert len(held.trials) == 9
     hand.report(held, *(trained(t, better) for t in held.trials))
