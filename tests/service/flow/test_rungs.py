@@ -158,7 +158,7 @@ def test_state_goes_with_a_trial_that_goes_on(context: Context) -> None:
         held,
         *(trained(t) for t in held.trials),
         states={t.number: f"trial-{t.number}.safetensors" for t in held.trials},
-    )  # noqa: E501
+    )
     hand.complete(held)
     (going_on,) = hand.take(100).trials
     assert going_on.resume == f"lease-{held.lease}_trial-{going_on.number}.safetensors"
