@@ -331,6 +331,18 @@ def best(connection: Connection, search_id: str, limit: int) -> Sequence[Params]
     return connection.execute(statement.order_by(trials.c.rank_key, trials.c.number).limit(limit)).scalars().all()
 
 
+def longest_diverged(connection: Connection, search_id: str) -> tuple[int, Params]:
+    """Of the diverged trials, of which there must be one, the one that trained for the most epochs."""
+    statement = (
+        select(trials.c.number, trials.c.params)
+        .where(trials.c.search_id == search_id, trials.c.state == TrialState.DIVERGED)
+        .order_by(trials.c.epoch.desc(), trials.c.number)
+        .limit(1)
+    )
+    number, params = connection.execute(statement).one()
+    return number, params
+
+
 def last_failure(connection: Connection, search_id: str) -> str:
     """What the last failed trial said."""
     statement = (

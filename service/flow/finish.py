@@ -7,8 +7,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from models.hyperparameters import resolve
+from service.contract.diagnose import diagnose
 from service.contract.states import SearchEvent, SearchState, TrialState
-from service.db import searches, stages, trials
+from service.db import scores, searches, stages, trials
 from service.db.searches import SearchRow
 from service.flow.rungs import climb, close
 from service.flow.score import rank_key
@@ -88,9 +90,19 @@ def _by_stage(connection: Connection, search: SearchRow, now: datetime) -> Endin
     counts = trials.counts(connection, [search.id])[search.id]
     if not trials.nth_best(connection, search.id, 1):
         if counts.get(TrialState.DIVERGED):
-            return Ending(SearchEvent.COMPLETE, [ALL_DIVERGED])
+            return Ending(SearchEvent.COMPLETE, [f"{ALL_DIVERGED}{_longest(connection, search)}"])
         return _failure(connection, search, "every trial failed")
     return Ending(SearchEvent.COMPLETE, _exhaustion(search, sum(counts.values())))
+
+
+def _longest(connection: Connection, search: SearchRow) -> str:
+    """What was seen of the diverged trial that lasted the longest: the nearest to one that trains."""
+    number, params = trials.longest_diverged(connection, search.id)
+    folds = scores.results(connection, search.id, number)
+    if not folds:
+        return ""
+    hp = resolve(params, seed=search.spec.seed)
+    return f" The one that lasted longest is trial {number} (lr {hp.lr:g}): {diagnose(hp, folds)[0].sentence}"
 
 
 def _exhaustion(search: SearchRow, n_trials: int) -> list[str]:

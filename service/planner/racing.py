@@ -17,7 +17,6 @@ from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from statistics import variance
 
 FALSE_DROPS = 0.01
 """The chance, at most, to drop a trial that would have beaten the incumbent."""
@@ -73,7 +72,7 @@ class Field:
         if n_pooled < FEWEST_POOLED:
             return None
         best, *others = [folds for _, _, folds in self._best[: n_pooled + 1]]
-        pooled = [variance([a - b for a, b in zip(folds, best, strict=True)]) for folds in others]
+        pooled = [_variance([a - b for a, b in zip(folds, best, strict=True)]) for folds in others]
         # the differences share the incumbent's own noise, so they tell less than so many independent ones
         freedom = max(self._n_folds - 1, n_pooled * (self._n_folds - 1) // 2)
         return Yardstick(best, math.sqrt(math.fsum(pooled) / n_pooled), freedom)
@@ -90,6 +89,12 @@ def is_clearly_worse(folds: Sequence[float], yardstick: Yardstick) -> bool:
     behind = math.fsum(a - b for a, b in zip(folds, yardstick.incumbent, strict=False)) / n_seen
     noise = yardstick.spread * math.sqrt(1 / n_seen - 1 / n_folds)
     return behind > 0 and behind > _quantile(yardstick.freedom) * noise
+
+
+def _variance(values: Sequence[float]) -> float:
+    """With n - 1; `statistics.variance` works in fractions, and is asked too often here for that."""
+    mean = math.fsum(values) / len(values)
+    return math.fsum((v - mean) * (v - mean) for v in values) / (len(values) - 1)
 
 
 @cache
