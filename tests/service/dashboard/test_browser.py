@@ -160,10 +160,10 @@ def test_buttons_pause_and_resume(place: Place, browser: Browser) -> None:
 
 
 def test_extend_asks_by_how_much_and_the_search_goes_on(place: Place, browser: Browser) -> None:
-    search = place.master.submit({**SPEC, "name": "short", "budget": {"trials": 2}}).id
-    assert place.master.wait(search).state == "completed"
-    browser.open(place.address(search))
-    browser.until("document.querySelectorAll('#rows tr').length === 2", "two rows")
+    before = place.master.search(place.checked).trials
+    assert before is not None
+    browser.open(place.address(place.checked))
+    browser.until(is_shown("detail"), "the search")
     shown = "[...document.querySelectorAll('#actions button')].filter(b => !b.hidden).map(b => b.innerText)"
     assert browser.evaluate(shown) == ["Extend"], "what is over cannot be paused or stopped"
     assert browser.evaluate("document.getElementById('extension').hidden") is True
@@ -171,8 +171,9 @@ def test_extend_asks_by_how_much_and_the_search_goes_on(place: Place, browser: B
     browser.until(is_shown("extension"), "the question")
     browser.evaluate("document.getElementById('more-trials').value = '3'")
     browser.evaluate("document.querySelector('#extension button').click()")
-    browser.until("document.querySelectorAll('#rows tr').length === 5", "five rows")
-    assert place.master.wait(search).trials == 5
+    browser.until(f"document.getElementById('numbers').innerText.includes(' of {before + 3}')", "the larger budget")
+    seen = place.master.search(place.checked)
+    assert (seen.trials, seen.state in ("running", "completed")) == (before + 3, True)
     assert browser.evaluate("document.getElementById('extension').hidden") is True
 
 
