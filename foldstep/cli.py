@@ -32,6 +32,7 @@ COMMANDS = (
     searching.show,
     searching.pause,
     searching.resume,
+    searching.extend,
     searching.stop,
     checking.check,
     rerunning.rerun,

@@ -127,6 +127,12 @@ class Foldstep:
         """End a search; what it has stays."""
         return self._event(search, "stop")
 
+    def extend(self, search: str, *, trials: int | None = None, time: float | str | None = None) -> SearchView:
+        """Give a search more trials or more time (seconds, or 90s, 10m, 2h); one that is completed goes on."""
+        more = {"trials": trials, "time": time}
+        answer = self._connection.request("POST", f"/searches/{search}:extend", json=more)
+        return SearchView.model_validate_json(answer.content)
+
     def delete(self, search: str) -> None:
         """Delete a search with its trials and checkpoints."""
         self._connection.request("DELETE", f"/searches/{search}")

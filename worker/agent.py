@@ -107,6 +107,7 @@ class Agent:
         monitor = _LeaseMonitor(assignment, reporter, self._leaving, self._settings.save_interval_s)
         for finished in assignment.take_finished():
             reporter.finish(finished)
+        loaded.training.time_limit_s = lease.trial_time_s
         try:
             loaded.training.train(assignment.members(), monitor)
         except (RuntimeError, MemoryError, ValueError, ArithmeticError) as error:

@@ -19,12 +19,17 @@ from worker.train.stopping import End
 
 @dataclass(frozen=True)
 class Finished:
-    """A trial whose folds are all done, with the best weights of each."""
+    """A trial whose folds are all done, with the best weights of each.
+
+    Attributes:
+        state: where it goes on from, should it; None where it has ended.
+    """
 
     leased: LeasedTrial
     members: list[Member]
     weights: list[Weights | None]
     result: TrialResult
+    state: SavedTrial | None = None
 
     @property
     def score(self) -> float | None:
@@ -35,24 +40,33 @@ class Finished:
         return math.fsum(s for s in scores if s is not None) / len(scores)
 
 
+_TIME_OVER = "Its time was over before its last epoch (budget.trial_time)."
+
+
 class TrialWork:
-    """One leased trial and its members."""
+    """One leased trial and its members.
+
+    Attributes:
+        members: one for each fold that is to be trained under this lease, or was before.
+        weights: of each fold that has ended, its best ones; of those that wait, None.
+    """
 
     def __init__(self, leased: LeasedTrial, n_folds: int, seed: int, saved: SavedTrial | None) -> None:
         hp = resolve(leased.params, seed=seed)
         self.leased = leased
-        self.members = [Member(leased.number, fold, hp) for fold in range(n_folds)]
+        self._n_folds = n_folds
+        self.members = [Member(leased.number, fold, hp, until=leased.until) for fold in range(leased.folds or n_folds)]
         self.weights: dict[int, Weights | None] = {}
         self.started = time.monotonic()
         for member in self.members:
             if saved is not None and member.fold in saved.folds:
                 member.progress, member.state, best = saved.folds[member.fold]
-                if member.progress.end is not None:
-                    self.weights[member.fold] = best
+                if member.is_resting:
+                    self.weights[member.fold] = best if member.progress.end is not None else None
 
     @property
     def is_done(self) -> bool:
-        """Whether every fold has ended."""
+        """Whether every fold has ended, or has come to where it waits."""
         return len(self.weights) == len(self.members)
 
     @property
@@ -68,15 +82,17 @@ class TrialWork:
         epochs = [m.progress.epoch if m.progress.end is None else m.hp.epochs for m in self.members]
         return TrialProgress(trial=self.leased.number, epoch=min(epochs), score=score)
 
-    def finished(self) -> Finished:
-        """The result, once every fold has ended."""
+    def finished(self, fingerprint: str) -> Finished:
+        """The result, once every fold has ended or waits."""
         diverged = [m.fold for m in self.members if m.progress.end is End.DIVERGED]
-        outcome: Outcome = "diverged" if diverged else "completed"
+        outcome = self._outcome()
         message = " ".join(_restart_sentence(m) for m in self.members if m.progress.restarts) or None
         if diverged:
             first = self.members[diverged[0]]
             end = f"The loss was not finite in epoch {first.progress.epoch} of fold {first.fold}; try a lower lr."
             message = f"{message} {end}" if message else end
+        if outcome == "pruned":
+            message = f"{message} {_TIME_OVER}" if message else _TIME_OVER
         result = TrialResult(
             trial=self.leased.number,
             outcome=outcome,
@@ -84,7 +100,18 @@ class TrialWork:
             duration_s=time.monotonic() - self.started,
             message=message,
         )
-        return Finished(self.leased, self.members, [self.weights[m.fold] for m in self.members], result)
+        weights = [self.weights[m.fold] for m in self.members]
+        state = self.saved(fingerprint) if outcome == "paused" else None
+        return Finished(self.leased, self.members, weights, result, state)
+
+    def _outcome(self) -> Outcome:
+        """One fold that diverged or whose time is over ends its trial, wherever the others stand."""
+        ends = {m.progress.end for m in self.members}
+        if End.DIVERGED in ends:
+            return "diverged"
+        if End.TIME in ends:
+            return "pruned"
+        return "paused" if None in ends or len(self.members) < self._n_folds else "completed"
 
     def saved(self, fingerprint: str) -> SavedTrial | None:
         """Where the trial stands; None before its first epoch."""
@@ -135,15 +162,15 @@ class Assignment:
         if not work.is_done:
             return None
         del self._works[member.trial]
-        return None if work.is_dropped else work.finished()
+        return None if work.is_dropped else work.finished(self.lease.context.fingerprint)
 
     def remove(self, trial: int) -> None:
         """Have no more to do with a trial."""
         del self._works[trial]
 
     def take_finished(self) -> list[Finished]:
-        """Trials that had ended already when they were leased: nothing of them is left to train."""
+        """Trials of which nothing was left to train when they were leased."""
         done = [w for w in self if w.is_done]
         for work in done:
             del self._works[work.leased.number]
-        return [w.finished() for w in done]
+        return [w.finished(self.lease.context.fingerprint) for w in done]

@@ -17,7 +17,7 @@ from service.contract.lease import Lease
 from service.contract.report import Report, TrialProgress, TrialResult
 from service.contract.spec import METRIC_DIRECTION
 from worker.assignment import Finished
-from worker.checkpoints import checkpoint, is_worth_keeping
+from worker.checkpoints import checkpoint, encode_state, is_worth_keeping
 from worker.client import MasterClient
 from worker.data.inputs import FoldSource
 
@@ -124,6 +124,7 @@ class Reporter:
             steps, self._member_steps = self._member_steps, 0
             states, self._states = self._states, {}
             checks, self._checks = self._checks, None
+        states |= {f.leased.number: encode_state(f.state) for f in finished if f.state is not None}
         results = self._with_checkpoints(finished)
         report = Report(
             token=self._lease.token,
@@ -154,7 +155,8 @@ class Reporter:
     def _worth_keeping(self, finished: Sequence[Finished]) -> set[int]:
         """Trials that reach the master's bar, and of those no more than it keeps."""
         maximize = METRIC_DIRECTION[self._lease.context.metric.name] == "maximize"
-        good = [f for f in finished if is_worth_keeping(f.score, self._bar, maximize=maximize)]
+        ended = [f for f in finished if f.state is None and len(f.members) == self._source.n_folds]
+        good = [f for f in ended if is_worth_keeping(f.score, self._bar, maximize=maximize)]
         good.sort(key=lambda f: ((-1 if maximize else 1) * (f.score or 0.0), f.leased.number))
         return {f.leased.number for f in good[: self._lease.keep_checkpoints]}
 

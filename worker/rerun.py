@@ -46,7 +46,7 @@ def rerun(
     work = TrialWork(trial, source.n_folds, context.seed, saved=None)
     training = Training(source, context.metric.name, Engine(torch.device("cpu"), PACK_BYTES_CPU), probing)
     training.train(work.members, _Keeper(work))
-    return work.finished().result
+    return work.finished(context.fingerprint).result
 
 
 class _Keeper:

@@ -21,7 +21,7 @@ from service.contract.report import TrialResult
 from service.contract.states import TrialState
 
 DIFFERENT = 3
-_TRAINED = (TrialState.COMPLETED, TrialState.DIVERGED)
+_TRAINED = (TrialState.COMPLETED, TrialState.DIVERGED, TrialState.PRUNED)
 
 
 def rerun(
@@ -40,9 +40,9 @@ def rerun(
     master = connect(url, token, data_dir)
     stored = trained(master, search, trial)
     worker = MasterClient(Connection(master.url, find_token(token, data_dir)))
-    leased = LeasedTrial(number=trial, params=stored.params)
-    result = train(worker, context_of(master, search), leased, default_cache_dir())
-    is_same = same_bits(result, stored, master.curves(search, trial))
+    curves = master.curves(search, trial)
+    result = train(worker, context_of(master, search), as_far_as(stored), default_cache_dir())
+    is_same = same_bits(result, stored, curves)
     if as_json:
         print_json(_as_record(result, stored, is_same=is_same))
     else:
@@ -60,6 +60,13 @@ def trained(master: Foldstep, search: str, trial: int) -> TrialView:
     if stored.state not in _TRAINED:
         raise Conflict(f"Trial {trial} of {search} is {stored.state}; only a trial that was trained can be compared.")
     return stored
+
+
+def as_far_as(stored: TrialView) -> LeasedTrial:
+    """A trial to train again; one that was pruned to the epoch and with the folds that it came to."""
+    is_pruned = stored.state is TrialState.PRUNED
+    until, folds = (stored.epoch, len(stored.folds)) if is_pruned else (None, None)
+    return LeasedTrial(number=stored.trial, params=stored.params, until=until, folds=folds)
 
 
 def context_of(master: Foldstep, search: str) -> SearchContext:

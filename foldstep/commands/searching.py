@@ -1,4 +1,4 @@
-"""`submit`, `searches`, `leaderboard`, `show`, `pause`, `resume`, `stop`, `datasets`: what users ask of a master."""
+"""`submit`, `searches`, `leaderboard`, `show`, `pause`, `resume`, `extend`, `stop`, `datasets`: users' calls."""
 
 from __future__ import annotations
 
@@ -200,6 +200,18 @@ def pause(search: SearchId, url: Url = None, token: Token = None, data_dir: Dir 
 def resume(search: SearchId, url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR) -> None:
     """Go on with a paused search."""
     _say(connect(url, token, data_dir).resume(search))
+
+
+def extend(
+    search: SearchId,
+    trials: Annotated[int | None, typer.Option(min=1, help="How many more trials.")] = None,
+    time: Annotated[str | None, typer.Option(help="How much more time: seconds, or 90s, 10m, 2h.")] = None,
+    url: Url = None,
+    token: Token = None,
+    data_dir: Dir = DEFAULT_DIR,
+) -> None:
+    """Give a search more trials or more time; one that is completed goes on."""
+    _say(connect(url, token, data_dir).extend(search, trials=trials, time=time))
 
 
 def stop(search: SearchId, url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR) -> None:

@@ -1,4 +1,4 @@
-"""Searches: submit, look, pause, resume, stop, delete."""
+"""Searches: submit, look, pause, resume, extend, stop, delete."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from service.api.examples import SPEC_BODY
 from service.api.problems import responses
 from service.contract.insight import Comparison, ImportanceReport
 from service.contract.leaderboard import BorderFinding, SearchView
-from service.contract.submit import Validated
-from service.flow import control, insight, transfer, view
+from service.contract.submit import Extension, Validated
+from service.flow import control, extend, insight, transfer, view
 from service.flow.submit import submit, validate
 
 router = APIRouter(tags=["searches"])
@@ -82,6 +82,19 @@ def stop_search(search_id: str, context: InContext) -> SearchView:
     """End a search; what it has stays."""
     control.stop(context, search_id)
     return view.search(context, search_id)
+
+
+@router.post("/searches/{search_id}:extend", responses=responses(404, 409, 422))
+def extend_search(search_id: str, extension: Extension, context: InContext) -> SearchView:
+    """Give a search more trials or more time; one that is completed goes on."""
+    extend.extend(context, search_id, extension)
+    return view.search(context, search_id)
+
+
+@router.api_route("/searches/{search_id}", methods=["PUT", "PATCH"], responses=responses(404, 409))
+def change_search(search_id: str, context: InContext) -> SearchView:
+    """Always refused: a search keeps its spec; the answer says what to do instead."""
+    extend.refuse_change(context, search_id)
 
 
 @router.get("/searches/{search_id}/borders", responses=responses(404))

@@ -41,18 +41,22 @@ class LeaseRequest(Frozen):
 
 
 class LeasedTrial(Frozen):
-    """One trial to train, all its folds.
+    """One trial to train.
 
     Attributes:
         params: hyperparameters as planned, the stage's epochs and the seed among them.
         attempt: 1 for the first.
         resume: name of a saved training state to go on from, fetched with the lease; None to start afresh.
+        until: the epoch to stop at and wait, counted from the trial's first; None to train to its end.
+        folds: how many of its folds to train, the first ones; None for all.
     """
 
     number: int
     params: Params
     attempt: int = 1
     resume: str | None = None
+    until: int | None = Field(default=None, ge=1)
+    folds: int | None = Field(default=None, ge=1)
 
 
 class SearchContext(Frozen):
@@ -83,6 +87,7 @@ class Lease(Frozen):
         token: fences the work: a report under another token gets `LeaseLost`.
         checkpoint_bar: score that a trial must reach or beat for its checkpoints to be kept; None: any score.
         keep_checkpoints: of how many of the best trials the search keeps them; None for all.
+        trial_time_s: how long each fold of a trial may be in training; None for no limit.
     """
 
     lease: int
@@ -94,6 +99,7 @@ class Lease(Frozen):
     candidates: list[Params] = Field(default_factory=list)
     keep_checkpoints: int | None = None
     checkpoint_bar: float | None = None
+    trial_time_s: float | None = None
 
     @model_validator(mode="after")
     def _holds_what_its_purpose_needs(self) -> Self:

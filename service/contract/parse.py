@@ -16,10 +16,7 @@ from service.contract.space import Fixed, FloatRange, IntRange, Space
 from service.contract.spec import MAX_GRID_POINTS, METRICS_OF_TASK, Method, Spec
 
 NOT_YET = {
-    "early_stop": "early stopping of trials",
     "final": "refitting and ensembling the winner",
-    "budget.trial_time": "a time limit for each trial",
-    "warm_start": "starting from another search",
 }
 """Parts of the design that this version refuses instead of ignoring them silently: path to what it is."""
 MAX_VALUES = 2_000_000
@@ -165,7 +162,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _cross_faults(spec: Spec, *, complete: bool) -> list[Fault]:
     """Faults between parts; those about the space only when it was read completely."""
-    faults = _cv_faults(spec) + _task_faults(spec) + _stage_faults(spec)
+    faults = _cv_faults(spec) + _task_faults(spec) + _stage_faults(spec) + _early_faults(spec)
     if complete:
         faults += spec_faults(spec)
     if complete and spec.method == "grid":
@@ -219,6 +216,18 @@ def _stage_faults(spec: Spec) -> list[Fault]:
             Fault(code="contradiction", path="parameters.epochs", expected="a fixed number, as stages set the epochs",
                   got=epochs.kind)
         )  # fmt: skip
+    return faults
+
+
+def _early_faults(spec: Spec) -> list[Fault]:
+    """Of what saves epochs: racing, which needs folds, and beginning with another search's trials."""
+    faults = []
+    if spec.early_stop is not None and spec.early_stop.race_folds and spec.cv.holdout is not None:
+        expected = "no race_folds with a holdout, which is a single fold"
+        faults.append(Fault(code="contradiction", path="early_stop.race_folds", expected=expected, got="true"))
+    if spec.warm_start is not None and spec.method == "grid":
+        expected = "no warm_start with a grid, which trains every point anyway"
+        faults.append(Fault(code="contradiction", path="warm_start", expected=expected, got=spec.warm_start))
     return faults
 
 

@@ -10,7 +10,7 @@ from service.contract.checks import CheckReport
 from service.contract.diagnostics import Diagnostics
 from service.contract.space import Frozen
 
-Outcome: TypeAlias = Literal["completed", "diverged", "failed"]
+Outcome: TypeAlias = Literal["completed", "diverged", "failed", "paused", "pruned"]
 
 
 class Curve(Frozen):
@@ -46,13 +46,20 @@ class FoldResult(Frozen):
 
 
 class TrialResult(Frozen):
-    """A finished trial. Its score is the mean of its folds' scores, taken by the master."""
+    """A trial that trains no more. Its score is the mean of its folds' scores, taken by the master.
+
+    Attributes:
+        outcome: `paused` where it has come as far as its lease goes (`LeasedTrial.until`, `folds`), its state in the
+            report's `states`; `pruned` where its time was over.
+        duration_s: wall time under this lease, shared with the other members of the pack.
+        message: why, where it did not come to its last epoch.
+    """
 
     trial: int
     outcome: Outcome
     folds: list[FoldResult]
-    duration_s: float = Field(ge=0)  # wall time, shared with the other members of the pack
-    message: str | None = None  # why, where it failed or diverged
+    duration_s: float = Field(ge=0)
+    message: str | None = None
 
 
 class TrialProgress(Frozen):

@@ -142,6 +142,7 @@ class BudgetSpec(Strict):
 
     trials: Annotated[Int, Field(ge=1, le=10_000_000)] | None = None
     time: Duration | None = None  # seconds
+    trial_time: Duration | None = None  # seconds that each fold of a trial may be in training
     failed: Annotated[Int, Field(ge=1)] | None = None
     parallel: Annotated[Int, Field(ge=1)] | None = None
 
@@ -158,6 +159,22 @@ class BorderSpec(Strict):
 
     extend: bool = True
     extensions: Annotated[Int, Field(ge=0, le=20)] = 2  # times one parameter's range may be extended
+
+
+class EarlyStopSpec(Strict):
+    """Which trials stop before their last epoch, or before their last fold.
+
+    Attributes:
+        rungs: where trials are compared; see `service.planner.rungs`.
+        eta: at each rung the best 1/eta go on, and the next rung is at eta times its epochs.
+        min_epochs: of the first rung.
+        race_folds: a trial whose first folds are clearly worse than the incumbent's loses the others.
+    """
+
+    rungs: Literal["asha", "hyperband", "none"] = "asha"
+    eta: Annotated[Int, Field(ge=2, le=10)] = 3
+    min_epochs: Annotated[Int, Field(ge=1, le=1_000_000)] = 1
+    race_folds: bool = False
 
 
 class ChecksSpec(Strict):
@@ -193,6 +210,8 @@ class Spec(Strict):
     budget: BudgetSpec = BudgetSpec()
     stages: list[StageSpec] = Field(default_factory=list)
     border: BorderSpec = BorderSpec()
+    early_stop: EarlyStopSpec | None = None
+    warm_start: Annotated[str, Field(max_length=80)] | None = None  # a search whose best trials come first
     checks: ChecksSpec = ChecksSpec()
     checkpoints: CheckpointSpec = CheckpointSpec()
 

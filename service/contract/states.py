@@ -30,6 +30,7 @@ class SearchEvent(StrEnum):
     RESUME = "resume"
     COMPLETE = "complete"  # the budget is used, the target reached or the space exhausted
     STOP = "stop"  # a user ends it; what is there stays
+    EXTEND = "extend"  # a user gives one that is completed more trials or time
     FAIL = "fail"  # it cannot go on, the reason is stored
 
 
@@ -38,6 +39,7 @@ class TrialState(StrEnum):
 
     WAITING = "waiting"
     RUNNING = "running"
+    PAUSED = "paused"  # at a rung, until it is decided who goes on
     COMPLETED = "completed"
     PRUNED = "pruned"
     DIVERGED = "diverged"
@@ -50,13 +52,16 @@ class TrialEvent(StrEnum):
 
     LEASE = "lease"  # a worker takes it
     COMPLETE = "complete"
-    PRUNE = "prune"
+    PAUSE = "pause"  # it has come to a rung
+    PROMOTE = "promote"  # it goes on from its rung, also after it was pruned there
+    PRUNE = "prune"  # it trains no further and keeps its score: not good enough at a rung, or out of time
     DIVERGE = "diverge"
     FAIL = "fail"
     RETURN = "return"  # a worker gives it back, not counted as an attempt
     EXPIRE = "expire"  # its lease ran out, counted as an attempt
     GIVE_UP = "give_up"  # its lease ran out once too often
     CANCEL = "cancel"  # its search ended first
+    REOPEN = "reopen"  # its search was extended after that
 
 
 class LeaseState(StrEnum):
@@ -80,6 +85,8 @@ Transitions = Mapping[E, tuple[frozenset[S], S]]
 
 _OPEN = frozenset({SearchState.QUEUED, SearchState.RUNNING, SearchState.PAUSED})
 _RUNNING = frozenset({TrialState.RUNNING})
+_BEGUN = frozenset({TrialState.WAITING, TrialState.RUNNING, TrialState.PAUSED})
+"""Where a trial may stand that has come to a rung before, should its search end."""
 
 SEARCH_TRANSITIONS: Mapping[SearchEvent, tuple[frozenset[SearchState], SearchState]] = {
     SearchEvent.START: (frozenset({SearchState.QUEUED}), SearchState.RUNNING),
@@ -87,19 +94,23 @@ SEARCH_TRANSITIONS: Mapping[SearchEvent, tuple[frozenset[SearchState], SearchSta
     SearchEvent.RESUME: (frozenset({SearchState.PAUSED}), SearchState.RUNNING),
     SearchEvent.COMPLETE: (frozenset({SearchState.RUNNING}), SearchState.COMPLETED),
     SearchEvent.STOP: (_OPEN, SearchState.STOPPED),
+    SearchEvent.EXTEND: (frozenset({SearchState.COMPLETED}), SearchState.RUNNING),
     SearchEvent.FAIL: (_OPEN, SearchState.FAILED),
 }
 
 TRIAL_TRANSITIONS: Mapping[TrialEvent, tuple[frozenset[TrialState], TrialState]] = {
     TrialEvent.LEASE: (frozenset({TrialState.WAITING}), TrialState.RUNNING),
     TrialEvent.COMPLETE: (_RUNNING, TrialState.COMPLETED),
-    TrialEvent.PRUNE: (_RUNNING, TrialState.PRUNED),
+    TrialEvent.PAUSE: (_RUNNING, TrialState.PAUSED),
+    TrialEvent.PROMOTE: (frozenset({TrialState.PAUSED, TrialState.PRUNED}), TrialState.WAITING),
+    TrialEvent.PRUNE: (_BEGUN, TrialState.PRUNED),
     TrialEvent.DIVERGE: (_RUNNING, TrialState.DIVERGED),
     TrialEvent.FAIL: (_RUNNING, TrialState.FAILED),
     TrialEvent.RETURN: (_RUNNING, TrialState.WAITING),
     TrialEvent.EXPIRE: (_RUNNING, TrialState.WAITING),
     TrialEvent.GIVE_UP: (_RUNNING, TrialState.FAILED),
     TrialEvent.CANCEL: (frozenset({TrialState.WAITING, TrialState.RUNNING}), TrialState.CANCELLED),
+    TrialEvent.REOPEN: (frozenset({TrialState.CANCELLED}), TrialState.WAITING),
 }
 
 LEASE_TRANSITIONS: Mapping[LeaseEvent, tuple[frozenset[LeaseState], LeaseState]] = {
@@ -108,10 +119,14 @@ LEASE_TRANSITIONS: Mapping[LeaseEvent, tuple[frozenset[LeaseState], LeaseState]]
 }
 
 
+_OPENS_AGAIN = frozenset({SearchEvent.EXTEND, TrialEvent.PROMOTE, TrialEvent.REOPEN})
+"""Events that may take up again what had come to its end."""
+
+
 def terminal(states: type[S], transitions: Mapping[E, tuple[frozenset[S], S]]) -> frozenset[S]:
-    """The states that no event leaves."""
-    sources = frozenset[S]().union(*(source for source, _ in transitions.values()))
-    return frozenset(states) - sources
+    """The states that no event leaves, but for those that open again what has ended."""
+    left = [sources for event, (sources, _) in transitions.items() if event not in _OPENS_AGAIN]
+    return frozenset(states) - frozenset[S]().union(*left)
 
 
 TERMINAL_SEARCH = terminal(SearchState, SEARCH_TRANSITIONS)

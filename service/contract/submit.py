@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from pydantic import Field
+
 from service.contract.space import Frozen
-from service.contract.spec import MetricSpec, Task
+from service.contract.spec import Duration, MetricSpec, Task
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 """The names that a data set can have."""
@@ -27,6 +29,18 @@ class Validated(Frozen):
     trials: int | None
     fingerprint: str
     notes: list[str]
+
+
+class Extension(Frozen):
+    """`POST /searches/{id}:extend`: what a search gets besides its budget.
+
+    Attributes:
+        trials: how many more.
+        time: seconds, or 90s, 10m, 2h; of the time budget, where there is one.
+    """
+
+    trials: int | None = Field(default=None, ge=1, le=10_000_000)
+    time: Duration | None = None
 
 
 class DatasetRegistration(Frozen):

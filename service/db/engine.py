@@ -64,6 +64,30 @@ class Database:
             with connection.begin():
                 yield connection
 
+    @contextmanager
+    def rebuild(self) -> Iterator[Connection]:
+        """As `write`, and tables may be made anew.
+
+        SQLite can change a constraint only so: the table is copied, dropped and renamed. With foreign keys on, what
+        refers to it would be deleted with it; they can only be switched outside of a transaction.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        with self._writer, _translated(), self.engine.connect() as connection:
+            connection.execution_options(writes=True)
+            self._switch_foreign_keys(connection, "OFF")
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                self._switch_foreign_keys(connection, "ON")
+
+    def _switch_foreign_keys(self, connection: Connection, state: str) -> None:
+        if self.is_sqlite:
+            raw: Any = connection.connection.driver_connection
+            raw.execute(f"PRAGMA foreign_keys = {state}").close()
+
     def ping(self) -> None:
         """Ask the database for one row.
 

@@ -14,8 +14,15 @@ from service.contract.space import Params
 from service.contract.states import TrialState
 from service.db.tables import trials
 
-REST = (TrialState.RUNNING, TrialState.CANCELLED, TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED)
-"""States without a score, in the order in which they follow the ranked trials; waiting ones are not shown."""
+REST = (
+    TrialState.RUNNING,
+    TrialState.PAUSED,
+    TrialState.CANCELLED,
+    TrialState.PRUNED,
+    TrialState.DIVERGED,
+    TrialState.FAILED,
+)
+"""States without a rank, in the order in which they follow the ranked trials; waiting ones are not shown."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ def scored(connection: Connection, search_id: str, after: tuple[float, int] | No
 
 
 def unscored(connection: Connection, search_id: str, after: tuple[int, int] | None, limit: int) -> list[TrialRow]:
-    """Trials without a score in the order of `REST`, from the one after the key (group, number) on."""
+    """Trials without a rank in the order of `REST`, from the one after the key (group, number) on."""
     statement = _of(search_id, trials.c.rank_key.is_(None), trials.c.state.in_(REST))
     if after is not None:
         statement = statement.where(tuple_(_GROUP, trials.c.number) > tuple_(*after))
@@ -89,7 +96,7 @@ def by_number(connection: Connection, search_id: str, after: int | None, limit: 
 
 
 def rank_of(connection: Connection, search_id: str, row: TrialRow) -> int | None:
-    """The place of a trial, 1 for the best; None where it has no score."""
+    """The place of a trial, 1 for the best; None where it has none."""
     if row.rank_key is None:
         return None
     statement = select(func.count()).where(

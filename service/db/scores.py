@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from service.contract.diagnostics import Diagnostics
 from service.contract.report import Curve, FoldResult
@@ -14,8 +14,15 @@ from service.db.tables import folds
 _ADD = insert(folds)
 
 
+def replace(connection: Connection, search_id: str, results: Sequence[tuple[int, FoldResult]]) -> None:
+    """As `add`, where some of the trials have been stored before, at an earlier rung."""
+    numbers = {trial for trial, _ in results}
+    connection.execute(delete(folds).where(folds.c.search_id == search_id, folds.c.trial.in_(numbers)))
+    add(connection, search_id, results)
+
+
 def add(connection: Connection, search_id: str, results: Sequence[tuple[int, FoldResult]]) -> None:
-    """Insert the folds of finished trials, given as (trial number, fold)."""
+    """Insert the folds of trials that were not stored before, given as (trial number, fold)."""
     rows = [
         {
             "search_id": search_id,

@@ -202,6 +202,12 @@ def move(connection: Connection, search_id: str, event: SearchEvent, **values: A
         raise IllegalTransition(f"The search {search_id} is {state}; {event} is not possible now.")
 
 
+def set_budget(connection: Connection, search_id: str, spec: Spec, deadline_at: datetime | None) -> None:
+    """Store a larger budget of a locked search."""
+    values = {"spec": spec.model_dump_json(), "deadline_at": deadline_at}
+    connection.execute(update(searches).where(searches.c.id == search_id).values(values))
+
+
 def add_notes(connection: Connection, row: SearchRow, notes: Sequence[str]) -> None:
     """Append what the master has to say about a locked search; what it said before is not said twice."""
     kept = get(connection, row.id).notes

@@ -73,6 +73,12 @@ def count_planned(connection: Connection, row: StageRow, n: int, *, exhausted: b
     connection.execute(update(stages).where(*where).values(values))
 
 
+def enlarge(connection: Connection, row: StageRow, plan: Any, n_trials: int) -> None:
+    """Let a stage have more trials than it asked for."""
+    where = (stages.c.search_id == row.search_id, stages.c.stage == row.stage)
+    connection.execute(update(stages).where(*where).values(plan=plan, n_trials=n_trials))
+
+
 def record_findings(connection: Connection, row: StageRow, findings: Sequence[BorderFinding]) -> None:
     """Store what the border check found at the end of a stage."""
     where = (stages.c.search_id == row.search_id, stages.c.stage == row.stage)

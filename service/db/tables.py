@@ -154,14 +154,16 @@ trials = Table(
     Column("kept", Boolean, nullable=False),  # whether checkpoints of it are on disk
     Column("created_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
+    Column("rungs", JSON(none_as_null=True)),  # folds' scores at each rung it came to; once it has ended, to the end
     CheckConstraint(f"state IN ({words(TrialState)})", name="state"),
     CheckConstraint("state <> 'running' OR lease_id IS NOT NULL", name="running"),
     CheckConstraint("state <> 'waiting' OR lease_id IS NULL", name="waiting"),
-    CheckConstraint("(score IS NULL) = (rank_key IS NULL)", name="rank"),
+    # a trial that lost its last folds has a score of the others, and no rank
+    CheckConstraint("rank_key IS NULL OR score IS NOT NULL", name="rank"),
     CheckConstraint("state <> 'completed' OR score IS NOT NULL", name="completed"),
     CheckConstraint("score IS NULL OR state IN ('completed', 'pruned')", name="scored"),
     CheckConstraint(f"(finished_at IS NOT NULL) = (state IN ({words(TERMINAL_TRIAL)}))", name="finished"),
-    CheckConstraint("progress IS NULL OR state = 'running'", name="progress"),
+    CheckConstraint("progress IS NULL OR state IN ('paused', 'running')", name="progress"),
     CheckConstraint("number >= 0 AND epoch >= 0 AND attempts >= 0", name="counts"),
     Index(None, "search_id", "state", "pack_key", "number"),
     Index(None, "search_id", "rank_key", "number"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, and_, bindparam, case, func, insert, or_, select, tuple_, update
 
@@ -18,8 +18,9 @@ from service.contract.trial import PlannedTrial, TrialRecord
 from service.db.moves import n_moved, trial_move
 from service.db.tables import trials
 
-OPEN = (TrialState.WAITING, TrialState.RUNNING)
-STOPPED = (TrialState.CANCELLED, TrialState.PRUNED)
+OPEN = (TrialState.WAITING, TrialState.RUNNING, TrialState.PAUSED)
+RungScores: TypeAlias = list[list[float | None]]
+"""For each rung that a trial came to, the scores of its folds."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class ClaimedTrial:
     params: Params
     attempts: int
     resume: str | None
+    epochs: int
+    rungs: RungScores | None
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class FinishedTrial:
     duration_s: float
     message: str | None
     kept: bool
+    rungs: RungScores | None = None
 
 
 class Place(NamedTuple):
@@ -114,7 +118,7 @@ def n_in(connection: Connection, search_id: str, state: TrialState) -> int:
 
 
 def any_open(connection: Connection, search_id: str) -> bool:
-    """Whether a trial of a search waits or runs."""
+    """Whether a trial of a search waits, runs, or is paused at a rung."""
     return connection.execute(_ANY_OPEN, {"id": search_id}).first() is not None
 
 
@@ -132,7 +136,7 @@ _CLAIM = (
     trial_move(TrialEvent.LEASE)
     .where(trials.c.search_id == bindparam("b_search"), trials.c.number.in_(select(_NEXT.c.number)))
     .values(lease_id=bindparam("b_lease"), worker_id=bindparam("b_worker"), attempts=trials.c.attempts + 1)
-    .returning(trials.c.number, trials.c.params, trials.c.attempts, trials.c.resume)
+    .returning(trials.c.number, trials.c.params, trials.c.attempts, trials.c.resume, trials.c.epochs, trials.c.rungs)
 )
 
 
@@ -180,6 +184,7 @@ def record_progress(connection: Connection, search_id: str, progress: Sequence[T
         connection.execute(_PROGRESS, rows)
 
 
+TIME_SO_FAR = func.coalesce(trials.c.duration_s, 0.0) + bindparam("b_duration_s")
 _END = {
     event: trial_move(event)
     .where(trials.c.search_id == bindparam("b_search"), trials.c.number == bindparam("b_number"))
@@ -187,11 +192,11 @@ _END = {
     .values(
         {
             name: bindparam(f"b_{name}")
-            for name in ("score", "rank_key", "spread", "epoch", "duration_s", "message", "kept", "finished_at")
+            for name in ("score", "rank_key", "spread", "epoch", "message", "kept", "finished_at", "rungs")
         }
     )
-    .values(progress=None, resume=None)
-    for event in (TrialEvent.COMPLETE, TrialEvent.DIVERGE, TrialEvent.FAIL)
+    .values(progress=None, resume=None, duration_s=TIME_SO_FAR)
+    for event in (TrialEvent.COMPLETE, TrialEvent.DIVERGE, TrialEvent.FAIL, TrialEvent.PRUNE)
 }
 
 
@@ -212,6 +217,15 @@ def finish(
 def _end_row(search_id: str, lease_id: int, trial: FinishedTrial, now: datetime) -> dict[str, object]:
     row: dict[str, object] = {f"b_{k}": v for k, v in vars(trial).items() if k != "event"}
     return {**row, "b_search": search_id, "b_lease": lease_id, "b_finished_at": now}
+
+
+AGAIN = {"lease_id": None, "worker_id": None, "finished_at": None, "message": None, "progress": None, "attempts": 0}
+"""What an ended trial that waits again forgets; its attempts are counted anew."""
+
+
+def reopen(connection: Connection, search_id: str) -> None:
+    """Let what was cancelled at the end of a search wait again."""
+    connection.execute(trial_move(TrialEvent.REOPEN).where(trials.c.search_id == search_id).values(AGAIN))
 
 
 _BACK = (
@@ -309,6 +323,24 @@ def unkeep(connection: Connection, search_id: str, numbers: Sequence[int]) -> No
     """Note that the checkpoints of some trials go."""
     statement = update(trials).where(trials.c.search_id == search_id, trials.c.number.in_(numbers))
     connection.execute(statement.values(kept=False))
+
+
+def best(connection: Connection, search_id: str, limit: int) -> Sequence[Params]:
+    """The hyperparameters of the best trials, the best first."""
+    statement = select(trials.c.params).where(trials.c.search_id == search_id, trials.c.rank_key.is_not(None))
+    return connection.execute(statement.order_by(trials.c.rank_key, trials.c.number).limit(limit)).scalars().all()
+
+
+def longest_diverged(connection: Connection, search_id: str) -> tuple[int, Params]:
+    """Of the diverged trials, of which there must be one, the one that trained for the most epochs."""
+    statement = (
+        select(trials.c.number, trials.c.params)
+        .where(trials.c.search_id == search_id, trials.c.state == TrialState.DIVERGED)
+        .order_by(trials.c.epoch.desc(), trials.c.number)
+        .limit(1)
+    )
+    number, params = connection.execute(statement).one()
+    return number, params
 
 
 def last_failure(connection: Connection, search_id: str) -> str:

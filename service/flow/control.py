@@ -9,6 +9,7 @@ from service.flow.context import Context
 from service.flow.finish import settle
 from service.flow.plan import deadline
 from service.flow.prune import clean_up
+from service.flow.rungs import close
 
 
 def pause(context: Context, search_id: str) -> None:
@@ -52,7 +53,7 @@ def stop(context: Context, search_id: str) -> None:
     """
     now = context.now()
     with context.database.write() as connection:
-        searches.lock(connection, search_id)
+        close(connection, searches.lock(connection, search_id), now)
         trials.cancel(connection, search_id, now)
         searches.move(connection, search_id, SearchEvent.STOP, finished_at=now)
         search = searches.get(connection, search_id)

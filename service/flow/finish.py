@@ -7,9 +7,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from models.hyperparameters import resolve
+from service.contract.diagnose import diagnose
 from service.contract.states import SearchEvent, SearchState, TrialState
-from service.db import searches, stages, trials
+from service.db import scores, searches, stages, trials
 from service.db.searches import SearchRow
+from service.flow.rungs import climb, close
+from service.flow.score import rank_key
 from service.flow.stage import go_on
 
 ALL_DIVERGED = (
@@ -37,6 +41,7 @@ def settle(connection: Connection, search: SearchRow, now: datetime) -> SearchRo
     """End a locked search, or its stage, where that is due; returns the search as it then is."""
     if search.state is not SearchState.RUNNING:
         return search
+    climb(connection, search, now)
     ending = _by_budget(connection, search, now) or _by_stage(connection, search, now)
     if ending is not None:
         end(connection, search, ending, now)
@@ -44,16 +49,20 @@ def settle(connection: Connection, search: SearchRow, now: datetime) -> SearchRo
 
 
 def end(connection: Connection, search: SearchRow, ending: Ending, now: datetime) -> None:
-    """End a locked search: what is open is cancelled, workers hear of it with their next report."""
+    """End a locked search: what is open is cancelled, or pruned where it came to a rung.
+
+    Workers hear of it with their next report.
+    """
+    close(connection, search, now)
     trials.cancel(connection, search.id, now)
     searches.move(connection, search.id, ending.event, finished_at=now, failure=ending.failure)
     searches.add_notes(connection, search, ending.notes)
 
 
 def _by_budget(connection: Connection, search: SearchRow, now: datetime) -> Ending | None:
-    budget, target = search.spec.budget, search.metric.target
-    if target is not None and _reached(connection, search, target):
-        return Ending(SearchEvent.COMPLETE, [f"The target {search.metric.name} {target:g} was reached."])
+    budget = search.spec.budget
+    if has_reached_target(connection, search):
+        return Ending(SearchEvent.COMPLETE, [f"The target {search.metric.name} {search.metric.target:g} was reached."])
     if budget.failed is not None:
         n_failed = trials.n_in(connection, search.id, TrialState.FAILED)
         if n_failed >= budget.failed:
@@ -63,14 +72,13 @@ def _by_budget(connection: Connection, search: SearchRow, now: datetime) -> Endi
     return None
 
 
-def _reached(connection: Connection, search: SearchRow, target: float) -> bool:
+def has_reached_target(connection: Connection, search: SearchRow) -> bool:
+    """Whether a trial is as good as the search was asked for."""
+    target = search.metric.target
+    if target is None:
+        return False
     best = trials.nth_best(connection, search.id, 1)
     return best is not None and best.rank_key <= rank_key(search, target)
-
-
-def rank_key(search: SearchRow, score: float) -> float:
-    """The score with its sign turned so that less is better."""
-    return -score if search.direction == "maximize" else score
 
 
 def _by_stage(connection: Connection, search: SearchRow, now: datetime) -> Ending | None:
@@ -80,11 +88,21 @@ def _by_stage(connection: Connection, search: SearchRow, now: datetime) -> Endin
     if stage.left != 0 or go_on(connection, search, stage, now):
         return None
     counts = trials.counts(connection, [search.id])[search.id]
-    if not counts.get(TrialState.COMPLETED):
+    if not trials.nth_best(connection, search.id, 1):
         if counts.get(TrialState.DIVERGED):
-            return Ending(SearchEvent.COMPLETE, [ALL_DIVERGED])
+            return Ending(SearchEvent.COMPLETE, [f"{ALL_DIVERGED}{_longest(connection, search)}"])
         return _failure(connection, search, "every trial failed")
     return Ending(SearchEvent.COMPLETE, _exhaustion(search, sum(counts.values())))
+
+
+def _longest(connection: Connection, search: SearchRow) -> str:
+    """What was seen of the diverged trial that lasted the longest: the nearest to one that trains."""
+    number, params = trials.longest_diverged(connection, search.id)
+    folds = scores.results(connection, search.id, number)
+    if not folds:
+        return ""
+    hp = resolve(params, seed=search.spec.seed)
+    return f" The one that lasted longest is trial {number} (lr {hp.lr:g}): {diagnose(hp, folds)[0].sentence}"
 
 
 def _exhaustion(search: SearchRow, n_trials: int) -> list[str]:

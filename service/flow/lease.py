@@ -9,15 +9,18 @@ from sqlalchemy import Connection
 
 from service.contract.errors import NotFound
 from service.contract.lease import Lease, LeasedTrial, LeaseRequest
+from service.contract.stage import StagePlan
 from service.contract.states import SearchState, TrialState
 from service.db import leases, searches, stages, trials, workers
 from service.db.searches import SearchRow
 from service.db.stages import StageRow
+from service.db.trials import ClaimedTrial
 from service.flow.check import grant_checks, new_token, search_context
 from service.flow.context import Context
 from service.flow.finish import settle
 from service.flow.plan import fill, start
 from service.flow.prune import clean_up, last_kept
+from service.flow.rungs import next_rung
 from service.flow.sweep import sweep
 
 
@@ -79,15 +82,29 @@ def _grant(
         connection, token=token, worker_id=request.worker, search_id=search.id, expires_at=expires_at, now=now
     )
     last = last_kept(connection, search)
+    plan = StagePlan.model_validate(stage.plan)
     claimed = trials.claim(connection, search.id, limit, lease_id, request.worker)
     return Lease(
         lease=lease_id,
         token=token,
         expires_at=expires_at,
         context=search_context(search),
-        trials=[LeasedTrial(number=t.number, params=t.params, attempt=t.attempts, resume=t.resume) for t in claimed],
+        trials=[_leased(search, plan, trial) for trial in claimed],
         keep_checkpoints=search.spec.checkpoints.limit,
         checkpoint_bar=last.score if last else None,
+        trial_time_s=search.spec.budget.trial_time,
+    )
+
+
+def _leased(search: SearchRow, plan: StagePlan, trial: ClaimedTrial) -> LeasedTrial:
+    rung = next_rung(search, plan, trial)
+    return LeasedTrial(
+        number=trial.number,
+        params=trial.params,
+        attempt=trial.attempts,
+        resume=trial.resume,
+        until=rung.epoch if rung else None,
+        folds=rung.folds if rung else None,
     )
 
 

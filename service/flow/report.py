@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -11,15 +11,18 @@ from sqlalchemy import Connection
 from service.contract.errors import Fault, InvalidInput, NotFound
 from service.contract.report import FoldResult, Report, ReportReply, TrialProgress, TrialResult
 from service.contract.states import TrialEvent, TrialState
-from service.db import leases, scores, searches, trials
+from service.db import leases, rungs, scores, searches, trials
 from service.db.leases import LeaseRow
+from service.db.rungs import PausedTrial, RungRow
 from service.db.searches import SearchRow
 from service.db.trials import FinishedTrial
 from service.flow import files
 from service.flow.check import take_report
 from service.flow.context import Context
-from service.flow.finish import rank_key, settle
+from service.flow.finish import settle
 from service.flow.prune import clean_up, last_kept, prune
+from service.flow.rungs import fold_scores, paused, to_the_end
+from service.flow.score import mean_and_spread, rank_key
 
 
 def report(context: Context, lease_id: int, sent: Report) -> ReportReply:
@@ -35,9 +38,9 @@ def report(context: Context, lease_id: int, sent: Report) -> ReportReply:
         lease, search = lock_lease(connection, lease_id)
         leases.renew(connection, lease, sent.token, now=now, expires_at=expires_at, steps=sent.member_steps)
         states = trials.under(connection, lease_id)
-        finished = _store(connection, lease, search, sent, _in(states, TrialState.RUNNING), now)
-        folder = files.state_folder(context.settings, search.id)
-        trials.record_states(connection, lease_id, files.stored_states(folder, lease_id, sent.states))
+        saved = files.stored_states(files.state_folder(context.settings, search.id), lease_id, sent.states)
+        finished = _store(connection, lease, search, sent, _in(states, TrialState.RUNNING), saved, now)
+        trials.record_states(connection, lease_id, saved)
         last = last_kept(connection, search)
         dropped = prune(connection, search, last) if finished else []
         if sent.checks is not None:
@@ -69,16 +72,26 @@ def _in(states: Mapping[int, TrialState], *wanted: TrialState) -> set[int]:
 
 
 def _store(
-    connection: Connection, lease: LeaseRow, search: SearchRow, sent: Report, running: set[int], now: datetime
+    connection: Connection,
+    lease: LeaseRow,
+    search: SearchRow,
+    sent: Report,
+    running: set[int],
+    saved: Mapping[int, str],
+    now: datetime,
 ) -> bool:
-    """Store progress and results of the trials that still run; returns whether any ended."""
+    """Store progress and results of the trials that still run; returns whether any ended or came to a rung."""
     results = list({r.trial: r for r in sent.results if r.trial in running}.values())
-    ended = [_ended(search, result) for result in results]
+    rows = _rungs(connection, search)
+    ended = [_ended(search, r, rows.get(r.trial)) for r in results if r.outcome != "paused"]
+    at_rung = [_paused(search, r, rows, saved.get(r.trial)) for r in results if r.outcome == "paused"]
     live = running - {r.trial for r in results}
     progress = sorted((p for p in sent.progress if p.trial in live), key=lambda p: p.trial)
     trials.record_progress(connection, search.id, [_finite(p) for p in progress])
     trials.finish(connection, search.id, lease.id, ended, now)
-    scores.add(connection, search.id, [(r.trial, fold) for r in results for fold in r.folds])
+    rungs.pause(connection, search.id, lease.id, at_rung)
+    store = scores.add if search.spec.early_stop is None else scores.replace
+    store(connection, search.id, [(r.trial, fold) for r in results for fold in r.folds])
     return bool(results)
 
 
@@ -87,49 +100,49 @@ def _finite(progress: TrialProgress) -> TrialProgress:
     return progress.model_copy(update={"score": None}) if is_bad else progress
 
 
-def _ended(search: SearchRow, result: TrialResult) -> FinishedTrial:
+def _rungs(connection: Connection, search: SearchRow) -> dict[int, RungRow]:
+    """The trials of the present stage as the rungs see them; nothing is read for a search without rungs."""
+    if search.spec.early_stop is None:
+        return {}
+    return {row.number: row for row in rungs.on_rungs(connection, search.id, search.stage)}
+
+
+def _paused(search: SearchRow, result: TrialResult, rows: Mapping[int, RungRow], resume: str | None) -> PausedTrial:
     _check(search, result)
-    score, spread = _summary([fold.score for fold in result.folds])
-    event = {"completed": TrialEvent.COMPLETE, "diverged": TrialEvent.DIVERGE, "failed": TrialEvent.FAIL}[
-        result.outcome
-    ]
-    if event is TrialEvent.COMPLETE and score is None:
+    if result.trial not in rows or not result.folds:
+        raise _fault(f"results.{result.trial}.outcome", "another one: this trial waits nowhere", "paused")
+    return paused(result, rows[result.trial].rungs, resume)
+
+
+_EVENTS = {
+    "completed": TrialEvent.COMPLETE,
+    "diverged": TrialEvent.DIVERGE,
+    "failed": TrialEvent.FAIL,
+    "pruned": TrialEvent.PRUNE,
+}
+
+
+def _ended(search: SearchRow, result: TrialResult, row: RungRow | None) -> FinishedTrial:
+    _check(search, result)
+    score, spread = mean_and_spread([fold.score for fold in result.folds])
+    event = _EVENTS[result.outcome]
+    if event in (TrialEvent.COMPLETE, TrialEvent.PRUNE) and score is None:
         event = TrialEvent.DIVERGE
-    is_ranked = event is TrialEvent.COMPLETE and score is not None
+    has_score = event in (TrialEvent.COMPLETE, TrialEvent.PRUNE)
+    is_ranked = has_score and len(result.folds) == search.n_folds
+    reached = row.rungs if row is not None else None
     return FinishedTrial(
         number=result.trial,
         event=event,
-        score=score if is_ranked else None,
+        score=score if has_score else None,
         rank_key=rank_key(search, score) if is_ranked and score is not None else None,
-        spread=spread if is_ranked else None,
+        spread=spread if has_score else None,
         epoch=max((fold.epochs for fold in result.folds), default=0),
         duration_s=result.duration_s,
         message=result.message,
         kept=any(fold.checkpoint for fold in result.folds),
+        rungs=to_the_end(search, row, fold_scores(result.folds)) if has_score and row is not None else reached,
     )
-
-
-def _summary(scores_: Sequence[float | None]) -> tuple[float | None, float | None]:
-    """Mean and sample standard deviation of the folds' scores; (None, None) where one is missing or not finite."""
-    finite = [s for s in scores_ if s is not None and math.isfinite(s)]
-    if not finite or len(finite) < len(scores_):
-        return None, None
-    n = len(finite)
-    mean = sum_of(finite) / n
-    if not math.isfinite(mean):
-        return None, None
-    if n == 1:
-        return mean, None
-    spread = math.sqrt(sum_of([(s - mean) * (s - mean) for s in finite]) / (n - 1))
-    return mean, spread if math.isfinite(spread) else None
-
-
-def sum_of(values: Sequence[float]) -> float:
-    """The exact sum, rounded once; infinite where it overflows."""
-    try:
-        return math.fsum(values)
-    except OverflowError:
-        return math.inf
 
 
 def _check(search: SearchRow, result: TrialResult) -> None:

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.contract.dataset import CheckedData, DatasetDescription
+from service.contract.errors import Fault, NotFound, SpecInvalid
 from service.contract.features import network_ends
 from service.contract.leaderboard import SearchView
 from service.contract.parse import parse_spec
+from service.contract.space import Params
 from service.contract.spec import Spec
 from service.contract.stage import StagePlan
 from service.contract.states import SearchState
 from service.contract.submit import Validated
 from service.data.child import check_in_child
-from service.db import searches
+from service.db import searches, trials
 from service.db.searches import SearchRow
 from service.flow import view
 from service.flow.context import Context
@@ -23,6 +25,7 @@ from service.flow.dataset import described
 from service.flow.plan import add_stage
 from service.flow.transfer import canonical_file
 from service.planner.stages import first_stage
+from service.planner.warm import MOST_LOOKED_AT, warm_configurations
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,30 @@ def _check(context: Context, raw: Any) -> Checked:
             "metric": data.metric,
         }
     )
-    return Checked(filled, data, description, first_stage(filled))
+    return Checked(filled, data, description, first_stage(filled, _warm_start(context, filled)))
+
+
+def _warm_start(context: Context, spec: Spec) -> list[Params]:
+    """The best configurations of another search that lie in the space.
+
+    Raises:
+        SpecInvalid: there is no such search.
+    """
+    if spec.warm_start is None:
+        return []
+    with context.database.read() as connection:
+        try:
+            old = searches.get(connection, spec.warm_start)
+        except NotFound:
+            raise SpecInvalid([_unknown_search(spec.warm_start)]) from None
+        ranked = trials.best(connection, old.id, MOST_LOOKED_AT)
+    n_first = first_stage(spec).trials
+    return warm_configurations(ranked, spec, n_trials=n_first)
+
+
+def _unknown_search(name: str) -> Fault:
+    hint = "`foldstep searches` lists those that there are"
+    return Fault(code="unknown_search", path="warm_start", expected="the id of a search", got=name, hint=hint)
 
 
 def _row(context: Context, checked: Checked) -> SearchRow:

@@ -55,7 +55,13 @@ class IndexedPlanner(ABC):
     def suggest(self, first: int, count: int, history: Sequence[TrialRecord]) -> list[PlannedTrial]:  # noqa: ARG002
         """The trials with indices from `first` on, see `Planner`."""
         end = first + count if self.total is None else min(first + count, self.total)
-        return [self._planned(index, params) for index, params in enumerate(self.points(first, end), start=first)]
+        return [self._planned(index, params) for index, params in enumerate(self._all_points(first, end), start=first)]
+
+    def _all_points(self, first: int, end: int) -> list[Params]:
+        """Survivors have the first indices."""
+        survivors = self.plan.survivors[first:end]
+        begin = max(first, len(self.plan.survivors))
+        return survivors + (self.points(begin, end) if begin < end else [])
 
     @abstractmethod
     def points(self, first: int, end: int) -> list[Params]:

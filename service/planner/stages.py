@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from service.contract.leaderboard import BorderFinding
-from service.contract.space import Frozen
+from service.contract.space import Frozen, Params
 from service.contract.spec import DEFAULT_TRIALS, Direction, Method, Spec
 from service.contract.stage import StagePlan
 from service.contract.trial import TrialRecord
@@ -38,8 +38,18 @@ class StageEnd(Frozen):
     next: StagePlan | None
 
 
-def first_stage(spec: Spec) -> StagePlan:
-    """The stage that a search starts with."""
+def first_stage(spec: Spec, warm: Sequence[Params] = ()) -> StagePlan:
+    """The stage that a search starts with.
+
+    Args:
+        spec: the search.
+        warm: configurations of its space that it trains first.
+    """
+    plan = _first_stage(spec)
+    return plan.model_copy(update={"survivors": list(warm)})
+
+
+def _first_stage(spec: Spec) -> StagePlan:
     if spec.method == "coarse_to_fine":
         stage = spec.planned_stages()[0]
         return StagePlan(index=0, space=spec.space, trials=stage.trials, epochs=stage.epochs)
@@ -65,6 +75,11 @@ def end_stage(spec: Spec, finished: StagePlan, history: History, direction: Dire
         plan, findings = next_stage(spec, finished, own, direction)
         return StageEnd(findings=findings, next=plan)
     return StageEnd(findings=report_borders(finished.space, own, direction), next=None)
+
+
+def n_possible(spec: Spec) -> int | None:
+    """How many trials its space can give; None for no limit."""
+    return Grid(spec.space).n_points if spec.method == "grid" else None
 
 
 def _single_stage_trials(spec: Spec) -> int | None:

@@ -62,8 +62,12 @@ NAMES = {
     "not yet: final": Bad({"final": {"refit": True}}, ("final", "this version does not have it")),
     "checks": Bad({"checks": {"befor": True}}, ("checks.befor", "before")),
     "checks are a mapping": Bad({"checks": "before"}, ("checks", "before")),
-    "not yet: rungs": Bad({"early_stop": {"rungs": "asha"}}, ("early_stop", "this version does not have it")),
-    "not yet: trial time": Bad({"budget": {"trials": 2, "trial_time": "1m"}}, ("budget.trial_time", "does not have")),
+    "rungs": Bad({"early_stop": {"rungs": "ahsa"}}, ("early_stop.rungs", "asha", "hyperband", "ahsa")),
+    "eta": Bad({"early_stop": {"eta": 1}}, ("early_stop.eta", "2")),
+    "racing one fold": Bad(
+        {"cv": {"holdout": 0.2}, "early_stop": {"race_folds": True}}, ("early_stop.race_folds", "single fold")
+    ),
+    "trial time": Bad({"budget": {"trials": 2, "trial_time": "0s"}}, ("budget.trial_time", "greater than 0")),
     "not yet: method": Bad({"method": "tpe"}, ("method", "tpe", "this version does not have it")),
 }
 GRIDS = {

@@ -112,6 +112,17 @@ def test_pause_resume_stop(busy_desk: Desk) -> None:
     assert again.stderr.startswith("illegal_transition: ")
 
 
+def test_extend(busy_desk: Desk) -> None:
+    small = {**ENDLESS, "name": "small", "budget": {"trials": 2}}
+    begun = json.loads(busy_desk("submit", "-", "--json", stdin=text(small)).stdout)["id"]
+    busy_desk.master.wait(begun)
+    done = busy_desk("extend", begun, "--trials", "3")
+    assert done.stdout.startswith(f"{begun} is running."), done.stderr
+    assert busy_desk.master.wait(begun).trials == 5
+    refused(busy_desk("extend", begun), "more trials, more time", code="invalid_input")
+    refused(busy_desk("extend", begun, "--time", "soon"), "time", "soon", code="invalid_input")
+
+
 def test_upload_takes_the_file_along(busy_desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "far.csv").write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20)))
     spec = {**SPEC, "name": "sent", "data": {"dataset": str(tmp_path / "far.csv"), "target": "y"}}

@@ -125,9 +125,20 @@ class Hand:
         return lease(self.context, LeaseRequest(worker=self.worker, members=members))
 
     def report(
-        self, held: Lease, *results: TrialResult, progress: Iterable[TrialProgress] = (), steps: int = 0
+        self,
+        held: Lease,
+        *results: TrialResult,
+        progress: Iterable[TrialProgress] = (),
+        steps: int = 0,
+        states: Mapping[int, str] | None = None,
     ) -> ReportReply:
-        sent = Report(token=held.token, results=list(results), progress=list(progress), member_steps=steps)
+        sent = Report(
+            token=held.token,
+            results=list(results),
+            progress=list(progress),
+            member_steps=steps,
+            states=dict(states or {}),
+        )
         return report(self.context, held.lease, sent)
 
     def complete(self, held: Lease) -> None:

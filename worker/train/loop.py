@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Protocol
 
 import torch
@@ -35,7 +37,10 @@ class Monitor(Protocol):
         """All `members` have trained one more epoch, in `member_steps` steps times members."""
 
     def member_done(self, member: Member, weights: Weights | None) -> None:
-        """`member` trains no more; `weights` are its best ones, None where it has none."""
+        """`member` trains no more, or has come to the epoch at which it waits.
+
+        `weights` are its best ones; None where it has none, or waits and carries its `state`.
+        """
 
     def dropped_trials(self) -> set[int]:
         """Trials that are to stop at once."""
@@ -69,11 +74,17 @@ def is_live(member: Member, epoch: int) -> bool:
 
     One that has fewer left the pack: it diverged, and begins again elsewhere.
     """
-    return member.progress.end is None and member.progress.epoch == epoch
+    return not member.is_resting and member.progress.epoch == epoch
 
 
 class Training:
-    """Trains members of one search; keeps the data on the device between packs and leases."""
+    """Trains members of one search; keeps the data on the device between packs and leases.
+
+    Attributes:
+        time_limit_s: how long a member may be in training; it ends with the epoch in which that is over.
+    """
+
+    time_limit_s: float | None = None
 
     def __init__(self, source: Folds, metric: str, engine: Engine, probing: Callable[..., Probe] = Probe) -> None:
         self._source, self._metric, self._engine, self._probing = source, metric, engine, probing
@@ -81,17 +92,18 @@ class Training:
         self._folds: dict[tuple[Group, int], DeviceFold] = {}
 
     def train(self, members: Iterable[Member], monitor: Monitor) -> None:
-        """Train every member that has not ended, pack by pack.
+        """Train every member that has not ended or come to where it waits, pack by pack.
 
-        Members are changed in place. After `monitor.is_leaving()` unfinished ones carry their `state`.
+        Members are changed in place. Those that wait carry their `state`, and so do unfinished ones after
+        `monitor.is_leaving()`.
         """
-        unfinished = [m for m in members if m.progress.end is None]
+        unfinished = [m for m in members if not m.is_resting]
         while unfinished and not monitor.is_leaving():
             for pack in self.packs(unfinished):
                 if not monitor.is_leaving():
                     self._train_pack(pack, monitor)
             # those that diverged and left their packs to begin again
-            unfinished = [m for m in unfinished if m.progress.end is None]
+            unfinished = [m for m in unfinished if not m.is_resting]
 
     def packs(self, members: Iterable[Member]) -> list[list[Member]]:
         """The members cut into those that train together."""
@@ -112,7 +124,7 @@ class Training:
             if len(pack) == 1:
                 raise
             for half in (pack[: len(pack) // 2], pack[len(pack) // 2 :]):
-                self._train_pack([m for m in half if m.progress.end is None], monitor)
+                self._train_pack([m for m in half if not m.is_resting], monitor)
 
     def _train_to_end(self, pack: Sequence[Member], monitor: Monitor) -> None:
         live = self._without_dropped(pack, monitor)
@@ -162,27 +174,49 @@ class Training:
         self._take_states(trainer, epoch)
 
     def _take_states(self, trainer: PackTrainer, epoch: int) -> None:
-        live = [i for i, member in enumerate(trainer.members) if is_live(member, epoch)]
-        for i, state in zip(live, trainer.states_of(live), strict=True):
+        self._take(trainer, [i for i, member in enumerate(trainer.members) if is_live(member, epoch)])
+
+    def _take(self, trainer: PackTrainer, which: Sequence[int]) -> None:
+        """Give some members their present state."""
+        if not which:
+            return
+        for i, state in zip(which, trainer.states_of(which), strict=True):
             trainer.members[i].state = state
 
     def _train_epoch(self, trainer: PackTrainer, epoch: int, monitor: Monitor) -> None:
         members = trainer.members
         live = [is_live(m, epoch - 1) for m in members]
+        begun = time.monotonic()
         losses = trainer.train_epoch(epoch)
         scores = trainer.evaluate()
         self._record(trainer, live, losses.tolist(), scores.tolist())
         trainer.diagnostics.note(live)
+        self._clock(compress(members, live), time.monotonic() - begun)
         self._send_back(trainer, [i for i, m in enumerate(members) if live[i] and m.progress.epoch < epoch])
         trained = [m for m, on in zip(members, live, strict=True) if on]
         monitor.epoch_done(trained, trainer.n_steps * len(trained))
         dropped = monitor.dropped_trials()
-        for i, member in enumerate(members):
-            if live[i] and member.trial in dropped:
+        for member in trained:
+            if member.trial in dropped:
                 member.progress.end = End.DROPPED
-            if live[i] and member.progress.end is not None:
-                best = trainer.best_of(i) if member.progress.best_epoch else None
-                monitor.member_done(member, best)
+        self._hand_over(trainer, [i for i, m in enumerate(members) if live[i] and m.is_resting], monitor)
+
+    def _hand_over(self, trainer: PackTrainer, resting: Sequence[int], monitor: Monitor) -> None:
+        """Tell of members that have just ended or come to where they wait."""
+        ended = [i for i in resting if trainer.members[i].progress.end is not None]
+        self._take(trainer, [i for i in resting if i not in ended])
+        for i in resting:
+            member = trainer.members[i]
+            is_kept = i in ended and member.progress.best_epoch
+            monitor.member_done(member, trainer.best_of(i) if is_kept else None)
+
+    def _clock(self, members: Iterable[Member], seconds: float) -> None:
+        """Count an epoch's time; those whose time is over end with what they have."""
+        for member in members:
+            member.progress.seconds += seconds
+            is_over = self.time_limit_s is not None and member.progress.seconds >= self.time_limit_s
+            if is_over and member.progress.end is None and member.progress.best_epoch:
+                member.progress.end = End.TIME
 
     def _send_back(self, trainer: PackTrainer, diverged: Sequence[int]) -> None:
         """Members that are to begin again get the state of their best epoch."""

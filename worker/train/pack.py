@@ -50,6 +50,7 @@ class Member:
 
     Attributes:
         state: where to go on from; None before the first epoch.
+        until: the epoch at which it waits; None to train to its end.
     """
 
     trial: int
@@ -57,6 +58,12 @@ class Member:
     hp: Hyperparameters
     progress: Progress = field(default_factory=Progress)
     state: TrainingState | None = None
+    until: int | None = None
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether there is nothing to train for now: it has ended, or waits."""
+        return self.progress.end is not None or (self.until is not None and self.progress.epoch >= self.until)
 
     @property
     def key(self) -> tuple[int, int]:

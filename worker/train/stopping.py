@@ -21,6 +21,7 @@ class End(StrEnum):
     EPOCHS = "epochs"  # its epochs are used up
     PATIENCE = "patience"
     DIVERGED = "diverged"
+    TIME = "time"  # its trial's time is over
     DROPPED = "dropped"  # the master wants no more of its trial
 
 
@@ -34,6 +35,7 @@ class Progress:
         is_better: for each epoch, whether it was the best until then.
         restarts: the epochs, from 1, in which it diverged and went back to its best one, at a tenth of the rate.
         valid_loss: the loss on the validation part; None where it was not finite, or was not taken.
+        seconds: in training so far, wall time of its packs.
         probes: readings as they travel, see `service.contract.diagnostics`.
     """
 
@@ -47,6 +49,7 @@ class Progress:
     restarts: list[int] = field(default_factory=list)
     valid_loss: list[float | None] = field(default_factory=list)
     probes: list[list[float | None]] = field(default_factory=list)
+    seconds: float = field(default=0.0, compare=False)
 
     @property
     def rate_factor(self) -> float:

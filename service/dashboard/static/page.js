@@ -17,11 +17,12 @@ class Refused extends Error {
   }
 }
 
-async function call(path, method = "GET") {
+async function call(path, method = "GET", content = undefined) {
   let answer;
   try {
     const headers = { Authorization: `Bearer ${sessionStorage.getItem(TOKEN)}` };
-    answer = await fetch(`api/v1${path}`, { method, headers, cache: "no-store" });
+    if (content !== undefined) headers["Content-Type"] = "application/json";
+    answer = await fetch(`api/v1${path}`, { method, headers, cache: "no-store", body: JSON.stringify(content) });
   } catch {
     throw new Refused(0, "The master does not answer. This page tries again every two seconds.");
   }
@@ -40,7 +41,7 @@ function element(name, content = "", className = "") {
 const number = (value, digits = 5) =>
   value === null || value === undefined ? "–" : Number(value).toPrecision(digits).replace(/(\.\d*?)0+(e|$)/, "$1$2").replace(/\.(e|$)/, "$1");
 const short = (value) => (typeof value === "number" && !Number.isInteger(value) ? number(value, 4) : Array.isArray(value) ? value.join(" × ") : String(value));
-const finished = (search) => Object.entries(search.counts).reduce((n, [state, k]) => n + (state === "waiting" || state === "running" ? 0 : k), 0);
+const finished = (search) => Object.entries(search.counts).reduce((n, [state, k]) => n + (state === "waiting" || state === "running" || state === "paused" ? 0 : k), 0);
 const chip = (state) => element("span", state, `state ${state}`);
 
 function duration(search) {
@@ -137,7 +138,7 @@ function describe(search) {
   list("findings", "border-list", borders.map((finding) => finding.sentence));
   list("note-card", "notes", search.notes);
   list("check-card", "checks", (search.checks ? search.checks.results : []).map(checkLine));
-  const can = { pause: ["queued", "running"], resume: ["paused"], stop: ["queued", "running", "paused"] };
+  const can = { pause: ["queued", "running"], resume: ["paused"], stop: ["queued", "running", "paused"], extend: ["queued", "running", "paused", "completed"] };
   for (const button of $("actions").children) button.hidden = !can[button.dataset.verb].includes(search.state);
   $("checkpoints").textContent = search.checkpoint_dir;
 }
@@ -247,17 +248,33 @@ function signOut() {
 async function act(event) {
   const { verb } = event.target.dataset;
   if (!verb) return;
+  if (verb === "extend") return openExtension();
   if (verb === "stop" && !confirm("Stop this search? Trials in training are dropped; what is finished stays.")) return;
+  await send(verb);
+}
+
+async function send(verb, content) {
   const buttons = [...$("actions").children];
   for (const button of buttons) button.disabled = true;
   try {
-    await call(`/searches/${location.hash.slice(1)}:${verb}`, "POST");
+    await call(`/searches/${location.hash.slice(1)}:${verb}`, "POST", content);
     await refresh();
   } catch (error) {
     complain(error.message);
   } finally {
     for (const button of buttons) button.disabled = false;
   }
+}
+
+function openExtension() {
+  $("extension").hidden = !$("extension").hidden;
+  if (!$("extension").hidden) $("more-trials").focus();
+}
+
+async function extend(event) {
+  event.preventDefault();
+  $("extension").hidden = true;
+  await send("extend", { trials: Number($("more-trials").value) || null, time: $("more-time").value.trim() || null });
 }
 
 // `#token=…`, or `#token=…&search=…` for one search, as the CLI prints it
@@ -278,6 +295,7 @@ $("login").addEventListener("submit", (event) => {
   refresh();
 });
 $("actions").addEventListener("click", act);
+$("extension").addEventListener("submit", extend);
 $("rows").addEventListener("click", async (event) => {
   const { trial } = event.target.dataset;
   if (trial === undefined) return;

@@ -98,6 +98,43 @@ def test_pause_resume_stop_delete(master: Master) -> None:
     assert master.get(f"/searches/{search}").status_code == 404
 
 
+def test_extend(master: Master) -> None:
+    search = new_search(master.app.state.context)
+    answer = master.post(f"/searches/{search}:extend", json={"trials": 4})
+    assert (answer.status_code, answer.json()["trials"]) == (200, 10)
+    answer = master.post(f"/searches/{search}:extend", json={"trials": 0})
+    assert (answer.status_code, answer.json()["faults"][0]["path"]) == (422, "trials")
+    answer = master.post(f"/searches/{search}:extend", json={"time": "soon"})
+    assert (answer.status_code, answer.json()["faults"][0]["path"]) == (422, "time")
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_the_spec_of_a_search_does_not_change_and_the_answer_says_what_to_do(master: Master, method: str) -> None:
+    search = new_search(master.app.state.context)
+    answer = master.http.request(method, f"/api/v1/searches/{search}", json=spec(parameters={"lr": 0.1}))
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert f"warm_start: {search}" in answer.json()["detail"]
+
+
+def test_a_warm_start_trains_the_best_of_the_other_search_first(master: Master, tmp_path: Path, table: str) -> None:
+    (tmp_path / "table.csv").write_text(table)
+    data = {"dataset": "table.csv", "target": "kind"}
+    old = master.post("/searches", json=spec(data=data, budget={"trials": 4})).json()["id"]
+    worker_id = worker(master)
+    held = take(master, worker_id, 8)
+    assert held is not None
+    results = [result(t.number, (t.number / 10, t.number / 10)).model_dump() for t in held.trials]
+    master.post(f"/leases/{held.lease}:report", json={"token": held.token, "results": results})
+    new = master.post("/searches", json=spec(data=data, budget={"trials": 8}, warm_start=old))
+    assert new.status_code == 202, new.text
+    warm = take(master, worker_id, 16)
+    assert warm is not None
+    best = {t.number: t.params["lr"] for t in held.trials}
+    assert [t.params["lr"] for t in warm.trials[:2]] == [best[3], best[2]]
+    answer = master.post("/searches", json=spec(data=data, warm_start="nobody"))
+    assert (answer.status_code, answer.json()["faults"][0]["path"]) == (422, "warm_start")
+
+
 def test_data_set_by_path_by_name_and_by_upload(master: Master, tmp_path: Path, table: str) -> None:
     (tmp_path / "table.csv").write_text(table)
     by_path = registered(master.post("/datasets", json={"name": "mine", "source": "table.csv"}))

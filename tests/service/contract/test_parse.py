@@ -41,8 +41,15 @@ FAULTS: list[tuple[str, Raw, str, str]] = [
     ("a name that climbs", raw(name="../a"), "name", "out_of_domain"),
     ("unknown method", raw(method="gird"), "method", "out_of_domain"),
     ("method to come", raw(method="tpe"), "method", "not_available"),
-    ("part to come", raw(early_stop={"rungs": "asha"}), "early_stop", "not_available"),
-    ("budget to come", raw(budget={"trial_time": "10m"}), "budget.trial_time", "not_available"),
+    ("part to come", raw(final={"refit": True}), "final", "not_available"),
+    ("unknown rungs", raw(early_stop={"rungs": "median"}), "early_stop.rungs", "out_of_domain"),
+    (
+        "racing one fold",
+        raw(cv={"holdout": 0.2}, early_stop={"race_folds": True}),
+        "early_stop.race_folds",
+        "contradiction",
+    ),
+    ("no time for a trial", raw(budget={"trial_time": "0s"}), "budget.trial_time", "out_of_domain"),
     ("negative seed", raw(seed=-1), "seed", "out_of_domain"),
     ("seed of text", raw(seed="x"), "seed", "wrong_type"),
     ("one fold", raw(cv={"folds": 1}), "cv.folds", "out_of_domain"),
@@ -126,7 +133,7 @@ def test_all_faults_come_at_once() -> None:
     spec = raw(
         metod="grid",
         cv={"folds": 1},
-        budget={"trial_time": 5},
+        budget={"trial_time": 0},
         parameters={"lr": {"low": 3, "high": 1}, "dropuot": 0.1, "width": [0]},
     )
     assert {f.path for f in faults_of(spec)} == {

@@ -159,6 +159,35 @@ def test_buttons_pause_and_resume(place: Place, browser: Browser) -> None:
         assert place.master.search(place.endless).state == state
 
 
+def test_extend_asks_by_how_much_and_the_search_goes_on(place: Place, browser: Browser) -> None:
+    before = place.master.search(place.checked).trials
+    assert before is not None
+    browser.open(place.address(place.checked))
+    browser.until(is_shown("detail"), "the search")
+    shown = "[...document.querySelectorAll('#actions button')].filter(b => !b.hidden).map(b => b.innerText)"
+    assert browser.evaluate(shown) == ["Extend"], "what is over cannot be paused or stopped"
+    assert browser.evaluate("document.getElementById('extension').hidden") is True
+    browser.evaluate("document.querySelector('[data-verb=extend]').click()")
+    browser.until(is_shown("extension"), "the question")
+    browser.evaluate("document.getElementById('more-trials').value = '3'")
+    browser.evaluate("document.querySelector('#extension button').click()")
+    browser.until(f"document.getElementById('numbers').innerText.includes(' of {before + 3}')", "the larger budget")
+    seen = place.master.search(place.checked)
+    assert (seen.trials, seen.state in ("running", "completed")) == (before + 3, True)
+    assert browser.evaluate("document.getElementById('extension').hidden") is True
+
+
+def test_stop_asks_first_and_stops(place: Place, browser: Browser) -> None:
+    search = place.master.submit({**SPEC, "name": "stopped", "budget": {"trials": 100_000}}).id
+    browser.open(place.address(search))
+    browser.until(is_shown("detail"), "the search")
+    browser.evaluate("window.confirm = (question) => { window.asked = question; return true; }")
+    browser.evaluate("document.querySelector('[data-verb=stop]').click()")
+    browser.until("document.querySelector('#name .state').innerText === 'stopped'", "the end")
+    assert browser.evaluate("window.asked").startswith("Stop this search?")
+    assert place.master.search(search).state == "stopped"
+
+
 def test_search_that_is_not_there(place: Place, browser: Browser) -> None:
     browser.open(place.address("nope"))
     browser.until("document.getElementById('alert').innerText.includes('nope')", "the master's own sentence")

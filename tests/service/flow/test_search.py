@@ -135,10 +135,12 @@ def test_search_of_failed_trials_alone_fails(context: Context) -> None:
 def test_search_of_diverged_trials_says_so(context: Context) -> None:
     search = new_search(context, budget={"trials": 2})
     hand = Hand(context)
-    hand.report(hand.take(4), result(0, (), outcome="diverged"), result(1, (None, None)))
+    hand.report(hand.take(4), result(0, (), outcome="diverged"), result(1, (None, None), outcome="diverged"))
     seen = view.search(context, search)
     assert seen.state is SearchState.COMPLETED
     assert "Every trial diverged" in seen.notes[-1]
+    assert "lasted longest is trial 1 (lr 0." in seen.notes[-1]
+    assert "Fold 0 diverged in epoch 1, as 1 other fold did" in seen.notes[-1]
     assert seen.best is None
 
 

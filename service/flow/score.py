@@ -1,0 +1,36 @@
+"""What the scores of a trial's folds come to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from service.db.searches import SearchRow
+
+
+def rank_key(search: SearchRow, score: float) -> float:
+    """The score with its sign turned so that less is better."""
+    return -score if search.direction == "maximize" else score
+
+
+def mean_and_spread(scores: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """Mean and sample standard deviation of the folds' scores; (None, None) where one is missing or not finite."""
+    finite = [s for s in scores if s is not None and math.isfinite(s)]
+    if not finite or len(finite) < len(scores):
+        return None, None
+    n = len(finite)
+    mean = _sum(finite) / n
+    if not math.isfinite(mean):
+        return None, None
+    if n == 1:
+        return mean, None
+    spread = math.sqrt(_sum([(s - mean) * (s - mean) for s in finite]) / (n - 1))
+    return mean, spread if math.isfinite(spread) else None
+
+
+def _sum(values: Sequence[float]) -> float:
+    """The exact sum, rounded once; infinite where it overflows."""
+    try:
+        return math.fsum(values)
+    except OverflowError:
+        return math.inf

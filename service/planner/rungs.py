@@ -1,0 +1,232 @@
+"""Who goes on at a rung: successive halving at fixed boundaries, so that nobody's fate depends on who came first.
+
+A rung is an epoch count at which trials are compared and the worst stop. The rungs of a trial lie at
+min_epochs * eta^r below its own epochs. The rule is ASHA's (Li et al. 2020, "A system for massively parallel
+hyperparameter tuning"): of all trials so far at a rung the best 1/eta go on. ASHA decides whenever a worker is free,
+which makes the verdicts depend on the workers. Here trials are decided in blocks by number: at a rung a block is
+decided when it and all blocks before it have come there, or have ended. A trial that one block left behind may
+belong to the best when a later one is decided; it then goes on.
+
+Hyperband's brackets (Li et al. 2018) differ in their first rung; which one a trial is in follows from its number.
+
+Racing puts one rung before the others, at the epoch of the first of them but on the first folds alone: what is clearly
+worse there than the incumbent stops (`service.planner.racing`).
+
+All of it is a pure function of the spec and of what each trial reached, computed afresh for every decision.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple, TypeAlias
+
+from service.contract.spec import EarlyStopSpec
+from service.planner.racing import Field, is_clearly_worse, n_first_folds
+
+MAX_SQUARED = 5
+"""Up to this eta a block has eta^2 trials, so that the first one brings one trial past two rungs; above it eta."""
+HYPERBAND_BRACKETS = 3
+
+
+class Rung(NamedTuple):
+    """Where a trial waits for a verdict.
+
+    Attributes:
+        epoch: after which.
+        folds: how many folds have come to it, the first ones; None for all.
+    """
+
+    epoch: int
+    folds: int | None
+
+
+@dataclass(frozen=True)
+class Climber:
+    """A trial as the rungs see it.
+
+    Attributes:
+        index: within its stage, from 0.
+        losses: for each rung it has come to, the losses of its folds, less being better; of one that has ended, those
+            it ended with at every rung that it did not come to, and once more.
+        n_rungs: how many rungs it has.
+        is_lost: whether it diverged or failed: it is the last at every rung that it did not come to.
+    """
+
+    index: int
+    losses: Sequence[Sequence[float]]
+    n_rungs: int
+    is_lost: bool = False
+
+    def folds_at(self, rung: int) -> Sequence[float] | None:
+        """The folds' losses at a rung; None where it has yet to come."""
+        if rung < len(self.losses):
+            return self.losses[rung]
+        if self.is_lost:
+            return (math.inf,)
+        return self.losses[-1] if len(self.losses) > self.n_rungs else None
+
+    def loss_at(self, rung: int) -> float:
+        """The mean over the folds at a rung that it has come to."""
+        folds = self.folds_at(rung)
+        assert folds is not None
+        return math.fsum(folds) / len(folds)
+
+    @property
+    def present(self) -> int | None:
+        """The rung where it stands, or was stopped; None where it goes on to its first one, or has ended."""
+        return len(self.losses) - 1 if 0 < len(self.losses) <= self.n_rungs else None
+
+
+Block: TypeAlias = list[Climber]
+
+
+class Verdict(NamedTuple):
+    """What was decided at one rung, by index: who goes on, who does not; the others are not decided yet."""
+
+    on: set[int]
+    off: set[int]
+
+
+def ladder(rules: EarlyStopSpec, index: int, epochs: int, n_folds: int) -> list[Rung]:
+    """The rungs of a trial.
+
+    Args:
+        rules: of the search.
+        index: of the trial within its stage.
+        epochs: all that it may train.
+        n_folds: of the search.
+    """
+    boundaries = list(_boundaries(rules, index, epochs))
+    rungs = [Rung(epoch, None) for epoch in boundaries]
+    if rules.race_folds and n_folds > 1:
+        rungs.insert(0, Rung(boundaries[0] if boundaries else epochs, n_first_folds(n_folds)))
+    return rungs
+
+
+def _boundaries(rules: EarlyStopSpec, index: int, epochs: int) -> Iterator[int]:
+    epoch = rules.min_epochs * rules.eta ** bracket(rules, index)
+    while rules.rungs != "none" and epoch < epochs:
+        yield epoch
+        epoch *= rules.eta
+
+
+def bracket(rules: EarlyStopSpec, index: int) -> int:
+    """How many of the first rungs a trial leaves out."""
+    if rules.rungs != "hyperband":
+        return 0
+    place = index % block_size(rules)
+    for skipped, size in enumerate(_bracket_sizes(rules.eta)):
+        if place < size:
+            return skipped
+        place -= size
+    raise AssertionError("expected a place inside the block")
+
+
+def _bracket_sizes(eta: int) -> list[int]:
+    """Trials of each bracket in a round, as many as cost about the same: ceil(S / (s + 1) * eta^s) in Hyperband."""
+    s_max = HYPERBAND_BRACKETS - 1
+    return [math.ceil((s_max + 1) / (s + 1) * eta**s) for s in range(s_max, -1, -1)]
+
+
+def block_size(rules: EarlyStopSpec) -> int:
+    """Trials that are decided together; a block of Hyperband has one round of all its brackets."""
+    if rules.rungs == "hyperband":
+        return sum(_bracket_sizes(rules.eta))
+    return rules.eta**2 if rules.eta <= MAX_SQUARED else rules.eta
+
+
+def decide(
+    rules: EarlyStopSpec,
+    climbers: Sequence[Climber],
+    *,
+    n_folds: int,
+    is_closed: bool,
+    block: int | None = None,
+) -> list[Verdict]:
+    """Every verdict that can be given by now, a rung after the other.
+
+    What was decided before is decided again, in the same way, but for trials that go on after all.
+
+    Args:
+        rules: of the search.
+        climbers: every planned trial of the stage, in the order of their indices.
+        n_folds: of the search.
+        is_closed: whether no trial will follow, so that the last block is as large as it will ever be.
+        block: trials that are decided together, where the planner waits for that many verdicts before it goes on.
+    """
+    verdicts = [Verdict(set(), set()) for _ in range(max((c.n_rungs for c in climbers), default=0))]
+    for brackets in range(HYPERBAND_BRACKETS if rules.rungs == "hyperband" else 1):
+        own = [c for c in climbers if bracket(rules, c.index) == brackets]
+        arrivals = _blocks(own, block or block_size(rules), None if is_closed else len(climbers))
+        for rung, verdict in enumerate(verdicts):
+            is_race = rules.race_folds and n_folds > 1 and rung == 0
+            arrivals = _race(arrivals, verdict, n_folds) if is_race else _halve(arrivals, verdict, rung, rules.eta)
+    return verdicts
+
+
+def _blocks(climbers: Sequence[Climber], size: int, n_planned: int | None) -> list[Block]:
+    """Blocks in order; one whose last trials may yet be planned is left out."""
+    blocks = [(number, list(block)) for number, block in groupby(climbers, key=lambda c: c.index // size)]
+    return [block for number, block in blocks if n_planned is None or (number + 1) * size <= n_planned]
+
+
+def _are_there(block: Block, rung: int) -> bool:
+    return all(c.folds_at(rung) is not None for c in block)
+
+
+def _halve(blocks: Sequence[Block], verdict: Verdict, rung: int, eta: int) -> list[Block]:
+    """Decide block after block at one rung; returns who goes on by the block that made it so.
+
+    The best of those left behind is among the best k of all when fewer than k that go on are better, so two ordered
+    lists are enough: n trials cost n log n, however many blocks they come in.
+    """
+    ahead: list[tuple[float, int]] = []
+    behind: list[tuple[float, int]] = []
+    by_index: dict[int, Climber] = {}
+    promoted: list[Block] = []
+    for block in blocks:
+        if not _are_there(block, rung):
+            break
+        by_index |= {c.index: c for c in block}
+        for c in block:
+            heapq.heappush(behind, (c.loss_at(rung), c.index))
+        promoted.append([by_index[i] for i in _overtake(ahead, behind, max(1, len(by_index) // eta))])
+    verdict.on.update(i for _, i in ahead)
+    verdict.off.update(i for _, i in behind)
+    return promoted
+
+
+def _overtake(ahead: list[tuple[float, int]], behind: list[tuple[float, int]], n_best: int) -> list[int]:
+    """Move whoever belongs to the best `n_best` from `behind` to `ahead`; a loss that is not finite never does."""
+    moved = []
+    while behind and math.isfinite(behind[0][0]) and bisect_left(ahead, behind[0]) < n_best:
+        best = heapq.heappop(behind)
+        insort(ahead, best)
+        moved.append(best[1])
+    return moved
+
+
+def _race(blocks: Sequence[Block], verdict: Verdict, n_folds: int) -> list[Block]:
+    """Decide block after block on the first folds; each is held against those that earlier blocks sent on.
+
+    They must have come to the next rung, with all their folds: the incumbent is the best of them.
+    """
+    field = Field(n_folds)
+    promoted: list[Block] = []
+    for block in blocks:
+        before = promoted[-1] if promoted else []
+        if not _are_there(block, 0) or not _are_there(before, 1):
+            break
+        for c in before:
+            field.add(c.folds_at(1) or ())
+        yardstick = field.yardstick()
+        worse = {c.index for c in block if yardstick and is_clearly_worse(c.folds_at(0) or (), yardstick)}
+        verdict.off.update(worse)
+        promoted.append([c for c in block if c.index not in worse])
+        verdict.on.update(c.index for c in promoted[-1])
+    return promoted
