@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-BATCHES = 25  # in a search: fewer learn too rarely, more wait too often
+BATCHES = 50  # in a search: fewer learn too rarely, more wait too often
 SMALLEST, LARGEST = 4, 256
 OPEN_ENDED = 8  # trials in a batch where the number of trials is open
 MIN_STARTUP = 8  # trials; and at least two batches

@@ -17,20 +17,6 @@ from service.planner.observed import Observed, thin
 from service.planner.optuna_space import finished, suggest
 
 
-def tpe(space: Space, observed: Sequence[Observed], _size: int, generator: np.random.Generator) -> Iterator[Params]:
-    """Tree-structured Parzen estimator (Bergstra et al. 2011), with Optuna's constant liar within a batch.
-
-    Parameters are modelled together, which finds their interactions; conditional ones in groups of those that are
-    active together.
-    """
-    is_conditional = any(d.when for d in space.parameters.values())
-
-    def sampler(seed: int) -> BaseSampler:
-        return TPESampler(seed=seed, n_startup_trials=1, multivariate=True, group=is_conditional)
-
-    return _ask(space, thin(observed, 60, 190, generator), sampler, generator)
-
-
 def gp(space: Space, observed: Sequence[Observed], _size: int, generator: np.random.Generator) -> Iterator[Params]:
     """Gaussian process with expected improvement (Snoek, Larochelle and Adams 2012), as Optuna has it.
 

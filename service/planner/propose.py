@@ -10,7 +10,7 @@ import numpy as np
 
 from service.contract.space import Params, Space
 from service.contract.spec import Method
-from service.planner import cma, optuna_samplers
+from service.planner import cma, gp, optuna_samplers, tpe
 from service.planner.observed import Observed, observe
 from service.planner.points import Unseen
 from service.planner.request import BatchRequest
@@ -22,8 +22,8 @@ Model: TypeAlias = Callable[[Space, Sequence[Observed], int, np.random.Generator
 """Space, history, size of a batch, randomness → proposals without an end, each of which knows of those before it."""
 
 _MODELS: dict[Method, Model] = {
-    "tpe": optuna_samplers.tpe,
-    "gp": optuna_samplers.gp,
+    "tpe": tpe.tpe,
+    "gp": gp.gp,
     "forest": optuna_samplers.forest,
     "cmaes": cma.cmaes,
 }
