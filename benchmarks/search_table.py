@@ -1,9 +1,9 @@
 """The search methods on a published table, without training: Klein and Hutter 2019 (arXiv 1905.04970), Parkinsons.
 
-A configuration's error is looked up: the mean of its four published seeds. The regret is the least error found so far minus
-the least of all 62,208. Foldstep proposes in batches, as in a search; Optuna's samplers are asked one at a time, so that
-each of their proposals knows of all results before it. Both sides see the same space: ordered values by their number, so that
-neighbours are near, and lists of choices without an order.
+A configuration's error is looked up: the mean of its four published seeds. The regret is the least error found so far
+minus the least of all 62,208. Foldstep proposes in batches, as in a search; Optuna's samplers are asked one at a time,
+so that each of their proposals knows of all results before it. Both sides see the same space: ordered values by their
+number, so that neighbours are near, and lists of choices without an order.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def random_points(space: Space, count: int, generator: np.random.Generator) -> l
 
 
 def neighbour(space: Space, params: Params, generator: np.random.Generator) -> Params:
-    """A point near another one: one or two of its parameters moved, a range's by a step of any size, a choice's freely."""
+    """A point near another one: one or two of its parameters moved, a range's by a step of any size."""
     active = [n for n in space.searched() if n in params]
     place = {n: float(generator.random()) for n in space.searched() if n not in params}  # should they become active
     place |= {n: unit(space, n, params) for n in active}
@@ -50,7 +50,11 @@ def unit(space: Space, name: str, params: Params) -> float:
 
 
 def _moved(space: Space, name: str, place: float, generator: np.random.Generator) -> float:
-    if isinstance(space.parameters[name], Choices):
-        return float(generator.random())
-    step = WIDEST * (NARROWEST / WIDEST) ** generator.random()
-    return min(max(place + step * generator.standard_normal(), 0.0), 1.0)
+    distribution = space.parameters[name]
+    if isinstance(distribution, Choices):  # any other choice
+        n = len(distribution.choices)
+        return (place + int(generator.integers(1, max(2, n))) / n) % 1.0
+    step = float(WIDEST * (NARROWEST / WIDEST) ** generator.random() * generator.standard_normal())
+    if place in (0.0, 1.0):  # from an edge there is one way
+        return min(abs(place - abs(step)), 1.0)
+    return min(max(place + step, 0.0), 1.0)

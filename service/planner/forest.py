@@ -16,10 +16,10 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
-from scipy.stats import norm
 from sklearn.ensemble import RandomForestRegressor
 
 from service.contract.space import Choices, Params, Space
+from service.planner.acquisition import expected_improvement, neighbour, random_points
 from service.planner.observed import normal_scores
 from service.planner.optuna_space import drawn, from_optuna, to_optuna
 
@@ -28,7 +28,6 @@ MIN_LEAF = 3
 FEATURE_SHARE = 5 / 6  # that a split chooses from
 N_RANDOM = 1000  # points that are looked at anywhere in the space
 N_PARENTS, N_CHILDREN, N_ROUNDS = 10, 20, 3  # points around the most promising ones, and rounds of going on from there
-STEP = 0.2  # standard deviation of a neighbour's coordinate
 INACTIVE = -1.0
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -79,12 +78,10 @@ class ForestSampler(BaseSampler):
         losses = normal_scores([t.value for t in known if t.value is not None])
         tried = [{n: from_optuna(space.parameters[n], x) for n, x in t.params.items()} for t in known]
         forest = _Forest(space, tried, losses, int(generator.integers(2**32)))
-        names = space.searched()
-        points = [space.from_unit({n: generator.random() for n in names}) for _ in range(N_RANDOM)]
         parents = [tried[i] for i in np.argsort(losses, kind="stable")[:N_PARENTS]]
-        looked_at = forest.judge(points)
+        looked_at = forest.judge(random_points(space, N_RANDOM, generator))
         for _ in range(N_ROUNDS):
-            near = [_neighbour(space, parent, generator) for parent in parents for _ in range(N_CHILDREN)]
+            near = [neighbour(space, parent, generator) for parent in parents for _ in range(N_CHILDREN)]
             looked_at = looked_at.with_(forest.judge(near))
             parents = looked_at.most_promising(N_PARENTS)
         return looked_at
@@ -113,10 +110,8 @@ class _Candidates(NamedTuple):
         )
 
     def improvement(self) -> Array:
-        """Expected improvement, E max(best - loss, 0) (Jones, Schonlau and Welch 1998, equation 15)."""
-        spread = np.maximum(self.spread, 1e-9)
-        z = (self.best - self.mean) / spread
-        return np.asarray(spread * (z * norm.cdf(z) + norm.pdf(z)))
+        """What each point promises."""
+        return expected_improvement(self.best, self.mean, self.spread)
 
     def most_promising(self, count: int) -> list[Params]:
         order = np.argsort(-self.improvement(), kind="stable")
@@ -164,20 +159,3 @@ class _Forest:
             else:
                 row.append(distribution.to_unit(params[name]) if name in params else INACTIVE)
         return row
-
-
-def _neighbour(space: Space, params: Params, generator: np.random.Generator) -> Params:
-    """A point near another one: one of its parameters drawn anew, a range's near to where it was."""
-    active = [n for n in space.searched() if n in params]
-    changed = active[int(generator.integers(len(active)))]
-    place = {n: generator.random() for n in space.searched() if n not in params}  # should they become active
-    place |= {n: _mid(space, n, params) for n in active}
-    if isinstance(space.parameters[changed], Choices):
-        place[changed] = generator.random()
-    else:
-        place[changed] = min(max(place[changed] + STEP * generator.standard_normal(), 0.0), 1.0)
-    return space.from_unit(place)
-
-
-def _mid(space: Space, name: str, params: Params) -> float:
-    return min(max(space.parameters[name].to_unit(params[name]), 0.0), 1.0)

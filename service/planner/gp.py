@@ -1,8 +1,9 @@
 """A Gaussian process with expected improvement: what Spearmint does, cheap enough for long histories.
 
-J. Snoek, H. Larochelle and R. Adams, "Practical Bayesian optimization of machine learning algorithms", NIPS 2012. The kernel is
-Matérn 5/2 with a length for each parameter, fitted once a batch by its posterior; within a batch each proposal is taken
-for observed as expected (T. Desautels, A. Krause and J. Burdick, JMLR 2014), which makes the next one look elsewhere.
+J. Snoek, H. Larochelle and R. Adams, "Practical Bayesian optimization of machine learning algorithms", NIPS 2012. The
+kernel is Matérn 5/2 with a length for each parameter, fitted once a batch by its posterior; within a batch a proposal
+counts as observed, with the loss that is expected (T. Desautels, A. Krause and J. Burdick, JMLR 2014), which makes the
+next one look elsewhere.
 
 Distance in a list of choices is 0 or 1, and so it is between a trial in which a conditional parameter is active and one
 in which it is not.
@@ -20,13 +21,13 @@ from scipy.optimize import minimize
 
 from service.contract.space import Choices, Params, Space
 from service.planner.acquisition import expected_improvement, neighbour, random_points, unit
-from service.planner.observed import Observed, normal_scores, thin
+from service.planner.observed import Observed, levelled, thin
 
 N_BEST, N_OTHERS = 75, 75  # trials that are looked at, of a long history
 N_RANDOM = 500  # points that are looked at anywhere in the space
 N_PARENTS, N_CHILDREN, N_ROUNDS = 10, 20, 3  # points around promising ones, before the first proposal
 MOST_POINTS = 800  # that are kept in mind
-N_FRESH = 30  # points around the most promising ones, before each further proposal
+N_FRESH = 12  # points around the most promising ones, before each further proposal
 INACTIVE = -1.0
 _JITTER = 1e-8
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -36,7 +37,7 @@ def gp(space: Space, observed: Sequence[Observed], _size: int, generator: np.ran
     """Proposals of one batch."""
     known = thin(observed, N_BEST, N_OTHERS, generator)
     rows = _Rows(space)
-    losses = normal_scores([o.loss for o in known])
+    losses = levelled([o.loss for o in known])
     process = _Process(rows, rows.of([o.params for o in known]), losses)
     best = sorted(known, key=lambda o: o.loss)[:N_PARENTS]
     pool = _Pool(rows, process, random_points(space, N_RANDOM, generator))
@@ -188,8 +189,8 @@ def _bounds(n_parameters: int) -> list[tuple[float, float]]:
 def _misfit(theta: Array, squared: Array, losses: Array) -> tuple[float, Array]:
     """Negative logarithm of the posterior of the kernel's parameters, and its gradient.
 
-    Marginal likelihood: Rasmussen and Williams 2006, equations 5.8 and 5.9. The priors are normal in the logarithms: few
-    parameters matter, so inverse squared lengths are rather small; noise is rather small, too.
+    Marginal likelihood: Rasmussen and Williams 2006, equations 5.8 and 5.9. The priors are normal in the logarithms:
+    few parameters matter, so inverse squared lengths are rather small; noise is rather small, too.
     """
     inverse_lengths, scale, noise = np.exp(theta[:-2]), np.exp(theta[-2]), np.exp(theta[-1])
     correlation, slope = _matern(np.einsum("pij,p->ij", squared, inverse_lengths))

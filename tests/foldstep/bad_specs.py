@@ -64,7 +64,7 @@ NAMES = {
     "checks are a mapping": Bad({"checks": "before"}, ("checks", "before")),
     "not yet: rungs": Bad({"early_stop": {"rungs": "asha"}}, ("early_stop", "this version does not have it")),
     "not yet: trial time": Bad({"budget": {"trials": 2, "trial_time": "1m"}}, ("budget.trial_time", "does not have")),
-    "not yet: method": Bad({"method": "tpe"}, ("method", "tpe", "this version does not have it")),
+    "batch": Bad({"batch": 8}, ("batch", "random", "tpe")),
 }
 GRIDS = {
     "empty": Bad({"method": "grid", "parameters": {"lr": []}}, ("parameters.lr",)),
