@@ -39,7 +39,7 @@ def neighbour(space: Space, params: Params, generator: np.random.Generator) -> P
     active = [n for n in space.searched() if n in params]
     place = {n: float(generator.random()) for n in space.searched() if n not in params}  # should they become active
     place |= {n: unit(space, n, params) for n in active}
-    for index in generator.integers(len(active), size=int(generator.integers(1, 3))):
+    for index in generator.integers(len(active), size=int(generator.integers(1, 3))) if active else ():
         place[active[index]] = _moved(space, active[index], place[active[index]], generator)
     return space.from_unit(place)
 

@@ -7,6 +7,7 @@ Importing what it needs takes seconds, so it is kept for the next batch; not ask
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -94,7 +95,8 @@ class Child:
         process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
-                pipe.close()
+                with contextlib.suppress(BrokenPipeError):  # what it did not read is lost with it
+                    pipe.close()
         self._process = None
 
     def _last_words(self) -> str:

@@ -44,7 +44,7 @@ def gp(space: Space, observed: Sequence[Observed], _size: int, generator: np.ran
     pool.look_near([o.params for o in best], N_CHILDREN, generator)
     for _ in range(N_ROUNDS):
         pool.look_near(pool.most_promising(N_PARENTS), N_CHILDREN, generator)
-    while True:
+    while pool.size:
         yield pool.take()
         pool.look_near(pool.most_promising(3), N_FRESH // 3, generator)
 
@@ -125,6 +125,11 @@ class _Pool:
         self._given = process.given
         self._solved = np.empty((len(self._given), 0))
         self._add(points)
+
+    @property
+    def size(self) -> int:
+        """How many points there are."""
+        return len(self._points)
 
     def look_near(self, parents: Sequence[Params], n_children: int, generator: np.random.Generator) -> None:
         """Add points around others; a pool that grew too large forgets those that promise least."""

@@ -14,6 +14,8 @@ from service.contract.spec import Direction
 from service.contract.states import TERMINAL_TRIAL, TrialState
 from service.contract.trial import TrialRecord
 
+_HUGE = 1e100  # losses whose squares still have a sum
+
 
 class Observed(NamedTuple):
     """A finished trial.
@@ -78,8 +80,8 @@ def levelled(losses: Sequence[float]) -> npt.NDArray[np.float64]:
 
     How bad a bad trial is matters to nobody, and a model of losses from 0.1 to 1e9 would see the 1e9 alone.
     """
-    values = np.minimum(np.asarray(losses), 1e300)
-    median, best = np.median(values), values.min()
-    cut = np.minimum(values, median + min(2 * (median - best), 1e300))
+    values = np.clip(losses, -_HUGE, _HUGE)
+    median = np.median(values)
+    cut = np.minimum(values, median + 2 * (median - values.min()))
     spread = cut.std()
-    return np.asarray((cut - cut.mean()) / spread if spread > 0 and np.isfinite(spread) else np.zeros(len(cut)))
+    return np.asarray((cut - cut.mean()) / spread if spread > 0 else np.zeros(len(cut)))
