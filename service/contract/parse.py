@@ -13,14 +13,13 @@ from service.contract.errors import Fault, SpecInvalid
 from service.contract.parameters import parse_parameters, unknown_key
 from service.contract.rules import spec_faults
 from service.contract.space import Fixed, FloatRange, IntRange, Space
-from service.contract.spec import MAX_GRID_POINTS, METRICS_OF_TASK, Method, Spec
+from service.contract.spec import LEARNING, MAX_GRID_POINTS, METRICS_OF_TASK, Method, Spec
 
 NOT_YET = {
     "final": "refitting and ensembling the winner",
 }
 """Parts of the design that this version refuses instead of ignoring them silently: path to what it is."""
 MAX_VALUES = 2_000_000
-METHODS_NOT_YET = ("tpe", "gp", "forest", "cmaes")
 
 
 def load_text(text: str) -> Any:
@@ -88,8 +87,6 @@ def _take_not_yet(rest: dict[str, Any]) -> list[Fault]:
         if isinstance(holder, dict) and key in holder:
             holder.pop(key)
             faults.append(_not_yet(path, what))
-    if rest.get("method") in METHODS_NOT_YET:
-        faults.append(_not_yet("method", f"the method {rest.pop('method')}"))
     return faults
 
 
@@ -162,7 +159,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _cross_faults(spec: Spec, *, complete: bool) -> list[Fault]:
     """Faults between parts; those about the space only when it was read completely."""
-    faults = _cv_faults(spec) + _task_faults(spec) + _stage_faults(spec) + _early_faults(spec)
+    faults = _cv_faults(spec) + _task_faults(spec) + _stage_faults(spec) + _early_faults(spec) + _batch_faults(spec)
     if complete:
         faults += spec_faults(spec)
     if complete and spec.method == "grid":
@@ -229,6 +226,14 @@ def _early_faults(spec: Spec) -> list[Fault]:
         expected = "no warm_start with a grid, which trains every point anyway"
         faults.append(Fault(code="contradiction", path="warm_start", expected=expected, got=spec.warm_start))
     return faults
+
+
+def _batch_faults(spec: Spec) -> list[Fault]:
+    if spec.batch is None or spec.method in LEARNING:
+        return []
+    expected = f"no batch with method: {spec.method}"
+    hint = "batches are for methods that learn from results: " + ", ".join(sorted(LEARNING))
+    return [Fault(code="contradiction", path="batch", expected=expected, got=str(spec.batch), hint=hint)]
 
 
 def _grid_faults(spec: Spec) -> list[Fault]:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from service.contract.space import Frozen, Space
 
 Task: TypeAlias = Literal["classification", "regression"]
-Method: TypeAlias = Literal["grid", "random", "coarse_to_fine", "sobol"]
+Method: TypeAlias = Literal["grid", "random", "coarse_to_fine", "sobol", "tpe", "gp", "cmaes", "forest"]
 Direction: TypeAlias = Literal["maximize", "minimize"]
 MetricName: TypeAlias = Literal[
     "accuracy",
@@ -25,6 +25,9 @@ MetricName: TypeAlias = Literal[
     "r2",
     "poisson_deviance",
 ]
+
+LEARNING: frozenset[Method] = frozenset({"tpe", "gp", "cmaes", "forest"})
+"""The methods whose proposals depend on the results so far; they come in batches."""
 
 METRIC_DIRECTION: dict[str, Direction] = {
     "accuracy": "maximize",
@@ -203,6 +206,7 @@ class Spec(Strict):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     method: Method = "random"
     seed: Annotated[Int, Field(ge=0, le=2**63 - 1)] = 0
+    batch: Annotated[Int, Field(ge=1, le=10_000)] | None = None  # trials that a learning method proposes at once
     data: DataSpec
     cv: CvSpec = CvSpec(folds=5)
     metric: MetricSpec | None = None  # None: the first of the task's

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from service.contract.leaderboard import BorderFinding
 from service.contract.states import TERMINAL_TRIAL
+from service.db.moves import n_moved
 from service.db.tables import stages, trials
 
 
@@ -65,12 +66,16 @@ def of_search(connection: Connection, search_id: str) -> list[StageRow]:
     return [_row(row._asdict()) for row in connection.execute(statement)]
 
 
-def count_planned(connection: Connection, row: StageRow, n: int, *, exhausted: bool) -> None:
-    """Count `n` more planned trials; an exhausted stage asks for no more than were planned."""
+def count_planned(connection: Connection, row: StageRow, n: int, *, exhausted: bool) -> bool:
+    """Count `n` more planned trials; an exhausted stage asks for no more than were planned.
+
+    Returns:
+        Whether the stage still stood as in `row`; where others have planned since, nothing changes.
+    """
     planned = row.n_planned + n
     values = {"n_planned": planned, **({"n_trials": planned} if exhausted else {})}
-    where = (stages.c.search_id == row.search_id, stages.c.stage == row.stage)
-    connection.execute(update(stages).where(*where).values(values))
+    where = (stages.c.search_id == row.search_id, stages.c.stage == row.stage, stages.c.n_planned == row.n_planned)
+    return n_moved(connection, update(stages).where(*where).values(values)) == 1
 
 
 def enlarge(connection: Connection, row: StageRow, plan: Any, n_trials: int) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from service.db.engine import Database
@@ -16,12 +17,21 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True)
+class Proposing:
+    """The searches whose next batch a thread of this master is about."""
+
+    searches: set[str] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(frozen=True)
 class Context:
     """The database, the knobs and the clock of one master."""
 
     database: Database
     settings: Settings
     now: Callable[[], datetime] = utc_now
+    proposing: Proposing = field(default_factory=Proposing)
 
     def lease_end(self, now: datetime) -> datetime:
         """When a lease that is granted or renewed now runs out."""

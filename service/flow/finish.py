@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from models.hyperparameters import resolve
 from service.contract.diagnose import diagnose
+from service.contract.spec import DEFAULT_TRIALS, LEARNING
 from service.contract.states import SearchEvent, SearchState, TrialState
 from service.db import scores, searches, stages, trials
 from service.db.searches import SearchRow
@@ -106,7 +107,10 @@ def _longest(connection: Connection, search: SearchRow) -> str:
 
 
 def _exhaustion(search: SearchRow, n_trials: int) -> list[str]:
-    asked = search.spec.budget.trials
+    budget = search.spec.budget
+    if budget.trials is None and budget.time is not None and search.spec.method in LEARNING:
+        return [f"The space is exhausted: each of its {n_trials} points was tried before the time was used up."]
+    asked = DEFAULT_TRIALS if budget.trials is None and search.spec.method in LEARNING else budget.trials
     if asked is None or n_trials >= asked:
         return []
     return [f"The space is exhausted: it has {n_trials} points, fewer than the {asked} trials of the budget."]

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from service.contract.errors import NotFound
 from service.contract.lease import Lease, LeasedTrial, LeaseRequest
+from service.contract.spec import LEARNING
 from service.contract.stage import StagePlan
 from service.contract.states import SearchState, TrialState
 from service.db import leases, searches, stages, trials, workers
@@ -19,6 +20,7 @@ from service.flow.check import grant_checks, new_token, search_context
 from service.flow.context import Context
 from service.flow.finish import settle
 from service.flow.plan import fill, start
+from service.flow.propose import propose
 from service.flow.prune import clean_up, last_kept
 from service.flow.rungs import next_rung
 from service.flow.sweep import sweep
@@ -43,6 +45,7 @@ def lease(context: Context, request: LeaseRequest) -> Lease | None:
 
 
 def _lease_from(context: Context, search_id: str, request: LeaseRequest, now: datetime) -> Lease | None:
+    propose(context, search_id)
     with context.database.write() as connection:
         search = _lock_if_open(connection, search_id)
         if search is None:
@@ -117,9 +120,10 @@ def _share(
     have work and end at about the same time.
     """
     share = max(1, members // search.n_folds)
-    if stage.left is not None:
+    n_left = 0 if search.spec.method in LEARNING else stage.left  # what comes after a boundary is not there yet
+    if n_left is not None:
         since = now - timedelta(seconds=context.settings.lease_ttl_s)
-        n_open = stage.left + trials.n_in(connection, search.id, TrialState.WAITING)
+        n_open = n_left + trials.n_in(connection, search.id, TrialState.WAITING)
         share = min(share, math.ceil(n_open / max(1, workers.n_active(connection, since))))
     parallel = search.spec.budget.parallel
     if parallel is not None:

@@ -1,4 +1,7 @@
-"""Use case: plan trials ahead of the workers, a bounded number, and never more than the stage asks for."""
+"""Use case: plan trials ahead of the workers, a bounded number, and never more than the stage asks for.
+
+Methods that learn from results are planned elsewhere, batch by batch (`propose.py`).
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,13 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from service.contract.spec import LEARNING
 from service.contract.stage import StagePlan
 from service.contract.states import SearchEvent, TrialState
-from service.contract.trial import TrialRecord
 from service.db import searches, stages, trials
 from service.db.searches import SearchRow
 from service.db.stages import StageRow
-from service.planner.base import IndexedPlanner, Planner
+from service.planner.base import Proposals
 from service.planner.stages import make_planner
 
 
@@ -46,10 +49,10 @@ def fill(
         now: the time.
 
     Returns:
-        How many trials wait; fewer than wanted only at the end of the stage.
+        How many trials wait; fewer than wanted only at the end of the stage, or of a batch.
     """
     n_waiting = trials.n_in(connection, search.id, TrialState.WAITING)
-    if n_waiting >= max(wanted, plan_ahead // 2):
+    if search.spec.method in LEARNING or n_waiting >= max(wanted, plan_ahead // 2):
         return n_waiting
     count = max(wanted, plan_ahead) - n_waiting
     count = count if stage.left is None else min(count, stage.left)
@@ -58,12 +61,12 @@ def fill(
 
 def _plan(connection: Connection, search: SearchRow, stage: StageRow, count: int, now: datetime) -> int:
     planner = make_planner(search.spec, StagePlan.model_validate(stage.plan))
-    planned = planner.suggest(stage.n_planned, count, _history(connection, search, planner))
-    trials.add(connection, search.id, planned, now)
-    stages.count_planned(connection, stage, len(planned), exhausted=len(planned) < count)
-    return len(planned)
+    proposals = planner.suggest(stage.n_planned, count, [])  # the history changes nothing
+    store(connection, search, stage, proposals, now)
+    return len(proposals.trials)
 
 
-def _history(connection: Connection, search: SearchRow, planner: Planner) -> list[TrialRecord]:
-    """What the planner learns from; nothing is read for one that does not look."""
-    return [] if isinstance(planner, IndexedPlanner) else trials.history(connection, search.id)
+def store(connection: Connection, search: SearchRow, stage: StageRow, proposals: Proposals, now: datetime) -> None:
+    """Insert what a planner proposed for a locked search, unless others have planned since the stage was read."""
+    if stages.count_planned(connection, stage, len(proposals.trials), exhausted=proposals.exhausted):
+        trials.add(connection, search.id, proposals.trials, now)

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from service.contract.space import Params
 from service.contract.stage import StagePlan
 from service.contract.trial import PlannedTrial, TrialRecord
+
+
+class Proposals(NamedTuple):
+    """What a planner answers.
+
+    Attributes:
+        trials: those that can be given out now; none where it has to wait for results first.
+        exhausted: whether the stage has no trials after these.
+    """
+
+    trials: list[PlannedTrial]
+    exhausted: bool
 
 
 class Planner(Protocol):
@@ -23,8 +35,8 @@ class Planner(Protocol):
         """How many trials the stage has; None for no limit."""
         ...
 
-    def suggest(self, first: int, count: int, history: Sequence[TrialRecord]) -> list[PlannedTrial]:
-        """The trials with indices from `first` on, `count` of them or as many as the stage still has.
+    def suggest(self, first: int, count: int, history: Sequence[TrialRecord]) -> Proposals:
+        """The trials with indices from `first` on, `count` of them or as many as there are now.
 
         Args:
             first: index within the stage, from 0.
@@ -52,10 +64,12 @@ class IndexedPlanner(ABC):
         """How many trials the stage has; None for no limit."""
         return self.plan.trials
 
-    def suggest(self, first: int, count: int, history: Sequence[TrialRecord]) -> list[PlannedTrial]:  # noqa: ARG002
+    def suggest(self, first: int, count: int, history: Sequence[TrialRecord] = ()) -> Proposals:  # noqa: ARG002
         """The trials with indices from `first` on, see `Planner`."""
         end = first + count if self.total is None else min(first + count, self.total)
-        return [self._planned(index, params) for index, params in enumerate(self._all_points(first, end), start=first)]
+        points = self._all_points(first, end)
+        trials = [planned(self.plan, self.seed, index, params) for index, params in enumerate(points, start=first)]
+        return Proposals(trials, exhausted=self.total is not None and end >= self.total)
 
     def _all_points(self, first: int, end: int) -> list[Params]:
         """Survivors have the first indices."""
@@ -67,8 +81,10 @@ class IndexedPlanner(ABC):
     def points(self, first: int, end: int) -> list[Params]:
         """The points of the stage's space for the indices from `first` to `end`, excluded."""
 
-    def _planned(self, index: int, params: Params) -> PlannedTrial:
-        complete = {"seed": self.seed, **params}
-        if self.plan.epochs is not None:
-            complete["epochs"] = self.plan.epochs
-        return PlannedTrial(number=self.plan.first_trial + index, stage=self.plan.index, params=complete)
+
+def planned(plan: StagePlan, seed: int, index: int, params: Params) -> PlannedTrial:
+    """The trial with this index within a stage: its point of the space, the search's seed and the stage's epochs."""
+    complete = {"seed": seed, **params}
+    if plan.epochs is not None:
+        complete["epochs"] = plan.epochs
+    return PlannedTrial(number=plan.first_trial + index, stage=plan.index, params=complete)

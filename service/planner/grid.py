@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from models.hyperparameters import Value
@@ -42,14 +43,18 @@ class Grid:
     are kept for each such case, never for each point: a grid of a billion points takes no memory.
     """
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, values_of: Callable[[str, Distribution], Values] | None = None) -> None:
         """Prepare the grid.
+
+        Args:
+            space: what it runs through.
+            values_of: the values of a parameter; those of a grid search when left out.
 
         Raises:
             ValueError: a range without steps.
         """
         self._names = space.ordered()
-        self._values = {name: _grid_values(name, space.parameters[name]) for name in self._names}
+        self._values = {name: (values_of or grid_values)(name, space.parameters[name]) for name in self._names}
         self._conditions = {
             name: frozenset(Condition(name, parent) for parent in space.parameters[name].when or {})
             for name in self._names
@@ -128,14 +133,15 @@ class GridPlanner(IndexedPlanner):
         return [self._grid.point(index) for index in range(first, end)]
 
 
-class _Values(Protocol):
+class Values(Protocol):
     """What a grid asks of a parameter's values; a list, a range and `_FloatSteps` have it."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> Value: ...
 
-    def index(self, value: Any, /) -> int: ...
+    def index(self, value: Any, /) -> int:  # noqa: D102
+        ...
 
 
 class _FloatSteps:
@@ -159,7 +165,12 @@ class _FloatSteps:
         return index
 
 
-def _grid_values(name: str, distribution: Distribution) -> _Values:
+def grid_values(name: str, distribution: Distribution) -> Values:
+    """The values that a grid search runs through.
+
+    Raises:
+        ValueError: a range without steps.
+    """
     if isinstance(distribution, IntRange) and not distribution.log:
         return range(distribution.low, distribution.high + 1, distribution.step)
     if isinstance(distribution, FloatRange) and distribution.step is not None:
@@ -170,7 +181,7 @@ def _grid_values(name: str, distribution: Distribution) -> _Values:
     return values
 
 
-def _index(values: _Values, value: Value) -> int | None:
+def _index(values: Values, value: Value) -> int | None:
     try:
         return values.index(value)
     except ValueError:  # a condition's value that the grid steps over

@@ -7,17 +7,21 @@ from typing import TypeAlias
 
 from service.contract.leaderboard import BorderFinding
 from service.contract.space import Frozen, Params
-from service.contract.spec import DEFAULT_TRIALS, Direction, Method, Spec
+from service.contract.spec import DEFAULT_TRIALS, LEARNING, Direction, Method, Spec
 from service.contract.stage import StagePlan
 from service.contract.trial import TrialRecord
-from service.planner.base import Planner
+from service.planner.base import IndexedPlanner, Planner
+from service.planner.batches import default_batch
 from service.planner.borders import report_borders
+from service.planner.child import propose_in_child
 from service.planner.coarse_to_fine import CoarseToFinePlanner, next_stage
 from service.planner.grid import Grid, GridPlanner
+from service.planner.learning import LearningPlanner
+from service.planner.points import n_points
 from service.planner.random import RandomPlanner
 from service.planner.sobol import SobolPlanner
 
-_PLANNERS: dict[Method, Callable[[StagePlan, int], Planner]] = {
+_INDEXED: dict[Method, Callable[[StagePlan, int], IndexedPlanner]] = {
     "grid": GridPlanner,
     "random": RandomPlanner,
     "sobol": SobolPlanner,
@@ -53,12 +57,17 @@ def _first_stage(spec: Spec) -> StagePlan:
     if spec.method == "coarse_to_fine":
         stage = spec.planned_stages()[0]
         return StagePlan(index=0, space=spec.space, trials=stage.trials, epochs=stage.epochs)
-    return StagePlan(index=0, space=spec.space, trials=_single_stage_trials(spec))
+    trials = _single_stage_trials(spec)
+    batch = (spec.batch or default_batch(spec.budget.trials or trials)) if spec.method in LEARNING else None
+    return StagePlan(index=0, space=spec.space, trials=trials, batch=batch)
 
 
 def make_planner(spec: Spec, plan: StagePlan) -> Planner:
-    """The planner for a stage of a search."""
-    return _PLANNERS[spec.method](plan, spec.seed)
+    """The planner for a stage of a search, whose metric is known."""
+    if spec.method not in LEARNING:
+        return _INDEXED[spec.method](plan, spec.seed)
+    assert spec.metric is not None
+    return LearningPlanner(plan, spec.seed, spec.method, spec.metric.direction, propose_in_child)
 
 
 def end_stage(spec: Spec, finished: StagePlan, history: History, direction: Direction) -> StageEnd:
@@ -79,15 +88,23 @@ def end_stage(spec: Spec, finished: StagePlan, history: History, direction: Dire
 
 def n_possible(spec: Spec) -> int | None:
     """How many trials its space can give; None for no limit."""
-    return Grid(spec.space).n_points if spec.method == "grid" else None
+    if spec.method == "grid":
+        return Grid(spec.space).n_points
+    return n_points(spec.space) if spec.method in LEARNING else None
 
 
 def _single_stage_trials(spec: Spec) -> int | None:
-    """The budget's trials; a grid has at most its points, and only a time budget alone leaves the number open."""
+    """The budget's trials; only a time budget alone leaves the number open.
+
+    A method that trains no configuration twice has at most the points of its space.
+    """
     trials = spec.budget.trials
     if spec.method == "grid":
-        n_points = Grid(spec.space).n_points
-        return n_points if trials is None else min(trials, n_points)
+        return _least(trials, Grid(spec.space).n_points)
     if trials is None and spec.budget.time is None:
-        return DEFAULT_TRIALS
-    return trials
+        trials = DEFAULT_TRIALS
+    return _least(trials, n_points(spec.space)) if spec.method in LEARNING else trials
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)

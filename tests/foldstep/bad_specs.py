@@ -68,7 +68,7 @@ NAMES = {
         {"cv": {"holdout": 0.2}, "early_stop": {"race_folds": True}}, ("early_stop.race_folds", "single fold")
     ),
     "trial time": Bad({"budget": {"trials": 2, "trial_time": "0s"}}, ("budget.trial_time", "greater than 0")),
-    "not yet: method": Bad({"method": "tpe"}, ("method", "tpe", "this version does not have it")),
+    "batch": Bad({"batch": 8}, ("batch", "random", "tpe")),
 }
 GRIDS = {
     "empty": Bad({"method": "grid", "parameters": {"lr": []}}, ("parameters.lr",)),

@@ -40,7 +40,6 @@ FAULTS: list[tuple[str, Raw, str, str]] = [
     ("a name for a shell", raw(name="a b;c"), "name", "out_of_domain"),
     ("a name that climbs", raw(name="../a"), "name", "out_of_domain"),
     ("unknown method", raw(method="gird"), "method", "out_of_domain"),
-    ("method to come", raw(method="tpe"), "method", "not_available"),
     ("part to come", raw(final={"refit": True}), "final", "not_available"),
     ("unknown rungs", raw(early_stop={"rungs": "median"}), "early_stop.rungs", "out_of_domain"),
     (
@@ -50,6 +49,8 @@ FAULTS: list[tuple[str, Raw, str, str]] = [
         "contradiction",
     ),
     ("no time for a trial", raw(budget={"trial_time": "0s"}), "budget.trial_time", "out_of_domain"),
+    ("batch of a blind method", raw(batch=8), "batch", "contradiction"),
+    ("batch of none", raw(method="tpe", batch=0), "batch", "out_of_domain"),
     ("negative seed", raw(seed=-1), "seed", "out_of_domain"),
     ("seed of text", raw(seed="x"), "seed", "wrong_type"),
     ("one fold", raw(cv={"folds": 1}), "cv.folds", "out_of_domain"),

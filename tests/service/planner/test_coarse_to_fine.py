@@ -34,7 +34,7 @@ Score = Callable[[Params], float | None]
 
 
 def run_stage(spec: Spec, plan: StagePlan, score: Score, spread: float = 0.0) -> list[TrialRecord]:
-    trials = make_planner(spec, plan).suggest(0, 10_000, [])
+    trials = make_planner(spec, plan).suggest(0, 10_000, []).trials
     return [finished(t.number, t.params, score(t.params), stage=t.stage, spread=spread) for t in trials]
 
 

@@ -81,7 +81,7 @@ def test_a_million_points_come_one_by_one() -> None:
     space = Space(parameters={n: IntRange(low=1, high=100) for n in ("width", "depth", "batch_size")})
     planner = GridPlanner(StagePlan(index=0, space=space, trials=None), seed=0)
     assert planner.total == 10**6
-    last = planner.suggest(10**6 - 2, 10, [])
+    last = planner.suggest(10**6 - 2, 10, []).trials
     assert [t.params["batch_size"] for t in last] == [99, 100]
 
 
@@ -93,6 +93,6 @@ def test_a_range_without_steps_has_no_grid() -> None:
 def test_the_first_points_of_a_grid_are_a_budget() -> None:
     parameters = {"width": IntRange(low=1, high=3), "depth": IntRange(low=1, high=2)}
     plan = first_stage(spec_of(parameters, method="grid", budget={"trials": 4}))
-    trials = GridPlanner(plan, seed=0).suggest(0, 99, [])
+    trials = GridPlanner(plan, seed=0).suggest(0, 99, []).trials
     expected = list(itertools.product([1, 2, 3], [1, 2]))[:4]
     assert [(t.params["width"], t.params["depth"]) for t in trials] == expected

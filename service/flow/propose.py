@@ -1,0 +1,107 @@
+"""Use case: a search that learns from its results has come to a boundary; propose its next batch.
+
+A model may take seconds, in which no heartbeat may wait: the history is read, the batch is proposed outside of any
+transaction, and it is stored only if nobody has planned meanwhile. Two masters may propose the same batch; they get
+the same trials, and one of them stores them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from service.contract.errors import NotFound
+from service.contract.spec import LEARNING
+from service.contract.stage import StagePlan
+from service.contract.states import SearchEvent, SearchState
+from service.contract.trial import TrialRecord
+from service.db import searches, stages, trials
+from service.db.searches import SearchRow
+from service.db.stages import StageRow
+from service.flow.context import Context
+from service.flow.finish import Ending, end
+from service.flow.plan import store
+from service.flow.prune import clean_up
+from service.planner.base import Proposals
+from service.planner.child import ProposingFailed
+from service.planner.stages import make_planner
+
+A_WHOLE_BATCH = 2**31  # trials to ask a planner for: it answers with those up to the next boundary
+
+
+class _Boundary(NamedTuple):
+    """A search whose every planned trial has ended."""
+
+    search: SearchRow
+    stage: StageRow
+    history: Sequence[TrialRecord]
+
+
+def propose(context: Context, search_id: str) -> None:
+    """Propose the next batch of a search, if it learns and waits for one; others that ask meanwhile get nothing."""
+    with _alone(context, search_id) as is_alone:
+        if not is_alone:
+            return
+        with context.database.read() as connection:
+            boundary = _boundary(connection, search_id)
+        if boundary is None:
+            return
+        planner = make_planner(boundary.search.spec, StagePlan.model_validate(boundary.stage.plan))
+        try:
+            proposals = planner.suggest(boundary.stage.n_planned, A_WHOLE_BATCH, boundary.history)
+        except ProposingFailed as failure:
+            _fail(context, search_id, f"The method {boundary.search.spec.method} could not go on: {failure}")
+            return
+        _store(context, boundary, proposals)
+
+
+@contextmanager
+def _alone(context: Context, search_id: str) -> Iterator[bool]:
+    """Whether no other thread of this master proposes for the search; those that ask do not wait."""
+    with context.proposing.lock:
+        is_alone = search_id not in context.proposing.searches
+        context.proposing.searches.add(search_id)
+    try:
+        yield is_alone
+    finally:
+        if is_alone:
+            context.proposing.searches.discard(search_id)
+
+
+def _boundary(connection: Connection, search_id: str) -> _Boundary | None:
+    search = _open(connection, search_id)
+    if search is None or search.spec.method not in LEARNING or search.awaits_checks:
+        return None
+    stage = stages.get(connection, search_id, search.stage)
+    if stage.left == 0 or trials.any_open(connection, search_id):
+        return None
+    return _Boundary(search, stage, trials.history(connection, search_id, stage.stage))
+
+
+def _store(context: Context, boundary: _Boundary, proposals: Proposals) -> None:
+    with context.database.write() as connection:
+        search = _open(connection, boundary.search.id, locked=True)
+        if search is not None and search.stage == boundary.stage.stage:
+            store(connection, search, boundary.stage, proposals, context.now())
+
+
+def _fail(context: Context, search_id: str, failure: str) -> None:
+    with context.database.write() as connection:
+        search = _open(connection, search_id, locked=True)
+        if search is None:
+            return
+        end(connection, search, Ending(SearchEvent.FAIL, failure=failure), context.now())
+        search = searches.get(connection, search_id)
+    clean_up(context, search, [])
+
+
+def _open(connection: Connection, search_id: str, *, locked: bool = False) -> SearchRow | None:
+    """The search; None where it gives out no work, or was deleted."""
+    try:
+        search = (searches.lock if locked else searches.get)(connection, search_id)
+    except NotFound:
+        return None
+    return search if search.state in (SearchState.QUEUED, SearchState.RUNNING) else None

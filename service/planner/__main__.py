@@ -1,0 +1,25 @@
+"""The child process behind `service.planner.child`: a request a line on standard input, an answer a line on output."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+
+from service.planner.propose import propose
+from service.planner.request import BatchRequest
+
+
+def main(idle_s: float) -> None:
+    """Answer until the input ends, which it does with the master, or nothing comes for `idle_s` seconds."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # a library that prints must not garble an answer
+    while select.select([sys.stdin], [], [], idle_s)[0] and (line := sys.stdin.buffer.readline()):
+        proposals = propose(BatchRequest.model_validate_json(line))
+        answers.write(json.dumps(proposals) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]))

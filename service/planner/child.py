@@ -1,0 +1,117 @@
+"""Runs the models of learning methods in a child process, one for the whole master.
+
+Neither optuna, scikit-learn nor torch then lives in the master, and a batch that takes a second of arithmetic holds
+up no heartbeat. The child (`service/planner/__main__.py`) gets a request as one line of JSON and answers with one line.
+Importing what it needs takes seconds, so it is kept for the next batch; not asked for a while, it ends by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from typing import IO
+
+from service.contract.space import Params
+from service.planner.request import BatchRequest
+
+TIMEOUT_S = 600.0
+IDLE_S = 60.0
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""More threads would take the cores from workers on the same machine; bits depend on their number, too."""
+
+
+class ProposingFailed(Exception):
+    """The child died or took too long, twice; the message is the last that it said."""
+
+
+class Child:
+    """The process, started when it is first asked, and again when it has gone."""
+
+    def __init__(self, *, timeout_s: float = TIMEOUT_S, idle_s: float = IDLE_S) -> None:
+        """Start nothing yet.
+
+        Args:
+            timeout_s: after which a batch is given up, in seconds.
+            idle_s: after which a child that is not asked ends, in seconds.
+        """
+        self._timeout_s = timeout_s
+        self._idle_s = idle_s
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+
+    def propose(self, request: BatchRequest) -> list[Params]:
+        """`propose.propose` in the child; others wait for their turn.
+
+        Raises:
+            ProposingFailed: the child died twice over this request.
+        """
+        line = request.model_dump_json().encode() + b"\n"
+        with self._lock:
+            answer = self._ask(line) or self._ask(line)
+            if answer is None:
+                raise ProposingFailed(self._last_words())
+        return [dict(params) for params in json.loads(answer)]
+
+    def _ask(self, line: bytes) -> bytes | None:
+        """The answer; None where the child went before it had one."""
+        process = self._running()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        killer = threading.Timer(self._timeout_s, process.kill)
+        killer.start()
+        try:
+            process.stdin.write(line)
+            process.stdin.flush()
+            answer = process.stdout.readline()
+        except BrokenPipeError:  # it was idle for too long, and went just now
+            answer = b""
+        finally:
+            killer.cancel()
+        if not answer.endswith(b"\n"):
+            self._end(process)
+            return None
+        return answer
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            argv = [sys.executable, "-P", "-m", "service.planner", str(self._idle_s)]
+            self._process = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env={**os.environ, **_ONE_THREAD},
+            )
+        return self._process
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):  # what it did not read is lost with it
+                    pipe.close()
+        self._process = None
+
+    def _last_words(self) -> str:
+        self._errors.seek(0)
+        last = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
+        return last or f"the planner's process ended, or took more than {self._timeout_s:g} s"
+
+
+_child = Child()
+
+
+def propose_in_child(request: BatchRequest) -> list[Params]:
+    """`propose.propose` in the process that this master keeps for it.
+
+    Raises:
+        ProposingFailed: the child died, or took too long.
+    """
+    return _child.propose(request)

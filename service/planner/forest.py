@@ -1,0 +1,161 @@
+"""SMAC's method as an Optuna sampler: a random forest as the surrogate, and where it expects an improvement.
+
+F. Hutter, H. Hoos and K. Leyton-Brown, "Sequential model-based optimization for general algorithm configuration",
+LION 2011. Within a batch, as in their "Parallel algorithm configuration", LION 2012: one forest, and for each proposal
+after the first another weight of its uncertainty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+from sklearn.ensemble import RandomForestRegressor
+
+from service.contract.space import Choices, Params, Space
+from service.planner.acquisition import expected_improvement, neighbour, random_points
+from service.planner.observed import normal_scores
+from service.planner.optuna_space import drawn, from_optuna, to_optuna
+
+N_TREES = 50
+MIN_LEAF = 3
+FEATURE_SHARE = 5 / 6  # that a split chooses from
+N_RANDOM = 1000  # points that are looked at anywhere in the space
+N_PARENTS, N_CHILDREN, N_ROUNDS = 10, 20, 3  # points around the most promising ones, and rounds of going on from there
+INACTIVE = -1.0
+Array: TypeAlias = npt.NDArray[np.float64]
+
+
+class ForestSampler(BaseSampler):
+    """Proposes the points of a space that a random forest, fitted to the study's finished trials, finds promising."""
+
+    def __init__(self, space: Space, seed: int) -> None:
+        """Prepare; a forest is grown for the first proposal, and again when further trials have ended.
+
+        Args:
+            space: what is searched; conditional parameters are known from here, inactive ones are imputed.
+            seed: of all that is random.
+        """
+        self._space = space
+        self._generator = np.random.default_rng(seed)
+        self._random = RandomSampler(seed)
+        self._candidates = _Candidates([], np.empty(0), np.empty(0), 0.0)
+        self._n_known = 0
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
+        """Every searched parameter, conditional ones too: a proposal is a whole point."""
+        return {name: drawn(self._space.parameters[name]) for name in self._space.searched()}
+
+    def sample_relative(
+        self,
+        study: Study,
+        trial: FrozenTrial,  # noqa: ARG002
+        search_space: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        """The active parameters of the next proposal; none before the first trial has ended."""
+        known = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+        if len(known) != self._n_known:
+            self._n_known = len(known)
+            self._candidates = self._looked_at(known)
+        params = self._candidates.next(self._generator)
+        return {name: to_optuna(self._space.parameters[name], params[name]) for name in search_space if name in params}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """A random value, before there is a forest."""
+        return self._random.sample_independent(study, trial, param_name, param_distribution)
+
+    def _looked_at(self, known: Sequence[FrozenTrial]) -> _Candidates:
+        """Random points and, round by round, neighbours of the most promising ones, the best trials among them."""
+        space, generator = self._space, self._generator
+        losses = normal_scores([t.value for t in known if t.value is not None])
+        tried = [{n: from_optuna(space.parameters[n], x) for n, x in t.params.items()} for t in known]
+        forest = _Forest(space, tried, losses, int(generator.integers(2**32)))
+        parents = [tried[i] for i in np.argsort(losses, kind="stable")[:N_PARENTS]]
+        looked_at = forest.judge(random_points(space, N_RANDOM, generator))
+        for _ in range(N_ROUNDS):
+            near = [neighbour(space, parent, generator) for parent in parents for _ in range(N_CHILDREN)]
+            looked_at = looked_at.with_(forest.judge(near))
+            parents = looked_at.most_promising(N_PARENTS)
+        return looked_at
+
+
+class _Candidates(NamedTuple):
+    """Points and what the forest thinks of each.
+
+    Attributes:
+        mean: expected loss of each point.
+        spread: its standard deviation over the trees; infinite mean for a point that was proposed.
+        best: the least loss so far.
+    """
+
+    points: list[Params]
+    mean: Array
+    spread: Array
+    best: float
+
+    def with_(self, more: _Candidates) -> _Candidates:
+        return _Candidates(
+            [*self.points, *more.points],
+            np.concatenate([self.mean, more.mean]),
+            np.concatenate([self.spread, more.spread]),
+            self.best,
+        )
+
+    def improvement(self) -> Array:
+        """What each point promises."""
+        return expected_improvement(self.best, self.mean, self.spread)
+
+    def most_promising(self, count: int) -> list[Params]:
+        order = np.argsort(-self.improvement(), kind="stable")
+        return [self.points[i] for i in order[:count]]
+
+    def next(self, generator: np.random.Generator) -> Params:
+        """Take a point: where the improvement is greatest, then by bounds of one more random width each."""
+        if not self.points:
+            return {}
+        if np.isfinite(self.mean).all():
+            chosen = int(np.argmax(self.improvement()))
+        else:
+            chosen = int(np.argmin(self.mean - generator.exponential() * self.spread))
+        self.mean[chosen] = np.inf
+        return self.points[chosen]
+
+
+class _Forest:
+    """Losses by unit coordinates."""
+
+    def __init__(self, space: Space, tried: Sequence[Params], losses: Array, seed: int) -> None:
+        self._space = space
+        self._names = space.searched()
+        self._best = float(losses.min())
+        self._trees = RandomForestRegressor(
+            N_TREES, min_samples_leaf=MIN_LEAF, max_features=FEATURE_SHARE, random_state=seed, n_jobs=1
+        ).fit(self._rows(tried), losses)
+
+    def judge(self, points: list[Params]) -> _Candidates:
+        rows = self._rows(points).astype(np.float32)
+        by_tree = np.stack([tree.predict(rows, check_input=False) for tree in self._trees.estimators_])
+        return _Candidates(points, by_tree.mean(axis=0), by_tree.std(axis=0), self._best)
+
+    def _rows(self, points: Sequence[Params]) -> Array:
+        return np.array([self._row(params) for params in points])
+
+    def _row(self, params: Params) -> list[float]:
+        row: list[float] = []
+        for name in self._names:
+            distribution = self._space.parameters[name]
+            if isinstance(distribution, Choices):
+                chosen = distribution.choices.index(params[name]) if name in params else None
+                empty = 0.0 if name in params else INACTIVE
+                row += [1.0 if i == chosen else empty for i in range(len(distribution.choices))]
+            else:
+                row.append(distribution.to_unit(params[name]) if name in params else INACTIVE)
+        return row

@@ -1,0 +1,216 @@
+"""A Gaussian process with expected improvement: what Spearmint does, cheap enough for long histories.
+
+J. Snoek, H. Larochelle and R. Adams, "Practical Bayesian optimization of machine learning algorithms", NIPS 2012. The
+kernel is Matérn 5/2 with a length for each parameter, fitted once a batch by its posterior; within a batch a proposal
+counts as observed, with the loss that is expected (T. Desautels, A. Krause and J. Burdick, JMLR 2014), which makes the
+next one look elsewhere.
+
+Distance in a list of choices is 0 or 1, and so it is between a trial in which a conditional parameter is active and one
+in which it is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.optimize import minimize
+
+from service.contract.space import Choices, Params, Space
+from service.planner.acquisition import expected_improvement, neighbour, random_points, unit
+from service.planner.observed import Observed, levelled, thin
+
+N_BEST, N_OTHERS = 75, 75  # trials that are looked at, of a long history
+N_RANDOM = 500  # points that are looked at anywhere in the space
+N_PARENTS, N_CHILDREN, N_ROUNDS = 10, 20, 3  # points around promising ones, before the first proposal
+MOST_POINTS = 800  # that are kept in mind
+N_FRESH = 12  # points around the most promising ones, before each further proposal
+INACTIVE = -1.0
+_JITTER = 1e-8
+Array: TypeAlias = npt.NDArray[np.float64]
+
+
+def gp(space: Space, observed: Sequence[Observed], _size: int, generator: np.random.Generator) -> Iterator[Params]:
+    """Proposals of one batch."""
+    known = thin(observed, N_BEST, N_OTHERS, generator)
+    rows = _Rows(space)
+    losses = levelled([o.loss for o in known])
+    process = _Process(rows, rows.of([o.params for o in known]), losses)
+    best = sorted(known, key=lambda o: o.loss)[:N_PARENTS]
+    pool = _Pool(rows, process, random_points(space, N_RANDOM, generator))
+    pool.look_near([o.params for o in best], N_CHILDREN, generator)
+    for _ in range(N_ROUNDS):
+        pool.look_near(pool.most_promising(N_PARENTS), N_CHILDREN, generator)
+    while pool.size:
+        yield pool.take()
+        pool.look_near(pool.most_promising(3), N_FRESH // 3, generator)
+
+
+class _Rows:
+    """Points as rows of numbers: unit coordinates, numbers of choices, -1 for what is not active."""
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self._names = space.searched()
+        self._is_choice = np.array([isinstance(space.parameters[n], Choices) for n in self._names])
+
+    def of(self, points: Sequence[Params]) -> Array:
+        return np.array([[self._number(n, p) for n in self._names] for p in points]).reshape(-1, len(self._names))
+
+    def squared_distances(self, a: Array, b: Array) -> Array:
+        """Shape (parameters, rows of a, rows of b)."""
+        gaps = a.T[:, :, None] - b.T[:, None, :]
+        apart = (a.T[:, :, None] == INACTIVE) != (b.T[:, None, :] == INACTIVE)
+        is_whole = self._is_choice[:, None, None] | apart
+        return np.where(is_whole, (gaps != 0).astype(np.float64), gaps * gaps)
+
+    def _number(self, name: str, params: Params) -> float:
+        if name not in params:
+            return INACTIVE
+        distribution = self.space.parameters[name]
+        if isinstance(distribution, Choices):
+            return distribution.choices.index(params[name])
+        return unit(self.space, name, params)
+
+
+class _Process:
+    """The posterior of the losses, given rows and their losses.
+
+    Attributes:
+        scale: variance of the losses before anything is known.
+        best: the least expected loss of the given rows, which noise alone cannot make.
+    """
+
+    def __init__(self, rows: _Rows, given: Array, losses: Array) -> None:
+        self._rows = rows
+        self.given = given
+        squared = rows.squared_distances(given, given)
+        fitted = minimize(
+            _misfit, _start(len(squared)), args=(squared, losses), jac=True, method="L-BFGS-B",
+            bounds=_bounds(len(squared)), options={"maxiter": 50},
+        ).x  # fmt: skip
+        self._inverse_lengths, self.scale, self._noise = np.exp(fitted[:-2]), np.exp(fitted[-2]), np.exp(fitted[-1])
+        prior = self.covariance(given, given)
+        self.root = cholesky(prior + (self._noise + _JITTER) * np.eye(len(given)), lower=True)
+        self._weights = cho_solve((self.root, True), losses)
+        self.best = float((prior @ self._weights).min())
+
+    @property
+    def noise(self) -> float:
+        """Variance of a loss around what is expected."""
+        return float(self._noise) + _JITTER
+
+    def covariance(self, a: Array, b: Array) -> Array:
+        distance = np.einsum("pij,p->ij", self._rows.squared_distances(a, b), self._inverse_lengths)
+        return np.asarray(self.scale * _matern(distance)[0])
+
+    def mean(self, covariance: Array) -> Array:
+        """Expected losses, from covariances of the given rows (first axis) with others."""
+        return np.asarray(covariance.T @ self._weights)
+
+
+class _Pool:
+    """Points that may be proposed, and what is expected of each."""
+
+    def __init__(self, rows: _Rows, process: _Process, points: Sequence[Params]) -> None:
+        self._rows, self._process = rows, process
+        self._points: list[Params] = []
+        self._places = rows.of([])
+        self._mean = np.empty(0)
+        self._variance = np.empty(0)
+        self._root = process.root
+        self._given = process.given
+        self._solved = np.empty((len(self._given), 0))
+        self._add(points)
+
+    @property
+    def size(self) -> int:
+        """How many points there are."""
+        return len(self._points)
+
+    def look_near(self, parents: Sequence[Params], n_children: int, generator: np.random.Generator) -> None:
+        """Add points around others; a pool that grew too large forgets those that promise least."""
+        if len(self._points) > MOST_POINTS:
+            self._keep(np.argsort(-self._improvement(), kind="stable")[: MOST_POINTS // 2])
+        self._add([neighbour(self._rows.space, parent, generator) for parent in parents for _ in range(n_children)])
+
+    def most_promising(self, count: int) -> list[Params]:
+        return [self._points[i] for i in np.argsort(-self._improvement(), kind="stable")[:count]]
+
+    def take(self) -> Params:
+        """The most promising point; from now on it counts as observed, its loss as expected."""
+        chosen = int(np.argmax(self._improvement()))
+        place, params = self._places[chosen : chosen + 1], self._points[chosen]
+        own = self._solved[:, chosen]
+        pivot = float(np.sqrt(max(self._variance[chosen], 0.0) + self._process.noise))
+        row = (self._process.covariance(place, self._places)[0] - own @ self._solved) / pivot
+        self._variance = self._variance - row * row
+        self._solved = np.vstack([self._solved, row])
+        corner = np.zeros((len(self._root), 1))
+        self._root = np.block([[self._root, corner], [own[None, :], np.array([[pivot]])]])
+        self._given = np.vstack([self._given, place])
+        self._keep(np.delete(np.arange(len(self._points)), chosen))
+        return params
+
+    def _improvement(self) -> Array:
+        spread = np.sqrt(np.maximum(self._variance, 0.0))
+        return expected_improvement(self._process.best, self._mean, spread)
+
+    def _keep(self, chosen: npt.NDArray[np.intp]) -> None:
+        self._points = [self._points[i] for i in chosen]
+        self._places, self._solved = self._places[chosen], self._solved[:, chosen]
+        self._mean, self._variance = self._mean[chosen], self._variance[chosen]
+
+    def _add(self, points: Sequence[Params]) -> None:
+        places = self._rows.of(points)
+        covariance = self._process.covariance(self._given, places)
+        solved = solve_triangular(self._root, covariance, lower=True)
+        self._points += points
+        self._places = np.vstack([self._places, places])
+        self._mean = np.append(self._mean, self._process.mean(covariance[: len(self._process.given)]))
+        self._variance = np.append(self._variance, self._process.scale - (solved * solved).sum(axis=0))
+        self._solved = np.hstack([self._solved, solved])
+
+
+def _matern(squared: Array) -> tuple[Array, Array]:
+    """The Matérn 5/2 correlation at squared distances, and its derivative by them."""
+    distance = np.sqrt(5 * squared)
+    decay = np.exp(-distance)
+    return (1 + distance + distance * distance / 3) * decay, -5 / 6 * (1 + distance) * decay
+
+
+def _start(n_parameters: int) -> Array:
+    """Logarithms of the inverse squared lengths, of the scale and of the noise."""
+    return np.append(np.zeros(n_parameters), [0.0, np.log(1e-2)])
+
+
+def _bounds(n_parameters: int) -> list[tuple[float, float]]:
+    return [(-9.0, 9.0)] * n_parameters + [(-4.0, 4.0), (np.log(1e-6), 0.0)]
+
+
+def _misfit(theta: Array, squared: Array, losses: Array) -> tuple[float, Array]:
+    """Negative logarithm of the posterior of the kernel's parameters, and its gradient.
+
+    Marginal likelihood: Rasmussen and Williams 2006, equations 5.8 and 5.9. The priors are normal in the logarithms:
+    few parameters matter, so inverse squared lengths are rather small; noise is rather small, too.
+    """
+    inverse_lengths, scale, noise = np.exp(theta[:-2]), np.exp(theta[-2]), np.exp(theta[-1])
+    correlation, slope = _matern(np.einsum("pij,p->ij", squared, inverse_lengths))
+    root = cholesky(scale * correlation + (noise + _JITTER) * np.eye(len(losses)), lower=True)
+    weights = cho_solve((root, True), losses)
+    inverse = cho_solve((root, True), np.eye(len(losses)))
+    outer = inverse - np.outer(weights, weights)
+    by_lengths = np.einsum("pij,ij->p", squared, outer * slope) * scale * inverse_lengths
+    gradient = 0.5 * np.append(by_lengths, [(outer * correlation).sum() * scale, np.trace(outer) * noise])
+    middle, width = _prior(len(squared))
+    off = (theta - middle) / width
+    value = 0.5 * losses @ weights + np.log(np.diag(root)).sum() + 0.5 * off @ off
+    return float(value), gradient + off / width
+
+
+def _prior(n_parameters: int) -> tuple[Array, Array]:
+    middle = np.append(np.full(n_parameters, -1.0), [0.0, np.log(1e-3)])
+    return middle, np.append(np.full(n_parameters, 2.0), [1.0, 2.0])

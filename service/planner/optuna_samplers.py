@@ -1,0 +1,64 @@
+"""Optuna's samplers on our spaces: a study in memory for each batch, made from what was observed."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, GPSampler, TPESampler
+
+from service.contract.space import Params, Space
+from service.planner.forest import ForestSampler
+from service.planner.observed import Observed, thin
+from service.planner.optuna_space import finished, suggest
+
+
+def gp(space: Space, observed: Sequence[Observed], _size: int, generator: np.random.Generator) -> Iterator[Params]:
+    """Gaussian process with expected improvement (Snoek, Larochelle and Adams 2012), as Optuna has it.
+
+    Parameters that are not always active are no dimensions of a Gaussian process: TPE proposes those.
+    """
+
+    def sampler(seed: int) -> BaseSampler:
+        others = TPESampler(seed=seed, n_startup_trials=1, multivariate=False)
+        return GPSampler(seed=seed, n_startup_trials=1, independent_sampler=others, warn_independent_sampling=False)
+
+    return _ask(space, thin(observed, 50, 50, generator), sampler, generator)
+
+
+def forest(space: Space, observed: Sequence[Observed], _size: int, generator: np.random.Generator) -> Iterator[Params]:
+    """Random forest with expected improvement (Hutter, Hoos and Leyton-Brown 2011)."""
+
+    def sampler(seed: int) -> BaseSampler:
+        return ForestSampler(space, seed)
+
+    return _ask(space, thin(observed, 200, 800, generator), sampler, generator)
+
+
+def _ask(
+    space: Space, observed: Sequence[Observed], make: Callable[[int], BaseSampler], generator: np.random.Generator
+) -> Iterator[Params]:
+    with _quiet():
+        study = optuna.create_study(sampler=make(int(generator.integers(2**32))))
+        study.add_trials([finished(space, one) for one in observed])
+    while True:
+        with _quiet():
+            params = suggest(study.ask(), space)
+        yield params
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Optuna talks of each study, and warns of its newer options."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)

@@ -1,0 +1,104 @@
+"""Our spaces in Optuna's words, and back.
+
+Choices and steps are numbered, for their values may be lists, and steps may not end at the upper bound. Whole
+numbers of a very long range are rounded from a real one, for some samplers list all values of a range.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, Trial, create_trial
+
+from models.hyperparameters import Value
+from service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
+from service.planner.observed import Observed
+
+MANY = 10_000
+Drawn: TypeAlias = CategoricalDistribution | FloatDistribution | IntDistribution
+
+
+def drawn(distribution: Distribution) -> Drawn:
+    """What Optuna draws from for a searched parameter."""
+    if isinstance(distribution, Choices):
+        return CategoricalDistribution(range(len(distribution.choices)))
+    if isinstance(distribution, IntRange) and distribution.log:
+        low, high = distribution.low, distribution.high
+        return FloatDistribution(low - 0.5, high + 0.5, log=True) if _is_long(distribution) else IntDistribution(
+            low, high, log=True)  # fmt: skip
+    if isinstance(distribution, IntRange):
+        last = (distribution.high - distribution.low) // distribution.step
+        return FloatDistribution(-0.5, last + 0.5) if _is_long(distribution) else IntDistribution(0, last)
+    assert isinstance(distribution, FloatRange)
+    if distribution.step is not None:
+        return IntDistribution(0, int((distribution.high - distribution.low) / distribution.step + 1e-9))
+    return FloatDistribution(distribution.low, distribution.high, log=distribution.log)
+
+
+def from_optuna(distribution: Distribution, x: float) -> Value:
+    """The value that Optuna's number stands for."""
+    if isinstance(distribution, Choices):
+        return distribution.choices[int(x)]
+    if isinstance(distribution, IntRange) and distribution.log:
+        return _within(distribution, round(x))
+    if isinstance(distribution, IntRange):
+        last = (distribution.high - distribution.low) // distribution.step
+        return distribution.low + distribution.step * min(max(round(x), 0), last)
+    assert isinstance(distribution, FloatRange)
+    if distribution.step is not None:
+        return min(distribution.low + int(x) * distribution.step, distribution.high)
+    return min(max(float(x), distribution.low), distribution.high)
+
+
+def to_optuna(distribution: Distribution, value: Value) -> float:
+    """Optuna's number for a value."""
+    if isinstance(distribution, Choices):
+        return distribution.choices.index(value)
+    assert isinstance(distribution, IntRange | FloatRange)
+    assert isinstance(value, int | float)
+    if isinstance(distribution, IntRange) and distribution.log:
+        return value
+    if distribution.step is None:
+        return value
+    return round((value - distribution.low) / distribution.step)
+
+
+def suggest(trial: Trial, space: Space) -> Params:
+    """A point of the space, parameter by parameter, each after those that its condition asks about."""
+    params: Params = {}
+    for name in space.ordered():
+        if space.is_active(name, params):
+            distribution = space.parameters[name]
+            params[name] = (
+                distribution.value
+                if isinstance(distribution, Fixed)
+                else from_optuna(distribution, _suggest(trial, name, drawn(distribution)))
+            )
+    return params
+
+
+def finished(space: Space, observed: Observed) -> FrozenTrial:
+    """A finished trial as Optuna stores it."""
+    names = [n for n in observed.params if not isinstance(space.parameters[n], Fixed)]
+    return create_trial(
+        params={n: to_optuna(space.parameters[n], observed.params[n]) for n in names},
+        distributions={n: drawn(space.parameters[n]) for n in names},
+        value=observed.loss,
+    )
+
+
+def _suggest(trial: Trial, name: str, wanted: Drawn) -> float:
+    if isinstance(wanted, CategoricalDistribution):
+        return float(trial.suggest_categorical(name, wanted.choices))  # type: ignore[arg-type]
+    if isinstance(wanted, IntDistribution):
+        return trial.suggest_int(name, wanted.low, wanted.high, log=wanted.log)
+    return trial.suggest_float(name, wanted.low, wanted.high, log=wanted.log)
+
+
+def _is_long(distribution: IntRange) -> bool:
+    return (distribution.high - distribution.low) // distribution.step >= MANY
+
+
+def _within(distribution: IntRange, x: int) -> int:
+    return min(max(x, distribution.low), distribution.high)

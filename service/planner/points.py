@@ -1,0 +1,114 @@
+"""The points of a space as a set: how many there are, which were proposed, and another one that was not."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from models.hyperparameters import Value
+from service.contract.space import Choices, Distribution, FloatRange, IntRange, Params, Space
+from service.planner.grid import Grid, Values, grid_values
+
+MAX_DRAWS = 20  # random ones, before the space is walked through for a point that is left
+FINE = 2**20  # values that stand for those of a range without steps
+PATIENCE = 1000  # steps of a walk through such values that may find nothing new
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+def n_points(space: Space) -> int | None:
+    """How many configurations a space has; None for a range without steps, which always has another one."""
+    if any(_is_continuous(d) for d in space.parameters.values()):
+        return None
+    return Grid(space, _all_values).n_points
+
+
+class Unseen:
+    """What is left of a space when configurations are taken from it one by one.
+
+    Two configurations are the same where every searched parameter is; a searched seed is one of them.
+    """
+
+    def __init__(self, space: Space, seen: Iterable[Params] = ()) -> None:
+        """Begin without the configurations in `seen`."""
+        self._space = space
+        self._names = space.searched()
+        self._seen = {self._key(params) for params in seen}
+        self._grid = Grid(space, _all_values)
+
+    def take(self, params: Params) -> bool:
+        """Take a configuration; False where it was gone already."""
+        key = self._key(params)
+        is_new = key not in self._seen
+        self._seen.add(key)
+        return is_new
+
+    def take_any(self, generator: np.random.Generator) -> Params | None:
+        """Take some configuration at random; None where none is left."""
+        for _ in range(MAX_DRAWS):
+            params = self._space.from_unit({name: generator.random() for name in self._names})
+            if self.take(params):
+                return params
+        return self._walk(generator)
+
+    def _walk(self, generator: np.random.Generator) -> Params | None:
+        """Go through all points in strides of the golden section, which meet what is left early."""
+        size = self._grid.n_points
+        start, stride = int(generator.random() * size), _coprime(int(size * _GOLDEN), size)
+        for step in range(min(size, len(self._seen) + PATIENCE) if size >= FINE else size):
+            params = self._grid.point((start + step * stride) % size)
+            if self.take(params):
+                return params
+        return None
+
+    def _key(self, params: Params) -> str:
+        return json.dumps([(name, params[name]) for name in self._names if name in params])
+
+
+def _coprime(number: int, size: int) -> int:
+    number = max(1, number)
+    while math.gcd(number, size) != 1:
+        number += 1
+    return number
+
+
+def _is_continuous(distribution: Distribution) -> bool:
+    return isinstance(distribution, FloatRange) and distribution.step is None and distribution.low < distribution.high
+
+
+def _all_values(name: str, distribution: Distribution) -> Values:
+    if isinstance(distribution, FloatRange) and _is_continuous(distribution):
+        return _FineValues(distribution)
+    if isinstance(distribution, FloatRange) and distribution.step is None:
+        return [distribution.low]
+    if isinstance(distribution, IntRange):
+        return range(distribution.low, distribution.high + 1, distribution.step)
+    if isinstance(distribution, Choices):
+        return _distinct(distribution.choices)
+    return grid_values(name, distribution)
+
+
+def _distinct(values: list[Value]) -> list[Value]:
+    return [value for place, value in enumerate(values) if value not in values[:place]]
+
+
+class _FineValues:
+    """Many values of a range without steps, even in its scale, computed when asked for."""
+
+    def __init__(self, distribution: FloatRange) -> None:
+        self._distribution = distribution
+
+    def __len__(self) -> int:
+        return FINE
+
+    def __getitem__(self, index: int, /) -> float:
+        return self._distribution.from_unit(index / (FINE - 1))
+
+    def index(self, value: Any, /) -> int:
+        index = round(self._distribution.to_unit(value) * (FINE - 1))
+        if not 0 <= index < FINE or self[index] != value:
+            raise ValueError(value)
+        return index

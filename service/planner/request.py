@@ -1,0 +1,28 @@
+"""What one batch of a learning method is proposed from, in the form in which it goes to the planner's process."""
+
+from __future__ import annotations
+
+from service.contract.space import Frozen, Space
+from service.contract.spec import Direction, Method
+from service.contract.trial import TrialRecord
+
+
+class BatchRequest(Frozen):
+    """What a batch is proposed from.
+
+    Attributes:
+        number: of the batch within the stage.
+        size: how many trials it has.
+        seed: the search's.
+        first_trial: number of the stage's first trial.
+        history: the trials of the batches before, all of them finished.
+    """
+
+    method: Method
+    space: Space
+    number: int
+    size: int
+    seed: int
+    direction: Direction
+    first_trial: int
+    history: list[TrialRecord]
