@@ -10,7 +10,7 @@ from typing import Any
 
 from foldstep.client import Foldstep
 from service.contract.states import TrialState
-from tests.acceptance.processes import Processes, results, terminate, until
+from tests.acceptance.processes import Processes, foldstep, results, terminate, until
 
 SPEC: dict[str, Any] = {
     "name": "rungs",
@@ -130,6 +130,8 @@ def test_a_trials_time_is_over_after_the_epoch_that_it_trains(processes: Process
     processes.worker(master)
     search = master.submit({**SPEC, "budget": {"trials": 3, "trial_time": "1ms"}}).id
     assert master.wait(search).counts == {TrialState.PRUNED: 3}
+    again = foldstep("rerun", search, "1", "--dir", str(processes.data_dir), "--url", master.url, cwd=processes.folder)
+    assert again.returncode == 0, f"a pruned trial is trained again as far as it came: {again.stdout}{again.stderr}"
     for trial in master.all_trials(search):
         assert (trial.epoch, trial.rank is not None, len(trial.checkpoints)) == (1, True, 3)
         assert trial.message == "Its time was over before its last epoch (budget.trial_time)."

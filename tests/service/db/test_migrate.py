@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
@@ -69,6 +71,32 @@ def test_scripts_make_the_tables_of_the_code(empty: Database) -> None:
 def test_second_upgrade_changes_nothing(empty: Database) -> None:
     assert upgrade(empty)
     assert not upgrade(empty)
+
+
+def test_tables_that_are_made_anew_keep_their_rows_and_what_refers_to_them(empty: Database) -> None:
+    with empty.write() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(_SCRIPTS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        for statement in _A_TRIAL_WITH_A_FOLD:
+            connection.execute(text(statement))
+    assert upgrade(empty)
+    with empty.write() as connection:
+        assert connection.execute(text("SELECT count(*) FROM trials WHERE rungs IS NULL")).scalar_one() == 1
+        assert connection.execute(text("SELECT count(*) FROM folds")).scalar_one() == 1
+        connection.execute(text("DELETE FROM trials"))
+        assert connection.execute(text("SELECT count(*) FROM folds")).scalar_one() == 0, "foreign keys are on again"
+
+
+_A_TRIAL_WITH_A_FOLD = (
+    "INSERT INTO searches (id, name, state, submitted, spec, dataset, fingerprint, n_folds, notes, stage, n_stages,"
+    " created_at) VALUES ('s', 's', 'queued', '{}', '{}', 'd', 'f', 1, '[]', 0, 1, '2030-01-01')",
+    "INSERT INTO trials (search_id, number, stage, state, params, pack_key, epoch, epochs, attempts, kept, created_at)"
+    " VALUES ('s', 0, 0, 'waiting', '{}', 32, 0, 1, 0, false, '2030-01-01')",
+    "INSERT INTO folds (search_id, trial, fold, best_epoch, epochs, train_loss, scores)"
+    " VALUES ('s', 0, 0, 0, 0, '', '')",
+)
 
 
 def test_head_is_the_newest_script() -> None:
