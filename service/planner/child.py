@@ -7,6 +7,7 @@ Importing what it needs takes seconds, so it is kept for the next batch; not ask
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -58,6 +59,13 @@ class Child:
                 raise ProposingFailed(self._last_words())
         return [dict(params) for params in json.loads(answer)]
 
+    def close(self) -> None:
+        """End the process; nothing can be asked any more."""
+        with self._lock:
+            if self._process is not None:
+                self._end(self._process)
+            self._errors.close()
+
     def _ask(self, line: bytes) -> bytes | None:
         """The answer; None where the child went before it had one."""
         process = self._running()
@@ -79,7 +87,9 @@ class Child:
         return answer
 
     def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
+        if self._process is not None and self._process.poll() is not None:
+            self._end(self._process)
+        if self._process is None:
             argv = [sys.executable, "-P", "-m", "service.planner", str(self._idle_s)]
             self._process = subprocess.Popen(
                 argv,
@@ -106,6 +116,7 @@ class Child:
 
 
 _child = Child()
+atexit.register(lambda: _child.close())
 
 
 def propose_in_child(request: BatchRequest) -> list[Params]:

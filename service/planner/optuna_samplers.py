@@ -9,25 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, GPSampler, TPESampler
+from optuna.samplers import BaseSampler
 
 from service.contract.space import Params, Space
 from service.planner.forest import ForestSampler
 from service.planner.observed import Observed, thin
 from service.planner.optuna_space import finished, suggest
-
-
-def gp(space: Space, observed: Sequence[Observed], _size: int, generator: np.random.Generator) -> Iterator[Params]:
-    """Gaussian process with expected improvement (Snoek, Larochelle and Adams 2012), as Optuna has it.
-
-    Parameters that are not always active are no dimensions of a Gaussian process: TPE proposes those.
-    """
-
-    def sampler(seed: int) -> BaseSampler:
-        others = TPESampler(seed=seed, n_startup_trials=1, multivariate=False)
-        return GPSampler(seed=seed, n_startup_trials=1, independent_sampler=others, warn_independent_sampling=False)
-
-    return _ask(space, thin(observed, 50, 50, generator), sampler, generator)
 
 
 def forest(space: Space, observed: Sequence[Observed], _size: int, generator: np.random.Generator) -> Iterator[Params]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TypeAlias
@@ -10,7 +11,6 @@ import numpy as np
 
 from service.contract.space import Params, Space
 from service.contract.spec import Method
-from service.planner import cma, gp, optuna_samplers, tpe
 from service.planner.observed import Observed, observe
 from service.planner.points import Unseen
 from service.planner.request import BatchRequest
@@ -21,12 +21,13 @@ MAX_REPEATS = 3  # proposals that were there already, for each one that is wante
 Model: TypeAlias = Callable[[Space, Sequence[Observed], int, np.random.Generator], Iterator[Params]]
 """Space, history, size of a batch, randomness → proposals without an end, each of which knows of those before it."""
 
-_MODELS: dict[Method, Model] = {
-    "tpe": tpe.tpe,
-    "gp": gp.gp,
-    "forest": optuna_samplers.forest,
-    "cmaes": cma.cmaes,
-}
+_MODELS: dict[Method, str] = {"tpe": "tpe", "gp": "gp", "cmaes": "cma", "forest": "optuna_samplers"}
+"""The module of each method, which has a function of its name: what a method imports, the others do not pay for."""
+
+
+def _model(method: Method) -> Model:
+    model: Model = getattr(importlib.import_module(f"service.planner.{_MODELS[method]}"), method)
+    return model
 
 
 def propose(request: BatchRequest) -> list[Params]:
@@ -35,7 +36,7 @@ def propose(request: BatchRequest) -> list[Params]:
     generator = np.random.default_rng([request.seed, request.number])
     unseen = Unseen(space, (record.params for record in request.history))
     observed = observe(request.history, list(space.parameters), request.first_trial, request.direction)
-    proposals = _MODELS[request.method](space, observed, request.size, generator) if space.searched() else iter(())
+    proposals = _model(request.method)(space, observed, request.size, generator) if space.searched() else iter(())
     new = (p for p in islice(proposals, (1 + MAX_REPEATS) * request.size) if unseen.take(p))
     batch = list(islice(new, request.size))
     while len(batch) < request.size and (other := unseen.take_any(generator)) is not None:

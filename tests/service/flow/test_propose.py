@@ -201,11 +201,13 @@ def test_a_planners_process_that_dies_is_replaced(context: Context) -> None:
 def test_a_search_whose_planner_dies_again_and_again_fails_and_says_why(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(child, "_child", child.Child(timeout_s=0.001))
+    hasty = child.Child(timeout_s=0.001)
+    monkeypatch.setattr(child, "_child", hasty)
     search = learning_search(context, "tpe")
     hand = Hand(context)
     while work(hand):
         pass
     seen = view.search(context, search)
+    hasty.close()
     assert seen.state is SearchState.FAILED
     assert "The method tpe could not go on" in seen.notes[-1]

@@ -59,12 +59,12 @@ def test_warm_trials_come_first_and_move_nobody_else(method: str) -> None:
     warm: list[Params] = [{"lr": 0.02}, {"lr": 0.03}]
     cold_plan, warm_plan = first_stage(parsed), first_stage(parsed, warm)
     n = cold_plan.trials or 0
-    cold = make_planner(parsed, cold_plan).suggest(0, n, [])
+    cold = make_planner(parsed, cold_plan).suggest(0, n, []).trials
     for cut in range(n + 1):
         planner = make_planner(parsed, warm_plan)
-        begun = planner.suggest(0, cut, []) + planner.suggest(cut, n - cut, [])
+        begun = [*planner.suggest(0, cut, []).trials, *planner.suggest(cut, n - cut, []).trials]
         assert [t.params["lr"] for t in begun[:2]] == [0.02, 0.03]
-        assert begun[2:] == cold[2:]
+        assert begun[2:] == list(cold[2:])
 
 
 def test_a_grid_trains_every_point_anyway() -> None:

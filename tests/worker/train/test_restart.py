@@ -87,7 +87,7 @@ def test_a_restart_is_told() -> None:
     work = TrialWork(LeasedTrial(number=3, params={"batch_size": 16, **RISING}), 3, seed=0, saved=None)
     watch = train(work.members)
     work.weights = {fold: watch.done[3, fold][1] for fold in range(3)}
-    result = work.finished().result
+    result = work.finished("0" * 64).result
     epoch = work.members[1].progress.restarts[0]
     assert result.message is not None
     assert f"Fold 1 diverged in epoch {epoch}" in result.message
