@@ -91,7 +91,8 @@ def extend_search(search_id: str, extension: Extension, context: InContext) -> S
     return view.search(context, search_id)
 
 
-@router.api_route("/searches/{search_id}", methods=["PUT", "PATCH"], responses=responses(404, 409))
+@router.put("/searches/{search_id}", operation_id="replace_search", responses=responses(404, 409))
+@router.patch("/searches/{search_id}", operation_id="change_search", responses=responses(404, 409))
 def change_search(search_id: str, context: InContext) -> SearchView:
     """Always refused: a search keeps its spec; the answer says what to do instead."""
     extend.refuse_change(context, search_id)
