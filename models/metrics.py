@@ -45,7 +45,8 @@ def score_values(metric: str, predictions: Tensor, truth: Tensor) -> Tensor:
 
 
 def _predicted(logits: Tensor) -> Tensor:
-    return logits.argmax(dim=1)
+    # the first of equal ones, as argmax gives, which takes nine times as long along this axis
+    return logits.max(dim=1).indices
 
 
 def _accuracy(logits: Tensor, truth: Tensor) -> Tensor:

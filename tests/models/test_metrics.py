@@ -61,3 +61,9 @@ def test_a_member_that_is_not_finite_has_no_score_and_its_neighbour_has() -> Non
     logits[0, 1, 4] = float("nan")
     scores = score_classes("accuracy", logits, torch.zeros(10, dtype=torch.int64))
     assert scores.isnan().tolist() == [True, False]
+
+
+def test_of_equal_logits_the_first_class_is_predicted() -> None:
+    logits = torch.tensor([[[1.0, 0.0, 2.0], [1.0, 0.0, 3.0], [0.0, 0.0, 3.0]]])  # (members, classes, rows)
+    for truth, hits in (([0, 0, 1], 3), ([1, 1, 2], 0), ([0, 2, 1], 2)):
+        assert score_classes("accuracy", logits, torch.tensor(truth)).item() == pytest.approx(hits / 3)
