@@ -5,12 +5,14 @@ kernel is Matérn 5/2 with a length for each parameter, fitted once a batch by i
 counts as observed, with the loss that is expected (T. Desautels, A. Krause and J. Burdick, JMLR 2014), which makes the
 next one look elsewhere.
 
-Distance in a list of choices is 0 or 1, and so it is between a trial in which a conditional parameter is active and one
-in which it is not.
+Distance in a list of choices is 0 or 1. A trial in which a conditional parameter is not active lies off the middle of
+its range, as far as makes it 1 from either end: a place in the plane, without which the kernel would not be positive.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
@@ -27,13 +29,15 @@ N_BEST, N_OTHERS = 75, 75  # trials that are looked at, of a long history
 N_RANDOM = 500  # points that are looked at anywhere in the space
 N_PARENTS, N_CHILDREN, N_ROUNDS = 10, 20, 3  # points around promising ones, before the first proposal
 MOST_POINTS = 800  # that are kept in mind
-N_FRESH = 12  # points around the most promising ones, before each further proposal
+N_NEAR, N_FRESH = 3, 4  # of the most promising ones, and points around each, before a further proposal
+MOST_FRESH = 50  # how often they are looked for in a batch
 INACTIVE = -1.0
+MIDDLE, OFF = 0.5, 0.75  # of a range; squared distance from there to where the parameter is not active
 _JITTER = 1e-8
 Array: TypeAlias = npt.NDArray[np.float64]
 
 
-def gp(space: Space, observed: Sequence[Observed], _size: int, generator: np.random.Generator) -> Iterator[Params]:
+def gp(space: Space, observed: Sequence[Observed], size: int, generator: np.random.Generator) -> Iterator[Params]:
     """Proposals of one batch."""
     known = thin(observed, N_BEST, N_OTHERS, generator)
     rows = _Rows(space)
@@ -44,9 +48,12 @@ def gp(space: Space, observed: Sequence[Observed], _size: int, generator: np.ran
     pool.look_near([o.params for o in best], N_CHILDREN, generator)
     for _ in range(N_ROUNDS):
         pool.look_near(pool.most_promising(N_PARENTS), N_CHILDREN, generator)
-    while pool.size:
+    for count in itertools.count(1):
+        if not pool.size:
+            return
         yield pool.take()
-        pool.look_near(pool.most_promising(3), N_FRESH // 3, generator)
+        if count % math.ceil(size / MOST_FRESH) == 0:
+            pool.look_near(pool.most_promising(N_NEAR), N_FRESH, generator)
 
 
 class _Rows:
@@ -62,10 +69,15 @@ class _Rows:
 
     def squared_distances(self, a: Array, b: Array) -> Array:
         """Shape (parameters, rows of a, rows of b)."""
-        gaps = a.T[:, :, None] - b.T[:, None, :]
-        apart = (a.T[:, :, None] == INACTIVE) != (b.T[:, None, :] == INACTIVE)
-        is_whole = self._is_choice[:, None, None] | apart
-        return np.where(is_whole, (gaps != 0).astype(np.float64), gaps * gaps)
+        squared = np.empty((a.shape[1], len(a), len(b)))
+        for name, (x, y) in enumerate(zip(a.T, b.T, strict=True)):
+            if self._is_choice[name]:
+                squared[name] = x[:, None] != y
+            else:
+                apart = (x[:, None] == INACTIVE) != (y == INACTIVE)
+                x, y = np.where(x == INACTIVE, MIDDLE, x), np.where(y == INACTIVE, MIDDLE, y)
+                squared[name] = (x[:, None] - y) ** 2 + OFF * apart
+        return squared
 
     def _number(self, name: str, params: Params) -> float:
         if name not in params:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import statistics
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 from service.contract.space import Space
 from service.contract.spec import LEARNING, Method, MetricSpec
@@ -19,13 +21,21 @@ from tests.service.planner.play import Judge, play
 from tests.service.planner.spaces import spec_of
 
 N_TRIALS = 60
-SEEDS = range(5)
+SEEDS = range(20)  # five gave medians that another five turned round
 FUNCTIONS: dict[str, tuple[Space, Judge]] = {"branin": (BRANIN, branin), "mixed": (MIXED, mixed)}
 
 
-def best(method: Method, space: Space, judge: Judge, seed: int) -> float:
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As in the planner's own process; only libraries that are loaded by then are held."""
+    importlib.import_module("scipy.linalg")
+    with threadpool_limits(1):
+        yield
+
+
+def best(method: Method, space: Space, judge: Judge, seed: int, n_trials: int = N_TRIALS) -> float:
     spec = spec_of(
-        space.parameters, method=method, seed=seed, budget={"trials": N_TRIALS}, metric=MetricSpec(name="log_loss")
+        space.parameters, method=method, seed=seed, budget={"trials": n_trials}, metric=MetricSpec(name="log_loss")
     )
     plan = first_stage(spec)
     planner = (
@@ -52,14 +62,14 @@ def best_of_optuna(sampler: Callable[[int], Any], space: Space, judge: Judge, se
     return min(loss for loss in losses if loss is not None)
 
 
-@pytest.mark.parametrize(("function", "share"), [("branin", 0.6), ("mixed", 0.9)])
+@pytest.mark.parametrize("function", sorted(FUNCTIONS))
 @pytest.mark.parametrize("method", sorted(LEARNING))
-def test_learning_beats_chance(method: Method, function: str, share: float) -> None:
-    """Of the 60 trials 8 are drawn at random; on the mixed function the gain is small yet (16 to 27 % for three)."""
+def test_learning_beats_chance_with_twice_the_trials(method: Method, function: str) -> None:
+    """Random search with twice the trials is the yardstick of Li et al. 2018 ("Hyperband")."""
     space, judge = FUNCTIONS[function]
     ours = statistics.median(best(method, space, judge, seed) for seed in SEEDS)
-    chance = statistics.median(best("random", space, judge, seed) for seed in SEEDS)
-    assert ours < share * chance
+    chance = statistics.median(best("random", space, judge, seed, 2 * N_TRIALS) for seed in SEEDS)
+    assert ours < chance
 
 
 def _tpe(seed: int) -> Any:
@@ -74,13 +84,12 @@ def _cmaes(seed: int) -> Any:
     return CmaEsSampler(seed=seed, warn_independent_sampling=False)
 
 
-@pytest.mark.parametrize(
-    ("method", "sampler", "function"), [("tpe", _tpe, "mixed"), ("cmaes", _cmaes, "mixed"), ("cmaes", _cmaes, "branin")]
-)
+@pytest.mark.parametrize("function", sorted(FUNCTIONS))
+@pytest.mark.parametrize(("method", "sampler"), [("tpe", _tpe), ("cmaes", _cmaes)])
 def test_batches_are_no_worse_than_optuna_one_at_a_time(
     method: Method, sampler: Callable[[int], Any], function: str
 ) -> None:
-    """Not for tpe on branin, a smooth function, where every result that a batch waits for counts: there it is worse."""
+    """The margin is for the draw of the seeds: medians of twenty differ by a quarter from one twenty to the next."""
     space, judge = FUNCTIONS[function]
     ours = statistics.median(best(method, space, judge, seed) for seed in SEEDS)
     theirs = statistics.median(best_of_optuna(sampler, space, judge, seed) for seed in SEEDS)
