@@ -108,6 +108,7 @@ class Agent:
         for finished in assignment.take_finished():
             reporter.finish(finished)
         loaded.training.time_limit_s = lease.trial_time_s
+        loaded.training.seconds_left = reporter.seconds_left
         try:
             loaded.training.train(assignment.members(), monitor)
         except (RuntimeError, MemoryError, ValueError, ArithmeticError) as error:

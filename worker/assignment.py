@@ -40,7 +40,7 @@ class Finished:
         return math.fsum(s for s in scores if s is not None) / len(scores)
 
 
-_TIME_OVER = "Its time was over before its last epoch (budget.trial_time)."
+_TIME_OVER = "The time was over before its last epoch (budget.trial_time, or budget.time of the search)."
 
 
 class TrialWork:

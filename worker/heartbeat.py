@@ -7,6 +7,7 @@ before the result that names it, so that what the master acknowledges is there.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -47,6 +48,7 @@ class Reporter:
         self._checks: CheckReport | None = None
         self._dropped: set[int] = set()
         self._bar = lease.checkpoint_bar
+        self._time_is_over_at = _moment(lease.time_left_s)
         self._wake = threading.Event()
         self._closing = False
         self.failure: FoldstepError | None = None
@@ -84,6 +86,11 @@ class Reporter:
         """Trials that the master wants no more of."""
         with self._lock:
             return set(self._dropped)
+
+    def seconds_left(self) -> float:
+        """Of the search's time; infinite where it has no limit."""
+        with self._lock:
+            return self._time_is_over_at - time.monotonic()
 
     def close(self) -> None:
         """Send what is left and end the thread.
@@ -138,6 +145,7 @@ class Reporter:
         with self._lock:
             self._dropped |= set(reply.stop)
             self._bar = reply.checkpoint_bar
+            self._time_is_over_at = _moment(reply.time_left_s)
 
     def _put_state(self, trial: int, content: bytes) -> str:
         name = state_name(trial)
@@ -169,6 +177,11 @@ class Reporter:
             name, content = checkpoint(self._lease.context, finished.leased, member, weights, data, finished.result)
             files[name] = content
         return files
+
+
+def _moment(seconds_left: float | None) -> float:
+    """When they are over, on the monotonic clock."""
+    return math.inf if seconds_left is None else time.monotonic() + seconds_left
 
 
 def _named(result: TrialResult, checkpoints: list[str]) -> TrialResult:

@@ -88,6 +88,7 @@ class Lease(Frozen):
         checkpoint_bar: score that a trial must reach or beat for its checkpoints to be kept; None: any score.
         keep_checkpoints: of how many of the best trials the search keeps them; None for all.
         trial_time_s: how long each fold of a trial may be in training; None for no limit.
+        time_left_s: of the search's time budget; trials that are in training then end with what they have.
     """
 
     lease: int
@@ -100,6 +101,7 @@ class Lease(Frozen):
     keep_checkpoints: int | None = None
     checkpoint_bar: float | None = None
     trial_time_s: float | None = None
+    time_left_s: float | None = None
 
     @model_validator(mode="after")
     def _holds_what_its_purpose_needs(self) -> Self:

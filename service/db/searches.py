@@ -71,6 +71,13 @@ class SearchRow:
         """Whether nothing can happen to it any more."""
         return self.state in TERMINAL_SEARCH
 
+    def time_left_s(self, now: datetime) -> float | None:
+        """Of its time budget, whose clock stands while it is paused; None where it has none."""
+        if self.deadline_at is None:
+            return None
+        clock = self.paused_at if self.state is SearchState.PAUSED and self.paused_at else now
+        return max((self.deadline_at - clock).total_seconds(), 0.0)
+
     @property
     def awaits_checks(self) -> bool:
         """Whether it is to be checked before its first trial, and is not yet."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -21,6 +21,9 @@ ALL_DIVERGED = (
     "Every trial diverged, so there is no score: lower the upper bound of lr first, then look for values in the data "
     "that are far too large, or set scaler: standard."
 )
+
+TIME_TO_REPORT = timedelta(seconds=30)
+"""Workers know when a time budget ends, and report what they have by then; longer than this nobody waits for them."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,15 @@ def _by_budget(connection: Connection, search: SearchRow, now: datetime) -> Endi
         n_failed = trials.n_in(connection, search.id, TrialState.FAILED)
         if n_failed >= budget.failed:
             return _failure(connection, search, f"{n_failed} trials failed, as many as the budget allows")
-    if search.deadline_at is not None and now >= search.deadline_at:
+    if _is_time_over(connection, search, now):
         return Ending(SearchEvent.COMPLETE, ["The time budget is used up."])
     return None
+
+
+def _is_time_over(connection: Connection, search: SearchRow, now: datetime) -> bool:
+    if search.deadline_at is None or now < search.deadline_at:
+        return False
+    return now >= search.deadline_at + TIME_TO_REPORT or not trials.n_in(connection, search.id, TrialState.RUNNING)
 
 
 def has_reached_target(connection: Connection, search: SearchRow) -> bool:

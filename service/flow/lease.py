@@ -71,6 +71,8 @@ def _lock_if_open(connection: Connection, search_id: str) -> SearchRow | None:
 def _grant(
     connection: Connection, context: Context, search: SearchRow, request: LeaseRequest, now: datetime
 ) -> Lease | None:
+    if search.time_left_s(now) == 0:
+        return None
     if search.awaits_checks:
         return grant_checks(connection, context, search, request, now)
     stage = stages.get(connection, search.id, search.stage)
@@ -96,6 +98,7 @@ def _grant(
         keep_checkpoints=search.spec.checkpoints.limit,
         checkpoint_bar=last.score if last else None,
         trial_time_s=search.spec.budget.trial_time,
+        time_left_s=search.time_left_s(now),
     )
 
 

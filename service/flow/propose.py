@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -46,7 +47,7 @@ def propose(context: Context, search_id: str) -> None:
         if not is_alone:
             return
         with context.database.read() as connection:
-            boundary = _boundary(connection, search_id)
+            boundary = _boundary(connection, search_id, context.now())
         if boundary is None:
             return
         planner = make_planner(boundary.search.spec, StagePlan.model_validate(boundary.stage.plan))
@@ -71,9 +72,9 @@ def _alone(context: Context, search_id: str) -> Iterator[bool]:
             context.proposing.searches.discard(search_id)
 
 
-def _boundary(connection: Connection, search_id: str) -> _Boundary | None:
+def _boundary(connection: Connection, search_id: str, now: datetime) -> _Boundary | None:
     search = _open(connection, search_id)
-    if search is None or search.spec.method not in LEARNING or search.awaits_checks:
+    if search is None or search.spec.method not in LEARNING or search.awaits_checks or search.time_left_s(now) == 0:
         return None
     stage = stages.get(connection, search_id, search.stage)
     if stage.left == 0 or trials.any_open(connection, search_id):

@@ -49,7 +49,12 @@ def report(context: Context, lease_id: int, sent: Report) -> ReportReply:
         if search.is_over:
             states = trials.under(connection, lease_id)
         stop = sorted(_in(states, TrialState.CANCELLED, TrialState.PRUNED))
-        reply = ReportReply(expires_at=expires_at, stop=stop, checkpoint_bar=last.score if last else None)
+        reply = ReportReply(
+            expires_at=expires_at,
+            stop=stop,
+            checkpoint_bar=last.score if last else None,
+            time_left_s=search.time_left_s(now),
+        )
     clean_up(context, search, dropped)
     return reply
 

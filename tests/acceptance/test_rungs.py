@@ -134,4 +134,7 @@ def test_a_trials_time_is_over_after_the_epoch_that_it_trains(processes: Process
     assert again.returncode == 0, f"a pruned trial is trained again as far as it came: {again.stdout}{again.stderr}"
     for trial in master.all_trials(search):
         assert (trial.epoch, trial.rank is not None, len(trial.checkpoints)) == (1, True, 3)
-        assert trial.message == "Its time was over before its last epoch (budget.trial_time)."
+        assert (
+            trial.message
+            == "The time was over before its last epoch (budget.trial_time, or budget.time of the search)."
+        )

@@ -48,6 +48,21 @@ def spec(folder: Path, **change: Any) -> str:
     return "spec.yaml"
 
 
+def test_a_time_budget_that_ends_amid_the_first_trials_keeps_what_they_have(tmp_path: Path) -> None:
+    """Every trial would train for hours: none comes to its end, those in training are ranked, the best kept."""
+    table(tmp_path)
+    long = {"lr": {"low": 1e-3, "high": 1e-2, "log": True}, "width": 8, "epochs": 1_000_000, "batch_size": 16}
+    file = spec(tmp_path, parameters=long, budget={"time": "3s"})
+    done = foldstep("run", file, "--workers", "1", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = [row for row in json.loads(done.stdout) if row["rank"] is not None]
+    assert rows
+    assert {row["state"] for row in rows} == {"pruned"}
+    kept = {path.name for path in (tmp_path / "foldstep-data" / "checkpoints").rglob("*.safetensors")}
+    assert len(rows[0]["checkpoints"]) == 3
+    assert set(rows[0]["checkpoints"]) <= kept
+
+
 def test_run_ends_with_leaderboard_findings_and_checkpoint(tmp_path: Path) -> None:
     table(tmp_path)
     done = foldstep("run", spec(tmp_path), "--workers", "1", cwd=tmp_path)

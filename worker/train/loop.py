@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -82,6 +83,7 @@ class Training:
 
     Attributes:
         time_limit_s: how long a member may be in training; it ends with the epoch in which that is over.
+        seconds_left: how long all of them may yet be; they end with the last epoch that fits.
     """
 
     time_limit_s: float | None = None
@@ -90,17 +92,18 @@ class Training:
         self._source, self._metric, self._engine, self._probing = source, metric, engine, probing
         self._direction = METRIC_DIRECTION[metric]
         self._folds: dict[tuple[Group, int], DeviceFold] = {}
+        self.seconds_left: Callable[[], float] = lambda: math.inf
 
     def train(self, members: Iterable[Member], monitor: Monitor) -> None:
         """Train every member that has not ended or come to where it waits, pack by pack.
 
-        Members are changed in place. Those that wait carry their `state`, and so do unfinished ones after
-        `monitor.is_leaving()`.
+        Members are changed in place. Those that wait carry their `state`, and so do unfinished ones that have begun
+        when it is time to leave.
         """
         unfinished = [m for m in members if not m.is_resting]
-        while unfinished and not monitor.is_leaving():
+        while unfinished and not self._must_leave(monitor):
             for pack in self.packs(unfinished):
-                if not monitor.is_leaving():
+                if not self._must_leave(monitor):
                     self._train_pack(pack, monitor)
             # those that diverged and left their packs to begin again
             unfinished = [m for m in unfinished if not m.is_resting]
@@ -128,11 +131,14 @@ class Training:
 
     def _train_to_end(self, pack: Sequence[Member], monitor: Monitor) -> None:
         live = self._without_dropped(pack, monitor)
-        while live and not monitor.is_leaving():
+        while live and not self._must_leave(monitor):
             trainer = self.trainer(live)
             self._train_while_dense(trainer, monitor)
             epoch = max(m.progress.epoch for m in trainer.members)
             live = [m for m in trainer.members if is_live(m, epoch)]
+
+    def _must_leave(self, monitor: Monitor) -> bool:
+        return monitor.is_leaving() or self.seconds_left() <= 0
 
     def _without_dropped(self, members: Sequence[Member], monitor: Monitor) -> list[Member]:
         """The members of trials that are still wanted; the others end here, before they begin."""
@@ -166,7 +172,7 @@ class Training:
             self._train_epoch(trainer, epoch, monitor)
             n_live = sum(is_live(m, epoch) for m in members)
             dense = n_live and len(members) - n_live < max(1, SQUEEZE_SHARE * len(members))
-            if not dense or monitor.is_leaving():
+            if not dense or self._must_leave(monitor):
                 break
             if monitor.wants_states():
                 self._take_states(trainer, epoch)
@@ -212,10 +218,11 @@ class Training:
 
     def _clock(self, members: Iterable[Member], seconds: float) -> None:
         """Count an epoch's time; those whose time is over end with what they have."""
+        is_last = self.seconds_left() < seconds
         for member in members:
             member.progress.seconds += seconds
             is_over = self.time_limit_s is not None and member.progress.seconds >= self.time_limit_s
-            if is_over and member.progress.end is None and member.progress.best_epoch:
+            if (is_last or is_over) and member.progress.end is None and member.progress.best_epoch:
                 member.progress.end = End.TIME
 
     def _send_back(self, trainer: PackTrainer, diverged: Sequence[int]) -> None:

@@ -119,6 +119,9 @@ def plan_packs(
 ) -> list[list[Member]]:
     """Cut members into packs, deterministic for equal input.
 
+    The folds of a trial may be in several packs; these stand near each other, so that trials are done one after the
+    other rather than all at the end.
+
     Args:
         members: all that are to be trained, in any order.
         shapes: the fold's numbers by member key.
@@ -128,10 +131,9 @@ def plan_packs(
     classes: dict[tuple[object, ...], list[Member]] = {}
     for member in sorted(members, key=lambda m: m.key):
         classes.setdefault(pack_key(member, shapes[member.key]), []).append(member)
-    packs: list[list[Member]] = []
-    for key in sorted(classes, key=repr):
-        packs += _cut(classes[key], shapes, n_outputs, pack_bytes)
-    return packs
+    cuts = [_cut(classes[key], shapes, n_outputs, pack_bytes) for key in sorted(classes, key=repr)]
+    placed = [(place / len(packs), pack) for packs in cuts for place, pack in enumerate(packs)]
+    return [pack for _, pack in sorted(placed, key=lambda one: one[0])]
 
 
 def _cut(

@@ -21,7 +21,7 @@ class End(StrEnum):
     EPOCHS = "epochs"  # its epochs are used up
     PATIENCE = "patience"
     DIVERGED = "diverged"
-    TIME = "time"  # its trial's time is over
+    TIME = "time"  # its trial's time is over, or its search's
     DROPPED = "dropped"  # the master wants no more of its trial
 
 

@@ -11,6 +11,7 @@ from service.contract.lease import LeaseRequest
 from service.contract.states import SearchState, TrialState
 from service.flow import control, rank, view
 from service.flow.context import Context
+from service.flow.finish import TIME_TO_REPORT
 from service.flow.lease import lease
 from service.flow.sweep import sweep
 from tests.service.conftest import MakeContext
@@ -82,29 +83,53 @@ def test_target_of_a_metric_where_less_is_better(context: Context) -> None:
     assert view.search(context, search).state is SearchState.COMPLETED
 
 
-def test_time_budget_stops_everything(context: Context, clock: Clock) -> None:
+def test_a_time_budget_ends_with_what_is_reported_by_then(context: Context, clock: Clock) -> None:
+    search = new_search(context, budget={"time": "10s"})
+    hand = Hand(context)
+    held = hand.take(4)
+    assert held.time_left_s == 10
+    clock.advance(9)
+    assert hand.report(held).time_left_s == 1
+    clock.advance(1)
+    sweep(context)
+    assert hand.try_take() is None, "nothing is given out any more"
+    assert view.search(context, search).state is SearchState.RUNNING, "what was in training is awaited"
+    assert hand.report(held, result(0, outcome="pruned")).time_left_s == 0
+    hand.release(held)
+    seen = view.search(context, search)
+    assert seen.state is SearchState.COMPLETED
+    assert seen.counts[TrialState.PRUNED] == 1
+    assert set(seen.counts) == {TrialState.PRUNED, TrialState.CANCELLED}
+    assert "time budget" in seen.notes[-1]
+
+
+def test_nobody_waits_long_for_a_worker_that_ignores_the_end_of_the_time(context: Context, clock: Clock) -> None:
     search = new_search(context, budget={"time": "10s"})
     hand = Hand(context)
     held = hand.take(2)
-    clock.advance(9)
-    assert hand.report(held).stop == []
+    clock.advance(10 + TIME_TO_REPORT.total_seconds() - 1)
+    hand.report(held)
+    sweep(context)
+    assert view.search(context, search).state is SearchState.RUNNING
     clock.advance(1)
     sweep(context)
     seen = view.search(context, search)
     assert seen.state is SearchState.COMPLETED
     assert set(seen.counts) == {TrialState.CANCELLED}
     assert hand.report(held).stop == [0]
-    assert hand.try_take() is None
 
 
 def test_pause_stops_the_clock_of_a_time_budget(context: Context, clock: Clock) -> None:
     search = new_search(context, budget={"time": "10s"})
     hand = Hand(context)
-    hand.take(2)
+    held = hand.take(2)
     clock.advance(5)
     control.pause(context, search)
-    clock.advance(100)
+    clock.advance(20)
+    assert hand.report(held).time_left_s == 5, "what is in training while a search is paused is not cut either"
+    clock.advance(20)
     control.resume(context, search)
+    hand.release(held)
     clock.advance(4.9)
     sweep(context)
     assert view.search(context, search).state is SearchState.RUNNING

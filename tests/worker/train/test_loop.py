@@ -127,6 +127,18 @@ def through_a_file(member: Member) -> Member:
     return Member(member.trial, member.fold, member.hp, progress, state)
 
 
+def test_the_folds_of_a_trial_train_soon_after_each_other_in_whatever_packs() -> None:
+    """So that a search whose time is over has trials that are done, not a fold of each."""
+    growing = source("wine", cv=CvSpec(folds=3, time="x0"))  # folds of different lengths: packs of their own
+    these = members(*[{"hidden": [16], "lr": 0.01 * (t + 1)} for t in range(8)])
+    shapes = {m.key: FoldShape(len((d := growing.fold(m.fold, "standard")).y_train), len(d.y_valid), d.n_inputs)
+              for m in these}  # fmt: skip
+    packs = plan_packs(these, shapes, 3, 2 * member_bytes((16, 16, 16), 16))
+    assert len(packs) == 12, "two members each"
+    for place, pack in enumerate(packs):
+        assert {m.trial for m in pack} == {place // 3 * 2, place // 3 * 2 + 1}
+
+
 def test_folds_of_different_lengths_train_in_packs_of_their_own() -> None:
     growing = source("wine", cv=CvSpec(folds=3, time="x0"))
     these = members(*MIX[:2])

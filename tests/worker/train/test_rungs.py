@@ -5,11 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-import torch
 
-from tests.worker.train.test_loop import MIX, WINE, assert_same, members, through_a_file, train
+from tests.worker.train.test_loop import ENGINE, MIX, WINE, assert_same, members, through_a_file, train
 from tests.worker.train.watch import Watch
-from worker.train.loop import Engine, Training
+from worker.train.loop import Training
 from worker.train.pack import Member
 from worker.train.stopping import End
 
@@ -55,11 +54,34 @@ def test_folds_that_come_later_have_the_bits_of_folds_that_came_first() -> None:
 
 def test_a_member_whose_time_is_over_ends_with_its_epoch_and_keeps_its_best() -> None:
     watch = Watch()
-    training = Training(WINE, "log_loss", Engine(torch.device("cpu"), 1 << 30))
+    training = Training(WINE, "log_loss", ENGINE)
     training.time_limit_s = 1e-9
     training.train(members(*MIX), watch)
     assert {(m.progress.end, m.progress.epoch) for m, _ in watch.done.values()} == {(End.TIME, 1)}
     assert all(weights is not None for _, weights in watch.done.values())
+
+
+def test_members_end_with_the_last_epoch_that_fits_the_time_of_the_search() -> None:
+    watch = Watch()
+    training = Training(WINE, "log_loss", ENGINE)
+    training.seconds_left = lambda: 1e9 if watch.epochs < 3 else 1e-9  # positive, but less than an epoch takes
+    straight = train(members(*MIX))
+    training.train(members(*MIX), watch)
+    assert {(m.progress.end, m.progress.epoch) for m, _ in watch.done.values()} == {(End.TIME, 4)}
+    for key, (member, weights) in watch.done.items():
+        whole = straight.done[key][0].progress
+        assert member.progress.scores == whole.scores[:4]
+        assert weights is not None
+
+
+def test_packs_that_have_not_begun_when_the_time_is_over_stay_as_they_are() -> None:
+    watch = Watch()
+    training = Training(WINE, "log_loss", ENGINE)
+    training.seconds_left = lambda: 0.0
+    these = members(*MIX)
+    training.train(these, watch)
+    assert not watch.done
+    assert all(m.progress.epoch == 0 and m.state is None for m in these)
 
 
 def test_time_in_training_goes_on_where_it_was() -> None:
@@ -67,7 +89,7 @@ def test_time_in_training_goes_on_where_it_was() -> None:
     spent = [m.progress.seconds for m in these]
     assert all(seconds > 0 for seconds in spent)
     watch = Watch()
-    training = Training(WINE, "log_loss", Engine(torch.device("cpu"), 1 << 30))
+    training = Training(WINE, "log_loss", ENGINE)
     training.time_limit_s = min(spent)
     training.train(these, watch)
     assert {m.progress.epoch for m, _ in watch.done.values()} == {3}, "one more epoch shows that the time is over"
