@@ -68,7 +68,7 @@ class Agent:
         self._leaving.set()
 
     def run(self) -> None:
-        """Work until told to leave, or with `exit_when_idle` until there is nothing to do.
+        """Work until told to leave.
 
         Raises:
             Unavailable: the master was not there for longer than the patience.
@@ -84,8 +84,6 @@ class Agent:
                 self._work(lease, registered.report_interval_s)
                 growth = _next_growth(growth, time.monotonic() - begun)
                 idle_s = self._settings.idle_wait_s
-            elif self._settings.exit_when_idle:
-                return
             else:
                 self._leaving.wait(idle_s)
                 idle_s = min(2 * idle_s, _LONGEST_IDLE_S)

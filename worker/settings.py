@@ -31,7 +31,6 @@ class WorkerSettings:
         save_interval_s: at most so much training is lost when the process is killed.
         patience_s: how long to go on trying while the master is not there.
         cache_dir: where data files are kept.
-        exit_when_idle: end as soon as there is nothing to do.
     """
 
     device: str
@@ -42,7 +41,6 @@ class WorkerSettings:
     idle_wait_s: float = 0.5
     save_interval_s: float = 60.0
     patience_s: float = 600.0
-    exit_when_idle: bool = False
 
     @property
     def is_cuda(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import threading
@@ -10,16 +9,15 @@ from typing import Any
 
 import pytest
 
-from service.contract.spec import LEARNING
 from service.contract.states import SearchState, TrialState
 from service.db import trials
-from service.flow import rank, view
+from service.flow import view
 from service.flow.context import Context
 from service.flow.propose import propose
 from service.flow.sweep import sweep
 from service.planner import child
 from tests.service.conftest import MakeContext
-from tests.service.scenes import LR, Clock, Hand, new_search, result
+from tests.service.scenes import LR, Clock, Hand, new_search, result, score_of
 
 PARAMETERS = {"lr": LR, "dropout": {"low": 0.0, "high": 0.8}, "optimizer": ["sgd", "adam"]}
 N_TRIALS = 14
@@ -31,10 +29,6 @@ def learning_search(context: Context, method: str, **changes: Any) -> str:
     )
 
 
-def score_of(params: dict[str, Any]) -> float:
-    return 0.9 - abs(math.log10(params["lr"]) + 2) / 10 - params["dropout"] / 10
-
-
 def work(hand: Hand, members: int = 4) -> bool:
     """Train one lease to its end; whether there was one."""
     held = hand.try_take(members)
@@ -43,45 +37,6 @@ def work(hand: Hand, members: int = 4) -> bool:
     hand.report(held, *(result(t.number, [score_of(t.params)] * 2) for t in held.trials))
     hand.complete(held)
     return True
-
-
-def params_of(context: Context, search: str) -> list[Any]:
-    return [row.params for row in rank.leaderboard(context, search, order_by="number", limit=100).rows]
-
-
-@pytest.mark.parametrize("method", sorted(LEARNING))
-def test_a_master_may_restart_between_any_two_calls_and_workers_may_be_many(
-    method: str, make_context: MakeContext
-) -> None:
-    context = make_context()
-    alone, shared = learning_search(context, method), ""
-    while work(Hand(context)):
-        pass
-    shared = learning_search(context, method)
-    hands = [Hand(context, f"hand {i}") for i in range(3)]
-    held = {}
-
-    def restart() -> None:
-        hands[0].context.database.close()
-        new = make_context()
-        for hand in hands:
-            hand.context = new
-
-    for turn in range(200):
-        hand = hands[turn % 3]
-        restart()
-        if lease := held.pop(hand.name, None):
-            hand.report(lease, *(result(t.number, [score_of(t.params)] * 2) for t in lease.trials))
-            restart()
-            hand.complete(lease)
-        elif lease := hand.try_take(2):
-            held[hand.name] = lease
-        if view.search(context, shared).finished_at is not None:
-            break
-    for search in (alone, shared):
-        seen = view.search(context, search)
-        assert (seen.state, seen.counts) == (SearchState.COMPLETED, {TrialState.COMPLETED: N_TRIALS})
-    assert params_of(context, shared) == params_of(context, alone)
 
 
 def test_nothing_is_given_while_a_batch_is_open_and_a_lost_trial_comes_again(context: Context, clock: Clock) -> None:
