@@ -80,7 +80,7 @@ class HistogramProbe(Probe):
 
     def begin(self, epoch: int) -> None:
         """A new epoch starts; those that are wanted are looked at, whether they have a reading or not."""
-        last = max(m.hp.epochs for m in self.members)
+        last = max(m.until or m.hp.epochs for m in self.members)
         is_wanted = epoch in (self._wanted.epochs or (1, last))
         super().begin(epoch)
         self._gradients, self._activations = {}, {}
