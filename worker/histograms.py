@@ -98,12 +98,12 @@ class HistogramProbe(Probe):
         self._gradients = {i: self.net.gradients.take(self.net.layout, i) for i in self._open}
 
     def _passed(self, layers: Sequence[LayerActivity], space: Workspace, shares: Tensor) -> None:
-        super()._passed(layers, space, shares)
         for i in self._open:
             n_rows = int((shares[i] > 0).sum())
             for layer, width in enumerate(self.members[i].hp.hidden):
                 values = space.hidden[layer][i, :width, :n_rows].cpu().numpy().copy()
                 self._activations.setdefault((i, layer), []).append(values)
+        super()._passed(layers, space, shares)  # which overwrites the activations
 
     def note(self, live: Sequence[bool]) -> None:
         """Count, and write down what every probe does."""
