@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import subprocess
 import sys
@@ -19,7 +20,9 @@ import optuna
 import torch
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
+from benchmarks.ranges import ranges
 from models.hyperparameters import resolve
 from service.contract.columns import NumberColumn
 from service.contract.lease import SearchContext
@@ -29,15 +32,7 @@ from worker.data.load import Table
 from worker.train.single import train_single
 
 EPOCHS = 30
-RANGES: dict[str, Any] = {
-    "lr": {"low": 1e-4, "high": 1e-1, "log": True},
-    "width": {"low": 16, "high": 128, "log": True},
-    "depth": [1, 2, 3],
-    "activation": ["relu", "tanh"],
-    "dropout": {"low": 0.0, "high": 0.5},
-    "weight_decay": {"low": 1e-6, "high": 1e-2, "log": True},
-    "epochs": EPOCHS,
-}
+RANGES = ranges(lr=(1e-4, 1e-1), width=(16, 128), deepest=3, epochs=EPOCHS)
 Numbers = npt.NDArray[np.float64]
 
 
@@ -102,7 +97,7 @@ class Found:
     """The winner of one side.
 
     Attributes:
-        score: mean over the folds.
+        score: mean over the folds; NaN where there is no winner.
         params: its hyperparameters.
         n_trials: configurations that were tried.
         test: its score on the test part, where the side has one of its own.
@@ -113,6 +108,11 @@ class Found:
     n_trials: int
     wall_s: float
     test: float | None = None
+
+
+def nothing(n_trials: int, wall_s: float) -> Found:
+    """Of a side that finished no configuration in its time."""
+    return Found(math.nan, {}, n_trials, wall_s, test=math.nan)
 
 
 def plain_score(problem: Problem, source: FoldSource, params: dict[str, Any], fold: int) -> float:
@@ -144,6 +144,8 @@ def optuna_tpe(problem: Problem, folder: Path, seconds: float) -> Found:
         worker.join()
     study = optuna.load_study(study_name="benchmark", storage=_storage(path))
     wall_s = time.monotonic() - begun
+    if not study.get_trials(states=(TrialState.COMPLETE,)):
+        return nothing(len(study.trials), wall_s)
     return Found(study.best_value, dict(study.best_params), len(study.trials), wall_s)
 
 
@@ -166,15 +168,7 @@ def _optimise(problem: Problem, path: str, until: float, number: int) -> None:
 
 
 def _objective(problem: Problem, trial: optuna.Trial, until: float) -> float:
-    params: dict[str, Any] = {
-        "lr": trial.suggest_float("lr", 1e-4, 1e-1, log=True),
-        "width": trial.suggest_int("width", 16, 128, log=True),
-        "depth": trial.suggest_categorical("depth", [1, 2, 3]),
-        "activation": trial.suggest_categorical("activation", ["relu", "tanh"]),
-        "dropout": trial.suggest_float("dropout", 0.0, 0.5),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
-        "epochs": EPOCHS,
-    }
+    params = {name: suggested(trial, name, values) for name, values in RANGES.items()}
     scores: list[float] = []
     for fold in range(problem.source.n_folds):
         scores.append(plain_score(problem, problem.source, params, fold))
@@ -182,6 +176,16 @@ def _objective(problem: Problem, trial: optuna.Trial, until: float) -> float:
         if trial.should_prune() or time.monotonic() > until:
             raise optuna.TrialPruned
     return float(np.mean(scores))
+
+
+def suggested(trial: optuna.Trial, name: str, values: Any) -> Any:
+    """Optuna's draw from one entry of `RANGES`."""
+    if isinstance(values, list):
+        return trial.suggest_categorical(name, values)
+    if not isinstance(values, dict):
+        return values
+    suggest = trial.suggest_int if isinstance(values["low"], int) else trial.suggest_float
+    return suggest(name, **values)
 
 
 # -- scikit-learn -----------------------------------------------------------------------------------------------
@@ -202,6 +206,8 @@ def halving(problem: Problem, folder: Path, seconds: float) -> Found:
             child.wait()
     wall_s = time.monotonic() - begun
     lines = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
+    if not lines:
+        return nothing(0, wall_s)
     best = max(lines, key=lambda line: problem.sign * line["score"])
     return Found(best["score"], best["params"], sum(line["n_trials"] for line in lines), wall_s, best["test"])
 
@@ -211,10 +217,11 @@ def _halve_for_ever(folder: Path) -> None:
     problem = Problem(x=arrays["x"], y=arrays["y"], fold=arrays["fold"], **facts)
     warnings.simplefilter("ignore")
     for number in range(10_000):
-        print(json.dumps(_halve(problem, 10_000 * problem.seed + number)), flush=True)
+        print(json.dumps(halve(problem, 10_000 * problem.seed + number)), flush=True)
 
 
-def _halve(problem: Problem, seed: int) -> dict[str, Any]:
+def halve(problem: Problem, seed: int) -> dict[str, Any]:
+    """One halving search of nine configurations: its winner as a JSON record."""
     from scipy.stats import loguniform
     from sklearn.compose import TransformedTargetRegressor
     from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -230,12 +237,12 @@ def _halve(problem: Problem, seed: int) -> dict[str, Any]:
     model: Any = make_pipeline(StandardScaler(), network)
     if not is_class:
         model = TransformedTargetRegressor(model, transformer=StandardScaler())
-    widths = np.unique(np.geomspace(16, 128, 24).round().astype(int)).tolist()
+    widths = np.unique(np.geomspace(*_bounds("width"), 24).round().astype(int)).tolist()
     ranges = {
-        "hidden_layer_sizes": [(w,) * d for w in widths for d in (1, 2, 3)],
-        "learning_rate_init": loguniform(1e-4, 1e-1),
-        "alpha": loguniform(1e-6, 1e-2),
-        "activation": ["relu", "tanh"],
+        "hidden_layer_sizes": [(w,) * d for w in widths for d in RANGES["depth"]],
+        "learning_rate_init": loguniform(*_bounds("lr")),
+        "alpha": loguniform(*_bounds("weight_decay")),
+        "activation": RANGES["activation"],
     }
     scoring = "accuracy" if is_class else "neg_root_mean_squared_error"
     search = HalvingRandomSearchCV(
@@ -244,12 +251,16 @@ def _halve(problem: Problem, seed: int) -> dict[str, Any]:
         scoring=scoring, cv=PredefinedSplit(problem.fold), random_state=seed, n_jobs=2,
     ).fit(problem.x_search, problem.y_search)  # fmt: skip
     test = get_scorer(scoring)(search.best_estimator_, problem.x[-problem.n_test :], problem.y[-problem.n_test :])
-    return {
-        "score": problem.sign * abs(search.best_score_) * problem.sign,
-        "test": abs(float(test)),
+    return {  # a score of scikit-learn's is always the greater the better
+        "score": problem.sign * float(search.best_score_),
+        "test": problem.sign * float(test),
         "params": {name.removeprefix(prefix): str(value) for name, value in search.best_params_.items()},
         "n_trials": 9,
     }
+
+
+def _bounds(name: str) -> tuple[float, float]:
+    return RANGES[name]["low"], RANGES[name]["high"]
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -29,6 +30,7 @@ import numpy as np
 from benchmarks import rivals
 from benchmarks.report import arguments, median_and_spread, publish
 from benchmarks.rivals import Found, Problem
+from foldstep.options import NO_WINNER
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 SECONDS, SEEDS, FOLDS, TEST_SHARE = 60.0, 5, 5, 0.2
@@ -104,8 +106,9 @@ def compare(
 
 
 def row(case: Case, name: str, found: Sequence[Found], tests: Sequence[float]) -> dict[str, Any]:
-    """The figures of one side on one data set."""
-    score, low, high = median_and_spread([f.score for f in found])
+    """The figures of one side on one data set, of those seeds in which it found anything."""
+    winners = [(f.score, test) for f, test in zip(found, tests, strict=True) if not math.isnan(f.score)]
+    score, low, high = median_and_spread([s for s, _ in winners] or [math.nan])
     return {
         "data": case.file.partition(".")[0],
         "metric": case.metric,
@@ -113,7 +116,8 @@ def row(case: Case, name: str, found: Sequence[Found], tests: Sequence[float]) -
         "validation": score,
         "least": low,
         "greatest": high,
-        "test": statistics.median(tests),
+        "test": statistics.median([test for _, test in winners] or [math.nan]),
+        "found": f"{len(winners)} of {len(found)}",
         "configurations": statistics.median(f.n_trials for f in found),
         "wall_s": round(statistics.median(f.wall_s for f in found), 1),
     }
@@ -156,9 +160,14 @@ def foldstep(method: str, problem: Problem, folder: Path, seconds: float) -> Fou
     (folder / "spec.json").write_text(json.dumps(spec))
     begun = time.monotonic()
     argv = [sys.executable, "-m", "foldstep", "run", "spec.json", "--dir", "data", "--workers", "2", "--json"]
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+    wall_s = time.monotonic() - begun
+    if done.returncode not in (0, NO_WINNER):
+        done.check_returncode()
     board = json.loads(done.stdout)
-    return Found(board[0]["score"], board[0]["params"], len(board), time.monotonic() - begun)
+    if done.returncode == NO_WINNER:
+        return rivals.nothing(len(board), wall_s)
+    return Found(board[0]["score"], board[0]["params"], len(board), wall_s)
 
 
 if __name__ == "__main__":

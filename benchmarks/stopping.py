@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.datasets import DATA
+from benchmarks.ranges import ranges
 from benchmarks.report import RESULTS, arguments, publish
 from foldstep.client import Foldstep
 from foldstep.local import local_master, local_workers
@@ -27,16 +28,7 @@ SETS: dict[str, dict[str, Any]] = {
     "concrete": {"dataset": str(DATA / "concrete.csv"), "target": "strength", "task": "regression"},
     "phoneme": {"dataset": str(DATA / "phoneme.csv.gz"), "target": "target", "task": "classification"},
 }
-PARAMETERS: dict[str, Any] = {
-    "lr": {"low": 1e-4, "high": 1e-1, "log": True},
-    "width": {"low": 16, "high": 96, "log": True},
-    "depth": [1, 2],
-    "activation": ["relu", "tanh"],
-    "dropout": {"low": 0.0, "high": 0.5},
-    "weight_decay": {"low": 1e-6, "high": 1e-2, "log": True},
-    "batch_size": 64,
-    "epochs": EPOCHS,
-}
+PARAMETERS = {**ranges(lr=(1e-4, 1e-1), width=(16, 96), deepest=2, epochs=EPOCHS), "batch_size": 64}
 WAYS: dict[str, dict[str, Any] | None] = {
     "none": None,
     "asha": {"rungs": "asha", "min_epochs": 3},

@@ -40,6 +40,9 @@ _WORKERS = TypeAdapter(list[WorkerView])
 class Foldstep:
     """One master, as users see it.
 
+    Attributes:
+        connection: how it is spoken to.
+
     Args:
         url: address of the master.
         token: the master's token.
@@ -47,8 +50,8 @@ class Foldstep:
     """
 
     def __init__(self, url: str, token: str, *, patience_s: float = 0.0) -> None:
-        self._connection = Connection(url, token, patience_s=patience_s)
-        self.url = self._connection.url
+        self.connection = Connection(url, token, patience_s=patience_s)
+        self.url = self.connection.url
 
     def submit(self, spec: dict[str, Any]) -> SearchView:
         """Submit a search.
@@ -76,7 +79,7 @@ class Foldstep:
 
     def spec(self, search: str) -> dict[str, Any]:
         """The spec as it was submitted."""
-        spec: dict[str, Any] = self._connection.request("GET", f"/searches/{search}/spec").json()
+        spec: dict[str, Any] = self.connection.request("GET", f"/searches/{search}/spec").json()
         return spec
 
     def leaderboard(
@@ -130,12 +133,12 @@ class Foldstep:
     def extend(self, search: str, *, trials: int | None = None, time: float | str | None = None) -> SearchView:
         """Give a search more trials or more time (seconds, or 90s, 10m, 2h); one that is completed goes on."""
         more = {"trials": trials, "time": time}
-        answer = self._connection.request("POST", f"/searches/{search}:extend", json=more)
+        answer = self.connection.request("POST", f"/searches/{search}:extend", json=more)
         return SearchView.model_validate_json(answer.content)
 
     def delete(self, search: str) -> None:
         """Delete a search with its trials and checkpoints."""
-        self._connection.request("DELETE", f"/searches/{search}")
+        self.connection.request("DELETE", f"/searches/{search}")
 
     def wait(
         self, search: str, *, poll_s: float = 0.5, on_look: Callable[[SearchView], object] | None = None
@@ -162,14 +165,14 @@ class Foldstep:
     def upload_dataset(self, name: str, path: Path) -> Dataset:
         """Register a local file under a name; its content goes to the master."""
         with path.open("rb") as file:
-            answer = self._connection.request(
+            answer = self.connection.request(
                 "POST", "/datasets:upload", data={"name": name}, files={"file": (path.name, file)}
             )
         return Dataset.model_validate_json(answer.content)
 
     def register_dataset(self, name: str, source: str) -> Dataset:
         """Register a file that the master can read, or one of scikit-learn's sets, under a name."""
-        answer = self._connection.request("POST", "/datasets", json={"name": name, "source": source})
+        answer = self.connection.request("POST", "/datasets", json={"name": name, "source": source})
         return Dataset.model_validate_json(answer.content)
 
     def workers(self) -> list[WorkerView]:
@@ -178,17 +181,15 @@ class Foldstep:
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
+        self.connection.close()
 
     def _post_spec(self, path: str, spec: dict[str, Any]) -> bytes:
         # NaN, infinities and dates go along as they are: it is for the master to name the fault and its path
         text = json.dumps(spec, default=str)
-        return self._connection.request(
-            "POST", path, content=text, headers={"Content-Type": "application/json"}
-        ).content
+        return self.connection.request("POST", path, content=text, headers={"Content-Type": "application/json"}).content
 
     def _get(self, path: str, **params: Any) -> bytes:
-        return self._connection.request("GET", path, params=params).content
+        return self.connection.request("GET", path, params=params).content
 
     def _event(self, search: str, event: str) -> SearchView:
-        return SearchView.model_validate_json(self._connection.request("POST", f"/searches/{search}:{event}").content)
+        return SearchView.model_validate_json(self.connection.request("POST", f"/searches/{search}:{event}").content)

@@ -105,6 +105,9 @@ LOSSES: Mapping[str, Loss] = {
 class PackedLoss:
     """The losses of all members of a pack: each run of members by its own formula.
 
+    Attributes:
+        overwrites_targets: whether a call changes the targets that it is given.
+
     Args:
         layout: the members.
         task: `classification` or `regression`.
@@ -130,6 +133,7 @@ class PackedLoss:
         if task == "classification":
             smoothing = [hp.label_smoothing if smoothed else 0.0 for hp in configurations]
             self._soft_targets = self._find_soft_targets(smoothing, class_weights, layout.n_outputs)
+        self.overwrites_targets = self._soft_targets is not None
         runs = layout.runs(lambda s: s.hp.loss_for(task))
         self._runs = [(run.members, self._formula(name, configurations[run.members])) for name, run in runs]
 
@@ -154,8 +158,8 @@ class PackedLoss:
 
         Args:
             outputs: (members, units, columns); may be overwritten.
-            targets: (members, classes, columns), each column's weight at its class, overwritten; or (members, 1,
-                columns) values, with a second row of offsets where a member's loss is poisson.
+            targets: (members, classes, columns), each column's weight at its class; or (members, 1, columns) values,
+                with a second row of offsets where a member's loss is poisson.
             weights: (members, 1, columns): see the module.
             delta: as outputs, receives the gradient.
         """

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
+
+from tests.acceptance.processes import Processes
 
 settings.register_profile(
     "ci",
@@ -24,3 +29,10 @@ for inherited in [
     del os.environ[inherited]  # what somebody's shell points to must not take part
 
 torch.set_num_threads(1)  # as in a worker process
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    """Masters and workers of a test's own, which end with it."""
+    with Processes(tmp_path) as started:
+        yield started

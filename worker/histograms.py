@@ -80,7 +80,7 @@ class HistogramProbe(Probe):
 
     def begin(self, epoch: int) -> None:
         """A new epoch starts; those that are wanted are looked at, whether they have a reading or not."""
-        last = max(m.hp.epochs for m in self.members)
+        last = max(m.until or m.hp.epochs for m in self.members)
         is_wanted = epoch in (self._wanted.epochs or (1, last))
         super().begin(epoch)
         self._gradients, self._activations = {}, {}
@@ -98,12 +98,12 @@ class HistogramProbe(Probe):
         self._gradients = {i: self.net.gradients.take(self.net.layout, i) for i in self._open}
 
     def _passed(self, layers: Sequence[LayerActivity], space: Workspace, shares: Tensor) -> None:
-        super()._passed(layers, space, shares)
         for i in self._open:
             n_rows = int((shares[i] > 0).sum())
             for layer, width in enumerate(self.members[i].hp.hidden):
                 values = space.hidden[layer][i, :width, :n_rows].cpu().numpy().copy()
                 self._activations.setdefault((i, layer), []).append(values)
+        super()._passed(layers, space, shares)  # which overwrites the activations
 
     def note(self, live: Sequence[bool]) -> None:
         """Count, and write down what every probe does."""

@@ -9,13 +9,12 @@ from typing import Any
 
 from foldstep import display
 from foldstep.client import Foldstep
-from foldstep.commands.rerunning import context_from
 from foldstep.commands.running import read_local_spec
-from foldstep.connect import DEFAULT_DIR, connect, find_token
+from foldstep.connect import DEFAULT_DIR, connect
 from foldstep.local import local_master
 from foldstep.options import CHECKS_FAILED, Dir, Json, SpecFile, Token, Url, out, print_json, quiet_exit, read_spec
+from foldstep.retraining import context_from, worker_client
 from service.contract.checks import CheckReport
-from service.contract.connection import Connection
 from service.contract.errors import Unauthorized, Unavailable
 from service.contract.parse import parse_spec
 
@@ -25,7 +24,7 @@ def check(
 ) -> None:
     """Check a spec before it is searched: does training behave as it should? Exit code 3 where a check fails."""
     with _some_master(spec, url, token, data_dir) as (master, content):
-        report = _report(master, content, find_token(token, data_dir))
+        report = _report(master, content)
     if as_json:
         print_json(report)
     else:
@@ -57,18 +56,17 @@ def _running_master(url: str | None, token: str | None, data_dir: Path) -> Folds
     return None
 
 
-def _report(master: Foldstep, spec: dict[str, Any], token: str) -> CheckReport:
+def _report(master: Foldstep, spec: dict[str, Any]) -> CheckReport:
     context = context_from(master, spec, "check")
     import torch
 
     from service.planner.candidates import candidates
     from worker.checks.run import run_checks
-    from worker.client import MasterClient
     from worker.data.inputs import FoldSource
     from worker.data.load import read_table
     from worker.settings import default_cache_dir
 
     torch.set_num_threads(1)  # as a worker does: the bits depend on it
-    path = MasterClient(Connection(master.url, token)).fetch_dataset(context.fingerprint, default_cache_dir())
+    path = worker_client(master).fetch_dataset(context.fingerprint, default_cache_dir())
     source = FoldSource(read_table(path, context.fingerprint), context)
     return run_checks(source, context, candidates(parse_spec(spec)))

@@ -8,12 +8,10 @@ from typing import Annotated
 import typer
 
 from foldstep import display_diagnostics
-from foldstep.commands.rerunning import context_of, trained
-from foldstep.connect import DEFAULT_DIR, connect, find_token
+from foldstep.connect import DEFAULT_DIR, connect
 from foldstep.options import Dir, Json, SearchId, Token, Url, out, print_json
-from service.contract.connection import Connection
+from foldstep.retraining import retraining
 from service.contract.errors import Fault, InvalidInput
-from service.contract.lease import LeasedTrial
 
 Epochs = Annotated[
     str, typer.Option("--epochs", help="After which epochs, as 1,5; the first and the last when left out.")
@@ -30,16 +28,12 @@ def histograms(
     as_json: Json = False,
 ) -> None:
     """Train one trial again on this machine and show histograms of its activations and gradients, layer by layer."""
-    from worker.client import MasterClient
     from worker.histograms import histograms as count
     from worker.settings import default_cache_dir
 
-    master = connect(url, token, data_dir)
-    stored = trained(master, search, trial)
-    wanted = read_epochs(epochs, stored.epochs)
-    worker = MasterClient(Connection(master.url, find_token(token, data_dir)))
-    leased = LeasedTrial(number=trial, params=stored.params)
-    found, _ = count(worker, context_of(master, search), leased, default_cache_dir(), wanted)
+    again = retraining(connect(url, token, data_dir), search, trial)
+    wanted = read_epochs(epochs, again.leased.until or again.stored.epochs)
+    found, _ = count(again.client, again.context, again.leased, default_cache_dir(), wanted)
     if as_json:
         print_json({"trial": trial, "histograms": [asdict(histogram) for histogram in found]})
         return

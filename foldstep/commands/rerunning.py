@@ -9,19 +9,13 @@ import typer
 from rich.table import Table
 
 from foldstep import display
-from foldstep.client import Foldstep
-from foldstep.connect import DEFAULT_DIR, connect, find_token
+from foldstep.connect import DEFAULT_DIR, connect
 from foldstep.options import Dir, Json, SearchId, Token, Url, out, print_json, quiet_exit
-from service.contract.connection import Connection
-from service.contract.errors import Conflict
+from foldstep.retraining import retraining
 from service.contract.leaderboard import TrialCurves, TrialView
-from service.contract.lease import LeasedTrial, SearchContext
-from service.contract.parse import parse_spec
 from service.contract.report import TrialResult
-from service.contract.states import TrialState
 
 DIFFERENT = 3
-_TRAINED = (TrialState.COMPLETED, TrialState.DIVERGED, TrialState.PRUNED)
 
 
 def rerun(
@@ -33,68 +27,19 @@ def rerun(
     as_json: Json = False,
 ) -> None:
     """Train one trial again, alone, on this machine's CPU; exit code 3 where not the same bits come out."""
-    from worker.client import MasterClient
     from worker.rerun import rerun as train
     from worker.settings import default_cache_dir
 
     master = connect(url, token, data_dir)
-    stored = trained(master, search, trial)
-    worker = MasterClient(Connection(master.url, find_token(token, data_dir)))
+    again = retraining(master, search, trial)
     curves = master.curves(search, trial)
-    result = train(worker, context_of(master, search), as_far_as(stored), default_cache_dir())
-    is_same = same_bits(result, stored, curves)
+    result = train(again.client, again.context, again.leased, default_cache_dir())
+    is_same = same_bits(result, again.stored, curves)
     if as_json:
-        print_json(_as_record(result, stored, is_same=is_same))
+        print_json(_as_record(result, again.stored, is_same=is_same))
     else:
-        _print(result, stored, is_same=is_same)
+        _print(result, again.stored, is_same=is_same)
     quiet_exit(0 if is_same else DIFFERENT)
-
-
-def trained(master: Foldstep, search: str, trial: int) -> TrialView:
-    """A trial that was trained to its end.
-
-    Raises:
-        Conflict: it was not, so there is nothing to train again.
-    """
-    stored = master.trial(search, trial)
-    if stored.state not in _TRAINED:
-        raise Conflict(f"Trial {trial} of {search} is {stored.state}; only a trial that was trained can be compared.")
-    return stored
-
-
-def as_far_as(stored: TrialView) -> LeasedTrial:
-    """A trial to train again; one that was pruned to the epoch and with the folds that it came to."""
-    is_pruned = stored.state is TrialState.PRUNED
-    until, folds = (stored.epoch, len(stored.folds)) if is_pruned else (None, None)
-    return LeasedTrial(number=stored.trial, params=stored.params, until=until, folds=folds)
-
-
-def context_of(master: Foldstep, search: str) -> SearchContext:
-    """What a worker is told of a search; the master checks the spec against its data once more to know it.
-
-    Raises:
-        SpecInvalid: the data no longer fits the spec.
-    """
-    return context_from(master, master.spec(search), search)
-
-
-def context_from(master: Foldstep, submitted: dict[str, Any], search: str) -> SearchContext:
-    """What a worker would be told of a search with such a spec.
-
-    Raises:
-        SpecInvalid: the spec has faults, or the data does not fit it.
-    """
-    checked = master.validate(submitted)
-    spec = parse_spec(submitted)
-    return SearchContext(
-        search=search,
-        seed=spec.seed,
-        data=spec.data.model_copy(update={"target": checked.target, "task": checked.task}),
-        task=checked.task,
-        cv=spec.cv,
-        metric=checked.metric,
-        fingerprint=checked.fingerprint,
-    )
 
 
 def same_bits(result: TrialResult, stored: TrialView, curves: TrialCurves) -> bool:

@@ -1,19 +1,18 @@
-"""The child process behind `service.analysis.child`: one JSON request on standard input, the report on output."""
+"""The child process behind `service.analysis.child`."""
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Any
 
 from service.analysis.report import importance_report
+from service.child import answer_once
 from service.contract.insight import ImportanceReport
 from service.contract.space import Space
 from service.contract.spec import MetricSpec
 from service.contract.trial import TrialRecord
 
 
-def answer(request: dict[str, Any]) -> ImportanceReport:
+def perform(request: dict[str, Any]) -> ImportanceReport:
     """The report that was asked for."""
     return importance_report(
         request["search"],
@@ -25,4 +24,4 @@ def answer(request: dict[str, Any]) -> ImportanceReport:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(answer(json.load(sys.stdin)).model_dump_json())
+    answer_once(perform)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Sequence
 
+from service.child import ChildDied, ChildTooSlow, ask
 from service.contract.errors import Unavailable
 from service.contract.insight import ImportanceReport
 from service.contract.space import Space
@@ -31,15 +29,9 @@ def report_in_child(
         "space": space.model_dump(mode="json"),
         "records": [record.model_dump(mode="json") for record in records],
     }
-    # -P: a folder named service where the master was started is none
-    command = [sys.executable, "-P", "-m", "service.analysis"]
     try:
-        child = subprocess.run(
-            command, input=json.dumps(request).encode(), capture_output=True, timeout=TIMEOUT_S, check=False
-        )
-    except subprocess.TimeoutExpired:
+        return ImportanceReport.model_validate(ask("service.analysis", request, TIMEOUT_S))
+    except ChildTooSlow:
         raise Unavailable(f"The analysis took longer than {TIMEOUT_S:g} s; try again on a quieter machine.") from None
-    if child.returncode != 0:
-        last_line = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise Unavailable(f"The analysis ended early ({last_line or child.returncode}); is there enough memory?")
-    return ImportanceReport.model_validate_json(child.stdout)
+    except ChildDied as died:
+        raise Unavailable(f"The analysis ended early ({died}); is there enough memory?") from None

@@ -214,8 +214,7 @@ def _tell_rate_too_high(e: Evidence) -> str:
     jumps = f", the training loss jumped up {_times(e['spikes'])}" if e["spikes"] else ""
     return (
         f"The learning rate looks too high: updates reached {e['update_ratio']:.2g} of the weights (about 1e-3 is "
-        f"healthy){jumps}, and the last training loss is {_percent(e['loss_share_of_chance'])} of that of "
-        "knowing nothing."
+        f"healthy){jumps}, and the last training loss is {_of_chance(e)}."
     )
 
 
@@ -225,6 +224,10 @@ def _times(n: float | int | None) -> str:
 
 def _percent(share: float | int | None) -> str:
     return f"{100 * (share or 0):.2g} %" if abs(share or 0) < 0.995 else f"{100 * (share or 0):.0f} %"
+
+
+def _of_chance(e: Evidence) -> str:
+    return f"{_percent(e['loss_share_of_chance'])} of that of knowing nothing"
 
 
 def _rate_too_low(fold: _Fold) -> Evidence | None:
@@ -242,7 +245,7 @@ def _tell_rate_too_low(e: Evidence) -> str:
     falling = (
         f"the validation loss still fell by {_percent(fall)} in the last tenth of the epochs"
         if fall is not None and fall > 0
-        else f"the training loss is still {_percent(e['loss_share_of_chance'])} of that of knowing nothing"
+        else f"the training loss is still {_of_chance(e)}"
     )
     return (
         f"The learning rate looks too low: updates are at most {e['update_ratio']:.1g} of the weights (about 1e-3 is "
@@ -311,9 +314,9 @@ def _underfitting(fold: _Fold) -> Evidence | None:
 
 def _tell_underfitting(e: Evidence) -> str:
     return (
-        f"It underfits: the loss on rows that it was trained on is still {_percent(e['loss_share_of_chance'])} of that "
-        "of knowing nothing, and falls no more. The network is too small or held back too much (dropout, weight_decay, "
-        "l1), or the columns say little about the target."
+        f"It underfits: the loss on rows that it was trained on is still {_of_chance(e)}, and falls no more. The "
+        "network is too small or held back too much (dropout, weight_decay, l1), or the columns say little about the "
+        "target."
     )
 
 

@@ -1,19 +1,16 @@
 """Runs the reading and checking of data in a child process.
 
-So a huge or malicious file costs the master nothing, and neither pyarrow nor scikit-learn lives in it. The child
-(`service/data/__main__.py`) gets one request as JSON and answers with a result or with a problem document.
+So a huge or malicious file costs the master nothing, and neither pyarrow nor scikit-learn lives in it. The child is
+`service/data/__main__.py`.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from service.child import ChildDied, ChildTooSlow, ask
 from service.contract.dataset import CheckedData, DatasetDescription
-from service.contract.errors import error_from_problem
 from service.contract.spec import Spec
 from service.data.sources import refusal
 
@@ -52,25 +49,9 @@ def check_in_child(
 
 def _ask(request: dict[str, Any], timeout_s: float) -> Any:
     try:
-        child = subprocess.run(
-            [
-                sys.executable,
-                "-P",
-                "-m",
-                "service.data",
-            ],  # -P: a folder named service where the master was started is none
-            input=json.dumps(request).encode(),
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+        return ask("service.data", request, timeout_s)
+    except ChildTooSlow:
         raise refusal("too_slow", expected=f"a file that is read within {timeout_s:g} s", got=None) from None
-    if child.returncode != 0:
-        last_line = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        got = last_line or f"a reader that ended with exit code {child.returncode}"
-        raise refusal("reader_died", expected="a file that fits into memory", got=got, hint="try a smaller one")
-    answer = json.loads(child.stdout)
-    if "problem" in answer:
-        raise error_from_problem(answer["problem"])
-    return answer["result"]
+    except ChildDied as died:
+        expected, got = "a file that fits into memory", f"a reader that ended early ({died})"
+        raise refusal("reader_died", expected=expected, got=got, hint="try a smaller one") from None

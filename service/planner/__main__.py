@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import select
 import sys
 
+from service.child import answers
 from service.planner.propose import propose
 from service.planner.request import BatchRequest
 
 
 def main(idle_s: float) -> None:
     """Answer until the input ends, which it does with the master, or nothing comes for `idle_s` seconds."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # a library that prints must not garble an answer
+    output = answers()
     while select.select([sys.stdin], [], [], idle_s)[0] and (line := sys.stdin.buffer.readline()):
         proposals = propose(BatchRequest.model_validate_json(line))
-        answers.write(json.dumps(proposals) + "\n")
-        answers.flush()
+        output.write(json.dumps(proposals) + "\n")
+        output.flush()
 
 
 if __name__ == "__main__":

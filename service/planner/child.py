@@ -10,20 +10,17 @@ from __future__ import annotations
 import atexit
 import contextlib
 import json
-import os
 import subprocess
-import sys
 import tempfile
 import threading
 from typing import IO
 
+from service.child import command, environment, last_words
 from service.contract.space import Params
 from service.planner.request import BatchRequest
 
 TIMEOUT_S = 600.0
 IDLE_S = 60.0
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""More threads would take the cores from workers on the same machine; bits depend on their number, too."""
 
 
 class ProposingFailed(Exception):
@@ -90,13 +87,12 @@ class Child:
         if self._process is not None and self._process.poll() is not None:
             self._end(self._process)
         if self._process is None:
-            argv = [sys.executable, "-P", "-m", "service.planner", str(self._idle_s)]
             self._process = subprocess.Popen(
-                argv,
+                command("service.planner", str(self._idle_s)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env={**os.environ, **_ONE_THREAD},
+                env=environment(),
             )
         return self._process
 
@@ -111,8 +107,9 @@ class Child:
 
     def _last_words(self) -> str:
         self._errors.seek(0)
-        last = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
-        return last or f"the planner's process ended, or took more than {self._timeout_s:g} s"
+        return (
+            last_words(self._errors.read()) or f"the planner's process ended, or took more than {self._timeout_s:g} s"
+        )
 
 
 _child = Child()

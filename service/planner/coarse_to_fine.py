@@ -17,10 +17,8 @@ from service.contract.space import Choices, Distribution, Fixed, FloatRange, Int
 from service.contract.spec import CvSpec, Direction, Spec
 from service.contract.stage import StagePlan
 from service.contract.trial import TrialRecord
-from service.planner.base import IndexedPlanner
 from service.planner.borders import extend_borders, find_borders
 from service.planner.evidence import Judged, good_trials, judge
-from service.planner.random import random_params
 
 MIN_SHARE = 0.25  # of the last stage's range, in its scale, that always stays
 NEAR_EDGE = 0.05  # less than this share is not worth cutting off
@@ -32,19 +30,6 @@ NEVER_NARROWED = frozenset({"seed"})  # a seed that did well is luck
 PAYS_LATE = frozenset({"dropout", "input_dropout", "weight_decay", "l1", "label_smoothing", "ema_decay"})
 """Ranges whose high side looks worse after few epochs than it is: there is no overfitting yet to be kept from."""
 SHORT = 0.25  # a stage of less than this share of the last one's epochs says nothing on what pays late
-
-
-class CoarseToFinePlanner(IndexedPlanner):
-    """The survivors of the stage before, then random draws from the stage's own space."""
-
-    def points(self, first: int, end: int) -> list[Params]:
-        """Survivors have the first indices."""
-        return [self._point(index) for index in range(first, end)]
-
-    def _point(self, index: int) -> Params:
-        if index < len(self.plan.survivors):
-            return self.plan.survivors[index]
-        return random_params(self.plan.space, self.seed, self.plan.first_trial + index)
 
 
 def next_stage(

@@ -14,7 +14,7 @@ from service.planner.base import IndexedPlanner, Planner
 from service.planner.batches import default_batch
 from service.planner.borders import report_borders
 from service.planner.child import propose_in_child
-from service.planner.coarse_to_fine import CoarseToFinePlanner, next_stage
+from service.planner.coarse_to_fine import next_stage
 from service.planner.grid import Grid, GridPlanner
 from service.planner.learning import LearningPlanner
 from service.planner.points import n_points
@@ -25,7 +25,7 @@ _INDEXED: dict[Method, Callable[[StagePlan, int], IndexedPlanner]] = {
     "grid": GridPlanner,
     "random": RandomPlanner,
     "sobol": SobolPlanner,
-    "coarse_to_fine": CoarseToFinePlanner,
+    "coarse_to_fine": RandomPlanner,
 }
 History: TypeAlias = Sequence[TrialRecord]
 

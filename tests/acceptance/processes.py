@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, Self
 
 from foldstep.client import Foldstep
 
@@ -18,7 +20,7 @@ WAIT_S = 120
 
 
 class Processes:
-    """Everything that a test starts."""
+    """Everything that a test starts; as a context manager it ends them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -56,10 +58,19 @@ class Processes:
         token = os.environ.get("FOLDSTEP_TOKEN") or (self.data_dir / "token").read_text().strip()
         return self.start("worker", *words, "--members", str(members), "--patience", "30", *more, FOLDSTEP_TOKEN=token)
 
+    def replace_master(self, process: subprocess.Popen[str], master: Foldstep) -> Foldstep:
+        """Kill a master and start another one at its address."""
+        process.kill()
+        process.wait()
+        return self.master(int(master.url.rpartition(":")[2]))[1]
+
     def logs(self) -> str:
         return "\n".join(f"{p.name}: {p.read_text()}" for p in sorted(self.folder.glob("*.log")))
 
-    def end(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         for client in self._clients:
             client.close()
         for process in self._running:
@@ -101,3 +112,36 @@ def results(master: Foldstep, search: str) -> list[dict[str, Any]]:
         }
         for r in rows
     ]  # fmt: skip
+
+
+def spec(name: str, n_trials: int, **parameters: Any) -> dict[str, Any]:
+    """A random search whose members differ in what packs are made by."""
+    searched = {
+        "lr": {"low": 1e-4, "high": 1e-1, "log": True},
+        "width": {"low": 8, "high": 48, "log": True},
+        "dropout": {"low": 0.0, "high": 0.5},
+        "optimizer": ["adam", "nesterov"],
+        "batch_size": [32, 64],
+    }
+    return {
+        "name": name, "method": "random", "seed": 5, "data": {"dataset": "digits"}, "cv": {"folds": 3},
+        "parameters": {**searched, **parameters}, "budget": {"trials": n_trials},
+    }  # fmt: skip
+
+
+def undisturbed(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a search comes to with one worker that nobody disturbs."""
+    with TemporaryDirectory() as folder, Processes(Path(folder)) as processes:
+        _, master = processes.master()
+        processes.worker(master)
+        search = master.submit(spec)
+        assert master.wait(search.id).state == "completed", processes.logs()
+        return results(master, search.id)
+
+
+def assert_same(master: Foldstep, search: str, expected: list[dict[str, Any]], processes: Processes) -> None:
+    """Holds that a search ends complete, every trial once, with the same bits."""
+    view = master.wait(search)
+    assert view.state == "completed", processes.logs()
+    assert view.counts == Counter(row["state"] for row in expected)
+    assert results(master, search) == expected

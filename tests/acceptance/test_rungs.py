@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from foldstep.client import Foldstep
 from service.contract.states import TrialState
-from tests.acceptance.processes import Processes, foldstep, results, terminate, until
+from tests.acceptance.processes import Processes, assert_same, foldstep, spec, terminate, undisturbed, until
 
-SPEC: dict[str, Any] = {
-    "name": "rungs",
-    "method": "random",
-    "seed": 5,
-    "data": {"dataset": "digits"},
-    "cv": {"folds": 3},
-    "parameters": {
-        "lr": {"low": 1e-4, "high": 1e-1, "log": True},
-        "width": {"low": 8, "high": 48, "log": True},
-        "dropout": {"low": 0.0, "high": 0.5},
-        "optimizer": ["adam", "nesterov"],
-        "batch_size": [32, 64],
-        "epochs": 9,
-    },
-    "budget": {"trials": 12},
-}
+SPEC = spec("rungs", 12, epochs=9)
 RUNGS = {**SPEC, "early_stop": {"rungs": "asha", "race_folds": True}}
 ENDED = (TrialState.COMPLETED, TrialState.PRUNED)
 
@@ -35,26 +17,15 @@ ENDED = (TrialState.COMPLETED, TrialState.PRUNED)
 @cache
 def straight() -> dict[int, dict[str, Any]]:
     """Every trial trained straight through, by number."""
-    return {r["trial"]: r for r in _alone(SPEC)}
+    return {r["trial"]: r for r in undisturbed(SPEC)}
 
 
 @cache
-def undisturbed() -> list[dict[str, Any]]:
-    """The search with rungs and one worker that nobody disturbs."""
-    return _alone(RUNGS)
-
-
-def _alone(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    with TemporaryDirectory() as folder:
-        processes = Processes(Path(folder))
-        try:
-            _, master = processes.master()
-            processes.worker(master)
-            search = master.submit(spec)
-            assert master.wait(search.id).state == "completed", processes.logs()
-            return results(master, search.id)
-        finally:
-            processes.end()
+def expected() -> list[dict[str, Any]]:
+    """The search with rungs."""
+    found = undisturbed(RUNGS)
+    assert len(found) == 12
+    return found
 
 
 def has_paused(master: Foldstep, search: str) -> bool:
@@ -62,15 +33,8 @@ def has_paused(master: Foldstep, search: str) -> bool:
     return bool(counts.get(TrialState.PAUSED) or counts.get(TrialState.PRUNED))
 
 
-def assert_same_and_complete(master: Foldstep, search: str, processes: Processes) -> None:
-    view = master.wait(search)
-    assert view.state == "completed", processes.logs()
-    assert sum(view.counts.values()) == 12
-    assert results(master, search) == undisturbed()
-
-
 def test_promoted_trials_have_the_bits_of_trials_that_never_waited() -> None:
-    seen = {state: [r for r in undisturbed() if r["state"] is state] for state in ENDED}
+    seen = {state: [r for r in expected() if r["state"] is state] for state in ENDED}
     assert seen[TrialState.COMPLETED]
     assert seen[TrialState.PRUNED]
     for row in seen[TrialState.COMPLETED]:
@@ -88,7 +52,7 @@ def test_the_number_of_workers_changes_no_verdict(processes: Processes) -> None:
     search = master.submit(RUNGS).id
     for i in range(3):
         processes.worker(master, f"w{i}", members=9)
-    assert_same_and_complete(master, search, processes)
+    assert_same(master, search, expected(), processes)
 
 
 def test_a_worker_is_killed_while_trials_wait_at_a_rung(processes: Processes) -> None:
@@ -96,10 +60,10 @@ def test_a_worker_is_killed_while_trials_wait_at_a_rung(processes: Processes) ->
     search = master.submit(RUNGS).id
     first = processes.worker(master, "first", 9)
     until(lambda: has_paused(master, search), "a trial at a rung")
-    first.send_signal(signal.SIGKILL)
+    first.kill()
     assert list((processes.data_dir / "states" / search).glob("*.safetensors")), "what came to a rung is saved"
     processes.worker(master, "second", 9)
-    assert_same_and_complete(master, search, processes)
+    assert_same(master, search, expected(), processes)
 
 
 def test_a_worker_leaves_while_trials_wait_at_a_rung(processes: Processes) -> None:
@@ -109,20 +73,16 @@ def test_a_worker_leaves_while_trials_wait_at_a_rung(processes: Processes) -> No
     until(lambda: has_paused(master, search), "a trial at a rung")
     assert terminate(first) == 0
     processes.worker(master, "second")
-    assert_same_and_complete(master, search, processes)
+    assert_same(master, search, expected(), processes)
     assert {t.attempts for t in master.all_trials(search)} == {1}
 
 
 def test_the_master_is_killed_while_trials_wait_at_a_rung(processes: Processes) -> None:
     first, master = processes.master()
-    port = int(master.url.rpartition(":")[2])
     search = master.submit(RUNGS).id
     processes.worker(master, members=9)
     until(lambda: has_paused(master, search), "a trial at a rung")
-    first.send_signal(signal.SIGKILL)
-    first.wait()
-    _, again = processes.master(port)
-    assert_same_and_complete(again, search, processes)
+    assert_same(processes.replace_master(first, master), search, expected(), processes)
 
 
 def test_a_trials_time_is_over_after_the_epoch_that_it_trains(processes: Processes) -> None:

@@ -34,10 +34,9 @@ class Desk:
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("desk")
-    processes = Processes(folder)
-    _, master = processes.master(FOLDSTEP_DATA_ROOTS=str(folder))
-    yield Desk(folder, processes, master)
-    processes.end()
+    with Processes(folder) as processes:
+        _, master = processes.master(FOLDSTEP_DATA_ROOTS=str(folder))
+        yield Desk(folder, processes, master)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +108,6 @@ def test_submit_can_be_forced(busy_desk: Desk) -> None:
     assert done.returncode == 0, done.stdout
     (newest, *_) = busy_desk.master.searches()
     assert busy_desk.master.spec(newest.id)["checks"] == {"before": True, "force": True}
-
-
-@pytest.fixture
-def processes(tmp_path: Path) -> Iterator[Processes]:
-    started = Processes(tmp_path)
-    yield started
-    started.end()
 
 
 def test_a_worker_that_is_killed_while_it_checks_is_replaced(processes: Processes) -> None:

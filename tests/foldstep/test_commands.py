@@ -101,6 +101,21 @@ def test_histograms(busy_desk: Desk, search: str) -> None:
     refused(busy_desk(*words, "--epochs", "1,99"), "epochs", "99", code="invalid_input")
 
 
+def test_histograms_of_a_pruned_trial_end_where_it_was_pruned(busy_desk: Desk) -> None:
+    stopping = {"rungs": "asha", "min_epochs": 3, "race_folds": True}
+    raced = {**ENDLESS, "name": "raced", "cv": {"folds": 3}, "budget": {"trials": 12}, "early_stop": stopping}
+    parameters = {"lr": {"low": 1e-5, "high": 1e-1, "log": True}, "width": 8, "batch_size": 16, "epochs": 9}
+    begun = busy_desk.master.submit({**raced, "parameters": parameters}).id
+    assert busy_desk.master.wait(begun).state == "completed"
+    pruned = next(t for t in busy_desk.master.all_trials(begun) if t.state == "pruned" and len(t.folds) < 3)
+    assert (pruned.epoch, len(pruned.folds)) == (3, 1)
+    words = ("histograms", begun, str(pruned.trial))
+    home = str(busy_desk.folder / "home")
+    counted = json.loads(busy_desk(*words, "--json", HOME=home).stdout)["histograms"]
+    assert {(h["fold"], h["epoch"]) for h in counted} == {(0, 1), (0, 3)}
+    refused(busy_desk(*words, "--epochs", "4", HOME=home), "from 1 to 3", code="invalid_input")
+
+
 def test_pause_resume_stop(busy_desk: Desk) -> None:
     begun = json.loads(busy_desk("submit", "-", "--json", stdin=text(ENDLESS)).stdout)["id"]
     for verb, state in (("pause", "paused"), ("resume", "running"), ("stop", "stopped")):

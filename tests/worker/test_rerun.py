@@ -49,11 +49,10 @@ class Desk:
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("rerun")
-    processes = Processes(folder)
-    _, master = processes.master()
-    processes.worker(master)
-    yield Desk(folder, processes, master)
-    processes.end()
+    with Processes(folder) as processes:
+        _, master = processes.master()
+        processes.worker(master)
+        yield Desk(folder, processes, master)
 
 
 @pytest.fixture(scope="module")

@@ -46,15 +46,15 @@ class LayerActivity:
         """Take a chunk in.
 
         Args:
-            activations: (members, padded units, columns).
+            activations: (members, padded units, columns); overwritten.
             shares: (members, columns, 1): what each column counts; they sum to 1 over all chunks.
         """
         self._mean += torch.bmm(activations, shares).squeeze(2)
-        self._square += torch.bmm(activations.square(), shares).squeeze(2)
         for run, low, high in self._saturating:
             own = activations[run.members]
             is_flat = ((own <= low) | (own >= high)).to(own.dtype)
             self._saturated[run.members] += torch.bmm(is_flat, shares[run.members]).squeeze(2)
+        self._square += torch.bmm(activations.square_(), shares).squeeze(2)
 
     def numbers(self) -> Tensor:
         """(members, 4) float64: mean, spread, saturated and dead share; NaN where there is no such number.

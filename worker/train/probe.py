@@ -155,21 +155,30 @@ class Probe:
     # -- passes without dropout -----------------------------------------------------------------------------
 
     def validated(self, outputs: Tensor) -> None:
-        """Take the validation loss from (members, outputs, columns) of the validation rows."""
+        """Take the validation loss from (members, outputs, columns) of the validation rows, which are overwritten."""
         self._valid_loss = self._losses(self._valid_rows, outputs)
 
     @cached_property
     def _valid_rows(self) -> _Rows:
-        return _Rows([f.valid for f in self._folds], self._folds[0].x_valid.shape[:2].numel(), self.net.dtype)
+        n_columns = self._folds[0].x_valid.shape[:2].numel()
+        return _Rows([f.valid for f in self._folds], n_columns, self._group_of, self.net.dtype)
 
     @cached_property
     def _sample_rows(self) -> _Rows:
         n_columns = max(len(f.sample.x) for f in self._folds) * EVALUATION_COLUMNS
-        return _Rows([f.sample.part for f in self._folds], n_columns, self.net.dtype)
+        return _Rows([f.sample.part for f in self._folds], n_columns, self._group_of, self.net.dtype)
+
+    @cached_property
+    def _chance_loss(self) -> Tensor:
+        """(members,): of outputs that know nothing of a row."""
+        chance = torch.stack([f.sample.part.chance() for f in self._folds]).to(self.net.dtype)
+        n_columns = self._sample_rows.weights.shape[2]
+        knows_nothing = chance.index_select(0, self._group_of).unsqueeze(2).repeat(1, 1, n_columns)
+        return self._losses(self._sample_rows, knows_nothing)
 
     def _losses(self, rows: _Rows, outputs: Tensor) -> Tensor:
-        copy, targets, delta = rows.buffers(outputs, self._group_of)  # losses write on all three
-        return self._loss(copy, targets, rows.weights.index_select(0, self._group_of), delta)
+        targets = rows.targets(afresh=self._loss.overwrites_targets)
+        return self._loss(outputs, targets, rows.weights, rows.gradient(outputs))
 
     def look(self, space: Workspace, weights: Stack) -> None:
         """Pass training rows through the networks.
@@ -179,7 +188,7 @@ class Probe:
             weights: those that are scored.
         """
         layers = [LayerActivity(self.net.layout, i, space.hidden[i]) for i in range(self.net.layout.depth)]
-        shares = self._sample_rows.weights.index_select(0, self._group_of).transpose(1, 2)
+        shares = self._sample_rows.weights.transpose(1, 2)
         outputs = []
         for first in range(0, shares.shape[1], EVALUATION_COLUMNS):
             chunk = first // EVALUATION_COLUMNS
@@ -196,12 +205,10 @@ class Probe:
             layer.add(activations, shares[: len(activations)])
 
     def _note_outputs(self, outputs: Tensor) -> None:
-        chance = torch.stack([f.sample.part.chance() for f in self._folds]).to(outputs.dtype)
-        knows_nothing = chance.index_select(0, self._group_of).unsqueeze(2).expand_as(outputs)
-        self._table[:, _TRAIN_LOSS] = self._losses(self._sample_rows, outputs).double()
-        self._table[:, _CHANCE_LOSS] = self._losses(self._sample_rows, knows_nothing).double()
         for group, run in self.net.layout.group_runs:
             self._table[run.members, _TRAIN_SCORE] = self._score(self._folds[group].sample.part, outputs[run.members])
+        self._table[:, _CHANCE_LOSS] = self._chance_loss
+        self._table[:, _TRAIN_LOSS] = self._losses(self._sample_rows, outputs)
 
     # -- out ------------------------------------------------------------------------------------------------
 
@@ -221,25 +228,38 @@ class Probe:
 
 
 class _Rows:
-    """What a loss wants for rows of every data group: targets (groups, …, columns), weights (groups, 1, columns)."""
+    """What a loss wants for the rows of every member, always in the same memory.
 
-    def __init__(self, parts: Sequence[Part], n_columns: int, dtype: torch.dtype) -> None:
-        self.targets = torch.stack([p.targets(n_columns) for p in parts]).to(dtype)
-        self.weights = torch.stack([p.weights(n_columns) for p in parts]).to(dtype).unsqueeze(1)
-        self._buffers: tuple[Tensor, Tensor, Tensor] | None = None
+    Fresh memory of this size goes back to the system at once, and to get it anew takes longer than the loss.
 
-    def buffers(self, outputs: Tensor, group_of: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """A copy of the outputs, the targets of each member, room for a gradient; always in the same memory.
+    Attributes:
+        weights: (members, 1, columns).
 
-        Fresh memory of this size goes back to the system at once, and to get it anew takes longer than the loss.
-        """
-        if self._buffers is None:
-            targets = self.targets.new_empty(len(outputs), *self.targets.shape[1:])
-            self._buffers = torch.empty_like(outputs), targets, torch.empty_like(outputs)
-        copy, targets, _ = self._buffers
-        copy.copy_(outputs)
-        torch.index_select(self.targets, 0, group_of, out=targets)
-        return self._buffers
+    Args:
+        parts: the rows of every data group.
+        n_columns: as many as the outputs have.
+        group_of: (members,) data group of each.
+        dtype: of the outputs.
+    """
+
+    def __init__(self, parts: Sequence[Part], n_columns: int, group_of: Tensor, dtype: torch.dtype) -> None:
+        self.weights = torch.stack([p.weights(n_columns) for p in parts]).to(dtype).unsqueeze(1)[group_of]
+        self._of_groups = torch.stack([p.targets(n_columns) for p in parts]).to(dtype)
+        self._group_of = group_of
+        self._targets = self._of_groups[group_of]
+        self._gradient = _NO_NUMBERS
+
+    def targets(self, *, afresh: bool) -> Tensor:
+        """(members, …, columns), taken from the groups anew where a loss wrote on them."""
+        if afresh:
+            torch.index_select(self._of_groups, 0, self._group_of, out=self._targets)
+        return self._targets
+
+    def gradient(self, outputs: Tensor) -> Tensor:
+        """Room for the gradient, which nobody reads."""
+        if self._gradient.shape != outputs.shape:
+            self._gradient = torch.empty_like(outputs)
+        return self._gradient
 
 
 def _first_of(layer: int) -> int:

@@ -49,9 +49,8 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("page")
-    processes = Processes(folder)
-    yield Place(folder, processes)
-    processes.end()
+    with Processes(folder) as processes:
+        yield Place(folder, processes)
 
 
 @pytest.fixture

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import settings as hypothesis_settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 from pydantic import ValidationError
 
 from service.contract.checks import CheckReport, CheckResult
@@ -18,15 +16,13 @@ from service.contract.lease import Lease
 from service.contract.parse import parse_spec
 from service.contract.report import Report, ReportReply
 from service.contract.states import SearchState, TrialState
-from service.db.engine import Database
 from service.flow import control, view
 from service.flow.context import Context
 from service.flow.report import report
-from service.flow.sweep import sweep
 from service.planner.candidates import N_CANDIDATES, candidates
 from service.planner.random import random_params
-from service.settings import Settings
 from tests.service.conftest import MakeContext
+from tests.service.machine import LEASE_S, MasterMachine, hold
 from tests.service.scenes import Clock, Hand, new_search, result, spec
 
 GOOD = CheckReport(results=[CheckResult(name="overfit", outcome="passed", sentence="Fine.")], duration_s=0.5)
@@ -202,39 +198,23 @@ def test_a_lease_holds_what_its_purpose_needs(context: Context) -> None:
             Lease.model_validate({**held, **change})
 
 
-class GateMachine(RuleBasedStateMachine):
+class GateMachine(MasterMachine):
     """The model: whether the search is checked, and who holds the lease to check it until when."""
 
-    original: Path
-    folder: Path
-    n_runs = 0
-
     def __init__(self) -> None:
-        super().__init__()
-        type(self).n_runs += 1
-        self.own = Settings(data_dir=self.folder / str(self.n_runs), max_attempts=1000)
-        self.own.data_dir.mkdir()
-        shutil.copy(self.original, self.own.data_dir / "foldstep.db")
-        self.clock = Clock()
-        self.context = Context(Database(self.own.resolved_database_url), self.own, self.clock)
-        self.search = new_search(self.context, checks=BEFORE, budget={"trials": 1000})
-        self.hands = [Hand(self.context, f"hand {i}") for i in range(3)]
+        super().__init__(3, {"checks": BEFORE, "budget": {"trials": 1000}}, max_attempts=1000)
         self.checked = False
         self.holder: tuple[Hand, Lease, float] | None = None
         self.lost: list[tuple[Hand, Lease]] = []
-        self.now = 0.0
 
-    def teardown(self) -> None:
-        self.context.database.close()
-
-    def lose_in_model(self) -> None:
+    def expire_in_model(self) -> None:
         if self.holder is not None and self.holder[2] <= self.now:
             self.lost.append(self.holder[:2])
             self.holder = None
 
     @rule(who=st.integers(0, 2))
     def take(self, who: int) -> None:
-        self.lose_in_model()
+        self.expire_in_model()
         taken = self.hands[who].try_take(2)
         if self.checked:
             assert taken is not None
@@ -246,7 +226,7 @@ class GateMachine(RuleBasedStateMachine):
         else:
             assert taken is not None
             assert taken.purpose == "check"
-            self.holder = (self.hands[who], taken, self.now + 60)
+            self.holder = (self.hands[who], taken, self.now + LEASE_S)
 
     @precondition(lambda self: self.holder)
     @rule(is_done=st.booleans())
@@ -255,7 +235,7 @@ class GateMachine(RuleBasedStateMachine):
         hand, lease, _ = self.holder
         told(hand, lease, GOOD) if is_done else hand.report(lease)
         self.checked = self.checked or is_done
-        self.holder = (hand, lease, self.now + 60)
+        self.holder = (hand, lease, self.now + LEASE_S)
 
     @precondition(lambda self: self.holder)
     @rule()
@@ -264,17 +244,10 @@ class GateMachine(RuleBasedStateMachine):
         self.holder[0].release(self.holder[1])
         self.holder = None
 
-    @rule(seconds=st.sampled_from([10, 30, 61]))
-    def wait(self, seconds: int) -> None:
-        self.clock.advance(seconds)
-        self.now += seconds
-        sweep(self.context)
-        self.lose_in_model()
-
     @rule()
     def restart(self) -> None:
         self.context.database.close()
-        self.context = Context(Database(self.own.resolved_database_url), self.own, self.clock)
+        self.context = self.new_context()
         for hand in self.hands:
             hand.context = self.context
 
@@ -294,7 +267,4 @@ class GateMachine(RuleBasedStateMachine):
 
 
 def test_the_gate_behaves_like_the_model(sqlite_original: Path, tmp_path: Path) -> None:
-    GateMachine.original, GateMachine.folder = sqlite_original, tmp_path
-    run = GateMachine.TestCase
-    run.settings = hypothesis_settings(max_examples=15, stateful_step_count=20)
-    run().runTest()
+    hold(GateMachine, sqlite_original, tmp_path, examples=15, steps=20)

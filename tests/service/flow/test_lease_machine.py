@@ -2,56 +2,34 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import settings as hypothesis_settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
 from service.contract.errors import LeaseLost
 from service.contract.lease import Lease
 from service.contract.states import TrialState
-from service.db.engine import Database
 from service.flow import control, rank, view
-from service.flow.context import Context
-from service.flow.sweep import sweep
-from service.settings import Settings
-from tests.service.scenes import Clock, Hand, new_search, result
+from tests.service.machine import LEASE_S, MasterMachine, hold
+from tests.service.scenes import Hand, result
 
 N_TRIALS = 12
 MAX_ATTEMPTS = 3
 _OUTCOMES = {"completed": TrialState.COMPLETED, "diverged": TrialState.DIVERGED, "failed": TrialState.FAILED}
 
 
-class LeaseMachine(RuleBasedStateMachine):
+class LeaseMachine(MasterMachine):
     """The model: the state and attempts of every begun trial, and who holds it until when."""
 
-    original: Path
-    folder: Path
-    n_runs = 0
-
     def __init__(self) -> None:
-        super().__init__()
-        type(self).n_runs += 1
-        folder = self.folder / str(self.n_runs)
-        folder.mkdir()
-        shutil.copy(self.original, folder / "foldstep.db")
-        own = Settings(data_dir=folder, max_attempts=MAX_ATTEMPTS, plan_ahead=5)
-        self.clock = Clock()
-        self.context = Context(Database(own.resolved_database_url), own, self.clock)
-        self.search = new_search(self.context, budget={"trials": N_TRIALS})
-        self.hands = [Hand(self.context, f"hand {i}") for i in range(2)]
+        super().__init__(2, {"budget": {"trials": N_TRIALS}}, max_attempts=MAX_ATTEMPTS, plan_ahead=5)
         self.states: dict[int, TrialState] = {}
         self.attempts: dict[int, int] = {}
         self.held: dict[int, tuple[Lease, Hand, float]] = {}  # lease to itself, its worker, its end
         self.lost: list[tuple[Lease, Hand]] = []
-        self.now = 0.0
         self.paused = False
-
-    def teardown(self) -> None:
-        self.context.database.close()
 
     def running(self, lease: Lease) -> list[int]:
         return [t.number for t in lease.trials if self.states[t.number] is TrialState.RUNNING]
@@ -83,7 +61,7 @@ class LeaseMachine(RuleBasedStateMachine):
             self.attempts[trial.number] = self.attempts.get(trial.number, 0) + 1
             assert trial.attempt == self.attempts[trial.number]
             self.states[trial.number] = TrialState.RUNNING
-        self.held[lease.lease] = (lease, self.hands[who], self.now + 60)
+        self.held[lease.lease] = (lease, self.hands[who], self.now + LEASE_S)
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), outcome=st.sampled_from(sorted(_OUTCOMES)))
@@ -95,7 +73,7 @@ class LeaseMachine(RuleBasedStateMachine):
         hand.report(lease, *(result(n, scores, outcome=outcome) for n in done))
         for n in set(done) & set(self.running(lease)):
             self.states[n] = _OUTCOMES[outcome]
-        self.held[key] = (lease, hand, self.now + 60)
+        self.held[key] = (lease, hand, self.now + LEASE_S)
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
@@ -105,13 +83,6 @@ class LeaseMachine(RuleBasedStateMachine):
         for n in self.running(lease):
             self.states[n] = TrialState.WAITING
             self.attempts[n] -= 1
-
-    @rule(seconds=st.sampled_from([10, 30, 61]))
-    def wait(self, seconds: int) -> None:
-        self.clock.advance(seconds)
-        self.now += seconds
-        sweep(self.context)
-        self.expire_in_model()
 
     @precondition(lambda self: self.lost)
     @rule()
@@ -136,7 +107,4 @@ class LeaseMachine(RuleBasedStateMachine):
 
 
 def test_leases_behave_like_the_model(sqlite_original: Path, tmp_path: Path) -> None:
-    LeaseMachine.original, LeaseMachine.folder = sqlite_original, tmp_path
-    run = LeaseMachine.TestCase
-    run.settings = hypothesis_settings(max_examples=20, stateful_step_count=25)
-    run().runTest()
+    hold(LeaseMachine, sqlite_original, tmp_path, examples=20, steps=25)

@@ -114,6 +114,20 @@ class Recording(Probe):
 Recording.weights = {}
 
 
+def test_the_validation_loss_of_every_epoch_is_stock_pytorchs() -> None:
+    weighted = {**HP["tanh"], "class_weight": "balanced"}
+    configurations = [resolve({**hp, "batch_size": 16, "lr": 0.02, "epochs": 4}) for hp in (HP["relu"], weighted)]
+    these = [Member(trial, 0, hp) for trial, hp in enumerate(configurations)]
+    watch = train("wine", these, Recording, dtype=torch.float64)
+    for member, _ in watch.done.values():
+        data = SOURCES["wine"].fold(0, member.hp.scaler)
+        weights = data.target.class_weights(member.hp.class_weight, data.y_train)
+        loss_of = nn.CrossEntropyLoss(None if weights is None else torch.from_numpy(weights))
+        x, y = torch.from_numpy(data.x_valid.copy()).double(), torch.from_numpy(data.y_valid.copy())
+        nets = [network(member.hp, data, taken) for taken in Recording.weights[member.key][-4:]]
+        assert_near(member.progress.valid_loss, [loss_of(net(x), y).item() for net in nets])
+
+
 def assert_is_reading(reading: Reading, hp: Hyperparameters, data: FoldData, before: Weights, after: Weights) -> None:
     x, y = torch.from_numpy(data.x_train.copy()).double(), torch.from_numpy(data.y_train.copy())
     is_class = data.target.classes is not None

@@ -1,0 +1,87 @@
+"""Child processes of the master: neither their memory nor their end is its own.
+
+A child is a package's `__main__`, as `python -m service.data`. One that is asked once (`ask`) gets its request as JSON
+on standard input, answers with a result or with a problem document (`answer_once`), and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import IO, Any
+
+from pydantic import BaseModel
+
+from service.contract.errors import FoldstepError, error_from_problem
+
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""More threads would take the cores from workers on the same machine; bits depend on their number, too."""
+
+
+class ChildDied(Exception):
+    """The child ended before it had answered; the message is the last that it said."""
+
+
+class ChildTooSlow(Exception):
+    """The child took longer than it may."""
+
+
+def command(package: str, *words: str) -> list[str]:
+    """What starts a package's child."""
+    return [sys.executable, "-P", "-m", package, *words]  # -P: a folder named service where the master started is none
+
+
+def environment() -> dict[str, str]:
+    """The master's environment, for a child of one thread."""
+    return {**os.environ, **_ONE_THREAD}
+
+
+def last_words(errors: bytes) -> str:
+    """The last line of what a child wrote to standard error, which names the exception; empty where it said nothing."""
+    return errors.decode(errors="replace").strip().rpartition("\n")[2]
+
+
+def ask(package: str, request: dict[str, Any], timeout_s: float) -> Any:
+    """The result of one request to a package's child, as JSON.
+
+    Raises:
+        FoldstepError: the typed error that the child refused with.
+        ChildDied: it ended without an answer.
+        ChildTooSlow: it had none after `timeout_s` seconds.
+    """
+    sent = json.dumps(request).encode()
+    try:
+        child = subprocess.run(
+            command(package), input=sent, capture_output=True, env=environment(), timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ChildTooSlow from None
+    if child.returncode != 0:
+        raise ChildDied(last_words(child.stderr) or f"exit code {child.returncode}")
+    answer = json.loads(child.stdout)
+    if "problem" in answer:
+        raise error_from_problem(answer["problem"])
+    return answer["result"]
+
+
+def answer_once(perform: Callable[[dict[str, Any]], BaseModel]) -> None:
+    """The child's side of `ask`."""
+    with answers() as output:
+        json.dump(_answer(perform, json.load(sys.stdin)), output)
+
+
+def answers() -> IO[str]:
+    """Standard output for the answers alone: what a library prints goes to standard error from here on."""
+    output = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return output
+
+
+def _answer(perform: Callable[[dict[str, Any]], BaseModel], request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {"result": perform(request).model_dump(mode="json")}
+    except FoldstepError as error:
+        return {"problem": error.problem()}

@@ -1,0 +1,71 @@
+"""A child that is asked once: answers and refusals come back as they were, and its end is one of two errors."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from service.child import ChildDied, ChildTooSlow, ask
+from service.contract.errors import NotFound
+
+MAIN = """
+import os, sys, time
+from pydantic import BaseModel
+from service.child import answer_once
+from service.contract.errors import NotFound
+
+class Answer(BaseModel):
+    said: str
+    threads: str
+
+def perform(request):
+    match request["way"]:
+        case "refuse": raise NotFound("There is no such thing.")
+        case "raise": raise ValueError("out of luck")
+        case "vanish": os._exit(7)
+        case "hang": time.sleep(600)
+    print("a library that talks")
+    os.write(1, b"and one in C")
+    return Answer(said=request["way"], threads=os.environ["OMP_NUM_THREADS"])
+
+answer_once(perform)
+"""
+
+
+@pytest.fixture(autouse=True)
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "obedient").mkdir()
+    (tmp_path / "obedient/__main__.py").write_text(MAIN)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])]))
+
+
+def test_what_a_library_prints_is_no_part_of_the_answer() -> None:
+    assert ask("obedient", {"way": "ärgern"}, 60) == {"said": "ärgern", "threads": "1"}
+
+
+def test_a_refusal_is_the_same_typed_error() -> None:
+    with pytest.raises(NotFound, match=r"There is no such thing\."):
+        ask("obedient", {"way": "refuse"}, 60)
+
+
+@pytest.mark.parametrize(("way", "said"), [("raise", "ValueError: out of luck"), ("vanish", "exit code 7")])
+def test_a_child_that_dies_says_why(way: str, said: str) -> None:
+    with pytest.raises(ChildDied) as died:
+        ask("obedient", {"way": way}, 60)
+    assert str(died.value).endswith(said)
+
+
+def test_a_child_that_hangs_is_given_up() -> None:
+    with pytest.raises(ChildTooSlow):
+        ask("obedient", {"way": "hang"}, 2)
+
+
+def test_a_folder_where_the_master_started_is_no_package_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "start/obedient").mkdir(parents=True)
+    (tmp_path / "start/obedient/__main__.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(tmp_path / "start")
+    assert ask("obedient", {"way": "answer"}, 60)["said"] == "answer"
