@@ -58,7 +58,7 @@ CASES = (
     Case("phoneme.csv.gz", "target", "classification", 128),
     Case("parkinsons.csv.gz", "total_updrs", "regression", 128),
 )
-METHODS = ("random",)
+METHODS = ("random", "tpe")
 """Of Foldstep; the first is its default."""
 
 
@@ -92,16 +92,8 @@ def compare(
                 best = side(problem, Path(folder), seconds)
             found[name].append(best)
             tests[name].append(best.test if best.test is not None else rivals.test_score(problem, best.params))
-            print(
-                case.file,
-                seed,
-                name,
-                best.score,
-                tests[name][-1],
-                best.n_trials,
-                round(best.wall_s, 1),
-                file=sys.stderr,
-            )
+            told = (case.file, seed, name, best.score, tests[name][-1], best.n_trials, round(best.wall_s, 1))
+            print(*told, file=sys.stderr, flush=True)
     return [row(case, name, found[name], tests[name]) for name in sides]
 
 

@@ -30,10 +30,8 @@ from service.planner.stages import first_stage, make_planner
 
 TABLE = Path(__file__).parents[2] / "shared" / "data" / "fcnet_parkinsons_table.csv.gz"
 EVALUATIONS = (25, 50, 100, 200)
-SEEDS, SEEDS_GP = (
-    100,
-    10,
-)  # twenty told two random searches apart; a Gaussian process asked one at a time takes a minute for 200 proposals
+SEEDS = 100  # twenty told two random searches apart
+SEEDS_GP = 10  # a Gaussian process asked one at a time takes a minute for 200 proposals
 ORDERED = ("n_units_1", "n_units_2", "dropout_1", "dropout_2", "init_lr", "batch_size")
 METHODS: tuple[Method, ...] = ("random", "sobol", "tpe", "gp", "cmaes", "forest")
 Losses: TypeAlias = Iterator[float]
