@@ -30,7 +30,8 @@ from worker.train.pack import Member
 
 log = logging.getLogger(__name__)
 
-_LONGEST_IDLE_S = 2.0
+_IDLE_GROWTH, _LONGEST_IDLE_S = 1.25, 2.0
+"""Between two questions: what a worker waits for, a batch that others still train, takes as long as their training."""
 _SHORT_LEASE_S, _LONG_LEASE_S = 4.0, 30.0
 """Leases of tiny networks are made larger until they last, so that asking costs nothing beside training; those that
 last long are made smaller again, so that little is lost with a worker."""
@@ -86,7 +87,7 @@ class Agent:
                 idle_s = self._settings.idle_wait_s
             else:
                 self._leaving.wait(idle_s)
-                idle_s = min(2 * idle_s, _LONGEST_IDLE_S)
+                idle_s = min(_IDLE_GROWTH * idle_s, _LONGEST_IDLE_S)
 
     def _work(self, lease: Lease, interval_s: float) -> None:
         """Train a lease to its end; work that is no longer ours is dropped quietly."""

@@ -38,7 +38,7 @@ class WorkerSettings:
     cache_dir: Path
     members: int = 0
     pack_bytes: int = 0
-    idle_wait_s: float = 0.5
+    idle_wait_s: float = 0.1
     save_interval_s: float = 60.0
     patience_s: float = 600.0
 

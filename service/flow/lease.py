@@ -120,10 +120,12 @@ def _share(
     """How many trials a worker gets: as many as it trains at once, but a fair share of those that are left.
 
     Shares shrink with what is left (guided self-scheduling, Polychronopoulos and Kuck 1987), so that all workers
-    have work and end at about the same time.
+    have work and end at about the same time. A batch of a method that learns is shared evenly: it is small, and a few
+    trials take hardly less time in lockstep than twice as many.
     """
     share = max(1, members // search.n_folds)
-    n_left = 0 if search.spec.method in LEARNING else stage.left  # what comes after a boundary is not there yet
+    is_learning = search.spec.method in LEARNING
+    n_left = trials.n_in(connection, search.id, TrialState.RUNNING) if is_learning else stage.left
     if n_left is not None:
         since = now - timedelta(seconds=context.settings.lease_ttl_s)
         n_open = n_left + trials.n_in(connection, search.id, TrialState.WAITING)

@@ -72,7 +72,7 @@ def test_failed_trials_end_a_batch_too(context: Context) -> None:
 def test_a_batch_is_shared_between_workers(context: Context) -> None:
     learning_search(context, "tpe", batch=12, budget={"trials": 1000})
     hands = [Hand(context) for _ in range(2)]
-    assert [len(hand.take(1000).trials) for hand in hands] == [12, 6]
+    assert [len(hand.take(1000).trials) for hand in hands] == [12, 12]
 
 
 def test_an_exhausted_space_ends_the_search_and_says_so(context: Context) -> None:
