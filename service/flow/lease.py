@@ -11,7 +11,7 @@ from service.contract.errors import NotFound
 from service.contract.lease import Lease, LeasedTrial, LeaseRequest
 from service.contract.spec import LEARNING
 from service.contract.stage import StagePlan
-from service.contract.states import SearchState, TrialState
+from service.contract.states import TERMINAL_TRIAL, SearchState, TrialState
 from service.db import leases, searches, stages, trials, workers
 from service.db.searches import SearchRow
 from service.db.stages import StageRow
@@ -24,6 +24,9 @@ from service.flow.propose import propose
 from service.flow.prune import clean_up, last_kept
 from service.flow.rungs import next_rung
 from service.flow.sweep import sweep
+
+FEW, SHARE_OF_TIME = 8, 1 / 4
+"""Under a time budget, trials of a lease while nothing is known of their pace; share of the time that one may take."""
 
 
 def lease(context: Context, request: LeaseRequest) -> Lease | None:
@@ -124,13 +127,25 @@ def _share(
     trials take hardly less time in lockstep than twice as many.
     """
     share = max(1, members // search.n_folds)
+    n_workers = max(1, workers.n_active(connection, now - timedelta(seconds=context.settings.lease_ttl_s)))
     is_learning = search.spec.method in LEARNING
     n_left = trials.n_in(connection, search.id, TrialState.RUNNING) if is_learning else stage.left
     if n_left is not None:
-        since = now - timedelta(seconds=context.settings.lease_ttl_s)
         n_open = n_left + trials.n_in(connection, search.id, TrialState.WAITING)
-        share = min(share, math.ceil(n_open / max(1, workers.n_active(connection, since))))
+        share = min(share, math.ceil(n_open / n_workers))
+    left_s = search.time_left_s(now)
+    if left_s is not None:
+        share = min(share, _fitting(connection, search, left_s, n_workers))
     parallel = search.spec.budget.parallel
     if parallel is not None:
         share = min(share, parallel - trials.n_in(connection, search.id, TrialState.RUNNING))
     return share
+
+
+def _fitting(connection: Connection, search: SearchRow, left_s: float, n_workers: int) -> int:
+    """A part of what a worker trains in the time that is left, at the pace so far, so that little is cut at its end."""
+    assert search.spec.budget.time is not None
+    counts = trials.counts(connection, [search.id])[search.id]
+    n_ended = sum(n for state, n in counts.items() if state in TERMINAL_TRIAL)
+    pace = n_ended / max(search.spec.budget.time - left_s, 1.0) / n_workers
+    return max(FEW, math.ceil(pace * left_s * SHARE_OF_TIME))

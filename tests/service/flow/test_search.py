@@ -12,7 +12,7 @@ from service.contract.states import SearchState, TrialState
 from service.flow import control, rank, view
 from service.flow.context import Context
 from service.flow.finish import TIME_TO_REPORT
-from service.flow.lease import lease
+from service.flow.lease import FEW, SHARE_OF_TIME, lease
 from service.flow.sweep import sweep
 from tests.service.conftest import MakeContext
 from tests.service.scenes import LR, Clock, Hand, new_search, result
@@ -101,6 +101,22 @@ def test_a_time_budget_ends_with_what_is_reported_by_then(context: Context, cloc
     assert seen.counts[TrialState.PRUNED] == 1
     assert set(seen.counts) == {TrialState.PRUNED, TrialState.CANCELLED}
     assert "time budget" in seen.notes[-1]
+
+
+def test_leases_of_a_time_budget_take_a_part_of_what_is_left_at_the_pace_so_far(context: Context, clock: Clock) -> None:
+    new_search(context, budget={"time": "100s"})
+    hand = Hand(context)
+    held = hand.take(1000)
+    assert len(held.trials) == FEW, "nothing is known yet"
+    clock.advance(4)  # two trials a second
+    hand.report(held, *(result(t.number) for t in held.trials))
+    hand.complete(held)
+    held = hand.take(1000)
+    assert len(held.trials) == 2 * 96 * SHARE_OF_TIME
+    clock.advance(95)
+    hand.report(held, *(result(t.number) for t in held.trials))
+    hand.complete(held)
+    assert len(hand.take(1000).trials) == FEW
 
 
 def test_nobody_waits_long_for_a_worker_that_ignores_the_end_of_the_time(context: Context, clock: Clock) -> None:
