@@ -155,7 +155,7 @@ class Reporter:
     def _worth_keeping(self, finished: Sequence[Finished]) -> set[int]:
         """Trials that reach the master's bar, and of those no more than it keeps."""
         maximize = METRIC_DIRECTION[self._lease.context.metric.name] == "maximize"
-        ended = [f for f in finished if f.state is None and len(f.members) == self._source.n_folds]
+        ended = [f for f in finished if f.result.outcome != "paused" and len(f.members) == self._source.n_folds]
         good = [f for f in ended if is_worth_keeping(f.score, self._bar, maximize=maximize)]
         good.sort(key=lambda f: ((-1 if maximize else 1) * (f.score or 0.0), f.leased.number))
         return {f.leased.number for f in good[: self._lease.keep_checkpoints]}

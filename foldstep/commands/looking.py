@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from foldstep import display_diagnostics
-from foldstep.commands.rerunning import context_of, trained
+from foldstep.commands.rerunning import context_of, legs_of, trained
 from foldstep.connect import DEFAULT_DIR, connect, find_token
 from foldstep.options import Dir, Json, SearchId, Token, Url, out, print_json
 from service.contract.connection import Connection
@@ -38,7 +38,7 @@ def histograms(
     stored = trained(master, search, trial)
     wanted = read_epochs(epochs, stored.epochs)
     worker = MasterClient(Connection(master.url, find_token(token, data_dir)))
-    leased = LeasedTrial(number=trial, params=stored.params)
+    leased = LeasedTrial(number=trial, params=stored.params, legs=legs_of(master, search, stored))
     found, _ = count(worker, context_of(master, search), leased, default_cache_dir(), wanted)
     if as_json:
         print_json({"trial": trial, "histograms": [asdict(histogram) for histogram in found]})

@@ -41,7 +41,8 @@ def rerun(
     stored = trained(master, search, trial)
     worker = MasterClient(Connection(master.url, find_token(token, data_dir)))
     curves = master.curves(search, trial)
-    result = train(worker, context_of(master, search), as_far_as(stored), default_cache_dir())
+    again = as_far_as(stored, legs_of(master, search, stored))
+    result = train(worker, context_of(master, search), again, default_cache_dir())
     is_same = same_bits(result, stored, curves)
     if as_json:
         print_json(_as_record(result, stored, is_same=is_same))
@@ -62,11 +63,20 @@ def trained(master: Foldstep, search: str, trial: int) -> TrialView:
     return stored
 
 
-def as_far_as(stored: TrialView) -> LeasedTrial:
+def legs_of(master: Foldstep, search: str, stored: TrialView) -> list[int]:
+    """The epochs of the trials that it continues, the first one's first."""
+    legs: list[int] = []
+    while stored.continues is not None:
+        stored = master.trial(search, stored.continues)
+        legs.insert(0, stored.epochs)
+    return legs
+
+
+def as_far_as(stored: TrialView, legs: list[int]) -> LeasedTrial:
     """A trial to train again; one that was pruned to the epoch and with the folds that it came to."""
     is_pruned = stored.state is TrialState.PRUNED
     until, folds = (stored.epoch, len(stored.folds)) if is_pruned else (None, None)
-    return LeasedTrial(number=stored.trial, params=stored.params, until=until, folds=folds)
+    return LeasedTrial(number=stored.trial, params=stored.params, until=until, folds=folds, legs=legs)
 
 
 def context_of(master: Foldstep, search: str) -> SearchContext:

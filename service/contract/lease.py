@@ -49,6 +49,9 @@ class LeasedTrial(Frozen):
         resume: name of a saved training state to go on from, fetched with the lease; None to start afresh.
         until: the epoch to stop at and wait, counted from the trial's first; None to train to its end.
         folds: how many of its folds to train, the first ones; None for all.
+        legs: the epochs of the trials that it continues, the first one's first: up to each of them it trains under a
+            schedule over so many epochs, and then on under the next; empty where it continues none.
+        keep_state: whether its state goes up with its result, so that a trial of the next stage can continue it.
     """
 
     number: int
@@ -57,6 +60,8 @@ class LeasedTrial(Frozen):
     resume: str | None = None
     until: int | None = Field(default=None, ge=1)
     folds: int | None = Field(default=None, ge=1)
+    legs: list[int] = Field(default_factory=list)
+    keep_state: bool = False
 
 
 class SearchContext(Frozen):

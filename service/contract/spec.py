@@ -151,10 +151,17 @@ class BudgetSpec(Strict):
 
 
 class StageSpec(Strict):
-    """One round of a coarse-to-fine search."""
+    """One round of a coarse-to-fine search.
+
+    Attributes:
+        continues: whether the best trials of the stage before go on from where they ended, instead of anew.
+    """
+
+    model_config = ConfigDict(serialize_by_alias=True)
 
     epochs: Annotated[Int, Field(ge=1, le=1_000_000)]
     trials: Annotated[Int, Field(ge=1, le=10_000_000)]
+    continues: bool = Field(default=False, alias="continue")
 
 
 class BorderSpec(Strict):
@@ -229,6 +236,10 @@ class Spec(Strict):
         middle = min(math.ceil(trials * 0.3), trials - fine)
         shares = [(1, trials - middle - fine), (min(5, last), middle), (last, fine)]
         return [StageSpec(epochs=epochs, trials=n) for epochs, n in shares if n > 0]
+
+    def is_continued(self, stage: int) -> bool:
+        """Whether the best trials of a stage, from 0, go on in the next one from where they ended."""
+        return any(coming.continues for coming in self.stages[stage + 1 : stage + 2])
 
     def default_epochs(self) -> int:
         """The epochs of the last stage where none are given: the fixed hyperparameter's, or the default."""

@@ -33,11 +33,16 @@ class ClaimedTrial:
     resume: str | None
     epochs: int
     rungs: RungScores | None
+    continues: int | None
 
 
 @dataclass(frozen=True)
 class FinishedTrial:
-    """The end of a trial, as the master sees it."""
+    """The end of a trial, as the master sees it.
+
+    Attributes:
+        resume: the saved state from which a trial of the next stage may continue it; None where none does.
+    """
 
     number: int
     event: TrialEvent
@@ -49,6 +54,7 @@ class FinishedTrial:
     message: str | None
     kept: bool
     rungs: RungScores | None = None
+    resume: str | None = None
 
 
 class Place(NamedTuple):
@@ -60,12 +66,43 @@ class Place(NamedTuple):
 
 
 def add(connection: Connection, search_id: str, planned: Sequence[PlannedTrial], now: datetime) -> None:
-    """Insert waiting trials."""
+    """Insert waiting trials; those that continue another one begin with its saved state, where it has one."""
     if not planned:
         return
     same = {"search_id": search_id, "state": TrialState.WAITING, "created_at": now}
     same |= {"epoch": 0, "attempts": 0, "kept": False}
-    connection.execute(insert(trials), [{**same, **_planned(p)} for p in planned])
+    before = _numbered(connection, search_id, {p.continues for p in planned if p.continues is not None})
+    resumes: dict[int | None, str | None] = {number: row.resume for number, row in before.items()}
+    rows = [{**same, **_planned(p), "resume": resumes.get(p.continues)} for p in planned]
+    connection.execute(insert(trials), rows)
+
+
+class _Continued(NamedTuple):
+    """What a trial that continues it has to know of a trial."""
+
+    number: int
+    continues: int | None
+    epochs: int
+    resume: str | None
+
+
+_CONTINUED = [trials.c[name] for name in _Continued._fields]
+
+
+def _numbered(connection: Connection, search_id: str, numbers: Collection[int]) -> dict[int, _Continued]:
+    statement = select(*_CONTINUED).where(trials.c.search_id == search_id, trials.c.number.in_(numbers))
+    return {row.number: _Continued(*row) for row in connection.execute(statement)} if numbers else {}
+
+
+def legs(connection: Connection, search_id: str, claimed: Sequence[ClaimedTrial]) -> dict[int, list[int]]:
+    """For each trial that continues another one, the epochs of those before it, the first one's first."""
+    found: dict[int, list[int]] = {}
+    last = {t.number: t.continues for t in claimed if t.continues is not None}
+    while last:
+        before = _numbered(connection, search_id, set(last.values()))
+        found |= {number: [before[n].epochs, *found.get(number, [])] for number, n in last.items()}
+        last = {number: earlier for number, n in last.items() if (earlier := before[n].continues) is not None}
+    return found
 
 
 def _planned(trial: PlannedTrial) -> dict[str, object]:
@@ -76,6 +113,7 @@ def _planned(trial: PlannedTrial) -> dict[str, object]:
         "params": trial.params,
         "pack_key": hp.batch_size,
         "epochs": hp.epochs,
+        "continues": trial.continues,
     }
 
 
@@ -136,7 +174,7 @@ _CLAIM = (
     trial_move(TrialEvent.LEASE)
     .where(trials.c.search_id == bindparam("b_search"), trials.c.number.in_(select(_NEXT.c.number)))
     .values(lease_id=bindparam("b_lease"), worker_id=bindparam("b_worker"), attempts=trials.c.attempts + 1)
-    .returning(trials.c.number, trials.c.params, trials.c.attempts, trials.c.resume, trials.c.epochs, trials.c.rungs)
+    .returning(*(trials.c[name] for name in ClaimedTrial.__dataclass_fields__))
 )
 
 
@@ -192,10 +230,10 @@ _END = {
     .values(
         {
             name: bindparam(f"b_{name}")
-            for name in ("score", "rank_key", "spread", "epoch", "message", "kept", "finished_at", "rungs")
+            for name in ("score", "rank_key", "spread", "epoch", "message", "kept", "finished_at", "rungs", "resume")
         }
     )
-    .values(progress=None, resume=None, duration_s=TIME_SO_FAR)
+    .values(progress=None, duration_s=TIME_SO_FAR)
     for event in (TrialEvent.COMPLETE, TrialEvent.DIVERGE, TrialEvent.FAIL, TrialEvent.PRUNE)
 }
 
@@ -280,11 +318,15 @@ def history(connection: Connection, search_id: str, stage: int | None = None) ->
 
 
 def resumes(connection: Connection, search_id: str) -> set[str]:
-    """Names of the saved states that open trials go on from."""
-    statement = select(trials.c.resume).where(
-        trials.c.search_id == search_id, trials.c.resume.is_not(None), trials.c.state.in_(OPEN)
-    )
+    """Names of the saved states that trials go on from."""
+    statement = select(trials.c.resume).where(trials.c.search_id == search_id, trials.c.resume.is_not(None))
     return {name for name in connection.execute(statement).scalars() if name is not None}
+
+
+def forget_states(connection: Connection, search_id: str, but: Collection[int]) -> None:
+    """At the end of a stage: nothing goes on from any saved state but those of the trials that are continued."""
+    statement = update(trials).where(trials.c.search_id == search_id, trials.c.resume.is_not(None))
+    connection.execute(statement.where(trials.c.number.not_in(but)).values(resume=None))
 
 
 _PLACE = (

@@ -16,12 +16,13 @@ from service.db import leases, searches, stages, trials, workers
 from service.db.searches import SearchRow
 from service.db.stages import StageRow
 from service.db.trials import ClaimedTrial
+from service.flow import files
 from service.flow.check import grant_checks, new_token, search_context
 from service.flow.context import Context
 from service.flow.finish import settle
 from service.flow.plan import fill, start
 from service.flow.propose import propose
-from service.flow.prune import clean_up, last_kept
+from service.flow.prune import clean_up, last_kept, stale_states
 from service.flow.rungs import next_rung
 from service.flow.sweep import sweep
 
@@ -54,7 +55,9 @@ def _lease_from(context: Context, search_id: str, request: LeaseRequest, now: da
             start(connection, search, now)
             search = searches.get(connection, search_id)
         search = settle(connection, search, now)
+        stale = stale_states(connection, context, search)
         granted = None if search.is_over else _grant(connection, context, search, request, now)
+    files.delete(files.state_folder(context.settings, search.id), stale)
     if search.is_over:
         clean_up(context, search, [])
     return granted
@@ -87,19 +90,20 @@ def _grant(
     last = last_kept(connection, search)
     plan = StagePlan.model_validate(stage.plan)
     claimed = trials.claim(connection, search.id, limit, lease_id, request.worker)
+    legs = trials.legs(connection, search.id, claimed)
     return Lease(
         lease=lease_id,
         token=token,
         expires_at=expires_at,
         context=search_context(search),
-        trials=[_leased(search, plan, trial) for trial in claimed],
+        trials=[_leased(search, plan, trial, legs.get(trial.number, [])) for trial in claimed],
         keep_checkpoints=search.spec.checkpoints.limit,
         checkpoint_bar=last.score if last else None,
         trial_time_s=search.spec.budget.trial_time,
     )
 
 
-def _leased(search: SearchRow, plan: StagePlan, trial: ClaimedTrial) -> LeasedTrial:
+def _leased(search: SearchRow, plan: StagePlan, trial: ClaimedTrial, legs: list[int]) -> LeasedTrial:
     rung = next_rung(search, plan, trial)
     return LeasedTrial(
         number=trial.number,
@@ -108,6 +112,8 @@ def _leased(search: SearchRow, plan: StagePlan, trial: ClaimedTrial) -> LeasedTr
         resume=trial.resume,
         until=rung.epoch if rung else None,
         folds=rung.folds if rung else None,
+        legs=legs,
+        keep_state=search.spec.is_continued(search.stage),
     )
 
 

@@ -1,10 +1,10 @@
-"""Use case: keep the checkpoints of the best trials as the leaderboard moves."""
+"""Use case: keep the checkpoints of the best trials as the leaderboard moves, and states as long as they are needed."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from service.db import scores, trials
+from service.db import scores, stages, trials
 from service.db.searches import SearchRow
 from service.db.trials import Place
 from service.flow import files
@@ -29,6 +29,17 @@ def prune(connection: Connection, search: SearchRow, last: Place | None) -> list
         return []
     trials.unkeep(connection, search.id, numbers)
     return scores.take_checkpoints(connection, search.id, numbers)
+
+
+def stale_states(connection: Connection, context: Context, search: SearchRow) -> list[str]:
+    """States of earlier stages that a stage without any trial yet has no use for, to delete after the commit.
+
+    Nobody trains between two stages, so no state is on its way.
+    """
+    if search.stage == 0 or stages.get(connection, search.id, search.stage).n_planned:
+        return []
+    there = files.names_in(files.state_folder(context.settings, search.id))
+    return sorted(there - trials.resumes(connection, search.id))
 
 
 def clean_up(context: Context, search: SearchRow, dropped: list[str]) -> None:

@@ -83,7 +83,7 @@ def _store(
     """Store progress and results of the trials that still run; returns whether any ended or came to a rung."""
     results = list({r.trial: r for r in sent.results if r.trial in running}.values())
     rows = _rungs(connection, search)
-    ended = [_ended(search, r, rows.get(r.trial)) for r in results if r.outcome != "paused"]
+    ended = [_ended(search, r, rows.get(r.trial), saved.get(r.trial)) for r in results if r.outcome != "paused"]
     at_rung = [_paused(search, r, rows, saved.get(r.trial)) for r in results if r.outcome == "paused"]
     live = running - {r.trial for r in results}
     progress = sorted((p for p in sent.progress if p.trial in live), key=lambda p: p.trial)
@@ -122,7 +122,7 @@ _EVENTS = {
 }
 
 
-def _ended(search: SearchRow, result: TrialResult, row: RungRow | None) -> FinishedTrial:
+def _ended(search: SearchRow, result: TrialResult, row: RungRow | None, resume: str | None) -> FinishedTrial:
     _check(search, result)
     score, spread = mean_and_spread([fold.score for fold in result.folds])
     event = _EVENTS[result.outcome]
@@ -131,6 +131,7 @@ def _ended(search: SearchRow, result: TrialResult, row: RungRow | None) -> Finis
     has_score = event in (TrialEvent.COMPLETE, TrialEvent.PRUNE)
     is_ranked = has_score and len(result.folds) == search.n_folds
     reached = row.rungs if row is not None else None
+    may_be_continued = event is TrialEvent.COMPLETE and search.spec.is_continued(search.stage)
     return FinishedTrial(
         number=result.trial,
         event=event,
@@ -142,6 +143,7 @@ def _ended(search: SearchRow, result: TrialResult, row: RungRow | None) -> Finis
         message=result.message,
         kept=any(fold.checkpoint for fold in result.folds),
         rungs=to_the_end(search, row, fold_scores(result.folds)) if has_score and row is not None else reached,
+        resume=resume if may_be_continued else None,
     )
 
 

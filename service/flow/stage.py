@@ -21,6 +21,7 @@ def go_on(connection: Connection, search: SearchRow, stage: StageRow, now: datet
     stages.record_findings(connection, stage, end.findings)
     if end.next is None:
         return False
+    trials.forget_states(connection, search.id, [number for number in end.next.continues if number is not None])
     add_stage(connection, search.id, end.next, now)
     searches.set_stage(connection, search.id, end.next.index)
     return True
