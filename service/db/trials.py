@@ -324,7 +324,7 @@ def resumes(connection: Connection, search_id: str) -> set[str]:
 
 
 def forget_states(connection: Connection, search_id: str, but: Collection[int]) -> None:
-    """At the end of a stage: nothing goes on from any saved state but those of the trials that are continued."""
+    """Let nothing go on from saved states any more, but from those of some trials."""
     statement = update(trials).where(trials.c.search_id == search_id, trials.c.resume.is_not(None))
     connection.execute(statement.where(trials.c.number.not_in(but)).values(resume=None))
 

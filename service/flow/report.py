@@ -131,7 +131,6 @@ def _ended(search: SearchRow, result: TrialResult, row: RungRow | None, resume: 
     has_score = event in (TrialEvent.COMPLETE, TrialEvent.PRUNE)
     is_ranked = has_score and len(result.folds) == search.n_folds
     reached = row.rungs if row is not None else None
-    may_be_continued = event is TrialEvent.COMPLETE and search.spec.is_continued(search.stage)
     return FinishedTrial(
         number=result.trial,
         event=event,
@@ -143,7 +142,7 @@ def _ended(search: SearchRow, result: TrialResult, row: RungRow | None, resume: 
         message=result.message,
         kept=any(fold.checkpoint for fold in result.folds),
         rungs=to_the_end(search, row, fold_scores(result.folds)) if has_score and row is not None else reached,
-        resume=resume if may_be_continued else None,
+        resume=resume if search.spec.is_continued(search.stage) else None,
     )
 
 
