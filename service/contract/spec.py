@@ -237,10 +237,6 @@ class Spec(Strict):
         shares = [(1, trials - middle - fine), (min(5, last), middle), (last, fine)]
         return [StageSpec(epochs=epochs, trials=n) for epochs, n in shares if n > 0]
 
-    def is_continued(self, stage: int) -> bool:
-        """Whether the best trials of a stage, from 0, go on in the next one from where they ended."""
-        return any(coming.continues for coming in self.stages[stage + 1 : stage + 2])
-
     def default_epochs(self) -> int:
         """The epochs of the last stage where none are given: the fixed hyperparameter's, or the default."""
         fixed = self.space.parameters.get("epochs")

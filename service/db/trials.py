@@ -15,6 +15,7 @@ from service.contract.report import TrialProgress
 from service.contract.space import Params
 from service.contract.states import TrialEvent, TrialState
 from service.contract.trial import PlannedTrial, TrialRecord
+from service.db.continued import saved_states
 from service.db.moves import n_moved, trial_move
 from service.db.tables import trials
 
@@ -71,38 +72,8 @@ def add(connection: Connection, search_id: str, planned: Sequence[PlannedTrial],
         return
     same = {"search_id": search_id, "state": TrialState.WAITING, "created_at": now}
     same |= {"epoch": 0, "attempts": 0, "kept": False}
-    before = _numbered(connection, search_id, {p.continues for p in planned if p.continues is not None})
-    resumes: dict[int | None, str | None] = {number: row.resume for number, row in before.items()}
-    rows = [{**same, **_planned(p), "resume": resumes.get(p.continues)} for p in planned]
-    connection.execute(insert(trials), rows)
-
-
-class _Continued(NamedTuple):
-    """What a trial that continues it has to know of a trial."""
-
-    number: int
-    continues: int | None
-    epochs: int
-    resume: str | None
-
-
-_CONTINUED = [trials.c[name] for name in _Continued._fields]
-
-
-def _numbered(connection: Connection, search_id: str, numbers: Collection[int]) -> dict[int, _Continued]:
-    statement = select(*_CONTINUED).where(trials.c.search_id == search_id, trials.c.number.in_(numbers))
-    return {row.number: _Continued(*row) for row in connection.execute(statement)} if numbers else {}
-
-
-def legs(connection: Connection, search_id: str, claimed: Sequence[ClaimedTrial]) -> dict[int, list[int]]:
-    """For each trial that continues another one, the epochs of those before it, the first one's first."""
-    found: dict[int, list[int]] = {}
-    last = {t.number: t.continues for t in claimed if t.continues is not None}
-    while last:
-        before = _numbered(connection, search_id, set(last.values()))
-        found |= {number: [before[n].epochs, *found.get(number, [])] for number, n in last.items()}
-        last = {number: earlier for number, n in last.items() if (earlier := before[n].continues) is not None}
-    return found
+    states = saved_states(connection, search_id, [p.continues for p in planned if p.continues is not None])
+    connection.execute(insert(trials), [{**same, **_planned(p), "resume": states.get(p.continues)} for p in planned])
 
 
 def _planned(trial: PlannedTrial) -> dict[str, object]:
@@ -317,18 +288,6 @@ def history(connection: Connection, search_id: str, stage: int | None = None) ->
     return [TrialRecord(**row._asdict()) for row in connection.execute(statement)]
 
 
-def resumes(connection: Connection, search_id: str) -> set[str]:
-    """Names of the saved states that trials go on from."""
-    statement = select(trials.c.resume).where(trials.c.search_id == search_id, trials.c.resume.is_not(None))
-    return {name for name in connection.execute(statement).scalars() if name is not None}
-
-
-def forget_states(connection: Connection, search_id: str, but: Collection[int]) -> None:
-    """Let nothing go on from saved states any more, but from those of some trials."""
-    statement = update(trials).where(trials.c.search_id == search_id, trials.c.resume.is_not(None))
-    connection.execute(statement.where(trials.c.number.not_in(but)).values(resume=None))
-
-
 _PLACE = (
     select(trials.c.rank_key, trials.c.number, trials.c.score)
     .where(trials.c.search_id == bindparam("id"), trials.c.rank_key.is_not(None))
@@ -336,11 +295,13 @@ _PLACE = (
     .offset(bindparam("skip"))
     .limit(1)
 )
+_PLACE_IN_STAGE = _PLACE.where(trials.c.stage == bindparam("stage"))
 
 
-def nth_best(connection: Connection, search_id: str, n: int) -> Place | None:
-    """The trial on place `n` (from 1); None where there are fewer."""
-    row = connection.execute(_PLACE, {"id": search_id, "skip": n - 1}).one_or_none()
+def nth_best(connection: Connection, search_id: str, n: int, stage: int | None = None) -> Place | None:
+    """The trial on place `n` (from 1) of a search, or of one of its stages; None where there are fewer."""
+    statement = _PLACE if stage is None else _PLACE_IN_STAGE
+    row = connection.execute(statement, {"id": search_id, "skip": n - 1, "stage": stage}).one_or_none()
     return None if row is None else Place(*row)
 
 

@@ -12,19 +12,19 @@ from service.contract.lease import Lease, LeasedTrial, LeaseRequest
 from service.contract.spec import LEARNING
 from service.contract.stage import StagePlan
 from service.contract.states import SearchState, TrialState
-from service.db import leases, searches, stages, trials, workers
+from service.db import continued, leases, searches, stages, trials, workers
 from service.db.searches import SearchRow
 from service.db.stages import StageRow
 from service.db.trials import ClaimedTrial
-from service.flow import files
 from service.flow.check import grant_checks, new_token, search_context
 from service.flow.context import Context
 from service.flow.finish import settle
 from service.flow.plan import fill, start
 from service.flow.propose import propose
-from service.flow.prune import clean_up, last_kept, stale_states
+from service.flow.prune import clean_up, last_kept, last_with_state, stale_states
 from service.flow.rungs import next_rung
 from service.flow.sweep import sweep
+from service.planner.stages import n_continued
 
 
 def lease(context: Context, request: LeaseRequest) -> Lease | None:
@@ -57,9 +57,7 @@ def _lease_from(context: Context, search_id: str, request: LeaseRequest, now: da
         search = settle(connection, search, now)
         stale = stale_states(connection, context, search)
         granted = None if search.is_over else _grant(connection, context, search, request, now)
-    files.delete(files.state_folder(context.settings, search.id), stale)
-    if search.is_over:
-        clean_up(context, search, [])
+    clean_up(context, search, states=stale)
     return granted
 
 
@@ -87,10 +85,10 @@ def _grant(
     lease_id = leases.grant(
         connection, token=token, worker_id=request.worker, search_id=search.id, expires_at=expires_at, now=now
     )
-    last = last_kept(connection, search)
+    last, with_state = last_kept(connection, search), last_with_state(connection, search)
     plan = StagePlan.model_validate(stage.plan)
     claimed = trials.claim(connection, search.id, limit, lease_id, request.worker)
-    legs = trials.legs(connection, search.id, claimed)
+    legs = continued.legs(connection, search.id, {t.number: t.continues for t in claimed if t.continues is not None})
     return Lease(
         lease=lease_id,
         token=token,
@@ -99,6 +97,7 @@ def _grant(
         trials=[_leased(search, plan, trial, legs.get(trial.number, [])) for trial in claimed],
         keep_checkpoints=search.spec.checkpoints.limit,
         checkpoint_bar=last.score if last else None,
+        state_bar=with_state.score if with_state else None,
         trial_time_s=search.spec.budget.trial_time,
     )
 
@@ -113,7 +112,7 @@ def _leased(search: SearchRow, plan: StagePlan, trial: ClaimedTrial, legs: list[
         until=rung.epoch if rung else None,
         folds=rung.folds if rung else None,
         legs=legs,
-        keep_state=search.spec.is_continued(search.stage),
+        keep_state=n_continued(search.spec, search.stage) > 0,
     )
 
 

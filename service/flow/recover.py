@@ -6,7 +6,7 @@ from pathlib import Path
 
 from service.contract.errors import NotFound
 from service.contract.states import TrialState
-from service.db import scores, searches, trials
+from service.db import continued, scores, searches, trials
 from service.flow import files
 from service.flow.context import Context
 
@@ -43,7 +43,7 @@ def _clean_states(context: Context, search_id: str) -> None:
     try:
         with context.database.read() as connection:
             is_over = searches.get(connection, search_id).is_over
-            kept = trials.resumes(connection, search_id)
+            kept = continued.resumes(connection, search_id)
     except NotFound:
         return
     if is_over:

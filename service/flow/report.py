@@ -20,9 +20,10 @@ from service.flow import files
 from service.flow.check import take_report
 from service.flow.context import Context
 from service.flow.finish import settle
-from service.flow.prune import clean_up, last_kept, prune
+from service.flow.prune import clean_up, last_kept, last_with_state, prune, prune_states
 from service.flow.rungs import fold_scores, paused, to_the_end
 from service.flow.score import mean_and_spread, rank_key
+from service.planner.stages import n_continued
 
 
 def report(context: Context, lease_id: int, sent: Report) -> ReportReply:
@@ -43,14 +44,17 @@ def report(context: Context, lease_id: int, sent: Report) -> ReportReply:
         trials.record_states(connection, lease_id, saved)
         last = last_kept(connection, search)
         dropped = prune(connection, search, last) if finished else []
+        with_state = last_with_state(connection, search)
+        states_dropped = prune_states(connection, search, with_state) if finished else []
         if sent.checks is not None:
             search = take_report(connection, search, sent.checks, now)
         search = settle(connection, search, now) if finished else search
         if search.is_over:
             states = trials.under(connection, lease_id)
         stop = sorted(_in(states, TrialState.CANCELLED, TrialState.PRUNED))
-        reply = ReportReply(expires_at=expires_at, stop=stop, checkpoint_bar=last.score if last else None)
-    clean_up(context, search, dropped)
+        bars = {"checkpoint_bar": last and last.score, "state_bar": with_state and with_state.score}
+        reply = ReportReply(expires_at=expires_at, stop=stop, **bars)
+    clean_up(context, search, dropped, states_dropped)
     return reply
 
 
@@ -142,7 +146,7 @@ def _ended(search: SearchRow, result: TrialResult, row: RungRow | None, resume: 
         message=result.message,
         kept=any(fold.checkpoint for fold in result.folds),
         rungs=to_the_end(search, row, fold_scores(result.folds)) if has_score and row is not None else reached,
-        resume=resume if search.spec.is_continued(search.stage) else None,
+        resume=resume if n_continued(search.spec, search.stage) else None,
     )
 
 

@@ -69,7 +69,7 @@ def next_stage(
     narrowed = narrow(finished.space, trials, _n_folds(spec.cv), horizon)
     borders = find_borders(finished.space, records, direction)
     extended = extend_borders(borders, narrowed, spec.border, finished.extensions)
-    survivors = _survivors(trials, extended.space, _n_survivors(finished, coming))
+    survivors = _survivors(trials, extended.space, max_survivors(coming, finished.epochs or 0))
     completed = {record.number for record in records if record.state is TrialState.COMPLETED}
     plan = StagePlan(
         index=finished.index + 1,
@@ -84,9 +84,14 @@ def next_stage(
     return plan, extended.findings
 
 
-def _n_survivors(finished: StagePlan, coming: StageSpec) -> int:
-    """Of the last stage's best, how many go on, at most; with no more epochs than before they would say nothing new."""
-    return math.floor(coming.trials * SURVIVOR_SHARE) if coming.epochs > (finished.epochs or 0) else 0
+def max_survivors(coming: StageSpec, epochs: int) -> int:
+    """How many configurations go on into a stage at most; with no more epochs than before they would say nothing new.
+
+    Args:
+        coming: the stage.
+        epochs: of the stage before.
+    """
+    return math.floor(coming.trials * SURVIVOR_SHARE) if coming.epochs > epochs else 0
 
 
 def narrow(space: Space, trials: Sequence[Judged], n_folds: int, horizon: float = 1.0) -> Space:

@@ -12,7 +12,7 @@ from service.contract.lease import Lease, LeasedTrial
 from service.contract.report import TrialResult
 from service.contract.states import SearchState, TrialState
 from service.contract.submit import Extension
-from service.db import trials
+from service.db import continued
 from service.flow import control, files, rank, view
 from service.flow.context import Context
 from service.flow.extend import extend
@@ -72,7 +72,7 @@ def test_survivors_go_on_with_the_states_that_their_trials_left(context: Context
     search, hand = staged(context), Hand(context)
     first = work(hand)
     assert [(t.keep_state, t.legs, t.resume) for t in first] == [(True, [], None)] * 6
-    assert len(state_files(context, search)) == 6
+    assert state_files(context, search) == {f"lease-1_{name(first[n])}" for n in best(range(6), 4)}, "two to spare"
     held = hand.take(100)
     survivors = best(range(6), 2)
     assert [t.legs for t in held.trials] == [[1], [1], [], [], [], []]
@@ -85,6 +85,23 @@ def test_survivors_go_on_with_the_states_that_their_trials_left(context: Context
     assert [t.resume for t in held.trials[2:]] == [None] * 4
     assert state_files(context, search) == {t.resume for t in held.trials[:2]}, "the others are of no more use"
     assert [rank.trial(context, search, n).continues for n in range(5, 9)] == [None, *survivors, None]
+
+
+def test_only_states_that_can_still_be_continued_are_asked_for_and_kept(context: Context) -> None:
+    search, hand = staged(context), Hand(context)
+    held = hand.take(100)
+    assert held.state_bar is None
+    seen: list[int] = []
+    for trial in held.trials[:-1]:
+        put_state(context, held.lease, held.token, name(trial), b"")
+        reply = hand.report(held, trained(trial), states={trial.number: name(trial)})
+        seen = sorted([*seen, trial.number], key=lambda n: -score(n))[:4]
+        kept = {f"lease-{held.lease}_{name(held.trials[n])}" for n in seen}
+        assert state_files(context, search) == kept
+        bar = (score(seen[3]) + 0.5) / 2 if len(seen) == 4 else None
+        assert reply.state_bar == bar
+    hand.release(held)
+    assert hand.take(100).state_bar == bar
 
 
 def test_a_chain_has_a_leg_for_every_stage(context: Context) -> None:
@@ -108,7 +125,7 @@ def test_without_the_word_nothing_is_handed_up_or_kept(context: Context) -> None
         put_state(context, held.lease, held.token, name(trial), b"on the way")
     hand.report(held, *(trained(t) for t in held.trials[1:]), states={t.number: name(t) for t in held.trials})
     with context.database.read() as connection:
-        assert trials.resumes(connection, search) == {f"lease-{held.lease}_{name(held.trials[0])}"}
+        assert continued.resumes(connection, search) == {f"lease-{held.lease}_{name(held.trials[0])}"}
     hand.report(held, trained(held.trials[0]))
     hand.complete(held)
     again = hand.take(100).trials
