@@ -39,16 +39,17 @@ def legs(connection: Connection, search_id: str, continues: Mapping[int, int]) -
     return found
 
 
-def resumes(connection: Connection, search_id: str) -> set[str]:
-    """Names of the saved states that trials go on from."""
-    statement = select(trials.c.resume).where(trials.c.search_id == search_id, trials.c.resume.is_not(None))
-    return {name for name in connection.execute(statement).scalars() if name is not None}
+def resumes(connection: Connection, search_id: str) -> dict[int, str]:
+    """The names of the saved states that trials go on from, or left to be continued, by trial."""
+    columns = (trials.c.number, trials.c.resume)
+    statement = select(*columns).where(trials.c.search_id == search_id, trials.c.resume.is_not(None))
+    return dict(connection.execute(statement).all())
 
 
-def forget_states(connection: Connection, search_id: str, but: Collection[int]) -> None:
-    """Let nothing go on from saved states any more, but from those of some trials."""
+def forget_states(connection: Connection, search_id: str) -> None:
+    """Let nothing go on from saved states any more."""
     statement = update(trials).where(trials.c.search_id == search_id, trials.c.resume.is_not(None))
-    connection.execute(statement.where(trials.c.number.not_in(but)).values(resume=None))
+    connection.execute(statement.values(resume=None))
 
 
 def take_states_below(connection: Connection, search_id: str, stage: int, rank_key: float, number: int) -> list[str]:

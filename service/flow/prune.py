@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from service.contract.stage import StagePlan
 from service.db import continued, scores, stages, trials
 from service.db.searches import SearchRow
 from service.db.trials import Place
@@ -56,10 +57,12 @@ def stale_states(connection: Connection, context: Context, search: SearchRow) ->
 
     Nobody trains between two stages, so no state is on its way.
     """
-    if search.stage == 0 or stages.get(connection, search.id, search.stage).n_planned:
+    stage = stages.get(connection, search.id, search.stage) if search.stage else None
+    if stage is None or stage.n_planned:
         return []
-    there = files.names_in(files.state_folder(context.settings, search.id))
-    return sorted(there - continued.resumes(connection, search.id))
+    goes_on = set(StagePlan.model_validate(stage.plan).continues)
+    kept = {name for number, name in continued.resumes(connection, search.id).items() if number in goes_on}
+    return sorted(files.names_in(files.state_folder(context.settings, search.id)) - kept)
 
 
 def clean_up(context: Context, search: SearchRow, dropped: Sequence[str] = (), states: Sequence[str] = ()) -> None:

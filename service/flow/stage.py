@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from service.contract.stage import StagePlan
-from service.db import continued, searches, stages, trials
+from service.db import searches, stages, trials
 from service.db.searches import SearchRow
 from service.db.stages import StageRow
 from service.flow.plan import add_stage
@@ -21,7 +21,6 @@ def go_on(connection: Connection, search: SearchRow, stage: StageRow, now: datet
     stages.record_findings(connection, stage, end.findings)
     if end.next is None:
         return False
-    continued.forget_states(connection, search.id, [number for number in end.next.continues if number is not None])
     add_stage(connection, search.id, end.next, now)
     searches.set_stage(connection, search.id, end.next.index)
     return True

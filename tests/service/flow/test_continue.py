@@ -125,7 +125,7 @@ def test_without_the_word_nothing_is_handed_up_or_kept(context: Context) -> None
         put_state(context, held.lease, held.token, name(trial), b"on the way")
     hand.report(held, *(trained(t) for t in held.trials[1:]), states={t.number: name(t) for t in held.trials})
     with context.database.read() as connection:
-        assert continued.resumes(connection, search) == {f"lease-{held.lease}_{name(held.trials[0])}"}
+        assert continued.resumes(connection, search) == {0: f"lease-{held.lease}_{name(held.trials[0])}"}
     hand.report(held, trained(held.trials[0]))
     hand.complete(held)
     again = hand.take(100).trials
