@@ -92,12 +92,15 @@ def test_only_states_that_can_still_be_continued_are_asked_for_and_kept(context:
     held = hand.take(100)
     assert held.state_bar is None
     seen: list[int] = []
+    running = held.trials[-1]
+    put_state(context, held.lease, held.token, name(running), b"on the way")
+    hand.report(held, states={running.number: name(running)})
     for trial in held.trials[:-1]:
         put_state(context, held.lease, held.token, name(trial), b"")
         reply = hand.report(held, trained(trial), states={trial.number: name(trial)})
         seen = sorted([*seen, trial.number], key=lambda n: -score(n))[:4]
-        kept = {f"lease-{held.lease}_{name(held.trials[n])}" for n in seen}
-        assert state_files(context, search) == kept
+        kept = {f"lease-{held.lease}_{name(held.trials[n])}" for n in [*seen, running.number]}
+        assert state_files(context, search) == kept, "those of the best, and of whoever trains"
         bar = (score(seen[3]) + 0.5) / 2 if len(seen) == 4 else None
         assert reply.state_bar == bar
     hand.release(held)
