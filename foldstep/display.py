@@ -192,6 +192,8 @@ def trial(search: SearchView, row: TrialView) -> Table:
     table.add_row(search.metric.name, f"{score(row.score)} ± {score(row.spread)}")
     table.add_row("folds", "  ".join(score(f) for f in row.folds))
     table.add_row("epochs", f"{row.epoch} of {row.epochs}")
+    if row.continues is not None:
+        table.add_row("continues", f"trial {row.continues}")
     table.add_row("size", f"{count(row.n_parameters)} parameters")
     table.add_row("attempts", str(row.attempts))
     for name, value in row.params.items():

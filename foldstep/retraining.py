@@ -47,7 +47,8 @@ def retraining(master: Foldstep, search: str, trial: int) -> Retraining:
         raise Conflict(
             f"Trial {trial} of {search} is {stored.state}; only a trial that was trained can be trained again."
         )
-    return Retraining(stored, worker_client(master), context_from(master, master.spec(search), search), _leased(stored))
+    context = context_from(master, master.spec(search), search)
+    return Retraining(stored, worker_client(master), context, _leased(stored, _legs(master, search, stored)))
 
 
 def worker_client(master: Foldstep) -> MasterClient:
@@ -76,8 +77,17 @@ def context_from(master: Foldstep, submitted: dict[str, Any], search: str) -> Se
     )
 
 
-def _leased(stored: TrialView) -> LeasedTrial:
+def _legs(master: Foldstep, search: str, stored: TrialView) -> list[int]:
+    """The epochs of the trials that it continues, the first one's first."""
+    legs: list[int] = []
+    while stored.continues is not None:
+        stored = master.trial(search, stored.continues)
+        legs.insert(0, stored.epochs)
+    return legs
+
+
+def _leased(stored: TrialView, legs: list[int]) -> LeasedTrial:
     """A trial that was pruned, to the epoch and with the folds that it came to."""
     is_pruned = stored.state is TrialState.PRUNED
     until, folds = (stored.epoch, len(stored.folds)) if is_pruned else (None, None)
-    return LeasedTrial(number=stored.trial, params=stored.params, until=until, folds=folds)
+    return LeasedTrial(number=stored.trial, params=stored.params, until=until, folds=folds, legs=legs)

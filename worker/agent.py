@@ -173,7 +173,7 @@ class Agent:
             return None
         try:
             content = self._client.get_state(lease, trial.resume)
-            return decode_state(content, trial.params, lease.context.fingerprint)
+            return decode_state(content, trial.params, lease.context.fingerprint, trial.legs)
         except (CheckpointDamaged, FoldstepError) as error:
             log.warning("trial %d starts over, its saved state cannot be used: %s", trial.number, error)
             return None

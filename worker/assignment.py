@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from models.hyperparameters import resolve
+from models.hyperparameters import Hyperparameters, resolve
 from models.stack import Weights
 from service.contract.diagnostics import Diagnostics
 from service.contract.lease import Lease, LeasedTrial
 from service.contract.report import Curve, FoldResult, Outcome, TrialProgress, TrialResult
 from worker.checkpoints import SavedTrial
-from worker.train.pack import Member
-from worker.train.stopping import End
+from worker.train.pack import Member, TrainingState
+from worker.train.stopping import End, Progress
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Finished:
     """A trial whose folds are all done, with the best weights of each.
 
     Attributes:
-        state: where it goes on from, should it; None where it has ended.
+        state: where it, or a trial that continues it, goes on from; None where nothing does.
     """
 
     leased: LeasedTrial
@@ -52,17 +52,23 @@ class TrialWork:
     """
 
     def __init__(self, leased: LeasedTrial, n_folds: int, seed: int, saved: SavedTrial | None) -> None:
-        hp = resolve(leased.params, seed=seed)
         self.leased = leased
         self._n_folds = n_folds
-        self.members = [Member(leased.number, fold, hp, until=leased.until) for fold in range(leased.folds or n_folds)]
+        self.members = _members(leased, leased.folds or n_folds, resolve(leased.params, seed=seed))
         self.weights: dict[int, Weights | None] = {}
         self.started = time.monotonic()
         for member in self.members:
             if saved is not None and member.fold in saved.folds:
-                member.progress, member.state, best = saved.folds[member.fold]
-                if member.is_resting:
-                    self.weights[member.fold] = best if member.progress.end is not None else None
+                self._go_on(member, *saved.folds[member.fold])
+
+    def _go_on(self, member: Member, progress: Progress, state: TrainingState | None, best: Weights | None) -> None:
+        """Put a fold where it was saved; one whose state is not there begins anew."""
+        progress.go_on(member.hp)
+        if progress.end is None and state is None:
+            return
+        member.progress, member.state = progress, state
+        if member.is_resting:
+            self.weights[member.fold] = best if progress.end is not None else None
 
     @property
     def is_done(self) -> bool:
@@ -101,7 +107,8 @@ class TrialWork:
             message=message,
         )
         weights = [self.weights[m.fold] for m in self.members]
-        state = self.saved(fingerprint) if outcome == "paused" else None
+        goes_on = outcome == "paused" or (outcome == "completed" and self.leased.keep_state)
+        state = self.saved(fingerprint) if goes_on else None
         return Finished(self.leased, self.members, weights, result, state)
 
     def _outcome(self) -> Outcome:
@@ -116,11 +123,18 @@ class TrialWork:
     def saved(self, fingerprint: str) -> SavedTrial | None:
         """Where the trial stands; None before its first epoch."""
         folds = {
-            m.fold: (m.progress, m.state if m.progress.end is None else None, self.weights.get(m.fold))
+            m.fold: (m.progress, m.state if m.needs_state else None, self.weights.get(m.fold))
             for m in self.members
             if m.progress.epoch
         }
-        return SavedTrial(self.leased.params, fingerprint, folds) if folds else None
+        return SavedTrial(self.leased.params, fingerprint, folds, self.leased.legs) if folds else None
+
+
+def _members(leased: LeasedTrial, n_folds: int, hp: Hyperparameters) -> list[Member]:
+    legs, keep_state = tuple(leased.legs), leased.keep_state
+    return [
+        Member(leased.number, fold, hp, until=leased.until, legs=legs, keep_state=keep_state) for fold in range(n_folds)
+    ]
 
 
 def _fold_result(member: Member) -> FoldResult:

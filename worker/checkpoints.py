@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.checkpoint import Arrays, CheckpointDamaged, decode, encode
+from models.checkpoint import Arrays, CheckpointDamaged, Facts, decode, encode
 from models.fnn import FNN
 from models.hyperparameters import resolve
 from models.stack import Weights
@@ -126,11 +127,17 @@ class Predictor:
 
 @dataclass(frozen=True)
 class SavedTrial:
-    """Where a trial stands: for each fold begun, its history and what it takes to go on (or its best weights)."""
+    """Where a trial stands.
+
+    Attributes:
+        folds: for each fold begun, its history and what it takes to go on, or its best weights, or both.
+        legs: the epochs of the trials that it continues, see `LeasedTrial`.
+    """
 
     params: Params
     fingerprint: str
     folds: dict[int, tuple[Progress, TrainingState | None, Weights | None]]
+    legs: Sequence[int] = ()
 
 
 def encode_state(saved: SavedTrial) -> bytes:
@@ -146,20 +153,21 @@ def encode_state(saved: SavedTrial) -> bytes:
     facts = {
         "kind": _STATE,
         "params": saved.params,
+        "legs": list(saved.legs),
         "fingerprint": saved.fingerprint,
         "folds": {fold: progress.to_json() for fold, (progress, _, _) in saved.folds.items()},
     }
     return encode(arrays, facts)
 
 
-def decode_state(content: bytes, params: Params, fingerprint: str) -> SavedTrial:
-    """What `encode_state` wrote.
+def decode_state(content: bytes, params: Params, fingerprint: str, legs: Sequence[int] = ()) -> SavedTrial:
+    """What `encode_state` wrote, of a trial or of one that it continues.
 
     Raises:
         CheckpointDamaged: not whole, or the state of another trial or other data.
     """
     arrays, facts = decode(content)
-    if (facts.get("kind"), facts.get("params"), facts.get("fingerprint")) != (_STATE, params, fingerprint):
+    if (facts.get("kind"), facts.get("fingerprint")) != (_STATE, fingerprint) or not _leads_to(facts, params, legs):
         raise CheckpointDamaged("the state belongs to another trial or other data")
     folds = {}
     for fold, raw in facts["folds"].items():
@@ -167,7 +175,15 @@ def decode_state(content: bytes, params: Params, fingerprint: str) -> SavedTrial
         state, good = _state(parts, "now_"), _state(parts, "good_")
         state = None if state is None else replace(state, good=good)
         folds[int(fold)] = (Progress.from_json(raw), state, parts.get("best"))
-    return SavedTrial(params, fingerprint, folds)
+    return SavedTrial(params, fingerprint, folds, legs)
+
+
+def _leads_to(facts: Facts, params: Params, legs: Sequence[int]) -> bool:
+    """Whether a state is that of a trial with these legs, or of one that it continues: the same but for its epochs."""
+    saved: Params = facts["params"]
+    legs_saved = [*facts.get("legs", []), saved.get("epochs")]
+    is_begun = [*legs, params.get("epochs")][: len(legs_saved)] == legs_saved
+    return is_begun and {**saved, "epochs": params.get("epochs")} == {"epochs": None, **params}
 
 
 def _moving(state: TrainingState, prefix: str) -> dict[str, Weights | None]:

@@ -47,7 +47,8 @@ class Reporter:
         self._member_steps = 0
         self._checks: CheckReport | None = None
         self._dropped: set[int] = set()
-        self._bar = lease.checkpoint_bar
+        self._bar, self._state_bar = lease.checkpoint_bar, lease.state_bar
+        self._is_maximized = METRIC_DIRECTION[lease.context.metric.name] == "maximize"
         self._time_is_over_at = _moment(lease.time_left_s)
         self._wake = threading.Event()
         self._closing = False
@@ -131,7 +132,7 @@ class Reporter:
             steps, self._member_steps = self._member_steps, 0
             states, self._states = self._states, {}
             checks, self._checks = self._checks, None
-        states |= {f.leased.number: encode_state(f.state) for f in finished if f.state is not None}
+        states |= {f.leased.number: encode_state(f.state) for f in finished if f.state and self._is_wanted(f)}
         results = self._with_checkpoints(finished)
         report = Report(
             token=self._lease.token,
@@ -144,8 +145,13 @@ class Reporter:
         reply = self._client.report(self._lease, report)
         with self._lock:
             self._dropped |= set(reply.stop)
-            self._bar = reply.checkpoint_bar
+            self._bar, self._state_bar = reply.checkpoint_bar, reply.state_bar
             self._time_is_over_at = _moment(reply.time_left_s)
+
+    def _is_wanted(self, finished: Finished) -> bool:
+        """Whether a trial's state goes up with its result: it waits to go on, or is good enough to be continued."""
+        is_good = is_worth_keeping(finished.score, self._state_bar, maximize=self._is_maximized)
+        return finished.result.outcome == "paused" or is_good
 
     def _put_state(self, trial: int, content: bytes) -> str:
         name = state_name(trial)
@@ -162,10 +168,9 @@ class Reporter:
 
     def _worth_keeping(self, finished: Sequence[Finished]) -> set[int]:
         """Trials that reach the master's bar, and of those no more than it keeps."""
-        maximize = METRIC_DIRECTION[self._lease.context.metric.name] == "maximize"
-        ended = [f for f in finished if f.state is None and len(f.members) == self._source.n_folds]
-        good = [f for f in ended if is_worth_keeping(f.score, self._bar, maximize=maximize)]
-        good.sort(key=lambda f: ((-1 if maximize else 1) * (f.score or 0.0), f.leased.number))
+        ended = [f for f in finished if f.result.outcome != "paused" and len(f.members) == self._source.n_folds]
+        good = [f for f in ended if is_worth_keeping(f.score, self._bar, maximize=self._is_maximized)]
+        good.sort(key=lambda f: ((-1 if self._is_maximized else 1) * (f.score or 0.0), f.leased.number))
         return {f.leased.number for f in good[: self._lease.keep_checkpoints]}
 
     def _checkpoints(self, finished: Finished) -> dict[str, bytes]:

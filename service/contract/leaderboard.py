@@ -55,6 +55,7 @@ class TrialView(Frozen):
         spread: standard deviation over the folds (n - 1); None for one fold.
         n_parameters: trained numbers of its network, known before it runs; None where inputs were not counted.
         progress: mean over the folds of the best score so far, while it runs; None otherwise.
+        continues: the trial of the stage before whose training it goes on with; None where it began anew.
         folds: the folds' scores in their order.
         checkpoints: paths below the checkpoint folder, one a fold, where they were kept.
     """
@@ -66,6 +67,7 @@ class TrialView(Frozen):
     score: float | None
     spread: float | None
     params: Params
+    continues: int | None = None
     n_parameters: int | None = None
     folds: list[float | None]
     progress: float | None = None

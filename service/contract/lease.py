@@ -49,6 +49,10 @@ class LeasedTrial(Frozen):
         resume: name of a saved training state to go on from, fetched with the lease; None to start afresh.
         until: the epoch to stop at and wait, counted from the trial's first; None to train to its end.
         folds: how many of its folds to train, the first ones; None for all.
+        legs: the epochs of the trials that it continues, the first one's first: up to each of them it trains under a
+            schedule over so many epochs, and then on under the next; empty where it continues none.
+        keep_state: whether its state goes up with its result, so that a trial of the next stage can continue it; not
+            below the lease's `state_bar`.
     """
 
     number: int
@@ -57,6 +61,8 @@ class LeasedTrial(Frozen):
     resume: str | None = None
     until: int | None = Field(default=None, ge=1)
     folds: int | None = Field(default=None, ge=1)
+    legs: list[int] = Field(default_factory=list)
+    keep_state: bool = False
 
 
 class SearchContext(Frozen):
@@ -87,6 +93,7 @@ class Lease(Frozen):
         token: fences the work: a report under another token gets `LeaseLost`.
         checkpoint_bar: score that a trial must reach or beat for its checkpoints to be kept; None: any score.
         keep_checkpoints: of how many of the best trials the search keeps them; None for all.
+        state_bar: score that a trial must reach for its state to go up where it is to be kept; None: any score.
         trial_time_s: how long each fold of a trial may be in training; None for no limit.
         time_left_s: of the search's time budget; trials that are in training then end with what they have.
     """
@@ -100,6 +107,7 @@ class Lease(Frozen):
     candidates: list[Params] = Field(default_factory=list)
     keep_checkpoints: int | None = None
     checkpoint_bar: float | None = None
+    state_bar: float | None = None
     trial_time_s: float | None = None
     time_left_s: float | None = None
 

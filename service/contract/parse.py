@@ -147,7 +147,8 @@ def _known_keys(loc: list[Any]) -> list[str]:
     for part in loc:
         if isinstance(part, str):
             model = next(_models_in(model.model_fields[part].annotation))
-    return ["parameters" if f == "space" else f for f in model.model_fields]
+    names = [info.alias or name for name, info in model.model_fields.items()]
+    return ["parameters" if name == "space" else name for name in names]
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -160,6 +161,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 def _cross_faults(spec: Spec, *, complete: bool) -> list[Fault]:
     """Faults between parts; those about the space only when it was read completely."""
     faults = _cv_faults(spec) + _task_faults(spec) + _stage_faults(spec) + _early_faults(spec) + _batch_faults(spec)
+    faults += _continue_faults(spec)
     if complete:
         faults += spec_faults(spec)
     if complete and spec.method == "grid":
@@ -214,6 +216,26 @@ def _stage_faults(spec: Spec) -> list[Fault]:
                   got=epochs.kind)
         )  # fmt: skip
     return faults
+
+
+def _continue_faults(spec: Spec) -> Iterator[Fault]:
+    """A stage that goes on needs one before it, more epochs than that, and trials that trained all of them."""
+    for i, stage in enumerate(spec.stages):
+        path = f"stages.{i}"
+        if stage.continues and i == 0:
+            expected = "no continue in the first stage, which has none before it"
+            hint = "set it in a later stage"
+            yield Fault(code="contradiction", path=f"{path}.continue", expected=expected, got="true", hint=hint)
+        elif stage.continues and stage.epochs <= (before := spec.stages[i - 1].epochs):
+            expected = f"more than {before}, the epochs of the stage that this one continues"
+            hint = "raise them, or leave continue out"
+            yield Fault(
+                code="contradiction", path=f"{path}.epochs", expected=expected, got=str(stage.epochs), hint=hint
+            )
+        if stage.continues and spec.early_stop is not None:
+            expected = "no continue with early_stop, whose rungs compare trials that begin alike"
+            hint = "leave one of the two out"
+            yield Fault(code="contradiction", path=f"{path}.continue", expected=expected, got="true", hint=hint)
 
 
 def _early_faults(spec: Spec) -> list[Fault]:

@@ -100,12 +100,13 @@ class ReportReply(Frozen):
     Attributes:
         expires_at: the lease's new end.
         stop: trials to stop at once; their work is dropped without a result.
-        checkpoint_bar: see `Lease`; time_left_s too.
+        checkpoint_bar: see `Lease`; state_bar and time_left_s, too.
     """
 
     expires_at: AwareDatetime
     stop: list[int] = Field(default_factory=list)
     checkpoint_bar: float | None = None
+    state_bar: float | None = None
     time_left_s: float | None = None
 
 

@@ -151,10 +151,17 @@ class BudgetSpec(Strict):
 
 
 class StageSpec(Strict):
-    """One round of a coarse-to-fine search."""
+    """One round of a coarse-to-fine search.
+
+    Attributes:
+        continues: whether the best trials of the stage before go on from where they ended, instead of anew.
+    """
+
+    model_config = ConfigDict(serialize_by_alias=True)
 
     epochs: Annotated[Int, Field(ge=1, le=1_000_000)]
     trials: Annotated[Int, Field(ge=1, le=10_000_000)]
+    continues: bool = Field(default=False, alias="continue")
 
 
 class BorderSpec(Strict):

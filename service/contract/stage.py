@@ -18,6 +18,8 @@ class StagePlan(Frozen):
         extensions: how often each parameter's range has been extended so far.
         first_trial: number of its first trial; numbers run on from stage to stage.
         survivors: the best configurations of the stage before, which this one trains first, with its own epochs.
+        continues: for each survivor, the number of the trial that it continues; empty where all of them begin anew,
+            and None for one that does, as its trial did not train all of its stage's epochs.
         batch: how many trials are proposed from the same history; None where results change nothing.
     """
 
@@ -28,4 +30,5 @@ class StagePlan(Frozen):
     extensions: dict[str, int] = Field(default_factory=dict)
     first_trial: int = 0
     survivors: list[Params] = Field(default_factory=list)
+    continues: list[int | None] = Field(default_factory=list)
     batch: int | None = None

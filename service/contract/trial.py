@@ -23,8 +23,14 @@ class TrialRecord(Frozen):
 
 
 class PlannedTrial(Frozen):
-    """A trial to come. `params` holds the stage's epochs and the seed, too."""
+    """A trial to come.
+
+    Attributes:
+        params: the stage's epochs and the seed among them.
+        continues: the trial whose training it goes on with; None where it begins anew.
+    """
 
     number: int
     stage: int
     params: Params
+    continues: int | None = None

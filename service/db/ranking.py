@@ -33,6 +33,7 @@ class TrialRow:
     stage: int
     state: TrialState
     params: Params
+    continues: int | None
     score: float | None
     rank_key: float | None
     spread: float | None

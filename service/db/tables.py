@@ -155,6 +155,7 @@ trials = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
     Column("rungs", JSON(none_as_null=True)),  # folds' scores at each rung it came to; once it has ended, to the end
+    Column("continues", Integer),  # the trial of the stage before whose training it goes on with
     CheckConstraint(f"state IN ({words(TrialState)})", name="state"),
     CheckConstraint("state <> 'running' OR lease_id IS NOT NULL", name="running"),
     CheckConstraint("state <> 'waiting' OR lease_id IS NULL", name="waiting"),

@@ -15,6 +15,7 @@ from service.contract.report import TrialProgress
 from service.contract.space import Params
 from service.contract.states import TrialEvent, TrialState
 from service.contract.trial import PlannedTrial, TrialRecord
+from service.db.continued import saved_states
 from service.db.moves import n_moved, trial_move
 from service.db.tables import trials
 
@@ -33,11 +34,16 @@ class ClaimedTrial:
     resume: str | None
     epochs: int
     rungs: RungScores | None
+    continues: int | None
 
 
 @dataclass(frozen=True)
 class FinishedTrial:
-    """The end of a trial, as the master sees it."""
+    """The end of a trial, as the master sees it.
+
+    Attributes:
+        resume: the saved state from which a trial of the next stage may continue it; None where none does.
+    """
 
     number: int
     event: TrialEvent
@@ -49,6 +55,7 @@ class FinishedTrial:
     message: str | None
     kept: bool
     rungs: RungScores | None = None
+    resume: str | None = None
 
 
 class Place(NamedTuple):
@@ -60,12 +67,13 @@ class Place(NamedTuple):
 
 
 def add(connection: Connection, search_id: str, planned: Sequence[PlannedTrial], now: datetime) -> None:
-    """Insert waiting trials."""
+    """Insert waiting trials; those that continue another one begin with its saved state, where it has one."""
     if not planned:
         return
     same = {"search_id": search_id, "state": TrialState.WAITING, "created_at": now}
     same |= {"epoch": 0, "attempts": 0, "kept": False}
-    connection.execute(insert(trials), [{**same, **_planned(p)} for p in planned])
+    states = saved_states(connection, search_id, [p.continues for p in planned if p.continues is not None])
+    connection.execute(insert(trials), [{**same, **_planned(p), "resume": states.get(p.continues)} for p in planned])
 
 
 def _planned(trial: PlannedTrial) -> dict[str, object]:
@@ -76,6 +84,7 @@ def _planned(trial: PlannedTrial) -> dict[str, object]:
         "params": trial.params,
         "pack_key": hp.batch_size,
         "epochs": hp.epochs,
+        "continues": trial.continues,
     }
 
 
@@ -136,7 +145,7 @@ _CLAIM = (
     trial_move(TrialEvent.LEASE)
     .where(trials.c.search_id == bindparam("b_search"), trials.c.number.in_(select(_NEXT.c.number)))
     .values(lease_id=bindparam("b_lease"), worker_id=bindparam("b_worker"), attempts=trials.c.attempts + 1)
-    .returning(trials.c.number, trials.c.params, trials.c.attempts, trials.c.resume, trials.c.epochs, trials.c.rungs)
+    .returning(*(trials.c[name] for name in ClaimedTrial.__dataclass_fields__))
 )
 
 
@@ -192,10 +201,10 @@ _END = {
     .values(
         {
             name: bindparam(f"b_{name}")
-            for name in ("score", "rank_key", "spread", "epoch", "message", "kept", "finished_at", "rungs")
+            for name in ("score", "rank_key", "spread", "epoch", "message", "kept", "finished_at", "rungs", "resume")
         }
     )
-    .values(progress=None, resume=None, duration_s=TIME_SO_FAR)
+    .values(progress=None, duration_s=TIME_SO_FAR)
     for event in (TrialEvent.COMPLETE, TrialEvent.DIVERGE, TrialEvent.FAIL, TrialEvent.PRUNE)
 }
 
@@ -279,14 +288,6 @@ def history(connection: Connection, search_id: str, stage: int | None = None) ->
     return [TrialRecord(**row._asdict()) for row in connection.execute(statement)]
 
 
-def resumes(connection: Connection, search_id: str) -> set[str]:
-    """Names of the saved states that open trials go on from."""
-    statement = select(trials.c.resume).where(
-        trials.c.search_id == search_id, trials.c.resume.is_not(None), trials.c.state.in_(OPEN)
-    )
-    return {name for name in connection.execute(statement).scalars() if name is not None}
-
-
 _PLACE = (
     select(trials.c.rank_key, trials.c.number, trials.c.score)
     .where(trials.c.search_id == bindparam("id"), trials.c.rank_key.is_not(None))
@@ -294,11 +295,13 @@ _PLACE = (
     .offset(bindparam("skip"))
     .limit(1)
 )
+_PLACE_IN_STAGE = _PLACE.where(trials.c.stage == bindparam("stage"))
 
 
-def nth_best(connection: Connection, search_id: str, n: int) -> Place | None:
-    """The trial on place `n` (from 1); None where there are fewer."""
-    row = connection.execute(_PLACE, {"id": search_id, "skip": n - 1}).one_or_none()
+def nth_best(connection: Connection, search_id: str, n: int, stage: int | None = None) -> Place | None:
+    """The trial on place `n` (from 1) of a search, or of one of its stages; None where there are fewer."""
+    statement = _PLACE if stage is None else _PLACE_IN_STAGE
+    row = connection.execute(statement, {"id": search_id, "skip": n - 1, "stage": stage}).one_or_none()
     return None if row is None else Place(*row)
 
 

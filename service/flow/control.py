@@ -41,7 +41,7 @@ def resume(context: Context, search_id: str) -> None:
             connection, search_id, SearchEvent.RESUME, started_at=search.started_at or now, deadline_at=ends_at
         )
         search = settle(connection, searches.get(connection, search_id), now)
-    clean_up(context, search, [])
+    clean_up(context, search)
 
 
 def stop(context: Context, search_id: str) -> None:
@@ -57,7 +57,7 @@ def stop(context: Context, search_id: str) -> None:
         trials.cancel(connection, search_id, now)
         searches.move(connection, search_id, SearchEvent.STOP, finished_at=now)
         search = searches.get(connection, search_id)
-    clean_up(context, search, [])
+    clean_up(context, search)
 
 
 def delete(context: Context, search_id: str) -> None:

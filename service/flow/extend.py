@@ -46,7 +46,7 @@ def extend(context: Context, search_id: str, extension: Extension) -> None:
             searches.move(connection, search_id, SearchEvent.EXTEND, finished_at=None)
             trials.reopen(connection, search_id)
         search = settle(connection, searches.get(connection, search_id), now)
-    clean_up(context, search, [])
+    clean_up(context, search)
 
 
 def refuse_change(context: Context, search_id: str) -> NoReturn:

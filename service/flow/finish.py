@@ -11,7 +11,7 @@ from models.hyperparameters import resolve
 from service.contract.diagnose import diagnose
 from service.contract.spec import DEFAULT_TRIALS, LEARNING
 from service.contract.states import SearchEvent, SearchState, TrialState
-from service.db import scores, searches, stages, trials
+from service.db import continued, scores, searches, stages, trials
 from service.db.searches import SearchRow
 from service.flow.rungs import climb, close
 from service.flow.score import rank_key
@@ -59,6 +59,7 @@ def end(connection: Connection, search: SearchRow, ending: Ending, now: datetime
     """
     close(connection, search, now)
     trials.cancel(connection, search.id, now)
+    continued.forget_states(connection, search.id)  # their files go with the end, also where it is extended later
     searches.move(connection, search.id, ending.event, finished_at=now, failure=ending.failure)
     searches.add_notes(connection, search, ending.notes)
 

@@ -12,7 +12,7 @@ from service.contract.lease import Lease, LeasedTrial, LeaseRequest
 from service.contract.spec import LEARNING
 from service.contract.stage import StagePlan
 from service.contract.states import TERMINAL_TRIAL, SearchState, TrialState
-from service.db import leases, searches, stages, trials, workers
+from service.db import continued, leases, searches, stages, trials, workers
 from service.db.searches import SearchRow
 from service.db.stages import StageRow
 from service.db.trials import ClaimedTrial
@@ -21,9 +21,10 @@ from service.flow.context import Context
 from service.flow.finish import settle
 from service.flow.plan import fill, start
 from service.flow.propose import propose
-from service.flow.prune import clean_up, last_kept
+from service.flow.prune import clean_up, last_kept, last_with_state, stale_states
 from service.flow.rungs import next_rung
 from service.flow.sweep import sweep
+from service.planner.stages import n_continued
 
 FEW, SHARE_OF_TIME = 8, 1 / 4
 """Under a time budget, trials of a lease while nothing is known of their pace; share of the time that one may take."""
@@ -57,9 +58,9 @@ def _lease_from(context: Context, search_id: str, request: LeaseRequest, now: da
             start(connection, search, now)
             search = searches.get(connection, search_id)
         search = settle(connection, search, now)
+        stale = stale_states(connection, context, search)
         granted = None if search.is_over else _grant(connection, context, search, request, now)
-    if search.is_over:
-        clean_up(context, search, [])
+    clean_up(context, search, states=stale)
     return granted
 
 
@@ -89,23 +90,25 @@ def _grant(
     lease_id = leases.grant(
         connection, token=token, worker_id=request.worker, search_id=search.id, expires_at=expires_at, now=now
     )
-    last = last_kept(connection, search)
+    last, with_state = last_kept(connection, search), last_with_state(connection, search)
     plan = StagePlan.model_validate(stage.plan)
     claimed = trials.claim(connection, search.id, limit, lease_id, request.worker)
+    legs = continued.legs(connection, search.id, {t.number: t.continues for t in claimed if t.continues is not None})
     return Lease(
         lease=lease_id,
         token=token,
         expires_at=expires_at,
         context=search_context(search),
-        trials=[_leased(search, plan, trial) for trial in claimed],
+        trials=[_leased(search, plan, trial, legs.get(trial.number, [])) for trial in claimed],
         keep_checkpoints=search.spec.checkpoints.limit,
         checkpoint_bar=last.score if last else None,
+        state_bar=with_state.score if with_state else None,
         trial_time_s=search.spec.budget.trial_time,
         time_left_s=search.time_left_s(now),
     )
 
 
-def _leased(search: SearchRow, plan: StagePlan, trial: ClaimedTrial) -> LeasedTrial:
+def _leased(search: SearchRow, plan: StagePlan, trial: ClaimedTrial, legs: list[int]) -> LeasedTrial:
     rung = next_rung(search, plan, trial)
     return LeasedTrial(
         number=trial.number,
@@ -114,6 +117,8 @@ def _leased(search: SearchRow, plan: StagePlan, trial: ClaimedTrial) -> LeasedTr
         resume=trial.resume,
         until=rung.epoch if rung else None,
         folds=rung.folds if rung else None,
+        legs=legs,
+        keep_state=n_continued(search.spec, search.stage) > 0,
     )
 
 

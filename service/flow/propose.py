@@ -96,7 +96,7 @@ def _fail(context: Context, search_id: str, failure: str) -> None:
             return
         end(connection, search, Ending(SearchEvent.FAIL, failure=failure), context.now())
         search = searches.get(connection, search_id)
-    clean_up(context, search, [])
+    clean_up(context, search)
 
 
 def _open(connection: Connection, search_id: str, *, locked: bool = False) -> SearchRow | None:

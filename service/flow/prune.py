@@ -1,14 +1,18 @@
-"""Use case: keep the checkpoints of the best trials as the leaderboard moves."""
+"""Use case: keep the checkpoints of the best trials as the leaderboard moves, and states as long as they are needed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection
 
-from service.db import scores, trials
+from service.contract.stage import StagePlan
+from service.db import continued, scores, stages, trials
 from service.db.searches import SearchRow
 from service.db.trials import Place
 from service.flow import files
 from service.flow.context import Context
+from service.planner.stages import n_continued
 
 MAX_TRIALS = 2**31 - 1
 """The greatest number of a trial that the database can hold."""
@@ -31,8 +35,39 @@ def prune(connection: Connection, search: SearchRow, last: Place | None) -> list
     return scores.take_checkpoints(connection, search.id, numbers)
 
 
-def clean_up(context: Context, search: SearchRow, dropped: list[str]) -> None:
-    """Delete files that the database has let go of; what is left by a crash here goes at the next start."""
+SPARE = 2
+"""States that are kept for each trial that the next stage may continue: some of the best may lie outside its space."""
+
+
+def last_with_state(connection: Connection, search: SearchRow) -> Place | None:
+    """The last trial of the present stage that keeps its state; None where all or none do, or too few have ended."""
+    limit = SPARE * n_continued(search.spec, search.stage)
+    return trials.nth_best(connection, search.id, limit, search.stage) if limit else None
+
+
+def prune_states(connection: Connection, search: SearchRow, last: Place | None) -> list[str]:
+    """Forget the states of the trials after `last`; returns the files to delete after the commit."""
+    if last is None:
+        return []
+    return continued.take_states_below(connection, search.id, search.stage, last.rank_key, last.number)
+
+
+def stale_states(connection: Connection, context: Context, search: SearchRow) -> list[str]:
+    """States of earlier stages that a stage without any trial yet has no use for, to delete after the commit.
+
+    Nobody trains between two stages, so no state is on its way.
+    """
+    stage = stages.get(connection, search.id, search.stage) if search.stage else None
+    if stage is None or stage.n_planned:
+        return []
+    goes_on = set(StagePlan.model_validate(stage.plan).continues)
+    kept = {name for number, name in continued.resumes(connection, search.id).items() if number in goes_on}
+    return sorted(files.names_in(files.state_folder(context.settings, search.id)) - kept)
+
+
+def clean_up(context: Context, search: SearchRow, dropped: Sequence[str] = (), states: Sequence[str] = ()) -> None:
+    """Delete checkpoints and states that the database has let go of; what a crash here leaves goes later."""
     files.delete(files.checkpoint_folder(context.settings, search.id), dropped)
+    files.delete(files.state_folder(context.settings, search.id), states)
     if search.is_over:
         files.delete_folder(files.state_folder(context.settings, search.id))

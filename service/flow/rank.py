@@ -109,6 +109,7 @@ def _view(
         score=row.score,
         spread=row.spread,
         params=row.params,
+        continues=row.continues,
         n_parameters=size,
         folds=[score for score, _ in folds],
         progress=row.progress,

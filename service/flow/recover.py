@@ -43,10 +43,9 @@ def _clean_states(context: Context, search_id: str) -> None:
     try:
         with context.database.read() as connection:
             is_over = searches.get(connection, search_id).is_over
-            kept = trials.resumes(connection, search_id)
     except NotFound:
         return
     if is_over:
         files.delete_folder(folder)
     else:
-        files.delete(folder, [n for n in files.names_in(folder) - kept if files.is_draft(n)])
+        files.delete(folder, [n for n in files.names_in(folder) if files.is_draft(n)])

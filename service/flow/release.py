@@ -38,4 +38,4 @@ def release(context: Context, lease_id: int, sent: LeaseEnd) -> None:
         folder = files.state_folder(context.settings, search.id)
         trials.give_back(connection, lease_id, files.stored_states(folder, lease_id, sent.states))
         search = settle(connection, search, now)
-    clean_up(context, search, [])
+    clean_up(context, search)

@@ -20,9 +20,10 @@ from service.flow import files
 from service.flow.check import take_report
 from service.flow.context import Context
 from service.flow.finish import settle
-from service.flow.prune import clean_up, last_kept, prune
+from service.flow.prune import clean_up, last_kept, last_with_state, prune, prune_states
 from service.flow.rungs import fold_scores, paused, to_the_end
 from service.flow.score import mean_and_spread, rank_key
+from service.planner.stages import n_continued
 
 
 def report(context: Context, lease_id: int, sent: Report) -> ReportReply:
@@ -43,6 +44,8 @@ def report(context: Context, lease_id: int, sent: Report) -> ReportReply:
         trials.record_states(connection, lease_id, saved)
         last = last_kept(connection, search)
         dropped = prune(connection, search, last) if finished else []
+        with_state = last_with_state(connection, search)
+        states_dropped = prune_states(connection, search, with_state) if finished else []
         if sent.checks is not None:
             search = take_report(connection, search, sent.checks, now)
         search = settle(connection, search, now) if finished else search
@@ -53,9 +56,10 @@ def report(context: Context, lease_id: int, sent: Report) -> ReportReply:
             expires_at=expires_at,
             stop=stop,
             checkpoint_bar=last.score if last else None,
+            state_bar=with_state.score if with_state else None,
             time_left_s=search.time_left_s(now),
         )
-    clean_up(context, search, dropped)
+    clean_up(context, search, dropped, states_dropped)
     return reply
 
 
@@ -88,7 +92,7 @@ def _store(
     """Store progress and results of the trials that still run; returns whether any ended or came to a rung."""
     results = list({r.trial: r for r in sent.results if r.trial in running}.values())
     rows = _rungs(connection, search)
-    ended = [_ended(search, r, rows.get(r.trial)) for r in results if r.outcome != "paused"]
+    ended = [_ended(search, r, rows.get(r.trial), saved.get(r.trial)) for r in results if r.outcome != "paused"]
     at_rung = [_paused(search, r, rows, saved.get(r.trial)) for r in results if r.outcome == "paused"]
     live = running - {r.trial for r in results}
     progress = sorted((p for p in sent.progress if p.trial in live), key=lambda p: p.trial)
@@ -127,7 +131,7 @@ _EVENTS = {
 }
 
 
-def _ended(search: SearchRow, result: TrialResult, row: RungRow | None) -> FinishedTrial:
+def _ended(search: SearchRow, result: TrialResult, row: RungRow | None, resume: str | None) -> FinishedTrial:
     _check(search, result)
     score, spread = mean_and_spread([fold.score for fold in result.folds])
     event = _EVENTS[result.outcome]
@@ -147,6 +151,7 @@ def _ended(search: SearchRow, result: TrialResult, row: RungRow | None) -> Finis
         message=result.message,
         kept=any(fold.checkpoint for fold in result.folds),
         rungs=to_the_end(search, row, fold_scores(result.folds)) if has_score and row is not None else reached,
+        resume=resume if n_continued(search.spec, search.stage) else None,
     )
 
 

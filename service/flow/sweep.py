@@ -31,7 +31,7 @@ def _sweep_search(context: Context, search_id: str, now: datetime) -> None:
             search = _expire(connection, search_id, context.settings.max_attempts, now)
     except NotFound:
         return  # deleted since it was listed
-    clean_up(context, search, [])
+    clean_up(context, search)
 
 
 def _expire(connection: Connection, search_id: str, max_attempts: int, now: datetime) -> SearchRow:

@@ -87,4 +87,5 @@ def planned(plan: StagePlan, seed: int, index: int, params: Params) -> PlannedTr
     complete = {"seed": seed, **params}
     if plan.epochs is not None:
         complete["epochs"] = plan.epochs
-    return PlannedTrial(number=plan.first_trial + index, stage=plan.index, params=complete)
+    continues = plan.continues[index] if index < len(plan.continues) else None
+    return PlannedTrial(number=plan.first_trial + index, stage=plan.index, params=complete, continues=continues)

@@ -3,7 +3,8 @@
 The first stage is a random search. After it and each further one, every range shrinks to the region of its good
 trials with a margin, in the range's own scale, but keeps what short trainings cannot judge: slow rates and strong
 penalties; edges that the best values lie at move outwards (`borders`); and
-the best configurations go on into the next stage, where they train for its epochs.
+the best configurations go on into the next stage, where they train for its epochs: anew, or where the stage says
+`continue` from where their trials ended.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from statistics import median
 
 from service.contract.leaderboard import BorderFinding
 from service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
-from service.contract.spec import CvSpec, Direction, Spec
+from service.contract.spec import CvSpec, Direction, Spec, StageSpec
 from service.contract.stage import StagePlan
+from service.contract.states import TrialState
 from service.contract.trial import TrialRecord
 from service.planner.borders import extend_borders, find_borders
 from service.planner.evidence import Judged, good_trials, judge
@@ -52,7 +54,8 @@ def next_stage(
     narrowed = narrow(finished.space, trials, _n_folds(spec.cv), horizon)
     borders = find_borders(finished.space, records, direction)
     extended = extend_borders(borders, narrowed, spec.border, finished.extensions)
-    n_survivors = math.floor(coming.trials * SURVIVOR_SHARE) if coming.epochs > (finished.epochs or 0) else 0
+    survivors = _survivors(trials, extended.space, max_survivors(coming, finished.epochs or 0))
+    completed = {record.number for record in records if record.state is TrialState.COMPLETED}
     plan = StagePlan(
         index=finished.index + 1,
         space=extended.space,
@@ -60,9 +63,20 @@ def next_stage(
         epochs=coming.epochs,
         extensions=extended.extensions,
         first_trial=finished.first_trial + (finished.trials or 0),
-        survivors=_survivors(trials, extended.space, n_survivors),
+        survivors=list(survivors.values()),
+        continues=[n if n in completed else None for n in survivors] if coming.continues else [],
     )
     return plan, extended.findings
+
+
+def max_survivors(coming: StageSpec, epochs: int) -> int:
+    """How many configurations go on into a stage at most; with no more epochs than before they would say nothing new.
+
+    Args:
+        coming: the stage.
+        epochs: of the stage before.
+    """
+    return math.floor(coming.trials * SURVIVOR_SHARE) if coming.epochs > epochs else 0
 
 
 def narrow(space: Space, trials: Sequence[Judged], n_folds: int, horizon: float = 1.0) -> Space:
@@ -139,14 +153,14 @@ def _is_dropped(is_good: bool, n_trials: int, n_all: int, n_good: int) -> bool:
     return math.comb(n_all - n_trials, n_good) / math.comb(n_all, n_good) < DROP_CHANCE
 
 
-def _survivors(trials: Sequence[Judged], space: Space, count: int) -> list[Params]:
-    """The best configurations that the next stage's space holds, without what every stage sets anew."""
-    survivors: list[Params] = []
+def _survivors(trials: Sequence[Judged], space: Space, count: int) -> dict[int, Params]:
+    """The best configurations that the next stage's space holds, by trial, without what every stage sets anew."""
+    survivors: dict[int, Params] = {}
     for trial in trials:
         params = {n: v for n, v in trial.params.items() if n in space.parameters and n != "epochs"}
         fits = all(space.parameters[n].contains(v) for n, v in params.items())
-        if len(survivors) < count and math.isfinite(trial.loss) and fits and params not in survivors:
-            survivors.append(params)
+        if len(survivors) < count and math.isfinite(trial.loss) and fits and params not in survivors.values():
+            survivors[trial.number] = params
     return survivors
 
 

@@ -23,11 +23,13 @@ class Judged(NamedTuple):
     """A finished trial.
 
     Attributes:
+        number: within its search.
         params: its hyperparameters.
         loss: the score, negated where more is better; infinite for a diverged trial.
         spread: standard deviation over the folds; 0 where it is not known.
     """
 
+    number: int
     params: Params
     loss: float
     spread: float
@@ -37,7 +39,7 @@ def judge(records: Iterable[TrialRecord], direction: Direction) -> list[Judged]:
     """The finished trials, best first; equal ones by number."""
     sign = 1.0 if direction == "minimize" else -1.0
     telling = sorted((r for r in records if r.state in _TELLING), key=lambda r: r.number)
-    judged = [Judged(r.params, math.inf if _is_worst(r) else sign * (r.score or 0.0), r.spread or 0.0) for r in telling]
+    judged = [Judged(r.number, r.params, _loss(r, sign), r.spread or 0.0) for r in telling]
     return sorted(judged, key=lambda trial: trial.loss)
 
 
@@ -60,5 +62,6 @@ def good_trials(trials: Sequence[Judged], n_folds: int) -> list[Judged]:
     return finite[: max(n_best, within_noise)]
 
 
-def _is_worst(record: TrialRecord) -> bool:
-    return record.state is TrialState.DIVERGED or record.score is None or not math.isfinite(record.score)
+def _loss(record: TrialRecord, sign: float) -> float:
+    is_worst = record.state is TrialState.DIVERGED or record.score is None or not math.isfinite(record.score)
+    return math.inf if is_worst else sign * (record.score or 0.0)

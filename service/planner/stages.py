@@ -14,7 +14,7 @@ from service.planner.base import IndexedPlanner, Planner
 from service.planner.batches import default_batch
 from service.planner.borders import report_borders
 from service.planner.child import propose_in_child
-from service.planner.coarse_to_fine import next_stage
+from service.planner.coarse_to_fine import max_survivors, next_stage
 from service.planner.grid import Grid, GridPlanner
 from service.planner.learning import LearningPlanner
 from service.planner.points import n_points
@@ -84,6 +84,12 @@ def end_stage(spec: Spec, finished: StagePlan, history: History, direction: Dire
         plan, findings = next_stage(spec, finished, own, direction)
         return StageEnd(findings=findings, next=plan)
     return StageEnd(findings=report_borders(finished.space, own, direction), next=None)
+
+
+def n_continued(spec: Spec, stage: int) -> int:
+    """How many trials of a stage the next one continues at most."""
+    following = spec.stages[stage + 1 : stage + 2]
+    return sum(max_survivors(coming, spec.stages[stage].epochs) for coming in following if coming.continues)
 
 
 def n_possible(spec: Spec) -> int | None:

@@ -36,6 +36,10 @@ def _file(name: str, **more: Any) -> dict[str, Any]:
     return {"data": {"dataset": name, "target": "y", **more}}
 
 
+def _stages(*stages: dict[str, Any]) -> dict[str, Any]:
+    return {"method": "coarse_to_fine", "stages": list(stages)}
+
+
 THOUSAND = {"low": 1, "high": 1000, "step": 1}
 RANGES = {
     "reversed": Bad(_lr(1e-1, 1e-3), ("parameters.lr", "0.1", "0.001")),
@@ -68,6 +72,18 @@ NAMES = {
         {"cv": {"holdout": 0.2}, "early_stop": {"race_folds": True}}, ("early_stop.race_folds", "single fold")
     ),
     "trial time": Bad({"budget": {"trials": 2, "trial_time": "0s"}}, ("budget.trial_time", "greater than 0")),
+    "continuing nothing": Bad(
+        _stages({"trials": 2, "epochs": 1, "continue": True}),
+        ("stages.0.continue", "none before it", "set it in a later stage"),
+    ),
+    "continuing for no epochs": Bad(
+        _stages({"trials": 1, "epochs": 3}, {"trials": 1, "epochs": 2, "continue": True}),
+        ("stages.1.epochs", "more than 3", "leave continue out"),
+    ),
+    "continuing between rungs": Bad(
+        {**_stages({"trials": 1, "epochs": 1}, {"trials": 1, "epochs": 2, "continue": True}), "early_stop": {}},
+        ("stages.1.continue", "early_stop", "leave one of the two out"),
+    ),
     "batch": Bad({"batch": 8}, ("batch", "random", "tpe")),
 }
 GRIDS = {

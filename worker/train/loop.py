@@ -97,8 +97,8 @@ class Training:
     def train(self, members: Iterable[Member], monitor: Monitor) -> None:
         """Train every member that has not ended or come to where it waits, pack by pack.
 
-        Members are changed in place. Those that wait carry their `state`, and so do unfinished ones that have begun
-        when it is time to leave.
+        Members are changed in place. Those that wait, or were to keep it, carry their `state`, and so do unfinished
+        ones that have begun when it is time to leave.
         """
         unfinished = [m for m in members if not m.is_resting]
         while unfinished and not self._must_leave(monitor):
@@ -209,11 +209,10 @@ class Training:
 
     def _hand_over(self, trainer: PackTrainer, resting: Sequence[int], monitor: Monitor) -> None:
         """Tell of members that have just ended or come to where they wait."""
-        ended = [i for i in resting if trainer.members[i].progress.end is not None]
-        self._take(trainer, [i for i in resting if i not in ended])
+        self._take(trainer, [i for i in resting if trainer.members[i].needs_state])
         for i in resting:
             member = trainer.members[i]
-            is_kept = i in ended and member.progress.best_epoch
+            is_kept = member.progress.end is not None and member.progress.best_epoch
             monitor.member_done(member, trainer.best_of(i) if is_kept else None)
 
     def _clock(self, members: Iterable[Member], seconds: float) -> None:

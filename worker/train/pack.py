@@ -16,7 +16,7 @@ from models.hyperparameters import Hyperparameters
 from models.layout import padded, size_class
 from models.lbfgs import MEMORY
 from models.stack import Weights
-from worker.train.stopping import Progress
+from worker.train.stopping import End, Progress
 
 EVALUATION_COLUMNS = 128
 """Validation rows are scored in chunks of this size: a constant, for the chunk must not depend on the pack."""
@@ -51,6 +51,8 @@ class Member:
     Attributes:
         state: where to go on from; None before the first epoch.
         until: the epoch at which it waits; None to train to its end.
+        legs: the epochs of earlier stages that it came through, or comes through, each under its own schedule.
+        keep_state: whether its last epoch leaves its state, for a later stage to go on from.
     """
 
     trial: int
@@ -59,6 +61,17 @@ class Member:
     progress: Progress = field(default_factory=Progress)
     state: TrainingState | None = None
     until: int | None = None
+    legs: tuple[int, ...] = ()
+    keep_state: bool = False
+
+    @property
+    def needs_state(self) -> bool:
+        """Whether it, or a trial that continues its own, goes on from where it stands."""
+        return self.progress.end is None or (self.keep_state and self.progress.end is End.EPOCHS)
+
+    def epochs_at(self, epoch: int) -> int:
+        """The epochs over which the schedule runs at an epoch: those of its leg."""
+        return next((leg for leg in self.legs if epoch <= leg), self.hp.epochs)
 
     @property
     def is_resting(self) -> bool:

@@ -122,7 +122,8 @@ class Probe:
         self.epoch, self.is_on = epoch, False
         trained = [m.progress.end is None and m.progress.epoch == epoch - 1 for m in self.members]
         self._due = [
-            on and is_probed(epoch, m.hp.epochs, *self._shape) for m, on in zip(self.members, trained, strict=True)
+            on and is_probed(epoch, m.epochs_at(epoch), *self._shape)
+            for m, on in zip(self.members, trained, strict=True)
         ]
         self._table = _NO_NUMBERS
         if any(self._due):

@@ -288,7 +288,8 @@ class PackTrainer:
             hp = member.hp
             plateau = plateau_factor(hp, member.progress.is_better) if hp.schedule == "plateau" else 1.0
             rate = hp.base_lr * member.progress.rate_factor
-            rates[:, i, 0] = rate * factors(hp, epoch, self._n_steps, plateau)
+            leg = replace(hp, epochs=member.epochs_at(epoch)) if member.legs else hp
+            rates[:, i, 0] = rate * factors(leg, epoch, self._n_steps, plateau)
         return torch.from_numpy(rates).to(self._device, self.net.dtype)
 
     def _rows_of(self, stream: Stream, fold: DeviceFold, epoch: int) -> tuple[Tensor, Tensor]:

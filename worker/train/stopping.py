@@ -97,6 +97,11 @@ class Progress:
             self.end = End.PATIENCE
         return better
 
+    def go_on(self, hp: Hyperparameters) -> None:
+        """Let a history that ended with its epochs run over those of `hp`; what patience would have ended has ended."""
+        if self.end is End.EPOCHS and self.epoch < hp.epochs:
+            self.end = End.PATIENCE if hp.patience and self.waited >= hp.patience else None
+
     def _go_back(self) -> None:
         self.restarts.append(self.epoch + 1)
         for history in (self.train_loss, self.scores, self.is_better, self.valid_loss):

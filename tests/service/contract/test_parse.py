@@ -48,6 +48,31 @@ FAULTS: list[tuple[str, Raw, str, str]] = [
         "early_stop.race_folds",
         "contradiction",
     ),
+    (
+        "continuing nothing",
+        raw(method="coarse_to_fine", stages=[{"trials": 6, "epochs": 2, "continue": True}]),
+        "stages.0.continue",
+        "contradiction",
+    ),
+    (
+        "continuing for no epochs",
+        raw(method="coarse_to_fine", stages=[{"trials": 6, "epochs": 2}, {"trials": 3, "epochs": 2, "continue": True}]),
+        "stages.1.epochs",
+        "contradiction",
+    ),
+    (
+        "continuing between rungs",
+        raw(
+            method="coarse_to_fine",
+            stages=[{"trials": 6, "epochs": 2}, {"trials": 3, "epochs": 4, "continue": True}],
+            early_stop={"rungs": "asha"},
+        ),
+        "stages.1.continue",
+        "contradiction",
+    ),
+    ("continue as text", raw(stages=[{"trials": 6, "epochs": 2, "continue": "y"}]), "stages.0.continue", "wrong_type"),
+    ("its name in the code", raw(stages=[{"trials": 6, "epochs": 2, "continues": True}]), "stages.0.continues",
+     "unknown_key"),
     ("no time for a trial", raw(budget={"trial_time": "0s"}), "budget.trial_time", "out_of_domain"),
     ("batch of a blind method", raw(batch=8), "batch", "contradiction"),
     ("batch of none", raw(method="tpe", batch=0), "batch", "out_of_domain"),
@@ -150,6 +175,7 @@ def test_all_faults_come_at_once() -> None:
         (raw(parameters={"droput": 0.1}), "dropout"),
         (raw(parameters={"optimizer": "adm"}), "adam"),
         (raw(parameters={"lr": {"low": 1, "hihg": 2}}), "high"),
+        (raw(stages=[{"trials": 6, "epochs": 2, "contiue": True}]), "continue"),
     ],
 )
 def test_a_near_miss_is_named(spec: Raw, meant: str) -> None:
@@ -240,6 +266,14 @@ def test_default_stages_use_the_budget_exactly_and_never_shrink(trials: int, epo
     assert sum(s.trials for s in stages) == trials
     assert [s.epochs for s in stages] == sorted(s.epochs for s in stages)
     assert stages[-1].epochs == epochs
+
+
+def test_a_stage_that_continues_is_read_and_stored_under_the_same_word() -> None:
+    stages = [{"trials": 6, "epochs": 2}, {"trials": 3, "epochs": 4, "continue": True}]
+    spec = parse_spec(raw(method="coarse_to_fine", stages=stages))
+    assert [stage.continues for stage in spec.stages] == [False, True]
+    assert Spec.model_validate_json(spec.model_dump_json()) == spec
+    assert spec.model_dump(mode="json")["stages"][1] == stages[1]
 
 
 _KEYS = st.sampled_from(["low", "high", "log", "step", "when", "choices", "value", "x"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from service.contract.space import Choices, Fixed, FloatRange, IntRange, Params, Space
 from service.contract.spec import Spec
 from service.contract.stage import StagePlan
+from service.contract.states import TrialState
 from service.contract.trial import TrialRecord
 from service.planner.coarse_to_fine import MIN_SHARE, narrow
 from service.planner.evidence import good_trials, judge
@@ -188,6 +190,38 @@ def test_the_best_go_on_first_with_the_new_epochs() -> None:
     best = sorted(first, key=lambda r: -(r.score or 0))[:20]
     assert len(plan.survivors) == 20
     assert [{**r.params, "epochs": 5} for r in best] == [r.params for r in second[:20]]
+
+
+def with_stages(*stages: dict[str, Any]) -> Spec:
+    return spec_of(SPACE.parameters, method="coarse_to_fine", budget={}, seed=5, stages=list(stages))
+
+
+def test_a_stage_continues_the_trials_of_its_survivors() -> None:
+    spec = with_stages(
+        {"trials": 60, "epochs": 1}, {"trials": 30, "epochs": 3}, {"trials": 9, "epochs": 9, "continue": True}
+    )
+    (_, _, _), (plan, second, _), (last, *_) = stages(spec, peak_at(1e-2))
+    assert (len(plan.survivors), plan.continues) == (10, [])
+    best = sorted(second, key=lambda r: -(r.score or 0))[:3]
+    assert last.continues == [r.number for r in best]
+    planned = make_planner(spec, last).suggest(0, 9, []).trials
+    assert [t.continues for t in planned] == [*last.continues, *[None] * 6]
+    assert [t.params for t in planned[:3]] == [{**r.params, "epochs": 9} for r in best]
+    assert [t.continues for t in make_planner(spec, last).suggest(2, 2, []).trials] == [last.continues[2], None]
+
+
+def test_a_trial_that_did_not_train_its_whole_stage_is_not_continued() -> None:
+    spec = with_stages({"trials": 30, "epochs": 2}, {"trials": 9, "epochs": 9, "continue": True})
+    plan = first_stage(spec)
+    records = run_stage(spec, plan, peak_at(1e-2))
+    first, second, third, *_ = sorted(records, key=lambda r: -(r.score or 0))
+    cut = [r.model_copy(update={"state": TrialState.PRUNED}) if r is second else r for r in records]
+    coming = end_stage(spec, plan, cut, "maximize").next
+    assert coming is not None
+    assert coming.continues == [first.number, None, third.number]
+    assert coming.survivors == [
+        {n: v for n, v in r.params.items() if n in SPACE.parameters} for r in (first, second, third)
+    ]
 
 
 def test_a_fixed_number_of_epochs_stops_no_survivor() -> None:
