@@ -3,8 +3,8 @@
 A configuration's error is looked up: the mean of its four published seeds. The regret is the least error found so far
 minus the least of all 62,208. Foldstep proposes in batches of its default size, as in a search; Optuna's samplers are
 asked one at a time, so that each of their proposals knows of all results before it, and so are Foldstep's in rows of
-their own (`batch: 1`), which tell what is the method's and what the batches'. Both sides see the same space: ordered values by their
-number, so that neighbours are near, and lists of choices without an order.
+their own (`batch: 1`), which tell what is the method's and what the batches'. Both sides see the same space: ordered
+values by their number, so that neighbours are near, and lists of choices without an order.
 """
 
 from __future__ import annotations
