@@ -1,6 +1,7 @@
 // The page polls the API every two seconds.
 
 import { call, Refused, TOKEN } from "./api.js";
+import { forgetMatters } from "./matters.js";
 import { $, element, headCell, list, number, short, trialOpener } from "./parts.js";
 import { hideTrial, showTrial } from "./trial.js";
 
@@ -261,6 +262,7 @@ $("close-trial").addEventListener("click", () => {
   hideTrial();
 });
 addEventListener("hashchange", () => {
+  forgetMatters();
   takeTokenFromAddress();
   refresh();
 });
