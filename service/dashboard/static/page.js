@@ -1,46 +1,15 @@
-// The page polls the API every two seconds. All text goes in through textContent, so nothing a user or a
-// worker wrote is ever read as markup.
+// The page polls the API every two seconds.
 
+import { call, Refused, TOKEN } from "./api.js";
+import { forgetMatters } from "./matters.js";
+import { $, element, headCell, list, number, short, trialOpener } from "./parts.js";
 import { hideTrial, showTrial } from "./trial.js";
 
 const PERIOD_MS = 2000;
-const TOKEN = "foldstep-token";
-const $ = (id) => document.getElementById(id);
 let timer = 0;
 let openTrial = null; // of the search that is shown: [search, number]
 let round = 0; // answers of an earlier view are dropped
 
-class Refused extends Error {
-  constructor(status, message) {
-    super(message);
-    this.status = status;
-  }
-}
-
-async function call(path, method = "GET", content = undefined) {
-  let answer;
-  try {
-    const headers = { Authorization: `Bearer ${sessionStorage.getItem(TOKEN)}` };
-    if (content !== undefined) headers["Content-Type"] = "application/json";
-    answer = await fetch(`api/v1${path}`, { method, headers, cache: "no-store", body: JSON.stringify(content) });
-  } catch {
-    throw new Refused(0, "The master does not answer. This page tries again every two seconds.");
-  }
-  const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Refused(answer.status, body.detail || `The master answered ${answer.status}.`);
-  return body;
-}
-
-function element(name, content = "", className = "") {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  made.append(...[content].flat());
-  return made;
-}
-
-const number = (value, digits = 5) =>
-  value === null || value === undefined ? "–" : Number(value).toPrecision(digits).replace(/(\.\d*?)0+(e|$)/, "$1$2").replace(/\.(e|$)/, "$1");
-const short = (value) => (typeof value === "number" && !Number.isInteger(value) ? number(value, 4) : Array.isArray(value) ? value.join(" × ") : String(value));
 const finished = (search) => Object.entries(search.counts).reduce((n, [state, k]) => n + (state === "waiting" || state === "running" || state === "paused" ? 0 : k), 0);
 const chip = (state) => element("span", state, `state ${state}`);
 
@@ -100,13 +69,13 @@ function keepFocus(list, change) {
 
 async function showDetail(id) {
   const path = `/searches/${encodeURIComponent(id)}`;
-  const number = openTrial && openTrial[0] === id ? openTrial[1] : null;
-  const seen = number === null ? null : call(`${path}/trials/${number}/diagnostics`);
+  const trial = openTrial && openTrial[0] === id ? openTrial[1] : null;
+  const seen = trial === null ? null : call(`${path}/trials/${trial}/diagnostics`);
   const [search, board, diagnostics] = await Promise.all([call(path), call(`${path}/leaderboard?limit=100`), seen]);
   return () => {
     describe(search);
     keepFocus($("rows"), () => showBoard(search, board.rows));
-    if (diagnostics) showTrial(number, diagnostics);
+    if (diagnostics) showTrial(trial, diagnostics);
     else hideTrial();
     show("detail");
     document.title = `${search.id} · Foldstep`;
@@ -152,11 +121,6 @@ function stageItem(stage, search) {
 
 const checkLine = (check) => `${check.name} ${check.outcome}: ${check.sentence}${check.look_at ? ` ${check.look_at}` : ""}`;
 
-function list(card, items, lines) {
-  $(card).hidden = lines.length === 0;
-  $(items).replaceChildren(...lines.map((line) => element("li", line)));
-}
-
 function showBoard(search, rows) {
   $("no-trials").hidden = rows.length > 0;
   $("board").hidden = rows.length === 0;
@@ -169,21 +133,11 @@ function showBoard(search, rows) {
   $("rows").replaceChildren(...rows.map((row) => boardRow(row, names, range)));
 }
 
-function headCell(name, isText) {
-  const cell = element("th", name, isText ? "text" : "");
-  cell.scope = "col";
-  return cell;
-}
-
 function boardRow(row, names, range) {
   const score = row.score === null ? (row.progress === null ? "–" : `${number(row.progress)} so far`) : number(row.score);
   const state = element("td", chip(row.state), "text");
   if (row.message) state.title = row.message;
-  const opener = element("button", String(row.trial), "link");
-  opener.type = "button";
-  opener.dataset.trial = String(row.trial);
-  opener.setAttribute("aria-label", `Diagnosis of trial ${row.trial}`);
-  const cells = [String(row.rank ?? "–"), opener, score, number(row.spread, 2)].map((content) => element("td", content));
+  const cells = [String(row.rank ?? "–"), trialOpener(row.trial), score, number(row.spread, 2)].map((content) => element("td", content));
   cells.push(element("td", foldBars(row.folds, range), "text"));
   cells.push(...names.map((name) => element("td", name in row.params ? short(row.params[name]) : "–")));
   cells.push(element("td", row.n_parameters === null ? "–" : row.n_parameters.toLocaleString("en")));
@@ -231,7 +185,7 @@ async function refresh() {
     if (mine !== round) return undefined;
     if (!(error instanceof Refused)) throw error;
     if (error.status === 401) return signOut();
-    complain(error.message);
+    complain(error.status ? error.message : `${error.message} This page tries again every two seconds.`);
     if (error.status === 404) show("");
   }
   timer = setTimeout(refresh, PERIOD_MS);
@@ -296,7 +250,7 @@ $("login").addEventListener("submit", (event) => {
 });
 $("actions").addEventListener("click", act);
 $("extension").addEventListener("submit", extend);
-$("rows").addEventListener("click", async (event) => {
+$("detail").addEventListener("click", async (event) => {
   const { trial } = event.target.dataset;
   if (trial === undefined) return;
   openTrial = [decodeURIComponent(location.hash.slice(1)), Number(trial)];
@@ -308,6 +262,7 @@ $("close-trial").addEventListener("click", () => {
   hideTrial();
 });
 addEventListener("hashchange", () => {
+  forgetMatters();
   takeTokenFromAddress();
   refresh();
 });

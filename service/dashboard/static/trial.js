@@ -1,28 +1,11 @@
 // One trial: its diagnoses in words, training against validation loss of every fold, its layers at each probe.
 
-const SVG = "http://www.w3.org/2000/svg";
+import { $, drawn, element, headCell, number, percent } from "./parts.js";
+
 const WIDTH = 320;
 const HEIGHT = 170;
 const LEFT = 46;
 const BOTTOM = 22;
-const $ = (id) => document.getElementById(id);
-
-function element(name, content = "", className = "") {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  made.append(...[content].flat());
-  return made;
-}
-
-function drawn(name, attributes, text = "") {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(text);
-  return made;
-}
-
-const digits = (value) => (value === null || value === undefined ? "–" : String(Number(value.toPrecision(3))));
-const percent = (value) => (value === null ? "–" : `${Number((100 * value).toPrecision(2))} %`);
 
 // a log scale where the losses span more than a factor of ten and are all positive
 function scale(values) {
@@ -49,14 +32,14 @@ function chart(fold, view) {
   const caption = `fold ${fold}, best epoch ${view.best_epoch || "–"}${range?.isLog ? ", log scale" : ""}`;
   const figure = element("figure", element("figcaption", caption));
   if (!range) return figure;
-  const last = (losses) => digits(losses.findLast((loss) => loss !== null) ?? null);
+  const last = (losses) => number(losses.findLast((loss) => loss !== null), 3);
   const svg = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
   svg.setAttribute("aria-label", `Fold ${fold}: training loss ${last(view.train_loss)}, validation loss ${last(view.valid_loss)} at the end`);
   const base = HEIGHT - BOTTOM;
   svg.append(
     drawn("path", { d: `M${LEFT} 4V${base}H${WIDTH - 4}`, class: "axis" }),
-    drawn("text", { x: LEFT - 5, y: 14, "text-anchor": "end" }, digits(range.high)),
-    drawn("text", { x: LEFT - 5, y: base, "text-anchor": "end" }, digits(range.low)),
+    drawn("text", { x: LEFT - 5, y: 14, "text-anchor": "end" }, number(range.high, 3)),
+    drawn("text", { x: LEFT - 5, y: base, "text-anchor": "end" }, number(range.low, 3)),
     drawn("text", { x: LEFT, y: HEIGHT - 5 }, "epoch 1"),
     drawn("text", { x: WIDTH - 8, y: HEIGHT - 5, "text-anchor": "end" }, String(n)),
   );
@@ -75,22 +58,21 @@ function legend() {
 
 function layerRow(fold, probe, layer, i, first) {
   const name = i === probe.layers.length - 1 ? "output" : String(i + 1);
-  const words = [first ? String(fold) : "", first ? String(probe.epoch) : "", first ? digits(probe.gradient_norm) : "", name];
-  const numbers = [digits(layer.update_ratio), digits(layer.mean), digits(layer.spread), percent(layer.saturated), percent(layer.dead)];
+  const words = [first ? String(fold) : "", first ? String(probe.epoch) : "", first ? number(probe.gradient_norm, 3) : "", name];
+  const numbers = [number(layer.update_ratio, 3), number(layer.mean, 3), number(layer.spread, 3), percent(layer.saturated), percent(layer.dead)];
   return element("tr", [...words, ...numbers].map((text) => element("td", text)), first ? "begins" : "");
 }
 
 function layerTable(folds) {
   const heads = ["fold", "epoch", "gradient norm", "layer", "update / weights", "mean", "spread", "saturated", "dead"];
-  const cells = heads.map((head) => { const cell = element("th", head); cell.scope = "col"; return cell; });
   const rows = folds.flatMap(([fold, view]) =>
     view.probes.flatMap((probe) => probe.layers.map((layer, i) => layerRow(fold, probe, layer, i, i === 0))));
-  return element("table", [element("thead", element("tr", cells)), element("tbody", rows)]);
+  return element("table", [element("thead", element("tr", heads.map((head) => headCell(head)))), element("tbody", rows)]);
 }
 
-export function showTrial(number, seen) {
+export function showTrial(trial, seen) {
   const folds = Object.entries(seen.folds);
-  $("trial-title").textContent = `Trial ${number}`;
+  $("trial-title").textContent = `Trial ${trial}`;
   const said = seen.diagnoses.map((d) => element("li", d.sentence, d.kind));
   $("diagnoses").replaceChildren(...(said.length ? said : [element("li", "It has not ended yet: its diagnosis comes at its end.")]));
   $("curves").replaceChildren(...(folds.length ? [legend(), element("div", folds.map(([fold, view]) => chart(fold, view)), "charts")] : []));

@@ -34,6 +34,11 @@ def find_browser() -> str:
     return found
 
 
+def is_shown(part: str) -> str:
+    """The question whether an element is there and not hidden, in JavaScript."""
+    return f"document.getElementById('{part}')?.hidden === false"
+
+
 class Browser:
     """One page of a browser."""
 
@@ -71,6 +76,12 @@ class Browser:
         while self.evaluate(expression) is not True:
             assert time.monotonic() < deadline, f"waited in vain: {what}\n{self.text()}\n{self.complaints}"
             time.sleep(0.05)
+
+    def press_enter(self) -> None:
+        """Press and release the Enter key, for whatever has the focus."""
+        key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+        self._call("Input.dispatchKeyEvent", type="keyDown", **key)
+        self._call("Input.dispatchKeyEvent", type="keyUp", **key)
 
     def text(self) -> str:
         """What somebody in front of the page reads."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.processes import Processes
-from tests.service.dashboard.browser import Browser
+from tests.service.dashboard.browser import Browser, is_shown
 
 HOSTILE_FILE = "<img src=x onerror=window.hacked=1>.csv"
 HOSTILE_COLUMN = "<script>window.hacked=2</script>"
@@ -51,19 +51,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("page")
     with Processes(folder) as processes:
         yield Place(folder, processes)
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    opened = Browser(tmp_path / "profile")
-    yield opened
-    complaints = [c for c in opened.complaints if "401" not in c]
-    opened.close()
-    assert complaints == []
-
-
-def is_shown(part: str) -> str:
-    return f"document.getElementById('{part}')?.hidden === false"
 
 
 def test_without_a_token_the_page_asks_for_one_and_shows_nothing(place: Place, browser: Browser) -> None:

@@ -13,15 +13,18 @@ from service.contract.states import SearchState, TrialState
 from service.dashboard.pages import HEADERS, Pages
 
 STATIC = Path(str(resources.files("service.dashboard"))) / "static"
-HTML, PAGE, TRIAL, STYLE = ((STATIC / name).read_text() for name in ("index.html", "page.js", "trial.js", "style.css"))
-SCRIPT = PAGE + TRIAL
+HTML, STYLE = ((STATIC / name).read_text() for name in ("index.html", "style.css"))
+SCRIPTS = {path.name: path.read_text() for path in STATIC.glob("*.js")}
+SCRIPT = "".join(SCRIPTS.values())
 
 
 def test_files_that_the_page_names_are_there() -> None:
     named = re.findall(r'(?:src|href)="([\w.]+\.\w+)"', HTML)
     assert {"page.js", "style.css", "icon.svg"} == set(named)
     assert all((STATIC / name).is_file() for name in named)
-    assert re.findall(r'from "\./([\w.]+)"', SCRIPT) == ["trial.js"]
+    assert {"page.js", *re.findall(r'from "\./([\w.]+)"', SCRIPT)} == set(SCRIPTS), (
+        "every file, and no other, is imported"
+    )
 
 
 def test_nothing_comes_from_elsewhere() -> None:
@@ -40,6 +43,7 @@ def test_text_is_never_read_as_markup(word: str) -> None:
 def test_script_uses_only_elements_that_the_page_has() -> None:
     ids = set(re.findall(r'id="([\w-]+)"', HTML))
     used = set(re.findall(r'\$\("([\w-]+)"\)', SCRIPT)) | set(re.findall(r'\bshow\("([\w-]+)"\)', SCRIPT))
+    used |= {name for pair in re.findall(r'\b(?:list\(|ask\(\[)"([\w-]+)", "([\w-]+)"', SCRIPT) for name in pair}
     assert used
     assert used <= ids
     assert set(re.findall(r'for="([\w-]+)"', HTML)) <= ids
