@@ -66,7 +66,7 @@ def _waste(effect: Sequence[EffectPoint], last: int, side: str) -> list[str]:
     """The places at the far end whose expected score is bad throughout."""
     losses = [p.score for p in effect]
     bar = min(losses) + WASTED * (max(losses) - min(losses))
-    start = next(i for i in reversed(range(len(effect))) if losses[i] < bar) + 1
+    start = next(i for i in reversed(range(len(effect))) if losses[i] <= bar) + 1
     if start <= last or len(effect) - start < LEAST_WASTE:
         return []
     return [f"the range {side} {_text(effect[start].value)} is"]

@@ -9,6 +9,7 @@ the trees' leaves, so conditions of the space hold in them. The cost does not gr
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ N_PLACES = 192
 N_GRID, N_PAIR_GRID = 15, 6
 MAX_PAIRED = 6
 """Interactions are looked for among so many of the most important ones."""
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -54,19 +56,15 @@ def anova(table: TrialTable, seed: int = 0) -> Anova:
     surface = _Surface(table.space, table.names, forest, generator)
     effects = {name: surface.effect(name) for name in table.names}
     variances = {name: float(np.var([p.score for p in points])) for name, points in effects.items()}
-    # both sides are estimates: what all have alone cannot be more than there is
-    total = max(surface.variance, sum(variances.values()))
-    importance = {name: _share(v, total) for name, v in variances.items()}
-    first = sorted(table.names, key=lambda name: -importance[name])[:MAX_PAIRED]
-    pairs = [
-        Interaction(parameters=(a, b), importance=_share(surface.joint(a, b) - variances[a] - variances[b], total))
-        for a, b in itertools.combinations(first, 2)
-    ]
+    first = sorted(table.names, key=lambda name: -variances[name])[:MAX_PAIRED]
+    joint = {pair: surface.interaction(*pair) for pair in itertools.combinations(first, 2)}
+    # both sides are estimates: the parts cannot be more than there is
+    total = max(surface.variance, sum(variances.values()) + sum(joint.values()))
+    if total <= (_ROUNDING * float(np.abs(losses).max())) ** 2:
+        total = math.inf  # all losses are alike, and what varies is their rounding
+    importance = {name: v / total for name, v in variances.items()}
+    pairs = [Interaction(parameters=pair, importance=v / total) for pair, v in joint.items()]
     return Anova(fit, importance, effects, sorted(pairs, key=lambda pair: -pair.importance))
-
-
-def _share(part: float, total: float) -> float:
-    return float(min(max(part / total, 0.0), 1.0)) if total > 0 else 0.0
 
 
 def _thinned(table: TrialTable, generator: np.random.Generator) -> tuple[Numbers, Numbers]:
@@ -124,13 +122,14 @@ class _Surface:
             points.append(EffectPoint(value=value, score=float(trees.mean()), spread=float(trees.mean(axis=1).std())))
         return points
 
-    def joint(self, one: str, other: str) -> float:
-        """The variance of the marginal over two hyperparameters."""
+    def interaction(self, one: str, other: str) -> float:
+        """The variance of the marginal over two hyperparameters that neither has alone (analysis of variance)."""
         grids = [_grid(self._space.parameters[n], N_PAIR_GRID) for n in (one, other)]
         sample = self._points[: N_PLACES // 2]
         cells = list(itertools.product(*grids))
         predicted = self._predict([{**p, one: u, other: v} for u, v in cells for p in sample])
-        return float(np.var(predicted.reshape(len(cells), -1).mean(axis=1)))
+        means = predicted.reshape(*map(len, grids), -1).mean(axis=2)
+        return float(np.var(means - means.mean(axis=0) - means.mean(axis=1, keepdims=True)))
 
     def _has(self, name: str, point: Mapping[str, float]) -> bool:
         return not self._is_conditional or name in self._space.from_unit(point)

@@ -93,6 +93,23 @@ def test_what_matters_only_together_is_an_interaction() -> None:
     assert strongest.importance > 0.4
 
 
+def test_where_all_scores_are_alike_nothing_matters() -> None:
+    found = report(lambda _: 0.1, n=20)
+    assert [row.importance for row in found.parameters] == [0.0] * 5
+    assert all("makes little difference" in row.advice for row in found.parameters)
+
+
+@pytest.mark.parametrize("n", [40, 80])
+def test_a_cliff_is_no_interaction(n: int) -> None:
+    """It is as high on any grid, but not as much of one: taken from two grids, pairs had half of the variance."""
+    found = report(lambda p: 0.9 - 0.05 * (log_lr(p) > -1.5) - 0.02 * float(p["dropout"]), n=n)  # type: ignore[arg-type]
+    alone = sum(row.importance for row in found.parameters)
+    together = sum(pair.importance for pair in found.interactions)
+    assert alone > 0.8
+    assert alone + together <= 1 + 1e-9
+    assert together < 0.1
+
+
 def test_diverged_trials_say_what_the_range_is_not_for() -> None:
     found = report(lambda p: None if log_lr(p) > -1.5 else 0.8 + 0.01 * (log_lr(p) + 5))
     assert found.parameters[0].parameter == "lr"
