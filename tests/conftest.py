@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,7 @@ for inherited in [
 ]:
     del os.environ[inherited]  # what somebody's shell points to must not take part
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a script starts in the background
 torch.set_num_threads(1)  # as in a worker process
 
 

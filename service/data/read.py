@@ -14,8 +14,9 @@ import io
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -83,26 +84,31 @@ def _read_csv(path: Path, *, is_gzip: bool) -> pa.Table:
     _check_text(path, is_gzip)
     raw_header, delimiter = _header(path, is_gzip)
     names = _unique_names(raw_header)
-    ragged: list[Any] = []
+    try:
+        table = _read_text_columns(path, is_gzip, delimiter, raw_header)
+    except pa.ArrowInvalid as error:
+        ragged = _ragged(path, is_gzip, delimiter, len(names))
+        if ragged is None:
+            raise
+        raise ragged from error
+    return pa.table({name: _from_text(column) for name, column in zip(names, table.columns, strict=True)})
 
-    def on_ragged(row: Any) -> str:
-        ragged.append(row)
-        return "skip"
 
-    with _open(path, is_gzip) as file:
-        table = pa_csv.read_csv(
+def _read_text_columns(path: Path, is_gzip: bool, delimiter: str, header: list[str]) -> pa.Table:
+    """The file as text, read by Arrow alone.
+
+    Arrow's threads must not hold a Python file, nor a handler of bad rows: one that lets go of it while the interpreter
+    ends brings the whole process down (https://github.com/apache/arrow/issues/34314).
+    """
+    with pa.OSFile(str(path)) as raw, pa.CompressedInputStream(raw, "gzip") if is_gzip else nullcontext(raw) as file:
+        return pa_csv.read_csv(
             file,
             read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
-            parse_options=pa_csv.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=on_ragged
-            ),
+            parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             convert_options=pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(raw_header, pa.string()), strings_can_be_null=False
+                column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
             ),
         )
-    if ragged:
-        raise _ragged(path, is_gzip, delimiter, len(names))
-    return pa.table({name: _from_text(column) for name, column in zip(names, table.columns, strict=True)})
 
 
 def _open(path: Path, is_gzip: bool) -> IO[bytes]:
@@ -154,12 +160,13 @@ def _header(path: Path, is_gzip: bool) -> tuple[list[str], str]:
     return headers[delimiter], delimiter
 
 
-def _ragged(path: Path, is_gzip: bool, delimiter: str, n_columns: int) -> Exception:
+def _ragged(path: Path, is_gzip: bool, delimiter: str, n_columns: int) -> Exception | None:
+    """What to say of the first line with another number of values; None where there is none."""
     for line, fields in _records(path, is_gzip, delimiter):
         if len(fields) != n_columns:
             got = f"{len(fields)} in line {line}"
             return refusal("ragged_row", expected=f"{n_columns} values in every line", got=got, hint="mend that line")
-    return refusal("ragged_row", expected=f"{n_columns} values in every line", got="another number in some line")
+    return None
 
 
 def _unique_names(raw: list[str]) -> list[str]:
