@@ -211,7 +211,7 @@ class Spec(Strict):
     """What a user submits, validated; see `docs` and `examples/` for the form users write."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    method: Method = "random"
+    method: Method = "tpe"
     seed: Annotated[Int, Field(ge=0, le=2**63 - 1)] = 0
     batch: Annotated[Int, Field(ge=1, le=10_000)] | None = None  # trials that a learning method proposes at once
     data: DataSpec

@@ -74,7 +74,7 @@ FAULTS: list[tuple[str, Raw, str, str]] = [
     ("its name in the code", raw(stages=[{"trials": 6, "epochs": 2, "continues": True}]), "stages.0.continues",
      "unknown_key"),
     ("no time for a trial", raw(budget={"trial_time": "0s"}), "budget.trial_time", "out_of_domain"),
-    ("batch of a blind method", raw(batch=8), "batch", "contradiction"),
+    ("batch of a blind method", raw(method="random", batch=8), "batch", "contradiction"),
     ("batch of none", raw(method="tpe", batch=0), "batch", "out_of_domain"),
     ("negative seed", raw(seed=-1), "seed", "out_of_domain"),
     ("seed of text", raw(seed="x"), "seed", "wrong_type"),
