@@ -84,7 +84,7 @@ NAMES = {
         {**_stages({"trials": 1, "epochs": 1}, {"trials": 1, "epochs": 2, "continue": True}), "early_stop": {}},
         ("stages.1.continue", "early_stop", "leave one of the two out"),
     ),
-    "batch": Bad({"batch": 8}, ("batch", "random", "tpe")),
+    "batch": Bad({"method": "random", "batch": 8}, ("batch", "random", "tpe")),
 }
 GRIDS = {
     "empty": Bad({"method": "grid", "parameters": {"lr": []}}, ("parameters.lr",)),

@@ -194,6 +194,6 @@ def test_without_a_number_of_trials() -> None:
     assert total("random") == total("sobol") == 50
     assert total("random", time="1h") is None
     assert total("random", time="1h", trials=8) == 8
-    unlimited = spec_of(SPACE.parameters, budget={"time": 60.0})
+    unlimited = spec_of(SPACE.parameters, method="random", budget={"time": 60.0})
     [far] = make_planner(unlimited, first_stage(unlimited)).suggest(10**9, 1, []).trials
     assert far.number == 10**9

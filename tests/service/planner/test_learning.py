@@ -167,7 +167,7 @@ def test_default_batches_and_their_boundaries() -> None:
 
 
 def test_the_startup_is_that_of_a_random_search() -> None:
-    random_spec = spec_of(MIXED.parameters, seed=3)
+    random_spec = spec_of(MIXED.parameters, method="random", seed=3)
     draws = make_planner(random_spec, first_stage(random_spec)).suggest(0, 8, []).trials
     assert planner_for("tpe", MIXED, seed=3, batch=4).suggest(0, 8, []).trials == draws
 
