@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,9 @@ class MasterMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.context.database.close()
 
+    @abstractmethod
     def expire_in_model(self) -> None:
         """Leases that end now or before are lost."""
-        raise NotImplementedError
 
     @rule(seconds=st.sampled_from([10, LEASE_S // 2, LEASE_S + 1]))
     def wait(self, seconds: int) -> None:
