@@ -23,7 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, root_mean_squared_error
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from benchmarks.ranges import ranges
+from benchmarks.ranges import DROPOUT, ranges
 from benchmarks.report import arguments, publish
 from service.contract.lease import SearchContext
 from service.contract.spec import CvSpec, DataSpec, MetricSpec, Task
@@ -47,7 +47,7 @@ class Case:
     parameters: dict[str, Any] | None = None  # None: the ranges of `RANGES`
 
 
-RANGES = ranges(lr=(1e-4, 3e-2), width=(32, 192), deepest=3, epochs=60)
+RANGES = {**ranges(lr=(1e-4, 3e-2), width=(32, 192), deepest=3, epochs=60), "dropout": DROPOUT}
 # Nearly noiseless and long to train: a search over the ranges above at constant rates, cut to a few trials, lost to the
 # default (0.140 to 0.172 against 0.124); rates that fall to zero are what it needs.
 BIKE: dict[str, Any] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import statistics
 import subprocess
 import sys
 import time
@@ -115,18 +116,22 @@ def nothing(n_trials: int, wall_s: float) -> Found:
     return Found(math.nan, {}, n_trials, wall_s, test=math.nan)
 
 
-def plain_score(problem: Problem, source: FoldSource, params: dict[str, Any], fold: int) -> float:
-    """Train one network with stock PyTorch; the best epoch's score."""
-    hp = resolve({"batch_size": problem.batch_size, "seed": problem.seed, **params})
-    result = train_single(hp, fold, source.fold(fold, hp.scaler), problem.metric, torch.float32)
-    finite = [s for s in result.scores if np.isfinite(s)]
-    return max(finite, key=lambda s: problem.sign * s) if finite else float("nan")
+def plain_score(problem: Problem, params: dict[str, Any], fold: int) -> tuple[float, int]:
+    """Train one network with stock PyTorch on a fold; the score of its best epoch, and how many epochs that took."""
+    scores = _plain_scores(problem, problem.source, params, fold)
+    finite = [(s, epoch) for epoch, s in enumerate(scores, 1) if math.isfinite(s)]
+    return max(finite, key=lambda best: problem.sign * best[0]) if finite else (math.nan, len(scores))
 
 
 def test_score(problem: Problem, params: dict[str, Any]) -> float:
-    """The score on the test part after the last epoch, trained on all rows of the search."""
+    """The score on the test part, trained on all rows of the search for as many epochs as its folds took on average."""
+    took = [plain_score(problem, params, fold)[1] for fold in range(problem.source.n_folds)]
+    return _plain_scores(problem, problem.final, params, 1)[round(statistics.mean(took)) - 1]
+
+
+def _plain_scores(problem: Problem, source: FoldSource, params: dict[str, Any], fold: int) -> list[float]:
     hp = resolve({"batch_size": problem.batch_size, "seed": problem.seed, **params, "epochs": EPOCHS})
-    return train_single(hp, 1, problem.final.fold(1, hp.scaler), problem.metric, torch.float32).scores[-1]
+    return train_single(hp, fold, source.fold(fold, hp.scaler), problem.metric, torch.float32).scores
 
 
 # -- Optuna -----------------------------------------------------------------------------------------------------
@@ -171,7 +176,7 @@ def _objective(problem: Problem, trial: optuna.Trial, until: float) -> float:
     params = {name: suggested(trial, name, values) for name, values in RANGES.items()}
     scores: list[float] = []
     for fold in range(problem.source.n_folds):
-        scores.append(plain_score(problem, problem.source, params, fold))
+        scores.append(plain_score(problem, params, fold)[0])
         trial.report(float(np.mean(scores)), fold)
         if trial.should_prune() or time.monotonic() > until:
             raise optuna.TrialPruned

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.datasets import DATA
-from benchmarks.ranges import ranges
+from benchmarks.ranges import DROPOUT, ranges
 from benchmarks.report import RESULTS, arguments, publish
 from foldstep.client import Foldstep
 from foldstep.local import local_master, local_workers
@@ -28,7 +28,11 @@ SETS: dict[str, dict[str, Any]] = {
     "concrete": {"dataset": str(DATA / "concrete.csv"), "target": "strength", "task": "regression"},
     "phoneme": {"dataset": str(DATA / "phoneme.csv.gz"), "target": "target", "task": "classification"},
 }
-PARAMETERS = {**ranges(lr=(1e-4, 1e-1), width=(16, 96), deepest=2, epochs=EPOCHS), "batch_size": 64}
+PARAMETERS = {
+    **ranges(lr=(1e-4, 1e-1), width=(16, 96), deepest=2, epochs=EPOCHS),
+    "dropout": DROPOUT,
+    "batch_size": 64,
+}
 WAYS: dict[str, dict[str, Any] | None] = {
     "none": None,
     "asha": {"rungs": "asha", "min_epochs": 3},

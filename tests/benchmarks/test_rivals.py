@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+import torch
 
-from benchmarks.rivals import RANGES, Found, Problem, halve, halving, optuna_tpe, suggested
+from benchmarks import rivals
+from benchmarks.rivals import EPOCHS, RANGES, Found, Problem, halve, halving, optuna_tpe, plain_score, suggested
 from benchmarks.search import Case, row
+from models.hyperparameters import resolve
 from service.contract.parse import parse_spec
+from worker.train.single import train_single
 
 
 @pytest.fixture
@@ -52,6 +56,15 @@ def test_optuna_draws_from_the_same_ranges() -> None:
     assert isinstance(trial.distributions["width"], optuna.distributions.IntDistribution)
     logs = {name for name in trial.distributions if getattr(trial.distributions[name], "log", False)}
     assert logs == {name for name in RANGES if isinstance(RANGES[name], dict) and RANGES[name].get("log")}
+
+
+def test_the_test_part_is_scored_after_as_many_epochs_as_the_folds_took(problem: Problem) -> None:
+    params = {"lr": 0.1, "width": 64, "depth": 3, "activation": "relu", "weight_decay": 1e-6}
+    took = [plain_score(problem, params, fold)[1] for fold in range(2)]
+    assert max(took) < EPOCHS
+    hp = resolve({**params, "batch_size": 16, "seed": 0, "epochs": EPOCHS})
+    course = train_single(hp, 1, problem.final.fold(1, hp.scaler), "rmse", torch.float32).scores
+    assert rivals.test_score(problem, params) == course[round(sum(took) / 2) - 1] != course[-1]
 
 
 def test_a_row_is_of_the_seeds_with_a_winner() -> None:
