@@ -1,11 +1,12 @@
 """The best validation score found in equal wall time on two cores: Foldstep, Optuna, scikit-learn; then a test part.
 
-All three search the same ranges on the same rows and folds, start-up included. Optuna is TPE with a median pruner around a
-plain PyTorch objective, k-fold inside it, in two processes on one storage; scikit-learn is `HalvingRandomSearchCV` over its
-own networks with `n_jobs=2`, again and again with new seeds until the time is up. A score of Foldstep and of Optuna is the
-mean over the folds of each fold's best epoch, one of scikit-learn that of its last iteration. Then each winner is trained
-anew on all rows of the search, and scored once on rows that no side has seen: scikit-learn's by its own refit, those of
-Foldstep and Optuna by the same plain PyTorch loop, for as many epochs as its folds took to their best on average.
+All three search the same ranges on the same rows and folds, start-up included. Optuna is TPE with a median pruner
+around a plain PyTorch objective, k-fold inside it, in two processes on one storage; scikit-learn is
+`HalvingRandomSearchCV` over its own networks with `n_jobs=2`, again and again with new seeds until the time is up. A
+score of Foldstep and of Optuna is the mean over the folds of each fold's best epoch, one of scikit-learn that of its
+last iteration. Then each winner is trained anew on all rows of the search, and scored once on rows that no side has
+seen: scikit-learn's by its own refit, those of Foldstep and Optuna by the same plain PyTorch loop, for as many epochs
+as its folds took to their best on average.
 """
 
 from __future__ import annotations
