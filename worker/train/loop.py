@@ -15,9 +15,11 @@ from models.layout import padded
 from models.stack import Weights
 from service.contract.spec import METRIC_DIRECTION
 from worker.data.inputs import FoldData
+from worker.train.compiled import is_compiled
+from worker.train.fold import DeviceFold
 from worker.train.pack import FoldShape, Member, plan_packs
 from worker.train.probe import Probe
-from worker.train.step import DeviceFold, Group, PackTrainer, group_of
+from worker.train.step import Group, PackTrainer, group_of
 from worker.train.stopping import End
 
 SQUEEZE_SHARE = 1 / 8
@@ -63,11 +65,17 @@ class Engine:
     Attributes:
         dtype: float32, or float64 in tests.
         pack_bytes: estimated memory at which a pack is cut; see `worker/settings.py`.
+        may_compile: whether the compiled library takes the steps where it can.
     """
 
     device: torch.device
     pack_bytes: int
     dtype: torch.dtype = torch.float32
+    may_compile: bool = True
+
+    def compiles(self, member: Member) -> bool:
+        """Whether the compiled library takes a member's steps."""
+        return self.may_compile and is_compiled(member.hp, self.device)
 
 
 def is_live(member: Member, epoch: int) -> bool:
@@ -113,7 +121,7 @@ class Training:
         listed = list(members)
         shapes = {m.key: self._shape(m) for m in listed}
         n_outputs = self._source.fold(0, "none").n_outputs if listed else 0
-        return plan_packs(listed, shapes, n_outputs, self._engine.pack_bytes)
+        return plan_packs(listed, shapes, n_outputs, self._engine.pack_bytes, self._engine.compiles)
 
     def _shape(self, member: Member) -> FoldShape:
         data = self._source.fold(*group_of(member))
@@ -154,7 +162,9 @@ class Training:
         n_inputs = max(padded(self._shape(m).n_inputs) for m in members)
         groups = {group_of(m) for m in members}
         folds = {group: self._device_fold(group, n_inputs) for group in groups}
-        return PackTrainer(members, folds, self._metric, self._engine.dtype, self._engine.device, self._probing)
+        compiled = self._engine.compiles(members[0])
+        placed = (self._metric, self._engine.dtype, self._engine.device)
+        return PackTrainer(members, folds, *placed, compiled=compiled, probing=self._probing)
 
     def _device_fold(self, group: Group, n_inputs: int) -> DeviceFold:
         key = (group, n_inputs)

@@ -8,7 +8,7 @@ the time, never a result.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -108,8 +108,8 @@ def effective_batch(hp: Hyperparameters, n_rows: int) -> int:
     return min(hp.batch_size, n_rows)
 
 
-def pack_key(member: Member, shape: FoldShape) -> tuple[object, ...]:
-    """Members with equal keys may train together."""
+def pack_key(member: Member, shape: FoldShape, taker: object = None) -> tuple[object, ...]:
+    """Members with equal keys, and with equal takers of their steps, may train together."""
     classes = [size_class(shape.n_inputs), *(size_class(w) for w in member.hp.hidden)]
     while classes and classes[-1] == 0:
         classes.pop()
@@ -120,6 +120,7 @@ def pack_key(member: Member, shape: FoldShape) -> tuple[object, ...]:
         n_batches(shape.n_train, batch),
         n_batches(shape.n_valid, EVALUATION_COLUMNS),
         tuple(classes),
+        taker,
         member.progress.epoch,
     )
 
@@ -129,6 +130,7 @@ def plan_packs(
     shapes: Mapping[tuple[int, int], FoldShape],
     n_outputs: int,
     pack_bytes: int,
+    taker_of: Callable[[Member], object] = lambda _: None,
 ) -> list[list[Member]]:
     """Cut members into packs, deterministic for equal input.
 
@@ -140,10 +142,11 @@ def plan_packs(
         shapes: the fold's numbers by member key.
         n_outputs: output units.
         pack_bytes: estimated memory above which a pack is cut.
+        taker_of: who takes a member's steps; members of several never train together.
     """
     classes: dict[tuple[object, ...], list[Member]] = {}
     for member in sorted(members, key=lambda m: m.key):
-        classes.setdefault(pack_key(member, shapes[member.key]), []).append(member)
+        classes.setdefault(pack_key(member, shapes[member.key], taker_of(member)), []).append(member)
     cuts = [_cut(classes[key], shapes, n_outputs, pack_bytes) for key in sorted(classes, key=repr)]
     placed = [(place / len(packs), pack) for packs in cuts for place, pack in enumerate(packs)]
     return [pack for _, pack in sorted(placed, key=lambda one: one[0])]

@@ -1,0 +1,103 @@
+"""Builds the library with the machine's own C++ compiler, once for each source, compiler and processor."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+SOURCES = Path(__file__).parent / "source"
+FLAGS = (
+    "-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-shared", "-fPIC",
+    "-Wall", "-Wextra", "-Werror",
+)  # fmt: skip
+"""Sums keep their order (no -ffast-math); -march=native, for the library is built where it runs."""
+_WIDE = "-mprefer-vector-width=512"
+TIME_LIMIT_S = 300
+
+
+class NotBuilt(Exception):
+    """There is no library on this machine; the message says why, in one sentence."""
+
+
+def cache_dir() -> Path:
+    """Where built libraries are kept; may be deleted at any time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "foldstep" / "compiled"
+
+
+def build(folder: Path | None = None) -> Path:
+    """The library's path; compiles it where it is not there yet.
+
+    Args:
+        folder: where to keep it; `cache_dir()` when left out.
+
+    Raises:
+        NotBuilt: no compiler, or one that cannot.
+    """
+    compiler = find_compiler()
+    flags = [*FLAGS, *([_WIDE] if platform.machine() == "x86_64" else [])]
+    path = (folder or cache_dir()) / f"step-{_fingerprint(compiler, flags)}.so"
+    if not path.exists():
+        _compile([compiler, *flags, str(SOURCES / "step.cpp")], path)
+    return path
+
+
+def find_compiler() -> str:
+    """`$CXX`, or g++.
+
+    Raises:
+        NotBuilt: there is neither.
+    """
+    wanted = os.environ.get("CXX") or "g++"
+    found = shutil.which(wanted)
+    if found is None:
+        raise NotBuilt(f"There is no C++ compiler here ({wanted} was not found).")
+    return found
+
+
+def _fingerprint(compiler: str, flags: list[str]) -> str:
+    """Of all that the library's code depends on."""
+    told = hashlib.sha256()
+    for part in (compiler, *flags, _run([compiler, "--version"]), _processor()):
+        told.update(part.encode() + b"\0")
+    for source in sorted(SOURCES.iterdir()):
+        told.update(source.name.encode() + b"\0" + source.read_bytes())
+    return told.hexdigest()[:16]
+
+
+def _processor() -> str:
+    """What -march=native goes by; a cache may be shared by several machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return "\n".join(
+        sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))})
+    )
+
+
+def _compile(command: list[str], path: Path) -> None:
+    """Into a file of its own first, so that nobody ever loads half a library."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            made = Path(folder) / path.name
+            _run([*command, "-o", str(made)])
+            made.replace(path)
+    except OSError as error:
+        raise NotBuilt(f"The compiled step cannot be kept in {path.parent}: {error.strerror}.") from error
+
+
+def _run(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIME_LIMIT_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NotBuilt(f"{command[0]} cannot be run: {error}.") from error
+    if done.returncode != 0:
+        told = (done.stderr.strip().splitlines() or ["it did not say why"])[0]
+        raise NotBuilt(f"{command[0]} cannot compile the step: {told}")
+    return done.stdout

@@ -1,0 +1,110 @@
+"""The library's structures and functions, as `source/step.cpp` and `source/network.h` declare them."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, Structure, c_double, c_int64, c_void_p
+from functools import cache
+
+import torch
+
+from models.compiled.build import NotBuilt, build
+
+STACKS = ("parameters", "gradients", "first", "second", "average")
+"""In the order in which a layer points to them."""
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid")
+LOSSES = ("cross_entropy", "mse", "mae", "huber", "poisson")
+FAMILIES = ("sgd", "rms", "adam")
+
+COLUMNS = 16
+"""Columns of a batch are a multiple of this."""
+
+_Pointers = c_void_p * len(STACKS)
+
+
+class LayerRecord(Structure):
+    """`Layer`."""
+
+    _fields_ = (
+        ("inputs", c_int64), ("units", c_int64), ("row", c_int64), ("activation", c_int64), ("dropped_below", c_int64),
+        ("kept_scale", c_double), ("weights", _Pointers), ("biases", _Pointers),
+    )  # fmt: skip
+
+
+class LossRecord(Structure):
+    """`LossNumbers`."""
+
+    _fields_ = (("name", c_int64), ("bend", c_double), ("smoothing", c_double), ("class_weights", c_void_p))
+
+
+class UpdateRecord(Structure):
+    """`UpdateNumbers`."""
+
+    _fields_ = (
+        ("rule", c_int64), ("momentum", c_double), ("nesterov", c_double), ("keep", c_double), ("add", c_double),
+        ("beta1", c_double), ("beta2", c_double), ("eps", c_double), ("l2", c_double), ("decoupled", c_double),
+        ("l1", c_double), ("clip", c_double), ("average", c_double),
+    )  # fmt: skip
+
+
+class MemberRecord(Structure):
+    """`Member`."""
+
+    _fields_ = (
+        ("layers", c_void_p), ("n_layers", c_int64), ("group", c_int64), ("stream", c_int64), ("loss", LossRecord),
+        ("update", UpdateRecord),
+    )  # fmt: skip
+
+
+class StepsRecord(Structure):
+    """`Steps`."""
+
+    _fields_ = (
+        ("members", POINTER(MemberRecord)), ("n_members", c_int64), ("first", c_int64), ("last", c_int64),
+        ("n_groups", c_int64), ("n_streams", c_int64), ("n_noise_layers", c_int64), ("columns", c_int64),
+        ("inputs", c_int64), ("channels", c_int64), ("noise_row", c_int64), ("rows", POINTER(c_void_p)),
+        ("columns_of", POINTER(c_void_p)), ("targets", c_void_p), ("weights", c_void_p), ("noise", c_void_p),
+        ("rates", c_void_p), ("steps_before", c_int64), ("passes", c_int64), ("updates", c_int64), ("losses", c_void_p),
+    )  # fmt: skip
+
+
+class EvaluationRecord(Structure):
+    """`Evaluation`."""
+
+    _fields_ = (
+        ("members", POINTER(MemberRecord)), ("n_members", c_int64), ("stack", c_int64), ("n_chunks", c_int64),
+        ("columns", c_int64), ("inputs", c_int64), ("columns_of", POINTER(c_void_p)), ("outputs", c_void_p),
+    )  # fmt: skip
+
+
+class Library:
+    """The built library. A call lets other threads run."""
+
+    def __init__(self, path: str) -> None:
+        functions = ctypes.CDLL(path)
+        self._train = {torch.float32: functions.train_float, torch.float64: functions.train_double}
+        self._evaluate = {torch.float32: functions.evaluate_float, torch.float64: functions.evaluate_double}
+        for function in (*self._train.values(), *self._evaluate.values()):
+            function.restype = None
+
+    def train(self, steps: StepsRecord, dtype: torch.dtype) -> None:
+        """Run some steps of an epoch for some members."""
+        self._train[dtype](ctypes.byref(steps))
+
+    def evaluate(self, evaluation: EvaluationRecord, dtype: torch.dtype) -> None:
+        """Compute the outputs of some members."""
+        self._evaluate[dtype](ctypes.byref(evaluation))
+
+
+@cache
+def library() -> Library:
+    """The library, built where it is not there yet.
+
+    Raises:
+        NotBuilt: this machine cannot build or load it.
+    """
+    path = str(build())
+    try:
+        return Library(path)
+    except (OSError, AttributeError) as error:
+        raise NotBuilt(f"The compiled step cannot be loaded: {error}.") from error

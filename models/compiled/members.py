@@ -1,0 +1,113 @@
+"""The members of a pack as the library sees them: where their numbers lie, and their hyperparameters."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from ctypes import c_void_p
+
+import numpy as np
+import numpy.typing as npt
+
+from models.compiled.library import (
+    ACTIVATIONS,
+    FAMILIES,
+    LOSSES,
+    STACKS,
+    LayerRecord,
+    LossRecord,
+    MemberRecord,
+    UpdateRecord,
+)
+from models.hyperparameters import Hyperparameters
+from models.layout import Layout, Slot, family
+from models.noise import Stream, threshold
+from models.stack import Stack
+
+
+def is_covered(hp: Hyperparameters) -> bool:
+    """Whether the library can train such a network: without normalisation, L-BFGS and dropout of its inputs."""
+    return hp.norm == "none" and hp.optimizer != "lbfgs" and not hp.input_dropout
+
+
+class CompiledMembers:
+    """The records of all members of a layout; they point into the stacks, which must outlive them.
+
+    Attributes:
+        records: in the layout's order.
+
+    Args:
+        layout: the members, all `is_covered`.
+        stacks: by their names in `STACKS`; there may be no `second` and no `average`.
+        streams: the pack's streams in the order of the noise keys.
+        task: `classification` or `regression`.
+        class_weights: for each member its classes' weights, (classes,); None for none.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        stacks: dict[str, Stack],
+        streams: Sequence[Stream],
+        task: str,
+        class_weights: Sequence[npt.NDArray[np.float64] | None],
+    ) -> None:
+        self._layout, self._stacks = layout, stacks
+        self._kept: list[object] = []  # what records point to besides the stacks
+        self.records = (MemberRecord * len(layout))()
+        index = {stream: i for i, stream in enumerate(streams)}
+        for i, (slot, weights) in enumerate(zip(layout.slots, class_weights, strict=True)):
+            layers = self._layers(i, slot)
+            self._kept.append(layers)
+            loss = self._loss(slot.hp, task, weights)
+            stream, at = index[slot.stream], ctypes.addressof(layers)
+            self.records[i] = MemberRecord(at, slot.depth + 1, slot.group, stream, loss, _update(slot.hp))
+
+    def _layers(self, member: int, slot: Slot) -> ctypes.Array[LayerRecord]:
+        """The layers of a member, its output layer last."""
+        sizes = slot.sizes(self._layout.n_outputs)
+        records = (LayerRecord * (slot.depth + 1))()
+        for i, block in enumerate(self._layout.blocks):
+            if block.run.holds(member):
+                record = records[block.layer]
+                record.inputs, record.units, record.row = sizes[block.layer], sizes[block.layer + 1], block.n_in
+                for name, pointers in (("weight", record.weights), ("bias", record.biases)):
+                    self._point(pointers, i, name, member - block.run.start)
+                if not block.is_output:
+                    rate = slot.hp.dropout[block.layer]
+                    record.activation = ACTIVATIONS.index(slot.hp.activation[block.layer])
+                    record.dropped_below, record.kept_scale = threshold(rate), 1 / (1 - rate)
+        return records
+
+    def _point(self, pointers: ctypes.Array[c_void_p], block: int, name: str, row: int) -> None:
+        for i, stack in enumerate(STACKS):
+            if stack in self._stacks:
+                pointers[i] = self._stacks[stack].of(block, name)[row].data_ptr()
+
+    def _loss(self, hp: Hyperparameters, task: str, class_weights: npt.NDArray[np.float64] | None) -> LossRecord:
+        record = LossRecord(LOSSES.index(hp.loss_for(task)), hp.huber_delta, hp.label_smoothing, None)
+        if class_weights is not None:
+            numbers = np.ascontiguousarray(class_weights, dtype=np.float64)
+            self._kept.append(numbers)
+            record.class_weights = numbers.ctypes.data
+        return record
+
+
+def _update(hp: Hyperparameters) -> UpdateRecord:
+    """The numbers of a member's rule, as `models.optim` derives them."""
+    kind, is_rmsprop = family(hp.optimizer), hp.optimizer == "rmsprop"
+    return UpdateRecord(
+        rule=FAMILIES.index(kind),
+        momentum=hp.momentum if kind == "sgd" or is_rmsprop else 0.0,
+        nesterov=float(hp.optimizer == "nesterov"),
+        keep=hp.rho if is_rmsprop else 1.0,
+        add=1 - hp.rho if is_rmsprop else 1.0,
+        beta1=hp.beta1,
+        beta2=hp.beta2,
+        eps=hp.eps,
+        l2=hp.weight_decay if hp.optimizer != "adamw" else 0.0,
+        decoupled=hp.weight_decay if hp.optimizer == "adamw" else 0.0,
+        l1=hp.l1,
+        clip=hp.clip_norm,
+        average=1 - hp.ema_decay,
+    )

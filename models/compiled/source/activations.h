@@ -1,0 +1,58 @@
+// The activation functions and their derivatives, as in models/activations.py.
+#pragma once
+
+#include "functions.h"
+
+enum class Activation : int64_t { relu, leaky_relu, elu, gelu, silu, relu6, tanh, sigmoid };
+
+template <class T> constexpr T LEAK = T(0.01);
+
+template <class T, class F> inline void change(T *values, int64_t count, F function) {
+    for (int64_t i = 0; i < count; i += N<T>) store(values + i, function(load(values + i)));
+}
+
+// The same of two arrays: the first is changed, by what the second says.
+template <class T, class F> inline void change(T *values, const T *by, int64_t count, F function) {
+    for (int64_t i = 0; i < count; i += N<T>) store(values + i, function(load(values + i), load(by + i)));
+}
+
+inline bool needs_input(Activation name) { return name == Activation::gelu || name == Activation::silu; }
+
+// Pre-activations to activations, in place. Comparisons let NaN through.
+template <class T> void activate(Activation name, T *z, int64_t count) {
+    using V = Vector<T>;
+    switch (name) {
+    case Activation::relu: return change(z, count, [](V x) -> V { return x < 0 ? V{} : x; });
+    case Activation::leaky_relu: return change(z, count, [](V x) -> V { return x < 0 ? LEAK<T> * x : x; });
+    case Activation::elu: return change(z, count, [](V x) -> V { return x < 0 ? exponential_less_one<T>(x) : x; });
+    case Activation::gelu:
+        return change(z, count, [](V x) -> V { return T(0.5) * x * (T(1) + error_function(x * T(M_SQRT1_2))); });
+    case Activation::silu: return change(z, count, [](V x) -> V { return x * logistic<T>(x); });
+    case Activation::relu6: return change(z, count, [](V x) -> V { return x < 0 ? V{} : x > 6 ? all(T(6)) : x; });
+    case Activation::tanh: return change(z, count, [](V x) -> V { return hyperbolic_tangent(x); });
+    case Activation::sigmoid: return change(z, count, [](V x) -> V { return logistic<T>(x); });
+    }
+}
+
+// Times the derivative, in place. `at` are the activations, or the pre-activations where `needs_input`.
+template <class T> void activate_backward(Activation name, T *delta, const T *at, int64_t count) {
+    using V = Vector<T>;
+    switch (name) {
+    case Activation::relu: return change(delta, at, count, [](V d, V a) -> V { return a <= 0 ? V{} : d; });
+    case Activation::leaky_relu: return change(delta, at, count, [](V d, V a) -> V { return a > 0 ? d : LEAK<T> * d; });
+    case Activation::elu: return change(delta, at, count, [](V d, V a) -> V { return a > 0 ? d : d * (a + T(1)); });
+    case Activation::gelu:
+        return change(delta, at, count, [](V d, V x) -> V {
+            const V share = T(0.5) * (T(1) + error_function(x * T(M_SQRT1_2)));
+            return d * (share + x * exponential(x * x * T(-0.5)) * T(0.5 * M_SQRT1_2 * M_2_SQRTPI));
+        });
+    case Activation::silu:
+        return change(delta, at, count, [](V d, V x) -> V {
+            const V share = logistic<T>(x);
+            return d * share * (T(1) + x * (T(1) - share));
+        });
+    case Activation::relu6: return change(delta, at, count, [](V d, V a) -> V { return a <= 0 || a >= 6 ? V{} : d; });
+    case Activation::tanh: return change(delta, at, count, [](V d, V a) -> V { return d * (T(1) - a * a); });
+    case Activation::sigmoid: return change(delta, at, count, [](V d, V a) -> V { return d * a * (T(1) - a); });
+    }
+}

@@ -1,0 +1,123 @@
+// The losses and their gradients, as in models/losses.py: means over the columns, whose weights are 1 / (rows of the
+// batch), or 0 where a column only fills the batch up.
+#pragma once
+
+#include "functions.h"
+
+enum class Loss : int64_t { cross_entropy, mse, mae, huber, poisson };
+
+template <class T> struct LossNumbers {
+    Loss name;
+    double bend;                  // huber's delta
+    double smoothing;             // label smoothing
+    const double *class_weights;  // (classes,), or null
+};
+
+// What the loss compares with, of one step and data group: see Targets in step.cpp.
+template <class T> struct Truth {
+    const T *values;   // (classes, columns) each column's weight at its class; or (1 or 2, columns) values and offsets
+    const T *weights;  // (columns,)
+};
+
+// Class weights and label smoothing: writes into `scratch`, (classes + 1, columns), the weights last.
+template <class T>
+Truth<T> softened(const LossNumbers<T> &loss, Truth<T> truth, int64_t classes, int64_t columns, T *scratch) {
+    using V = Vector<T>;
+    T *weights = scratch + classes * columns;
+    V total{};
+    for (int64_t k = 0; k < classes; k++)
+        for (int64_t c = 0; c < columns; c += N<T>) {
+            const V weighted = load(truth.values + k * columns + c) * T(loss.class_weights ? loss.class_weights[k] : 1);
+            store(scratch + k * columns + c, weighted);
+            total += weighted;
+        }
+    const T whole = loss.class_weights ? sum_of<T>(total) : T(1);
+    for (int64_t c = 0; c < columns; c += N<T>) {
+        V of_column{};
+        const V weight = load(truth.weights + c);
+        for (int64_t k = 0; k < classes; k++) {
+            const T of_class = T(loss.class_weights ? loss.class_weights[k] : 1);
+            const V spread = weight * (T(loss.smoothing) / T(classes)) * of_class / whole;
+            const V target = load(scratch + k * columns + c) / whole * T(1 - loss.smoothing) + spread;
+            store(scratch + k * columns + c, target);
+            of_column += target;
+        }
+        store(weights + c, loss.class_weights ? of_column : weight);
+    }
+    return {scratch, weights};
+}
+
+// -log of the softmax at the class (Bridle 1990); overwrites the outputs, (classes, columns).
+template <class T> T cross_entropy(Truth<T> truth, int64_t classes, int64_t columns, T *outputs, T *delta) {
+    using V = Vector<T>;
+    V loss{};
+    for (int64_t c = 0; c < columns; c += N<T>) {
+        V greatest = load(outputs + c), sum{}, at_class{};
+        for (int64_t k = 1; k < classes; k++) greatest = maximum<T>(greatest, load(outputs + k * columns + c));
+        for (int64_t k = 0; k < classes; k++) {
+            const V shifted = load(outputs + k * columns + c) - greatest, raised = exponential(shifted);
+            at_class += shifted * load(truth.values + k * columns + c);
+            sum += raised;
+            store(delta + k * columns + c, raised);
+        }
+        const V weight = load(truth.weights + c), share = weight / sum;
+        for (int64_t k = 0; k < classes; k++) {
+            T *at = delta + k * columns + c;
+            store(at, load(at) * share - load(truth.values + k * columns + c));
+        }
+        loss += weight * logarithm(sum) - at_class;
+    }
+    return sum_of<T>(loss);
+}
+
+// A loss of one output by what `of` says of (output, target, offset): {loss, gradient} of a column, before its weight.
+template <class T, class F> T regression(Truth<T> truth, int64_t columns, bool has_offset, const T *outputs, T *delta, F of) {
+    using V = Vector<T>;
+    V loss{};
+    for (int64_t c = 0; c < columns; c += N<T>) {
+        V gradient, offset{};
+        if (has_offset) offset = load(truth.values + columns + c);
+        const V weight = load(truth.weights + c), part = of(load(outputs + c), load(truth.values + c), offset, &gradient);
+        const auto is_real = weight > 0;
+        loss += is_real ? part * weight : V{};
+        store(delta + c, is_real ? gradient * weight : V{});
+    }
+    return sum_of<T>(loss);
+}
+
+template <class T>
+T loss_of(const LossNumbers<T> &numbers, Truth<T> truth, int64_t units, int64_t columns, T *outputs, T *delta, T *scratch) {
+    using V = Vector<T>;
+    const T bend = T(numbers.bend);
+    switch (numbers.name) {
+    case Loss::cross_entropy:
+        if (numbers.smoothing > 0 || numbers.class_weights) truth = softened(numbers, truth, units, columns, scratch);
+        return cross_entropy(truth, units, columns, outputs, delta);
+    case Loss::mse:
+        return regression(truth, columns, false, outputs, delta, [](V output, V target, V, V *gradient) -> V {
+            const V error = output - target;
+            *gradient = error * T(2);
+            return error * error;
+        });
+    case Loss::mae:
+        return regression(truth, columns, false, outputs, delta, [](V output, V target, V, V *gradient) -> V {
+            const V error = output - target;
+            *gradient = error > 0 ? all(T(1)) : error < 0 ? all(T(-1)) : error;
+            return magnitude<T>(error);
+        });
+    case Loss::huber:
+        return regression(truth, columns, false, outputs, delta, [bend](V output, V target, V, V *gradient) -> V {
+            const V error = output - target;
+            const V clipped = error > bend ? all(bend) : error < -bend ? all(-bend) : error;
+            *gradient = clipped;
+            return (error - clipped * T(0.5)) * clipped;
+        });
+    case Loss::poisson:
+        return regression(truth, columns, true, outputs, delta, [](V output, V target, V offset, V *gradient) -> V {
+            const V log_mean = output + offset, mean = exponential(log_mean);
+            *gradient = mean - target;
+            return mean - log_mean * target;
+        });
+    }
+    return T(NAN);
+}

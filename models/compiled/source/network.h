@@ -1,0 +1,189 @@
+// One member of a pack: where its numbers lie, its pass forward and its pass backward.
+//
+// Values are (unit, column), a column being a row of the batch. The backward pass is that of models/packed.py.
+#pragma once
+
+#include "activations.h"
+#include "arena.h"
+#include "losses.h"
+#include "products.h"
+#include "updates.h"
+
+enum Stack { PARAMETERS, GRADIENTS, FIRST, SECOND, AVERAGE, STACKS };
+
+template <class T> struct Layer {
+    int64_t inputs, units;          // without padding
+    int64_t row;                    // numbers from one row of the weights to the next
+    Activation activation;          // of hidden layers
+    int64_t dropped_below;          // noise below this drops a unit; 0 for no dropout
+    double kept_scale;              // of units that are not dropped
+    T *weights[STACKS], *biases[STACKS];  // (units, row), (units,); null where there is no such stack
+
+    bool drops() const { return dropped_below > 0; }
+};
+
+template <class T> struct Member {
+    const Layer<T> *layers;
+    int64_t n_layers;  // with the output layer
+    int64_t group;     // of data
+    int64_t stream;    // of noise
+    LossNumbers<T> loss;
+    UpdateNumbers update;
+
+    int64_t n_hidden() const { return n_layers - 1; }
+    const Layer<T> &output() const { return layers[n_hidden()]; }
+};
+
+// What a member keeps of its pass forward for its pass backward; all (units, columns) but `transposed`.
+template <class T> struct Kept {
+    T *hidden;      // activations, before dropout
+    T *below;       // what the layer above reads
+    T *before;      // pre-activations, where the derivative needs them
+    T *transposed;  // `below` as (columns, padded units)
+    T *delta;
+};
+
+// One step's batch of one member; `rows` is (columns, input_row), `columns_of` (inputs, columns).
+template <class T> struct Batch {
+    const T *rows, *columns_of;
+    int64_t input_row, columns;
+    Truth<T> truth;
+    const int32_t *noise;  // (1 + hidden layers, streams, 2) multipliers and offsets
+    int64_t streams, noise_row;
+};
+
+template <class T> inline void forward_layer(const Layer<T> &layer, const T *weights, const T *biases, const T *below,
+                                             int64_t below_row, int64_t columns, T *out, int64_t out_row) {
+    product<T>({weights, layer.row, 1}, below, below_row, layer.units, layer.inputs, columns, biases, out, out_row);
+}
+
+// Uniform whole numbers below 2^24 for the units of one column vector: dropout_noise of models/noise.py.
+inline uint32_t mixed(uint32_t x) {
+    x = (x ^ (x >> 16)) * 2246822507u;
+    x = (x ^ (x >> 13)) * 3266489909u;
+    return (x ^ (x >> 16)) >> 8;
+}
+
+// out = in where a unit is kept, scaled; else 0. `out` may be `in`.
+template <class T> void drop(const Layer<T> &layer, const Batch<T> &batch, int64_t depth, int64_t stream, const T *in, T *out) {
+    const int32_t *key = batch.noise + ((depth + 1) * batch.streams + stream) * 2;
+    const uint32_t multiplier = key[0], offset = key[1], limit = layer.dropped_below;
+    const T scale = T(layer.kept_scale);
+    for (int64_t u = 0; u < layer.units; u++) {
+        const uint32_t start = uint32_t(u * batch.noise_row) * multiplier + offset;
+        const T *from = in + u * batch.columns;
+        T *to = out + u * batch.columns;
+        for (int64_t c = 0; c < batch.columns; c++) {
+            const T kept = from[c] * scale;
+            to[c] = mixed(start + uint32_t(c) * multiplier) < limit ? T(0) : kept;
+        }
+    }
+}
+
+// Room for the passes of one member; the arena is only borrowed.
+template <class T> struct Passes {
+    const Member<T> &member;
+    int64_t columns;
+    Kept<T> *kept;
+    T *outputs, *output_delta, *scratch;
+
+    Passes(const Member<T> &member, int64_t columns, Arena &arena) : member(member), columns(columns) {
+        kept = arena.take<Kept<T>>(member.n_hidden());
+        for (int64_t i = 0; i < member.n_hidden(); i++) {
+            const Layer<T> &layer = member.layers[i];
+            const int64_t size = layer.units * columns;
+            T *hidden = arena.take<T>(size);
+            kept[i] = {hidden, layer.drops() ? arena.take<T>(size) : hidden,
+                       needs_input(layer.activation) ? arena.take<T>(size) : nullptr,
+                       arena.take<T>(padded(layer.units, N<T>) * columns), arena.take<T>(size)};
+        }
+        outputs = arena.take<T>(member.output().units * columns);
+        output_delta = arena.take<T>(member.output().units * columns);
+        scratch = arena.take<T>((member.output().units + 1) * columns);
+    }
+
+    // The loss; afterwards the gradients are there.
+    T run(const Batch<T> &batch) {
+        forward(batch);
+        const T loss = loss_of<T>(member.loss, batch.truth, member.output().units, columns, outputs, output_delta, scratch);
+        backward(batch);
+        return loss;
+    }
+
+    void forward(const Batch<T> &batch) {
+        const T *below = batch.columns_of;
+        for (int64_t i = 0; i < member.n_hidden(); i++) {
+            const Layer<T> &layer = member.layers[i];
+            const int64_t size = layer.units * columns;
+            const Kept<T> &keep = kept[i];
+            forward_layer(layer, layer.weights[PARAMETERS], layer.biases[PARAMETERS], below, columns, columns, keep.hidden,
+                          columns);
+            if (keep.before) std::memcpy(keep.before, keep.hidden, size * sizeof(T));
+            activate(layer.activation, keep.hidden, size);
+            if (layer.drops()) drop(layer, batch, i, member.stream, keep.hidden, keep.below);
+            transpose(keep.below, columns, layer.units, columns, keep.transposed, padded(layer.units, N<T>));
+            below = keep.below;
+        }
+        const Layer<T> &output = member.output();
+        forward_layer(output, output.weights[PARAMETERS], output.biases[PARAMETERS], below, columns, columns, outputs, columns);
+    }
+
+    void backward(const Batch<T> &batch) {
+        T *delta = output_delta;
+        for (int64_t i = member.n_hidden(); i >= 0; i--) {
+            const Layer<T> &layer = member.layers[i];
+            if (i < member.n_hidden()) to_pre_activations(layer, batch, i);
+            gradients(layer, delta, i ? kept[i - 1].transposed : batch.rows, i ? padded(layer.inputs, N<T>) : batch.input_row);
+            if (i == 0) return;
+            product<T>({layer.weights[PARAMETERS], 1, layer.row}, delta, columns, layer.inputs, layer.units, columns, nullptr,
+                       kept[i - 1].delta, columns);
+            delta = kept[i - 1].delta;
+        }
+    }
+
+    void to_pre_activations(const Layer<T> &layer, const Batch<T> &batch, int64_t i) {
+        const Kept<T> &keep = kept[i];
+        if (layer.drops()) drop(layer, batch, i, member.stream, keep.delta, keep.delta);
+        activate_backward(layer.activation, keep.delta, keep.before ? keep.before : keep.hidden, layer.units * columns);
+    }
+
+    void gradients(const Layer<T> &layer, const T *delta, const T *below, int64_t below_row) {
+        for (int64_t u = 0; u < layer.units; u++) {
+            Vector<T> sum{};
+            for (int64_t c = 0; c < columns; c += N<T>) sum += load(delta + u * columns + c);
+            layer.biases[GRADIENTS][u] = sum_of<T>(sum);
+        }
+        product<T>({delta, columns, 1}, below, below_row, layer.units, columns, padded(layer.inputs, N<T>), nullptr,
+                   layer.weights[GRADIENTS], layer.row);
+    }
+};
+
+// `visit(row, count)` for every row of the member's parameters; zeros fill rows up to whole vectors.
+template <class T, class F> void each_row(const Member<T> &member, F visit) {
+    for (int64_t i = 0; i < member.n_layers; i++) {
+        const Layer<T> &layer = member.layers[i];
+        const auto row_of = [](T *const *stacks, int64_t at) -> Row<T> {
+            const auto row = [&](Stack stack) { return stacks[stack] ? stacks[stack] + at : nullptr; };
+            return {row(PARAMETERS), row(GRADIENTS), row(FIRST), row(SECOND), row(AVERAGE)};
+        };
+        for (int64_t u = 0; u < layer.units; u++) visit(row_of(layer.weights, u * layer.row), padded(layer.inputs, N<T>));
+        visit(row_of(layer.biases, 0), padded(layer.units, N<T>));
+    }
+}
+
+// The factor that brings the gradient's norm down to its greatest (Pascanu et al. 2013); 1e-6 as in PyTorch.
+template <class T> T clipped_to(const Member<T> &member) {
+    if (!member.update.clip) return 1;
+    Vector<T> sum{};
+    each_row(member, [&](Row<T> row, int64_t count) { sum += squares(row, count); });
+    const T factor = T(member.update.clip) / (std::sqrt(sum_of<T>(sum)) + T(1e-6));
+    return factor < 1 ? factor : 1;  // 1, too, where it is not a number: the member diverges anyway
+}
+
+template <class T> void update_member(const Member<T> &member, T rate, int64_t number, bool starts_average) {
+    const UpdateNumbers &numbers = member.update;
+    if (numbers.l1) each_row(member, [&](Row<T> row, int64_t count) { add_l1(numbers, row, count); });
+    const Step<T> step{rate, clipped_to(member), T(1 - std::pow(numbers.beta1, double(number))),
+                       T(std::sqrt(1 - std::pow(numbers.beta2, double(number)))), starts_average};
+    each_row(member, [&](Row<T> row, int64_t count) { update(numbers, step, row, count); });
+}

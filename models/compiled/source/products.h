@@ -1,0 +1,96 @@
+// Matrix products of the sizes that small networks have: operands in the cache, every number of the result summed
+// from the first term to the last by fused multiply-adds.
+#pragma once
+
+#include "vectors.h"
+
+// A matrix whose element (m, k) lies at at[m * row + k * column].
+template <class T> struct Factor {
+    const T *at;
+    int64_t row, column;
+};
+
+// ROWS x (VECTORS vectors) of the result, kept in registers over all terms.
+template <class T, int ROWS, int VECTORS>
+inline void tile(Factor<T> left, const T *right, int64_t right_row, int64_t terms, const T *start, T *out, int64_t out_row) {
+    Vector<T> sums[ROWS][VECTORS];
+#pragma GCC unroll 16
+    for (int m = 0; m < ROWS; m++)
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) sums[m][v] = all<T>(start ? start[m] : T(0));
+    for (int64_t k = 0; k < terms; k++) {
+        Vector<T> line[VECTORS];
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) line[v] = load(right + k * right_row + v * N<T>);
+#pragma GCC unroll 16
+        for (int m = 0; m < ROWS; m++) {
+            const T factor = left.at[m * left.row + k * left.column];
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) sums[m][v] += factor * line[v];
+        }
+    }
+#pragma GCC unroll 16
+    for (int m = 0; m < ROWS; m++)
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) store(out + m * out_row + v * N<T>, sums[m][v]);
+}
+
+// As many rows as are left, in tiles of at most ROWS.
+template <class T, int ROWS, int VECTORS>
+inline void rows_of(Factor<T> left, const T *right, int64_t right_row, int64_t rows, int64_t terms, const T *start,
+                    T *out, int64_t out_row) {
+    int64_t m = 0;
+    for (; m + ROWS <= rows; m += ROWS)
+        tile<T, ROWS, VECTORS>({left.at + m * left.row, left.row, left.column}, right, right_row, terms,
+                               start ? start + m : nullptr, out + m * out_row, out_row);
+    if constexpr (ROWS > 1)
+        if (m < rows)
+            rows_of<T, ROWS / 2, VECTORS>({left.at + m * left.row, left.row, left.column}, right, right_row, rows - m,
+                                          terms, start ? start + m : nullptr, out + m * out_row, out_row);
+}
+
+// out[m][n] = start[m] + sum over k of left(m, k) * right[k][n]; start may be null, `columns` is a multiple of N.
+template <class T>
+void product(Factor<T> left, const T *right, int64_t right_row, int64_t rows, int64_t terms, int64_t columns,
+             const T *start, T *out, int64_t out_row) {
+    int64_t n = 0;
+    for (; n + 4 * N<T> <= columns; n += 4 * N<T>)
+        rows_of<T, 6, 4>(left, right + n, right_row, rows, terms, start, out + n, out_row);
+    for (; n + 2 * N<T> <= columns; n += 2 * N<T>)
+        rows_of<T, 12, 2>(left, right + n, right_row, rows, terms, start, out + n, out_row);
+    for (; n + N<T> <= columns; n += N<T>)
+        rows_of<T, 16, 1>(left, right + n, right_row, rows, terms, start, out + n, out_row);
+}
+
+// Exchanges the squares of HALF numbers off the diagonal, then ever smaller ones: a square of vectors is transposed.
+template <class T, int HALF> inline void exchange(Vector<T> *lines) {
+    if constexpr (HALF > 0) {
+        using Places = decltype(Vector<T>{} < Vector<T>{});  // whole numbers as wide as T
+        Places left, right;
+        for (int j = 0; j < N<T>; j++) {
+            left[j] = j & HALF ? N<T> + j - HALF : j;
+            right[j] = j & HALF ? N<T> + j : j + HALF;
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < N<T>; i++)
+            if (!(i & HALF)) {
+                const Vector<T> above = lines[i], below = lines[i + HALF];
+                lines[i] = __builtin_shuffle(above, below, left);
+                lines[i + HALF] = __builtin_shuffle(above, below, right);
+            }
+        exchange<T, HALF / 2>(lines);
+    }
+}
+
+// out[n][m] = in[m][n]; `columns` is a multiple of N, and rows of `out` are filled with zeros up to `out_row`.
+template <class T> void transpose(const T *in, int64_t in_row, int64_t rows, int64_t columns, T *out, int64_t out_row) {
+    for (int64_t m = 0; m < out_row; m += N<T>)
+        for (int64_t n = 0; n < columns; n += N<T>) {
+            Vector<T> lines[N<T>];
+#pragma GCC unroll 16
+            for (int64_t i = 0; i < N<T>; i++) lines[i] = m + i < rows ? load(in + (m + i) * in_row + n) : Vector<T>{};
+            exchange<T, N<T> / 2>(lines);
+#pragma GCC unroll 16
+            for (int64_t i = 0; i < N<T>; i++) store(out + (n + i) * out_row + m, lines[i]);
+        }
+}

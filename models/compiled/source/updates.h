@@ -1,0 +1,102 @@
+// The update rules, as in models/optim.py, for one row of numbers after the other.
+#pragma once
+
+#include "functions.h"
+
+enum class Rule : int64_t { sgd, rms, adam };
+
+// One member's numbers; see models/optim.py for their meaning.
+struct UpdateNumbers {
+    Rule rule;
+    double momentum, nesterov;  // of sgd and rms; 1 for Nesterov's form, else 0
+    double keep, add;           // rms: v = keep * v + add * g^2
+    double beta1, beta2, eps;   // adam; eps of rms too
+    double l2, decoupled, l1;   // penalties
+    double clip;                // the greatest norm of the gradient; 0 for any
+    double average;             // share of the new weights in their running average
+};
+
+// A row of parameters with everything that belongs to it; `second` and `average` may be null.
+template <class T> struct Row {
+    T *parameters, *gradients, *first, *second, *average;
+};
+
+// What is the same for all rows of one step.
+template <class T> struct Step {
+    T rate;                      // the learning rate
+    T clipped_to;                // factor of the gradient
+    T correction1, correction2;  // adam: 1 - beta1^t; square root of 1 - beta2^t
+    bool starts_average;
+};
+
+template <class T> inline Vector<T> sign(Vector<T> x) { return x > 0 ? all(T(1)) : x < 0 ? all(T(-1)) : x; }
+
+template <class T> void add_l1(const UpdateNumbers &numbers, Row<T> row, int64_t count) {
+    for (int64_t i = 0; i < count; i += N<T>)
+        store(row.gradients + i, load(row.gradients + i) + sign<T>(load(row.parameters + i)) * T(numbers.l1));
+}
+
+template <class T> Vector<T> squares(Row<T> row, int64_t count) {
+    Vector<T> sum{};
+    for (int64_t i = 0; i < count; i += N<T>) sum += load(row.gradients + i) * load(row.gradients + i);
+    return sum;
+}
+
+// `change(g, p, m, v)` returns the new parameter and changes m and v, the first and the second moments.
+template <class T, class F>
+inline void update_by(const UpdateNumbers &numbers, const Step<T> &step, Row<T> row, int64_t count, F change) {
+    using V = Vector<T>;
+    const T l2 = T(numbers.l2);
+    for (int64_t i = 0; i < count; i += N<T>) {
+        V parameter = load(row.parameters + i), first = load(row.first + i), second{};
+        if (row.second) second = load(row.second + i);
+        const V gradient = load(row.gradients + i) * step.clipped_to + parameter * l2;
+        parameter = change(gradient, parameter, first, second);
+        store(row.parameters + i, parameter);
+        store(row.first + i, first);
+        if (row.second) store(row.second + i, second);
+    }
+}
+
+template <class T> void take_average(const UpdateNumbers &numbers, const Step<T> &step, Row<T> row, int64_t count) {
+    const T share = T(step.starts_average ? 1 : numbers.average);
+    for (int64_t i = 0; i < count; i += N<T>) {
+        const Vector<T> now = load(row.parameters + i), before = load(row.average + i);
+        store(row.average + i, share == 1 ? now : before + share * (now - before));
+    }
+}
+
+template <class T> void update(const UpdateNumbers &numbers, const Step<T> &step, Row<T> row, int64_t count) {
+    using V = Vector<T>;
+    const T rate = step.rate, momentum = T(numbers.momentum), eps = T(numbers.eps);
+    switch (numbers.rule) {
+    case Rule::sgd: {
+        const bool nesterov = numbers.nesterov != 0;
+        update_by(numbers, step, row, count, [=](V g, V p, V &b, V &) -> V {
+            b = b * momentum + g;
+            return p - rate * (nesterov ? g + momentum * b : b);
+        });
+        break;
+    }
+    case Rule::rms: {
+        const T keep = T(numbers.keep), add = T(numbers.add);
+        update_by(numbers, step, row, count, [=](V g, V p, V &b, V &v) -> V {
+            v = keep * v + add * (g * g);
+            b = b * momentum + g / (root<T>(v) + eps);
+            return p - rate * b;
+        });
+        break;
+    }
+    case Rule::adam: {
+        const T beta1 = T(numbers.beta1), beta2 = T(numbers.beta2), new1 = T(1 - numbers.beta1), new2 = T(1 - numbers.beta2);
+        const T pace = rate / step.correction1, shrunk = T(1) - rate * T(numbers.decoupled), scale = T(1) / step.correction2;
+        update_by(numbers, step, row, count, [=](V g, V p, V &m, V &v) -> V {
+            m = beta1 * m + new1 * g;
+            v = beta2 * v + new2 * (g * g);
+            return shrunk * p - pace * (m / (root<T>(v) * scale + eps));
+        });
+        break;
+    }
+    }
+    if (row.average) take_average(numbers, step, row, count);
+}

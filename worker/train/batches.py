@@ -1,0 +1,107 @@
+"""The batches of an epoch, as a pack's steps read them: a function of the streams, not of who reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.noise import Stream
+from models.schedules import factors, plateau_factor
+from worker.train.fold import DeviceFold
+from worker.train.pack import Member, effective_batch, n_batches
+
+
+@dataclass(frozen=True)
+class EpochBatches:
+    """What a pack is fed in an epoch.
+
+    Attributes:
+        inputs: by data group, (steps, columns, padded inputs).
+        targets: (steps, groups, classes or channels, columns), see `DeviceFold.targets`.
+        weights: (steps, groups, columns): 1 / rows of the batch, 0 for a column that fills it up.
+        dropout: (steps, 1 + hidden layers, streams, 2, 1, 1) int32, the first for the inputs; None where nobody drops.
+        rates: (steps, members, 1) learning rates.
+    """
+
+    inputs: list[Tensor]
+    targets: Tensor
+    weights: Tensor
+    dropout: Tensor | None
+    rates: Tensor
+
+    @cached_property
+    def by_column(self) -> list[Tensor]:
+        """`inputs` as (steps, padded inputs, columns)."""
+        return [x.transpose(1, 2).contiguous() for x in self.inputs]
+
+
+class Batches:
+    """Makes the batches of a pack.
+
+    Args:
+        members: of the pack, in its order.
+        groups: seed and data of each data group.
+        streams: whose noise the members take.
+        noise_layers: 1 + hidden layers, or 0 where nobody drops units.
+        dtype: of the numbers.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        groups: Sequence[tuple[int, int, DeviceFold]],
+        streams: Sequence[Stream],
+        noise_layers: int,
+        dtype: torch.dtype,
+    ) -> None:
+        self._members, self._groups, self._streams, self._noise_layers = members, groups, streams, noise_layers
+        self._dtype = dtype
+        fold = groups[0][2]
+        self._device = fold.x_train.device
+        self.n_rows = effective_batch(members[0].hp, fold.n_train)
+        self.n_steps = n_batches(fold.n_train, self.n_rows)
+        self._with_offsets = any(m.hp.link == "log" for m in members)
+
+    def of(self, epoch: int, columns: int) -> EpochBatches:
+        """The batches of an epoch, each filled up to `columns`; an epoch is 1 for the first."""
+        inputs, targets, weights = [], [], []
+        for seed, fold_index, fold in self._groups:
+            stream = Stream(seed, fold_index, self._members[0].hp.batch_size)
+            rows, weight = self._rows_of(stream, fold, epoch, columns)
+            inputs.append(fold.x_train.index_select(0, rows.flatten()).view(self.n_steps, columns, -1))
+            targets.append(fold.targets(rows, weight, with_offsets=self._with_offsets))
+            weights.append(weight)
+        dropout = self._dropout_keys(epoch) if self._noise_layers else None
+        return EpochBatches(inputs, torch.stack(targets, 1), torch.stack(weights, 1), dropout, self._rates(epoch))
+
+    def _rates(self, epoch: int) -> Tensor:
+        rates = np.empty((self.n_steps, len(self._members), 1))
+        for i, member in enumerate(self._members):
+            hp = member.hp
+            plateau = plateau_factor(hp, member.progress.is_better) if hp.schedule == "plateau" else 1.0
+            rate = hp.base_lr * member.progress.rate_factor
+            leg = replace(hp, epochs=member.epochs_at(epoch)) if member.legs else hp
+            rates[:, i, 0] = rate * factors(leg, epoch, self.n_steps, plateau)
+        return torch.from_numpy(rates).to(self._device, self._dtype)
+
+    def _rows_of(self, stream: Stream, fold: DeviceFold, epoch: int, columns: int) -> tuple[Tensor, Tensor]:
+        """Row numbers and weights of an epoch's batches, (steps, columns) each."""
+        n_rows = effective_batch(self._members[0].hp, fold.n_train)  # folds smaller than a batch differ in it
+        per_batch = np.full(self.n_steps * n_rows, fold.n_train)
+        per_batch[: fold.n_train] = stream.order(fold.n_train, epoch)
+        rows = np.full((self.n_steps, columns), fold.n_train)
+        rows[:, :n_rows] = per_batch.reshape(self.n_steps, n_rows)
+        is_real = rows < fold.n_train
+        weights = is_real / is_real.sum(axis=1, keepdims=True)
+        return torch.from_numpy(rows).to(self._device), torch.from_numpy(weights).to(self._device, self._dtype)
+
+    def _dropout_keys(self, epoch: int) -> Tensor:
+        keys = np.stack(
+            [[s.dropout_keys(layer, epoch, self.n_steps) for s in self._streams] for layer in range(self._noise_layers)]
+        )  # (layers, streams, steps, 2)
+        return torch.from_numpy(keys.transpose(2, 0, 1, 3).copy()).to(self._device)[..., None, None]

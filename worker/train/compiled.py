@@ -1,0 +1,124 @@
+"""A pack's steps by the compiled library: the same training as `worker.train.step` does with `models.packed`."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+from ctypes import c_void_p
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.averaging import WeightAverage
+from models.compiled.build import NotBuilt
+from models.compiled.library import COLUMNS, STACKS, EvaluationRecord, StepsRecord, library
+from models.compiled.members import CompiledMembers, is_covered
+from models.hyperparameters import Hyperparameters
+from models.optim import PackedOptimizer
+from models.packed import PackedFNN
+from worker.train.batches import EpochBatches
+from worker.train.fold import DeviceFold
+from worker.train.pack import EVALUATION_COLUMNS, columns_of
+
+STEP = "FOLDSTEP_STEP"
+"""Set to `eager`, this variable keeps a process from using the library."""
+
+
+@cache
+def why_not() -> str | None:
+    """Why this process does without the library, in one sentence; None where it uses it."""
+    if os.environ.get(STEP) == "eager":
+        return f"{STEP} is eager."
+    try:
+        library()
+    except NotBuilt as reason:
+        return str(reason)
+    return None
+
+
+def is_compiled(hp: Hyperparameters, device: torch.device) -> bool:
+    """Whether the library trains such a member: a function of the member and the machine, not of the pack."""
+    return device.type == "cpu" and is_covered(hp) and why_not() is None
+
+
+def compiled_columns(n_rows: int) -> int:
+    """Columns of a batch as the library wants them."""
+    return -(-n_rows // COLUMNS) * COLUMNS
+
+
+class CompiledSteps:
+    """The members of one pack in the library's hands.
+
+    Args:
+        net: their network, on the CPU.
+        optimizer: its optimizer.
+        average: the running average of its weights, where there is one.
+        class_weights: for each member its classes' weights, (classes,); None for none.
+        n_rows: of a full batch.
+        task: `classification` or `regression`.
+
+    Raises:
+        NotBuilt: there is no library on this machine.
+    """
+
+    def __init__(
+        self,
+        net: PackedFNN,
+        optimizer: PackedOptimizer,
+        average: WeightAverage | None,
+        class_weights: Sequence[npt.NDArray[np.float64] | None],
+        n_rows: int,
+        task: str,
+    ) -> None:
+        self._library, self._net, self._noise_row = library(), net, columns_of(n_rows)
+        self.columns = compiled_columns(n_rows)
+        stacks = {"parameters": net.parameters, "gradients": net.gradients, "first": optimizer.first}
+        if optimizer.second is not None:
+            stacks["second"] = optimizer.second
+        if average is not None:
+            stacks["average"] = average.weights
+        self._members = CompiledMembers(net.layout, stacks, net.streams, task, class_weights)
+        self._scored = STACKS.index("parameters" if average is None else "average")
+
+    def run(
+        self, batches: EpochBatches, steps: range, before: int, *, passes: bool = True, updates: bool = True
+    ) -> Tensor:
+        """See `worker.train.eager.Steps`."""
+        losses = torch.zeros(len(self._net.layout), dtype=self._net.dtype)
+        n_steps, n_groups, channels, columns = batches.targets.shape
+        assert steps.stop <= n_steps
+        noise = batches.dropout
+        record = StepsRecord(
+            members=self._members.records, n_members=len(losses), first=steps.start, last=steps.stop, n_groups=n_groups,
+            n_streams=noise.shape[2] if noise is not None else 0,
+            n_noise_layers=noise.shape[1] if noise is not None else 0,
+            columns=columns, inputs=self._net.layout.n_inputs_padded, channels=channels, noise_row=self._noise_row,
+            rows=_pointers(batches.inputs), columns_of=_pointers(batches.by_column), targets=_pointer(batches.targets),
+            weights=_pointer(batches.weights), noise=_pointer(noise) if noise is not None else None,
+            rates=_pointer(batches.rates), steps_before=before, passes=passes, updates=updates, losses=_pointer(losses),
+        )  # fmt: skip
+        self._library.train(record, self._net.dtype)
+        return losses
+
+    def evaluate(self, folds: Sequence[DeviceFold], outputs: Tensor) -> None:
+        """See `worker.train.eager.Steps`."""
+        by_column = [fold.x_valid_by_column for fold in folds]
+        record = EvaluationRecord(
+            members=self._members.records, n_members=len(outputs), stack=self._scored, n_chunks=len(by_column[0]),
+            columns=EVALUATION_COLUMNS, inputs=self._net.layout.n_inputs_padded, columns_of=_pointers(by_column),
+            outputs=_pointer(outputs),
+        )  # fmt: skip
+        self._library.evaluate(record, self._net.dtype)
+
+
+def _pointer(tensor: Tensor) -> c_void_p:
+    assert tensor.is_contiguous()
+    return c_void_p(tensor.data_ptr())
+
+
+def _pointers(tensors: Sequence[Tensor]) -> ctypes.Array[c_void_p]:
+    return (c_void_p * len(tensors))(*(_pointer(tensor) for tensor in tensors))
