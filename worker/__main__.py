@@ -16,6 +16,7 @@ from service.contract.errors import FoldstepError
 from worker.agent import Agent
 from worker.client import MasterClient
 from worker.settings import WorkerSettings
+from worker.train.compiled import why_not
 
 
 def main() -> int:
@@ -31,6 +32,8 @@ def main() -> int:
         patience_s=arguments.patience,
         save_interval_s=arguments.save_interval,
     )
+    if not settings.is_cuda and why_not() is not None:
+        logging.warning(why_not())
     connection = Connection(arguments.url, os.environ.get("FOLDSTEP_TOKEN", ""), patience_s=settings.patience_s)
     agent = Agent(MasterClient(connection), settings)
     for name in (signal.SIGTERM, signal.SIGINT):

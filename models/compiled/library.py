@@ -7,6 +7,7 @@ from ctypes import POINTER, Structure, c_double, c_int64, c_void_p
 from functools import cache
 
 import torch
+from torch import Tensor
 
 from models.compiled.build import NotBuilt, build
 
@@ -84,8 +85,11 @@ class Library:
         functions = ctypes.CDLL(path)
         self._train = {torch.float32: functions.train_float, torch.float64: functions.train_double}
         self._evaluate = {torch.float32: functions.evaluate_float, torch.float64: functions.evaluate_double}
-        for function in (*self._train.values(), *self._evaluate.values()):
+        self._transpose = {torch.float32: functions.transpose_float, torch.float64: functions.transpose_double}
+        for function in (*self._train.values(), *self._evaluate.values(), *self._transpose.values()):
             function.restype = None
+        for function in self._transpose.values():
+            function.argtypes = (c_void_p, c_int64, c_int64, c_int64, c_void_p)
 
     def train(self, steps: StepsRecord, dtype: torch.dtype) -> None:
         """Run some steps of an epoch for some members."""
@@ -95,6 +99,13 @@ class Library:
         """Compute the outputs of some members."""
         self._evaluate[dtype](ctypes.byref(evaluation))
 
+    def transposed(self, matrices: Tensor) -> Tensor:
+        """(count, rows, columns) as (count, columns, rows), contiguous; both sizes are multiples of 16."""
+        count, rows, columns = matrices.shape
+        made = torch.empty(count, columns, rows, dtype=matrices.dtype)
+        self._transpose[matrices.dtype](matrices.data_ptr(), count, rows, columns, made.data_ptr())
+        return made
+
 
 @cache
 def library() -> Library:
@@ -103,8 +114,8 @@ def library() -> Library:
     Raises:
         NotBuilt: this machine cannot build or load it.
     """
-    path = str(build())
+    path = build()
     try:
-        return Library(path)
+        return Library(str(path))
     except (OSError, AttributeError) as error:
         raise NotBuilt(f"The compiled step cannot be loaded: {error}.") from error

@@ -177,10 +177,13 @@ def test_doctor(busy_desk: Desk, tmp_path: Path) -> None:
     well = busy_desk("doctor")
     assert well.returncode == 0
     assert "torch: there" in well.stdout
+    assert "compiled step: there" in well.stdout
     assert f"master at {busy_desk.master.url}" in well.stdout
     alone = foldstep("doctor", cwd=tmp_path)
     assert alone.returncode == 1
     assert "No master serves" in alone.stdout
+    without = foldstep("doctor", cwd=tmp_path, CXX="no-such-compiler")
+    assert "no-such-compiler was not found" in " ".join(without.stdout.split())
 
 
 def test_upgrade_makes_a_database_that_the_master_takes(tmp_path: Path) -> None:

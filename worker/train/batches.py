@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -33,11 +32,6 @@ class EpochBatches:
     weights: Tensor
     dropout: Tensor | None
     rates: Tensor
-
-    @cached_property
-    def by_column(self) -> list[Tensor]:
-        """`inputs` as (steps, padded inputs, columns)."""
-        return [x.transpose(1, 2).contiguous() for x in self.inputs]
 
 
 class Batches:

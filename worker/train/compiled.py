@@ -30,14 +30,18 @@ STEP = "FOLDSTEP_STEP"
 
 @cache
 def why_not() -> str | None:
-    """Why this process does without the library, in one sentence; None where it uses it."""
+    """Why this process does without the library, in two sentences; None where it uses it."""
     if os.environ.get(STEP) == "eager":
-        return f"{STEP} is eager."
+        return _slowly(f"{STEP} is eager.")
     try:
         library()
     except NotBuilt as reason:
-        return str(reason)
+        return _slowly(str(reason))
     return None
+
+
+def _slowly(reason: str) -> str:
+    return f"{reason} Networks are trained without the compiled step, which takes about twice as long."
 
 
 def is_compiled(hp: Hyperparameters, device: torch.device) -> bool:
@@ -82,6 +86,8 @@ class CompiledSteps:
         if average is not None:
             stacks["average"] = average.weights
         self._members = CompiledMembers(net.layout, stacks, net.streams, task, class_weights)
+        self._turned: tuple[EpochBatches, list[Tensor]] | None = None
+        self._valid: list[Tensor] = []
         self._scored = STACKS.index("parameters" if average is None else "average")
 
     def run(
@@ -96,20 +102,28 @@ class CompiledSteps:
             members=self._members.records, n_members=len(losses), first=steps.start, last=steps.stop, n_groups=n_groups,
             n_streams=noise.shape[2] if noise is not None else 0,
             n_noise_layers=noise.shape[1] if noise is not None else 0,
+            noise=_pointer(noise) if noise is not None else None,
             columns=columns, inputs=self._net.layout.n_inputs_padded, channels=channels, noise_row=self._noise_row,
-            rows=_pointers(batches.inputs), columns_of=_pointers(batches.by_column), targets=_pointer(batches.targets),
-            weights=_pointer(batches.weights), noise=_pointer(noise) if noise is not None else None,
+            rows=_pointers(batches.inputs), columns_of=_pointers(self._by_column(batches)),
+            targets=_pointer(batches.targets), weights=_pointer(batches.weights),
             rates=_pointer(batches.rates), steps_before=before, passes=passes, updates=updates, losses=_pointer(losses),
         )  # fmt: skip
         self._library.train(record, self._net.dtype)
         return losses
 
+    def _by_column(self, batches: EpochBatches) -> list[Tensor]:
+        """The batches' inputs as (steps, padded inputs, columns), made once for all runs of an epoch."""
+        if self._turned is None or self._turned[0] is not batches:
+            self._turned = batches, [self._library.transposed(x) for x in batches.inputs]
+        return self._turned[1]
+
     def evaluate(self, folds: Sequence[DeviceFold], outputs: Tensor) -> None:
         """See `worker.train.eager.Steps`."""
-        by_column = [fold.x_valid_by_column for fold in folds]
+        if not self._valid:
+            self._valid = [self._library.transposed(fold.x_valid) for fold in folds]
         record = EvaluationRecord(
-            members=self._members.records, n_members=len(outputs), stack=self._scored, n_chunks=len(by_column[0]),
-            columns=EVALUATION_COLUMNS, inputs=self._net.layout.n_inputs_padded, columns_of=_pointers(by_column),
+            members=self._members.records, n_members=len(outputs), stack=self._scored, n_chunks=len(self._valid[0]),
+            columns=EVALUATION_COLUMNS, inputs=self._net.layout.n_inputs_padded, columns_of=_pointers(self._valid),
             outputs=_pointer(outputs),
         )  # fmt: skip
         self._library.evaluate(record, self._net.dtype)

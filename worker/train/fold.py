@@ -42,11 +42,6 @@ class DeviceFold:
             self._offsets += self._exposure_train.log()
 
     @cached_property
-    def x_valid_by_column(self) -> Tensor:
-        """`x_valid` as (chunks, padded inputs, EVALUATION_COLUMNS)."""
-        return self.x_valid.transpose(1, 2).contiguous()
-
-    @cached_property
     def sample(self) -> Sample:
         """The training rows that the diagnostics look at."""
         target = self.data.target

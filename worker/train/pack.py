@@ -108,9 +108,10 @@ def effective_batch(hp: Hyperparameters, n_rows: int) -> int:
     return min(hp.batch_size, n_rows)
 
 
-def pack_key(member: Member, shape: FoldShape, taker: object = None) -> tuple[object, ...]:
-    """Members with equal keys, and with equal takers of their steps, may train together."""
-    classes = [size_class(shape.n_inputs), *(size_class(w) for w in member.hp.hidden)]
+def pack_key(member: Member, shape: FoldShape, *, is_compiled: bool = False) -> tuple[object, ...]:
+    """Members with equal keys may train together."""
+    sizes = [] if is_compiled else [shape.n_inputs, *member.hp.hidden]  # the library pads nobody to another's size
+    classes = [size_class(size) for size in sizes]
     while classes and classes[-1] == 0:
         classes.pop()
     batch = effective_batch(member.hp, shape.n_train)
@@ -120,7 +121,7 @@ def pack_key(member: Member, shape: FoldShape, taker: object = None) -> tuple[ob
         n_batches(shape.n_train, batch),
         n_batches(shape.n_valid, EVALUATION_COLUMNS),
         tuple(classes),
-        taker,
+        is_compiled,
         member.progress.epoch,
     )
 
@@ -130,7 +131,7 @@ def plan_packs(
     shapes: Mapping[tuple[int, int], FoldShape],
     n_outputs: int,
     pack_bytes: int,
-    taker_of: Callable[[Member], object] = lambda _: None,
+    is_compiled: Callable[[Member], bool] = lambda _: False,
 ) -> list[list[Member]]:
     """Cut members into packs, deterministic for equal input.
 
@@ -142,20 +143,32 @@ def plan_packs(
         shapes: the fold's numbers by member key.
         n_outputs: output units.
         pack_bytes: estimated memory above which a pack is cut.
-        taker_of: who takes a member's steps; members of several never train together.
+        is_compiled: whether the compiled library trains a member.
     """
     classes: dict[tuple[object, ...], list[Member]] = {}
     for member in sorted(members, key=lambda m: m.key):
-        classes.setdefault(pack_key(member, shapes[member.key], taker_of(member)), []).append(member)
-    cuts = [_cut(classes[key], shapes, n_outputs, pack_bytes) for key in sorted(classes, key=repr)]
+        key = pack_key(member, shapes[member.key], is_compiled=is_compiled(member))
+        classes.setdefault(key, []).append(member)
+    cuts = [
+        _cut(classes[key], shapes, n_outputs, pack_bytes, may_waste=is_compiled(classes[key][0]))
+        for key in sorted(classes, key=repr)
+    ]
     placed = [(place / len(packs), pack) for packs in cuts for place, pack in enumerate(packs)]
     return [pack for _, pack in sorted(placed, key=lambda one: one[0])]
 
 
 def _cut(
-    members: Sequence[Member], shapes: Mapping[tuple[int, int], FoldShape], n_outputs: int, pack_bytes: int
+    members: Sequence[Member],
+    shapes: Mapping[tuple[int, int], FoldShape],
+    n_outputs: int,
+    pack_bytes: int,
+    *,
+    may_waste: bool,
 ) -> list[list[Member]]:
-    """Deepest and widest first, so that padding grows from member to member; a new pack where it costs too much."""
+    """Deepest and widest first, so that padding grows from member to member; a new pack where it costs too much.
+
+    With `may_waste` padding costs memory alone.
+    """
 
     def sizes(m: Member) -> tuple[int, ...]:
         return (padded(shapes[m.key].n_inputs), *(padded(w) for w in m.hp.hidden), padded(n_outputs))
@@ -169,7 +182,11 @@ def _cut(
         if packs:
             size = _padded_to(sizes(packs[-1][0]), size)
             waste += columns_of(batch) * (_work(size) - _work(sizes(member)))
-        if not packs or waste > STEP_OVERHEAD or room < member_bytes(size, batch, member.hp.optimizer):
+        if (
+            not packs
+            or (waste > STEP_OVERHEAD and not may_waste)
+            or room < member_bytes(size, batch, member.hp.optimizer)
+        ):
             packs.append([])
             room, waste, size = pack_bytes, 0, sizes(member)
         packs[-1].append(member)

@@ -158,16 +158,20 @@ template <class T> struct Passes {
     }
 };
 
-// `visit(row, count)` for every row of the member's parameters; zeros fill rows up to whole vectors.
-template <class T, class F> void each_row(const Member<T> &member, F visit) {
+// `visit(run, count)` for all of the member's parameters, in the same order however they are cut into runs: row by row, or
+// a whole matrix where no other numbers lie between its rows.
+template <class T, class F> void each_run(const Member<T> &member, F visit) {
     for (int64_t i = 0; i < member.n_layers; i++) {
         const Layer<T> &layer = member.layers[i];
-        const auto row_of = [](T *const *stacks, int64_t at) -> Row<T> {
-            const auto row = [&](Stack stack) { return stacks[stack] ? stacks[stack] + at : nullptr; };
-            return {row(PARAMETERS), row(GRADIENTS), row(FIRST), row(SECOND), row(AVERAGE)};
+        const auto run_of = [](T *const *stacks, int64_t at) -> Run<T> {
+            const auto from = [&](Stack stack) { return stacks[stack] ? stacks[stack] + at : nullptr; };
+            return {from(PARAMETERS), from(GRADIENTS), from(FIRST), from(SECOND), from(AVERAGE)};
         };
-        for (int64_t u = 0; u < layer.units; u++) visit(row_of(layer.weights, u * layer.row), padded(layer.inputs, N<T>));
-        visit(row_of(layer.biases, 0), padded(layer.units, N<T>));
+        const int64_t length = padded(layer.inputs, N<T>);
+        const int64_t rows_of_run = length == layer.row ? layer.units : 1;
+        for (int64_t u = 0; u < layer.units; u += rows_of_run)
+            visit(run_of(layer.weights, u * layer.row), rows_of_run * length);
+        visit(run_of(layer.biases, 0), padded(layer.units, N<T>));
     }
 }
 
@@ -175,15 +179,15 @@ template <class T, class F> void each_row(const Member<T> &member, F visit) {
 template <class T> T clipped_to(const Member<T> &member) {
     if (!member.update.clip) return 1;
     Vector<T> sum{};
-    each_row(member, [&](Row<T> row, int64_t count) { sum += squares(row, count); });
+    each_run(member, [&](Run<T> run, int64_t count) { add_squares(sum, run, count); });
     const T factor = T(member.update.clip) / (std::sqrt(sum_of<T>(sum)) + T(1e-6));
     return factor < 1 ? factor : 1;  // 1, too, where it is not a number: the member diverges anyway
 }
 
 template <class T> void update_member(const Member<T> &member, T rate, int64_t number, bool starts_average) {
     const UpdateNumbers &numbers = member.update;
-    if (numbers.l1) each_row(member, [&](Row<T> row, int64_t count) { add_l1(numbers, row, count); });
+    if (numbers.l1) each_run(member, [&](Run<T> run, int64_t count) { add_l1(numbers, run, count); });
     const Step<T> step{rate, clipped_to(member), T(1 - std::pow(numbers.beta1, double(number))),
                        T(std::sqrt(1 - std::pow(numbers.beta2, double(number)))), starts_average};
-    each_row(member, [&](Row<T> row, int64_t count) { update(numbers, step, row, count); });
+    each_run(member, [&](Run<T> run, int64_t count) { update(numbers, step, run, count); });
 }

@@ -3,6 +3,10 @@
 
 #include "network.h"
 
+#ifdef __SSE__
+#include <xmmintrin.h>
+#endif
+
 // A run of steps of one epoch for the members of a pack.
 template <class T> struct Steps {
     const Member<T> *members;
@@ -36,6 +40,20 @@ namespace {
 
 thread_local Arena arena;
 
+// Numbers too small for their full precision count as zero while this lives: they make the machine a hundred times as
+// slow, and moments of units that are never active fade into them.
+class WithoutDenormals {
+#ifdef __SSE__
+  public:
+    WithoutDenormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | FLUSH_RESULTS | FLUSH_OPERANDS); }
+    ~WithoutDenormals() { _mm_setcsr(before_); }
+
+  private:
+    static constexpr unsigned FLUSH_RESULTS = 0x8000, FLUSH_OPERANDS = 0x0040;
+    const unsigned before_;
+#endif
+};
+
 template <class T> Batch<T> batch_of(const Steps<T> &steps, const Member<T> &member, int64_t step) {
     const int64_t at = step * steps.n_groups + member.group, size = steps.columns * steps.inputs;
     return {steps.rows[member.group] + step * size, steps.columns_of[member.group] + step * size, steps.inputs, steps.columns,
@@ -45,6 +63,7 @@ template <class T> Batch<T> batch_of(const Steps<T> &steps, const Member<T> &mem
 }
 
 template <class T> void train(const Steps<T> &steps) {
+    const WithoutDenormals guard;
     for (int64_t m = 0; m < steps.n_members; m++) {
         const Member<T> &member = steps.members[m];
         arena.reset();
@@ -58,6 +77,7 @@ template <class T> void train(const Steps<T> &steps) {
 }
 
 template <class T> void evaluate(const Evaluation<T> &task) {
+    const WithoutDenormals guard;
     const int64_t all_columns = task.n_chunks * task.columns;
     for (int64_t m = 0; m < task.n_members; m++) {
         const Member<T> &member = task.members[m];
@@ -81,11 +101,25 @@ template <class T> void evaluate(const Evaluation<T> &task) {
     }
 }
 
+template <class T> void transpose_all(const T *in, int64_t count, int64_t rows, int64_t columns, T *out) {
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t at = i * rows * columns;
+        transpose(in + at, columns, rows, columns, out + at, rows);
+    }
+}
+
 }  // namespace
 
 extern "C" {
 void train_float(const Steps<float> *steps) { train(*steps); }
 void train_double(const Steps<double> *steps) { train(*steps); }
+// (count, rows, columns) to (count, columns, rows), both multiples of 16.
+void transpose_float(const float *in, int64_t count, int64_t rows, int64_t columns, float *out) {
+    transpose_all(in, count, rows, columns, out);
+}
+void transpose_double(const double *in, int64_t count, int64_t rows, int64_t columns, double *out) {
+    transpose_all(in, count, rows, columns, out);
+}
 void evaluate_float(const Evaluation<float> *task) { evaluate(*task); }
 void evaluate_double(const Evaluation<double> *task) { evaluate(*task); }
 }

@@ -1,4 +1,4 @@
-// The update rules, as in models/optim.py, for one row of numbers after the other.
+// The update rules, as in models/optim.py, for one run of numbers after the other.
 #pragma once
 
 #include "functions.h"
@@ -16,12 +16,12 @@ struct UpdateNumbers {
     double average;             // share of the new weights in their running average
 };
 
-// A row of parameters with everything that belongs to it; `second` and `average` may be null.
-template <class T> struct Row {
+// A run of parameters with everything that belongs to it; `second` and `average` may be null.
+template <class T> struct Run {
     T *parameters, *gradients, *first, *second, *average;
 };
 
-// What is the same for all rows of one step.
+// What is the same for all parameters in one step.
 template <class T> struct Step {
     T rate;                      // the learning rate
     T clipped_to;                // factor of the gradient
@@ -31,48 +31,46 @@ template <class T> struct Step {
 
 template <class T> inline Vector<T> sign(Vector<T> x) { return x > 0 ? all(T(1)) : x < 0 ? all(T(-1)) : x; }
 
-template <class T> void add_l1(const UpdateNumbers &numbers, Row<T> row, int64_t count) {
+template <class T> void add_l1(const UpdateNumbers &numbers, Run<T> run, int64_t count) {
     for (int64_t i = 0; i < count; i += N<T>)
-        store(row.gradients + i, load(row.gradients + i) + sign<T>(load(row.parameters + i)) * T(numbers.l1));
+        store(run.gradients + i, load(run.gradients + i) + sign<T>(load(run.parameters + i)) * T(numbers.l1));
 }
 
-template <class T> Vector<T> squares(Row<T> row, int64_t count) {
-    Vector<T> sum{};
-    for (int64_t i = 0; i < count; i += N<T>) sum += load(row.gradients + i) * load(row.gradients + i);
-    return sum;
+template <class T> void add_squares(Vector<T> &sum, Run<T> run, int64_t count) {
+    for (int64_t i = 0; i < count; i += N<T>) sum += load(run.gradients + i) * load(run.gradients + i);
 }
 
 // `change(g, p, m, v)` returns the new parameter and changes m and v, the first and the second moments.
 template <class T, class F>
-inline void update_by(const UpdateNumbers &numbers, const Step<T> &step, Row<T> row, int64_t count, F change) {
+inline void update_by(const UpdateNumbers &numbers, const Step<T> &step, Run<T> run, int64_t count, F change) {
     using V = Vector<T>;
-    const T l2 = T(numbers.l2);
+    const T l2 = T(numbers.l2), clipped_to = step.clipped_to;
     for (int64_t i = 0; i < count; i += N<T>) {
-        V parameter = load(row.parameters + i), first = load(row.first + i), second{};
-        if (row.second) second = load(row.second + i);
-        const V gradient = load(row.gradients + i) * step.clipped_to + parameter * l2;
+        V parameter = load(run.parameters + i), first = load(run.first + i), second{};
+        if (run.second) second = load(run.second + i);
+        const V gradient = load(run.gradients + i) * clipped_to + parameter * l2;
         parameter = change(gradient, parameter, first, second);
-        store(row.parameters + i, parameter);
-        store(row.first + i, first);
-        if (row.second) store(row.second + i, second);
+        store(run.parameters + i, parameter);
+        store(run.first + i, first);
+        if (run.second) store(run.second + i, second);
     }
 }
 
-template <class T> void take_average(const UpdateNumbers &numbers, const Step<T> &step, Row<T> row, int64_t count) {
+template <class T> void take_average(const UpdateNumbers &numbers, const Step<T> &step, Run<T> run, int64_t count) {
     const T share = T(step.starts_average ? 1 : numbers.average);
     for (int64_t i = 0; i < count; i += N<T>) {
-        const Vector<T> now = load(row.parameters + i), before = load(row.average + i);
-        store(row.average + i, share == 1 ? now : before + share * (now - before));
+        const Vector<T> now = load(run.parameters + i), before = load(run.average + i);
+        store(run.average + i, share == 1 ? now : before + share * (now - before));
     }
 }
 
-template <class T> void update(const UpdateNumbers &numbers, const Step<T> &step, Row<T> row, int64_t count) {
+template <class T> void update(const UpdateNumbers &numbers, const Step<T> &step, Run<T> run, int64_t count) {
     using V = Vector<T>;
     const T rate = step.rate, momentum = T(numbers.momentum), eps = T(numbers.eps);
     switch (numbers.rule) {
     case Rule::sgd: {
         const bool nesterov = numbers.nesterov != 0;
-        update_by(numbers, step, row, count, [=](V g, V p, V &b, V &) -> V {
+        update_by(numbers, step, run, count, [=](V g, V p, V &b, V &) -> V {
             b = b * momentum + g;
             return p - rate * (nesterov ? g + momentum * b : b);
         });
@@ -80,7 +78,7 @@ template <class T> void update(const UpdateNumbers &numbers, const Step<T> &step
     }
     case Rule::rms: {
         const T keep = T(numbers.keep), add = T(numbers.add);
-        update_by(numbers, step, row, count, [=](V g, V p, V &b, V &v) -> V {
+        update_by(numbers, step, run, count, [=](V g, V p, V &b, V &v) -> V {
             v = keep * v + add * (g * g);
             b = b * momentum + g / (root<T>(v) + eps);
             return p - rate * b;
@@ -90,7 +88,7 @@ template <class T> void update(const UpdateNumbers &numbers, const Step<T> &step
     case Rule::adam: {
         const T beta1 = T(numbers.beta1), beta2 = T(numbers.beta2), new1 = T(1 - numbers.beta1), new2 = T(1 - numbers.beta2);
         const T pace = rate / step.correction1, shrunk = T(1) - rate * T(numbers.decoupled), scale = T(1) / step.correction2;
-        update_by(numbers, step, row, count, [=](V g, V p, V &m, V &v) -> V {
+        update_by(numbers, step, run, count, [=](V g, V p, V &m, V &v) -> V {
             m = beta1 * m + new1 * g;
             v = beta2 * v + new2 * (g * g);
             return shrunk * p - pace * (m / (root<T>(v) * scale + eps));
@@ -98,5 +96,5 @@ template <class T> void update(const UpdateNumbers &numbers, const Step<T> &step
         break;
     }
     }
-    if (row.average) take_average(numbers, step, row, count);
+    if (run.average) take_average(numbers, step, run, count);
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ import pytest
 from torch import Tensor
 
 from models import activations, optim, packed
+from models.compiled import build
+from models.compiled.library import Library
 from models.losses import LOSSES
 from models.normalization import Normalization
 from models.optim import PackedOptimizer
@@ -20,6 +24,7 @@ from worker.checks.initial_loss import initial_loss
 from worker.checks.labels import labels
 from worker.checks.overfit import overfit
 from worker.checks.regularisation import regularisation
+from worker.train import compiled, loop
 
 PENALISED = ("sgd", "rmsprop", "adam", "adamw")
 
@@ -30,6 +35,52 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def eager(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faults are planted in the eager step, but for those of `planted`."""
+    if "planted" not in request.fixturenames:
+        monkeypatch.setattr(loop, "is_compiled", lambda *_: False)
+
+
+@pytest.fixture
+def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, str], None]:
+    """Builds the compiled step from a source with one text replaced, and trains with it."""
+
+    def plant(file: str, right: str, wrong: str) -> None:
+        sources = tmp_path / "source"
+        shutil.copytree(build.SOURCES, sources)
+        text = (sources / file).read_text()
+        assert text.count(right) == 1
+        (sources / file).write_text(text.replace(right, wrong))
+        monkeypatch.setattr(build, "SOURCES", sources)
+        faulty = Library(str(build.build(tmp_path)))
+        monkeypatch.setattr(compiled, "library", lambda: faulty)
+
+    return plant
+
+
+# -- the compiled step ------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_gradient_in_the_compiled_step(planted: Callable[[str, str, str], None]) -> None:
+    planted("activations.h", "return d * (T(1) - a * a);", "return d * (a * a - T(1));")
+    found = gradients(setting("wine", activation=["tanh", "relu"]))
+    assert found.outcome == "failed"
+    assert "tanh" in str(found.look_at)
+    assert "relu" not in str(found.look_at)
+
+
+def test_weight_decay_with_the_wrong_sign_in_the_compiled_step(planted: Callable[[str, str, str], None]) -> None:
+    planted("updates.h", "* clipped_to + parameter * l2;", "* clipped_to - parameter * l2;")
+    found = regularisation(setting("breast_cancer", optimizer="adam"))
+    assert found.outcome == "failed"
+
+
+def test_a_wrong_delta_of_the_compiled_loss(planted: Callable[[str, str, str], None]) -> None:
+    planted("losses.h", "*gradient = error * T(2);", "*gradient = error * T(2.002);")
+    assert gradients(setting("diabetes", loss="mse")).outcome == "failed"
 
 
 # -- gradients ------------------------------------------------------------------------------------------------------

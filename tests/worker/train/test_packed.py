@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,6 +33,7 @@ METRIC = {"wine": "log_loss", "counts": "rmse"}
 CPU = torch.device("cpu")
 MORE = settings(max_examples=2 * settings.default.max_examples)
 """These two tests carry the whole product."""
+BOTH_STEPS = pytest.mark.parametrize("may_compile", [True, False], ids=["compiled", "eager"])
 
 params = st.fixed_dictionaries(
     {
@@ -103,9 +106,11 @@ def members(mix: list[dict[str, Any]], epochs: int | None, folds: int = 3) -> li
     return [Member(trial, fold, hp) for trial, hp in enumerate(configurations) for fold in range(folds)]
 
 
-def train(name: str, these: list[Member], *, dtype: torch.dtype, pack_bytes: int = 1 << 30) -> Watch:
+def train(
+    name: str, these: list[Member], *, dtype: torch.dtype, may_compile: bool = True, pack_bytes: int = 1 << 30
+) -> Watch:
     watch = Watch()
-    Training(SOURCES[name], METRIC[name], Engine(CPU, pack_bytes, dtype)).train(these, watch)
+    Training(SOURCES[name], METRIC[name], Engine(CPU, pack_bytes, dtype, may_compile)).train(these, watch)
     return watch
 
 
@@ -120,13 +125,14 @@ def epochs_for_steps(batch_size: int, steps: int) -> int:
     return -(-steps // -(-n_train // min(batch_size, n_train)))
 
 
+@BOTH_STEPS
 @MORE
 @given(scene=scenes())
-def test_a_pack_equals_stock_pytorch(scene: tuple[str, list[dict[str, Any]]]) -> None:
+def test_a_pack_equals_stock_pytorch(may_compile: bool, scene: tuple[str, list[dict[str, Any]]]) -> None:
     name, mix = scene
     # 50 steps at least, in float64: every loss and every score of every epoch within 1e-5
     these = members(mix, epochs=None)
-    watch = train(name, these, dtype=torch.float64)
+    watch = train(name, these, dtype=torch.float64, may_compile=may_compile)
     for member, _ in watch.done.values():
         assert_equals_oracle(name, member)
 
@@ -145,17 +151,19 @@ def assert_equals_oracle(name: str, member: Member) -> None:
         assert own.max() > 1e-6, f"{member.key} {member.hp}: {of_pack}, however: {alone.train_loss} {alone.scores}"
 
 
+@BOTH_STEPS
 @MORE
 @given(scene=scenes(), shuffle=st.randoms(use_true_random=False), pack_bytes=st.sampled_from([1, 200_000, 1 << 30]))
 def test_bits_do_not_depend_on_the_packing(
-    scene: tuple[str, list[dict[str, Any]]], shuffle: Any, pack_bytes: int
+    may_compile: bool, scene: tuple[str, list[dict[str, Any]]], shuffle: Any, pack_bytes: int
 ) -> None:
     name, mix = scene
-    together = train(name, members(mix, epochs=4), dtype=torch.float32)
+    training = partial(train, name, dtype=torch.float32, may_compile=may_compile)
+    together = training(members(mix, epochs=4))
     others = members(mix, epochs=4)
     shuffle.shuffle(others)
     cut = shuffle.randint(0, len(others))
-    apart = [train(name, part, dtype=torch.float32, pack_bytes=pack_bytes) for part in (others[:cut], others[cut:])]
+    apart = [training(part, pack_bytes=pack_bytes) for part in (others[:cut], others[cut:])]
     for key in together.done:
         watch = next(w for w in apart if key in w.done)
         assert bits(watch, key) == bits(together, key)
