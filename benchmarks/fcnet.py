@@ -40,7 +40,8 @@ from worker.data.inputs import FoldSource
 from worker.data.load import Table
 from worker.settings import PACK_BYTES_CPU
 from worker.train.loop import Engine, Training
-from worker.train.pack import STEP_OVERHEAD, FoldShape, Member, columns_of, n_batches, plan_packs
+from worker.train.pack import FoldShape, Member, columns_of, n_batches
+from worker.train.packer import STEP_OVERHEAD, plan_packs
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 PROCESSES = 2

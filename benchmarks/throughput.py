@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.report import arguments, median_and_spread, publish
 
 SHAPES = ((32, 32), (64, 128), (128, 128))
-GOALS = {(32, 32): 10, (64, 128): 4, (128, 128): 2}
+GOALS = {(32, 32): 25, (64, 128): 8, (128, 128): 3}
 FOLDS = 5
 PROCESSES = 2
 Result = dict[tuple[int, int], list[float]]
@@ -35,7 +35,7 @@ def configurations(width: int, batch: int, n_trials: int, epochs: int) -> list[d
 def main() -> None:
     """Measure and publish."""
     options = arguments(__doc__ or "")
-    repetitions = 1 if options.quick else 3
+    repetitions = 1 if options.quick else 5
     n_trials, epochs = (16, 2) if options.quick else (40, 4)
     rows = [measure(width, batch, n_trials, epochs, repetitions) for width, batch in SHAPES]
     publish(

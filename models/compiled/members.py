@@ -27,7 +27,8 @@ from models.stack import Stack
 
 def is_covered(hp: Hyperparameters) -> bool:
     """Whether the library can train such a network: without normalisation, L-BFGS and dropout of its inputs."""
-    return hp.norm == "none" and hp.optimizer != "lbfgs" and not hp.input_dropout
+    is_known = family(hp.optimizer) in FAMILIES and all(name in ACTIVATIONS for name in hp.activation)
+    return is_known and hp.norm == "none" and not hp.input_dropout
 
 
 class CompiledMembers:

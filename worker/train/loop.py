@@ -17,7 +17,8 @@ from service.contract.spec import METRIC_DIRECTION
 from worker.data.inputs import FoldData
 from worker.train.compiled import is_compiled
 from worker.train.fold import DeviceFold
-from worker.train.pack import FoldShape, Member, plan_packs
+from worker.train.pack import FoldShape, Member
+from worker.train.packer import member_bytes, plan_packs
 from worker.train.probe import Probe
 from worker.train.step import Group, PackTrainer, group_of
 from worker.train.stopping import End
@@ -122,6 +123,12 @@ class Training:
         shapes = {m.key: self._shape(m) for m in listed}
         n_outputs = self._source.fold(0, "none").n_outputs if listed else 0
         return plan_packs(listed, shapes, n_outputs, self._engine.pack_bytes, self._engine.compiles)
+
+    def estimated_bytes(self, member: Member) -> int:
+        """What a member holds beside others of its own sizes."""
+        shape, n_outputs = self._shape(member), self._source.fold(0, "none").n_outputs
+        sizes = [padded(size) for size in (shape.n_inputs, *member.hp.hidden, n_outputs)]
+        return member_bytes(sizes, shape, member.hp, is_compiled=self._engine.compiles(member))
 
     def _shape(self, member: Member) -> FoldShape:
         data = self._source.fold(*group_of(member))

@@ -16,7 +16,8 @@ from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
 from worker.checkpoints import SavedTrial, decode_state, encode_state
 from worker.train.loop import Engine, Training
-from worker.train.pack import FoldShape, Member, member_bytes, plan_packs
+from worker.train.pack import FoldShape, Member
+from worker.train.packer import member_bytes, plan_packs
 from worker.train.single import train_single
 from worker.train.stopping import End, Progress
 
@@ -133,7 +134,8 @@ def test_the_folds_of_a_trial_train_soon_after_each_other_in_whatever_packs() ->
     these = members(*[{"hidden": [16], "lr": 0.01 * (t + 1)} for t in range(8)])
     shapes = {m.key: FoldShape(len((d := growing.fold(m.fold, "standard")).y_train), len(d.y_valid), d.n_inputs)
               for m in these}  # fmt: skip
-    packs = plan_packs(these, shapes, 3, 2 * member_bytes((16, 16, 16), 16))
+    for_two = 2 * member_bytes((16, 16, 16), shapes[0, 2], these[0].hp, is_compiled=False)  # the longest fold
+    packs = plan_packs(these, shapes, 3, for_two)
     assert len(packs) == 12, "two members each"
     for place, pack in enumerate(packs):
         assert {m.trial for m in pack} == {place // 3 * 2, place // 3 * 2 + 1}
@@ -156,7 +158,7 @@ def test_packs_are_cut_by_memory_and_by_padding() -> None:
     shapes = {m.key: shape for m in narrow + wide}
     by_padding = plan_packs(narrow + wide, shapes, 3, 1 << 30)
     assert [len(p) for p in by_padding] == [4, 8], "a narrow member padded to 160 would pay 40 times its own work"
-    room_for_three = 3 * member_bytes((16, 16, 16, 16), 128)
+    room_for_three = 3 * member_bytes((16, 16, 16, 16), shape, narrow[0].hp, is_compiled=False)
     by_memory = plan_packs(narrow, shapes, 3, room_for_three)
     assert [len(p) for p in by_memory] == [3, 3, 2]
 

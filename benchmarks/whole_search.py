@@ -1,0 +1,155 @@
+"""A whole search, from the command to the leaderboard: Foldstep against Optuna, scikit-learn and skorch.
+
+Foldstep draws configurations at random and trains them on the folds of scikit-learn's digits; then the other sides
+train the very same configurations, folds and epochs, each in two processes with one thread, start-up included. Optuna
+is given them by `enqueue_trial`, around a plain PyTorch loop; scikit-learn and skorch (`pip install skorch`) search
+them with `GridSearchCV`, `n_jobs=2`, which is what `RandomizedSearchCV` does once it has drawn. The space `small` has
+what all sides have; `mixed` has widths from 16 to 512, one to five layers, four batch sizes and eight activations,
+most of which scikit-learn does not have.
+
+That both sides learned the same thing is checked by the scores of all configurations: close in the median, and in
+nearly the same order.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import spearmanr
+from sklearn.datasets import load_digits
+
+from benchmarks.report import arguments, median_and_spread, publish
+
+FOLDS, EPOCHS = 5, 30
+ACTIVATIONS = ["relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid"]
+COMMON = {"lr": {"low": 1e-4, "high": 1e-2, "log": True}, "epochs": EPOCHS}
+SPACES: dict[str, dict[str, Any]] = {
+    "small": {
+        **COMMON,
+        "width": {"low": 16, "high": 128, "log": True},
+        "depth": [1, 2],
+        "activation": ["relu", "tanh"],
+        "batch_size": 64,
+    },
+    "mixed": {
+        **COMMON,
+        "width": {"low": 16, "high": 512, "log": True},
+        "depth": [1, 2, 3, 4, 5],
+        "activation": ACTIVATIONS,
+        "batch_size": [16, 32, 64, 128],
+    },
+}
+TRIALS = {"small": 200, "mixed": 60}
+RIVALS = {"small": ("optuna", "scikit-learn", "skorch"), "mixed": ("optuna", "skorch")}
+GOALS = {"small": 10, "mixed": 5}
+MAX_DIFFERENCE, MIN_CORRELATION = 0.02, 0.7
+
+Scores = list[float]
+
+
+def main() -> None:
+    """Measure and publish."""
+    options = arguments(__doc__ or "")
+    rows = []
+    for space in SPACES:
+        trials = 10 if options.quick else TRIALS[space]
+        rows += measure(space, trials, repetitions=1 if options.quick else 5)
+    publish(
+        "whole_search", options, rows,
+        data="digits", folds=FOLDS, epochs=EPOCHS, goals=GOALS, processes=2,
+        unit="seconds from the command to the leaderboard; medians, the other sides measured once each",
+    )  # fmt: skip
+
+
+def measure(space: str, trials: int, repetitions: int) -> list[dict[str, Any]]:
+    """One row a side."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_data(folder)
+        own = [timed(partial(run_foldstep, folder, space, trials)) for _ in range(repetitions)]
+        seconds, low, high = median_and_spread([s for s, _ in own])
+        board = own[-1][1]
+        rows = [row(space, trials, "foldstep", seconds, board, board) | {"least_s": low, "greatest_s": high}]
+        (folder / "configurations.json").write_text(json.dumps([trial["params"] for trial in board]))
+        for side in RIVALS[space]:
+            seconds, answer = timed(partial(run_rival, folder, side))
+            rows.append(
+                row(space, trials, side, seconds, answer, board) | {"ratio": round(seconds / rows[0]["seconds"], 2)}
+            )
+    return rows
+
+
+def timed(act: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds, and what came of it."""
+    begun = time.monotonic()
+    answer = act()
+    return time.monotonic() - begun, answer
+
+
+def row(space: str, trials: int, side: str, seconds: float, found: Any, board: Any) -> dict[str, Any]:
+    """The figures of one side; a side that learned something else is an error."""
+    ours = [trial["score"] for trial in board]
+    theirs = ours if found is board else found
+    difference = statistics.median(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+    correlation = float(spearmanr(ours, theirs).statistic)
+    assert difference < MAX_DIFFERENCE, f"{side} did not learn the same thing: scores differ by {difference}"
+    assert correlation > MIN_CORRELATION, f"{side} did not learn the same thing: rank correlation {correlation}"
+    told = {"space": space, "trials": trials, "side": side, "seconds": round(seconds, 1), "best": max(theirs)}
+    print(told, file=sys.stderr, flush=True)
+    return told | {"median_difference": difference, "rank_correlation": round(correlation, 3)}
+
+
+def write_data(folder: Path) -> None:
+    """The digits with a column that says each row's fold."""
+    bunch = load_digits()
+    fold = np.random.default_rng(0).permutation(len(bunch.target)) % FOLDS
+    with (folder / "digits.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*(f"x{i}" for i in range(bunch.data.shape[1])), "target", "fold"])
+        writer.writerows(np.column_stack([bunch.data, bunch.target, fold]).astype(int).tolist())
+
+
+def run_foldstep(folder: Path, space: str, trials: int) -> list[dict[str, Any]]:
+    """The leaderboard of a random search, as a user gets it."""
+    spec = {
+        "name": "benchmark",
+        "method": "random",
+        "data": {"dataset": "digits.csv", "target": "target", "task": "classification"},
+        "cv": {"column": "fold"},
+        "metric": "accuracy",
+        "parameters": SPACES[space],
+        "budget": {"trials": trials},
+    }
+    (folder / "spec.json").write_text(json.dumps(spec))
+    with tempfile.TemporaryDirectory() as data:
+        argv = [sys.executable, "-m", "foldstep", "run", "spec.json", "--dir", data, "--workers", "2", "--json"]
+        done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)
+    board: list[dict[str, Any]] = [trial for trial in json.loads(done.stdout) if trial["score"] is not None]
+    assert len(board) == trials
+    return board
+
+
+def run_rival(folder: Path, side: str) -> Scores:
+    """The scores of all configurations, by a side in processes of its own."""
+    argv = [sys.executable, "-m", "benchmarks.whole_rivals", side, str(folder)]
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    environment = {**os.environ, **one_thread, "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    scores: Scores = json.loads(done.stdout)
+    return scores
+
+
+if __name__ == "__main__":
+    main()

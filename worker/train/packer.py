@@ -1,0 +1,150 @@
+"""Which members train together.
+
+Members of a pack agree on what gives a step its shape: batch size, steps an epoch, validation rows, wide layers where
+they are padded to each other, who takes their steps, and the epoch that they start from. Everything else may differ.
+How members are cut into packs changes the time, never a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from models.hyperparameters import Hyperparameters
+from models.layout import padded, size_class
+from models.lbfgs import MEMORY
+from worker.train.pack import (
+    EVALUATION_COLUMNS,
+    FoldShape,
+    Member,
+    columns_of,
+    effective_batch,
+    n_batches,
+)
+
+STEP_OVERHEAD = 3_000_000
+"""What a step costs before any arithmetic, in multiply-adds (about 0.5 ms on one CPU core): a pack may waste so
+much on padding before a pack of their own is cheaper for the members to come."""
+_COPIES = 7
+"""Numbers for each weight: itself, gradient, two moments, update, the best one, the one before a probed step."""
+_OUTPUTS = 3
+"""Numbers for each output of a validation row: itself, its target, its gradient."""
+
+
+def pack_key(member: Member, shape: FoldShape, *, is_compiled: bool = False) -> tuple[object, ...]:
+    """Members with equal keys may train together."""
+    sizes = [] if is_compiled else [shape.n_inputs, *member.hp.hidden]  # the library pads nobody to another's size
+    classes = [size_class(size) for size in sizes]
+    while classes and classes[-1] == 0:
+        classes.pop()
+    batch = effective_batch(member.hp, shape.n_train)
+    return (
+        member.hp.batch_size,
+        columns_of(batch),
+        n_batches(shape.n_train, batch),
+        n_batches(shape.n_valid, EVALUATION_COLUMNS),
+        tuple(classes),
+        is_compiled,
+        member.progress.epoch,
+    )
+
+
+def plan_packs(
+    members: Iterable[Member],
+    shapes: Mapping[tuple[int, int], FoldShape],
+    n_outputs: int,
+    pack_bytes: int,
+    is_compiled: Callable[[Member], bool] = lambda _: False,
+) -> list[list[Member]]:
+    """Cut members into packs, deterministic for equal input.
+
+    The folds of a trial may be in several packs; these stand near each other, so that trials are done one after the
+    other rather than all at the end.
+
+    Args:
+        members: all that are to be trained, in any order.
+        shapes: the fold's numbers by member key.
+        n_outputs: output units.
+        pack_bytes: estimated memory above which a pack is cut.
+        is_compiled: whether the compiled library trains a member.
+    """
+    classes: dict[tuple[object, ...], list[Member]] = {}
+    for member in sorted(members, key=lambda m: m.key):
+        key = pack_key(member, shapes[member.key], is_compiled=is_compiled(member))
+        classes.setdefault(key, []).append(member)
+    cuts = []
+    for key in sorted(classes, key=repr):
+        estimate = _Estimate(shapes, n_outputs, is_compiled=is_compiled(classes[key][0]))
+        cuts.append(_cut(classes[key], estimate, pack_bytes))
+    placed = [(place / len(packs), pack) for packs in cuts for place, pack in enumerate(packs)]
+    return [pack for _, pack in sorted(placed, key=lambda one: one[0])]
+
+
+def _cut(members: Sequence[Member], estimate: _Estimate, pack_bytes: int) -> list[list[Member]]:
+    """Deepest and widest first, so that padding grows from member to member; a new pack where it costs too much."""
+    ordered = sorted(members, key=lambda m: (-len(m.hp.hidden), [-s for s in estimate.sizes(m)], m.key))
+    packs: list[list[Member]] = []
+    room = waste = 0
+    for member in ordered:
+        if packs:
+            waste += estimate.waste(member, packs[-1][0])
+        if not packs or waste > STEP_OVERHEAD or room < estimate.bytes(member, packs[-1][0]):
+            packs.append([])
+            room, waste = pack_bytes, 0
+        packs[-1].append(member)
+        room -= estimate.bytes(member, packs[-1][0])
+    return packs
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """What members cost beside the widest of their pack."""
+
+    shapes: Mapping[tuple[int, int], FoldShape]
+    n_outputs: int
+    is_compiled: bool
+
+    def sizes(self, member: Member) -> tuple[int, ...]:
+        """Padded units of every layer of a member, from the input to the output."""
+        n_inputs = padded(self.shapes[member.key].n_inputs)
+        return (n_inputs, *(padded(w) for w in member.hp.hidden), padded(self.n_outputs))
+
+    def waste(self, member: Member, widest: Member) -> int:
+        """Multiply-adds of a step that padding adds; the compiled library computes with none."""
+        if self.is_compiled:
+            return 0
+        columns = columns_of(effective_batch(member.hp, self.shapes[member.key].n_train))
+        return columns * (_work(self._beside(member, widest)) - _work(self.sizes(member)))
+
+    def bytes(self, member: Member, widest: Member) -> int:
+        """Memory, padding and all."""
+        shape = self.shapes[member.key]
+        return member_bytes(self._beside(member, widest), shape, member.hp, is_compiled=self.is_compiled)
+
+    def _beside(self, member: Member, widest: Member) -> tuple[int, ...]:
+        """The sizes of a member in a pack with a widest one; outputs are always alike."""
+        own = self.sizes(member)
+        hidden = [max(pair) for pair in zip(own[:-1], self.sizes(widest), strict=False)]
+        return (*hidden, own[-1])
+
+
+def _work(sizes: Sequence[int]) -> int:
+    """Multiply-adds of one pass forward for one row."""
+    return sum(a * b for a, b in pairwise(sizes))
+
+
+def member_bytes(sizes: Sequence[int], shape: FoldShape, hp: Hyperparameters, *, is_compiled: bool) -> int:
+    """Estimated memory of one member, in bytes of float32; `benchmarks.members` holds it against what is measured.
+
+    Args:
+        sizes: padded units of every layer, from the input to the output.
+        shape: of its fold.
+        hp: its hyperparameters.
+        is_compiled: whether the compiled library trains it: one member at a time, in room that all share.
+    """
+    n_weights, n_units = sum((a + 1) * b for a, b in pairwise(sizes)), sum(sizes[1:])
+    of_weights = _COPIES + (2 * MEMORY + 3 if hp.optimizer == "lbfgs" else 0)
+    batch = 0 if is_compiled else columns_of(effective_batch(hp, shape.n_train))
+    n_scored = n_batches(shape.n_valid, EVALUATION_COLUMNS) * EVALUATION_COLUMNS
+    return 4 * (of_weights * n_weights + n_units * (2 * batch + EVALUATION_COLUMNS) + _OUTPUTS * sizes[-1] * n_scored)
