@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,15 +25,21 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from benchmarks.ranges import ranges
+from benchmarks.sides import ScoreKeeper
 from models.hyperparameters import resolve
 from service.contract.columns import NumberColumn
 from service.contract.lease import SearchContext
 from service.contract.spec import CvSpec, DataSpec, MetricSpec
 from worker.data.inputs import FoldSource
 from worker.data.load import Table
+from worker.settings import PACK_BYTES_CPU
+from worker.train.loop import Engine, Training
+from worker.train.pack import Member
 from worker.train.single import train_single
 
 EPOCHS = 30
+REFITS = 5
+"""Trainings of each winner for the test part."""
 RANGES = ranges(lr=(1e-4, 1e-1), width=(16, 128), deepest=3, epochs=EPOCHS)
 Numbers = npt.NDArray[np.float64]
 
@@ -54,6 +61,11 @@ class Problem:
     metric: str
     batch_size: int
     seed: int
+
+    @property
+    def n_folds(self) -> int:
+        """Of the search's part."""
+        return int(self.fold.max()) + 1
 
     @property
     def x_search(self) -> Numbers:
@@ -101,37 +113,55 @@ class Found:
         score: mean over the folds; NaN where there is no winner.
         params: its hyperparameters.
         n_trials: configurations that were tried.
-        test: its score on the test part, where the side has one of its own.
     """
 
     score: float
     params: dict[str, Any]
     n_trials: int
     wall_s: float
-    test: float | None = None
 
 
 def nothing(n_trials: int, wall_s: float) -> Found:
     """Of a side that finished no configuration in its time."""
-    return Found(math.nan, {}, n_trials, wall_s, test=math.nan)
+    return Found(math.nan, {}, n_trials, wall_s)
 
 
-def plain_score(problem: Problem, params: dict[str, Any], fold: int) -> tuple[float, int]:
-    """Train one network with stock PyTorch on a fold; the score of its best epoch, and how many epochs that took."""
-    scores = _plain_scores(problem, problem.source, params, fold)
-    finite = [(s, epoch) for epoch, s in enumerate(scores, 1) if math.isfinite(s)]
-    return max(finite, key=lambda best: problem.sign * best[0]) if finite else (math.nan, len(scores))
+def plain_score(problem: Problem, params: dict[str, Any], fold: int) -> float:
+    """Train one network with stock PyTorch; the best epoch's score."""
+    hp = resolve({"batch_size": problem.batch_size, "seed": problem.seed, **params})
+    result = train_single(hp, fold, problem.source.fold(fold, hp.scaler), problem.metric, torch.float32)
+    finite = [s for s in result.scores if np.isfinite(s)]
+    return max(finite, key=lambda s: problem.sign * s) if finite else float("nan")
 
 
 def test_score(problem: Problem, params: dict[str, Any]) -> float:
-    """The score on the test part, trained on all rows of the search for as many epochs as its folds took on average."""
-    took = [plain_score(problem, params, fold)[1] for fold in range(problem.source.n_folds)]
-    return _plain_scores(problem, problem.final, params, 1)[round(statistics.mean(took)) - 1]
+    """The score on the test part, trained on all rows of the search for as many epochs as its folds took on average.
+
+    The mean of `REFITS` trainings with other seeds: a single one says more of its own luck than of its hyperparameters.
+    They train in lockstep, which equals the plain training (`tests/worker/train/test_packed.py`) and is sooner done.
+    """
+    seeds = range(REFITS)
+    folds = _train(problem.source, problem, params, [(seed, fold) for seed in seeds for fold in range(problem.n_folds)])
+    took = [_best_epoch(scores, problem.sign) for scores in folds.values()]
+    final = _train(problem.final, problem, params, [(seed, 1) for seed in seeds])
+    return statistics.mean(scores[round(statistics.mean(took)) - 1] for scores in final.values())
 
 
-def _plain_scores(problem: Problem, source: FoldSource, params: dict[str, Any], fold: int) -> list[float]:
-    hp = resolve({"batch_size": problem.batch_size, "seed": problem.seed, **params, "epochs": EPOCHS})
-    return train_single(hp, fold, source.fold(fold, hp.scaler), problem.metric, torch.float32).scores
+def _train(
+    source: FoldSource, problem: Problem, params: dict[str, Any], runs: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], list[float]]:
+    """By (seed, fold), the score of every epoch."""
+    watch = ScoreKeeper()
+    members = [
+        Member(seed, fold, resolve({"batch_size": problem.batch_size, **params, "epochs": EPOCHS, "seed": seed}))
+        for seed, fold in runs
+    ]
+    Training(source, problem.metric, Engine(torch.device("cpu"), PACK_BYTES_CPU)).train(members, watch)
+    return watch.scores
+
+
+def _best_epoch(scores: Sequence[float], sign: int) -> int:
+    return max(range(1, len(scores) + 1), key=lambda epoch: sign * scores[epoch - 1])
 
 
 # -- Optuna -----------------------------------------------------------------------------------------------------
@@ -175,8 +205,8 @@ def _optimise(problem: Problem, path: str, until: float, number: int) -> None:
 def _objective(problem: Problem, trial: optuna.Trial, until: float) -> float:
     params = {name: suggested(trial, name, values) for name, values in RANGES.items()}
     scores: list[float] = []
-    for fold in range(problem.source.n_folds):
-        scores.append(plain_score(problem, params, fold)[0])
+    for fold in range(problem.n_folds):
+        scores.append(plain_score(problem, params, fold))
         trial.report(float(np.mean(scores)), fold)
         if trial.should_prune() or time.monotonic() > until:
             raise optuna.TrialPruned
@@ -214,7 +244,7 @@ def halving(problem: Problem, folder: Path, seconds: float) -> Found:
     if not lines:
         return nothing(0, wall_s)
     best = max(lines, key=lambda line: problem.sign * line["score"])
-    return Found(best["score"], best["params"], sum(line["n_trials"] for line in lines), wall_s, best["test"])
+    return Found(best["score"], best["params"], sum(line["n_trials"] for line in lines), wall_s)
 
 
 def _halve_for_ever(folder: Path) -> None:
@@ -222,26 +252,16 @@ def _halve_for_ever(folder: Path) -> None:
     problem = Problem(x=arrays["x"], y=arrays["y"], fold=arrays["fold"], **facts)
     warnings.simplefilter("ignore")
     for number in range(10_000):
-        print(json.dumps(halve(problem, 10_000 * problem.seed + number)), flush=True)
+        print(json.dumps(halve(problem, 10_000 * problem.seed + number), default=float), flush=True)
 
 
 def halve(problem: Problem, seed: int) -> dict[str, Any]:
     """One halving search of nine configurations: its winner as a JSON record."""
     from scipy.stats import loguniform
-    from sklearn.compose import TransformedTargetRegressor
     from sklearn.experimental import enable_halving_search_cv  # noqa: F401
-    from sklearn.metrics import get_scorer
     from sklearn.model_selection import HalvingRandomSearchCV, PredefinedSplit
-    from sklearn.neural_network import MLPClassifier, MLPRegressor
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    is_class = problem.task == "classification"
-    network = (MLPClassifier if is_class else MLPRegressor)(batch_size=problem.batch_size, random_state=problem.seed)
-    prefix = ("mlpclassifier" if is_class else "regressor__mlpregressor") + "__"
-    model: Any = make_pipeline(StandardScaler(), network)
-    if not is_class:
-        model = TransformedTargetRegressor(model, transformer=StandardScaler())
+    model, prefix, scoring = _sklearn(problem)
     widths = np.unique(np.geomspace(*_bounds("width"), 24).round().astype(int)).tolist()
     ranges = {
         "hidden_layer_sizes": [(w,) * d for w in widths for d in RANGES["depth"]],
@@ -249,19 +269,41 @@ def halve(problem: Problem, seed: int) -> dict[str, Any]:
         "alpha": loguniform(*_bounds("weight_decay")),
         "activation": RANGES["activation"],
     }
-    scoring = "accuracy" if is_class else "neg_root_mean_squared_error"
     search = HalvingRandomSearchCV(
         model, {prefix + name: values for name, values in ranges.items()},
         resource=prefix + "max_iter", min_resources=3, max_resources=EPOCHS, factor=3, n_candidates=9,
-        scoring=scoring, cv=PredefinedSplit(problem.fold), random_state=seed, n_jobs=2,
+        scoring=scoring, cv=PredefinedSplit(problem.fold), random_state=seed, n_jobs=2, refit=False,
     ).fit(problem.x_search, problem.y_search)  # fmt: skip
-    test = get_scorer(scoring)(search.best_estimator_, problem.x[-problem.n_test :], problem.y[-problem.n_test :])
-    return {  # a score of scikit-learn's is always the greater the better
-        "score": problem.sign * float(search.best_score_),
-        "test": problem.sign * float(test),
-        "params": {name.removeprefix(prefix): str(value) for name, value in search.best_params_.items()},
-        "n_trials": 9,
-    }
+    # a score of scikit-learn's is always the greater the better
+    return {"score": problem.sign * float(search.best_score_), "params": search.best_params_, "n_trials": 9}
+
+
+def halving_test_score(problem: Problem, params: dict[str, Any]) -> float:
+    """The score on the test part of scikit-learn's networks, trained on all rows of the search as `test_score` does."""
+    from sklearn.metrics import get_scorer
+
+    model, prefix, scoring = _sklearn(problem)
+    chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in params.items()}
+    found = []
+    for seed in range(REFITS):
+        model.set_params(**chosen, **{prefix + "random_state": seed}).fit(problem.x_search, problem.y_search)
+        found.append(get_scorer(scoring)(model, problem.x[-problem.n_test :], problem.y[-problem.n_test :]))
+    return problem.sign * float(statistics.mean(found))
+
+
+def _sklearn(problem: Problem) -> tuple[Any, str, str]:
+    """The model, where its network's parameters are, and what it is scored by."""
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if problem.task == "classification":
+        network = MLPClassifier(batch_size=problem.batch_size, random_state=problem.seed)
+        return make_pipeline(StandardScaler(), network), "mlpclassifier__", "accuracy"
+    network = MLPRegressor(batch_size=problem.batch_size, random_state=problem.seed)
+    model = TransformedTargetRegressor(make_pipeline(StandardScaler(), network), transformer=StandardScaler())
+    return model, "regressor__mlpregressor__", "neg_root_mean_squared_error"
 
 
 def _bounds(name: str) -> tuple[float, float]:

@@ -69,8 +69,8 @@ def _print(result: TrialResult, stored: TrialView, *, is_same: bool) -> None:
         out.print("The same bits: every fold's score, and its loss and score in every epoch.")
     else:
         out.print(
-            "Not the same bits. Expected where a GPU or another kind of machine trained the trial (another processor, or "
-            "one of the two without a C++ compiler), or where the data behind the spec has changed since."
+            "Not the same bits. Expected where a GPU or another kind of machine trained the trial (another processor, "
+            "or one of the two without a C++ compiler), or where the data behind the spec has changed since."
         )
 
 
