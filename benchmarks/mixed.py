@@ -1,0 +1,87 @@
+"""A mixed space against perfectly homogeneous packs: what the packer loses by what members do not share.
+
+Widths from 16 to 512, one to five layers, four batch sizes, eight activations, on the folds of scikit-learn's digits,
+one process with one thread. Mixed: all configurations in one call, cut into packs as a worker does. Homogeneous: of
+each configuration as many copies as make a full lease, with other learning rates; its share of their time, summed up.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from benchmarks.report import arguments, median_and_spread, publish
+from benchmarks.sides import ScoreKeeper, digits
+from benchmarks.whole_search import SPACES
+from models.hyperparameters import resolve
+from worker.settings import PACK_BYTES_CPU
+from worker.train.loop import Engine, Training
+from worker.train.pack import Member
+
+FOLDS, EPOCHS, COPIES, GOAL = 5, 2, 16, 1.5
+Configuration = dict[str, Any]
+
+
+def main() -> None:
+    """Measure and publish."""
+    options = arguments(__doc__ or "")
+    n, turns = (8, 1) if options.quick else (40, 5)
+    rows = [measure(step, n, turns) for step in ("compiled", "eager")]
+    publish("mixed", options, rows, epochs=EPOCHS, folds=FOLDS, goal=GOAL, unit="seconds, medians over drawn spaces")
+
+
+def drawn(n: int, seed: int) -> list[Configuration]:
+    """Configurations of the mixed space."""
+    draw, space = random.Random(seed), SPACES["mixed"]
+    low, high = space["width"]["low"], space["width"]["high"]
+    return [
+        {
+            "width": round(low * (high / low) ** draw.random()),
+            "depth": draw.choice(space["depth"]),
+            "activation": draw.choice(space["activation"]),
+            "batch_size": draw.choice(space["batch_size"]),
+            "lr": 10 ** draw.uniform(-4, -2),
+            "epochs": EPOCHS,
+        }
+        for _ in range(n)
+    ]
+
+
+def measure(step: str, n: int, turns: int) -> dict[str, Any]:
+    """One row: some drawn spaces with one of the two steps."""
+    engine = Engine(torch.device("cpu"), PACK_BYTES_CPU, may_compile=step == "compiled")
+    training = Training(digits(FOLDS), "accuracy", engine)
+    taken = [both(training, drawn(n, seed)) for seed in range(turns)]
+    ratio, low, high = median_and_spread([mixed / homogeneous for mixed, homogeneous in taken])
+    seconds = {
+        name: round(statistics.median(values), 2)
+        for name, values in zip(("mixed_s", "homogeneous_s"), zip(*taken, strict=True), strict=True)
+    }
+    told = {"step": step, "configurations": n, **seconds}
+    return told | {"ratio": round(ratio, 2), "least": round(low, 2), "greatest": round(high, 2)}
+
+
+def both(training: Training, configurations: Sequence[Configuration]) -> tuple[float, float]:
+    """Seconds of the mixed packs, and the sum of the homogeneous ones' shares."""
+    train(training, configurations[:1])  # what is made once
+    mixed = train(training, configurations)
+    copies = [[{**c, "lr": c["lr"] * (1 + i / COPIES)} for i in range(COPIES)] for c in configurations]
+    return mixed, sum(train(training, same) / COPIES for same in copies)
+
+
+def train(training: Training, configurations: Sequence[Configuration]) -> float:
+    """Seconds that all folds of some configurations take."""
+    hps = enumerate(resolve(c) for c in configurations)
+    members = [Member(trial, fold, hp) for trial, hp in hps for fold in range(FOLDS)]
+    begun = time.perf_counter()
+    training.train(members, ScoreKeeper())
+    return time.perf_counter() - begun
+
+
+if __name__ == "__main__":
+    main()
