@@ -15,6 +15,8 @@ from foldstep.client import Foldstep
 from service.contract.states import TrialState
 from tests.acceptance.processes import Processes, assert_same, foldstep, terminate, undisturbed, until
 
+EPOCHS = 150
+"""Of the second stage: enough to be seen in training."""
 SPEC: dict[str, Any] = {
     "name": "continue",
     "method": "coarse_to_fine",
@@ -28,9 +30,9 @@ SPEC: dict[str, Any] = {
         "optimizer": ["adam", "nesterov"],
         "schedule": "cosine",
         "batch_size": [32, 64],
-        "patience": 4,
+        "patience": 30,
     },
-    "stages": [{"trials": 8, "epochs": 2}, {"trials": 6, "epochs": 16, "continue": True}],
+    "stages": [{"trials": 8, "epochs": 2}, {"trials": 6, "epochs": EPOCHS, "continue": True}],
 }
 CONTINUED = (8, 9)
 
@@ -61,7 +63,7 @@ def test_continued_trials_begin_with_the_curves_of_those_before(processes: Proce
     for number in CONTINUED:
         before = rows[number].continues
         assert before is not None
-        assert {**rows[before].params, "epochs": 16} == rows[number].params
+        assert {**rows[before].params, "epochs": EPOCHS} == rows[number].params
         for fold, curve in seen[number]["curves"].items():
             assert curve["score"][:2] == seen[before]["curves"][fold]["score"]
             assert len(curve["score"]) > 2

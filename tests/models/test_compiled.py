@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,11 +16,14 @@ from models.compiled import build as building
 from models.compiled import library as loading
 from models.compiled.build import FLAGS, SOURCES, NotBuilt, build, find_compiler
 from models.compiled.library import ACTIVATIONS, FAMILIES, LOSSES, Library, library
+from models.compiled.members import is_covered
 from models.hyperparameters import ACTIVATIONS as ALL_ACTIVATIONS
 from models.hyperparameters import LOSSES as ALL_LOSSES
 from models.hyperparameters import OPTIMIZERS, resolve
 from models.layout import family
 from tests.worker.train.data import source
+from tests.worker.train.watch import Watch
+from worker.train import compiled
 from worker.train.loop import Engine, Training
 from worker.train.pack import Member
 
@@ -112,6 +116,22 @@ def test_the_library_knows_every_name() -> None:
     assert set(FAMILIES) == {family(name) for name in OPTIMIZERS if name != "lbfgs"}
 
 
+@pytest.mark.parametrize(
+    ("params", "covered"),
+    [
+        ({"hidden": [768, 8], "dropout": 0.5, "optimizer": "nesterov", "activation": "gelu"}, True),
+        ({"hidden": []}, True),
+        ({"hidden": [16, 769]}, False),
+        ({"norm": "batch"}, False),
+        ({"norm": "layer"}, False),
+        ({"input_dropout": 0.1}, False),
+        ({"optimizer": "lbfgs", "batch_size": 10**6}, False),
+    ],
+)
+def test_what_it_covers(params: dict[str, object], covered: bool) -> None:
+    assert is_covered(resolve(params)) is covered
+
+
 def one_pass(name: str, params: dict[str, object], dtype: torch.dtype, *, compiled: bool) -> tuple[float, np.ndarray]:
     """The loss and the gradients of a batch."""
     metric = "log_loss" if name == "wine" else "mse"
@@ -150,6 +170,29 @@ def test_losses_in_float32(loss: str, gain: float) -> None:
 def test_transposed(shape: tuple[int, int, int], dtype: torch.dtype) -> None:
     matrices = torch.arange(np.prod(shape), dtype=dtype).view(shape)
     assert torch.equal(library().transposed(matrices), matrices.transpose(1, 2))
+
+
+@pytest.mark.parametrize("processor", ["haswell", "x86-64-v3"] if platform.machine() == "x86_64" else [])
+def test_bits_do_not_depend_on_the_registers(processor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built for 256 bits, the library trains what it trains when it is built for this machine."""
+    native = trained_weights()
+    monkeypatch.setattr(building, "FLAGS", [flag.replace("native", processor) for flag in FLAGS])
+    other = Library(str(build(tmp_path)))
+    monkeypatch.setattr(compiled, "library", lambda: other)
+    assert trained_weights() == native
+
+
+def trained_weights() -> list[bytes]:
+    rules = [name for name in OPTIMIZERS if name != "lbfgs"]
+    mix = [
+        {"hidden": [40, 17], "activation": activation, "optimizer": rules[i % len(rules)], "lr": 0.01, "epochs": 5,
+         "batch_size": 23, "dropout": 0.25 * (i % 2), "weight_decay": 1e-3, "clip_norm": 0.5 * (i % 3)}
+        for i, activation in enumerate(ACTIVATIONS)
+    ]  # fmt: skip
+    watch = Watch()
+    these = [Member(trial, 0, resolve(params)) for trial, params in enumerate(mix)]
+    Training(DATA["wine"], "log_loss", Engine(CPU, 1 << 30)).train(these, watch)
+    return [a.tobytes() for _, weights in watch.done.values() for layer in weights or () for a in layer.values()]
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -60,8 +60,9 @@ inline Vector<float> logarithm(Vector<float> x) {
 
 inline Vector<float> hyperbolic_tangent(Vector<float> x) {
     const Vector<float> size = magnitude<float>(x), square = x * x;
-    const Vector<float> small = polynomial<float>(square, all(-5.70498872745e-3f), 2.06390887954e-2f, -5.37397155531e-2f,
-                                                  1.33314422036e-1f, -3.33332819422e-1f) * square * x + x;
+    const Vector<float> series = polynomial<float>(square, all(-5.70498872745e-3f), 2.06390887954e-2f,
+                                                   -5.37397155531e-2f, 1.33314422036e-1f, -3.33332819422e-1f);
+    const Vector<float> small = series * square * x + x;
     const Vector<float> large = 1.0f - 2.0f / (exponential(size + size) + 1.0f);
     return size < 0.625f ? small : x < 0 ? -large : x == x ? large : x;
 }
@@ -69,9 +70,10 @@ inline Vector<float> hyperbolic_tangent(Vector<float> x) {
 // erf(x); beyond 1 as 1 - exp(-x^2) times a polynomial of 1 / x^2, over x.
 inline Vector<float> error_function(Vector<float> x) {
     const Vector<float> square = x * x, size = magnitude<float>(x);
-    const Vector<float> small = x * polynomial<float>(square, all(7.853861353153693e-5f), -8.010193625184903e-4f,
-                                                      5.188327685732524e-3f, -2.685381193529856e-2f, 1.128358514861418e-1f,
-                                                      -3.761262582423300e-1f, 1.128379165726710e+0f);
+    const Vector<float> series = polynomial<float>(square, all(7.853861353153693e-5f), -8.010193625184903e-4f,
+                                                   5.188327685732524e-3f, -2.685381193529856e-2f, 1.128358514861418e-1f,
+                                                   -3.761262582423300e-1f, 1.128379165726710e+0f);
+    const Vector<float> small = x * series;
     const Vector<float> inverse = 1.0f / maximum<float>(size, all(1.0f)), y = inverse * inverse;
     const Vector<float> near = polynomial<float>(y, all(2.326819970068386e-2f), -1.387039388740657e-1f,
                                                  3.687424674597105e-1f, -5.824733027278666e-1f, 6.210004621745983e-1f,

@@ -71,13 +71,15 @@ template <class T> T cross_entropy(Truth<T> truth, int64_t classes, int64_t colu
 }
 
 // A loss of one output by what `of` says of (output, target, offset): {loss, gradient} of a column, before its weight.
-template <class T, class F> T regression(Truth<T> truth, int64_t columns, bool has_offset, const T *outputs, T *delta, F of) {
+template <class T, class F>
+T regression(Truth<T> truth, int64_t columns, bool has_offset, const T *outputs, T *delta, F of) {
     using V = Vector<T>;
     V loss{};
     for (int64_t c = 0; c < columns; c += N<T>) {
         V gradient, offset{};
         if (has_offset) offset = load(truth.values + columns + c);
-        const V weight = load(truth.weights + c), part = of(load(outputs + c), load(truth.values + c), offset, &gradient);
+        const V weight = load(truth.weights + c);
+        const V part = of(load(outputs + c), load(truth.values + c), offset, &gradient);
         const auto is_real = weight > 0;
         loss += is_real ? part * weight : V{};
         store(delta + c, is_real ? gradient * weight : V{});
@@ -86,7 +88,8 @@ template <class T, class F> T regression(Truth<T> truth, int64_t columns, bool h
 }
 
 template <class T>
-T loss_of(const LossNumbers<T> &numbers, Truth<T> truth, int64_t units, int64_t columns, T *outputs, T *delta, T *scratch) {
+T loss_of(const LossNumbers<T> &numbers, Truth<T> truth, int64_t units, int64_t columns, T *outputs, T *delta,
+          T *scratch) {
     using V = Vector<T>;
     const T bend = T(numbers.bend);
     switch (numbers.name) {

@@ -52,11 +52,6 @@ template <class T> struct Batch {
     int64_t streams, noise_row;
 };
 
-template <class T> inline void forward_layer(const Layer<T> &layer, const T *weights, const T *biases, const T *below,
-                                             int64_t below_row, int64_t columns, T *out, int64_t out_row) {
-    product<T>({weights, layer.row, 1}, below, below_row, layer.units, layer.inputs, columns, biases, out, out_row);
-}
-
 // Uniform whole numbers below 2^24 for the units of one column vector: dropout_noise of models/noise.py.
 inline uint32_t mixed(uint32_t x) {
     x = (x ^ (x >> 16)) * 2246822507u;
@@ -65,7 +60,8 @@ inline uint32_t mixed(uint32_t x) {
 }
 
 // out = in where a unit is kept, scaled; else 0. `out` may be `in`.
-template <class T> void drop(const Layer<T> &layer, const Batch<T> &batch, int64_t depth, int64_t stream, const T *in, T *out) {
+template <class T>
+void drop(const Layer<T> &layer, const Batch<T> &batch, int64_t depth, int64_t stream, const T *in, T *out) {
     const int32_t *key = batch.noise + ((depth + 1) * batch.streams + stream) * 2;
     const uint32_t multiplier = key[0], offset = key[1], limit = layer.dropped_below;
     const T scale = T(layer.kept_scale);
@@ -105,27 +101,41 @@ template <class T> struct Passes {
     // The loss; afterwards the gradients are there.
     T run(const Batch<T> &batch) {
         forward(batch);
-        const T loss = loss_of<T>(member.loss, batch.truth, member.output().units, columns, outputs, output_delta, scratch);
+        const int64_t units = member.output().units;
+        const T loss = loss_of<T>(member.loss, batch.truth, units, columns, outputs, output_delta, scratch);
         backward(batch);
         return loss;
     }
 
     void forward(const Batch<T> &batch) {
-        const T *below = batch.columns_of;
-        for (int64_t i = 0; i < member.n_hidden(); i++) {
-            const Layer<T> &layer = member.layers[i];
-            const int64_t size = layer.units * columns;
+        each_layer(batch.columns_of, PARAMETERS, outputs, columns, [&](const Layer<T> &layer, int64_t i) {
             const Kept<T> &keep = kept[i];
-            forward_layer(layer, layer.weights[PARAMETERS], layer.biases[PARAMETERS], below, columns, columns, keep.hidden,
-                          columns);
+            const int64_t size = layer.units * columns;
             if (keep.before) std::memcpy(keep.before, keep.hidden, size * sizeof(T));
             activate(layer.activation, keep.hidden, size);
             if (layer.drops()) drop(layer, batch, i, member.stream, keep.hidden, keep.below);
             transpose(keep.below, columns, layer.units, columns, keep.transposed, padded(layer.units, N<T>));
-            below = keep.below;
+            return keep.below;
+        });
+    }
+
+    // Without noise, and nothing is kept; `stack` says which weights.
+    void evaluate(const T *inputs, Stack stack, T *out, int64_t out_row) {
+        each_layer(inputs, stack, out, out_row, [&](const Layer<T> &layer, int64_t i) {
+            activate(layer.activation, kept[i].hidden, layer.units * columns);
+            return kept[i].hidden;
+        });
+    }
+
+    // `finish(layer, i)` makes what the layer above reads of the pre-activations in kept[i].hidden.
+    template <class F> void each_layer(const T *below, Stack stack, T *out, int64_t out_row, F finish) {
+        for (int64_t i = 0; i < member.n_layers; i++) {
+            const Layer<T> &layer = member.layers[i];
+            const bool is_output = i == member.n_hidden();
+            product<T>({layer.weights[stack], layer.row, 1}, below, columns, layer.units, layer.inputs, columns,
+                       layer.biases[stack], is_output ? out : kept[i].hidden, is_output ? out_row : columns);
+            if (!is_output) below = finish(layer, i);
         }
-        const Layer<T> &output = member.output();
-        forward_layer(output, output.weights[PARAMETERS], output.biases[PARAMETERS], below, columns, columns, outputs, columns);
     }
 
     void backward(const Batch<T> &batch) {
@@ -133,10 +143,11 @@ template <class T> struct Passes {
         for (int64_t i = member.n_hidden(); i >= 0; i--) {
             const Layer<T> &layer = member.layers[i];
             if (i < member.n_hidden()) to_pre_activations(layer, batch, i);
-            gradients(layer, delta, i ? kept[i - 1].transposed : batch.rows, i ? padded(layer.inputs, N<T>) : batch.input_row);
+            const int64_t below_row = i ? padded(layer.inputs, N<T>) : batch.input_row;
+            gradients(layer, delta, i ? kept[i - 1].transposed : batch.rows, below_row);
             if (i == 0) return;
-            product<T>({layer.weights[PARAMETERS], 1, layer.row}, delta, columns, layer.inputs, layer.units, columns, nullptr,
-                       kept[i - 1].delta, columns);
+            product<T>({layer.weights[PARAMETERS], 1, layer.row}, delta, columns, layer.inputs, layer.units, columns,
+                       nullptr, kept[i - 1].delta, columns);
             delta = kept[i - 1].delta;
         }
     }
@@ -158,8 +169,8 @@ template <class T> struct Passes {
     }
 };
 
-// `visit(run, count)` for all of the member's parameters, in the same order however they are cut into runs: row by row, or
-// a whole matrix where no other numbers lie between its rows.
+// `visit(run, count)` for all of the member's parameters, in the same order however they are cut into runs: row by row,
+// or a whole matrix where no other numbers lie between its rows.
 template <class T, class F> void each_run(const Member<T> &member, F visit) {
     for (int64_t i = 0; i < member.n_layers; i++) {
         const Layer<T> &layer = member.layers[i];

@@ -83,21 +83,10 @@ template <class T> void evaluate(const Evaluation<T> &task) {
         const Member<T> &member = task.members[m];
         arena.reset();
         Passes<T> passes(member, task.columns, arena);
-        const Layer<T> &output = member.output();
-        T *outputs = task.outputs + m * output.units * all_columns;
-        for (int64_t chunk = 0; chunk < task.n_chunks; chunk++) {
-            const T *below = task.columns_of[member.group] + chunk * task.inputs * task.columns;
-            for (int64_t i = 0; i < member.n_hidden(); i++) {
-                const Layer<T> &layer = member.layers[i];
-                T *hidden = passes.kept[i].hidden;
-                forward_layer(layer, layer.weights[task.stack], layer.biases[task.stack], below, task.columns, task.columns, hidden,
-                              task.columns);
-                activate(layer.activation, hidden, layer.units * task.columns);
-                below = hidden;
-            }
-            forward_layer(output, output.weights[task.stack], output.biases[task.stack], below, task.columns, task.columns,
-                          outputs + chunk * task.columns, all_columns);
-        }
+        T *outputs = task.outputs + m * member.output().units * all_columns;
+        for (int64_t chunk = 0; chunk < task.n_chunks; chunk++)
+            passes.evaluate(task.columns_of[member.group] + chunk * task.inputs * task.columns, Stack(task.stack),
+                            outputs + chunk * task.columns, all_columns);
     }
 }
 
