@@ -95,8 +95,10 @@ def scenes(draw: st.DrawFn) -> tuple[str, list[dict[str, Any]]]:
     name = draw(st.sampled_from(sorted(SOURCES)))
     mix = [draw(params) | draw(ONE_TASK[name]) for _ in range(draw(st.integers(1, 5)))]
     for trial in mix:
-        if trial.get("norm") == "layer":  # of one unit it leaves nothing but equal ones, that lie on a kink of relu
-            trial |= {"hidden": [max(width, 2) for width in trial["hidden"]]}
+        if trial.get("norm") == "layer":
+            # where everything below is dropped or dead, a layer's units would all equal their bias, and normalised lie
+            # on the kink of relu, on this side of it or on that by the rounding of their mean
+            trial["bias_init"] = 0.0
         if trial["optimizer"] == "lbfgs":  # full batches; beyond a rate of 1 it has to step back
             trial |= {"lr": draw(st.sampled_from([0.3, 1.0, 4.0])), "batch_size": 500}
     return name, mix
