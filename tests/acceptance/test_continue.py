@@ -15,7 +15,7 @@ from foldstep.client import Foldstep
 from service.contract.states import TrialState
 from tests.acceptance.processes import Processes, assert_same, foldstep, terminate, undisturbed, until
 
-EPOCHS = 150
+EPOCHS = 400
 """Of the second stage: enough to be seen in training."""
 SPEC: dict[str, Any] = {
     "name": "continue",
@@ -30,7 +30,7 @@ SPEC: dict[str, Any] = {
         "optimizer": ["adam", "nesterov"],
         "schedule": "cosine",
         "batch_size": [32, 64],
-        "patience": 30,
+        "patience": 100,
     },
     "stages": [{"trials": 8, "epochs": 2}, {"trials": 6, "epochs": EPOCHS, "continue": True}],
 }

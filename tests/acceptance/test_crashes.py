@@ -11,7 +11,7 @@ from foldstep.client import Foldstep
 from service.contract.states import TrialState
 from tests.acceptance.processes import Processes, assert_same, spec, terminate, undisturbed, until
 
-SPEC = spec("crash", 16, depth=[1, 2], epochs=8, patience=3)
+SPEC = spec("crash", 16, depth=[1, 2], epochs=300, patience=100)
 
 
 @cache

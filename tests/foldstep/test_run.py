@@ -129,7 +129,7 @@ LONG = {
         "lr": {"low": 1e-3, "high": 1e-1, "log": True},
         "width": {"low": 16, "high": 64},
         "dropout": {"low": 0.0, "high": 0.4},
-        "epochs": 25,
+        "epochs": 400,
         "batch_size": 64,
     },
 }
