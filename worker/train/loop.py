@@ -135,14 +135,22 @@ class Training:
         return FoldShape(len(data.y_train), len(data.y_valid), data.n_inputs)
 
     def _train_pack(self, pack: Sequence[Member], monitor: Monitor) -> None:
+        """Train a pack; in two halves where the device has no room for it, from where their states were last taken."""
+        for member in pack:
+            member.remember()
         try:
             self._train_to_end(pack, monitor)
+            return
         except torch.cuda.OutOfMemoryError:
-            torch.cuda.empty_cache()
             if len(pack) == 1:
                 raise
-            for half in (pack[: len(pack) // 2], pack[len(pack) // 2 :]):
-                self._train_pack([m for m in half if not m.is_resting], monitor)
+        # only here, where nothing refers to the failed pack any more, is its memory free
+        torch.cuda.empty_cache()
+        unfinished = [m for m in pack if not m.is_resting]
+        for member in unfinished:
+            member.go_back()
+        for half in (unfinished[: len(unfinished) // 2], unfinished[len(unfinished) // 2 :]):
+            self._train_pack(half, monitor)
 
     def _train_to_end(self, pack: Sequence[Member], monitor: Monitor) -> None:
         live = self._without_dropped(pack, monitor)
@@ -205,6 +213,7 @@ class Training:
             return
         for i, state in zip(which, trainer.states_of(which), strict=True):
             trainer.members[i].state = state
+            trainer.members[i].remember()
 
     def _train_epoch(self, trainer: PackTrainer, epoch: int, monitor: Monitor) -> None:
         members = trainer.members
@@ -247,6 +256,7 @@ class Training:
             for i, state in zip(diverged, trainer.good_states_of(diverged), strict=True):
                 member = trainer.members[i]
                 member.state = state if member.progress.epoch else None
+                member.remember()
 
     def _record(self, trainer: PackTrainer, live: list[bool], losses: list[float], scores: list[float]) -> None:
         is_best = [

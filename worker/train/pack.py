@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 from models.hyperparameters import Hyperparameters
@@ -51,6 +52,17 @@ class Member:
     until: int | None = None
     legs: tuple[int, ...] = ()
     keep_state: bool = False
+    _remembered: Progress | None = field(default=None, compare=False, repr=False)
+
+    def remember(self) -> None:
+        """Note that `state` is of the present epoch."""
+        self._remembered = deepcopy(self.progress)
+
+    def go_back(self) -> None:
+        """Forget the epochs since `state`; the time that they took stays counted."""
+        assert self._remembered is not None
+        self._remembered.seconds = self.progress.seconds
+        self.progress = deepcopy(self._remembered)
 
     @property
     def needs_state(self) -> bool:
