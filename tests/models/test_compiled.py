@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,17 @@ def test_a_library_is_built_once(tmp_path: Path) -> None:
     assert build(tmp_path) == first
     assert first.stat().st_mtime_ns == made
     assert set(os.listdir(tmp_path)) == {first.name, first.with_suffix(".sha256").name}, "no leavings"
+
+
+def test_the_other_tests_train_with_it() -> None:
+    assert compiled.why_not() is None
+
+
+def test_eager_by_choice() -> None:
+    ask = "from worker.train.compiled import why_not; print(why_not())"
+    environment = {**os.environ, "FOLDSTEP_STEP": "eager"}
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.startswith("FOLDSTEP_STEP is eager. ")
 
 
 def test_another_source_is_another_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
