@@ -23,14 +23,14 @@ from worker.settings import PACK_BYTES_CPU
 from worker.train.loop import Engine, Training
 from worker.train.pack import Member
 
-FOLDS, EPOCHS, COPIES, GOAL = 5, 2, 16, 1.5
+FOLDS, EPOCHS, COPIES, GOAL = 5, 2, 8, 1.5
 Configuration = dict[str, Any]
 
 
 def main() -> None:
     """Measure and publish."""
     options = arguments(__doc__ or "")
-    n, turns = (8, 1) if options.quick else (40, 5)
+    n, turns = (4, 1) if options.quick else (16, 3)
     rows = [measure(step, n, turns) for step in ("compiled", "eager")]
     publish("mixed", options, rows, epochs=EPOCHS, folds=FOLDS, goal=GOAL, unit="seconds, medians over drawn spaces")
 
