@@ -1,9 +1,12 @@
-"""Predicts the rows of a file with one checkpoint."""
+"""Predicts the rows of a file with one checkpoint, or with the mean of several."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from models.checkpoint import CheckpointDamaged
 from service.contract.columns import column_from_arrow
@@ -13,32 +16,58 @@ from worker.checkpoints import Predictor
 from worker.data.load import Table
 
 
-def predict_file(checkpoint: Path, file: Path, *, proba: bool) -> tuple[list[str], list[list[Any]]]:
-    """Header and rows of the predictions.
+def predict_file(checkpoints: Sequence[Path], file: Path, *, proba: bool) -> tuple[list[str], list[list[Any]]]:
+    """Header and rows of the predictions: means of the checkpoints' probabilities or values.
+
+    The networks of all folds together are a cross-validation committee (Parmanto, Munro and Doyle 1996), which errs
+    less than each of them.
 
     Raises:
-        InvalidInput: the checkpoint is damaged, or the file lacks a column that it was trained with.
+        InvalidInput: a checkpoint is damaged, they predict different things, or the file lacks a column that they were
+            trained with.
         DatasetUnreadable: the file is no table.
     """
-    try:
-        predictor = Predictor.load(checkpoint)
-    except (CheckpointDamaged, OSError) as error:
-        raise InvalidInput(f"{checkpoint} cannot be used as a checkpoint: {error}.") from error
+    predictors = [_load(checkpoint) for checkpoint in checkpoints]
+    _check_alike(predictors, checkpoints)
     arrow = read_file(file)
     table = Table({name: column_from_arrow(arrow.column(name).combine_chunks()) for name in arrow.column_names})
-    _check_columns(predictor, table)
+    for predictor in predictors:
+        _check_columns(predictor, table)
     try:
-        return _predictions(predictor, table, proba=proba)
+        return _predictions(predictors, table, proba=proba)
     except TypeError as error:  # a column of text where the training data had numbers, or the other way round
         raise InvalidInput(f"The file does not fit the training data: {error}.") from error
 
 
-def _predictions(predictor: Predictor, table: Table, *, proba: bool) -> tuple[list[str], list[list[Any]]]:
-    classes = predictor.target.classes
+def _load(checkpoint: Path) -> Predictor:
+    try:
+        return Predictor.load(checkpoint)
+    except (CheckpointDamaged, OSError) as error:
+        raise InvalidInput(f"{checkpoint} cannot be used as a checkpoint: {error}.") from error
+
+
+def _check_alike(predictors: Sequence[Predictor], checkpoints: Sequence[Path]) -> None:
+    for predictor, checkpoint in zip(predictors, checkpoints, strict=True):
+        if _predicted(predictor) != _predicted(predictors[0]):
+            raise InvalidInput(
+                f"{checkpoint} predicts something else than {checkpoints[0]}: "
+                "give checkpoints of one target with the same classes."
+            )
+
+
+def _predicted(predictor: Predictor) -> tuple[Any, ...]:
+    """What a checkpoint predicts: the column, and its classes."""
+    return predictor.target_name, predictor.target.classes
+
+
+def _predictions(predictors: Sequence[Predictor], table: Table, *, proba: bool) -> tuple[list[str], list[list[Any]]]:
+    outputs = np.mean([predictor.outputs(table) for predictor in predictors], axis=0)
+    first = predictors[0]
+    classes = first.target.classes
     if proba and classes is not None:
-        return [str(c) for c in classes], predictor.outputs(table).tolist()
-    name = predictor.facts["context"]["data"]["target"]
-    return [name], [[value] for value in predictor.predict(table)]
+        return [str(c) for c in classes], outputs.tolist()
+    values = outputs if classes is None else first.target.labels(outputs.argmax(axis=1))
+    return [first.target_name], [[value] for value in values]
 
 
 def _check_columns(predictor: Predictor, table: Table) -> None:

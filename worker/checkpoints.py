@@ -17,7 +17,7 @@ from models.fnn import FNN
 from models.hyperparameters import resolve
 from models.stack import Weights
 from service.contract.checkpoint_name import CheckpointName
-from service.contract.columns import Label, NumberColumn
+from service.contract.columns import NumberColumn
 from service.contract.lease import LeasedTrial, SearchContext
 from service.contract.report import TrialResult
 from service.contract.space import Params
@@ -100,6 +100,11 @@ class Predictor:
         return np.asarray(torch.softmax(raw, dim=1).numpy())
 
     @property
+    def target_name(self) -> str:
+        """The column that it predicts."""
+        return str(self.facts["context"]["data"]["target"])
+
+    @property
     def columns(self) -> list[str]:
         """The columns that a table must have."""
         fitted = self.preprocessor
@@ -118,11 +123,6 @@ class Predictor:
         if not isinstance(column, NumberColumn):
             raise TypeError(f"expected numbers in the column {self._exposure_name!r}, however: it is text")
         return column.values
-
-    def predict(self, table: Table) -> list[Label] | npt.NDArray[np.float64]:
-        """Labels as users wrote them, or predictions in the target's units."""
-        outputs = self.outputs(table)
-        return outputs if self.target.classes is None else self.target.labels(outputs.argmax(axis=1))
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,16 @@ from service.contract.errors import InvalidInput
 
 
 def predict(
-    checkpoint: Annotated[Path, typer.Argument(help="A .safetensors checkpoint.")],
+    checkpoints: Annotated[
+        list[Path], typer.Argument(metavar="CHECKPOINT...", help="One .safetensors file or several.")
+    ],
     file: Annotated[Path, typer.Argument(help="CSV or Parquet file with the columns of the training data.")],
     proba: Annotated[bool, typer.Option("--proba", help="Class probabilities instead of classes.")] = False,
 ) -> None:
-    """Predict every row of a file with one checkpoint; writes CSV to standard output."""
+    """Predict every row of a file, by the mean of several checkpoints where several are given; writes CSV."""
     from foldstep.prediction import predict_file
 
-    header, rows = predict_file(checkpoint, file, proba=proba)
+    header, rows = predict_file(checkpoints, file, proba=proba)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)

@@ -8,9 +8,11 @@ import json
 import math
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 from service.contract.checkpoint_name import CheckpointName
@@ -70,10 +72,12 @@ def regressed(busy_desk: Desk) -> Searched:
     return searched(busy_desk, "regressed", is_regression=True)
 
 
-def predicted(checkpoint: Path, rows: list[dict[str, str]], folder: Path, *options: str) -> list[list[str]]:
+def predicted(
+    checkpoint: Path, rows: list[dict[str, str]], folder: Path, *options: str, others: Sequence[Path] = ()
+) -> list[list[str]]:
     """Header and rows that `foldstep predict` writes, for rows without their target and fold."""
     write(folder / "rows.csv", [{k: v for k, v in row.items() if k not in ("target", "part")} for row in rows])
-    done = foldstep("predict", str(checkpoint), "rows.csv", *options, cwd=folder)
+    done = foldstep("predict", *map(str, [checkpoint, *others]), "rows.csv", *options, cwd=folder)
     assert done.returncode == 0, done.stderr
     return list(csv.reader(io.StringIO(done.stdout)))
 
@@ -104,6 +108,29 @@ def test_probabilities_are_those_of_the_classes(classified: Searched, tmp_path: 
         numbers = [float(v) for v in given]
         assert sum(numbers) == pytest.approx(1, abs=1e-12)
         assert header[numbers.index(max(numbers))] == label
+
+
+def test_several_checkpoints_predict_their_mean(classified: Searched, regressed: Searched, tmp_path: Path) -> None:
+    for search, options in ((classified, ["--proba"]), (regressed, [])):
+        folds, rows = [search.checkpoint(0, fold) for fold in range(3)], search.rows[:20]
+        single = [predicted(fold, rows, tmp_path, *options)[1:] for fold in folds]
+        _, *together = predicted(folds[0], rows, tmp_path, *options, others=folds[1:])
+        assert np.array(together, float) == pytest.approx(np.mean(np.array(single, float), axis=0), rel=1e-12)
+
+
+def test_several_checkpoints_name_the_class_of_their_mean(classified: Searched, tmp_path: Path) -> None:
+    folds, rows = [classified.checkpoint(0, fold) for fold in range(3)], classified.rows[:40]
+    header, *shares = predicted(folds[0], rows, tmp_path, "--proba", others=folds[1:])
+    _, *labels = predicted(folds[0], rows, tmp_path, others=folds[1:])
+    assert [label for (label,) in labels] == [header[int(np.argmax(np.array(given, float)))] for given in shares]
+
+
+def test_checkpoints_that_predict_different_things_are_refused(
+    classified: Searched, regressed: Searched, tmp_path: Path
+) -> None:
+    write(tmp_path / "rows.csv", classified.rows[:2])
+    both = [str(search.checkpoint(0, 0)) for search in (classified, regressed)]
+    refused(foldstep("predict", *both, "rows.csv", cwd=tmp_path), both[0], both[1], code="invalid_input")
 
 
 def test_predict_knows_what_it_never_saw(classified: Searched, tmp_path: Path) -> None:
