@@ -99,6 +99,11 @@ class Problem:
         )  # fmt: skip
         return FoldSource(Table({**columns, **extra}), context)
 
+    def score_of(self, predictions: Sequence[float]) -> float:
+        """The metric of predictions for the test part."""
+        truth, given = self.y[-self.n_test :], np.asarray(predictions)
+        return float(np.mean(given == truth) if self.metric == "accuracy" else np.sqrt(np.mean((given - truth) ** 2)))
+
     @property
     def sign(self) -> int:
         """1 where more is better, else -1."""
@@ -113,12 +118,14 @@ class Found:
         score: mean over the folds; NaN where there is no winner.
         params: its hyperparameters.
         n_trials: configurations that were tried.
+        test: what the side itself predicts for the test part, scored; None where a user trains the winner anew.
     """
 
     score: float
     params: dict[str, Any]
     n_trials: int
     wall_s: float
+    test: float | None = None
 
 
 def nothing(n_trials: int, wall_s: float) -> Found:

@@ -4,10 +4,12 @@ All three search the same ranges on the same rows and folds, start-up included. 
 around a plain PyTorch objective, k-fold inside it, in two processes on one storage; scikit-learn is
 `HalvingRandomSearchCV` over its own networks with `n_jobs=2`, again and again with new seeds until the time is up. A
 score of Foldstep and of Optuna is the mean over the folds of each fold's best epoch, one of scikit-learn that of its
-last iteration. Then each winner is trained anew on all rows of the search, five times with other seeds, and scored on
-rows that no side has seen: scikit-learn's networks by themselves, those of Foldstep and Optuna in the same way, for as
-many epochs as their folds took to their best on average. The mean over the five is the test score; its paired
-difference to the default's is given with its standard error over the seeds of the search.
+last iteration. Then the winners are scored on rows that no side has seen, in two ways. `test` is what a user of each
+gets: from Foldstep the winner's checkpoints, whose mean `foldstep predict` takes; from Optuna and scikit-learn a
+network trained anew on all rows of the search. `refit` is the latter on all sides: scikit-learn's networks by
+themselves, those of Foldstep and Optuna in the same way, for as many epochs as their folds took to their best on
+average. A network is trained anew five times with other seeds, and the mean of the five scores taken. The paired
+differences to the default's are given with their standard errors over the seeds of the search.
 """
 
 from __future__ import annotations
@@ -85,40 +87,59 @@ def compare(
 ) -> list[dict[str, Any]]:
     """One row for each side."""
     found: dict[str, list[Found]] = {name: [] for name in sides}
-    tests: dict[str, list[float]] = {name: [] for name in sides}
+    refits: dict[str, list[float]] = {name: [] for name in sides}
     for seed in range(seeds):
         problem = problem_of(case, seed)
         for name, side in sides.items():  # taking turns, so that a slow minute of the machine hits all
             with tempfile.TemporaryDirectory() as folder:
                 best = side(problem, Path(folder), seconds)
             found[name].append(best)
-            tests[name].append(test_score(name, problem, best))
-            told = (case.file, seed, name, best.score, tests[name][-1], best.n_trials, round(best.wall_s, 1))
+            refits[name].append(refit_score(name, problem, best))
+            told = (
+                case.file,
+                seed,
+                name,
+                best.score,
+                best.test,
+                refits[name][-1],
+                best.n_trials,
+                round(best.wall_s, 1),
+            )
             print(*told, file=sys.stderr, flush=True)
-    return [row(case, name, found[name], tests[name]) | against(tests[DEFAULT], tests[name]) for name in sides]
+    tests = {name: [f.test or refit for f, refit in zip(found[name], refits[name], strict=True)] for name in sides}
+    return [
+        row(case, name, found[name])
+        | {"test": median(tests[name]), **against(tests[DEFAULT], tests[name], "test")}
+        | {"refit": median(refits[name]), **against(refits[DEFAULT], refits[name], "refit")}
+        for name in sides
+    ]
 
 
-def test_score(side: str, problem: Problem, found: Found) -> float:
-    """Of a side's winner; NaN where there is none."""
+def refit_score(side: str, problem: Problem, found: Found) -> float:
+    """Of a side's winner, trained anew; NaN where there is none."""
     if math.isnan(found.score):
         return math.nan
     score = rivals.halving_test_score if side == "scikit-learn" else rivals.test_score
     return score(problem, found.params)
 
 
-def against(defaults: Sequence[float], tests: Sequence[float]) -> dict[str, float]:
-    """How far a side's test scores lie from the default's, seed by seed: mean and standard error."""
-    differences = [own - default for own, default in zip(tests, defaults, strict=True) if math.isfinite(own + default)]
-    if len(differences) < 2:
-        return {"test_difference": math.nan, "standard_error": math.nan}
-    error = statistics.stdev(differences) / math.sqrt(len(differences))
-    return {"test_difference": statistics.mean(differences), "standard_error": error}
+def median(scores: Sequence[float]) -> float:
+    """Of those seeds in which a side found anything."""
+    return statistics.median([score for score in scores if not math.isnan(score)] or [math.nan])
 
 
-def row(case: Case, name: str, found: Sequence[Found], tests: Sequence[float]) -> dict[str, Any]:
-    """The figures of one side on one data set, of those seeds in which it found anything."""
-    winners = [(f.score, test) for f, test in zip(found, tests, strict=True) if not math.isnan(f.score)]
-    score, low, high = median_and_spread([s for s, _ in winners] or [math.nan])
+def against(defaults: Sequence[float], scores: Sequence[float], name: str) -> dict[str, float]:
+    """How far a side's scores lie from the default's, seed by seed: mean and standard error."""
+    differences = [own - default for own, default in zip(scores, defaults, strict=True) if math.isfinite(own + default)]
+    mean = statistics.mean(differences) if differences else math.nan
+    error = statistics.stdev(differences) / math.sqrt(len(differences)) if len(differences) > 1 else math.nan
+    return {f"{name}_difference": mean, f"{name}_standard_error": error}
+
+
+def row(case: Case, name: str, found: Sequence[Found]) -> dict[str, Any]:
+    """The figures of one side's search on one data set, of those seeds in which it found anything."""
+    scores = [f.score for f in found if not math.isnan(f.score)]
+    score, low, high = median_and_spread(scores or [math.nan])
     return {
         "data": case.file.partition(".")[0],
         "metric": case.metric,
@@ -126,8 +147,7 @@ def row(case: Case, name: str, found: Sequence[Found], tests: Sequence[float]) -
         "validation": score,
         "least": low,
         "greatest": high,
-        "test": statistics.median([test for _, test in winners] or [math.nan]),
-        "found": f"{len(winners)} of {len(found)}",
+        "found": f"{len(scores)} of {len(found)}",
         "configurations": statistics.median(f.n_trials for f in found),
         "wall_s": round(statistics.median(f.wall_s for f in found), 1),
     }
@@ -177,7 +197,19 @@ def foldstep(method: str, problem: Problem, folder: Path, seconds: float) -> Fou
     board = json.loads(done.stdout)
     if done.returncode == NO_WINNER:
         return rivals.nothing(len(board), wall_s)
-    return Found(board[0]["score"], board[0]["params"], len(board), wall_s)
+    return Found(board[0]["score"], board[0]["params"], len(board), wall_s, predicted(problem, folder))
+
+
+def predicted(problem: Problem, folder: Path) -> float:
+    """The score of the winner's checkpoints, the only ones that were kept, on the test part."""
+    with (folder / "test.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(problem.names)
+        writer.writerows([[repr(float(v)) for v in values] for values in problem.x[-problem.n_test :]])
+    checkpoints = sorted(str(path) for path in (folder / "data" / "checkpoints").rglob("*.safetensors"))
+    argv = [sys.executable, "-m", "foldstep", "predict", *checkpoints, "test.csv"]
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)
+    return problem.score_of([float(line) for line in done.stdout.splitlines()[1:]])
 
 
 if __name__ == "__main__":

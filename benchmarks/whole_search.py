@@ -51,7 +51,7 @@ SPACES: dict[str, dict[str, Any]] = {
         "batch_size": [16, 32, 64, 128],
     },
 }
-TRIALS = {"small": 200, "mixed": 60}
+TRIALS = {"small": 200, "mixed": 20}
 RIVALS = {"small": ("optuna", "scikit-learn", "skorch"), "mixed": ("optuna", "skorch")}
 GOALS = {"small": 10, "mixed": 5}
 MAX_DIFFERENCE, MIN_CORRELATION = 0.02, 0.7

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from benchmarks.rivals import (
     optuna_tpe,
     suggested,
 )
-from benchmarks.search import Case, against, row
+from benchmarks.search import STARTUP_S, Case, against, foldstep, median, row
 from models.hyperparameters import resolve
 from service.contract.parse import parse_spec
 from worker.data.inputs import FoldSource
@@ -85,16 +86,30 @@ def test_the_test_part_is_scored_after_as_many_epochs_as_the_folds_took(problem:
 
 
 def test_differences_are_taken_seed_by_seed() -> None:
-    found = against([1.0, 2.0, math.nan, 4.0], [1.5, 2.1, 7.0, 4.6])
+    found = against([1.0, 2.0, math.nan, 4.0], [1.5, 2.1, 7.0, 4.6], "test")
     assert found["test_difference"] == pytest.approx(0.4)
-    assert found["standard_error"] == pytest.approx(np.std([0.5, 0.1, 0.6], ddof=1) / math.sqrt(3))
-    assert math.isnan(against([1.0], [2.0])["standard_error"])
+    assert found["test_standard_error"] == pytest.approx(np.std([0.5, 0.1, 0.6], ddof=1) / math.sqrt(3))
+    assert math.isnan(against([1.0], [2.0], "test")["test_standard_error"])
 
 
 def test_a_row_is_of_the_seeds_with_a_winner() -> None:
     case = Case("x.csv", "y", "regression", 16)
     missing = Found(math.nan, {}, 0, 1.0)
-    found = row(case, "optuna", [missing, Found(0.5, {}, 4, 1.0), Found(0.7, {}, 6, 1.0)], [math.nan, 0.6, 0.8])
+    found = row(case, "optuna", [missing, Found(0.5, {}, 4, 1.0), Found(0.7, {}, 6, 1.0)])
     assert (found["validation"], found["least"], found["greatest"], found["found"]) == (0.6, 0.5, 0.7, "2 of 3")
-    assert found["test"] == pytest.approx(0.7)
-    assert math.isnan(row(case, "optuna", [missing], [math.nan])["validation"])
+    assert median([math.nan, 0.6, 0.8]) == pytest.approx(0.7)
+    assert math.isnan(row(case, "optuna", [missing])["validation"])
+
+
+def test_predictions_are_scored_against_the_rows_held_back(problem: Problem) -> None:
+    truth = problem.y[-problem.n_test :]
+    assert problem.score_of(list(truth + 0.5)) == pytest.approx(0.5)
+    assert replace(problem, metric="accuracy").score_of([*truth[:15], *truth[15:] + 1]) == 0.75
+
+
+def test_foldsteps_winner_predicts_with_all_its_folds(problem: Problem, tmp_path: Path) -> None:
+    found = foldstep("random", problem, tmp_path, STARTUP_S + 2.0)
+    assert found.n_trials > 0
+    assert found.test is not None
+    assert found.test < problem.y.std(), "better than the mean"
+    assert len(list((tmp_path / "data" / "checkpoints").rglob("*.safetensors"))) == 2
