@@ -65,11 +65,11 @@ def _run(
 ) -> None:
     try:
         with terminated_as_interrupt(), local_master(data_dir, roots) as master:
-            search = _begin(master, spec, fresh=fresh)
-            page = f"{master.url}/#token={find_token(None, data_dir)}&search={search.id}"
-            if not as_json:
-                _introduce(search, page)
-            with local_workers(master, data_dir, workers):
+            with local_workers(master, data_dir, workers):  # they start while the spec is checked; both take seconds
+                search = _begin(master, spec, fresh=fresh)
+                page = f"{master.url}/#token={find_token(None, data_dir)}&search={search.id}"
+                if not as_json:
+                    _introduce(search, page)
                 began = time.monotonic()
                 watch_to_end(master, search.id, show_progress=not as_json)
                 took_s = time.monotonic() - began
