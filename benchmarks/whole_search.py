@@ -2,7 +2,7 @@
 
 Foldstep draws configurations at random and trains them on the folds of scikit-learn's digits; then the other sides
 train the very same configurations, folds and epochs, each in two processes with one thread, start-up included. Optuna
-is given them by `enqueue_trial`, around a plain PyTorch loop; scikit-learn and skorch (`pip install skorch`) search
+is given them by `enqueue_trial`, around a plain PyTorch loop; scikit-learn and skorch (where it is installed) search
 them with `GridSearchCV`, `n_jobs=2`, which is what `RandomizedSearchCV` does once it has drawn. The space `small` has
 what all sides have; `mixed` has widths from 16 to 512, one to five layers, four batch sizes and eight activations,
 most of which scikit-learn does not have.
@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def measure(space: str, trials: int, repetitions: int) -> list[dict[str, Any]]:
         board = own[-1][1]
         rows = [row(space, trials, "foldstep", seconds, board, board) | {"least_s": low, "greatest_s": high}]
         (folder / "configurations.json").write_text(json.dumps([trial["params"] for trial in board]))
-        for side in RIVALS[space]:
+        for side in [s for s in RIVALS[space] if s != "skorch" or find_spec("skorch")]:
             seconds, answer = timed(partial(run_rival, folder, side))
             rows.append(
                 row(space, trials, side, seconds, answer, board) | {"ratio": round(seconds / rows[0]["seconds"], 2)}
