@@ -130,13 +130,7 @@ def run_sklearn(folder: Path, configurations: list[Params]) -> list[float]:
     """`MLPClassifier`; a score is that of the last epoch."""
     from sklearn.neural_network import MLPClassifier
 
-    points = [
-        {
-            "hidden_layer_sizes": hidden(p), "activation": p["activation"], "learning_rate_init": p["lr"],
-            "batch_size": p["batch_size"],
-        }
-        for p in configurations
-    ]  # fmt: skip
+    points = _points(configurations, sizes="hidden_layer_sizes", activation="activation", rate="learning_rate_init")
     epochs = configurations[0]["epochs"]
     return _grid(folder, MLPClassifier(max_iter=epochs, n_iter_no_change=epochs, alpha=0, random_state=0), points)
 
@@ -146,18 +140,20 @@ def run_skorch(folder: Path, configurations: list[Params]) -> list[float]:
     import torch
     from skorch import NeuralNetClassifier
 
-    points = [
-        {
-            "module__sizes": hidden(p), "module__activation": p["activation"], "lr": p["lr"],
-            "batch_size": p["batch_size"],
-        }
-        for p in configurations
-    ]  # fmt: skip
+    points = _points(configurations, sizes="module__sizes", activation="module__activation", rate="lr")
     net = NeuralNetClassifier(
         network, criterion=torch.nn.CrossEntropyLoss, optimizer=torch.optim.Adam,
         max_epochs=configurations[0]["epochs"], iterator_train__shuffle=True, train_split=None, verbose=0,
     )  # fmt: skip
     return _grid(folder, net, points)
+
+
+def _points(configurations: list[Params], *, sizes: str, activation: str, rate: str) -> list[dict[str, Any]]:
+    """The configurations under a library's own names."""
+    return [
+        {sizes: hidden(p), activation: p["activation"], rate: p["lr"], "batch_size": p["batch_size"]}
+        for p in configurations
+    ]
 
 
 def _grid(folder: Path, model: Any, points: list[dict[str, Any]]) -> list[float]:

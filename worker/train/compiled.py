@@ -49,11 +49,6 @@ def is_compiled(hp: Hyperparameters, device: torch.device) -> bool:
     return device.type == "cpu" and is_covered(hp) and why_not() is None
 
 
-def compiled_columns(n_rows: int) -> int:
-    """Columns of a batch as the library wants them."""
-    return -(-n_rows // COLUMNS) * COLUMNS
-
-
 class CompiledSteps:
     """The members of one pack in the library's hands.
 
@@ -79,7 +74,7 @@ class CompiledSteps:
         task: str,
     ) -> None:
         self._library, self._net, self._noise_row = library(), net, columns_of(n_rows)
-        self.columns = compiled_columns(n_rows)
+        self.columns = -(-n_rows // COLUMNS) * COLUMNS  # filled up to what the library wants
         stacks = {"parameters": net.parameters, "gradients": net.gradients, "first": optimizer.first}
         if optimizer.second is not None:
             stacks["second"] = optimizer.second
