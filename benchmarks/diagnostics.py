@@ -31,7 +31,7 @@ class Blind(Probe):
     def begin(self, epoch: int) -> None:
         """Nothing is due."""
 
-    def validated(self, outputs: object) -> None:
+    def validated(self, losses: object) -> None:
         """No loss is taken."""
 
     def look(self, space: Workspace, weights: Stack) -> None:

@@ -39,9 +39,11 @@ from service.contract.spec import CvSpec, DataSpec, MetricSpec
 from worker.data.inputs import FoldSource
 from worker.data.load import Table
 from worker.settings import PACK_BYTES_CPU
-from worker.train.loop import Engine, Training
+from worker.train.cost import DEFAULT_OVERHEAD
+from worker.train.engine import Engine
+from worker.train.loop import Training
 from worker.train.pack import FoldShape, Member, columns_of, n_batches
-from worker.train.packer import STEP_OVERHEAD, plan_packs
+from worker.train.packer import plan_packs
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 PROCESSES = 2
@@ -171,12 +173,12 @@ def train(chosen: Sequence[Published]) -> Errors:
     return errors
 
 
-def pack_work(pack: Sequence[Member]) -> int:
+def pack_work(pack: Sequence[Member]) -> float:
     """Estimated work of a pack in multiply-adds: forward, two products backward, the update, and each step's own."""
     hp = pack[0].hp
     weights = sum(_shape().n_inputs * m.hp.hidden[0] + m.hp.hidden[0] * m.hp.hidden[1] for m in pack)
     update = 10  # the optimizer's time for a weight, in multiply-adds
-    per_step = STEP_OVERHEAD + weights * (3 * columns_of(hp.batch_size) + update)
+    per_step = DEFAULT_OVERHEAD + weights * (3 * columns_of(hp.batch_size) + update)
     return n_batches(_shape().n_train, hp.batch_size) * per_step
 
 

@@ -73,7 +73,8 @@ def _measure(n: int, width: int, batch: int, in_one_pack: int) -> dict[str, floa
     from benchmarks.throughput import configurations
     from models.hyperparameters import resolve
     from worker.settings import PACK_BYTES_CPU
-    from worker.train.loop import Engine, Training
+    from worker.train.engine import Engine
+    from worker.train.loop import Training
     from worker.train.pack import Member
 
     source = sides.digits(FOLDS)

@@ -20,7 +20,8 @@ from benchmarks.sides import ScoreKeeper, digits
 from benchmarks.whole_search import SPACES
 from models.hyperparameters import resolve
 from worker.settings import PACK_BYTES_CPU
-from worker.train.loop import Engine, Training
+from worker.train.engine import Engine
+from worker.train.loop import Training
 from worker.train.pack import Member
 
 FOLDS, EPOCHS, COPIES, GOAL = 5, 2, 8, 1.5

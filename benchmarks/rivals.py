@@ -33,7 +33,8 @@ from service.contract.spec import CvSpec, DataSpec, MetricSpec
 from worker.data.inputs import FoldSource
 from worker.data.load import Table
 from worker.settings import PACK_BYTES_CPU
-from worker.train.loop import Engine, Training
+from worker.train.engine import Engine
+from worker.train.loop import Training
 from worker.train.pack import Member
 from worker.train.single import train_single
 

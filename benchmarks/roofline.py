@@ -28,7 +28,8 @@ from benchmarks.report import arguments, publish
 from benchmarks.throughput import FOLDS, SHAPES, configurations
 from models.hyperparameters import resolve
 from worker.settings import PACK_BYTES_CPU
-from worker.train.loop import Engine, Training
+from worker.train.engine import Engine
+from worker.train.loop import Training
 from worker.train.pack import Member
 
 LARGE = 1024  # side of the matrices that give the rate

@@ -1,26 +1,32 @@
 """What the master and a worker cost: start, memory, and the master's share of a search of tiny trials.
 
 The master's work is its CPU time while a search of tiny networks on scikit-learn's wine runs with one worker: planning,
-leasing, reports, ranking, everything. The worker's memory is its resident set after each tenth of the search.
+leasing, reports, ranking, all of it. The worker's memory is its resident set after each tenth of the search. What binds
+such a search is told by the time that the same networks take in this process, in a loop with no service around it, and
+by the part of it that is the compiled library's.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+from sklearn.datasets import load_wine
 
 from benchmarks.report import arguments, median_and_spread, publish
+from benchmarks.sides import folds_of, train_packed
 from foldstep import Foldstep
 from foldstep.display import n_done
+from models.compiled.library import Library
 from service.contract.states import TERMINAL_SEARCH
 
 MIB = 2**20
@@ -41,8 +47,11 @@ TINY: dict[str, Any] = {
 def main() -> None:
     """Measure and publish."""
     options = arguments(__doc__ or "")
-    shares, searches = (200, 200) if options.quick else (1000, 2000)
-    starts = [start_once() for _ in range(1 if options.quick else 5)]
+    shares, searches = (200, 200) if options.quick else (1000, 10_000)
+    repetitions = 1 if options.quick else 5
+    starts = [start_once() for _ in range(repetitions)]
+    worker_start_s = median_and_spread([start_worker_once() for _ in range(repetitions)])[0]
+    alone_s, library_s = trained_alone(shares)
     share = search_of(shares)
     long = search_of(searches)
     memory = long["worker_mib"]
@@ -52,7 +61,11 @@ def main() -> None:
         {"what": "master: resident memory at start, MiB", "value": max(m for _, m in starts), "goal": 150},
         {"what": f"master: most resident memory, {searches} trials, MiB", "value": long["master_mib"], "goal": 150},
         {"what": f"master: CPU share of the wall time, {shares} trials, %", "value": share["share"] * 100, "goal": 10},
+        {"what": "worker: start to its registration, s", "value": worker_start_s, "goal": 3},
         {"what": f"wall time of {shares} trials × 5 folds, s", "value": share["wall_s"], "goal": "–"},
+        {"what": "the same without the service, s", "value": alone_s, "goal": "–"},
+        {"what": "of which in the compiled library, s", "value": library_s, "goal": "–"},
+        {"what": f"wall time of {searches} trials × 5 folds, s", "value": long["wall_s"], "goal": "–"},
         {"what": f"worker: growth of memory from 20 % to 100 % of {searches} trials, MiB",
          "value": memory[-1] - memory[2], "goal": "flat"},
     ]  # fmt: skip
@@ -82,17 +95,76 @@ def start_once() -> tuple[float, float]:
         return took_s, process.memory_info().rss / MIB
 
 
+def start_worker_once() -> float:
+    """Seconds until the master knows a worker that was started."""
+    with tempfile.TemporaryDirectory() as folder, master(Path(folder)) as (client, _, _), worker_of(folder):
+        begun = time.monotonic()
+        while not client.workers():
+            time.sleep(0.01)
+        return time.monotonic() - begun
+
+
+@contextmanager
+def worker_of(folder: str) -> Iterator[psutil.Process]:
+    """One worker process on the CPU, for the master in a folder."""
+    argv = [sys.executable, "-m", "foldstep", "worker", "--dir", folder, "--processes", "1", "--device", "cpu"]
+    worker = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+    try:
+        yield psutil.Process(worker.pid)
+    finally:
+        worker.terminate()
+        worker.wait()
+
+
+def trained_alone(trials: int) -> tuple[float, float]:
+    """Seconds that so many tiny trials take without a service, and those of them in the compiled library."""
+    draw, space = random.Random(0), TINY["parameters"]
+    lr, source = space["lr"], folds_of(load_wine(), folds=5)
+    drawn = [
+        {
+            "lr": lr["low"] * (lr["high"] / lr["low"]) ** draw.random(),
+            "hidden": draw.choice(space["hidden"]["choices"]),
+            "batch_size": space["batch_size"],
+        }
+        for _ in range(trials)
+    ]
+    with library_clock() as in_library:
+        begun = time.monotonic()
+        train_packed(source, list(enumerate(drawn)))
+        return time.monotonic() - begun, sum(in_library)
+
+
+@contextmanager
+def library_clock() -> Iterator[list[float]]:
+    """The seconds of every call of the library in the block."""
+    took: list[float] = []
+    functions = {name: getattr(Library, name) for name in ("train", "evaluate", "keep", "transposed")}
+
+    def timed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            begun = time.monotonic()
+            try:
+                return function(*arguments)
+            finally:
+                took.append(time.monotonic() - begun)
+
+        return call
+
+    for name, function in functions.items():
+        setattr(Library, name, timed(function))
+    try:
+        yield took
+    finally:
+        for name, function in functions.items():
+            setattr(Library, name, function)
+
+
 def search_of(trials: int) -> dict[str, Any]:
     """Run a search of tiny trials with one worker; the master's share, and the memory of both."""
     with tempfile.TemporaryDirectory() as folder, master(Path(folder)) as (client, process, _):
         search = client.submit({**TINY, "budget": {"trials": trials}}).id
-        argv = [sys.executable, "-m", "foldstep", "worker", "--dir", folder, "--processes", "1", "--device", "cpu"]
-        worker = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
-        try:
-            return _watch(client, search, process, psutil.Process(worker.pid), trials)
-        finally:
-            worker.terminate()
-            worker.wait()
+        with worker_of(folder) as worker:
+            return _watch(client, search, process, worker, trials)
 
 
 def _watch(

@@ -20,7 +20,8 @@ from service.contract.spec import CvSpec, DataSpec, MetricSpec
 from worker.data.inputs import FoldData, FoldSource
 from worker.data.load import Table
 from worker.settings import PACK_BYTES_CPU
-from worker.train.loop import Engine, Training
+from worker.train.engine import Engine
+from worker.train.loop import Training
 from worker.train.pack import Member
 from worker.train.probe import Probe
 
@@ -32,13 +33,17 @@ torch.set_num_threads(1)
 
 def digits(folds: int) -> FoldSource:
     """Scikit-learn's digits, split into folds."""
-    bunch = load_digits()
+    return folds_of(load_digits(), folds)
+
+
+def folds_of(bunch: Any, folds: int) -> FoldSource:
+    """A classification of scikit-learn's, split into folds."""
     columns = {f"x{i}": NumberColumn(bunch.data[:, i].astype(np.float64)) for i in range(bunch.data.shape[1])}
     columns["target"] = NumberColumn(bunch.target.astype(np.float64))
     context = SearchContext(
         search="benchmark",
         seed=0,
-        data=DataSpec(dataset="digits", target="target", task="classification"),
+        data=DataSpec(dataset="bundled", target="target", task="classification"),
         task="classification",
         cv=CvSpec(folds=folds),
         metric=MetricSpec(name="accuracy"),

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from foldstep.client import Foldstep
 from foldstep.connect import find_token
 from service.contract.errors import Unavailable
+
+if TYPE_CHECKING:
+    from worker.launch.local import WorkerGroup
 
 _SHUTDOWN_S = 15
 _PATIENCE_S = 15.0
@@ -29,6 +33,36 @@ def local_master(data_dir: Path, data_roots: Sequence[Path]) -> Iterator[Foldste
     Raises:
         Unavailable: the master did not start; its own words say why.
     """
+    with _starting(data_dir, data_roots) as answer:
+        yield answer()
+
+
+@contextmanager
+def local_service(
+    data_dir: Path, data_roots: Sequence[Path], processes: int | None
+) -> Iterator[tuple[Foldstep, WorkerGroup]]:
+    """A master as `local_master`, and worker processes for it until the block ends, or they are told to leave.
+
+    Both take more than a second to start, so they start at the same time.
+    """
+    from worker.launch.local import WorkerCommand, WorkerGroup, find_devices
+
+    with _starting(data_dir, data_roots) as answer:
+        command = WorkerCommand(data_dir / "datasets", patience_s=_PATIENCE_S)
+        group = WorkerGroup(command, find_devices("auto", processes))
+        group.start()
+        try:
+            master = answer()
+            group.connect(master.url, find_token(None, data_dir))
+            yield master, group
+        finally:
+            group.leave()
+            group.wait()
+
+
+@contextmanager
+def _starting(data_dir: Path, data_roots: Sequence[Path]) -> Iterator[Callable[[], Foldstep]]:
+    """A master that starts, and ends with the block; what is yielded waits for its first words."""
     data_dir.mkdir(parents=True, exist_ok=True)
     log_path = data_dir / "master.log"
     roots = os.pathsep.join(dict.fromkeys(str(p.absolute()) for p in (data_dir, *data_roots)))
@@ -43,13 +77,17 @@ def local_master(data_dir: Path, data_roots: Sequence[Path]) -> Iterator[Foldste
             start_new_session=True,
             env={**os.environ, "FOLDSTEP_DATA_ROOTS": roots},
         )
-    try:
+
+    def answer() -> Foldstep:
         assert master.stdout is not None
         address = master.stdout.readline().strip()
         if not address:
             master.wait()
             raise Unavailable(log_path.read_text().strip().removeprefix("foldstep: ") or "The master did not start.")
-        yield Foldstep(address, find_token(None, data_dir), patience_s=5.0)
+        return Foldstep(address, find_token(None, data_dir), patience_s=5.0)
+
+    try:
+        yield answer
     finally:
         _end(master)
 
@@ -64,20 +102,3 @@ def _end(master: subprocess.Popen[str]) -> None:
     for pipe in (master.stdin, master.stdout):
         if pipe is not None:
             pipe.close()
-
-
-@contextmanager
-def local_workers(master: Foldstep, data_dir: Path, processes: int | None) -> Iterator[None]:
-    """Worker processes for a master until the block ends, then a clean end of theirs."""
-    from worker.launch.local import WorkerCommand, WorkerGroup, find_devices
-
-    command = WorkerCommand(
-        master.url, find_token(None, data_dir), cache_dir=data_dir / "datasets", patience_s=_PATIENCE_S
-    )
-    group = WorkerGroup(command, find_devices("auto", processes))
-    group.start()
-    try:
-        yield
-    finally:
-        group.leave()
-        group.wait()

@@ -38,17 +38,17 @@ def factors(hp: Hyperparameters, epoch: int, n_steps: int, plateau: float = 1.0)
     times = epoch - 1 + np.arange(n_steps) / n_steps
     total = max(hp.epochs - hp.warmup_epochs, 1)
     if epoch <= hp.warmup_epochs:
-        return (times + 1 / n_steps) / hp.warmup_epochs * _at(hp, 0.0, 0.0, total, n_steps)
-    t = epoch - 1 - hp.warmup_epochs
-    return plateau * np.array([_at(hp, t, time - hp.warmup_epochs, total, n_steps) for time in times])
+        return (times + 1 / n_steps) / hp.warmup_epochs * _at(hp, 0.0, total, n_steps)
+    if hp.schedule not in _CONTINUOUS:
+        return np.full(n_steps, plateau * _at(hp, epoch - 1 - hp.warmup_epochs, total, n_steps))
+    return plateau * np.array([_at(hp, time - hp.warmup_epochs, total, n_steps) for time in times])
 
 
-def _at(hp: Hyperparameters, epochs: float, time: float, total: int, n_steps: int) -> float:
-    moves = hp.schedule in _CONTINUOUS
+def _at(hp: Hyperparameters, time: float, total: int, n_steps: int) -> float:
     if hp.schedule == "one_cycle":  # the last step is the end of the cycle, as in PyTorch
         last = max(total - 1 / n_steps, 1e-12)
         return _one_cycle(hp, min(time / last, 1.0), total * n_steps)
-    return _FACTORS[hp.schedule](hp, time if moves else epochs, total)
+    return _FACTORS[hp.schedule](hp, time, total)
 
 
 def _one_cycle(hp: Hyperparameters, share: float, n_steps: int) -> float:

@@ -25,7 +25,8 @@ from worker.data.inputs import FoldSource
 from worker.data.load import read_table
 from worker.heartbeat import Interval, Reporter, state_name
 from worker.settings import WorkerSettings
-from worker.train.loop import Engine, Training
+from worker.train.engine import Engine
+from worker.train.loop import Training
 from worker.train.pack import Member
 
 log = logging.getLogger(__name__)
@@ -103,7 +104,8 @@ class Agent:
         works = [self._trial_work(lease, trial, loaded.source.n_folds) for trial in lease.trials]
         assignment = Assignment(lease, works)
         reporter.start()
-        monitor = _LeaseMonitor(assignment, reporter, self._leaving, self._settings.save_interval_s)
+        intervals = Interval(interval_s / 2), Interval(self._settings.save_interval_s)
+        monitor = _LeaseMonitor(assignment, reporter, self._leaving, *intervals)
         for finished in assignment.take_finished():
             reporter.finish(finished)
         loaded.training.time_limit_s = lease.trial_time_s
@@ -196,13 +198,19 @@ class _LeaseMonitor:
     """Passes on what the training says, and what the master says back."""
 
     def __init__(
-        self, assignment: Assignment, reporter: Reporter, leaving: threading.Event, save_interval_s: float
+        self,
+        assignment: Assignment,
+        reporter: Reporter,
+        leaving: threading.Event,
+        telling: Interval,
+        saving: Interval,
     ) -> None:
         self._assignment, self._reporter, self._leaving = assignment, reporter, leaving
-        self._saving = Interval(save_interval_s)
+        self._telling, self._saving = telling, saving
 
     def epoch_done(self, members: Sequence[Member], member_steps: int) -> None:
-        trials = {m.trial for m in members}
+        # an epoch of tiny networks takes less time than to say how far they are
+        trials = {m.trial for m in members} if self._telling.is_over() else set()
         progress = {w.leased.number: w.progress() for w in self._assignment if w.leased.number in trials}
         self._reporter.note(progress, member_steps)
 

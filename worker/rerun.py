@@ -15,7 +15,8 @@ from worker.client import MasterClient
 from worker.data.inputs import FoldSource
 from worker.data.load import read_table
 from worker.settings import PACK_BYTES_CPU
-from worker.train.loop import Engine, Training
+from worker.train.engine import Engine
+from worker.train.loop import Training
 from worker.train.pack import Member
 from worker.train.probe import Probe
 

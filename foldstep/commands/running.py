@@ -13,7 +13,7 @@ from foldstep.client import Foldstep
 from foldstep.commands.searching import show_end, watch_to_end
 from foldstep.connect import DEFAULT_DIR, find_token
 from foldstep.demo import DEMO_SPEC
-from foldstep.local import local_master, local_workers
+from foldstep.local import local_service
 from foldstep.options import (
     INTERRUPTED,
     Dir,
@@ -64,17 +64,16 @@ def _run(
     fresh: bool = False,
 ) -> None:
     try:
-        with terminated_as_interrupt(), local_master(data_dir, roots) as master:
-            with local_workers(master, data_dir, workers):  # they start while the spec is checked; both take seconds
-                search = _begin(master, spec, fresh=fresh)
-                page = f"{master.url}/#token={find_token(None, data_dir)}&search={search.id}"
-                if not as_json:
-                    _introduce(search, page)
-                began = time.monotonic()
-                watch_to_end(master, search.id, show_progress=not as_json)
-                took_s = time.monotonic() - began
+        with terminated_as_interrupt(), local_service(data_dir, roots, workers) as (master, group):
+            search = _begin(master, spec, fresh=fresh)
+            page = f"{master.url}/#token={find_token(None, data_dir)}&search={search.id}"
             if not as_json:
-                out.print(f"The search took {took_s:.1f} s.")
+                _introduce(search, page)
+            began = time.monotonic()
+            watch_to_end(master, search.id, show_progress=not as_json)
+            group.leave()
+            if not as_json:
+                out.print(f"The search took {time.monotonic() - began:.1f} s.")
             try:
                 show_end(master, search.id, as_json=as_json, said=search.notes)
             finally:

@@ -30,6 +30,7 @@ from service.contract.errors import Fault, InvalidInput
 from service.contract.leaderboard import SearchView, TrialView
 from service.contract.states import TERMINAL_SEARCH, SearchState
 
+_LOOK_S = 0.2
 Limit = Annotated[int, typer.Option(min=1, max=500, help="Rows to show.")]
 datasets = typer.Typer(no_args_is_help=True, help="Data sets that the master knows.")
 
@@ -83,9 +84,9 @@ def with_upload(master: Foldstep, spec: dict[str, Any]) -> dict[str, Any]:
 def watch_to_end(master: Foldstep, search: str, *, show_progress: bool) -> SearchView:
     """Wait for a search to end, with a live display."""
     if not show_progress:
-        return master.wait(search)
+        return master.wait(search, poll_s=_LOOK_S)
     with display.Watch(out) as watch:
-        return master.wait(search, on_look=watch.look)
+        return master.wait(search, poll_s=_LOOK_S, on_look=watch.look)
 
 
 def show_end(master: Foldstep, search_id: str, *, as_json: bool, said: Collection[str] = ()) -> None:

@@ -59,15 +59,15 @@ def worker(
     from worker.settings import default_cache_dir
 
     _check_device(device)
-    command = WorkerCommand(
-        find_url(url, data_dir), find_token(token, data_dir), cache or default_cache_dir(), members, patience
-    )
+    master, its_token = find_url(url, data_dir), find_token(token, data_dir)
+    command = WorkerCommand(cache or default_cache_dir(), members, patience)
     devices = find_devices(device, processes)
     group = WorkerGroup(command, devices)
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: group.leave())
-    err.print(f"{len(devices)} worker processes ({', '.join(sorted(set(devices)))}) for {command.url}")
+    err.print(f"{len(devices)} worker processes ({', '.join(sorted(set(devices)))}) for {master}")
     group.start()
+    group.connect(master, its_token)
     quiet_exit(REFUSED if group.wait() else 0)
 
 

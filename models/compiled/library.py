@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from ctypes import POINTER, Structure, c_double, c_int64, c_void_p
 from functools import cache
 
@@ -11,15 +12,18 @@ from torch import Tensor
 
 from models.compiled.build import NotBuilt, build
 
-STACKS = ("parameters", "gradients", "first", "second", "average")
+STACKS = ("parameters", "gradients", "first", "second", "average", "best")
 """In the order in which a layer points to them."""
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid")
 LOSSES = ("cross_entropy", "mse", "mae", "huber", "poisson")
 FAMILIES = ("sgd", "rms", "adam")
+SCORES = ("none", "right", "squares", "distances")
 
 COLUMNS = 16
 """Columns of a batch are a multiple of this."""
 
+_FUNCTIONS = ("train", "evaluate", "keep", "transpose")
+_TYPES = {torch.float32: "float", torch.float64: "double"}
 _Pointers = c_void_p * len(STACKS)
 
 
@@ -74,7 +78,17 @@ class EvaluationRecord(Structure):
 
     _fields_ = (
         ("members", POINTER(MemberRecord)), ("n_members", c_int64), ("stack", c_int64), ("n_chunks", c_int64),
-        ("columns", c_int64), ("inputs", c_int64), ("columns_of", POINTER(c_void_p)), ("outputs", c_void_p),
+        ("columns", c_int64), ("inputs", c_int64), ("channels", c_int64), ("columns_of", POINTER(c_void_p)),
+        ("targets", c_void_p), ("weights", c_void_p), ("score", c_int64), ("values", c_void_p), ("codings", c_void_p),
+        ("losses", c_void_p), ("scores", c_void_p), ("outputs", c_void_p),
+    )  # fmt: skip
+
+
+class KeepingRecord(Structure):
+    """`Keeping`."""
+
+    _fields_ = (
+        ("members", POINTER(MemberRecord)), ("n_members", c_int64), ("stack", c_int64), ("is_best", c_void_p),
     )  # fmt: skip
 
 
@@ -83,27 +97,30 @@ class Library:
 
     def __init__(self, path: str) -> None:
         functions = ctypes.CDLL(path)
-        self._train = {torch.float32: functions.train_float, torch.float64: functions.train_double}
-        self._evaluate = {torch.float32: functions.evaluate_float, torch.float64: functions.evaluate_double}
-        self._transpose = {torch.float32: functions.transpose_float, torch.float64: functions.transpose_double}
-        for function in (*self._train.values(), *self._evaluate.values(), *self._transpose.values()):
+        self._by_name = {(name, d): getattr(functions, f"{name}_{t}") for name in _FUNCTIONS for d, t in _TYPES.items()}
+        for (name, _), function in self._by_name.items():
             function.restype = None
-        for function in self._transpose.values():
-            function.argtypes = (c_void_p, c_int64, c_int64, c_int64, c_void_p)
+            if name == "transpose":
+                function.argtypes = (c_void_p, c_int64, c_int64, c_int64, c_void_p)
 
     def train(self, steps: StepsRecord, dtype: torch.dtype) -> None:
         """Run some steps of an epoch for some members."""
-        self._train[dtype](ctypes.byref(steps))
+        self._by_name["train", dtype](ctypes.byref(steps))
 
     def evaluate(self, evaluation: EvaluationRecord, dtype: torch.dtype) -> None:
-        """Compute the outputs of some members."""
-        self._evaluate[dtype](ctypes.byref(evaluation))
+        """Score some members on validation rows."""
+        self._by_name["evaluate", dtype](ctypes.byref(evaluation))
+
+    def keep(self, keeping: KeepingRecord, dtype: torch.dtype) -> None:
+        """Remember the weights of some members as their best."""
+        self._by_name["keep", dtype](ctypes.byref(keeping))
 
     def transposed(self, matrices: Tensor) -> Tensor:
         """(count, rows, columns) as (count, columns, rows), contiguous; both sizes are multiples of 16."""
         count, rows, columns = matrices.shape
         made = torch.empty(count, columns, rows, dtype=matrices.dtype)
-        self._transpose[matrices.dtype](matrices.data_ptr(), count, rows, columns, made.data_ptr())
+        transpose = self._by_name["transpose", matrices.dtype]
+        transpose(matrices.data_ptr(), count, rows, columns, made.data_ptr())
         return made
 
 
@@ -119,3 +136,14 @@ def library() -> Library:
         return Library(str(path))
     except (OSError, AttributeError) as error:
         raise NotBuilt(f"The compiled step cannot be loaded: {error}.") from error
+
+
+def pointer(tensor: Tensor) -> c_void_p:
+    """Where a tensor's numbers lie, one after the other."""
+    assert tensor.is_contiguous()
+    return c_void_p(tensor.data_ptr())
+
+
+def pointers(tensors: Sequence[Tensor]) -> ctypes.Array[c_void_p]:
+    """The same of several, in an array."""
+    return (c_void_p * len(tensors))(*(pointer(tensor) for tensor in tensors))

@@ -12,7 +12,8 @@ from models.hyperparameters import resolve
 from models.noise import counters, dropout_noise
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
-from worker.train.loop import Engine, Training
+from worker.train.engine import Engine
+from worker.train.loop import Training
 from worker.train.pack import Member
 
 pytestmark = pytest.mark.gpu

@@ -25,7 +25,8 @@ from models.layout import family
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
 from worker.train import compiled
-from worker.train.loop import Engine, Training
+from worker.train.engine import Engine
+from worker.train.loop import Training
 from worker.train.pack import Member
 
 CPU = torch.device("cpu")

@@ -15,7 +15,8 @@ from service.contract.space import Params
 from service.contract.spec import Task
 from worker.data.inputs import FoldData, FoldSource
 from worker.settings import PACK_BYTES_CPU
-from worker.train.loop import Engine, Training
+from worker.train.engine import Engine
+from worker.train.loop import Training
 from worker.train.pack import Member
 
 MAX_ROWS = 2000

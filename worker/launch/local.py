@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 
 _RESTARTS = 3
 _RESTART_WAIT_S = 1.0
+_LOOK_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -26,16 +28,14 @@ class WorkerCommand:
         patience_s: how long to wait for a master that is not there.
     """
 
-    url: str
-    token: str
     cache_dir: Path
     members: int = 0
     patience_s: float = 600.0
 
     def argv(self, device: str, name: str) -> list[str]:
-        """The command line; the token is not in it, for everybody can read command lines."""
+        """The command line; which master it is, and the token, it reads from standard input."""
         options = {
-            "--url": self.url,
+            "--url": "-",
             "--device": device,
             "--name": name,
             "--cache-dir": str(self.cache_dir),
@@ -47,7 +47,7 @@ class WorkerCommand:
     def environment(self) -> dict[str, str]:
         """One thread a process: several processes with one thread beat one process with several."""
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        return {**os.environ, **threads, "FOLDSTEP_TOKEN": self.token}
+        return {**os.environ, **threads}
 
 
 def find_devices(device: str, processes: int | None) -> list[str]:
@@ -76,11 +76,15 @@ def _count_gpus() -> int:
 
 
 class WorkerGroup:
-    """The worker processes of one machine; one that dies is started again, a few times."""
+    """The worker processes of one machine; one that dies is started again, a few times.
+
+    They may be started before there is a master: importing PyTorch takes them longer than a master needs to be up.
+    """
 
     def __init__(self, command: WorkerCommand, devices: Sequence[str]) -> None:
         self._command, self._devices = command, devices
-        self._leaving = threading.Event()
+        self._leaving, self._is_connected = threading.Event(), threading.Event()
+        self._connection = b""
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._threads = [threading.Thread(target=self._keep_running, args=(i,)) for i in range(len(devices))]
         self.exit_codes: dict[int, int] = {}
@@ -89,6 +93,11 @@ class WorkerGroup:
         """Start every process."""
         for thread in self._threads:
             thread.start()
+
+    def connect(self, url: str, token: str) -> None:
+        """Tell every process which master it works for."""
+        self._connection = f"{url}\n{token}\n".encode()
+        self._is_connected.set()
 
     def leave(self) -> None:
         """Ask every process to finish its epoch, save and give back; returns at once."""
@@ -108,14 +117,24 @@ class WorkerGroup:
         name = f"{socket.gethostname()}/{os.getpid()}.{i}"
         for _ in range(1 + _RESTARTS):
             argv = self._command.argv(self._devices[i], name)
-            process = subprocess.Popen(argv, env=self._command.environment(), start_new_session=True)
+            process = subprocess.Popen(
+                argv, stdin=subprocess.PIPE, env=self._command.environment(), start_new_session=True
+            )
             self._processes[i] = process
             if self._leaving.is_set():  # it was started while the others were told to leave
                 process.send_signal(signal.SIGTERM)
-            self.exit_codes[i] = self._meaning(process.wait())
+            self._tell(process)
+            self.exit_codes[i] = self._meaning(process.returncode)
             # 0 is a clean end and 1 a refusal that another try would meet again; signals and crashes are neither
             if self.exit_codes[i] in (0, 1) or self._leaving.wait(_RESTART_WAIT_S):
                 return
+
+    def _tell(self, process: subprocess.Popen[bytes]) -> None:
+        """The master, as soon as it is known; nothing to a process that has ended meanwhile."""
+        while process.poll() is None and not self._is_connected.wait(_LOOK_S):
+            pass
+        with contextlib.suppress(BrokenPipeError):
+            process.communicate(self._connection)
 
     def _meaning(self, exit_code: int) -> int:
         """A process that was told to leave before it could listen to signals has left as it should."""

@@ -9,10 +9,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.hyperparameters import Hyperparameters
 from models.noise import Stream
 from models.schedules import factors, plateau_factor
 from worker.train.fold import DeviceFold
 from worker.train.pack import Member, effective_batch, n_batches
+
+
+@dataclass(frozen=True)
+class StepBatch:
+    """What a pack is fed in a step: the entries of an `EpochBatches` without their first axis."""
+
+    inputs: list[Tensor]
+    targets: Tensor
+    weights: Tensor
+    dropout: Tensor | None
+    rates: Tensor
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,35 @@ class EpochBatches:
     weights: Tensor
     dropout: Tensor | None
     rates: Tensor
+
+    def __getitem__(self, step: int) -> StepBatch:
+        """The batch of one step; nothing is copied."""
+        dropout = self.dropout[step] if self.dropout is not None else None
+        return StepBatch(
+            [x[step] for x in self.inputs], self.targets[step], self.weights[step], dropout, self.rates[step]
+        )
+
+    def at(self, step: Tensor) -> StepBatch:
+        """The same of a step that only the device knows, (1,) int64; a copy."""
+        inputs = [x.index_select(0, step)[0] for x in self.inputs]
+        dropout = self.dropout.index_select(0, step)[0] if self.dropout is not None else None
+        targets, weights, rates = (x.index_select(0, step)[0] for x in (self.targets, self.weights, self.rates))
+        return StepBatch(inputs, targets, weights, dropout, rates)
+
+    def copy(self) -> EpochBatches:
+        """In memory of its own."""
+        dropout = self.dropout.clone() if self.dropout is not None else None
+        others = (self.targets.clone(), self.weights.clone(), dropout, self.rates.clone())
+        return EpochBatches([x.clone() for x in self.inputs], *others)
+
+    def copy_(self, other: EpochBatches) -> None:
+        """Take the numbers of another epoch of the same pack."""
+        for mine, its in zip(self._tensors(), other._tensors(), strict=True):
+            mine.copy_(its)
+
+    def _tensors(self) -> list[Tensor]:
+        dropout = [self.dropout] if self.dropout is not None else []
+        return [*self.inputs, self.targets, self.weights, *dropout, self.rates]
 
 
 class Batches:
@@ -60,6 +101,8 @@ class Batches:
         self.n_rows = effective_batch(members[0].hp, fold.n_train)
         self.n_steps = n_batches(fold.n_train, self.n_rows)
         self._with_offsets = any(m.hp.link == "log" for m in members)
+        self._rates = np.empty((self.n_steps, len(members), 1))
+        self._is_steady = [False] * len(members)
 
     def of(self, epoch: int, columns: int) -> EpochBatches:
         """The batches of an epoch, each filled up to `columns`; an epoch is 1 for the first."""
@@ -71,17 +114,21 @@ class Batches:
             targets.append(fold.targets(rows, weight, with_offsets=self._with_offsets))
             weights.append(weight)
         dropout = self._dropout_keys(epoch) if self._noise_layers else None
-        return EpochBatches(inputs, torch.stack(targets, 1), torch.stack(weights, 1), dropout, self._rates(epoch))
+        return EpochBatches(inputs, torch.stack(targets, 1), torch.stack(weights, 1), dropout, self._rates_of(epoch))
 
-    def _rates(self, epoch: int) -> Tensor:
-        rates = np.empty((self.n_steps, len(self._members), 1))
+    def _rates_of(self, epoch: int) -> Tensor:
         for i, member in enumerate(self._members):
-            hp = member.hp
-            plateau = plateau_factor(hp, member.progress.is_better) if hp.schedule == "plateau" else 1.0
-            rate = hp.base_lr * member.progress.rate_factor
-            leg = replace(hp, epochs=member.epochs_at(epoch)) if member.legs else hp
-            rates[:, i, 0] = rate * factors(leg, epoch, self.n_steps, plateau)
-        return torch.from_numpy(rates).to(self._device, self._dtype)
+            if not self._is_steady[i]:
+                self._rates[:, i, 0] = self._rates_of_member(member, epoch)
+                self._is_steady[i] = _is_steady(member.hp)
+        # a copy: what is handed out stays as it is
+        return torch.tensor(self._rates, device=self._device, dtype=self._dtype)
+
+    def _rates_of_member(self, member: Member, epoch: int) -> np.ndarray:
+        hp = member.hp
+        plateau = plateau_factor(hp, member.progress.is_better) if hp.schedule == "plateau" else 1.0
+        leg = replace(hp, epochs=member.epochs_at(epoch)) if member.legs else hp
+        return hp.base_lr * member.progress.rate_factor * factors(leg, epoch, self.n_steps, plateau)
 
     def _rows_of(self, stream: Stream, fold: DeviceFold, epoch: int, columns: int) -> tuple[Tensor, Tensor]:
         """Row numbers and weights of an epoch's batches, (steps, columns) each."""
@@ -99,3 +146,8 @@ class Batches:
             [[s.dropout_keys(layer, epoch, self.n_steps) for s in self._streams] for layer in range(self._noise_layers)]
         )  # (layers, streams, steps, 2)
         return torch.from_numpy(keys.transpose(2, 0, 1, 3).copy()).to(self._device)[..., None, None]
+
+
+def _is_steady(hp: Hyperparameters) -> bool:
+    """Whether a member's rate is the same in every step of its training."""
+    return hp.schedule == "constant" and not hp.warmup_epochs and hp.on_divergence != "restart"

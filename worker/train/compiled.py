@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Sequence
-from ctypes import c_void_p
 from functools import cache
 
 import numpy as np
@@ -15,14 +13,25 @@ from torch import Tensor
 
 from models.averaging import WeightAverage
 from models.compiled.build import NotBuilt
-from models.compiled.library import COLUMNS, STACKS, EvaluationRecord, StepsRecord, library
+from models.compiled.library import (
+    COLUMNS,
+    STACKS,
+    EvaluationRecord,
+    KeepingRecord,
+    StepsRecord,
+    library,
+    pointer,
+    pointers,
+)
 from models.compiled.members import CompiledMembers, is_covered
 from models.hyperparameters import Hyperparameters
 from models.optim import PackedOptimizer
 from models.packed import PackedFNN
+from models.stack import Stack
 from worker.train.batches import EpochBatches
-from worker.train.fold import DeviceFold
+from worker.train.compiled_scores import CompiledScores
 from worker.train.pack import EVALUATION_COLUMNS, columns_of
+from worker.train.validation import Validated, Validation
 
 STEP = "FOLDSTEP_STEP"
 """Set to `eager`, this variable keeps a process from using the library."""
@@ -56,6 +65,7 @@ class CompiledSteps:
         net: their network, on the CPU.
         optimizer: its optimizer.
         average: the running average of its weights, where there is one.
+        best: where the weights of each member's best epoch are kept.
         class_weights: for each member its classes' weights, (classes,); None for none.
         n_rows: of a full batch.
         task: `classification` or `regression`.
@@ -69,20 +79,23 @@ class CompiledSteps:
         net: PackedFNN,
         optimizer: PackedOptimizer,
         average: WeightAverage | None,
+        best: Stack,
         class_weights: Sequence[npt.NDArray[np.float64] | None],
         n_rows: int,
         task: str,
     ) -> None:
         self._library, self._net, self._noise_row = library(), net, columns_of(n_rows)
         self.columns = -(-n_rows // COLUMNS) * COLUMNS  # filled up to what the library wants
-        stacks = {"parameters": net.parameters, "gradients": net.gradients, "first": optimizer.first}
+        stacks = {
+            "parameters": net.parameters, "gradients": net.gradients, "first": optimizer.first, "best": best,
+        }  # fmt: skip
         if optimizer.second is not None:
             stacks["second"] = optimizer.second
         if average is not None:
             stacks["average"] = average.weights
         self._members = CompiledMembers(net.layout, stacks, net.streams, task, class_weights)
         self._turned: tuple[EpochBatches, list[Tensor]] | None = None
-        self._valid: list[Tensor] = []
+        self._scores: CompiledScores | None = None
         self._scored = STACKS.index("parameters" if average is None else "average")
 
     def run(
@@ -97,11 +110,11 @@ class CompiledSteps:
             members=self._members.records, n_members=len(losses), first=steps.start, last=steps.stop, n_groups=n_groups,
             n_streams=noise.shape[2] if noise is not None else 0,
             n_noise_layers=noise.shape[1] if noise is not None else 0,
-            noise=_pointer(noise) if noise is not None else None,
+            noise=pointer(noise) if noise is not None else None,
             columns=columns, inputs=self._net.layout.n_inputs_padded, channels=channels, noise_row=self._noise_row,
-            rows=_pointers(batches.inputs), columns_of=_pointers(self._by_column(batches)),
-            targets=_pointer(batches.targets), weights=_pointer(batches.weights),
-            rates=_pointer(batches.rates), steps_before=before, passes=passes, updates=updates, losses=_pointer(losses),
+            rows=pointers(batches.inputs), columns_of=pointers(self._by_column(batches)),
+            targets=pointer(batches.targets), weights=pointer(batches.weights),
+            rates=pointer(batches.rates), steps_before=before, passes=passes, updates=updates, losses=pointer(losses),
         )  # fmt: skip
         self._library.train(record, self._net.dtype)
         return losses
@@ -112,22 +125,18 @@ class CompiledSteps:
             self._turned = batches, [self._library.transposed(x) for x in batches.inputs]
         return self._turned[1]
 
-    def evaluate(self, folds: Sequence[DeviceFold], outputs: Tensor) -> None:
+    def evaluate(self, validation: Validation) -> Validated:
         """See `worker.train.eager.Steps`."""
-        if not self._valid:
-            self._valid = [self._library.transposed(fold.x_valid) for fold in folds]
+        if self._scores is None:
+            self._scores = CompiledScores(validation, self._net.layout)
         record = EvaluationRecord(
-            members=self._members.records, n_members=len(outputs), stack=self._scored, n_chunks=len(self._valid[0]),
-            columns=EVALUATION_COLUMNS, inputs=self._net.layout.n_inputs_padded, columns_of=_pointers(self._valid),
-            outputs=_pointer(outputs),
+            members=self._members.records, n_members=len(self._net.layout), stack=self._scored,
+            columns=EVALUATION_COLUMNS, inputs=self._net.layout.n_inputs_padded, **self._scores.fields(),
         )  # fmt: skip
         self._library.evaluate(record, self._net.dtype)
+        return self._scores.validated()
 
-
-def _pointer(tensor: Tensor) -> c_void_p:
-    assert tensor.is_contiguous()
-    return c_void_p(tensor.data_ptr())
-
-
-def _pointers(tensors: Sequence[Tensor]) -> ctypes.Array[c_void_p]:
-    return (c_void_p * len(tensors))(*(_pointer(tensor) for tensor in tensors))
+    def keep_best(self, is_best: Tensor) -> None:
+        """See `worker.train.eager.Steps`."""
+        record = KeepingRecord(self._members.records, len(is_best), self._scored, pointer(is_best))
+        self._library.keep(record, self._net.dtype)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -14,9 +13,9 @@ from models.losses import PackedLoss
 from models.optim import PackedOptimizer
 from models.packed import Batch, PackedFNN, Workspace
 from models.stack import Stack
-from worker.train.batches import EpochBatches
-from worker.train.fold import DeviceFold
+from worker.train.batches import EpochBatches, StepBatch
 from worker.train.pack import EVALUATION_COLUMNS, columns_of
+from worker.train.validation import Validated, Validation
 
 
 class Steps(Protocol):
@@ -44,8 +43,11 @@ class Steps(Protocol):
             Each member's sum of losses over the steps, (members,).
         """
 
-    def evaluate(self, folds: Sequence[DeviceFold], outputs: Tensor) -> None:
-        """Write the outputs for the validation rows of each member's group to (members, outputs, columns)."""
+    def evaluate(self, validation: Validation) -> Validated:
+        """Score the members on the validation rows of their groups, with the weights that are scored."""
+
+    def keep_best(self, is_best: Tensor) -> None:
+        """Remember the weights that are scored as the best ones of some members, (members,) bool."""
 
 
 class EagerSteps:
@@ -55,6 +57,7 @@ class EagerSteps:
         net: their network.
         optimizer: its optimizer.
         average: the running average of its weights, where there is one.
+        best: where the weights of each member's best epoch are kept.
         loss: what is minimised.
         n_rows: of a full batch.
     """
@@ -64,10 +67,11 @@ class EagerSteps:
         net: PackedFNN,
         optimizer: PackedOptimizer,
         average: WeightAverage | None,
+        best: Stack,
         loss: PackedLoss,
         n_rows: int,
     ) -> None:
-        self._net, self._optimizer, self._average, self._loss = net, optimizer, average, loss
+        self._net, self._optimizer, self._average, self._best, self._loss = net, optimizer, average, best, loss
         self._group_of = torch.tensor([s.group for s in net.layout.slots], device=net.device)
         self._last_loss = torch.zeros(len(net.layout), dtype=net.dtype, device=net.device)
         self.columns = columns_of(n_rows)
@@ -77,13 +81,19 @@ class EagerSteps:
     ) -> Tensor:
         """See `Steps`."""
         total = torch.zeros_like(self._last_loss)
-        for step in steps:
+        for number in steps:
+            batch = batches[number]
             if passes:
-                self._last_loss = self._pass(batches, step)
-                total += self._last_loss
+                total += self._pass(batch)
             if updates:
-                self._update(batches.rates[step], is_first=before + step == 0)
+                self._update(batch.rates, is_first=before + number == 0)
         return total
+
+    def step(self, batch: StepBatch) -> Tensor:
+        """One step, not the first one of a training; each member's loss, (members,)."""
+        loss = self._pass(batch)
+        self._update(batch.rates, is_first=False)
+        return loss
 
     def _update(self, rates: Tensor, *, is_first: bool) -> None:
         self._optimizer.rates = rates
@@ -94,16 +104,15 @@ class EagerSteps:
             else:
                 self._average.update()
 
-    def _pass(self, batches: EpochBatches, step: int) -> Tensor:
+    def _pass(self, batch: StepBatch) -> Tensor:
         space, n_outputs = self._space, self._net.layout.n_outputs
-        weights = batches.weights[step].index_select(0, self._group_of).unsqueeze(1)
-        dropout = batches.dropout[step] if batches.dropout is not None else None
-        batch = Batch([x[step] for x in batches.inputs], weights, dropout)
-        outputs = self._net.forward(batch, space)[:, :n_outputs]
-        targets = batches.targets[step].index_select(0, self._group_of)
-        loss = self._loss(outputs, targets, weights, space.output_delta[:, :n_outputs])
-        self._net.backward(batch, space)
-        return loss
+        weights = batch.weights.index_select(0, self._group_of).unsqueeze(1)
+        fed = Batch(batch.inputs, weights, batch.dropout)
+        outputs = self._net.forward(fed, space)[:, :n_outputs]
+        targets = batch.targets.index_select(0, self._group_of)
+        self._last_loss = self._loss(outputs, targets, weights, space.output_delta[:, :n_outputs])
+        self._net.backward(fed, space)
+        return self._last_loss
 
     @cached_property
     def _space(self) -> Workspace:
@@ -123,9 +132,16 @@ class EagerSteps:
     def _scored(self) -> Stack:
         return self._average.weights if self._average is not None else self._net.parameters
 
-    def evaluate(self, folds: Sequence[DeviceFold], outputs: Tensor) -> None:
+    def evaluate(self, validation: Validation) -> Validated:
         """See `Steps`."""
         n_outputs = self._net.layout.n_outputs
-        for i, chunk in enumerate(torch.split(outputs, EVALUATION_COLUMNS, dim=2)):
-            inputs = [fold.x_valid[i] for fold in folds]
+        for i, chunk in enumerate(torch.split(validation.outputs, EVALUATION_COLUMNS, dim=2)):
+            inputs = [fold.x_valid[i] for fold in validation.folds]
             chunk.copy_(self._net.evaluate(inputs, self.evaluation_space, self._scored)[:, :n_outputs])
+        return validation.validated()
+
+    def keep_best(self, is_best: Tensor) -> None:
+        """See `Steps`."""
+        for now, best in zip(self._scored.parts, self._best.parts, strict=True):
+            rows = self._net.layout.blocks[now.block].run.members
+            torch.where(is_best[rows].unsqueeze(1), now.flat, best.flat, out=best.flat)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import compress
 from typing import Protocol
 
@@ -15,7 +14,7 @@ from models.layout import padded
 from models.stack import Weights
 from service.contract.spec import METRIC_DIRECTION
 from worker.data.inputs import FoldData
-from worker.train.compiled import is_compiled
+from worker.train.engine import Engine
 from worker.train.fold import DeviceFold
 from worker.train.pack import FoldShape, Member
 from worker.train.packer import member_bytes, plan_packs
@@ -57,26 +56,6 @@ class Monitor(Protocol):
 
     def states_taken(self) -> None:
         """Every unfinished member of the pack carries its present `state`."""
-
-
-@dataclass(frozen=True)
-class Engine:
-    """Where and how packs train.
-
-    Attributes:
-        dtype: float32, or float64 in tests.
-        pack_bytes: estimated memory at which a pack is cut; see `worker/settings.py`.
-        may_compile: whether the compiled library takes the steps where it can.
-    """
-
-    device: torch.device
-    pack_bytes: int
-    dtype: torch.dtype = torch.float32
-    may_compile: bool = True
-
-    def compiles(self, member: Member) -> bool:
-        """Whether the compiled library takes a member's steps."""
-        return self.may_compile and is_compiled(member.hp, self.device)
 
 
 def is_live(member: Member, epoch: int) -> bool:
@@ -122,7 +101,8 @@ class Training:
         listed = list(members)
         shapes = {m.key: self._shape(m) for m in listed}
         n_outputs = self._source.fold(0, "none").n_outputs if listed else 0
-        return plan_packs(listed, shapes, n_outputs, self._engine.pack_bytes, self._engine.compiles)
+        engine = self._engine
+        return plan_packs(listed, shapes, n_outputs, engine.pack_bytes, engine.compiles, engine.step_cost.overhead)
 
     def estimated_bytes(self, member: Member) -> int:
         """What a member holds beside others of its own sizes."""
@@ -177,9 +157,7 @@ class Training:
         n_inputs = max(padded(self._shape(m).n_inputs) for m in members)
         groups = {group_of(m) for m in members}
         folds = {group: self._device_fold(group, n_inputs) for group in groups}
-        compiled = self._engine.compiles(members[0])
-        placed = (self._metric, self._engine.dtype, self._engine.device)
-        return PackTrainer(members, folds, *placed, compiled=compiled, probing=self._probing)
+        return PackTrainer(members, folds, self._metric, self._engine, self._probing)
 
     def _device_fold(self, group: Group, n_inputs: int) -> DeviceFold:
         key = (group, n_inputs)
@@ -191,11 +169,12 @@ class Training:
     def _train_while_dense(self, trainer: PackTrainer, monitor: Monitor) -> None:
         """Train until enough members have ended to rebuild the stack, or all have, or it is time to leave."""
         members = trainer.members
-        epoch = members[0].progress.epoch
+        epoch, live = members[0].progress.epoch, [True] * len(members)
         while True:
             epoch += 1
-            self._train_epoch(trainer, epoch, monitor)
-            n_live = sum(is_live(m, epoch) for m in members)
+            self._train_epoch(trainer, epoch, live, monitor)
+            live = [is_live(m, epoch) for m in members]
+            n_live = sum(live)
             dense = n_live and len(members) - n_live < max(1, SQUEEZE_SHARE * len(members))
             if not dense or self._must_leave(monitor):
                 break
@@ -215,15 +194,18 @@ class Training:
             trainer.members[i].state = state
             trainer.members[i].remember()
 
-    def _train_epoch(self, trainer: PackTrainer, epoch: int, monitor: Monitor) -> None:
+    def _train_epoch(self, trainer: PackTrainer, epoch: int, live: Sequence[bool], monitor: Monitor) -> None:
+        """One epoch of those that are live."""
         members = trainer.members
-        live = [is_live(m, epoch - 1) for m in members]
         begun = time.monotonic()
         losses = trainer.train_epoch(epoch)
         scores = trainer.evaluate()
         self._record(trainer, live, losses.tolist(), scores.tolist())
         trainer.diagnostics.note(live)
-        self._clock(compress(members, live), time.monotonic() - begun)
+        seconds = time.monotonic() - begun
+        if not self._engine.compiles(members[0]):  # the library pads nobody, so it has nothing to weigh up
+            self._engine.step_cost.note(trainer.work, seconds / trainer.n_steps)
+        self._clock(compress(members, live), seconds)
         self._send_back(trainer, [i for i, m in enumerate(members) if live[i] and m.progress.epoch < epoch])
         trained = [m for m, on in zip(members, live, strict=True) if on]
         monitor.epoch_done(trained, trainer.n_steps * len(trained))
@@ -258,7 +240,7 @@ class Training:
                 member.state = state if member.progress.epoch else None
                 member.remember()
 
-    def _record(self, trainer: PackTrainer, live: list[bool], losses: list[float], scores: list[float]) -> None:
+    def _record(self, trainer: PackTrainer, live: Sequence[bool], losses: list[float], scores: list[float]) -> None:
         is_best = [
             on and m.progress.record(loss, score, self._direction, m.hp)
             for m, on, loss, score in zip(trainer.members, live, losses, scores, strict=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from copy import deepcopy
 from dataclasses import dataclass, field
 
 from models.hyperparameters import Hyperparameters
@@ -56,13 +55,13 @@ class Member:
 
     def remember(self) -> None:
         """Note that `state` is of the present epoch."""
-        self._remembered = deepcopy(self.progress)
+        self._remembered = self.progress.copy()
 
     def go_back(self) -> None:
         """Forget the epochs since `state`; the time that they took stays counted."""
         assert self._remembered is not None
         self._remembered.seconds = self.progress.seconds
-        self.progress = deepcopy(self._remembered)
+        self.progress = self._remembered.copy()
 
     @property
     def needs_state(self) -> bool:

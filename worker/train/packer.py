@@ -14,6 +14,7 @@ from itertools import pairwise
 from models.hyperparameters import Hyperparameters
 from models.layout import padded, size_class
 from models.lbfgs import MEMORY
+from worker.train.cost import DEFAULT_OVERHEAD
 from worker.train.pack import (
     EVALUATION_COLUMNS,
     FoldShape,
@@ -23,9 +24,6 @@ from worker.train.pack import (
     n_batches,
 )
 
-STEP_OVERHEAD = 3_000_000
-"""What a step costs before any arithmetic, in multiply-adds (about 0.5 ms on one CPU core): a pack may waste so
-much on padding before a pack of their own is cheaper for the members to come."""
 _COPIES = 7
 """Numbers for each weight: itself, gradient, two moments, update, the best one, the one before a probed step."""
 _OUTPUTS = 3
@@ -56,8 +54,9 @@ def plan_packs(
     n_outputs: int,
     pack_bytes: int,
     is_compiled: Callable[[Member], bool] = lambda _: False,
+    overhead: float = DEFAULT_OVERHEAD,
 ) -> list[list[Member]]:
-    """Cut members into packs, deterministic for equal input.
+    """Cut members into packs that take the least time, as far as is known; deterministic for equal input.
 
     The folds of a trial may be in several packs; these stand near each other, so that trials are done one after the
     other rather than all at the end.
@@ -68,6 +67,8 @@ def plan_packs(
         n_outputs: output units.
         pack_bytes: estimated memory above which a pack is cut.
         is_compiled: whether the compiled library trains a member.
+        overhead: what a step costs before any arithmetic, in multiply-adds (`StepCost`): a pack may waste so much on
+            padding before a pack of their own is cheaper for the members to come.
     """
     classes: dict[tuple[object, ...], list[Member]] = {}
     for member in sorted(members, key=lambda m: m.key):
@@ -76,12 +77,12 @@ def plan_packs(
     cuts = []
     for key in sorted(classes, key=repr):
         estimate = _Estimate(shapes, n_outputs, is_compiled=is_compiled(classes[key][0]))
-        cuts.append(_cut(classes[key], estimate, pack_bytes))
+        cuts.append(_cut(classes[key], estimate, pack_bytes, overhead))
     placed = [(place / len(packs), pack) for packs in cuts for place, pack in enumerate(packs)]
     return [pack for _, pack in sorted(placed, key=lambda one: one[0])]
 
 
-def _cut(members: Sequence[Member], estimate: _Estimate, pack_bytes: int) -> list[list[Member]]:
+def _cut(members: Sequence[Member], estimate: _Estimate, pack_bytes: int, overhead: float) -> list[list[Member]]:
     """Deepest and widest first, so that padding grows from member to member; a new pack where it costs too much."""
     ordered = sorted(members, key=lambda m: (-len(m.hp.hidden), [-s for s in estimate.sizes(m)], m.key))
     packs: list[list[Member]] = []
@@ -89,7 +90,7 @@ def _cut(members: Sequence[Member], estimate: _Estimate, pack_bytes: int) -> lis
     for member in ordered:
         if packs:
             waste += estimate.waste(member, packs[-1][0])
-        if not packs or waste > STEP_OVERHEAD or room < estimate.bytes(member, packs[-1][0]):
+        if not packs or waste > overhead or room < estimate.bytes(member, packs[-1][0]):
             packs.append([])
             room, waste = pack_bytes, 0
         packs[-1].append(member)

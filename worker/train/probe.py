@@ -2,7 +2,7 @@
 
 After some epochs (`is_probed`) a member gets a reading: the gradient's norm and each layer's update at the last
 step of the epoch, and from a pass over some of its training rows, without dropout, what the layers' activations look
-like, and the loss and the metric. The validation loss is taken after every epoch, from outputs that are there already.
+like, and the loss and the metric. The validation loss is taken after every epoch, with its scores.
 
 Nothing is drawn at random, and weights, gradients and moments are only read: the trained bits are the same without
 it. The host waits for the device only in `note`, between epochs. Padded units and columns never count. Sums run over
@@ -12,9 +12,8 @@ padded axes, so a reading may differ in its last bits from packing to packing; i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -24,8 +23,9 @@ from models.packed import PackedFNN, Workspace
 from models.stack import Stack
 from service.contract.diagnostics import OF_LAYER, OF_NETWORK, rounded
 from worker.train.activity import LayerActivity
+from worker.train.fold import DeviceFold
 from worker.train.pack import EVALUATION_COLUMNS, Member
-from worker.train.sample import Part, Sample
+from worker.train.sample import LossRows
 
 PAID_BY = 40
 """Steps that are taken for each step that probes cost: about 2.5 % at most."""
@@ -37,22 +37,8 @@ over 128; measured at widths of 32 and 64 with batches of 32 and 128."""
 GROWTH = 4
 """Factor of the steps from one probe to the next."""
 
-Score = Callable[[Part, Tensor], Tensor]
-"""(rows, outputs of some members) to the metric of each."""
-
 _GRADIENT_NORM, _TRAIN_LOSS, _TRAIN_SCORE, _CHANCE_LOSS, _OUTPUT_RATIO = range(OF_NETWORK - 1)
 _NO_NUMBERS = torch.empty(0)
-
-
-class EvaluatedFold(Protocol):
-    """The rows of one fold on the device; see `worker.train.step`."""
-
-    x_valid: Tensor
-    valid: Part
-
-    @property
-    def sample(self) -> Sample:
-        """Its training rows that are looked at."""
 
 
 def is_probed(epoch: int, epochs: int, n_steps: int, n_rows: int) -> bool:
@@ -94,24 +80,27 @@ class Probe:
         n_steps: steps an epoch.
         n_rows: rows of a step.
         loss: what is minimised, without label smoothing.
-        score: the validation metric.
+        metric: its name.
     """
 
     def __init__(
         self,
         net: PackedFNN,
         members: Sequence[Member],
-        folds: Sequence[EvaluatedFold],
+        folds: Sequence[DeviceFold],
         n_steps: int,
         n_rows: int,
         loss: PackedLoss,
-        score: Score,
+        metric: str,
     ) -> None:
         self.net, self.members = net, members
-        self._folds, self._shape, self._loss, self._score = folds, (n_steps, n_rows), loss, score
+        self._folds, self._shape, self._loss, self._metric = folds, (n_steps, n_rows), loss, metric
         self._group_of = torch.tensor([s.group for s in net.layout.slots], device=net.device)
         self._weights = [p for p in net.parameters.parts if p.name == "weight"]
         self._before: list[Tensor] = []
+        self._courses: dict[tuple[int, ...], list[int]] = {}
+        for i, member in enumerate(members):
+            self._courses.setdefault((*member.legs, member.hp.epochs), []).append(i)
         self.epoch = 0
         self._due: list[bool] = []
         self.is_on = False
@@ -120,11 +109,12 @@ class Probe:
     def begin(self, epoch: int) -> None:
         """A new epoch starts."""
         self.epoch, self.is_on = epoch, False
-        trained = [m.progress.end is None and m.progress.epoch == epoch - 1 for m in self.members]
-        self._due = [
-            on and is_probed(epoch, m.epochs_at(epoch), *self._shape)
-            for m, on in zip(self.members, trained, strict=True)
-        ]
+        self._due = [False] * len(self.members)
+        for which in self._courses.values():
+            if is_probed(epoch, self.members[which[0]].epochs_at(epoch), *self._shape):
+                for i in which:
+                    progress = self.members[i].progress
+                    self._due[i] = progress.end is None and progress.epoch == epoch - 1
         self._table = _NO_NUMBERS
         if any(self._due):
             self.turn_on()
@@ -155,19 +145,14 @@ class Probe:
 
     # -- passes without dropout -----------------------------------------------------------------------------
 
-    def validated(self, outputs: Tensor) -> None:
-        """Take the validation loss from (members, outputs, columns) of the validation rows, which are overwritten."""
-        self._valid_loss = self._losses(self._valid_rows, outputs)
+    def validated(self, losses: Tensor) -> None:
+        """Take the validation loss of each member, (members,)."""
+        self._valid_loss = losses
 
     @cached_property
-    def _valid_rows(self) -> _Rows:
-        n_columns = self._folds[0].x_valid.shape[:2].numel()
-        return _Rows([f.valid for f in self._folds], n_columns, self._group_of, self.net.dtype)
-
-    @cached_property
-    def _sample_rows(self) -> _Rows:
+    def _sample_rows(self) -> LossRows:
         n_columns = max(len(f.sample.x) for f in self._folds) * EVALUATION_COLUMNS
-        return _Rows([f.sample.part for f in self._folds], n_columns, self._group_of, self.net.dtype)
+        return LossRows([f.sample.part for f in self._folds], n_columns, self._group_of, self.net.dtype)
 
     @cached_property
     def _chance_loss(self) -> Tensor:
@@ -175,11 +160,7 @@ class Probe:
         chance = torch.stack([f.sample.part.chance() for f in self._folds]).to(self.net.dtype)
         n_columns = self._sample_rows.weights.shape[2]
         knows_nothing = chance.index_select(0, self._group_of).unsqueeze(2).repeat(1, 1, n_columns)
-        return self._losses(self._sample_rows, knows_nothing)
-
-    def _losses(self, rows: _Rows, outputs: Tensor) -> Tensor:
-        targets = rows.targets(afresh=self._loss.overwrites_targets)
-        return self._loss(outputs, targets, rows.weights, rows.gradient(outputs))
+        return self._sample_rows.losses(self._loss, knows_nothing)
 
     def look(self, space: Workspace, weights: Stack) -> None:
         """Pass training rows through the networks.
@@ -207,9 +188,10 @@ class Probe:
 
     def _note_outputs(self, outputs: Tensor) -> None:
         for group, run in self.net.layout.group_runs:
-            self._table[run.members, _TRAIN_SCORE] = self._score(self._folds[group].sample.part, outputs[run.members])
+            part = self._folds[group].sample.part
+            self._table[run.members, _TRAIN_SCORE] = part.score(self._metric, outputs[run.members])
         self._table[:, _CHANCE_LOSS] = self._chance_loss
-        self._table[:, _TRAIN_LOSS] = self._losses(self._sample_rows, outputs)
+        self._table[:, _TRAIN_LOSS] = self._sample_rows.losses(self._loss, outputs)
 
     # -- out ------------------------------------------------------------------------------------------------
 
@@ -226,41 +208,6 @@ class Probe:
             if is_due:
                 n_numbers = _first_of(len(member.hp.hidden))
                 member.progress.probes.append([self.epoch, *map(rounded, table[i][:n_numbers])])
-
-
-class _Rows:
-    """What a loss wants for the rows of every member, always in the same memory.
-
-    Fresh memory of this size goes back to the system at once, and to get it anew takes longer than the loss.
-
-    Attributes:
-        weights: (members, 1, columns).
-
-    Args:
-        parts: the rows of every data group.
-        n_columns: as many as the outputs have.
-        group_of: (members,) data group of each.
-        dtype: of the outputs.
-    """
-
-    def __init__(self, parts: Sequence[Part], n_columns: int, group_of: Tensor, dtype: torch.dtype) -> None:
-        self.weights = torch.stack([p.weights(n_columns) for p in parts]).to(dtype).unsqueeze(1)[group_of]
-        self._of_groups = torch.stack([p.targets(n_columns) for p in parts]).to(dtype)
-        self._group_of = group_of
-        self._targets = self._of_groups[group_of]
-        self._gradient = _NO_NUMBERS
-
-    def targets(self, *, afresh: bool) -> Tensor:
-        """(members, …, columns), taken from the groups anew where a loss wrote on them."""
-        if afresh:
-            torch.index_select(self._of_groups, 0, self._group_of, out=self._targets)
-        return self._targets
-
-    def gradient(self, outputs: Tensor) -> Tensor:
-        """Room for the gradient, which nobody reads."""
-        if self._gradient.shape != outputs.shape:
-            self._gradient = torch.empty_like(outputs)
-        return self._gradient
 
 
 def _first_of(layer: int) -> int:

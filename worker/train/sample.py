@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from models.losses import PackedLoss
+from models.metrics import score_classes, score_values
 from worker.data.target import TargetCoder
 from worker.train.pack import EVALUATION_COLUMNS
 
@@ -42,6 +45,18 @@ class Part:
         if self.coder.link == "identity":
             return values
         return values.exp_() if self.exposure is None else values.exp_().mul_(self.exposure)
+
+    def score(self, metric: str, outputs: Tensor) -> Tensor:
+        """The metric of each member, (members,) float64, in the user's units.
+
+        Args:
+            metric: its name.
+            outputs: (members, outputs, columns): the rows, and columns that fill up.
+        """
+        outputs = outputs[:, :, : len(self.truth)]
+        if self.coder.classes is not None:
+            return score_classes(metric, outputs, self.truth)
+        return score_values(metric, self.predictions(outputs[:, 0]), self.truth)
 
     def weights(self, n_columns: int) -> Tensor:
         """(n_columns,) float64: 1 / rows for each row, 0 for the columns that fill up."""
@@ -98,3 +113,34 @@ class Sample:
     def inputs(self, chunk: int) -> Tensor:
         """(columns, padded inputs) of a chunk; zeros where this fold has none of that number."""
         return self.x[chunk] if chunk < len(self.x) else torch.zeros_like(self.x[0])
+
+
+class LossRows:
+    """What a loss wants for the rows of every member, always in the same memory.
+
+    Fresh memory of this size goes back to the system at once, and to get it anew takes longer than the loss.
+
+    Attributes:
+        weights: (members, 1, columns).
+
+    Args:
+        parts: the rows of every data group.
+        n_columns: as many as the outputs have.
+        group_of: (members,) data group of each.
+        dtype: of the outputs.
+    """
+
+    def __init__(self, parts: Sequence[Part], n_columns: int, group_of: Tensor, dtype: torch.dtype) -> None:
+        self.weights = torch.stack([p.weights(n_columns) for p in parts]).to(dtype).unsqueeze(1)[group_of]
+        self._of_groups = torch.stack([p.targets(n_columns) for p in parts]).to(dtype)
+        self._group_of = group_of
+        self._targets = self._of_groups[group_of]
+        self._gradient = torch.empty(0)
+
+    def losses(self, loss: PackedLoss, outputs: Tensor) -> Tensor:
+        """The loss of each member, (members,), of its outputs for these rows, which may be overwritten."""
+        if loss.overwrites_targets:
+            torch.index_select(self._of_groups, 0, self._group_of, out=self._targets)
+        if self._gradient.shape != outputs.shape:
+            self._gradient = torch.empty_like(outputs)  # which nobody reads
+        return loss(outputs, self._targets, self.weights, self._gradient)

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from models.averaging import WeightAverage
 from models.layout import Layout, Slot
 from models.losses import PackedLoss
-from models.metrics import score_classes, score_values
 from models.noise import Stream
 from models.optim import PackedOptimizer
 from models.packed import PackedFNN
@@ -28,11 +25,13 @@ from service.contract.spec import Task
 from worker.train.batches import Batches
 from worker.train.compiled import CompiledSteps
 from worker.train.eager import EagerSteps, Steps
+from worker.train.engine import Engine
 from worker.train.fold import DeviceFold
+from worker.train.graphs import GraphSteps, recorder_of
 from worker.train.pack import Member, TrainingState
 from worker.train.probe import Probe
-from worker.train.sample import Part
 from worker.train.snapshot import Snapshot
+from worker.train.validation import Validation
 
 Group: TypeAlias = tuple[int, str, str]
 """A fold, a scaler and a link: what makes preprocessed data."""
@@ -50,9 +49,7 @@ class PackTrainer:
         members: all at the same epoch, with equal `pack_key`s.
         folds: the device data of every group that they read.
         metric: name of the validation metric.
-        dtype: float32, or float64 in tests.
-        device: where to train.
-        compiled: whether the compiled library takes the steps; it must be able to.
+        engine: where and how to train.
         probing: what looks at the members while they train.
     """
 
@@ -61,15 +58,12 @@ class PackTrainer:
         members: Sequence[Member],
         folds: Mapping[Group, DeviceFold],
         metric: str,
-        dtype: torch.dtype,
-        device: torch.device,
-        *,
-        compiled: bool,
+        engine: Engine,
         probing: Callable[..., Probe] = Probe,
     ) -> None:
+        dtype, device = engine.dtype, engine.device
         self._groups = sorted({(m.hp.seed, group_of(m)) for m in members})
         self._folds = [folds[group] for _, group in self._groups]
-        self._metric, self._device = metric, device
         by_key = {m.key: m for m in members}
         layout = Layout([self._slot(m) for m in members], self._folds[0].data.n_outputs)
         self.members = [by_key[s.key] for s in layout.slots]
@@ -84,10 +78,11 @@ class PackTrainer:
             PackedLoss(layout, self._task, self._class_weights(), dtype, device, smoothed=smoothed)
             for smoothed in (True, False)
         )
-        self._eager = EagerSteps(self.net, self.optimizer, self.average, loss, self._batches.n_rows)
-        self._steps: Steps = self._compiled() if compiled else self._eager
+        self._validation = Validation(self._folds, layout, metric, seen_loss, dtype)
+        self._eager = EagerSteps(self.net, self.optimizer, self.average, self.best, loss, self._batches.n_rows)
+        self._steps = self._steps_by(engine)
         shape = (self.n_steps, self._batches.n_rows)
-        self.diagnostics = probing(self.net, self.members, self._folds, *shape, seen_loss, self._score)
+        self.diagnostics = probing(self.net, self.members, self._folds, *shape, seen_loss, metric)
         self.net.initialise()
         self._snapshot = self._load()
 
@@ -95,6 +90,11 @@ class PackTrainer:
     def n_steps(self) -> int:
         """Steps an epoch."""
         return self._batches.n_steps
+
+    @property
+    def work(self) -> int:
+        """Multiply-adds of one step's pass forward, padding and all."""
+        return self._steps.columns * sum(b.run.length * b.n_out * b.n_in for b in self.net.layout.blocks)
 
     def _slot(self, member: Member) -> Slot:
         group = self._groups.index((member.hp.seed, group_of(member)))
@@ -112,9 +112,12 @@ class PackTrainer:
             for m, data in zip(self.members, datas, strict=True)
         ]
 
-    def _compiled(self) -> Steps:
-        parts = (self.net, self.optimizer, self.average, self._class_weights(), self._batches.n_rows, self._task)
-        return CompiledSteps(*parts)
+    def _steps_by(self, engine: Engine) -> Steps:
+        if engine.compiles(self.members[0]):
+            parts = (self.net, self.optimizer, self.average, self.best)
+            return CompiledSteps(*parts, self._class_weights(), self._batches.n_rows, self._task)
+        record = engine.recorder or recorder_of(engine.device)
+        return GraphSteps(self._eager, record) if record is not None else self._eager
 
     def _load(self) -> Snapshot | None:
         """Put every member where it stands; where some may restart, remember where they would go back to."""
@@ -170,7 +173,7 @@ class PackTrainer:
             A pass forward and backward over always the same batch with the same noise. It returns each member's loss,
             (members,), and leaves the gradients in `net.gradients` and the units in `activations`.
         """
-        takers: list[Steps] = [self._eager] if self._steps is self._eager else [self._eager, self._steps]
+        takers: list[Steps] = [self._eager, self._steps] if isinstance(self._steps, CompiledSteps) else [self._eager]
         fed = [(taker, self._batches.of(epoch, taker.columns)) for taker in takers]
 
         def one_pass() -> Tensor:
@@ -185,13 +188,6 @@ class PackTrainer:
 
     # -- evaluation ---------------------------------------------------------------------------------------
 
-    @cached_property
-    def _outputs(self) -> Tensor:
-        """Room for the outputs of all validation rows, (members, outputs, columns)."""
-        n_columns = self._folds[0].x_valid.shape[:2].numel()
-        shape = (len(self.members), self.net.layout.n_outputs, n_columns)
-        return torch.empty(shape, dtype=self.net.dtype, device=self._device)
-
     @property
     def scored_weights(self) -> Stack:
         """The weights that are scored and kept: their running average for members that have one."""
@@ -199,21 +195,11 @@ class PackTrainer:
 
     def evaluate(self) -> Tensor:
         """The validation score of each member, (members,) float64, in the user's units; the probe looks along."""
-        outputs = self._outputs
-        self._steps.evaluate(self._folds, outputs)
-        scores = torch.empty(len(self.members), dtype=torch.float64, device=self._device)
-        for group, run in self.net.layout.group_runs:
-            scores[run.members] = self._score(self._folds[group].valid, outputs[run.members])
-        self.diagnostics.validated(outputs)
+        found = self._steps.evaluate(self._validation)
+        self.diagnostics.validated(found.losses)
         if self.diagnostics.is_on:
             self.diagnostics.look(self._eager.evaluation_space, self.scored_weights)
-        return scores
-
-    def _score(self, part: Part, outputs: Tensor) -> Tensor:
-        outputs = outputs[:, :, : len(part.truth)]
-        if part.coder.classes is not None:
-            return score_classes(self._metric, outputs, part.truth)
-        return score_values(self._metric, part.predictions(outputs[:, 0]), part.truth)
+        return found.scores
 
     # -- members out --------------------------------------------------------------------------------------
 
@@ -223,9 +209,7 @@ class PackTrainer:
         Args:
             is_best: (members,) bool.
         """
-        for now, best in zip(self.scored_weights.parts, self.best.parts, strict=True):
-            rows = self.net.layout.blocks[now.block].run.members
-            torch.where(is_best[rows].unsqueeze(1), now.flat, best.flat, out=best.flat)
+        self._steps.keep_best(is_best)
         if self._snapshot is not None:
             self._snapshot.take(is_best)
 

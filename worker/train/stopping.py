@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -96,6 +97,14 @@ class Progress:
         elif hp.patience and self.waited >= hp.patience:
             self.end = End.PATIENCE
         return better
+
+    def copy(self) -> Progress:
+        """One that does not change when this one does."""
+        copied = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, list):
+                setattr(copied, name, list(value))
+        return copied
 
     def go_on(self, hp: Hyperparameters) -> None:
         """Let a history that ended with its epochs run over those of `hp`; what patience would have ended has ended."""

@@ -19,19 +19,25 @@ template <class T> struct Truth {
     const T *weights;  // (columns,)
 };
 
-// Class weights and label smoothing: writes into `scratch`, (classes + 1, columns), the weights last.
+// Each column's weight times that of its class, at its class, into `weighted`, (classes, columns); their sum.
 template <class T>
-Truth<T> softened(const LossNumbers<T> &loss, Truth<T> truth, int64_t classes, int64_t columns, T *scratch) {
+Vector<T> weigh(const LossNumbers<T> &loss, Truth<T> truth, int64_t classes, int64_t columns, T *weighted) {
     using V = Vector<T>;
-    T *weights = scratch + classes * columns;
     V total{};
     for (int64_t k = 0; k < classes; k++)
         for (int64_t c = 0; c < columns; c += N<T>) {
-            const V weighted = load(truth.values + k * columns + c) * T(loss.class_weights ? loss.class_weights[k] : 1);
-            store(scratch + k * columns + c, weighted);
-            total += weighted;
+            const V at_class = load(truth.values + k * columns + c) * T(loss.class_weights ? loss.class_weights[k] : 1);
+            store(weighted + k * columns + c, at_class);
+            total += at_class;
         }
-    const T whole = loss.class_weights ? sum_of<T>(total) : T(1);
+    return total;
+}
+
+// Label smoothing, and what `weigh` has left in `scratch`, (classes + 1, columns), over its sum: the weights come last.
+template <class T>
+Truth<T> softened(const LossNumbers<T> &loss, Truth<T> truth, int64_t classes, int64_t columns, T whole, T *scratch) {
+    using V = Vector<T>;
+    T *weights = scratch + classes * columns;
     for (int64_t c = 0; c < columns; c += N<T>) {
         V of_column{};
         const V weight = load(truth.weights + c);
@@ -87,14 +93,20 @@ T regression(Truth<T> truth, int64_t columns, bool has_offset, const T *outputs,
     return sum_of<T>(loss);
 }
 
+// The loss, and its gradient into `delta`. `whole` is the weight of the classes of all rows where `truth` is a part of
+// them, else null; `scratch` is (units + 1, columns).
 template <class T>
-T loss_of(const LossNumbers<T> &numbers, Truth<T> truth, int64_t units, int64_t columns, T *outputs, T *delta,
-          T *scratch) {
+T loss_of(const LossNumbers<T> &numbers, Truth<T> truth, int64_t units, int64_t columns, const T *whole, T *outputs,
+          T *delta, T *scratch) {
     using V = Vector<T>;
     const T bend = T(numbers.bend);
     switch (numbers.name) {
     case Loss::cross_entropy:
-        if (numbers.smoothing > 0 || numbers.class_weights) truth = softened(numbers, truth, units, columns, scratch);
+        if (numbers.smoothing > 0 || numbers.class_weights) {
+            const T own = sum_of<T>(weigh(numbers, truth, units, columns, scratch));
+            const T over = !numbers.class_weights ? T(1) : whole ? *whole : own;
+            truth = softened(numbers, truth, units, columns, over, scratch);
+        }
         return cross_entropy(truth, units, columns, outputs, delta);
     case Loss::mse:
         return regression(truth, columns, false, outputs, delta, [](V output, V target, V, V *gradient) -> V {

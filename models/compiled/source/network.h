@@ -9,7 +9,7 @@
 #include "products.h"
 #include "updates.h"
 
-enum Stack { PARAMETERS, GRADIENTS, FIRST, SECOND, AVERAGE, STACKS };
+enum Stack { PARAMETERS, GRADIENTS, FIRST, SECOND, AVERAGE, BEST, STACKS };
 
 template <class T> struct Layer {
     int64_t inputs, units;          // without padding
@@ -101,14 +101,18 @@ template <class T> struct Passes {
     // The loss; afterwards the gradients are there.
     T run(const Batch<T> &batch) {
         forward(batch);
-        const int64_t units = member.output().units;
-        const T loss = loss_of<T>(member.loss, batch.truth, units, columns, outputs, output_delta, scratch);
+        const T found = loss(member.loss, batch.truth, nullptr);
         backward(batch);
-        return loss;
+        return found;
+    }
+
+    // Of `outputs`; see loss_of.
+    T loss(const LossNumbers<T> &numbers, Truth<T> truth, const T *whole) {
+        return loss_of<T>(numbers, truth, member.output().units, columns, whole, outputs, output_delta, scratch);
     }
 
     void forward(const Batch<T> &batch) {
-        each_layer(batch.columns_of, PARAMETERS, outputs, columns, [&](const Layer<T> &layer, int64_t i) {
+        each_layer(batch.columns_of, PARAMETERS, [&](const Layer<T> &layer, int64_t i) {
             const Kept<T> &keep = kept[i];
             const int64_t size = layer.units * columns;
             if (keep.before) std::memcpy(keep.before, keep.hidden, size * sizeof(T));
@@ -119,21 +123,21 @@ template <class T> struct Passes {
         });
     }
 
-    // Without noise, and nothing is kept; `stack` says which weights.
-    void evaluate(const T *inputs, Stack stack, T *out, int64_t out_row) {
-        each_layer(inputs, stack, out, out_row, [&](const Layer<T> &layer, int64_t i) {
+    // To `outputs`, without noise, and nothing is kept; `stack` says which weights.
+    void evaluate(const T *inputs, Stack stack) {
+        each_layer(inputs, stack, [&](const Layer<T> &layer, int64_t i) {
             activate(layer.activation, kept[i].hidden, layer.units * columns);
             return kept[i].hidden;
         });
     }
 
     // `finish(layer, i)` makes what the layer above reads of the pre-activations in kept[i].hidden.
-    template <class F> void each_layer(const T *below, Stack stack, T *out, int64_t out_row, F finish) {
+    template <class F> void each_layer(const T *below, Stack stack, F finish) {
         for (int64_t i = 0; i < member.n_layers; i++) {
             const Layer<T> &layer = member.layers[i];
             const bool is_output = i == member.n_hidden();
             product<T>({layer.weights[stack], layer.row, 1}, below, columns, layer.units, layer.inputs, columns,
-                       layer.biases[stack], is_output ? out : kept[i].hidden, is_output ? out_row : columns);
+                       layer.biases[stack], is_output ? outputs : kept[i].hidden, columns);
             if (!is_output) below = finish(layer, i);
         }
     }

@@ -2,6 +2,7 @@
 // in the cache for the whole epoch. models/compiled/library.py declares the same structures.
 
 #include "network.h"
+#include "scores.h"
 
 #ifdef __SSE__
 #include <xmmintrin.h>
@@ -26,14 +27,29 @@ template <class T> struct Steps {
     T *losses;                          // (members,) receives the sum over the steps
 };
 
-// One pass over rows without noise.
+// One pass over validation rows, without noise and without smoothed labels.
 template <class T> struct Evaluation {
     const Member<T> *members;
     int64_t n_members;
     int64_t stack;  // which weights
-    int64_t n_chunks, columns, inputs;
+    int64_t n_chunks, columns, inputs, channels;
     const T *const *columns_of;  // by group, (chunks, inputs, columns)
-    T *outputs;                  // (members, units, chunks * columns)
+    const T *targets;            // (groups, chunks, channels, columns)
+    const T *weights;            // (groups, chunks, columns)
+    Score score;                 // what is summed
+    const double *values;        // (groups, chunks, columns): the truth in the user's units
+    const double *codings;       // (groups, 2): scale and mean of the target
+    T *losses;                   // (members,)
+    double *scores;              // (members,): sums
+    T *outputs;                  // (members, units, chunks * columns), or null where nobody wants them
+};
+
+// Some members' weights to their best ones.
+template <class T> struct Keeping {
+    const Member<T> *members;
+    int64_t n_members;
+    int64_t stack;         // which weights
+    const bool *is_best;   // (members,)
 };
 
 namespace {
@@ -76,17 +92,63 @@ template <class T> void train(const Steps<T> &steps) {
     }
 }
 
+template <class T> Truth<T> truth_of(const Evaluation<T> &task, const Member<T> &member, int64_t chunk) {
+    const int64_t at = member.group * task.n_chunks + chunk;
+    return {task.targets + at * task.channels * task.columns, task.weights + at * task.columns};
+}
+
+template <class T> Coded coded_of(const Evaluation<T> &task, const Member<T> &member, int64_t first) {
+    const double *coding = task.codings + 2 * member.group;
+    return {task.values + member.group * task.n_chunks * task.columns + first, coding[0], coding[1]};
+}
+
+// The weight of the classes of all rows; 1 where classes have none.
+template <class T> T whole_of(const Evaluation<T> &task, const Member<T> &member, T *scratch) {
+    if (!member.loss.class_weights) return 1;
+    Vector<T> total{};
+    for (int64_t chunk = 0; chunk < task.n_chunks; chunk++)
+        total += weigh(member.loss, truth_of(task, member, chunk), member.output().units, task.columns, scratch);
+    return sum_of<T>(total);
+}
+
+template <class T> void copy_out(const T *outputs, int64_t units, int64_t columns, T *out, int64_t out_row) {
+    for (int64_t u = 0; u < units; u++) std::memcpy(out + u * out_row, outputs + u * columns, columns * sizeof(T));
+}
+
 template <class T> void evaluate(const Evaluation<T> &task) {
     const WithoutDenormals guard;
     const int64_t all_columns = task.n_chunks * task.columns;
     for (int64_t m = 0; m < task.n_members; m++) {
         const Member<T> &member = task.members[m];
+        const int64_t units = member.output().units;
         arena.reset();
         Passes<T> passes(member, task.columns, arena);
-        T *outputs = task.outputs + m * member.output().units * all_columns;
-        for (int64_t chunk = 0; chunk < task.n_chunks; chunk++)
-            passes.evaluate(task.columns_of[member.group] + chunk * task.inputs * task.columns, Stack(task.stack),
-                            outputs + chunk * task.columns, all_columns);
+        LossNumbers<T> loss = member.loss;
+        loss.smoothing = 0;
+        const T whole = whole_of(task, member, passes.scratch);
+        task.losses[m] = 0;
+        task.scores[m] = 0;
+        for (int64_t chunk = 0; chunk < task.n_chunks; chunk++) {
+            const int64_t first = chunk * task.columns;
+            passes.evaluate(task.columns_of[member.group] + first * task.inputs, Stack(task.stack));
+            const Truth<T> truth = truth_of(task, member, chunk);
+            const Coded coded = coded_of(task, member, first);
+            task.scores[m] += score_of(task.score, truth, coded, units, task.columns, passes.outputs);
+            T *out = task.outputs + m * units * all_columns + first;
+            if (task.outputs) copy_out(passes.outputs, units, task.columns, out, all_columns);
+            task.losses[m] += passes.loss(loss, truth, &whole);
+        }
+    }
+}
+
+template <class T> void keep(const Keeping<T> &task) {
+    for (int64_t m = 0; m < task.n_members; m++) {
+        if (!task.is_best[m]) continue;
+        for (int64_t i = 0; i < task.members[m].n_layers; i++) {
+            const Layer<T> &layer = task.members[m].layers[i];
+            std::memcpy(layer.weights[BEST], layer.weights[task.stack], layer.units * layer.row * sizeof(T));
+            std::memcpy(layer.biases[BEST], layer.biases[task.stack], layer.units * sizeof(T));
+        }
     }
 }
 
@@ -111,4 +173,6 @@ void transpose_double(const double *in, int64_t count, int64_t rows, int64_t col
 }
 void evaluate_float(const Evaluation<float> *task) { evaluate(*task); }
 void evaluate_double(const Evaluation<double> *task) { evaluate(*task); }
+void keep_float(const Keeping<float> *task) { keep(*task); }
+void keep_double(const Keeping<double> *task) { keep(*task); }
 }

@@ -24,7 +24,7 @@ from worker.checks.initial_loss import initial_loss
 from worker.checks.labels import labels
 from worker.checks.overfit import overfit
 from worker.checks.regularisation import regularisation
-from worker.train import compiled, loop
+from worker.train import compiled, engine
 
 PENALISED = ("sgd", "rmsprop", "adam", "adamw")
 
@@ -41,7 +41,7 @@ def one_thread() -> None:
 def eager(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Faults are planted in the eager step, but for those of `planted`."""
     if "planted" not in request.fixturenames:
-        monkeypatch.setattr(loop, "is_compiled", lambda *_: False)
+        monkeypatch.setattr(engine, "is_compiled", lambda *_: False)
 
 
 @pytest.fixture

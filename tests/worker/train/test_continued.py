@@ -16,7 +16,8 @@ from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
 from worker.assignment import Finished, TrialWork
 from worker.checkpoints import SavedTrial, decode_state, encode_state
-from worker.train.loop import Engine, Training
+from worker.train.engine import Engine
+from worker.train.loop import Training
 from worker.train.stopping import End
 
 WINE = source("wine")

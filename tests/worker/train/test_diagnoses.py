@@ -17,7 +17,8 @@ from service.contract.report import FoldResult, TrialResult
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
 from worker.assignment import TrialWork
-from worker.train.loop import Engine, Training
+from worker.train.engine import Engine
+from worker.train.loop import Training
 
 FOLDS = 2
 SOURCES = {name: source(name, n_rows=600, folds=FOLDS) for name in ("digits", "diabetes", "breast_cancer")}

@@ -20,7 +20,8 @@ from tests.worker.train.data import context
 from tests.worker.train.watch import Watch
 from worker.data.inputs import FoldSource
 from worker.data.load import Table
-from worker.train.loop import Engine, Training
+from worker.train.engine import Engine
+from worker.train.loop import Training
 from worker.train.pack import Member
 from worker.train.stopping import Progress
 

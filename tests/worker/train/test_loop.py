@@ -15,7 +15,8 @@ from service.contract.spec import CvSpec
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
 from worker.checkpoints import SavedTrial, decode_state, encode_state
-from worker.train.loop import Engine, Training
+from worker.train.engine import Engine
+from worker.train.loop import Training
 from worker.train.pack import FoldShape, Member
 from worker.train.packer import member_bytes, plan_packs
 from worker.train.single import train_single
@@ -158,6 +159,7 @@ def test_packs_are_cut_by_memory_and_by_padding() -> None:
     shapes = {m.key: shape for m in narrow + wide}
     by_padding = plan_packs(narrow + wide, shapes, 3, 1 << 30)
     assert [len(p) for p in by_padding] == [4, 8], "a narrow member padded to 160 would pay 40 times its own work"
+    assert [len(p) for p in plan_packs(narrow + wide, shapes, 3, 1 << 30, overhead=1e9)] == [12], "steps cost more"
     room_for_three = 3 * member_bytes((16, 16, 16, 16), shape, narrow[0].hp, is_compiled=False)
     by_memory = plan_packs(narrow, shapes, 3, room_for_three)
     assert [len(p) for p in by_memory] == [3, 3, 2]

@@ -11,7 +11,8 @@ from torch import Tensor
 from models.hyperparameters import resolve
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
-from worker.train.loop import Engine, Training
+from worker.train.engine import Engine
+from worker.train.loop import Training
 from worker.train.pack import Member
 from worker.train.step import PackTrainer
 

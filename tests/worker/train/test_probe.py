@@ -19,7 +19,8 @@ from tests.worker.train.data import source
 from tests.worker.train.test_packed import METRIC, SOURCES, bits, members, scenes
 from tests.worker.train.watch import Watch
 from worker.data.inputs import FoldData
-from worker.train.loop import Engine, Training
+from worker.train.engine import Engine
+from worker.train.loop import Training
 from worker.train.pack import Member
 from worker.train.probe import Probe, is_probed
 from worker.train.stopping import Progress
@@ -104,8 +105,8 @@ class Recording(Probe):
 
     weights: dict[tuple[int, int], list[Weights]]
 
-    def validated(self, outputs: torch.Tensor) -> None:
-        super().validated(outputs)
+    def validated(self, losses: torch.Tensor) -> None:
+        super().validated(losses)
         for i, member in enumerate(self.members):
             taken = self.net.parameters.take(self.net.layout, i)
             self.weights.setdefault(member.key, []).append(taken)

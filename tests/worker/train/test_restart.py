@@ -14,7 +14,8 @@ from tests.worker.train.data import source
 from tests.worker.train.test_loop import assert_same, flat, through_a_file
 from tests.worker.train.watch import Watch
 from worker.assignment import TrialWork
-from worker.train.loop import Engine, Training
+from worker.train.engine import Engine
+from worker.train.loop import Training
 from worker.train.pack import Member
 from worker.train.single import train_single
 from worker.train.stopping import End

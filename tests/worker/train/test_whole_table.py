@@ -15,7 +15,8 @@ from service.contract.parse import parse_spec
 from tests.worker.train.data import source
 from tests.worker.train.test_loop import flat
 from tests.worker.train.watch import Watch
-from worker.train.loop import Engine, Training
+from worker.train.engine import Engine
+from worker.train.loop import Training
 from worker.train.pack import Member
 from worker.train.stopping import End
 
