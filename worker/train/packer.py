@@ -24,6 +24,9 @@ from worker.train.pack import (
     n_batches,
 )
 
+_LARGER = 4
+"""How many times larger a pack may be whose members the compiled library trains: one by one, so that not the pack but a
+member has to fit the cache. What a pack costs for itself, 1 to 4 % of a search of digits, is shared by more."""
 _COPIES = 7
 """Numbers for each weight: itself, gradient, two moments, update, the best one, the one before a probed step."""
 _OUTPUTS = 3
@@ -77,7 +80,8 @@ def plan_packs(
     cuts = []
     for key in sorted(classes, key=repr):
         estimate = _Estimate(shapes, n_outputs, is_compiled=is_compiled(classes[key][0]))
-        cuts.append(_cut(classes[key], estimate, pack_bytes, overhead))
+        room = _LARGER * pack_bytes if estimate.is_compiled else pack_bytes
+        cuts.append(_cut(classes[key], estimate, room, overhead))
     placed = [(place / len(packs), pack) for packs in cuts for place, pack in enumerate(packs)]
     return [pack for _, pack in sorted(placed, key=lambda one: one[0])]
 
