@@ -15,7 +15,15 @@ import torch
 from models.checkpoint import CheckpointDamaged
 from models.stack import Weights
 from service.contract.errors import FoldstepError, LeaseLost
-from service.contract.lease import Device, Lease, LeasedTrial, LeaseRequest, SearchContext, WorkerRegistration
+from service.contract.lease import (
+    Device,
+    Lease,
+    LeasedTrial,
+    LeaseRequest,
+    SearchContext,
+    Step,
+    WorkerRegistration,
+)
 from service.contract.report import Report, TrialResult
 from worker.assignment import Assignment, Finished, TrialWork
 from worker.checkpoints import SavedTrial, decode_state, encode_state
@@ -25,6 +33,7 @@ from worker.data.inputs import FoldSource
 from worker.data.load import read_table
 from worker.heartbeat import Interval, Reporter, state_name
 from worker.settings import WorkerSettings
+from worker.train.compiled import why_not
 from worker.train.engine import Engine
 from worker.train.loop import Training
 from worker.train.pack import Member
@@ -63,7 +72,9 @@ class Agent:
         self._loaded: _Loaded | None = None
         self._engine = Engine(torch.device(settings.device), settings.resolved_pack_bytes)
         device: Device = "cuda" if settings.is_cuda else "cpu"
-        self._registration = WorkerRegistration(name=settings.name, device=device, version=version("foldstep"))
+        step: Step = "eager" if settings.is_cuda or why_not() else "compiled"
+        names = {"name": settings.name, "version": version("foldstep")}
+        self._registration = WorkerRegistration(device=device, step=step, **names)
 
     def leave(self) -> None:
         """Finish the present epoch, save, give back, end; safe to call from a signal handler."""

@@ -14,6 +14,12 @@ from models.compiled.build import NotBuilt, build
 
 STACKS = ("parameters", "gradients", "first", "second", "average", "best")
 """In the order in which a layer points to them."""
+PARTS = {
+    "weight": "weights", "bias": "biases", "scale": "scales", "shift": "shifts", "running_mean": "means",
+    "running_var": "variances",
+}  # fmt: skip
+"""By a part's name in `models.stack`, the layer's pointers to it, in their order."""
+NORMS = ("none", "batch", "layer")
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid")
 LOSSES = ("cross_entropy", "mse", "mae", "huber", "poisson")
 FAMILIES = ("sgd", "rms", "adam")
@@ -27,12 +33,18 @@ _TYPES = {torch.float32: "float", torch.float64: "double"}
 _Pointers = c_void_p * len(STACKS)
 
 
+class DropoutRecord(Structure):
+    """`Dropout`."""
+
+    _fields_ = (("below", c_int64), ("scale", c_double))
+
+
 class LayerRecord(Structure):
     """`Layer`."""
 
     _fields_ = (
-        ("inputs", c_int64), ("units", c_int64), ("row", c_int64), ("activation", c_int64), ("dropped_below", c_int64),
-        ("kept_scale", c_double), ("weights", _Pointers), ("biases", _Pointers),
+        ("inputs", c_int64), ("units", c_int64), ("row", c_int64), ("activation", c_int64), ("norm", c_int64),
+        ("dropout", DropoutRecord), *((name, _Pointers) for name in PARTS.values()),
     )  # fmt: skip
 
 
@@ -56,8 +68,8 @@ class MemberRecord(Structure):
     """`Member`."""
 
     _fields_ = (
-        ("layers", c_void_p), ("n_layers", c_int64), ("group", c_int64), ("stream", c_int64), ("loss", LossRecord),
-        ("update", UpdateRecord),
+        ("layers", c_void_p), ("n_layers", c_int64), ("group", c_int64), ("stream", c_int64),
+        ("dropout", DropoutRecord), ("loss", LossRecord), ("update", UpdateRecord),
     )  # fmt: skip
 
 

@@ -13,7 +13,10 @@ from models.compiled.library import (
     ACTIVATIONS,
     FAMILIES,
     LOSSES,
+    NORMS,
+    PARTS,
     STACKS,
+    DropoutRecord,
     LayerRecord,
     LossRecord,
     MemberRecord,
@@ -22,7 +25,7 @@ from models.compiled.library import (
 from models.hyperparameters import Hyperparameters
 from models.layout import Layout, Slot, family
 from models.noise import Stream, threshold
-from models.stack import Stack
+from models.stack import Stack, is_own, part_names
 
 WIDEST = 768
 """Units of a layer up to which the library is faster than the eager step, whose large products are cut into blocks: 1.4
@@ -30,10 +33,9 @@ times at 256, 1.2 at 512, 0.95 at 1024 (batches of 128)."""
 
 
 def is_covered(hp: Hyperparameters) -> bool:
-    """Whether the library trains such a network: no normalisation, L-BFGS, dropout of inputs, or very wide layers."""
-    is_known = family(hp.optimizer) in FAMILIES and all(name in ACTIVATIONS for name in hp.activation)
-    is_plain = hp.norm == "none" and not hp.input_dropout
-    return is_known and is_plain and max(hp.hidden, default=0) <= WIDEST
+    """Whether the library trains such a network: without L-BFGS or very wide layers."""
+    is_known = all(name in ACTIVATIONS for name in hp.activation) and hp.norm in NORMS
+    return is_known and family(hp.optimizer) in FAMILIES and max(hp.hidden, default=0) <= WIDEST
 
 
 class CompiledMembers:
@@ -66,8 +68,8 @@ class CompiledMembers:
             layers = self._layers(i, slot)
             self._kept.append(layers)
             loss = self._loss(slot.hp, task, weights)
-            stream, at = index[slot.stream], ctypes.addressof(layers)
-            self.records[i] = MemberRecord(at, slot.depth + 1, slot.group, stream, loss, _update(slot.hp))
+            places = ctypes.addressof(layers), slot.depth + 1, slot.group, index[slot.stream]
+            self.records[i] = MemberRecord(*places, _dropout(slot.hp.input_dropout), loss, _update(slot.hp))
 
     def _layers(self, member: int, slot: Slot) -> ctypes.Array[LayerRecord]:
         """The layers of a member, its output layer last."""
@@ -77,17 +79,18 @@ class CompiledMembers:
             if block.run.holds(member):
                 record = records[block.layer]
                 record.inputs, record.units, record.row = sizes[block.layer], sizes[block.layer + 1], block.n_in
-                for name, pointers in (("weight", record.weights), ("bias", record.biases)):
-                    self._point(pointers, i, name, member - block.run.start)
+                for part in part_names(block, self._layout, statistics=True):
+                    if is_own(part, slot.hp.norm, block):
+                        self._point(getattr(record, PARTS[part]), i, part, member - block.run.start)
                 if not block.is_output:
-                    rate = slot.hp.dropout[block.layer]
                     record.activation = ACTIVATIONS.index(slot.hp.activation[block.layer])
-                    record.dropped_below, record.kept_scale = threshold(rate), 1 / (1 - rate)
+                    record.norm = NORMS.index(slot.hp.norm)
+                    record.dropout = _dropout(slot.hp.dropout[block.layer])
         return records
 
     def _point(self, pointers: ctypes.Array[c_void_p], block: int, name: str, row: int) -> None:
         for i, stack in enumerate(STACKS):
-            if stack in self._stacks:
+            if stack in self._stacks and self._stacks[stack].has(block, name):
                 pointers[i] = self._stacks[stack].of(block, name)[row].data_ptr()
 
     def _loss(self, hp: Hyperparameters, task: str, class_weights: npt.NDArray[np.float64] | None) -> LossRecord:
@@ -97,6 +100,10 @@ class CompiledMembers:
             self._kept.append(numbers)
             record.class_weights = numbers.ctypes.data
         return record
+
+
+def _dropout(rate: float) -> DropoutRecord:
+    return DropoutRecord(threshold(rate), 1 / (1 - rate))
 
 
 def _update(hp: Hyperparameters) -> UpdateRecord:

@@ -10,6 +10,7 @@ from service.contract.space import Frozen, Params
 from service.contract.spec import CvSpec, DataSpec, MetricSpec, Task
 
 Device: TypeAlias = Literal["cpu", "cuda"]
+Step: TypeAlias = Literal["compiled", "eager"]
 Purpose: TypeAlias = Literal["train", "check"]
 
 
@@ -18,6 +19,7 @@ class WorkerRegistration(Frozen):
 
     name: str = Field(min_length=1, max_length=200)  # host and process, for people
     device: Device
+    step: Step | None = None  # who takes its training steps: results of the two agree within rounding, not to the bit
     version: str  # of the distribution; the master refuses another major or minor
 
 

@@ -106,6 +106,7 @@ workers = Table(
     Column("version", String(64), nullable=False),
     Column("registered_at", UtcDateTime, nullable=False),
     Column("last_seen_at", UtcDateTime, nullable=False),
+    Column("step", String(16)),  # who takes its training steps; null where it does not say
     sqlite_autoincrement=True,
 )
 

@@ -46,6 +46,18 @@ def names(connection: Connection, ids: Collection[int]) -> dict[int, str]:
     return dict(found.all())
 
 
+def ways(connection: Connection, search_id: str) -> list[tuple[str, str]]:
+    """Devices and steps, as far as they are known, by which the trials of a search were trained, in order."""
+    statement = (
+        select(workers.c.device, workers.c.step)
+        .select_from(trials.join(workers, trials.c.worker_id == workers.c.id))
+        .where(trials.c.search_id == search_id, workers.c.step.is_not(None))
+        .distinct()
+        .order_by(workers.c.device, workers.c.step)
+    )
+    return [(device, step) for device, step in connection.execute(statement)]
+
+
 def seen_since(connection: Connection, since: datetime) -> list[WorkerView]:
     """Workers seen since then, the latest registered first."""
     running = (

@@ -11,7 +11,7 @@ from models.hyperparameters import resolve
 from service.contract.diagnose import diagnose
 from service.contract.spec import DEFAULT_TRIALS, LEARNING
 from service.contract.states import SearchEvent, SearchState, TrialState
-from service.db import continued, scores, searches, stages, trials
+from service.db import continued, scores, searches, stages, trials, workers
 from service.db.searches import SearchRow
 from service.flow.rungs import climb, close
 from service.flow.score import rank_key
@@ -61,7 +61,18 @@ def end(connection: Connection, search: SearchRow, ending: Ending, now: datetime
     trials.cancel(connection, search.id, now)
     continued.forget_states(connection, search.id)  # their files go with the end, also where it is extended later
     searches.move(connection, search.id, ending.event, finished_at=now, failure=ending.failure)
-    searches.add_notes(connection, search, ending.notes)
+    searches.add_notes(connection, search, [*ending.notes, *_ways(connection, search)])
+
+
+def _ways(connection: Connection, search: SearchRow) -> list[str]:
+    """Whether its results depend on which worker trained what."""
+    ways = [" ".join(way) for way in workers.ways(connection, search.id)]
+    if len(ways) < 2:
+        return []
+    return [
+        f"Workers of different kinds trained this search ({', '.join(ways)}): their results agree within rounding, not "
+        "to the bit; `foldstep doctor` says why a machine has no compiled step."
+    ]
 
 
 def _by_budget(connection: Connection, search: SearchRow, now: datetime) -> Ending | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from models.noise import counters, dropout_noise
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
 from worker.train.engine import Engine
+from worker.train.graphs import Recorder
 from worker.train.loop import Training
 from worker.train.pack import Member
 
@@ -28,11 +30,11 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-3}
 """Relative, after some 20 steps: another library sums in another order, and training lets differences grow."""
 
 
-def train(device: torch.device, dtype: torch.dtype) -> Watch:
+def train(device: torch.device, dtype: torch.dtype, recorder: Recorder | None = None) -> Watch:
     wine = source("wine")
     these = [Member(t, f, resolve({"batch_size": 16, **c})) for t, c in enumerate(MIX) for f in range(3)]
     watch = Watch()
-    Training(wine, "log_loss", Engine(device, 1 << 30, dtype)).train(these, watch)
+    Training(wine, "log_loss", Engine(device, 1 << 30, dtype, recorder=recorder)).train(these, watch)
     return watch
 
 
@@ -51,3 +53,16 @@ def test_a_gpu_drops_the_units_that_a_cpu_drops() -> None:
     on_cpu = dropout_noise(counters(64, 128, CPU), multipliers, offsets)
     on_gpu = dropout_noise(counters(64, 128, CUDA), multipliers.to(CUDA), offsets.to(CUDA))
     assert torch.equal(on_cpu, on_gpu.cpu())
+
+
+def test_a_captured_step_does_what_a_called_one_does(caplog: pytest.LogCaptureFixture) -> None:
+    captured = train(CUDA, torch.float64)
+    assert caplog.records == [], "every step of the mix can be captured"
+
+    def refuse(_step: Callable[[], None]) -> Callable[[], None]:
+        raise RuntimeError("no graphs")
+
+    called = train(CUDA, torch.float64, refuse)
+    assert captured.done.keys() == called.done.keys()
+    for key, (member, _) in captured.done.items():
+        np.testing.assert_allclose(called.done[key][0].progress.scores, member.progress.scores, rtol=1e-9)

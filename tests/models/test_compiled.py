@@ -16,10 +16,11 @@ import torch
 from models.compiled import build as building
 from models.compiled import library as loading
 from models.compiled.build import FLAGS, SOURCES, NotBuilt, build, find_compiler
-from models.compiled.library import ACTIVATIONS, FAMILIES, LOSSES, Library, library
+from models.compiled.library import ACTIVATIONS, FAMILIES, LOSSES, NORMS, Library, library
 from models.compiled.members import is_covered
 from models.hyperparameters import ACTIVATIONS as ALL_ACTIVATIONS
 from models.hyperparameters import LOSSES as ALL_LOSSES
+from models.hyperparameters import NORMS as ALL_NORMS
 from models.hyperparameters import OPTIMIZERS, resolve
 from models.layout import family
 from tests.worker.train.data import source
@@ -126,6 +127,7 @@ def test_a_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_the_library_knows_every_name() -> None:
     assert set(ACTIVATIONS) == set(ALL_ACTIVATIONS)
     assert set(LOSSES) == set(ALL_LOSSES)
+    assert set(NORMS) == set(ALL_NORMS)
     assert set(FAMILIES) == {family(name) for name in OPTIMIZERS if name != "lbfgs"}
 
 
@@ -135,9 +137,8 @@ def test_the_library_knows_every_name() -> None:
         ({"hidden": [768, 8], "dropout": 0.5, "optimizer": "nesterov", "activation": "gelu"}, True),
         ({"hidden": []}, True),
         ({"hidden": [16, 769]}, False),
-        ({"norm": "batch"}, False),
-        ({"norm": "layer"}, False),
-        ({"input_dropout": 0.1}, False),
+        ({"norm": "batch"}, True),
+        ({"norm": "layer", "input_dropout": 0.1}, True),
         ({"optimizer": "lbfgs", "batch_size": 10**6}, False),
     ],
 )
@@ -170,6 +171,13 @@ def test_activations_in_float32(activation: str, gain: float) -> None:
     assert_as_exact_as_eager("wine", {**hidden, "batch_size": 50})
 
 
+@pytest.mark.parametrize("gain", [0.01, 1.0, 30.0])
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_normalisation_in_float32(norm: str, gain: float) -> None:
+    hidden = {"hidden": [40, 24], "activation": "gelu", "norm": norm, "init_gain": gain}
+    assert_as_exact_as_eager("wine", {**hidden, "batch_size": 50})
+
+
 @pytest.mark.parametrize("gain", [1.0, 3.0])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_losses_in_float32(loss: str, gain: float) -> None:
@@ -199,7 +207,8 @@ def trained_weights() -> list[bytes]:
     rules = [name for name in OPTIMIZERS if name != "lbfgs"]
     mix = [
         {"hidden": [40, 17], "activation": activation, "optimizer": rules[i % len(rules)], "lr": 0.01, "epochs": 5,
-         "batch_size": 23, "dropout": 0.25 * (i % 2), "weight_decay": 1e-3, "clip_norm": 0.5 * (i % 3)}
+         "batch_size": 23, "dropout": 0.25 * (i % 2), "weight_decay": 1e-3, "clip_norm": 0.5 * (i % 3),
+         "norm": NORMS[i % 3], "input_dropout": 0.2 * (i % 4 == 3)}
         for i, activation in enumerate(ACTIVATIONS)
     ]  # fmt: skip
     watch = Watch()

@@ -10,7 +10,7 @@ from typing import Any
 
 from service.contract.checkpoint_name import CheckpointName
 from service.contract.dataset import CheckedData, Column, DatasetDescription
-from service.contract.lease import Lease, LeaseRequest, WorkerRegistration
+from service.contract.lease import Lease, LeaseRequest, Step, WorkerRegistration
 from service.contract.parse import parse_spec
 from service.contract.report import Curve, FoldResult, LeaseEnd, Report, ReportReply, TrialProgress, TrialResult
 from service.contract.spec import MetricSpec
@@ -116,10 +116,11 @@ class Hand:
 
     context: Context
     name: str = "hand"
+    step: Step | None = None
     worker: int = field(init=False)
 
     def __post_init__(self) -> None:
-        registration = WorkerRegistration(name=self.name, device="cpu", version=own_version())
+        registration = WorkerRegistration(name=self.name, device="cpu", step=self.step, version=own_version())
         self.worker = register_worker(self.context, registration).worker
 
     def take(self, members: int = 4) -> Lease:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
@@ -130,11 +129,10 @@ class WorkerGroup:
                 return
 
     def _tell(self, process: subprocess.Popen[bytes]) -> None:
-        """The master, as soon as it is known; nothing to a process that has ended meanwhile."""
+        """Name the master, as soon as it is known, and wait for the end of the process."""
         while process.poll() is None and not self._is_connected.wait(_LOOK_S):
             pass
-        with contextlib.suppress(BrokenPipeError):
-            process.communicate(self._connection)
+        process.communicate(self._connection)
 
     def _meaning(self, exit_code: int) -> int:
         """A process that was told to leave before it could listen to signals has left as it should."""

@@ -206,7 +206,8 @@ class Training:
         if not self._engine.compiles(members[0]):  # the library pads nobody, so it has nothing to weigh up
             self._engine.step_cost.note(trainer.work, seconds / trainer.n_steps)
         self._clock(compress(members, live), seconds)
-        self._send_back(trainer, [i for i, m in enumerate(members) if live[i] and m.progress.epoch < epoch])
+        if trainer.may_go_back:
+            self._send_back(trainer, [i for i, m in enumerate(members) if live[i] and m.progress.epoch < epoch])
         trained = [m for m, on in zip(members, live, strict=True) if on]
         monitor.epoch_done(trained, trainer.n_steps * len(trained))
         dropped = monitor.dropped_trials()

@@ -92,6 +92,11 @@ class PackTrainer:
         return self._batches.n_steps
 
     @property
+    def may_go_back(self) -> bool:
+        """Whether a member of the pack begins again where it diverges."""
+        return self._snapshot is not None
+
+    @property
     def work(self) -> int:
         """Multiply-adds of one step's pass forward, padding and all."""
         return self._steps.columns * sum(b.run.length * b.n_out * b.n_in for b in self.net.layout.blocks)

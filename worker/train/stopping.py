@@ -88,11 +88,12 @@ class Progress:
             score > self.best_score if direction == "maximize" else score < self.best_score
         )
         self.is_better.append(better)
+        epoch = self.epoch
         if better:
-            self.best_score, self.best_epoch, self.waited = score, self.epoch, 0
+            self.best_score, self.best_epoch, self.waited = score, epoch, 0
         else:
             self.waited += 1
-        if self.epoch >= hp.epochs:
+        if epoch >= hp.epochs:
             self.end = End.EPOCHS
         elif hp.patience and self.waited >= hp.patience:
             self.end = End.PATIENCE

@@ -6,20 +6,29 @@
 #include "activations.h"
 #include "arena.h"
 #include "losses.h"
+#include "normalization.h"
 #include "products.h"
 #include "updates.h"
 
 enum Stack { PARAMETERS, GRADIENTS, FIRST, SECOND, AVERAGE, BEST, STACKS };
 
-template <class T> struct Layer {
-    int64_t inputs, units;          // without padding
-    int64_t row;                    // numbers from one row of the weights to the next
-    Activation activation;          // of hidden layers
-    int64_t dropped_below;          // noise below this drops a unit; 0 for no dropout
-    double kept_scale;              // of units that are not dropped
-    T *weights[STACKS], *biases[STACKS];  // (units, row), (units,); null where there is no such stack
+struct Dropout {
+    int64_t below;  // noise below this drops a unit; 0 for no dropout
+    double scale;   // of units that are not dropped
 
-    bool drops() const { return dropped_below > 0; }
+    explicit operator bool() const { return below > 0; }
+};
+
+template <class T> struct Layer {
+    int64_t inputs, units;  // without padding
+    int64_t row;            // numbers from one row of the weights to the next
+    Activation activation;  // of hidden layers, as what follows
+    Norm norm;
+    Dropout dropout;
+    // (units, row) and (units,); null where there is no such stack, or the layer has no such numbers
+    T *weights[STACKS], *biases[STACKS], *scales[STACKS], *shifts[STACKS], *means[STACKS], *variances[STACKS];
+
+    NormNumbers<T> norm_of(Stack stack) const { return {scales[stack], shifts[stack], means[stack], variances[stack]}; }
 };
 
 template <class T> struct Member {
@@ -27,6 +36,7 @@ template <class T> struct Member {
     int64_t n_layers;  // with the output layer
     int64_t group;     // of data
     int64_t stream;    // of noise
+    Dropout dropout;   // of the inputs
     LossNumbers<T> loss;
     UpdateNumbers update;
 
@@ -41,6 +51,7 @@ template <class T> struct Kept {
     T *before;      // pre-activations, where the derivative needs them
     T *transposed;  // `below` as (columns, padded units)
     T *delta;
+    Normalized<T> normalized;
 };
 
 // One step's batch of one member; `rows` is (columns, input_row), `columns_of` (inputs, columns).
@@ -59,13 +70,13 @@ inline uint32_t mixed(uint32_t x) {
     return (x ^ (x >> 16)) >> 8;
 }
 
-// out = in where a unit is kept, scaled; else 0. `out` may be `in`.
+// out = in where a unit is kept, scaled; else 0. `out` may be `in`; `layer` is 0 for the inputs.
 template <class T>
-void drop(const Layer<T> &layer, const Batch<T> &batch, int64_t depth, int64_t stream, const T *in, T *out) {
-    const int32_t *key = batch.noise + ((depth + 1) * batch.streams + stream) * 2;
-    const uint32_t multiplier = key[0], offset = key[1], limit = layer.dropped_below;
-    const T scale = T(layer.kept_scale);
-    for (int64_t u = 0; u < layer.units; u++) {
+void drop(Dropout dropout, const Batch<T> &batch, int64_t layer, int64_t stream, int64_t units, const T *in, T *out) {
+    const int32_t *key = batch.noise + (layer * batch.streams + stream) * 2;
+    const uint32_t multiplier = key[0], offset = key[1], limit = dropout.below;
+    const T scale = T(dropout.scale);
+    for (int64_t u = 0; u < units; u++) {
         const uint32_t start = uint32_t(u * batch.noise_row) * multiplier + offset;
         const T *from = in + u * batch.columns;
         T *to = out + u * batch.columns;
@@ -82,20 +93,28 @@ template <class T> struct Passes {
     int64_t columns;
     Kept<T> *kept;
     T *outputs, *output_delta, *scratch;
+    T *dropped, *dropped_rows;  // the inputs as the first layer reads them, where some are dropped: both ways round
 
-    Passes(const Member<T> &member, int64_t columns, Arena &arena) : member(member), columns(columns) {
+    // `input_row` is that of the batches; 0 where there is no pass backward.
+    Passes(const Member<T> &member, int64_t columns, int64_t input_row, Arena &arena)
+        : member(member), columns(columns) {
         kept = arena.take<Kept<T>>(member.n_hidden());
         for (int64_t i = 0; i < member.n_hidden(); i++) {
             const Layer<T> &layer = member.layers[i];
             const int64_t size = layer.units * columns;
+            const bool is_normal = layer.norm != Norm::none;
             T *hidden = arena.take<T>(size);
-            kept[i] = {hidden, layer.drops() ? arena.take<T>(size) : hidden,
+            kept[i] = {hidden, layer.dropout ? arena.take<T>(size) : hidden,
                        needs_input(layer.activation) ? arena.take<T>(size) : nullptr,
-                       arena.take<T>(padded(layer.units, N<T>) * columns), arena.take<T>(size)};
+                       arena.take<T>(padded(layer.units, N<T>) * columns), arena.take<T>(size),
+                       {is_normal ? arena.take<T>(size) : nullptr,
+                        is_normal ? arena.take<T>(layer.units + columns) : nullptr}};
         }
         outputs = arena.take<T>(member.output().units * columns);
         output_delta = arena.take<T>(member.output().units * columns);
         scratch = arena.take<T>((member.output().units + 1) * columns);
+        dropped = member.dropout ? arena.take<T>(member.layers[0].inputs * columns) : nullptr;
+        dropped_rows = member.dropout ? arena.take<T>(input_row * columns) : nullptr;
     }
 
     // The loss; afterwards the gradients are there.
@@ -112,22 +131,40 @@ template <class T> struct Passes {
     }
 
     void forward(const Batch<T> &batch) {
-        each_layer(batch.columns_of, PARAMETERS, [&](const Layer<T> &layer, int64_t i) {
+        const T *inputs = batch.columns_of;
+        if (member.dropout) {
+            const int64_t n_inputs = member.layers[0].inputs;
+            drop(member.dropout, batch, 0, member.stream, n_inputs, inputs, dropped);
+            transpose(dropped, columns, n_inputs, columns, dropped_rows, batch.input_row);
+            inputs = dropped;
+        }
+        each_layer(inputs, PARAMETERS, [&](const Layer<T> &layer, int64_t i) {
             const Kept<T> &keep = kept[i];
             const int64_t size = layer.units * columns;
+            normalise(layer, batch.truth.weights, keep);
             if (keep.before) std::memcpy(keep.before, keep.hidden, size * sizeof(T));
             activate(layer.activation, keep.hidden, size);
-            if (layer.drops()) drop(layer, batch, i, member.stream, keep.hidden, keep.below);
+            if (layer.dropout) drop(layer.dropout, batch, i + 1, member.stream, layer.units, keep.hidden, keep.below);
             transpose(keep.below, columns, layer.units, columns, keep.transposed, padded(layer.units, N<T>));
             return keep.below;
         });
     }
 
+    void normalise(const Layer<T> &layer, const T *weights, const Kept<T> &keep) {
+        const NormNumbers<T> numbers = layer.norm_of(PARAMETERS);
+        if (layer.norm == Norm::batch)
+            normalise_rows(numbers, weights, layer.units, columns, keep.hidden, keep.normalized);
+        if (layer.norm == Norm::layer) normalise_units(numbers, layer.units, columns, keep.hidden, keep.normalized);
+    }
+
     // To `outputs`, without noise, and nothing is kept; `stack` says which weights.
     void evaluate(const T *inputs, Stack stack) {
         each_layer(inputs, stack, [&](const Layer<T> &layer, int64_t i) {
-            activate(layer.activation, kept[i].hidden, layer.units * columns);
-            return kept[i].hidden;
+            T *hidden = kept[i].hidden;
+            if (layer.norm == Norm::batch) normalise_by_running(layer.norm_of(stack), layer.units, columns, hidden);
+            if (layer.norm == Norm::layer) normalise_units(layer.norm_of(stack), layer.units, columns, hidden, {});
+            activate(layer.activation, hidden, layer.units * columns);
+            return hidden;
         });
     }
 
@@ -148,7 +185,8 @@ template <class T> struct Passes {
             const Layer<T> &layer = member.layers[i];
             if (i < member.n_hidden()) to_pre_activations(layer, batch, i);
             const int64_t below_row = i ? padded(layer.inputs, N<T>) : batch.input_row;
-            gradients(layer, delta, i ? kept[i - 1].transposed : batch.rows, below_row);
+            const T *rows = dropped ? dropped_rows : batch.rows;
+            gradients(layer, delta, i ? kept[i - 1].transposed : rows, below_row);
             if (i == 0) return;
             product<T>({layer.weights[PARAMETERS], 1, layer.row}, delta, columns, layer.inputs, layer.units, columns,
                        nullptr, kept[i - 1].delta, columns);
@@ -158,16 +196,24 @@ template <class T> struct Passes {
 
     void to_pre_activations(const Layer<T> &layer, const Batch<T> &batch, int64_t i) {
         const Kept<T> &keep = kept[i];
-        if (layer.drops()) drop(layer, batch, i, member.stream, keep.delta, keep.delta);
+        if (layer.dropout) drop(layer.dropout, batch, i + 1, member.stream, layer.units, keep.delta, keep.delta);
         activate_backward(layer.activation, keep.delta, keep.before ? keep.before : keep.hidden, layer.units * columns);
+        if (layer.norm != Norm::none) normalise_backward(layer, batch.truth.weights, keep);
+    }
+
+    void normalise_backward(const Layer<T> &layer, const T *weights, const Kept<T> &keep) {
+        const NormNumbers<T> numbers = layer.norm_of(PARAMETERS), found = layer.norm_of(GRADIENTS);
+        norm_gradients(found, layer.units, columns, keep.delta, keep.normalized.x_hat);
+        if (layer.norm == Norm::batch)
+            normalise_rows_backward(numbers, found, weights, layer.units, columns, keep.delta, keep.normalized);
+        else
+            normalise_units_backward(numbers, layer.units, columns, keep.delta, keep.normalized);
     }
 
     void gradients(const Layer<T> &layer, const T *delta, const T *below, int64_t below_row) {
-        for (int64_t u = 0; u < layer.units; u++) {
-            Vector<T> sum{};
-            for (int64_t c = 0; c < columns; c += N<T>) sum += load(delta + u * columns + c);
-            layer.biases[GRADIENTS][u] = sum_of<T>(sum);
-        }
+        for (int64_t u = 0; u < layer.units && layer.biases[GRADIENTS]; u++)
+            layer.biases[GRADIENTS][u] =
+                over_columns<T>(columns, [&](int64_t c) { return load(delta + u * columns + c); });
         product<T>({delta, columns, 1}, below, below_row, layer.units, columns, padded(layer.inputs, N<T>), nullptr,
                    layer.weights[GRADIENTS], layer.row);
     }
@@ -186,7 +232,8 @@ template <class T, class F> void each_run(const Member<T> &member, F visit) {
         const int64_t rows_of_run = length == layer.row ? layer.units : 1;
         for (int64_t u = 0; u < layer.units; u += rows_of_run)
             visit(run_of(layer.weights, u * layer.row), rows_of_run * length);
-        visit(run_of(layer.biases, 0), padded(layer.units, N<T>));
+        for (T *const *stacks : {layer.biases, layer.scales, layer.shifts})
+            if (stacks[PARAMETERS]) visit(run_of(stacks, 0), padded(layer.units, N<T>));
     }
 }
 
@@ -199,10 +246,23 @@ template <class T> T clipped_to(const Member<T> &member) {
     return factor < 1 ? factor : 1;  // 1, too, where it is not a number: the member diverges anyway
 }
 
+// The running statistics are averaged like the weights, and changed by no rule.
+template <class T> void average_statistics(const Member<T> &member, const Step<T> &step) {
+    for (int64_t i = 0; i < member.n_hidden(); i++) {
+        const Layer<T> &layer = member.layers[i];
+        for (T *const *stacks : {layer.means, layer.variances})
+            if (stacks[AVERAGE]) {
+                const Run<T> run{stacks[PARAMETERS], nullptr, nullptr, nullptr, stacks[AVERAGE]};
+                take_average(member.update, step, run, padded(layer.units, N<T>));
+            }
+    }
+}
+
 template <class T> void update_member(const Member<T> &member, T rate, int64_t number, bool starts_average) {
     const UpdateNumbers &numbers = member.update;
     if (numbers.l1) each_run(member, [&](Run<T> run, int64_t count) { add_l1(numbers, run, count); });
     const Step<T> step{rate, clipped_to(member), T(1 - std::pow(numbers.beta1, double(number))),
                        T(std::sqrt(1 - std::pow(numbers.beta2, double(number)))), starts_average};
     each_run(member, [&](Run<T> run, int64_t count) { update(numbers, step, run, count); });
+    average_statistics(member, step);
 }

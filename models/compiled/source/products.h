@@ -10,9 +10,13 @@ template <class T> struct Factor {
     int64_t row, column;
 };
 
+// Tiles of so many rows and fewer are there in every size: what remains of a matrix is one tile.
+constexpr int MOST_KINDS = 6;
+
 // ROWS x (VECTORS vectors) of the result, kept in registers over all terms.
 template <class T, int ROWS, int VECTORS>
-inline void tile(Factor<T> left, const T *right, int64_t right_row, int64_t terms, const T *start, T *out, int64_t out_row) {
+inline void tile(Factor<T> left, const T *right, int64_t right_row, int64_t terms, const T *start, T *out,
+                 int64_t out_row) {
     Vector<T> sums[ROWS][VECTORS];
 #pragma GCC unroll 16
     for (int m = 0; m < ROWS; m++)
@@ -35,18 +39,19 @@ inline void tile(Factor<T> left, const T *right, int64_t right_row, int64_t term
         for (int v = 0; v < VECTORS; v++) store(out + m * out_row + v * N<T>, sums[m][v]);
 }
 
-// As many rows as are left, in tiles of at most ROWS.
+// `rows` rows of the result, in tiles of ROWS and one of what remains; of many rows, that in tiles of half as many.
 template <class T, int ROWS, int VECTORS>
 inline void rows_of(Factor<T> left, const T *right, int64_t right_row, int64_t rows, int64_t terms, const T *start,
                     T *out, int64_t out_row) {
+    constexpr int FEWER = ROWS <= MOST_KINDS ? ROWS - 1 : ROWS / 2;
     int64_t m = 0;
     for (; m + ROWS <= rows; m += ROWS)
         tile<T, ROWS, VECTORS>({left.at + m * left.row, left.row, left.column}, right, right_row, terms,
                                start ? start + m : nullptr, out + m * out_row, out_row);
-    if constexpr (ROWS > 1)
+    if constexpr (FEWER > 0)
         if (m < rows)
-            rows_of<T, ROWS / 2, VECTORS>({left.at + m * left.row, left.row, left.column}, right, right_row, rows - m,
-                                          terms, start ? start + m : nullptr, out + m * out_row, out_row);
+            rows_of<T, FEWER, VECTORS>({left.at + m * left.row, left.row, left.column}, right, right_row, rows - m,
+                                       terms, start ? start + m : nullptr, out + m * out_row, out_row);
 }
 
 // out[m][n] = start[m] + sum over k of left(m, k) * right[k][n]; start may be null, `columns` is a multiple of N.

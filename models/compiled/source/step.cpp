@@ -83,7 +83,7 @@ template <class T> void train(const Steps<T> &steps) {
     for (int64_t m = 0; m < steps.n_members; m++) {
         const Member<T> &member = steps.members[m];
         arena.reset();
-        Passes<T> passes(member, steps.columns, arena);
+        Passes<T> passes(member, steps.columns, steps.inputs, arena);
         for (int64_t step = steps.first; step < steps.last; step++) {
             if (steps.passes) steps.losses[m] += passes.run(batch_of(steps, member, step));
             const int64_t number = steps.steps_before + step + 1;
@@ -122,7 +122,7 @@ template <class T> void evaluate(const Evaluation<T> &task) {
         const Member<T> &member = task.members[m];
         const int64_t units = member.output().units;
         arena.reset();
-        Passes<T> passes(member, task.columns, arena);
+        Passes<T> passes(member, task.columns, 0, arena);
         LossNumbers<T> loss = member.loss;
         loss.smoothing = 0;
         const T whole = whole_of(task, member, passes.scratch);
@@ -147,7 +147,8 @@ template <class T> void keep(const Keeping<T> &task) {
         for (int64_t i = 0; i < task.members[m].n_layers; i++) {
             const Layer<T> &layer = task.members[m].layers[i];
             std::memcpy(layer.weights[BEST], layer.weights[task.stack], layer.units * layer.row * sizeof(T));
-            std::memcpy(layer.biases[BEST], layer.biases[task.stack], layer.units * sizeof(T));
+            for (T *const *stacks : {layer.biases, layer.scales, layer.shifts, layer.means, layer.variances})
+                if (stacks[BEST]) std::memcpy(stacks[BEST], stacks[task.stack], layer.units * sizeof(T));
         }
     }
 }

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from service.contract.errors import IllegalTransition, NotFound
-from service.contract.lease import LeaseRequest
+from service.contract.lease import LeaseRequest, Step
 from service.contract.states import SearchState, TrialState
 from service.flow import control, rank, view
 from service.flow.context import Context
@@ -191,6 +191,29 @@ def test_exhausted_space_completes_and_says_so(context: Context) -> None:
     seen = view.search(context, search)
     assert seen.state is SearchState.COMPLETED
     assert "exhausted" in seen.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        (("compiled", "eager"), True),
+        (("compiled", "compiled"), False),
+        (("eager", None), False),  # a worker that does not say how it trains
+    ],
+)
+def test_a_search_says_when_workers_of_different_kinds_trained_it(
+    context: Context, steps: tuple[Step | None, Step | None], said: bool
+) -> None:
+    search = new_search(context, budget={"trials": 2, "parallel": 1})
+    for step in steps:
+        hand = Hand(context, step=step)
+        held = hand.take()
+        hand.report(held, *(result(trial.number) for trial in held.trials))
+        hand.complete(held)
+    found = view.search(context, search)
+    assert found.state is SearchState.COMPLETED
+    sentence = "Workers of different kinds trained this search (cpu compiled, cpu eager)"
+    assert any(note.startswith(sentence) for note in found.notes) is said
 
 
 def test_stages_follow_each_other_with_their_epochs(context: Context) -> None:

@@ -83,6 +83,19 @@ def test_a_wrong_delta_of_the_compiled_loss(planted: Callable[[str, str, str], N
     assert gradients(setting("diabetes", loss="mse")).outcome == "failed"
 
 
+@pytest.mark.parametrize(
+    ("kind", "right", "wrong"),
+    [("batch", " - weight * normal * along_x) * inverse", ") * inverse"), ("layer", " - normal * along_x)", ")")],
+)
+def test_a_compiled_normalisation_that_forgets_a_term(
+    kind: str, right: str, wrong: str, planted: Callable[[str, str, str], None]
+) -> None:
+    planted("normalization.h", right, wrong)
+    found = gradients(setting("wine", norm=["none", "batch", "layer"], activation=["gelu", "relu"]))
+    assert found.outcome == "failed"
+    assert f"norm {kind}" in str(found.look_at)
+
+
 # -- gradients ------------------------------------------------------------------------------------------------------
 
 

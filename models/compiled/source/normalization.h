@@ -1,0 +1,134 @@
+// Batch and layer normalisation of pre-activations, as in models/normalization.py: scale * x_hat + shift, with x_hat =
+// (z - mean) / sqrt(variance + EPSILON), over the rows of the batch for each unit or over the units for each row.
+#pragma once
+
+#include "functions.h"
+
+enum class Norm : int64_t { none, batch, layer };
+
+constexpr double EPSILON = 1e-5, MOMENTUM = 0.1;
+
+// The numbers of one layer's normalisation, (units,) each; the running ones are null for layer normalisation.
+template <class T> struct NormNumbers {
+    T *scale, *shift, *running_mean, *running_variance;
+};
+
+// What the pass backward needs: x_hat, (units, columns), and 1 / sqrt(variance + EPSILON) of each unit or column.
+template <class T> struct Normalized {
+    T *x_hat, *inverse;
+};
+
+template <class T, class F> inline T over_columns(int64_t columns, F of) {
+    Vector<T> sum{};
+    for (int64_t c = 0; c < columns; c += N<T>) sum += of(c);
+    return sum_of<T>(sum);
+}
+
+template <class T> inline T inverse_root(T variance) { return T(1) / std::sqrt(variance + T(EPSILON)); }
+
+// In place; `weights`, (columns,), are 1 / rows, or 0 where a column only fills the batch up.
+template <class T>
+void normalise_rows(NormNumbers<T> numbers, const T *weights, int64_t units, int64_t columns, T *z,
+                    Normalized<T> kept) {
+    T greatest = 0;
+    for (int64_t c = 0; c < columns; c++) greatest = weights[c] > greatest ? weights[c] : greatest;
+    const T rows = T(1) / greatest, unbiased = rows / (rows - 1 < 1 ? T(1) : rows - 1);
+    for (int64_t u = 0; u < units; u++) {
+        T *row = z + u * columns, *x_hat = kept.x_hat + u * columns;
+        const T mean = over_columns<T>(columns, [&](int64_t c) { return load(row + c) * load(weights + c); });
+        const T variance = over_columns<T>(columns, [&](int64_t c) {
+            const Vector<T> centred = load(row + c) - mean;
+            store(x_hat + c, centred);
+            return centred * centred * load(weights + c);
+        });
+        numbers.running_mean[u] += T(MOMENTUM) * (mean - numbers.running_mean[u]);
+        numbers.running_variance[u] += T(MOMENTUM) * (variance * unbiased - numbers.running_variance[u]);
+        const T inverse = inverse_root(variance), scale = numbers.scale[u], shift = numbers.shift[u];
+        kept.inverse[u] = inverse;
+        for (int64_t c = 0; c < columns; c += N<T>) {
+            const Vector<T> normal = load(x_hat + c) * inverse;
+            store(x_hat + c, normal);
+            store(row + c, normal * scale + shift);
+        }
+    }
+}
+
+template <class T> void normalise_by_running(NormNumbers<T> numbers, int64_t units, int64_t columns, T *z) {
+    for (int64_t u = 0; u < units; u++) {
+        const T mean = numbers.running_mean[u], inverse = inverse_root(numbers.running_variance[u]);
+        const T scale = numbers.scale[u], shift = numbers.shift[u];
+        for (int64_t c = 0; c < columns; c += N<T>) {
+            T *at = z + u * columns + c;
+            store(at, (load(at) - mean) * inverse * scale + shift);
+        }
+    }
+}
+
+// In place; `kept` may hold nulls where nobody passes backward.
+template <class T>
+void normalise_units(NormNumbers<T> numbers, int64_t units, int64_t columns, T *z, Normalized<T> kept) {
+    using V = Vector<T>;
+    for (int64_t c = 0; c < columns; c += N<T>) {
+        V mean{}, variance{};
+        for (int64_t u = 0; u < units; u++) mean += load(z + u * columns + c);
+        mean /= T(units);
+        for (int64_t u = 0; u < units; u++) {
+            const V centred = load(z + u * columns + c) - mean;
+            variance += centred * centred;
+        }
+        const V inverse = T(1) / root<T>(variance / T(units) + T(EPSILON));
+        if (kept.inverse) store(kept.inverse + c, inverse);
+        for (int64_t u = 0; u < units; u++) {
+            T *at = z + u * columns + c;
+            const V normal = (load(at) - mean) * inverse;
+            if (kept.x_hat) store(kept.x_hat + u * columns + c, normal);
+            store(at, normal * numbers.scale[u] + numbers.shift[u]);
+        }
+    }
+}
+
+// The gradients of scale and shift.
+template <class T>
+void norm_gradients(NormNumbers<T> gradients, int64_t units, int64_t columns, const T *delta, const T *x_hat) {
+    for (int64_t u = 0; u < units; u++) {
+        const T *own = delta + u * columns, *normal = x_hat + u * columns;
+        gradients.shift[u] = over_columns<T>(columns, [&](int64_t c) { return load(own + c); });
+        gradients.scale[u] = over_columns<T>(columns, [&](int64_t c) { return load(own + c) * load(normal + c); });
+    }
+}
+
+// The gradient with respect to the pre-activations, in place; `gradients` are there.
+template <class T>
+void normalise_rows_backward(NormNumbers<T> numbers, NormNumbers<T> gradients, const T *weights, int64_t units,
+                             int64_t columns, T *delta, Normalized<T> kept) {
+    for (int64_t u = 0; u < units; u++) {
+        const T scale = numbers.scale[u], inverse = kept.inverse[u];
+        const T along_ones = scale * gradients.shift[u], along_x = scale * gradients.scale[u];
+        for (int64_t c = 0; c < columns; c += N<T>) {
+            T *at = delta + u * columns + c;
+            const Vector<T> weight = load(weights + c), normal = load(kept.x_hat + u * columns + c);
+            store(at, (load(at) * scale - weight * along_ones - weight * normal * along_x) * inverse);
+        }
+    }
+}
+
+template <class T>
+void normalise_units_backward(NormNumbers<T> numbers, int64_t units, int64_t columns, T *delta, Normalized<T> kept) {
+    using V = Vector<T>;
+    for (int64_t c = 0; c < columns; c += N<T>) {
+        V along_ones{}, along_x{};
+        for (int64_t u = 0; u < units; u++) {
+            const V scaled = load(delta + u * columns + c) * numbers.scale[u];
+            along_ones += scaled;
+            along_x += scaled * load(kept.x_hat + u * columns + c);
+        }
+        along_ones /= T(units);
+        along_x /= T(units);
+        const V inverse = load(kept.inverse + c);
+        for (int64_t u = 0; u < units; u++) {
+            T *at = delta + u * columns + c;
+            const V normal = load(kept.x_hat + u * columns + c);
+            store(at, (load(at) * numbers.scale[u] - along_ones - normal * along_x) * inverse);
+        }
+    }
+}

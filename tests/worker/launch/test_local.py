@@ -1,0 +1,90 @@
+"""Groups of worker processes: started before there is a master, restarted, ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.processes import WAIT_S, Processes, until
+from worker.launch.local import WorkerCommand, WorkerGroup
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Iterator[WorkerGroup]:
+    made = WorkerGroup(WorkerCommand(tmp_path / "cache", patience_s=10), ["cpu", "cpu"])
+    yield made
+    made.leave()
+    made.wait()
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    with Processes(tmp_path) as started:
+        yield started
+
+
+def test_workers_that_were_started_first_work_for_the_master_that_they_are_told(
+    group: WorkerGroup, processes: Processes
+) -> None:
+    group.start()
+    _, master = processes.master()
+    assert master.workers() == []
+    group.connect(master.url, (processes.data_dir / "token").read_text().strip())
+    until(lambda: len(master.workers()) == 2, "both workers")
+    group.leave()
+    assert group.wait() == 0
+    assert group.exit_codes == {0: 0, 1: 0}
+
+
+def test_a_worker_that_dies_is_replaced_and_told_the_master_too(group: WorkerGroup, processes: Processes) -> None:
+    _, master = processes.master()
+    group.start()
+    group.connect(master.url, (processes.data_dir / "token").read_text().strip())
+    until(lambda: len(master.workers()) == 2, "both workers")
+    group._processes[0].kill()
+    until(lambda: len(master.workers()) == 3, "a third one")
+    group.leave()
+    assert group.wait() == 0
+
+
+def test_leaving_before_there_is_a_master(group: WorkerGroup) -> None:
+    group.start()
+    begun = time.monotonic()
+    group.leave()
+    assert group.wait() == 0
+    assert time.monotonic() - begun < WAIT_S
+
+
+def test_a_worker_whose_starter_ends_before_there_is_a_master_ends(tmp_path: Path) -> None:
+    argv = WorkerCommand(tmp_path).argv("cpu", "w")
+    worker = subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert worker.stdin is not None
+    worker.stdin.close()
+    assert worker.wait(WAIT_S) == 1
+    assert worker.stderr is not None
+    assert worker.stderr.read() == ""
+    worker.stderr.close()
+
+
+def test_nobody_can_read_the_token_from_the_command_line_or_the_environment(
+    group: WorkerGroup, processes: Processes
+) -> None:
+    _, master = processes.master()
+    token = (processes.data_dir / "token").read_text().strip()
+    group.start()
+    group.connect(master.url, token)
+    until(lambda: len(master.workers()) == 2, "both workers")
+    if sys.platform != "linux":
+        return
+    for process in group._processes.values():
+        for name in ("cmdline", "environ"):
+            assert token.encode() not in Path(f"/proc/{process.pid}/{name}").read_bytes()
+    os.kill(group._processes[1].pid, signal.SIGTERM)
+    until(lambda: group.exit_codes.get(1) == 0, "a worker that was told to leave does so")
