@@ -29,6 +29,11 @@ SUMMED: Mapping[str, tuple[str, Finish]] = {
 those whose outputs are logs of values."""
 
 
+def sums(metric: str, link: str) -> bool:
+    """Whether the library sums up a member's metric: a matter of its own, never of its pack."""
+    return metric in SUMMED and link == "identity"
+
+
 def _nothing(_mean: Tensor, variance: Tensor) -> Tensor:
     return torch.full_like(variance, math.nan)
 
@@ -55,8 +60,7 @@ class CompiledScores:
         self._losses = torch.empty(len(layout), dtype=self._dtype)
         self._sums = torch.empty(len(layout), dtype=torch.float64)
         self._score, self._finish = SUMMED.get(validation.metric, ("none", _nothing))
-        # whether the library sums a member's score depends on its own metric and link alone, never on its pack
-        self._left = [i for i, p in enumerate(self._parts) if self._score == "none" or p.coder.link != "identity"]
+        self._left = [i for i, part in enumerate(self._parts) if not sums(validation.metric, part.coder.link)]
         self._values = torch.zeros(len(self._parts), n_columns, dtype=torch.float64)
         for values, part in zip(self._values, self._parts, strict=True):
             values[: len(part.truth)] = part.truth

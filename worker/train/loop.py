@@ -14,11 +14,13 @@ from models.layout import padded
 from models.stack import Weights
 from service.contract.spec import METRIC_DIRECTION
 from worker.data.inputs import FoldData
+from worker.train.compiled_scores import sums
 from worker.train.engine import Engine
 from worker.train.fold import DeviceFold
-from worker.train.pack import FoldShape, Member
+from worker.train.pack import EVALUATION_COLUMNS, FoldShape, Member
 from worker.train.packer import member_bytes, plan_packs
 from worker.train.probe import Probe
+from worker.train.sample import sample_chunks
 from worker.train.step import Group, PackTrainer, group_of
 from worker.train.stopping import End
 
@@ -112,7 +114,10 @@ class Training:
 
     def _shape(self, member: Member) -> FoldShape:
         data = self._source.fold(*group_of(member))
-        return FoldShape(len(data.y_train), len(data.y_valid), data.n_inputs)
+        n_train = len(data.y_train)
+        is_summed = self._engine.compiles(member) and sums(self._metric, member.hp.link)
+        n_held = sample_chunks(n_train) * EVALUATION_COLUMNS if is_summed else None
+        return FoldShape(n_train, len(data.y_valid), data.n_inputs, n_held)
 
     def _train_pack(self, pack: Sequence[Member], monitor: Monitor) -> None:
         """Train a pack; in two halves where the device has no room for it, from where their states were last taken."""

@@ -85,11 +85,16 @@ class Member:
 
 @dataclass(frozen=True)
 class FoldShape:
-    """The numbers of one fold under one scaler."""
+    """The numbers of one fold under one scaler.
+
+    Attributes:
+        n_held: rows for which every member's outputs are held; the validation rows when left out.
+    """
 
     n_train: int
     n_valid: int
     n_inputs: int
+    n_held: int | None = None
 
 
 def columns_of(batch_size: int) -> int:

@@ -30,7 +30,7 @@ member has to fit the cache. What a pack costs for itself, 1 to 4 % of a search 
 _COPIES = 7
 """Numbers for each weight: itself, gradient, two moments, update, the best one, the one before a probed step."""
 _OUTPUTS = 3
-"""Numbers for each output of a validation row: itself, its target, its gradient."""
+"""Numbers for each output that is held: itself, its target, its gradient."""
 
 
 def pack_key(member: Member, shape: FoldShape, *, is_compiled: bool = False) -> tuple[object, ...]:
@@ -151,5 +151,6 @@ def member_bytes(sizes: Sequence[int], shape: FoldShape, hp: Hyperparameters, *,
     n_weights, n_units = sum((a + 1) * b for a, b in pairwise(sizes)), sum(sizes[1:])
     of_weights = _COPIES + (2 * MEMORY + 3 if hp.optimizer == "lbfgs" else 0)
     batch = 0 if is_compiled else columns_of(effective_batch(hp, shape.n_train))
-    n_scored = n_batches(shape.n_valid, EVALUATION_COLUMNS) * EVALUATION_COLUMNS
-    return 4 * (of_weights * n_weights + n_units * (2 * batch + EVALUATION_COLUMNS) + _OUTPUTS * sizes[-1] * n_scored)
+    n_held = shape.n_valid if shape.n_held is None else shape.n_held
+    columns = n_batches(n_held, EVALUATION_COLUMNS) * EVALUATION_COLUMNS
+    return 4 * (of_weights * n_weights + n_units * (2 * batch + EVALUATION_COLUMNS) + _OUTPUTS * sizes[-1] * columns)

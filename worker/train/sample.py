@@ -87,6 +87,11 @@ class Part:
         return (counts / len(self.truth)).clamp(min=1e-30).log()
 
 
+def sample_chunks(n_train: int) -> int:
+    """How many chunks of `EVALUATION_COLUMNS` the sample of so many training rows has."""
+    return min(max(n_train // _ROWS_SHARE // EVALUATION_COLUMNS, 1), _MAX_CHUNKS)
+
+
 class Sample:
     """Training rows of a fold, evenly spread: an eighth of them, but 128 at least and 2048 at most.
 
@@ -101,7 +106,7 @@ class Sample:
 
     def __init__(self, x_train: Tensor, whole: Part) -> None:
         n_train = len(whole.truth)
-        n_chunks = min(max(n_train // _ROWS_SHARE // EVALUATION_COLUMNS, 1), _MAX_CHUNKS)
+        n_chunks = sample_chunks(n_train)
         n_rows = min(n_chunks * EVALUATION_COLUMNS, n_train)
         rows = torch.from_numpy(np.linspace(0, n_train - 1, n_rows).astype(np.int64)).to(x_train.device)
         x = x_train.new_zeros(n_chunks * EVALUATION_COLUMNS, x_train.shape[1])
