@@ -7,11 +7,23 @@ more than two classes f1 is the macro mean and roc_auc the macro mean of one cla
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
 
 _Metric = Callable[[Tensor, Tensor], Tensor]
+Finish = Callable[[Tensor, Tensor], Tensor]
+"""(mean over the rows, variance of the truth) to the metric."""
+
+OF_MEANS: Mapping[str, tuple[str, Finish]] = {
+    "accuracy": ("right", lambda mean, _: mean),
+    "mse": ("squares", lambda mean, _: mean),
+    "rmse": ("squares", lambda mean, _: mean.sqrt()),
+    "r2": ("squares", lambda mean, variance: 1 - mean / variance),
+    "mae": ("distances", lambda mean, _: mean),
+}
+"""Metrics that a mean over the rows decides: of what, and how. Whoever goes through the rows may take the mean."""
 
 
 def score_classes(metric: str, logits: Tensor, truth: Tensor) -> Tensor:
@@ -114,17 +126,9 @@ def _auc(decision: Tensor, positive: Tensor) -> Tensor:
     return statistic / (n_positive * n_negative) if n_positive and n_negative else statistic * float("nan")
 
 
-def _mse(predictions: Tensor, truth: Tensor) -> Tensor:
-    return (predictions - truth).square().mean(dim=1)
-
-
-def _mae(predictions: Tensor, truth: Tensor) -> Tensor:
-    return (predictions - truth).abs().mean(dim=1)
-
-
-def _r2(predictions: Tensor, truth: Tensor) -> Tensor:
-    total = (truth - truth.mean()).square().mean()
-    return 1 - _mse(predictions, truth) / total
+def _of_errors(metric: str, predictions: Tensor, truth: Tensor) -> Tensor:
+    of_row, finish = OF_MEANS[metric]
+    return finish(_OF_ERROR[of_row](predictions - truth).mean(dim=1), truth.var(correction=0))
 
 
 def _poisson_deviance(predictions: Tensor, truth: Tensor) -> Tensor:
@@ -140,10 +144,8 @@ _CLASS_METRICS: Mapping[str, _Metric] = {
     "roc_auc": _roc_auc,
     "log_loss": _log_loss,
 }
+_OF_ERROR: Mapping[str, Callable[[Tensor], Tensor]] = {"squares": torch.square, "distances": torch.abs}
 _VALUE_METRICS: Mapping[str, _Metric] = {
-    "rmse": lambda p, y: _mse(p, y).sqrt(),
-    "mse": _mse,
-    "mae": _mae,
-    "r2": _r2,
+    **{name: partial(_of_errors, name) for name, (of_row, _) in OF_MEANS.items() if of_row in _OF_ERROR},
     "poisson_deviance": _poisson_deviance,
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -12,30 +10,17 @@ from torch import Tensor
 
 from models.compiled.library import SCORES, library, pointer, pointers
 from models.layout import Layout
+from models.metrics import OF_MEANS
 from worker.train.pack import EVALUATION_COLUMNS
 from worker.train.validation import Validated, Validation
 
-Finish = Callable[[Tensor, Tensor], Tensor]
-"""(mean over the rows, variance of the truth), each (members,), to the metric."""
-
-SUMMED: Mapping[str, tuple[str, Finish]] = {
-    "accuracy": ("right", lambda mean, _: mean),
-    "mse": ("squares", lambda mean, _: mean),
-    "rmse": ("squares", lambda mean, _: mean.sqrt()),
-    "r2": ("squares", lambda mean, variance: 1 - mean / variance),
-    "mae": ("distances", lambda mean, _: mean),
-}
-"""Metrics, as in `models.metrics`, that the library sums up itself; for the others it hands out the outputs, and for
-those whose outputs are logs of values."""
-
 
 def sums(metric: str, link: str) -> bool:
-    """Whether the library sums up a member's metric: a matter of its own, never of its pack."""
-    return metric in SUMMED and link == "identity"
+    """Whether the library sums up a member's metric: a matter of its own, never of its pack.
 
-
-def _nothing(_mean: Tensor, variance: Tensor) -> Tensor:
-    return torch.full_like(variance, math.nan)
+    For other metrics, and outputs that are logs of values, it hands out the outputs.
+    """
+    return metric in OF_MEANS and link == "identity"
 
 
 class CompiledScores:
@@ -47,40 +32,46 @@ class CompiledScores:
     """
 
     def __init__(self, validation: Validation, layout: Layout) -> None:
-        self._validation, self._folds = validation, validation.folds
-        self._parts = [fold.valid for fold in self._folds]
-        self._dtype = self._folds[0].x_valid.dtype
+        self._validation, self._metric = validation, validation.metric
+        self._parts = [fold.valid for fold in validation.folds]
+        self._left = [i for i, part in enumerate(self._parts) if not sums(self._metric, part.coder.link)]
         self._group_of = torch.tensor([s.group for s in layout.slots])
-        self._inputs = [library().transposed(fold.x_valid) for fold in self._folds]
-        n_columns, n_chunks = validation.n_columns, len(self._folds[0].x_valid)
-        targets = torch.stack([part.targets(n_columns) for part in self._parts]).to(self._dtype)
-        by_chunk = targets.view(*targets.shape[:2], n_chunks, EVALUATION_COLUMNS).transpose(1, 2)
-        self._targets = by_chunk.contiguous()
-        self._weights = torch.stack([part.weights(n_columns) for part in self._parts]).to(self._dtype)
-        self._losses = torch.empty(len(layout), dtype=self._dtype)
+        self._inputs = [library().transposed(fold.x_valid) for fold in validation.folds]
+        dtype = self._inputs[0].dtype
+        self._losses = torch.empty(len(layout), dtype=dtype)
         self._sums = torch.empty(len(layout), dtype=torch.float64)
-        self._score, self._finish = SUMMED.get(validation.metric, ("none", _nothing))
-        self._left = [i for i, part in enumerate(self._parts) if not sums(validation.metric, part.coder.link)]
-        self._values = torch.zeros(len(self._parts), n_columns, dtype=torch.float64)
-        for values, part in zip(self._values, self._parts, strict=True):
-            values[: len(part.truth)] = part.truth
+        n_columns = validation.n_columns
+        targets = torch.stack([part.targets(n_columns) for part in self._parts]).to(dtype)
+        by_chunk = targets.view(*targets.shape[:2], -1, EVALUATION_COLUMNS).transpose(1, 2)
+        self._targets = by_chunk.contiguous()
+        self._weights = torch.stack([part.weights(n_columns) for part in self._parts]).to(dtype)
+        self._values, self._codings = self._truth(n_columns)
+
+    def _truth(self, n_columns: int) -> tuple[Tensor, Tensor]:
+        """By group the truth, (groups, n_columns), in the user's units; scale and mean of the target, (groups, 2)."""
+        values = torch.zeros(len(self._parts), n_columns, dtype=torch.float64)
+        for row, part in zip(values, self._parts, strict=True):
+            row[: len(part.truth)] = part.truth
         codings = [[part.coder.scale, part.coder.mean] for part in self._parts]
-        self._codings = torch.tensor(codings, dtype=torch.float64)
+        return values, torch.tensor(codings, dtype=torch.float64)
 
     def fields(self) -> dict[str, Any]:
         """Those of an `EvaluationRecord` that are about the rows and the answer."""
         _, n_chunks, channels, _ = self._targets.shape
+        score = OF_MEANS[self._metric][0] if self._metric in OF_MEANS else "none"
         return {
             "n_chunks": n_chunks, "channels": channels, "columns_of": pointers(self._inputs),
             "targets": pointer(self._targets), "weights": pointer(self._weights),
-            "score": SCORES.index(self._score), "values": pointer(self._values), "codings": pointer(self._codings),
+            "score": SCORES.index(score), "values": pointer(self._values), "codings": pointer(self._codings),
             "losses": pointer(self._losses), "scores": pointer(self._sums),
             "outputs": pointer(self._validation.outputs) if self._left else None,
         }  # fmt: skip
 
     def validated(self) -> Validated:
         """What the library has found."""
-        scores = self._finish(self._sums / self._n_rows, self._variance)
+        scores = self._sums / self._n_rows
+        if self._metric in OF_MEANS:
+            scores = OF_MEANS[self._metric][1](scores, self._variance)
         self._validation.score(self._left, scores)
         return Validated(scores, self._losses.clone())
 

@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from models.hyperparameters import resolve
-from models.metrics import _CLASS_METRICS, _VALUE_METRICS
+from models.metrics import _CLASS_METRICS, _VALUE_METRICS, OF_MEANS
 from tests.worker.train.data import source
-from worker.train.compiled_scores import SUMMED
 from worker.train.engine import Engine
 from worker.train.loop import Training
 from worker.train.pack import Member
@@ -50,7 +49,7 @@ def test_the_library_scores_as_the_metrics_do(metric: str) -> None:
     assert len(set(eager.evaluate().tolist())) > 6, "a metric that says nothing would agree with anything"
 
 
-@pytest.mark.parametrize("metric", sorted(SUMMED))
+@pytest.mark.parametrize("metric", sorted(OF_MEANS))
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
 def test_an_output_that_is_not_finite_gives_a_score_that_is_not(metric: str, number: float) -> None:
     compiled = trainer(metric, may_compile=True, dtype=torch.float32)
