@@ -65,7 +65,8 @@ def worker(
     group = WorkerGroup(command, devices)
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: group.leave())
-    err.print(f"{len(devices)} worker processes ({', '.join(sorted(set(devices)))}) for {master}")
+    noun = "worker process" if len(devices) == 1 else "worker processes"
+    err.print(f"{len(devices)} {noun} ({', '.join(sorted(set(devices)))}) for {master}")
     group.start()
     group.connect(master, its_token)
     quiet_exit(REFUSED if group.wait() else 0)
