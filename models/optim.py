@@ -91,6 +91,10 @@ class PackedOptimizer:
         if self._lbfgs is not None:
             self._lbfgs.step(losses, self.rates.squeeze(1))
 
+    def advance(self, steps: int) -> None:
+        """Count steps that somebody else has taken on the same stacks."""
+        self._steps += steps
+
     def member_rows(self) -> list[MemberRows]:
         """All that `step` changes besides the parameters and the count of steps."""
         moments = [rows for _, stack in self._moments() for rows in stack.member_rows(self._layout)]

@@ -31,6 +31,8 @@ for inherited in [
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a script starts in the background
 torch.set_num_threads(1)  # as in a worker process
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # the kernel for GPUs, line by line on the CPU
 
 
 @pytest.fixture

@@ -34,13 +34,18 @@ from worker.train.pack import EVALUATION_COLUMNS, columns_of
 from worker.train.validation import Validated, Validation
 
 STEP = "FOLDSTEP_STEP"
-"""Set to `eager`, this variable keeps a process from using the library."""
+"""Set to `eager`, this variable keeps a process from using the library, and the kernel for GPUs."""
+
+
+def is_eager_by_choice() -> bool:
+    """Whether whoever started this process wants neither the library nor the kernel for GPUs."""
+    return os.environ.get(STEP) == "eager"
 
 
 @cache
 def why_not() -> str | None:
     """Why this process does without the library, in two sentences; None where it uses it."""
-    if os.environ.get(STEP) == "eager":
+    if is_eager_by_choice():
         return _slowly(f"{STEP} is eager.")
     try:
         library()

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
+from typing import Literal, TypeAlias
 
 import torch
 
-from worker.train.compiled import is_compiled
+from models.fused.members import is_covered
+from worker.train.compiled import is_compiled, is_eager_by_choice
 from worker.train.cost import StepCost
 from worker.train.graphs import Recorder
 from worker.train.pack import Member
+from worker.train.quickest import Timings
+
+Taker: TypeAlias = Literal["compiled", "fused", "eager"]
+"""Who takes a member's steps: the compiled library, the kernel for GPUs where it is fastest, or `models.packed`."""
+
+
+@cache
+def has_triton() -> bool:
+    """Whether there is what compiles the kernel: PyTorch for CUDA brings it along, PyTorch for CPUs does not."""
+    return find_spec("triton") is not None
 
 
 @dataclass(frozen=True)
@@ -20,17 +34,34 @@ class Engine:
         dtype: float32, or float64 in tests.
         pack_bytes: estimated memory at which a pack is cut; see `worker/settings.py`.
         may_compile: whether the compiled library takes the steps where it can.
+        may_fuse: whether the kernel does; None for a GPU's steps alone.
         recorder: captures steps; the device's own way when left out.
         step_cost: what the packs that it trained have taken.
+        timings: of those whose steps several could take, by the shape of the pack.
     """
 
     device: torch.device
     pack_bytes: int
     dtype: torch.dtype = torch.float32
     may_compile: bool = True
+    may_fuse: bool | None = None
     recorder: Recorder | None = None
     step_cost: StepCost = field(default_factory=StepCost, compare=False)
+    timings: dict[object, Timings] = field(default_factory=dict, compare=False)
 
-    def compiles(self, member: Member) -> bool:
-        """Whether the compiled library takes a member's steps."""
-        return self.may_compile and is_compiled(member.hp, self.device)
+    def taker(self, member: Member, n_inputs: int, n_outputs: int) -> Taker:
+        """Who takes a member's steps: a function of the member and the machine, not of the pack.
+
+        Args:
+            member: the member.
+            n_inputs: input units of its network.
+            n_outputs: its output units.
+        """
+        if self.may_compile and is_compiled(member.hp, self.device):
+            return "compiled"
+        return "fused" if self._fuses and is_covered(member.hp, n_inputs, n_outputs) else "eager"
+
+    @property
+    def _fuses(self) -> bool:
+        may = self.device.type == "cuda" and not is_eager_by_choice() if self.may_fuse is None else self.may_fuse
+        return may and has_triton()

@@ -15,7 +15,7 @@ from models.stack import Weights
 from service.contract.spec import METRIC_DIRECTION
 from worker.data.inputs import FoldData
 from worker.train.compiled_scores import sums
-from worker.train.engine import Engine
+from worker.train.engine import Engine, Taker
 from worker.train.fold import DeviceFold
 from worker.train.pack import EVALUATION_COLUMNS, FoldShape, Member
 from worker.train.packer import member_bytes, plan_packs
@@ -104,18 +104,22 @@ class Training:
         shapes = {m.key: self._shape(m) for m in listed}
         n_outputs = self._source.fold(0, "none").n_outputs if listed else 0
         engine = self._engine
-        return plan_packs(listed, shapes, n_outputs, engine.pack_bytes, engine.compiles, engine.step_cost.overhead)
+        return plan_packs(listed, shapes, n_outputs, engine.pack_bytes, self._taker, engine.step_cost.overhead)
 
     def estimated_bytes(self, member: Member) -> int:
         """What a member holds beside others of its own sizes."""
         shape, n_outputs = self._shape(member), self._source.fold(0, "none").n_outputs
         sizes = [padded(size) for size in (shape.n_inputs, *member.hp.hidden, n_outputs)]
-        return member_bytes(sizes, shape, member.hp, is_compiled=self._engine.compiles(member))
+        return member_bytes(sizes, shape, member.hp, is_compiled=self._taker(member) == "compiled")
+
+    def _taker(self, member: Member) -> Taker:
+        data = self._source.fold(*group_of(member))
+        return self._engine.taker(member, data.n_inputs, data.n_outputs)
 
     def _shape(self, member: Member) -> FoldShape:
         data = self._source.fold(*group_of(member))
         n_train = len(data.y_train)
-        is_summed = self._engine.compiles(member) and sums(self._metric, member.hp.link)
+        is_summed = self._taker(member) == "compiled" and sums(self._metric, member.hp.link)
         n_held = sample_chunks(n_train) * EVALUATION_COLUMNS if is_summed else None
         return FoldShape(n_train, len(data.y_valid), data.n_inputs, n_held)
 
@@ -208,7 +212,7 @@ class Training:
         self._record(trainer, live, losses.tolist(), scores.tolist())
         trainer.diagnostics.note(live)
         seconds = time.monotonic() - begun
-        if not self._engine.compiles(members[0]):  # the library pads nobody, so it has nothing to weigh up
+        if trainer.taker == "eager":  # the others have nothing to weigh up
             self._engine.step_cost.note(trainer.work, seconds / trainer.n_steps)
         self._clock(compress(members, live), seconds)
         if trainer.may_go_back:

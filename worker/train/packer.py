@@ -15,6 +15,7 @@ from models.hyperparameters import Hyperparameters
 from models.layout import padded, size_class
 from models.lbfgs import MEMORY
 from worker.train.cost import DEFAULT_OVERHEAD
+from worker.train.engine import Taker
 from worker.train.pack import (
     EVALUATION_COLUMNS,
     FoldShape,
@@ -33,9 +34,11 @@ _OUTPUTS = 3
 """Numbers for each output that is held: itself, its target, its gradient."""
 
 
-def pack_key(member: Member, shape: FoldShape, *, is_compiled: bool = False) -> tuple[object, ...]:
+def pack_key(member: Member, shape: FoldShape, taker: Taker = "eager") -> tuple[object, ...]:
     """Members with equal keys may train together."""
-    sizes = [] if is_compiled else [shape.n_inputs, *member.hp.hidden]  # the library pads nobody to another's size
+    sizes = (
+        [] if taker == "compiled" else [shape.n_inputs, *member.hp.hidden]
+    )  # the library pads nobody to another's size
     classes = [size_class(size) for size in sizes]
     while classes and classes[-1] == 0:
         classes.pop()
@@ -46,7 +49,7 @@ def pack_key(member: Member, shape: FoldShape, *, is_compiled: bool = False) -> 
         n_batches(shape.n_train, batch),
         n_batches(shape.n_valid, EVALUATION_COLUMNS),
         tuple(classes),
-        is_compiled,
+        taker,
         member.progress.epoch,
     )
 
@@ -56,7 +59,7 @@ def plan_packs(
     shapes: Mapping[tuple[int, int], FoldShape],
     n_outputs: int,
     pack_bytes: int,
-    is_compiled: Callable[[Member], bool] = lambda _: False,
+    taker_of: Callable[[Member], Taker] = lambda _: "eager",
     overhead: float = DEFAULT_OVERHEAD,
 ) -> list[list[Member]]:
     """Cut members into packs that take the least time, as far as is known; deterministic for equal input.
@@ -69,17 +72,17 @@ def plan_packs(
         shapes: the fold's numbers by member key.
         n_outputs: output units.
         pack_bytes: estimated memory above which a pack is cut.
-        is_compiled: whether the compiled library trains a member.
+        taker_of: who takes a member's steps.
         overhead: what a step costs before any arithmetic, in multiply-adds (`StepCost`): a pack may waste so much on
             padding before a pack of their own is cheaper for the members to come.
     """
     classes: dict[tuple[object, ...], list[Member]] = {}
     for member in sorted(members, key=lambda m: m.key):
-        key = pack_key(member, shapes[member.key], is_compiled=is_compiled(member))
+        key = pack_key(member, shapes[member.key], taker_of(member))
         classes.setdefault(key, []).append(member)
     cuts = []
     for key in sorted(classes, key=repr):
-        estimate = _Estimate(shapes, n_outputs, is_compiled=is_compiled(classes[key][0]))
+        estimate = _Estimate(shapes, n_outputs, is_compiled=taker_of(classes[key][0]) == "compiled")
         room = _LARGER * pack_bytes if estimate.is_compiled else pack_bytes
         cuts.append(_cut(classes[key], estimate, room, overhead))
     placed = [(place / len(packs), pack) for packs in cuts for place, pack in enumerate(packs)]

@@ -23,14 +23,13 @@ from models.packed import PackedFNN
 from models.stack import MemberRows, Stack, Weights
 from service.contract.spec import Task
 from worker.train.batches import Batches
-from worker.train.compiled import CompiledSteps
 from worker.train.eager import EagerSteps, Steps
 from worker.train.engine import Engine
 from worker.train.fold import DeviceFold
-from worker.train.graphs import GraphSteps, recorder_of
 from worker.train.pack import Member, TrainingState
 from worker.train.probe import Probe
 from worker.train.snapshot import Snapshot
+from worker.train.takers import PackParts, steps_by
 from worker.train.validation import Validation
 
 Group: TypeAlias = tuple[int, str, str]
@@ -51,6 +50,10 @@ class PackTrainer:
         metric: name of the validation metric.
         engine: where and how to train.
         probing: what looks at the members while they train.
+
+    Attributes:
+        members: in the layout's order.
+        taker: who takes their steps.
     """
 
     def __init__(
@@ -80,7 +83,17 @@ class PackTrainer:
         )
         self._validation = Validation(self._folds, layout, metric, seen_loss, dtype)
         self._eager = EagerSteps(self.net, self.optimizer, self.average, self.best, loss, self._batches.n_rows)
-        self._steps = self._steps_by(engine)
+        self.taker = engine.taker(self.members[0], layout.slots[0].n_inputs, layout.n_outputs)
+        parts = (
+            self.net,
+            self.optimizer,
+            self.average,
+            self.best,
+            self._class_weights(),
+            self._batches.n_rows,
+            self._task,
+        )
+        self._steps = steps_by(self.taker, PackParts(*parts), self._eager, engine)
         shape = (self.n_steps, self._batches.n_rows)
         self.diagnostics = probing(self.net, self.members, self._folds, *shape, seen_loss, metric)
         self.net.initialise()
@@ -116,13 +129,6 @@ class PackTrainer:
             data.target.class_weights(m.hp.class_weight, data.y_train)
             for m, data in zip(self.members, datas, strict=True)
         ]
-
-    def _steps_by(self, engine: Engine) -> Steps:
-        if engine.compiles(self.members[0]):
-            parts = (self.net, self.optimizer, self.average, self.best)
-            return CompiledSteps(*parts, self._class_weights(), self._batches.n_rows, self._task)
-        record = engine.recorder or recorder_of(engine.device)
-        return GraphSteps(self._eager, record) if record is not None else self._eager
 
     def _load(self) -> Snapshot | None:
         """Put every member where it stands; where some may restart, remember where they would go back to."""
@@ -178,7 +184,7 @@ class PackTrainer:
             A pass forward and backward over always the same batch with the same noise. It returns each member's loss,
             (members,), and leaves the gradients in `net.gradients` and the units in `activations`.
         """
-        takers: list[Steps] = [self._eager, self._steps] if isinstance(self._steps, CompiledSteps) else [self._eager]
+        takers: list[Steps] = [self._eager, self._steps] if self.taker == "compiled" else [self._eager]
         fed = [(taker, self._batches.of(epoch, taker.columns)) for taker in takers]
 
         def one_pass() -> Tensor:

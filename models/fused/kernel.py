@@ -1,0 +1,186 @@
+"""The kernel: every program takes all steps of an epoch of one member.
+
+Values are (unit, column), as in `models.packed`; sizes are padded to powers of two, and what lies beyond a member's own
+units is zero and stays zero. Activations and gradients live in registers. Weights and moments stay where they are and
+are read and written in every step: between the steps of a program they are in the caches of the chip, for the members
+that are at work at a time fit there.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from models.fused.functions import activated, cross_entropy, error_loss, kept, slope, updated
+
+# columns of the table of whole numbers: those of the member, then those of each layer
+GROUP, STREAM, RULE, LOSS, OF_MEMBER = (tl.constexpr(i) for i in range(5))
+WEIGHT, BIAS, OWN_UNITS, ROW, ACTIVATION, DROPPED, OF_LAYER = (tl.constexpr(i) for i in range(7))
+# of the table of real numbers, after those of the rule
+SMOOTHING, BEND, KEPT_SCALE = tl.constexpr(11), tl.constexpr(12), tl.constexpr(13)
+
+
+# -- a layer's numbers ----------------------------------------------------------------------------------------------
+
+
+@triton.jit
+def matrix(layer, OUT: tl.constexpr, IN: tl.constexpr):
+    """The offsets of a layer's weights, (OUT, IN), and which of them the member has.
+
+    Volatile, or the offsets of all layers would be kept in registers from step to step.
+    """
+    rows, columns = tl.arange(0, OUT)[:, None], tl.arange(0, IN)[None, :]
+    n_in = tl.load(layer + ROW, volatile=True).to(tl.int32)
+    n_out = tl.load(layer + OWN_UNITS, volatile=True).to(tl.int32)
+    return rows * n_in + columns, (rows < n_out) & (columns < n_in)
+
+
+@triton.jit
+def vector(layer, OUT: tl.constexpr):
+    """The same of its biases, (OUT,)."""
+    return tl.arange(0, OUT), tl.arange(0, OUT) < tl.load(layer + OWN_UNITS, volatile=True)
+
+
+@triton.jit
+def weights_of(buffer, layer, OUT: tl.constexpr, IN: tl.constexpr):
+    """The weights of a layer in a stack's buffer."""
+    at, own = matrix(layer, OUT, IN)
+    return tl.load(buffer + tl.load(layer + WEIGHT) + at, own, 0)
+
+
+@triton.jit
+def linear(parameters, layer, below, OUT: tl.constexpr, IN: tl.constexpr, PRECISION: tl.constexpr):
+    """The pre-activations of a layer, (OUT, columns)."""
+    w = weights_of(parameters, layer, OUT, IN)
+    at, own = vector(layer, OUT)
+    b = tl.load(parameters + tl.load(layer + BIAS) + at, own, 0)
+    return tl.dot(w, below, input_precision=PRECISION, out_dtype=w.dtype) + b[:, None]
+
+
+@triton.jit
+def update(stacks, start, at, own, g, rule, pace, numbers, RULES: tl.constexpr, REMEMBERS: tl.constexpr):
+    """Change some parameters and their moments by a step, where they lie: from `start` in the buffers, at `at`."""
+    parameters, first, second = stacks
+    p, m = tl.load(parameters + start + at, own, 0), tl.load(first + start + at, own, 0)
+    v = tl.load(second + start + at, own, 0) if REMEMBERS else tl.zeros_like(m)
+    p, m, v = updated(p, g, m, v, rule, pace, numbers, RULES)
+    tl.store(parameters + start + at, p, own)
+    tl.store(first + start + at, m, own)
+    if REMEMBERS:
+        tl.store(second + start + at, v, own)
+
+
+@triton.jit
+def drop(x, key, layer, scale, noise_row, UNITS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Dropout of a hidden layer, of its activations or of their gradient."""
+    limit = tl.load(layer + DROPPED).to(tl.int32)
+    is_kept = kept(tl.load(key), tl.load(key + 1), limit, noise_row, UNITS, COLUMNS)
+    return tl.where(is_kept, x * tl.load(scale), 0)
+
+
+# -- a step -----------------------------------------------------------------------------------------------------------
+
+
+@triton.jit
+def loss_of(z, truth, weights, columns, is_column, name, real, n_columns, n_channels, n_outputs, OUTPUTS: tl.constexpr,
+            CLASSIFIES: tl.constexpr):  # fmt: skip
+    """The loss of the outputs z, (OUTPUTS, columns), and its gradient."""
+    outs = tl.arange(0, OUTPUTS)
+    weight = tl.load(weights + columns, is_column, 0)
+    if CLASSIFIES:
+        is_there = (outs < n_channels)[:, None] & is_column[None, :]
+        target = tl.load(truth + outs[:, None] * n_columns + columns[None, :], is_there, 0)
+        loss, delta = cross_entropy(z, target, weight, tl.load(real + SMOOTHING), n_outputs, OUTPUTS)
+    else:
+        output = tl.sum(tl.where((outs == 0)[:, None], z, 0), axis=0)
+        target = tl.load(truth + columns, is_column, 0)
+        offset = tl.load(truth + n_columns + columns, is_column & (n_channels > 1), 0)
+        loss, gradient = error_loss(output, target, offset, weight, name, tl.load(real + BEND))
+        delta = tl.where((outs == 0)[:, None], gradient[None, :], 0)
+    return loss, delta
+
+
+@triton.jit(do_not_specialize=["start", "stop", "first_member", "n_members", "n_groups", "n_streams"])
+def take_steps(
+    parameters, first, second, inputs, targets, weights, rates, paces, scales, noise, whole, real, losses,
+    start, stop, first_member, n_members, n_groups, n_streams, n_noise_layers, noise_row, n_columns, n_inputs,
+    n_channels, n_outputs, n_whole, n_real,
+    DEPTH: tl.constexpr, INPUTS: tl.constexpr, UNITS: tl.constexpr, OUTPUTS: tl.constexpr, COLUMNS: tl.constexpr,
+    ACTIVATIONS: tl.constexpr, RULES: tl.constexpr, CLASSIFIES: tl.constexpr, DROPS: tl.constexpr,
+    REMEMBERS: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """The steps `start` to `stop` of an epoch for members of one depth.
+
+    Args:
+        parameters: the buffers of the stacks, as `first` and `second`, the moments.
+        inputs: (steps, groups, columns, inputs).
+        targets: (steps, groups, channels, columns).
+        weights: (steps, groups, columns).
+        rates: (steps, members), as `paces` and `scales`; see `updated`.
+        noise: (steps, noise layers, streams, 2).
+        whole: (members, n_whole) int64, see above; as `real`, (members, n_real).
+        losses: (members,) receives the sum over the steps.
+        first_member: of the launch.
+        DEPTH: hidden layers.
+        INPUTS: padded, as UNITS, of every hidden layer, OUTPUTS and COLUMNS.
+        ACTIVATIONS: those of the pack, a bit each, as RULES.
+        CLASSIFIES: whether the loss is the cross entropy.
+        DROPS: whether a member drops units.
+        REMEMBERS: whether there are second moments.
+        PRECISION: of the products, see `triton.language.dot`.
+    """
+    member = first_member + tl.program_id(0)
+    whole += member.to(tl.int64) * n_whole
+    real += member.to(tl.int64) * n_real
+    layers, kept_scales = whole + OF_MEMBER, real + KEPT_SCALE
+    group, stream, rule, name = tl.load(whole), tl.load(whole + STREAM), tl.load(whole + RULE), tl.load(whole + LOSS)
+    columns, is_column = tl.arange(0, COLUMNS), tl.arange(0, COLUMNS) < n_columns
+    rows, is_input = tl.arange(0, INPUTS), tl.arange(0, INPUTS) < n_inputs
+    total = tl.sum(tl.zeros((OUTPUTS,), parameters.dtype.element_ty), axis=0)
+
+    for step in range(start, stop):
+        of_step = step * n_groups + group
+        keys = noise + (step * n_noise_layers * n_streams + stream) * 2
+        x = inputs + of_step * n_columns * n_inputs + columns[None, :] * n_inputs + rows[:, None]
+        below = (tl.load(x, is_input[:, None] & is_column[None, :], 0),)  # what each layer reads
+        before, hidden = (), ()
+        for i in tl.static_range(DEPTH):
+            layer = layers + i * OF_LAYER
+            z = linear(parameters, layer, below[i], UNITS, UNITS if i > 0 else INPUTS, PRECISION)
+            is_unit = (tl.arange(0, UNITS) < tl.load(layer + OWN_UNITS))[:, None]
+            h = tl.where(is_unit, activated(z, tl.load(layer + ACTIVATION), ACTIVATIONS), 0)
+            before, hidden = before + (z,), hidden + (h,)
+            if DROPS:
+                h = drop(h, keys + (i + 1) * n_streams * 2, layer, kept_scales + i, noise_row, UNITS, COLUMNS)
+            below = below + (h,)
+        layer = layers + DEPTH * OF_LAYER
+        z = linear(parameters, layer, below[DEPTH], OUTPUTS, UNITS if DEPTH > 0 else INPUTS, PRECISION)
+        truth = targets + of_step * n_channels * n_columns
+        loss, delta = loss_of(
+            z, truth, weights + of_step * n_columns, columns, is_column, name, real, n_columns, n_channels, n_outputs,
+            OUTPUTS, CLASSIFIES,
+        )  # fmt: skip
+        total += loss
+
+        at = step * n_members + member
+        pace = tl.load(rates + at), tl.load(paces + at), tl.load(scales + at)
+        stacks = parameters, first, second
+        for i in tl.static_range(DEPTH, -1, -1):
+            layer, above = layers + i * OF_LAYER, delta
+            if i > 0:
+                w = weights_of(parameters, layer, OUTPUTS if i == DEPTH else UNITS, UNITS)
+                delta = tl.dot(tl.trans(w), above, input_precision=PRECISION, out_dtype=w.dtype)
+                if DROPS:
+                    key = keys + i * n_streams * 2
+                    delta = drop(delta, key, layer - OF_LAYER, kept_scales + i - 1, noise_row, UNITS, COLUMNS)
+                which = tl.load(layer - OF_LAYER + ACTIVATION)
+                delta *= slope(before[i - 1], hidden[i - 1], which, ACTIVATIONS)
+            tl.debug_barrier()  # all have read the weights that some are about to change
+            g = tl.dot(above, tl.trans(below[i]), input_precision=PRECISION, out_dtype=above.dtype)
+            at, own = matrix(layer, OUTPUTS if i == DEPTH else UNITS, UNITS if i > 0 else INPUTS)
+            update(stacks, tl.load(layer + WEIGHT), at, own, g, rule, pace, real, RULES, REMEMBERS)
+            at, own = vector(layer, OUTPUTS if i == DEPTH else UNITS)
+            update(stacks, tl.load(layer + BIAS), at, own, tl.sum(above, axis=1), rule, pace, real, RULES, REMEMBERS)
+        tl.debug_barrier()  # the next step reads what this one has written
+
+    tl.store(losses + member, total)

@@ -1,0 +1,124 @@
+"""Calls the kernel for the members of a pack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.fused.kernel import take_steps
+from models.fused.members import ACTIVATIONS, FAMILIES, MemberTables, power_of_two
+from models.layout import Layout, Run, family
+from models.noise import Stream
+from models.stack import Stack
+
+WARPS = (4, 8)
+"""What to try; which is faster differs from GPU to GPU and from shape to shape."""
+_PRECISION = {torch.float32: "tf32x3", torch.float64: "ieee"}
+"""Of the products: three of tensor cores for each one of float32, which keep about as many digits (Ootomo and Yokota
+2022). On plain arithmetic units the compiler spills a hundred times as much."""
+
+
+@dataclass(frozen=True)
+class FedSteps:
+    """What the kernel is fed: the batches of an epoch.
+
+    Attributes:
+        inputs: (steps, groups, columns, padded inputs).
+        targets: (steps, groups, classes or channels, columns).
+        weights: (steps, groups, columns).
+        noise: (steps, noise layers, streams, 2, 1, 1) int32; None where nobody drops.
+        rates: (steps, members, 1).
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    weights: Tensor
+    noise: Tensor | None
+    rates: Tensor
+
+
+class FusedMembers:
+    """The members of a layout in the kernel's hands, all `models.fused.members.is_covered`.
+
+    Args:
+        layout: the members.
+        parameters: their weights.
+        first: first moments.
+        second: second moments, where a rule of the pack has them.
+        streams: the pack's streams in the order of the noise keys.
+        task: `classification` or `regression`.
+        warps: that share the work of a member.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        parameters: Stack,
+        first: Stack,
+        second: Stack | None,
+        streams: Sequence[Stream],
+        task: str,
+        warps: int,
+    ) -> None:
+        self._layout, self._parameters, self._first, self._second = layout, parameters, first, second
+        self._classifies, self._warps = task == "classification", warps
+        self._tables = MemberTables(layout, parameters, streams, task)
+        self._activations = _bits(ACTIVATIONS, {a for s in layout.slots for a in s.hp.activation})
+        self._rules = _bits(FAMILIES, {family(s.hp.optimizer) for s in layout.slots})
+
+    def take(self, fed: FedSteps, steps: range, before: int) -> Tensor:
+        """Take some steps of an epoch.
+
+        Args:
+            fed: the epoch's batches.
+            steps: which of them.
+            before: how many steps the members have taken before this epoch.
+
+        Returns:
+            Each member's sum of losses over the steps, (members,).
+        """
+        losses = torch.zeros(len(self._layout), dtype=fed.rates.dtype, device=fed.rates.device)
+        rates = fed.rates.squeeze(2)
+        paces, scales = self._corrected(rates, before)
+        for depth, run in self._layout.depth_runs:
+            self._launch(fed, steps, (rates, paces, scales), losses, depth, run)
+        return losses
+
+    def _corrected(self, rates: Tensor, before: int) -> tuple[Tensor, Tensor]:
+        """The rate over Adam's first correction, and 1 over the root of the second, (steps, members) each."""
+        taken = torch.arange(before + 1, before + 1 + len(rates), dtype=torch.float64, device=rates.device)
+        first, second = 1 - self._tables.betas.unsqueeze(1) ** taken.unsqueeze(1)
+        return (rates / first).to(rates.dtype), second.rsqrt().to(rates.dtype)
+
+    def _launch(
+        self,
+        fed: FedSteps,
+        steps: range,
+        paces: tuple[Tensor, Tensor, Tensor],
+        losses: Tensor,
+        depth: int,
+        run: Run,
+    ) -> None:
+        layout, tables = self._layout, self._tables
+        n_groups, n_columns, n_inputs = fed.inputs.shape[1:]
+        noise, second = fed.noise, self._second
+        hidden = [s.hp.hidden for s in layout.slots[run.members]]
+        units = power_of_two(max((max(widths) for widths in hidden if widths), default=1))
+        inputs, outputs = power_of_two(n_inputs), power_of_two(layout.n_outputs)
+        take_steps[(run.length,)](
+            self._parameters.buffer, self._first.buffer, self._first.buffer if second is None else second.buffer,
+            fed.inputs, fed.targets, fed.weights, *paces, tables.whole if noise is None else noise, tables.whole,
+            tables.real, losses, steps.start, steps.stop, run.start, len(layout), n_groups,
+            1 if noise is None else noise.shape[2], 0 if noise is None else noise.shape[1], n_columns, n_columns,
+            n_inputs, fed.targets.shape[2], layout.n_outputs, tables.whole.shape[1], tables.real.shape[1],
+            DEPTH=depth, INPUTS=inputs, UNITS=units, OUTPUTS=outputs, COLUMNS=power_of_two(n_columns),
+            ACTIVATIONS=self._activations, RULES=self._rules, CLASSIFIES=self._classifies, DROPS=noise is not None,
+            REMEMBERS=second is not None, PRECISION=_PRECISION[fed.rates.dtype], num_warps=self._warps,
+        )  # fmt: skip
+
+
+def _bits(names: Sequence[str], used: set[str]) -> int:
+    return sum(1 << names.index(name) for name in used)

@@ -1,0 +1,121 @@
+"""What the kernel is told of the members of a pack, and which members it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from models.hyperparameters import Hyperparameters
+from models.layout import Layout, Slot, family, padded
+from models.noise import Stream, threshold
+from models.stack import Stack
+
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid")
+LOSSES = ("cross_entropy", "mse", "mae", "huber", "poisson")
+FAMILIES = ("sgd", "rms", "adam")
+RULE_NUMBERS = (
+    "momentum", "nesterov", "keep", "add", "beta1", "new1", "beta2", "new2", "eps", "l2", "decoupled",
+)  # fmt: skip
+ON_CHIP = 10_240
+"""Weights of a member, padded, up to which the kernel keeps them and their moments in registers: about half of what a
+multiprocessor has. Two hidden layers of 64 units below 10 classes have 9,216."""
+WIDEST, WIDEST_BATCH, DEEPEST = 64, 128, 4
+
+
+def power_of_two(size: int) -> int:
+    """The least power of two, and of at least 16, that holds `size`."""
+    return max(16, 1 << (size - 1).bit_length())
+
+
+def is_covered(hp: Hyperparameters, n_inputs: int, n_outputs: int) -> bool:
+    """Whether the kernel trains such a network: narrow, and without what reads all of a member at once."""
+    has_more = hp.norm != "none" or hp.input_dropout or hp.l1 or hp.clip_norm or hp.ema_decay
+    is_known = all(a in ACTIVATIONS for a in hp.activation) and family(hp.optimizer) in FAMILIES
+    is_small = max(hp.hidden, default=0) <= WIDEST and hp.batch_size <= WIDEST_BATCH and len(hp.hidden) <= DEEPEST
+    is_plain = is_known and not has_more and hp.class_weight == "none"
+    return is_plain and is_small and n_weights(hp, n_inputs, n_outputs) <= ON_CHIP
+
+
+def n_weights(hp: Hyperparameters, n_inputs: int, n_outputs: int) -> int:
+    """Weights of a member as the kernel holds them."""
+    inputs, outputs = power_of_two(padded(n_inputs)), power_of_two(n_outputs)
+    if not hp.hidden:
+        return inputs * outputs
+    units = power_of_two(max(hp.hidden))
+    return units * (inputs + (len(hp.hidden) - 1) * units + outputs)
+
+
+class MemberTables:
+    """The members of a layout, all `is_covered`, as the kernel reads them.
+
+    Attributes:
+        whole: (members, numbers) int64: data group, stream, rule and loss, and for each layer where its weights and
+            biases lie in the stacks' buffers, its units, the length of a row, its activation and its noise threshold.
+        real: (members, numbers): those of the rule, of the loss, and for each hidden layer what kept units are scaled
+            with.
+        betas: (2, members) float64: of Adam; 0 for other rules.
+
+    Args:
+        layout: the members.
+        parameters: their weights; moments lie alike.
+        streams: the pack's streams in the order of the noise keys.
+        task: `classification` or `regression`.
+    """
+
+    def __init__(self, layout: Layout, parameters: Stack, streams: Sequence[Stream], task: str) -> None:
+        buffer = parameters.buffer
+        index = {stream: i for i, stream in enumerate(streams)}
+        whole, real = [], []
+        for i, slot in enumerate(layout.slots):
+            hp = slot.hp
+            choices = [
+                slot.group,
+                index[slot.stream],
+                FAMILIES.index(family(hp.optimizer)),
+                LOSSES.index(hp.loss_for(task)),
+            ]
+            whole.append(choices + self._layers(layout, parameters, i, slot))
+            scales = [1 / (1 - rate) for rate in hp.dropout]
+            padding = [0.0] * (layout.depth - slot.depth)
+            real.append([*_rule(hp), hp.label_smoothing, hp.huber_delta, *scales, *padding])
+        self.whole = torch.tensor(whole, dtype=torch.int64, device=buffer.device)
+        self.real = torch.tensor(real, dtype=buffer.dtype, device=buffer.device)
+        adam = [
+            (hp.beta1, hp.beta2) if family(hp.optimizer) == "adam" else (0.0, 0.0)
+            for hp in (s.hp for s in layout.slots)
+        ]
+        self.betas = torch.tensor(adam, dtype=torch.float64, device=buffer.device).t().contiguous()
+
+    @staticmethod
+    def _layers(layout: Layout, parameters: Stack, member: int, slot: Slot) -> list[int]:
+        hp, sizes = slot.hp, slot.sizes(layout.n_outputs)
+        numbers = [[0] * 6 for _ in range(layout.depth + 1)]
+        for i, block in enumerate(layout.blocks):
+            if block.run.holds(member):
+                row = member - block.run.start
+                at = [int(parameters.of(i, name)[row].storage_offset()) for name in ("weight", "bias")]
+                choices = [0, 0]
+                if not block.is_output:
+                    choices = [ACTIVATIONS.index(hp.activation[block.layer]), threshold(hp.dropout[block.layer])]
+                numbers[block.layer] = [*at, sizes[block.layer + 1], block.n_in, *choices]
+        return [n for layer in numbers for n in layer]
+
+
+def _rule(hp: Hyperparameters) -> list[float]:
+    """The numbers of a member's rule by `RULE_NUMBERS`, as `models.optim` derives them."""
+    kind, is_rmsprop = family(hp.optimizer), hp.optimizer == "rmsprop"
+    numbers = {
+        "momentum": hp.momentum if kind == "sgd" or is_rmsprop else 0.0,
+        "nesterov": float(hp.optimizer == "nesterov"),
+        "keep": hp.rho if is_rmsprop else 1.0,
+        "add": 1 - hp.rho if is_rmsprop else 1.0,
+        "beta1": hp.beta1,
+        "new1": 1 - hp.beta1,
+        "beta2": hp.beta2,
+        "new2": 1 - hp.beta2,
+        "eps": hp.eps,
+        "l2": hp.weight_decay if hp.optimizer != "adamw" else 0.0,
+        "decoupled": hp.weight_decay if hp.optimizer == "adamw" else 0.0,
+    }
+    return [numbers[name] for name in RULE_NUMBERS]

@@ -1,0 +1,50 @@
+"""A pack's steps by the kernel for GPUs: all steps of an epoch of all members in one launch for each depth."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from models.fused.launch import FedSteps, FusedMembers
+from models.optim import PackedOptimizer
+from models.packed import PackedFNN
+from worker.train.batches import EpochBatches
+from worker.train.eager import EagerSteps
+from worker.train.validation import Validated, Validation
+
+
+class FusedSteps:
+    """The members of one pack in the kernel's hands; scores, and steps that are looked at, are `EagerSteps`'.
+
+    Args:
+        eager: the same members.
+        net: their network.
+        optimizer: its optimizer.
+        task: `classification` or `regression`.
+        warps: of each member's program.
+    """
+
+    def __init__(self, eager: EagerSteps, net: PackedFNN, optimizer: PackedOptimizer, task: str, warps: int) -> None:
+        self._eager, self._optimizer = eager, optimizer
+        moments = optimizer.first, optimizer.second
+        self._members = FusedMembers(net.layout, net.parameters, *moments, net.streams, task, warps)
+        self.columns = eager.columns
+
+    def run(
+        self, batches: EpochBatches, steps: range, before: int, *, passes: bool = True, updates: bool = True
+    ) -> Tensor:
+        """See `worker.train.eager.Steps`."""
+        if not (passes and updates):
+            return self._eager.run(batches, steps, before, passes=passes, updates=updates)
+        self._optimizer.advance(len(steps))
+        inputs = torch.stack(batches.inputs, dim=1)
+        fed = FedSteps(inputs, batches.targets, batches.weights, batches.dropout, batches.rates)
+        return self._members.take(fed, steps, before)
+
+    def evaluate(self, validation: Validation) -> Validated:
+        """See `worker.train.eager.Steps`."""
+        return self._eager.evaluate(validation)
+
+    def keep_best(self, is_best: Tensor) -> None:
+        """See `worker.train.eager.Steps`."""
+        self._eager.keep_best(is_best)
