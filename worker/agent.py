@@ -70,7 +70,8 @@ class Agent:
         self._client, self._settings = client, settings
         self._leaving = threading.Event()
         self._loaded: _Loaded | None = None
-        self._engine = Engine(torch.device(settings.device), settings.resolved_pack_bytes)
+        where = torch.device(settings.device)
+        self._engine = Engine(where, settings.resolved_pack_bytes, packs_in_flight=settings.packs_in_flight)
         device: Device = "cuda" if settings.is_cuda else "cpu"
         step: Step = "eager" if settings.is_cuda or why_not() else "compiled"
         names = {"name": settings.name, "version": version("foldstep")}

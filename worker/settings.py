@@ -9,6 +9,8 @@ PACK_BYTES_CPU = 24 << 20
 """A pack that fits the last-level cache is faster than a bigger one; measured by `benchmarks/throughput`."""
 PACK_BYTES_CUDA = 4 << 30
 """On a GPU bigger is better; out of memory halves the pack."""
+PACKS_IN_FLIGHT_CPU, PACKS_IN_FLIGHT_CUDA = 1, 2
+"""A core has nothing to do but what it is doing; a GPU would wait while the host does a pack's books."""
 TYPICAL_MEMBER_BYTES = 400 << 10
 """A network of two hidden layers of 64 units at batch size 128."""
 
@@ -51,6 +53,11 @@ class WorkerSettings:
     def resolved_pack_bytes(self) -> int:
         """`pack_bytes`, or the device's default."""
         return self.pack_bytes or (PACK_BYTES_CUDA if self.is_cuda else PACK_BYTES_CPU)
+
+    @property
+    def packs_in_flight(self) -> int:
+        """Packs that train at a time."""
+        return PACKS_IN_FLIGHT_CUDA if self.is_cuda else PACKS_IN_FLIGHT_CPU
 
     @property
     def resolved_members(self) -> int:

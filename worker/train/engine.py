@@ -36,6 +36,7 @@ class Engine:
         may_compile: whether the compiled library takes the steps where it can.
         may_fuse: whether the kernel does; None for a GPU's steps alone.
         recorder: captures steps; the device's own way when left out.
+        packs_in_flight: how many train at a time.
         step_cost: what the packs that it trained have taken.
         timings: of those whose steps several could take, by the shape of the pack.
     """
@@ -46,6 +47,7 @@ class Engine:
     may_compile: bool = True
     may_fuse: bool | None = None
     recorder: Recorder | None = None
+    packs_in_flight: int = 1
     step_cost: StepCost = field(default_factory=StepCost, compare=False)
     timings: dict[object, Timings] = field(default_factory=dict, compare=False)
 
@@ -60,6 +62,11 @@ class Engine:
         if self.may_compile and is_compiled(member.hp, self.device):
             return "compiled"
         return "fused" if self._fuses and is_covered(member.hp, n_inputs, n_outputs) else "eager"
+
+    def wait(self) -> None:
+        """Until the device has done all that it was asked for."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     @property
     def _fuses(self) -> bool:

@@ -16,9 +16,10 @@ from service.contract.spec import METRIC_DIRECTION
 from worker.data.inputs import FoldData
 from worker.train.compiled_scores import sums
 from worker.train.engine import Engine, Taker
+from worker.train.flights import Flight, Flights, SavingRound
 from worker.train.fold import DeviceFold
 from worker.train.pack import EVALUATION_COLUMNS, FoldShape, Member
-from worker.train.packer import member_bytes, plan_packs
+from worker.train.packer import halved, member_bytes, plan_packs
 from worker.train.probe import Probe
 from worker.train.sample import sample_chunks
 from worker.train.step import Group, PackTrainer, group_of
@@ -82,6 +83,8 @@ class Training:
         self._source, self._metric, self._engine, self._probing = source, metric, engine, probing
         self._direction = METRIC_DIRECTION[metric]
         self._folds: dict[tuple[Group, int], DeviceFold] = {}
+        self._flights = Flights(engine.packs_in_flight, engine.device)
+        self._saving = SavingRound(lambda: False, lambda: None)
         self.seconds_left: Callable[[], float] = lambda: math.inf
 
     def train(self, members: Iterable[Member], monitor: Monitor) -> None:
@@ -91,10 +94,9 @@ class Training:
         ones that have begun when it is time to leave.
         """
         unfinished = [m for m in members if not m.is_resting]
+        self._saving = SavingRound(monitor.wants_states, monitor.states_taken)
         while unfinished and not self._must_leave(monitor):
-            for pack in self.packs(unfinished):
-                if not self._must_leave(monitor):
-                    self._train_pack(pack, monitor)
+            self._flights.fly(self._train_pack(pack, monitor) for pack in self.packs(unfinished))
             # those that diverged and left their packs to begin again
             unfinished = [m for m in unfinished if not m.is_resting]
 
@@ -104,7 +106,8 @@ class Training:
         shapes = {m.key: self._shape(m) for m in listed}
         n_outputs = self._source.fold(0, "none").n_outputs if listed else 0
         engine = self._engine
-        return plan_packs(listed, shapes, n_outputs, engine.pack_bytes, self._taker, engine.step_cost.overhead)
+        packs = plan_packs(listed, shapes, n_outputs, engine.pack_bytes, self._taker, engine.step_cost.overhead)
+        return halved(packs, engine.packs_in_flight)
 
     def estimated_bytes(self, member: Member) -> int:
         """What a member holds beside others of its own sizes."""
@@ -123,29 +126,31 @@ class Training:
         n_held = sample_chunks(n_train) * EVALUATION_COLUMNS if is_summed else None
         return FoldShape(n_train, len(data.y_valid), data.n_inputs, n_held)
 
-    def _train_pack(self, pack: Sequence[Member], monitor: Monitor) -> None:
+    def _train_pack(self, pack: Sequence[Member], monitor: Monitor) -> Flight:
         """Train a pack; in two halves where the device has no room for it, from where their states were last taken."""
         for member in pack:
             member.remember()
         try:
-            self._train_to_end(pack, monitor)
+            yield from self._train_to_end(pack, monitor)
             return
         except torch.cuda.OutOfMemoryError:
-            if len(pack) == 1:
+            if len(pack) == 1 and self._flights.is_alone:
                 raise
         # only here, where nothing refers to the failed pack any more, is its memory free
         torch.cuda.empty_cache()
         unfinished = [m for m in pack if not m.is_resting]
         for member in unfinished:
             member.go_back()
+        if len(pack) == 1:
+            yield False
         for half in (unfinished[: len(unfinished) // 2], unfinished[len(unfinished) // 2 :]):
-            self._train_pack(half, monitor)
+            yield from self._train_pack(half, monitor)
 
-    def _train_to_end(self, pack: Sequence[Member], monitor: Monitor) -> None:
+    def _train_to_end(self, pack: Sequence[Member], monitor: Monitor) -> Flight:
         live = self._without_dropped(pack, monitor)
         while live and not self._must_leave(monitor):
             trainer = self.trainer(live)
-            self._train_while_dense(trainer, monitor)
+            yield from self._train_while_dense(trainer, monitor)
             epoch = max(m.progress.epoch for m in trainer.members)
             live = [m for m in trainer.members if is_live(m, epoch)]
 
@@ -173,23 +178,33 @@ class Training:
         if key not in self._folds:
             data = self._source.fold(*group)
             self._folds[key] = DeviceFold(data, n_inputs, self._engine.dtype, self._engine.device)
+            self._engine.wait()  # for packs read it that are in other queues of the device
         return self._folds[key]
 
-    def _train_while_dense(self, trainer: PackTrainer, monitor: Monitor) -> None:
+    def _train_while_dense(self, trainer: PackTrainer, monitor: Monitor) -> Flight:
         """Train until enough members have ended to rebuild the stack, or all have, or it is time to leave."""
+        self._saving.join(trainer)
+        try:
+            yield from self._train_epochs(trainer, monitor)
+        except torch.cuda.OutOfMemoryError:
+            self._saving.leave(trainer)
+            raise
+        self._saving.leave(trainer)
+
+    def _train_epochs(self, trainer: PackTrainer, monitor: Monitor) -> Flight:
         members = trainer.members
         epoch, live = members[0].progress.epoch, [True] * len(members)
         while True:
             epoch += 1
-            self._train_epoch(trainer, epoch, live, monitor)
+            yield from self._train_epoch(trainer, epoch, live, monitor)
             live = [is_live(m, epoch) for m in members]
             n_live = sum(live)
             dense = n_live and len(members) - n_live < max(1, SQUEEZE_SHARE * len(members))
             if not dense or self._must_leave(monitor):
                 break
-            if monitor.wants_states():
+            if self._saving.wants(trainer):
                 self._take_states(trainer, epoch)
-                monitor.states_taken()
+                self._saving.took(trainer)
         self._take_states(trainer, epoch)
 
     def _take_states(self, trainer: PackTrainer, epoch: int) -> None:
@@ -203,12 +218,13 @@ class Training:
             trainer.members[i].state = state
             trainer.members[i].remember()
 
-    def _train_epoch(self, trainer: PackTrainer, epoch: int, live: Sequence[bool], monitor: Monitor) -> None:
-        """One epoch of those that are live."""
+    def _train_epoch(self, trainer: PackTrainer, epoch: int, live: Sequence[bool], monitor: Monitor) -> Flight:
+        """One epoch of those that are live; others may go on while the device computes it."""
         members = trainer.members
         begun = time.monotonic()
         losses = trainer.train_epoch(epoch)
         scores = trainer.evaluate()
+        yield True
         self._record(trainer, live, losses.tolist(), scores.tolist())
         trainer.diagnostics.note(live)
         seconds = time.monotonic() - begun

@@ -28,6 +28,8 @@ from worker.train.pack import (
 _LARGER = 4
 """How many times larger a pack may be whose members the compiled library trains: one by one, so that not the pack but a
 member has to fit the cache. What a pack costs for itself, 1 to 4 % of a search of digits, is shared by more."""
+_LEAST = 32
+"""Members that half a pack has at least: with fewer, to launch the steps of both takes longer than what it saves."""
 _COPIES = 7
 """Numbers for each weight: itself, gradient, two moments, update, the best one, the one before a probed step."""
 _OUTPUTS = 3
@@ -87,6 +89,18 @@ def plan_packs(
         cuts.append(_cut(classes[key], estimate, room, overhead))
     placed = [(place / len(packs), pack) for packs in cuts for place, pack in enumerate(packs)]
     return [pack for _, pack in sorted(placed, key=lambda one: one[0])]
+
+
+def halved(packs: Sequence[list[Member]], at_least: int) -> list[list[Member]]:
+    """The same packs, the largest ones cut in half until there are `at_least` as many, if they are large enough."""
+    found = list(packs)
+    while 0 < len(found) < at_least:
+        i = max(range(len(found)), key=lambda i: len(found[i]))
+        pack = found[i]
+        if len(pack) < 2 * _LEAST:
+            break
+        found[i : i + 1] = [pack[: len(pack) // 2], pack[len(pack) // 2 :]]
+    return found
 
 
 def _cut(members: Sequence[Member], estimate: _Estimate, pack_bytes: int, overhead: float) -> list[list[Member]]:
