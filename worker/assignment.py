@@ -123,9 +123,9 @@ class TrialWork:
     def saved(self, fingerprint: str) -> SavedTrial | None:
         """Where the trial stands; None before its first epoch."""
         folds = {
-            m.fold: (m.saved_progress, m.state if m.needs_state else None, self.weights.get(m.fold))
+            m.fold: (m.progress, m.state if m.needs_state else None, self.weights.get(m.fold))
             for m in self.members
-            if m.saved_progress.epoch
+            if m.progress.epoch
         }
         return SavedTrial(self.leased.params, fingerprint, folds, self.leased.legs) if folds else None
 

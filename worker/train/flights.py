@@ -69,6 +69,9 @@ def _queue(device: torch.device) -> Callable[[], AbstractContextManager[object]]
 class SavingRound:
     """When it is time to save, every pack takes the states of its members after an epoch of its own.
 
+    They take turns, so none has gone on by an epoch when the last one has taken its states: all states are of the epoch
+    that their members have come to.
+
     Args:
         is_due: whether it is time.
         taken: is called when all have taken them.

@@ -57,11 +57,6 @@ class Member:
         """Note that `state` is of the present epoch."""
         self._remembered = self.progress.copy()
 
-    @property
-    def saved_progress(self) -> Progress:
-        """How far it was when `state` was taken, while it trains; else how far it is."""
-        return self.progress if self.is_resting or self._remembered is None else self._remembered
-
     def go_back(self) -> None:
         """Forget the epochs since `state`; the time that they took stays counted."""
         assert self._remembered is not None

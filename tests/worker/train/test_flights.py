@@ -90,13 +90,15 @@ def test_every_saved_state_leads_to_the_same_result(at_once: int, every: int) ->
     train(these, at_once, watch)
     assert_same(straight, watch)
     assert len(watch.saved) >= 2
+    if every == 1:
+        seen = {(m.trial, m.progress.epoch) for saved in watch.saved for m in saved if not m.is_resting}
+        assert seen >= {(0, e) for e in range(1, 6)} | {(1, e) for e in range(1, 7)} | {(2, e) for e in range(1, 9)}
     for saved in watch.saved:
         resumed = []
         for member in saved:
             if not member.is_resting:
-                at = member.saved_progress
-                assert (member.state is None) == (at.epoch == 0)
-                resumed.append(Member(member.trial, member.fold, member.hp, at, member.state))
+                assert (member.state is None) == (member.progress.epoch == 0)
+                resumed.append(Member(member.trial, member.fold, member.hp, member.progress, member.state))
         rest = train(resumed, at_once)
         for key in rest.done:
             assert bits(rest, key) == bits(straight, key)
@@ -109,7 +111,7 @@ def test_all_packs_in_flight_take_their_states_in_a_round() -> None:
     first = watch.saved[0]
     begun = [m for m in first if m.progress.epoch and not m.is_resting]
     assert len({m.hp.batch_size for m in begun}) == 3
-    assert all(m.saved_progress.epoch > 0 for m in begun)
+    assert all(m.state is not None for m in begun)
 
 
 @pytest.mark.parametrize("at_once", [2, 3])
