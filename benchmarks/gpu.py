@@ -3,12 +3,16 @@
 It needs torch, numpy and scikit-learn alone, works on `models/` directly, and holds its batches on the device. With
 `--device cpu` it does the same without graphs.
 
-- agreement: losses of a pack on the device and on the CPU, float32, after some steps;
-- packs: member-steps a second against the number of members, step by step and as a captured CUDA graph;
+- agreement: losses of a pack on the device and on the CPU, float32, after some steps, by single operations and by the
+  kernel;
+- packs: member-steps a second against the number of members, step by step, as a captured CUDA graph, and where the
+  networks are narrow by the kernel that takes a whole epoch's steps;
 - plain: `nn.Sequential` and `torch.optim.Adam` on the same device, one network a process, by the number of processes;
 - grid: a sample of the published table's grid (widths 16 to 512 twice, four batch sizes) in packs as large as memory
   allows, and the time that follows for all 62,208 configurations of 100 epochs, four times each;
-- memory: of a pack at its peak.
+- memory: of a pack at its peak;
+- product: whole trainings by the worker's own loop, with one and with two packs in flight; only where the packages are
+  installed that a worker needs.
 """
 
 from __future__ import annotations
@@ -20,8 +24,7 @@ import multiprocessing
 import random
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,110 +32,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.hyperparameters import resolve
-from models.layout import Layout, Slot
-from models.losses import PackedLoss
-from models.noise import Stream
-from models.optim import PackedOptimizer
-from models.packed import Batch, PackedFNN
+from benchmarks.gpu_pack import N_CLASSES, N_INPUTS, Device, Pack, digits
 
-N_INPUTS, N_CLASSES = 64, 10
 SHAPES = ((32, 32), (64, 128), (128, 128))
 MEMBERS = (10, 100, 1000, 10_000)
 PROCESSES = (1, 2, 4, 8)
+KERNEL_WARPS = (4, 8)
 STRATA = 24
+PRODUCT_TRIALS, LEAST_ACCURACY = 2000, 0.9
 GRID_UNITS, GRID_BATCHES, GRID_CONFIGURATIONS, GRID_REPEATS = (16, 32, 64, 128, 256, 512), (8, 16, 32, 64), 62_208, 4
 GRID_ROWS, GRID_EPOCHS, GRID_MEMBERS = 3525, 100, 8192
-
-
-@dataclass(frozen=True)
-class Device:
-    """Where to measure, and for how long each time."""
-
-    torch: torch.device
-    seconds: float = 2.0
-
-    @property
-    def is_cuda(self) -> bool:
-        """Whether there are graphs, and a memory of its own."""
-        return self.torch.type == "cuda"
-
-    def wait(self) -> None:
-        """Until everything that was asked of it is done."""
-        if self.is_cuda:
-            torch.cuda.synchronize(self.torch)
-
-
-class Pack:
-    """A pack that takes steps on digits.
-
-    Args:
-        n: members, with learning rates on a log scale.
-        hidden: their layers.
-        batch: rows of a step.
-    """
-
-    def __init__(self, n: int, hidden: tuple[int, ...], batch: int, device: Device) -> None:
-        self.n, self.device = n, device
-        rates = np.geomspace(3e-4, 1e-2, n)
-        hps = [resolve({"hidden": list(hidden), "batch_size": batch, "lr": float(r), "seed": 0}) for r in rates]
-        slots = [Slot((i, 0), hp, 0, Stream(0, 0, batch), N_INPUTS) for i, hp in enumerate(hps)]
-        layout = Layout(slots, N_CLASSES)
-        self.net = PackedFNN(layout, torch.float32, device.torch)
-        self.net.initialise()
-        self._optimizer = PackedOptimizer(self.net)
-        self._loss = PackedLoss(layout, "classification", [None] * n, torch.float32, device.torch)
-        self._columns = math.ceil(batch / 8) * 8
-        self._space = self.net.workspace(self._columns, training=True)
-        self._inputs, self._targets = _digits(self._columns, batch, device.torch)
-        self._weights = torch.zeros(n, 1, self._columns, device=device.torch)
-        self._weights[:, :, :batch] = 1 / batch
-        self._x, self._y = self._inputs[0].clone(), self._targets[0].clone()
-        self._batch = Batch([self._x], self._weights, None)
-        self.losses = torch.zeros(n, device=device.torch)
-
-    def feed(self, number: int) -> None:
-        """Put a batch where the steps read it."""
-        self._x.copy_(self._inputs[number % len(self._inputs)])
-        self._y.copy_(self._targets[number % len(self._targets)])
-
-    def step(self) -> None:
-        """One step of every member."""
-        outputs = self.net.forward(self._batch, self._space)[:, :N_CLASSES]
-        targets = self._y.expand(self.n, -1, -1)
-        self.losses.copy_(self._loss(outputs, targets, self._weights, self._space.output_delta[:, :N_CLASSES]))
-        self.net.backward(self._batch, self._space)
-        self._optimizer.step(self.losses)
-
-    def captured(self) -> Callable[[], None]:
-        """The step as a CUDA graph."""
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):
-                self.step()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self.step()
-        return graph.replay
-
-
-def _digits(columns: int, batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Batches of standardised digits: (batches, columns, inputs) and (batches, classes, columns)."""
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    x = (bunch.data - bunch.data.mean(0)) / np.where(bunch.data.std(0) > 0, bunch.data.std(0), 1)
-    n = len(x) // batch
-    order = np.random.default_rng(0).permutation(len(x))[: n * batch]
-    inputs = np.zeros((n, columns, N_INPUTS), dtype=np.float32)
-    inputs[:, :batch] = x[order].reshape(n, batch, -1)
-    targets = np.zeros((n, N_CLASSES, columns), dtype=np.float32)
-    classes = bunch.target[order].reshape(n, batch)
-    for i in range(n):
-        targets[i, classes[i], np.arange(batch)] = 1 / batch
-    return torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
 
 
 # -- measurements -----------------------------------------------------------------------------------------------
@@ -146,10 +55,27 @@ def agreement(device: Device) -> dict[str, Any]:
         for number in range(20):
             pack.feed(number)
             pack.step()
-        losses.append(pack.losses.cpu().double())
-    difference = ((losses[0] - losses[1]).abs() / losses[1]).max().item()
+        losses.append(pack.losses)
+    return _compared("agreement", *losses)
+
+
+def agreement_of_kernel(device: Device) -> Iterator[dict[str, Any]]:
+    """The mean losses of an epoch by the kernel, and those of single operations on the CPU."""
+    pack, other = Pack(4, (16,), 128, device), Pack(4, (16,), 128, Device(torch.device("cpu")))
+    if pack.is_narrow:
+        pack.fused(4)()
+        total = torch.zeros_like(other.losses)
+        for number in range(other.n_batches):
+            other.feed(number)
+            other.step()
+            total += other.losses
+        yield _compared("agreement of the kernel", pack.losses, total)
+
+
+def _compared(what: str, found: Tensor, right: Tensor) -> dict[str, Any]:
+    difference = ((found.cpu().double() - right.cpu().double()).abs() / right.cpu().double()).max().item()
     assert difference < 1e-2, f"the device learned something else: losses differ by {difference}"
-    return {"measured": "agreement", "largest_relative_difference": difference}
+    return {"measured": what, "largest_relative_difference": difference}
 
 
 def rate(device: Device, act: Callable[[], None], feed: Callable[[int], None]) -> float:
@@ -175,14 +101,23 @@ def packs(device: Device, shape: tuple[int, int], n: int) -> list[dict[str, Any]
         torch.cuda.reset_peak_memory_stats(device.torch)
     pack = Pack(n, (width, width), batch, device)
     told = {"width": width, "batch": batch, "members": n}
-    rows = [{"measured": "packs", **told, "way": "eager", "per_s": n * rate(device, pack.step, pack.feed)}]
+    rows = [
+        {"measured": "packs", **told, "way": way, "per_s": n * rate(device, act, feed) * steps}
+        for way, act, feed, steps in _ways(pack)
+    ]
     if device.is_cuda:
-        rows.append(
-            {"measured": "packs", **told, "way": "graph", "per_s": n * rate(device, pack.captured(), pack.feed)}
-        )
         peak = torch.cuda.max_memory_allocated(device.torch)
         rows.append({"measured": "memory", **told, "kib_a_member": peak / n / 1024})
     return rows
+
+
+def _ways(pack: Pack) -> Iterator[tuple[str, Callable[[], None], Callable[[int], None], int]]:
+    """Name, what takes steps, what feeds it, and how many steps it takes."""
+    yield "eager", pack.step, pack.feed, 1
+    if pack.device.is_cuda:
+        yield "graph", pack.captured(), pack.feed, 1
+        for warps in KERNEL_WARPS if pack.is_narrow else ():
+            yield f"kernel of {warps} warps", pack.fused(warps), lambda _: None, pack.n_batches
 
 
 def plain(device: Device, shape: tuple[int, int], processes: int) -> dict[str, Any]:
@@ -200,7 +135,7 @@ def _plain_rate(device: Device, shape: tuple[int, int]) -> float:
     layers = [nn.Linear(N_INPUTS, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, N_CLASSES)]
     net = nn.Sequential(*layers).to(device.torch)
     optimizer, loss_of = torch.optim.Adam(net.parameters(), lr=1e-3), nn.CrossEntropyLoss()
-    inputs, targets = _digits(batch, batch, device.torch)
+    inputs, targets = digits(batch, batch, device.torch)
     classes = targets.argmax(dim=1)
     at = [0]
 
@@ -234,12 +169,14 @@ def grid(device: Device, strata: int) -> list[dict[str, Any]]:
 
 
 def _largest(device: Device, hidden: tuple[int, ...], batch: int) -> tuple[int, float]:
-    """The rate of the largest pack that fits, beginning with many; on a CPU with few."""
+    """The fastest rate of the largest pack that fits, beginning with many; on a CPU with few."""
     n = GRID_MEMBERS if device.is_cuda else 16
     while True:
         try:
-            pack = Pack(n, hidden, batch, device)
-            return n, n * rate(device, pack.captured() if device.is_cuda else pack.step, pack.feed)
+            found = [
+                n * rate(device, act, feed) * steps for _, act, feed, steps in _ways(Pack(n, hidden, batch, device))
+            ]
+            return n, max(found)
         except torch.cuda.OutOfMemoryError:
             torch.cuda.empty_cache()
             n //= 2
@@ -267,12 +204,42 @@ def main() -> None:
 
 def _all(device: Device, *, quick: bool) -> Any:
     yield agreement(device)
+    yield from agreement_of_kernel(device)
     for shape in SHAPES[: 1 if quick else None]:
         for n in MEMBERS[: 2 if quick else None]:
             yield from packs(device, shape, n)
         for processes in PROCESSES[: 1 if quick else None]:
             yield plain(device, shape, processes)
     yield from grid(device, 4 if quick else STRATA)
+    yield from product(device, 4 if quick else PRODUCT_TRIALS)
+
+
+def product(device: Device, trials: int) -> Iterator[dict[str, Any]]:
+    """Whole trainings by the worker's loop."""
+    try:
+        from benchmarks.sides import digits as source_of
+        from benchmarks.sides import train_packed
+        from worker.settings import PACK_BYTES_CUDA
+        from worker.train.engine import Engine
+    except ImportError as missing:
+        yield {"measured": "product", "not_measured": str(missing)}
+        return
+    rates = np.geomspace(3e-4, 1e-2, trials)
+    share = [(i, {"hidden": [32, 32], "batch_size": 32, "lr": float(r), "epochs": 20}) for i, r in enumerate(rates)]
+    for at_once in (1, 2):
+        begun = time.perf_counter()
+        engine = Engine(device.torch, PACK_BYTES_CUDA, packs_in_flight=at_once)
+        steps, scores = train_packed(source_of(5), share, engine=engine)
+        per_s = steps / (time.perf_counter() - begun)
+        best = float(np.median([max(curve) for curve in scores.values()]))
+        assert best > LEAST_ACCURACY, f"the product learned nothing: {best}"
+        yield {
+            "measured": "product",
+            "packs_in_flight": at_once,
+            "members": len(scores),
+            "per_s": per_s,
+            "accuracy": best,
+        }
 
 
 if __name__ == "__main__":

@@ -88,11 +88,14 @@ class ScoreKeeper:
         """Never called, for no states are wanted."""
 
 
-def train_packed(source: FoldSource, share: Share, probing: type[Probe] = Probe) -> tuple[int, Scores]:
-    """All trials and folds in lockstep."""
+def train_packed(
+    source: FoldSource, share: Share, probing: type[Probe] = Probe, engine: Engine | None = None
+) -> tuple[int, Scores]:
+    """All trials and folds in lockstep, on a core unless an engine is given."""
     watch = ScoreKeeper()
     members = [Member(trial, fold, resolve(c)) for trial, c in share for fold in range(source.n_folds)]
-    Training(source, "accuracy", Engine(torch.device("cpu"), PACK_BYTES_CPU), probing).train(members, watch)
+    engine = engine or Engine(torch.device("cpu"), PACK_BYTES_CPU)
+    Training(source, "accuracy", engine, probing).train(members, watch)
     return watch.steps, watch.scores
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.gpu import Device, Pack, agreement
+from benchmarks.gpu import agreement, agreement_of_kernel, product
+from benchmarks.gpu_pack import Device, Pack
 
 ROOT = Path(__file__).parents[2]
 CPU = Device(torch.device("cpu"), 0.01)
@@ -24,7 +25,9 @@ def test_it_measures_everything_with_torch_numpy_and_scikit_learn_alone(tmp_path
     done = subprocess.run([*argv, *options], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
-    assert {row["measured"] for row in rows} == {"agreement", "packs", "plain", "grid", "whole grid"}
+    measured = {row["measured"] for row in rows}
+    assert measured == {"agreement", "agreement of the kernel", "packs", "plain", "grid", "whole grid", "product"}
+    assert [row["not_measured"] for row in rows if row["measured"] == "product"], "a worker needs more than that"
     assert all(row["per_s"] > 0 for row in rows if "per_s" in row)
 
 
@@ -41,6 +44,21 @@ def test_a_device_that_learns_something_else_is_an_error(monkeypatch: pytest.Mon
     monkeypatch.setattr(Pack, "step", wrong)
     with pytest.raises(AssertionError, match="learned something else"):
         agreement(CPU)
+
+
+def test_a_kernel_that_learns_something_else_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    (row,) = agreement_of_kernel(CPU)
+    assert row["largest_relative_difference"] < 1e-5
+    monkeypatch.setattr(Pack, "fused", lambda self, _warps: self.step)
+    with pytest.raises(AssertionError, match="learned something else"):
+        list(agreement_of_kernel(CPU))
+
+
+def test_the_product_is_measured_where_its_packages_are() -> None:
+    rows = list(product(CPU, 4))
+    assert [row["packs_in_flight"] for row in rows] == [1, 2]
+    assert len({row["accuracy"] for row in rows}) == 1
+    assert all(row["per_s"] > 0 and row["members"] == 20 for row in rows)
 
 
 def test_a_pack_of_the_benchmark_learns() -> None:

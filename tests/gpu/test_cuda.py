@@ -12,7 +12,9 @@ import torch
 from models.hyperparameters import resolve
 from models.noise import counters, dropout_noise
 from tests.worker.train.data import source
+from tests.worker.train.test_fused import Always
 from tests.worker.train.watch import Watch
+from worker.train import takers
 from worker.train.engine import Engine
 from worker.train.graphs import Recorder
 from worker.train.loop import Training
@@ -30,22 +32,41 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-3}
 """Relative, after some 20 steps: another library sums in another order, and training lets differences grow."""
 
 
-def train(device: torch.device, dtype: torch.dtype, recorder: Recorder | None = None) -> Watch:
+def train(device: torch.device, dtype: torch.dtype, recorder: Recorder | None = None, **how: Any) -> Watch:
     wine = source("wine")
     these = [Member(t, f, resolve({"batch_size": 16, **c})) for t, c in enumerate(MIX) for f in range(3)]
     watch = Watch()
-    Training(wine, "log_loss", Engine(device, 1 << 30, dtype, recorder=recorder)).train(these, watch)
+    engine = Engine(device, 1 << 30, dtype, recorder=recorder, **({"may_fuse": False} | how))
+    Training(wine, "log_loss", engine).train(these, watch)
     return watch
+
+
+def assert_close(found: Watch, right: Watch, rtol: float) -> None:
+    assert found.done.keys() == right.done.keys()
+    for key, (member, _) in right.done.items():
+        twin = found.done[key][0].progress
+        np.testing.assert_allclose(twin.train_loss, member.progress.train_loss, rtol=rtol)
+        np.testing.assert_allclose(twin.scores, member.progress.scores, rtol=rtol)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_a_gpu_trains_what_a_cpu_trains(dtype: torch.dtype) -> None:
-    on_cpu, on_gpu = train(CPU, dtype), train(CUDA, dtype)
-    assert on_cpu.done.keys() == on_gpu.done.keys()
-    for key, (member, _) in on_cpu.done.items():
-        twin = on_gpu.done[key][0].progress
-        np.testing.assert_allclose(twin.train_loss, member.progress.train_loss, rtol=TOLERANCE[dtype])
-        np.testing.assert_allclose(twin.scores, member.progress.scores, rtol=TOLERANCE[dtype])
+    assert_close(train(CUDA, dtype), train(CPU, dtype), TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("way", ["a kernel of 4 warps", "a kernel of 8 warps"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_kernel_trains_what_a_cpu_trains(
+    dtype: torch.dtype, way: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(takers, "Timings", lambda: Always(way))
+    assert_close(train(CUDA, dtype, may_fuse=True), train(CPU, dtype), TOLERANCE[dtype])
+    assert caplog.records == [], "it compiles and has room"
+
+
+def test_several_packs_in_flight_train_what_one_trains() -> None:
+    several = train(CUDA, torch.float64, may_fuse=None, packs_in_flight=2)
+    assert_close(several, train(CUDA, torch.float64), TOLERANCE[torch.float64])
 
 
 def test_a_gpu_drops_the_units_that_a_cpu_drops() -> None:
@@ -62,7 +83,4 @@ def test_a_captured_step_does_what_a_called_one_does(caplog: pytest.LogCaptureFi
     def refuse(_step: Callable[[], None]) -> Callable[[], None]:
         raise RuntimeError("no graphs")
 
-    called = train(CUDA, torch.float64, refuse)
-    assert captured.done.keys() == called.done.keys()
-    for key, (member, _) in captured.done.items():
-        np.testing.assert_allclose(called.done[key][0].progress.scores, member.progress.scores, rtol=1e-9)
+    assert_close(train(CUDA, torch.float64, refuse), captured, 1e-9)

@@ -1,0 +1,142 @@
+"""A pack that takes steps on digits, in every way that a device has: for `benchmarks.gpu`."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from models.fused.members import is_covered
+from models.hyperparameters import resolve
+from models.layout import Layout, Slot
+from models.losses import PackedLoss
+from models.noise import Stream
+from models.optim import PackedOptimizer
+from models.packed import Batch, PackedFNN
+
+N_INPUTS, N_CLASSES = 64, 10
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where to measure, and for how long each time."""
+
+    torch: torch.device
+    seconds: float = 2.0
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether there are graphs, and a memory of its own."""
+        return self.torch.type == "cuda"
+
+    def wait(self) -> None:
+        """Until everything that was asked of it is done."""
+        if self.is_cuda:
+            torch.cuda.synchronize(self.torch)
+
+
+class Pack:
+    """A pack that takes steps on digits.
+
+    Args:
+        n: members, with learning rates on a log scale.
+        hidden: their layers.
+        batch: rows of a step.
+    """
+
+    def __init__(self, n: int, hidden: tuple[int, ...], batch: int, device: Device) -> None:
+        self.n, self.device = n, device
+        rates = np.geomspace(3e-4, 1e-2, n)
+        hps = [resolve({"hidden": list(hidden), "batch_size": batch, "lr": float(r), "seed": 0}) for r in rates]
+        slots = [Slot((i, 0), hp, 0, Stream(0, 0, batch), N_INPUTS) for i, hp in enumerate(hps)]
+        layout = Layout(slots, N_CLASSES)
+        self.net = PackedFNN(layout, torch.float32, device.torch)
+        self.net.initialise()
+        self._optimizer = PackedOptimizer(self.net)
+        self._loss = PackedLoss(layout, "classification", [None] * n, torch.float32, device.torch)
+        self._columns = math.ceil(batch / 8) * 8
+        self._space = self.net.workspace(self._columns, training=True)
+        self._inputs, self._targets = digits(self._columns, batch, device.torch)
+        self._weights = torch.zeros(n, 1, self._columns, device=device.torch)
+        self._weights[:, :, :batch] = 1 / batch
+        self._x, self._y = self._inputs[0].clone(), self._targets[0].clone()
+        self._batch = Batch([self._x], self._weights, None)
+        self.losses = torch.zeros(n, device=device.torch)
+
+    def feed(self, number: int) -> None:
+        """Put a batch where the steps read it."""
+        self._x.copy_(self._inputs[number % len(self._inputs)])
+        self._y.copy_(self._targets[number % len(self._targets)])
+
+    def step(self) -> None:
+        """One step of every member."""
+        outputs = self.net.forward(self._batch, self._space)[:, :N_CLASSES]
+        targets = self._y.expand(self.n, -1, -1)
+        self.losses.copy_(self._loss(outputs, targets, self._weights, self._space.output_delta[:, :N_CLASSES]))
+        self.net.backward(self._batch, self._space)
+        self._optimizer.step(self.losses)
+
+    def fused(self, warps: int) -> Callable[[], None]:
+        """All batches, a step each, by the kernel."""
+        from models.fused.launch import FedSteps, FusedMembers
+
+        net, optimizer = self.net, self._optimizer
+        moments = optimizer.first, optimizer.second
+        members = FusedMembers(net.layout, net.parameters, *moments, net.streams, "classification", warps)
+        weights = self._weights[:1, 0].expand(self.n_batches, 1, -1).contiguous()
+        rates = optimizer.rates.expand(self.n_batches, -1, -1).contiguous()
+        fed = FedSteps(self._inputs.unsqueeze(1), self._targets.unsqueeze(1), weights, None, rates)
+        taken = [0]
+
+        def take() -> None:
+            self.losses.copy_(members.take(fed, range(self.n_batches), taken[0]))
+            taken[0] += self.n_batches
+
+        return take
+
+    @property
+    def n_batches(self) -> int:
+        """Steps of a pass over the data."""
+        return len(self._inputs)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the kernel takes its steps, and can be compiled."""
+        has_place = self.device.is_cuda or "TRITON_INTERPRET" in os.environ
+        covered = all(is_covered(s.hp, N_INPUTS, N_CLASSES) for s in self.net.layout.slots)
+        return covered and has_place and find_spec("triton") is not None
+
+    def captured(self) -> Callable[[], None]:
+        """The step as a CUDA graph."""
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self.step()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.step()
+        return graph.replay
+
+
+def digits(columns: int, batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Batches of standardised digits: (batches, columns, inputs) and (batches, classes, columns)."""
+    bunch = load_digits()
+    x = (bunch.data - bunch.data.mean(0)) / np.where(bunch.data.std(0) > 0, bunch.data.std(0), 1)
+    n = len(x) // batch
+    order = np.random.default_rng(0).permutation(len(x))[: n * batch]
+    inputs = np.zeros((n, columns, N_INPUTS), dtype=np.float32)
+    inputs[:, :batch] = x[order].reshape(n, batch, -1)
+    targets = np.zeros((n, N_CLASSES, columns), dtype=np.float32)
+    classes = bunch.target[order].reshape(n, batch)
+    for i in range(n):
+        targets[i, classes[i], np.arange(batch)] = 1 / batch
+    return torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
