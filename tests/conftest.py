@@ -31,8 +31,12 @@ for inherited in [
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a script starts in the background
 torch.set_num_threads(1)  # as in a worker process
-if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # the kernel for GPUs, line by line on the CPU
+collect_ignore: list[str] = []
+if torch.cuda.is_available():
+    # a process compiles the kernel for GPUs or interprets it: here tests/gpu takes the place of
+    collect_ignore += ["worker/train/test_fused.py", "benchmarks/test_gpu.py"]
+else:
+    os.environ["TRITON_INTERPRET"] = "1"
 
 
 @pytest.fixture
