@@ -224,3 +224,22 @@ def test_not_a_number_is_never_hidden(activation: str) -> None:
     trainer.net.parameters.of(0, "weight")[0, 3, 2] = float("nan")
     losses = trainer.probe(1)()
     assert losses.isnan().tolist() == [True, False]
+
+
+@pytest.mark.parametrize("optimizer", [name for name in OPTIMIZERS if name != "lbfgs"])
+def test_weights_that_are_updated_in_parts_are_what_they_are_in_one(optimizer: str) -> None:
+    """A gradient that is clipped is made whole before it is used; clipped to what it never reaches, it is the same."""
+    wide = {"hidden": [300, 500, 40], "optimizer": optimizer, "lr": 1e-3, "batch_size": 23, "epochs": 3}
+    more = {"l1": 1e-4, "weight_decay": 1e-2, "ema_decay": 0.5, "dropout": 0.3}
+    for params in (wide, wide | more | {"norm": "layer"}, wide | more | {"norm": "batch"}):
+        assert weights_of(params) == weights_of(params | {"clip_norm": 1e9})
+
+
+def weights_of(params: dict[str, object]) -> list[bytes]:
+    watch = Watch()
+    Training(DATA["wine"], "log_loss", Engine(CPU, 1 << 30)).train([Member(0, 0, resolve(params))], watch)
+    return [a.tobytes() for layer in watch.done[0, 0][1] or () for a in layer.values()]
+
+
+def test_wide_layers_in_float32() -> None:
+    assert_as_exact_as_eager("wine", {"hidden": [300, 500, 40], "batch_size": 50})

@@ -87,6 +87,13 @@ void drop(Dropout dropout, const Batch<T> &batch, int64_t layer, int64_t stream,
     }
 }
 
+// Rows of a layer's weights that the pass backward deals with at a time: all of them while they, their gradients and
+// moments fit the second cache; else few, so that these are still there when they are updated.
+template <class T> int64_t rows_at_once(const Layer<T> &layer) {
+    constexpr int64_t FIT = 1 << 16, FEW = 48;  // numbers, a quarter of 1 MiB; rows, a multiple of those of all tiles
+    return layer.units * layer.row > FIT ? FEW : layer.units;
+}
+
 // Room for the passes of one member; the arena is only borrowed.
 template <class T> struct Passes {
     const Member<T> &member;
@@ -117,11 +124,11 @@ template <class T> struct Passes {
         dropped_rows = member.dropout ? arena.take<T>(input_row * columns) : nullptr;
     }
 
-    // The loss; afterwards the gradients are there.
-    T run(const Batch<T> &batch) {
+    // The loss; afterwards the gradients are there, or wherever `sink` has put them.
+    template <class Sink> T run(const Batch<T> &batch, Sink &sink) {
         forward(batch);
         const T found = loss(member.loss, batch.truth, nullptr);
-        backward(batch);
+        backward(batch, sink);
         return found;
     }
 
@@ -174,24 +181,40 @@ template <class T> struct Passes {
             const Layer<T> &layer = member.layers[i];
             const bool is_output = i == member.n_hidden();
             product<T>({layer.weights[stack], layer.row, 1}, below, columns, layer.units, layer.inputs, columns,
-                       layer.biases[stack], is_output ? outputs : kept[i].hidden, columns);
+                       {layer.biases[stack], false}, is_output ? outputs : kept[i].hidden, columns);
             if (!is_output) below = finish(layer, i);
         }
     }
 
-    void backward(const Batch<T> &batch) {
+    // `sink` says where the gradients of some rows of weights go, and hears of them when they are there; see Gradients.
+    template <class Sink> void backward(const Batch<T> &batch, Sink &sink) {
         T *delta = output_delta;
         for (int64_t i = member.n_hidden(); i >= 0; i--) {
             const Layer<T> &layer = member.layers[i];
             if (i < member.n_hidden()) to_pre_activations(layer, batch, i);
+            bias_gradients(layer, delta);
+            T *below = i ? kept[i - 1].delta : nullptr;
             const int64_t below_row = i ? padded(layer.inputs, N<T>) : batch.input_row;
-            const T *rows = dropped ? dropped_rows : batch.rows;
-            gradients(layer, delta, i ? kept[i - 1].transposed : rows, below_row);
-            if (i == 0) return;
-            product<T>({layer.weights[PARAMETERS], 1, layer.row}, delta, columns, layer.inputs, layer.units, columns,
-                       nullptr, kept[i - 1].delta, columns);
-            delta = kept[i - 1].delta;
+            const T *rows_below = i ? kept[i - 1].transposed : dropped ? dropped_rows : batch.rows;
+            const int64_t at_once = rows_at_once(layer);
+            for (int64_t u = 0; u < layer.units; u += at_once) {
+                const int64_t n = std::min(at_once, layer.units - u);
+                const T *part = delta + u * columns;
+                if (below)
+                    product<T>({layer.weights[PARAMETERS] + u * layer.row, 1, layer.row}, part, columns, layer.inputs,
+                               n, columns, {nullptr, u > 0}, below, columns);
+                product<T>({part, columns, 1}, rows_below, below_row, n, columns, padded(layer.inputs, N<T>), {},
+                           sink.room(layer, u), layer.row);
+                sink.done(layer, u, n);
+            }
+            delta = below;
         }
+    }
+
+    void bias_gradients(const Layer<T> &layer, const T *delta) {
+        for (int64_t u = 0; u < layer.units && layer.biases[GRADIENTS]; u++)
+            layer.biases[GRADIENTS][u] =
+                over_columns<T>(columns, [&](int64_t c) { return load(delta + u * columns + c); });
     }
 
     void to_pre_activations(const Layer<T> &layer, const Batch<T> &batch, int64_t i) {
@@ -209,31 +232,32 @@ template <class T> struct Passes {
         else
             normalise_units_backward(numbers, layer.units, columns, keep.delta, keep.normalized);
     }
-
-    void gradients(const Layer<T> &layer, const T *delta, const T *below, int64_t below_row) {
-        for (int64_t u = 0; u < layer.units && layer.biases[GRADIENTS]; u++)
-            layer.biases[GRADIENTS][u] =
-                over_columns<T>(columns, [&](int64_t c) { return load(delta + u * columns + c); });
-        product<T>({delta, columns, 1}, below, below_row, layer.units, columns, padded(layer.inputs, N<T>), nullptr,
-                   layer.weights[GRADIENTS], layer.row);
-    }
 };
 
-// `visit(run, count)` for all of the member's parameters, in the same order however they are cut into runs: row by row,
-// or a whole matrix where no other numbers lie between its rows.
+template <class T> Run<T> run_of(T *const *stacks, int64_t at) {
+    const auto from = [&](Stack stack) { return stacks[stack] ? stacks[stack] + at : nullptr; };
+    return {from(PARAMETERS), from(GRADIENTS), from(FIRST), from(SECOND), from(AVERAGE)};
+}
+
+// `visit(run, count)` for some rows of a layer's weights: row by row, or all at once where no other numbers lie between.
+template <class T, class F> void each_row(const Layer<T> &layer, int64_t first, int64_t rows, F visit) {
+    const int64_t length = padded(layer.inputs, N<T>);
+    const int64_t rows_of_run = length == layer.row ? rows : 1;
+    for (int64_t u = first; u < first + rows; u += rows_of_run)
+        visit(run_of<T>(layer.weights, u * layer.row), rows_of_run * length);
+}
+
+// The same for a layer's biases, scales and shifts.
+template <class T, class F> void each_vector(const Layer<T> &layer, F visit) {
+    for (T *const *stacks : {layer.biases, layer.scales, layer.shifts})
+        if (stacks[PARAMETERS]) visit(run_of<T>(stacks, 0), padded(layer.units, N<T>));
+}
+
+// The same for all of the member's parameters, in the same order however they are cut into runs.
 template <class T, class F> void each_run(const Member<T> &member, F visit) {
     for (int64_t i = 0; i < member.n_layers; i++) {
-        const Layer<T> &layer = member.layers[i];
-        const auto run_of = [](T *const *stacks, int64_t at) -> Run<T> {
-            const auto from = [&](Stack stack) { return stacks[stack] ? stacks[stack] + at : nullptr; };
-            return {from(PARAMETERS), from(GRADIENTS), from(FIRST), from(SECOND), from(AVERAGE)};
-        };
-        const int64_t length = padded(layer.inputs, N<T>);
-        const int64_t rows_of_run = length == layer.row ? layer.units : 1;
-        for (int64_t u = 0; u < layer.units; u += rows_of_run)
-            visit(run_of(layer.weights, u * layer.row), rows_of_run * length);
-        for (T *const *stacks : {layer.biases, layer.scales, layer.shifts})
-            if (stacks[PARAMETERS]) visit(run_of(stacks, 0), padded(layer.units, N<T>));
+        each_row(member.layers[i], 0, member.layers[i].units, visit);
+        each_vector(member.layers[i], visit);
     }
 }
 
@@ -258,11 +282,65 @@ template <class T> void average_statistics(const Member<T> &member, const Step<T
     }
 }
 
-template <class T> void update_member(const Member<T> &member, T rate, int64_t number, bool starts_average) {
+template <class T> Step<T> step_of(const Member<T> &member, T rate, int64_t number) {
+    const UpdateNumbers &numbers = member.update;
+    return {rate, T(1), T(1 - std::pow(numbers.beta1, double(number))),
+            T(std::sqrt(1 - std::pow(numbers.beta2, double(number)))), number == 1};
+}
+
+template <class T> void update_member(const Member<T> &member, T rate, int64_t number) {
     const UpdateNumbers &numbers = member.update;
     if (numbers.l1) each_run(member, [&](Run<T> run, int64_t count) { add_l1(numbers, run, count); });
-    const Step<T> step{rate, clipped_to(member), T(1 - std::pow(numbers.beta1, double(number))),
-                       T(std::sqrt(1 - std::pow(numbers.beta2, double(number)))), starts_average};
+    Step<T> step = step_of(member, rate, number);
+    step.clipped_to = clipped_to(member);
     each_run(member, [&](Run<T> run, int64_t count) { update(numbers, step, run, count); });
     average_statistics(member, step);
+}
+
+// Sinks of the pass backward. This one leaves all gradients where they belong.
+template <class T> struct Gradients {
+    T *room(const Layer<T> &layer, int64_t row) const { return layer.weights[GRADIENTS] + row * layer.row; }
+    void done(const Layer<T> &, int64_t, int64_t) const {}
+};
+
+// This one takes the step with them while they are in the cache. Not for members whose gradient is clipped: its norm is
+// known when all of it is there.
+template <class T> struct UpdateAtOnce {
+    const Member<T> &member;
+    const Step<T> step;
+    T *const scratch;  // (rows at once, row) of the largest layer
+
+    UpdateAtOnce(const Member<T> &member, T rate, int64_t number, T *scratch)
+        : member(member), step(step_of(member, rate, number)), scratch(scratch) {}
+
+    T *room(const Layer<T> &, int64_t) const { return scratch; }
+
+    void done(const Layer<T> &layer, int64_t row, int64_t rows) const {
+        T *gradients = scratch;
+        each_row(layer, row, rows, [&](Run<T> run, int64_t count) {
+            run.gradients = gradients;
+            take(run, count);
+            gradients += std::max(count, layer.row);
+        });
+    }
+
+    // What is left after the pass.
+    void finish() const {
+        for (int64_t i = 0; i < member.n_layers; i++)
+            each_vector(member.layers[i], [&](Run<T> run, int64_t count) { take(run, count); });
+        average_statistics(member, step);
+    }
+
+  private:
+    void take(Run<T> run, int64_t count) const {
+        if (member.update.l1) add_l1(member.update, run, count);
+        update(member.update, step, run, count);
+    }
+};
+
+template <class T> int64_t size_of_scratch(const Member<T> &member) {
+    int64_t most = 0;
+    for (int64_t i = 0; i < member.n_layers; i++)
+        most = std::max(most, rows_at_once(member.layers[i]) * member.layers[i].row);
+    return most;
 }

@@ -8,20 +8,32 @@
 template <class T> struct Factor {
     const T *at;
     int64_t row, column;
+
+    Factor from_row(int64_t m) const { return {at + m * row, row, column}; }
 };
 
 // Tiles of so many rows and fewer are there in every size: what remains of a matrix is one tile.
 constexpr int MOST_KINDS = 6;
 
+// What the sums of a product begin with.
+template <class T> struct Start {
+    const T *of_rows;    // a number for each row of the result; null for 0
+    bool from_result;  // what the result holds already, instead
+
+    Start from(int64_t row) const { return {of_rows ? of_rows + row : nullptr, from_result}; }
+};
+
 // ROWS x (VECTORS vectors) of the result, kept in registers over all terms.
 template <class T, int ROWS, int VECTORS>
-inline void tile(Factor<T> left, const T *right, int64_t right_row, int64_t terms, const T *start, T *out,
+inline void tile(Factor<T> left, const T *right, int64_t right_row, int64_t terms, Start<T> start, T *out,
                  int64_t out_row) {
     Vector<T> sums[ROWS][VECTORS];
 #pragma GCC unroll 16
     for (int m = 0; m < ROWS; m++)
 #pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; v++) sums[m][v] = all<T>(start ? start[m] : T(0));
+        for (int v = 0; v < VECTORS; v++)
+            sums[m][v] = start.from_result ? load(out + m * out_row + v * N<T>)
+                                           : all<T>(start.of_rows ? start.of_rows[m] : T(0));
     for (int64_t k = 0; k < terms; k++) {
         Vector<T> line[VECTORS];
 #pragma GCC unroll 4
@@ -41,23 +53,22 @@ inline void tile(Factor<T> left, const T *right, int64_t right_row, int64_t term
 
 // `rows` rows of the result, in tiles of ROWS and one of what remains; of many rows, that in tiles of half as many.
 template <class T, int ROWS, int VECTORS>
-inline void rows_of(Factor<T> left, const T *right, int64_t right_row, int64_t rows, int64_t terms, const T *start,
+inline void rows_of(Factor<T> left, const T *right, int64_t right_row, int64_t rows, int64_t terms, Start<T> start,
                     T *out, int64_t out_row) {
     constexpr int FEWER = ROWS <= MOST_KINDS ? ROWS - 1 : ROWS / 2;
     int64_t m = 0;
     for (; m + ROWS <= rows; m += ROWS)
-        tile<T, ROWS, VECTORS>({left.at + m * left.row, left.row, left.column}, right, right_row, terms,
-                               start ? start + m : nullptr, out + m * out_row, out_row);
+        tile<T, ROWS, VECTORS>(left.from_row(m), right, right_row, terms, start.from(m), out + m * out_row, out_row);
     if constexpr (FEWER > 0)
         if (m < rows)
-            rows_of<T, FEWER, VECTORS>({left.at + m * left.row, left.row, left.column}, right, right_row, rows - m,
-                                       terms, start ? start + m : nullptr, out + m * out_row, out_row);
+            rows_of<T, FEWER, VECTORS>(left.from_row(m), right, right_row, rows - m, terms, start.from(m),
+                                       out + m * out_row, out_row);
 }
 
-// out[m][n] = start[m] + sum over k of left(m, k) * right[k][n]; start may be null, `columns` is a multiple of N.
+// out[m][n] = start + sum over k of left(m, k) * right[k][n]; `columns` is a multiple of N.
 template <class T>
 void product(Factor<T> left, const T *right, int64_t right_row, int64_t rows, int64_t terms, int64_t columns,
-             const T *start, T *out, int64_t out_row) {
+             Start<T> start, T *out, int64_t out_row) {
     int64_t n = 0;
     for (; n + 4 * N<T> <= columns; n += 4 * N<T>)
         rows_of<T, 6, 4>(left, right + n, right_row, rows, terms, start, out + n, out_row);

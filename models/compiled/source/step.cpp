@@ -84,10 +84,20 @@ template <class T> void train(const Steps<T> &steps) {
         const Member<T> &member = steps.members[m];
         arena.reset();
         Passes<T> passes(member, steps.columns, steps.inputs, arena);
+        const bool at_once = steps.passes && steps.updates && !member.update.clip;
+        T *scratch = at_once ? arena.take<T>(size_of_scratch(member)) : nullptr;
         for (int64_t step = steps.first; step < steps.last; step++) {
-            if (steps.passes) steps.losses[m] += passes.run(batch_of(steps, member, step));
             const int64_t number = steps.steps_before + step + 1;
-            if (steps.updates) update_member(member, steps.rates[step * steps.n_members + m], number, number == 1);
+            const T rate = steps.rates[step * steps.n_members + m];
+            if (at_once) {
+                UpdateAtOnce<T> sink(member, rate, number, scratch);
+                steps.losses[m] += passes.run(batch_of(steps, member, step), sink);
+                sink.finish();
+                continue;
+            }
+            Gradients<T> sink;
+            if (steps.passes) steps.losses[m] += passes.run(batch_of(steps, member, step), sink);
+            if (steps.updates) update_member(member, rate, number);
         }
     }
 }
