@@ -38,9 +38,8 @@ _OUTPUTS = 3
 
 def pack_key(member: Member, shape: FoldShape, taker: Taker = "eager") -> tuple[object, ...]:
     """Members with equal keys may train together."""
-    sizes = (
-        [] if taker == "compiled" else [shape.n_inputs, *member.hp.hidden]
-    )  # the library pads nobody to another's size
+    # the library pads nobody to another's size
+    sizes = [] if taker == "compiled" else [shape.n_inputs, *member.hp.hidden]
     classes = [size_class(size) for size in sizes]
     while classes and classes[-1] == 0:
         classes.pop()
