@@ -9,6 +9,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+# where the numbers of a rule lie: the places of their names in `models.fused.members.RULE_NUMBERS`
+MOMENTUM, NESTEROV, KEEP, ADD, BETA1, NEW1, BETA2, NEW2, EPS, L2, DECOUPLED = (tl.constexpr(i) for i in range(11))
+
 LEAK = tl.constexpr(0.01)
 ROOT_HALF = tl.constexpr(0.7071067811865476)
 DENSITY_AT_0 = tl.constexpr(0.3989422804014327)  # of the normal distribution
@@ -141,24 +144,26 @@ def updated(p, g, m, v, rule, pace, numbers, USED: tl.constexpr):
         p: parameters, as g, their gradients, and m and v, the first and the second moments.
         rule: of `models.fused.members.FAMILIES`.
         pace: the learning rate, the same over Adam's first correction, and 1 over the root of the second one.
-        numbers: of the rule, in the order of `models.fused.members.RULE_NUMBERS`.
+        numbers: of the rule.
         USED: a bit for each rule of the pack.
     """
     rate, corrected, scale = pace
-    g += p * tl.load(numbers + 9)
+    g += p * tl.load(numbers + L2)
     if USED & 1:
         if rule == 0:
-            momentum = tl.load(numbers)
+            momentum = tl.load(numbers + MOMENTUM)
             m = m * momentum + g
-            p -= rate * tl.where(tl.load(numbers + 1) > 0, g + momentum * m, m)
+            p -= rate * tl.where(tl.load(numbers + NESTEROV) > 0, g + momentum * m, m)
     if USED & 2:
         if rule == 1:
-            v = v * tl.load(numbers + 2) + tl.load(numbers + 3) * g * g
-            m = m * tl.load(numbers) + g / (tl.sqrt(v) + tl.load(numbers + 8))
+            v = v * tl.load(numbers + KEEP) + tl.load(numbers + ADD) * g * g
+            m = m * tl.load(numbers + MOMENTUM) + g / (tl.sqrt(v) + tl.load(numbers + EPS))
             p -= rate * m
     if USED & 4:
         if rule == 2:
-            m = m * tl.load(numbers + 4) + tl.load(numbers + 5) * g
-            v = v * tl.load(numbers + 6) + tl.load(numbers + 7) * g * g
-            p = p * (1 - rate * tl.load(numbers + 10)) - corrected * m / (tl.sqrt(v) * scale + tl.load(numbers + 8))
+            m = m * tl.load(numbers + BETA1) + tl.load(numbers + NEW1) * g
+            v = v * tl.load(numbers + BETA2) + tl.load(numbers + NEW2) * g * g
+            p = p * (1 - rate * tl.load(numbers + DECOUPLED)) - corrected * m / (
+                tl.sqrt(v) * scale + tl.load(numbers + EPS)
+            )
     return p, m, v

@@ -16,6 +16,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.fused import functions, kernel
 from models.fused import members as tables
 from models.fused.members import RULE_NUMBERS, is_covered
 from models.hyperparameters import LOSSES_OF_TASK, resolve
@@ -195,10 +196,8 @@ def test_running_out_of_memory_is_not_taken_for_a_kernel_that_fails(monkeypatch:
 
 
 def test_the_numbers_of_a_rule_lie_where_the_kernel_reads_them() -> None:
-    """It reads them by their places, which only their order here gives."""
-    assert RULE_NUMBERS == (
-        "momentum", "nesterov", "keep", "add", "beta1", "new1", "beta2", "new2", "eps", "l2", "decoupled",
-    )  # fmt: skip
+    assert [getattr(functions, name.upper()).value for name in RULE_NUMBERS] == list(range(len(RULE_NUMBERS)))
+    assert kernel.SMOOTHING.value == len(RULE_NUMBERS)
 
 
 # -- for real GPUs --------------------------------------------------------------------------------------------------

@@ -1,0 +1,93 @@
+"""Of several ways to take the same steps, the fastest is found by going each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor
+
+from worker.train.batches import EpochBatches
+from worker.train.quickest import ENOUGH, QuickestSteps, Timings, host_stopwatch
+from worker.train.validation import Validated, Validation
+
+BATCHES = cast("EpochBatches", None)  # nobody here looks at them
+
+
+class Way:
+    """Takes steps of a known length on a clock of the test's."""
+
+    columns = 8
+
+    def __init__(self, clock: list[float], seconds: float) -> None:
+        self.clock, self.seconds = clock, seconds
+        self.steps: list[range] = []
+
+    def run(self, _batches: EpochBatches, steps: range, _before: int, **_how: bool) -> Tensor:
+        self.steps.append(steps)
+        self.clock[0] += self.seconds * len(steps)
+        return torch.tensor([float(len(steps))])
+
+    def evaluate(self, _validation: Validation) -> Validated:
+        raise NotImplementedError
+
+    def keep_best(self, _is_best: Tensor) -> None:
+        raise NotImplementedError
+
+
+def race(timings: Timings, epochs: int, **seconds: float) -> list[str]:
+    """Who takes each epoch of a pack whose ways take so many seconds a step; its length differs from epoch to epoch."""
+    clock, taken = [0.0], []
+
+    def stopwatch() -> Callable[[], Callable[[], float]]:
+        begun = clock[0]
+
+        def stop() -> Callable[[], float]:
+            passed = clock[0] - begun
+            return lambda: passed
+
+        return stop
+
+    ways = {name: Way(clock, each) for name, each in seconds.items()}
+    steps = QuickestSteps(cast("dict[str, Any]", ways), timings, stopwatch)
+    for epoch in range(epochs):
+        before = {name: len(way.steps) for name, way in ways.items()}
+        n_steps = 10 + epoch % 3
+        assert steps.run(BATCHES, range(n_steps), 0).item() == n_steps, "the epoch is taken once, and whole"
+        taken += [name for name, way in ways.items() if len(way.steps) > before[name]]
+    return taken
+
+
+@pytest.mark.parametrize("fastest", ["a", "b", "c"])
+def test_the_fastest_goes_on(fastest: str) -> None:
+    seconds = {name: 0.5 if name == fastest else 1.0 for name in "abc"}
+    taken = race(Timings(), 20, **seconds)
+    n_known = 3 * (1 + ENOUGH)
+    assert taken[:n_known] == [name for name in "abc" for _ in range(1 + ENOUGH)], "once to warm up, then timed"
+    assert set(taken[n_known:]) == {fastest}
+
+
+def test_the_next_pack_of_the_shape_knows() -> None:
+    timings = Timings()
+    race(timings, 10, a=1.0, b=0.5)
+    assert race(timings, 3, a=1.0, b=0.5) == ["b"] * 3
+
+
+def test_what_one_pack_did_not_come_to_the_next_one_finds_out() -> None:
+    timings, taken = Timings(), list[str]()
+    for _ in range(12):  # trainings of three epochs: the first one warms up, and what the last one takes is never read
+        taken += race(timings, 3, a=1.0, b=0.5)
+    assert taken[-3:] == ["b"] * 3
+
+
+def test_a_way_that_failed_is_not_gone_again() -> None:
+    timings = Timings()
+    timings.fail("b")
+    assert set(race(timings, 12, a=1.0, b=0.5, c=2.0)) == {"a", "c"}
+
+
+def test_the_hosts_stopwatch_reads_what_has_passed() -> None:
+    read = host_stopwatch()()
+    assert read() == read() >= 0
