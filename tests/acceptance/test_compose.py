@@ -132,7 +132,8 @@ def _requirements(name: str) -> list[str]:
     if name != "foldstep":
         return requires(name) or []
     extras = PROJECT["optional-dependencies"]
-    return PROJECT["dependencies"] + [f'{r} ; extra == "{e}"' for e, many in extras.items() for r in many]
+    of_extras = [f'{r} {"and" if ";" in r else ";"} extra == "{e}"' for e, many in extras.items() for r in many]
+    return PROJECT["dependencies"] + of_extras
 
 
 def test_the_masters_image_has_the_postgres_driver_and_no_torch() -> None:
