@@ -117,6 +117,7 @@ class FusedMembers:
             DEPTH=depth, INPUTS=inputs, UNITS=units, OUTPUTS=outputs, COLUMNS=power_of_two(n_columns),
             ACTIVATIONS=self._activations, RULES=self._rules, CLASSIFIES=self._classifies, DROPS=noise is not None,
             REMEMBERS=second is not None, PRECISION=_PRECISION[fed.rates.dtype], num_warps=self._warps,
+            num_stages=1,  # nothing is read ahead: a step reads what the last one has written
         )  # fmt: skip
 
 

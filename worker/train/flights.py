@@ -39,9 +39,10 @@ class Flights:
         self._is_last = False
         self._fly_together(flights, parked)
         self._is_last = True
-        for flight in parked:
-            for _ in flight:
-                pass
+        with self._queues[0]():
+            for flight in parked:
+                for _ in flight:
+                    pass
 
     def _fly_together(self, flights: Iterable[Flight], parked: list[Flight]) -> None:
         """As above; those that want the device to themselves are `parked`."""

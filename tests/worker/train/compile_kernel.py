@@ -40,7 +40,7 @@ def compiled(capability: int, dtype: str, choices: dict[str, Any]) -> str:
     signature = {n: WHOLE_TABLES.get(n, signature[n]) for n in names}
     aligned = {(i,): [["tt.divisibility", 16]] for i, n in enumerate(names) if n in pointers}
     source = ASTSource(take_steps, signature, choices, aligned)
-    kernel = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 8})
+    kernel = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 8, "num_stages": 1})
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(kernel.asm["cubin"])
         file.flush()
