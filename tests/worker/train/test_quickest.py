@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pytest
@@ -37,8 +37,8 @@ class Way:
         raise NotImplementedError
 
 
-def race(timings: Timings, epochs: int, **seconds: float) -> list[str]:
-    """Who takes each epoch of a pack whose ways take so many seconds a step; its length differs from epoch to epoch."""
+def race(timings: Timings, epochs: int, lengths: Sequence[int] = (10, 11, 12), **seconds: float) -> list[str]:
+    """Who takes each epoch of a pack whose ways take so many seconds a step; epochs have `lengths` in turn."""
     clock, taken = [0.0], []
 
     def stopwatch() -> Callable[[], Callable[[], float]]:
@@ -53,10 +53,12 @@ def race(timings: Timings, epochs: int, **seconds: float) -> list[str]:
     ways = {name: Way(clock, each) for name, each in seconds.items()}
     steps = QuickestSteps(cast("dict[str, Any]", ways), timings, stopwatch)
     for epoch in range(epochs):
-        before = {name: len(way.steps) for name, way in ways.items()}
-        n_steps = 10 + epoch % 3
-        assert steps.run(BATCHES, range(n_steps), 0).item() == n_steps, "the epoch is taken once, and whole"
-        taken += [name for name, way in ways.items() if len(way.steps) > before[name]]
+        for way in ways.values():
+            way.steps.clear()
+        n_steps = lengths[epoch % len(lengths)]
+        assert steps.run(BATCHES, range(n_steps), 0).item() == n_steps
+        assert [s for way in ways.values() for s in way.steps if s] == [range(n_steps)], "taken once, and whole"
+        taken += [name for name, way in ways.items() if way.steps]
     return taken
 
 
@@ -67,6 +69,12 @@ def test_the_fastest_goes_on(fastest: str) -> None:
     n_known = 3 * (1 + ENOUGH)
     assert taken[:n_known] == [name for name in "abc" for _ in range(1 + ENOUGH)], "once to warm up, then timed"
     assert set(taken[n_known:]) == {fastest}
+
+
+def test_it_is_the_time_of_a_step_that_counts() -> None:
+    """The slower way is timed in the short epochs."""
+    lengths = (10, 100, 100, 10, 10, 10)
+    assert race(Timings(), 9, lengths, a=1.0, b=1.5)[6:] == ["a"] * 3
 
 
 def test_the_next_pack_of_the_shape_knows() -> None:
