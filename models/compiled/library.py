@@ -20,9 +20,6 @@ PARTS = {
 }  # fmt: skip
 """By a part's name in `models.stack`, the layer's pointers to it, in their order."""
 NORMS = ("none", "batch", "layer")
-ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid")
-LOSSES = ("cross_entropy", "mse", "mae", "huber", "poisson")
-FAMILIES = ("sgd", "rms", "adam")
 SCORES = ("none", "right", "squares", "distances")
 
 COLUMNS = 16

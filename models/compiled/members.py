@@ -10,9 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from models.compiled.library import (
-    ACTIVATIONS,
-    FAMILIES,
-    LOSSES,
     NORMS,
     PARTS,
     STACKS,
@@ -25,6 +22,7 @@ from models.compiled.library import (
 from models.hyperparameters import Hyperparameters
 from models.layout import Layout, Slot, family
 from models.noise import Stream, threshold
+from models.rules import ACTIVATIONS, FAMILIES, LOSSES, rule_numbers
 from models.stack import Stack, is_own, part_names
 
 WIDEST = 768
@@ -107,20 +105,10 @@ def _dropout(rate: float) -> DropoutRecord:
 
 
 def _update(hp: Hyperparameters) -> UpdateRecord:
-    """The numbers of a member's rule, as `models.optim` derives them."""
-    kind, is_rmsprop = family(hp.optimizer), hp.optimizer == "rmsprop"
     return UpdateRecord(
-        rule=FAMILIES.index(kind),
-        momentum=hp.momentum if kind == "sgd" or is_rmsprop else 0.0,
-        nesterov=float(hp.optimizer == "nesterov"),
-        keep=hp.rho if is_rmsprop else 1.0,
-        add=1 - hp.rho if is_rmsprop else 1.0,
-        beta1=hp.beta1,
-        beta2=hp.beta2,
-        eps=hp.eps,
-        l2=hp.weight_decay if hp.optimizer != "adamw" else 0.0,
-        decoupled=hp.weight_decay if hp.optimizer == "adamw" else 0.0,
+        rule=FAMILIES.index(family(hp.optimizer)),
         l1=hp.l1,
         clip=hp.clip_norm,
         average=1 - hp.ema_decay,
+        **rule_numbers(hp)._asdict(),
     )

@@ -9,8 +9,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-# where the numbers of a rule lie: the places of their names in `models.fused.members.RULE_NUMBERS`
-MOMENTUM, NESTEROV, KEEP, ADD, BETA1, NEW1, BETA2, NEW2, EPS, L2, DECOUPLED = (tl.constexpr(i) for i in range(11))
+# where the numbers of a rule lie: those of `models.rules.RuleNumbers` in their order, then what is new in Adam's means
+MOMENTUM, NESTEROV, KEEP, ADD, BETA1, BETA2, EPS, L2, DECOUPLED, NEW1, NEW2 = (tl.constexpr(i) for i in range(11))
 
 LEAK = tl.constexpr(0.01)
 ROOT_HALF = tl.constexpr(0.7071067811865476)
@@ -31,7 +31,7 @@ def normal_share(z):
 
 @triton.jit
 def activated(z, name, USED: tl.constexpr):
-    """f(z), for the `name`-th function of `models.fused.members.ACTIVATIONS`."""
+    """f(z), for the `name`-th function of `models.rules.ACTIVATIONS`."""
     found = z
     if USED & 1:
         if name == 0:
@@ -121,7 +121,7 @@ def cross_entropy(outputs, targets, weights, smoothing, n_classes, OUTPUTS: tl.c
 
 @triton.jit
 def error_loss(output, target, offset, weights, name, bend):
-    """The loss of one output and its gradient, (columns,): the `name`-th of `models.fused.members.LOSSES`, from 1."""
+    """The loss of one output and its gradient, (columns,): the `name`-th of `models.rules.LOSSES`, from 1."""
     error = output - target
     part, gradient = error * error, 2 * error
     if name == 2:
@@ -142,7 +142,7 @@ def updated(p, g, m, v, rule, pace, numbers, USED: tl.constexpr):
 
     Args:
         p: parameters, as g, their gradients, and m and v, the first and the second moments.
-        rule: of `models.fused.members.FAMILIES`.
+        rule: of `models.rules.FAMILIES`.
         pace: the learning rate, the same over Adam's first correction, and 1 over the root of the second one.
         numbers: of the rule.
         USED: a bit for each rule of the pack.

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from models.fused.kernel import take_steps
-from models.fused.members import ACTIVATIONS, FAMILIES, MemberTables, power_of_two
+from models.fused.members import MemberTables, power_of_two
 from models.layout import Layout, Run, family
 from models.noise import Stream
+from models.rules import ACTIVATIONS, FAMILIES
 from models.stack import Stack
 
 WARPS = (4, 8)

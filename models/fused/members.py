@@ -9,14 +9,9 @@ import torch
 from models.hyperparameters import Hyperparameters
 from models.layout import Layout, Slot, family, padded
 from models.noise import Stream, threshold
+from models.rules import ACTIVATIONS, FAMILIES, LOSSES, rule_numbers
 from models.stack import Stack
 
-ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid")
-LOSSES = ("cross_entropy", "mse", "mae", "huber", "poisson")
-FAMILIES = ("sgd", "rms", "adam")
-RULE_NUMBERS = (
-    "momentum", "nesterov", "keep", "add", "beta1", "new1", "beta2", "new2", "eps", "l2", "decoupled",
-)  # fmt: skip
 ON_CHIP = 10_240
 """Weights of a member, padded, up to which the kernel takes its steps: with moments 120 KB, of which the second-level
 cache of an H100 (50 MB) holds the three members that are at work on each of its 132 multiprocessors at a time. Two
@@ -100,19 +95,5 @@ def _betas(hp: Hyperparameters) -> tuple[float, float]:
 
 
 def _rule(hp: Hyperparameters) -> list[float]:
-    """The numbers of a member's rule by `RULE_NUMBERS`, as `models.optim` derives them."""
-    kind, is_rmsprop = family(hp.optimizer), hp.optimizer == "rmsprop"
-    numbers = {
-        "momentum": hp.momentum if kind == "sgd" or is_rmsprop else 0.0,
-        "nesterov": float(hp.optimizer == "nesterov"),
-        "keep": hp.rho if is_rmsprop else 1.0,
-        "add": 1 - hp.rho if is_rmsprop else 1.0,
-        "beta1": hp.beta1,
-        "new1": 1 - hp.beta1,
-        "beta2": hp.beta2,
-        "new2": 1 - hp.beta2,
-        "eps": hp.eps,
-        "l2": hp.weight_decay if hp.optimizer != "adamw" else 0.0,
-        "decoupled": hp.weight_decay if hp.optimizer == "adamw" else 0.0,
-    }
-    return [numbers[name] for name in RULE_NUMBERS]
+    """Those of `RuleNumbers`, and 1 - beta1 and 1 - beta2 with all their digits."""
+    return [*rule_numbers(hp), 1 - hp.beta1, 1 - hp.beta2]

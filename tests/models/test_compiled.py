@@ -16,13 +16,14 @@ import torch
 from models.compiled import build as building
 from models.compiled import library as loading
 from models.compiled.build import FLAGS, SOURCES, NotBuilt, build, find_compiler
-from models.compiled.library import ACTIVATIONS, FAMILIES, LOSSES, NORMS, Library, library
+from models.compiled.library import NORMS, Library, library
 from models.compiled.members import is_covered
 from models.hyperparameters import ACTIVATIONS as ALL_ACTIVATIONS
 from models.hyperparameters import LOSSES as ALL_LOSSES
 from models.hyperparameters import NORMS as ALL_NORMS
 from models.hyperparameters import OPTIMIZERS, resolve
 from models.layout import family
+from models.rules import ACTIVATIONS, FAMILIES, LOSSES
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
 from worker.train import compiled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from triton.errors import TritonError
 
 from models.fused.launch import FedSteps, FusedMembers
 from models.optim import PackedOptimizer
@@ -39,7 +40,10 @@ class FusedSteps:
         self._optimizer.advance(len(steps))
         inputs = torch.stack(batches.inputs, dim=1)
         fed = FedSteps(inputs, batches.targets, batches.weights, batches.dropout, batches.rates)
-        return self._members.take(fed, steps, before)
+        try:
+            return self._members.take(fed, steps, before)
+        except TritonError as error:
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
     def evaluate(self, validation: Validation) -> Validated:
         """See `worker.train.eager.Steps`."""

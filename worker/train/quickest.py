@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from subprocess import SubprocessError
 from typing import TypeAlias
 
 import torch
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 Stopwatch: TypeAlias = Callable[[], Callable[[], Callable[[], float]]]
 """Starts a clock, and returns what stops it; that returns what reads the seconds, later, without waiting for long."""
+WAY_FAILED = (RuntimeError, OSError, SubprocessError)
+"""What a way may raise that does not work on this machine: it is not supported, or its compiler is not there."""
 ENOUGH = 2
 """Timed epochs of each way before one is chosen."""
 
@@ -121,7 +124,7 @@ class QuickestSteps:
             self._ways[way].run(batches, range(steps.start, steps.start), before)
         except torch.cuda.OutOfMemoryError:
             raise
-        except Exception as error:
+        except WAY_FAILED as error:
             log.warning("steps are not taken by %s: %s", way, error)
             self._timings.fail(way)
             return self.run(batches, steps, before)

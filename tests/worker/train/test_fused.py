@@ -15,11 +15,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from triton.runtime.errors import OutOfResources
 
 from models.fused import functions, kernel
-from models.fused import members as tables
-from models.fused.members import RULE_NUMBERS, is_covered
+from models.fused.launch import FusedMembers
+from models.fused.members import is_covered
 from models.hyperparameters import LOSSES_OF_TASK, resolve
+from models.rules import ACTIVATIONS, RuleNumbers
 from tests.worker.train.test_packed import CPU, METRIC, SOURCES, assert_equals_oracle, bits, members
 from tests.worker.train.watch import Watch
 from worker.train import takers
@@ -38,7 +40,7 @@ narrow = st.fixed_dictionaries(
     {
         "hidden": st.lists(st.sampled_from([1, 8, 17, 40]), max_size=3),
         "optimizer": st.sampled_from(["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]),
-        "activation": st.sampled_from(tables.ACTIVATIONS),
+        "activation": st.sampled_from(ACTIVATIONS),
         "lr": st.sampled_from([1e-3, 1e-2]),
         "weight_decay": st.sampled_from([0.0, 0.1]),
         "scaler": st.sampled_from(["standard", "minmax"]),
@@ -49,7 +51,7 @@ narrow = st.fixed_dictionaries(
         "momentum": st.sampled_from([0.0, 0.5]),
         "beta1": st.sampled_from([0.5, 0.95]),
         "rho": st.sampled_from([0.8, 0.95]),
-        "activation_1": st.sampled_from(tables.ACTIVATIONS),
+        "activation_1": st.sampled_from(ACTIVATIONS),
         "dropout": st.sampled_from([0.0, 0.25, 0.6]),
         "dropout_2": st.sampled_from([0.0, 0.5]),
         "schedule": st.sampled_from(["constant", "one_cycle"]),
@@ -121,7 +123,7 @@ def test_every_rule_and_function_gives_the_weights_of_single_operations() -> Non
     mix: list[dict[str, Any]] = [
         {"hidden": [[16], [24, 8], [40, 33, 7], []][i % 4], "activation": name, "optimizer": rules[i % 7], "lr": 0.01}
         | {"weight_decay": 0.01, "dropout": 0.3 * (i % 2), "batch_size": 23}
-        for i, name in enumerate(tables.ACTIVATIONS)
+        for i, name in enumerate(ACTIVATIONS)
     ]
     for dtype, rtol in ((torch.float64, 1e-8), (torch.float32, 2e-3)):
         fused, single = (train("wine", members(mix, 3, folds=1), dtype, *ways) for ways in ((KERNEL,), ()))
@@ -171,16 +173,17 @@ def test_what_the_kernel_leaves_to_others(more: dict[str, Any]) -> None:
 
 def test_a_kernel_that_fails_makes_way(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise RuntimeError("out of resource: shared memory")
+        raise OutOfResources(300_000, 232_448, "shared memory")
 
-    monkeypatch.setattr(FusedSteps, "run", refuse)
+    monkeypatch.setattr(FusedMembers, "take", refuse)
     mix = [{"hidden": [16], "batch_size": 23}]
     with caplog.at_level(logging.WARNING):
         engine = Engine(CPU, 1 << 30, torch.float32, may_compile=False, may_fuse=True)
         watch = Watch()
         Training(SOURCES["wine"], METRIC["wine"], engine).train(members(mix, 4, folds=1), watch)
+    refused = OutOfResources(300_000, 232_448, "shared memory")
     assert [r.getMessage() for r in caplog.records] == [
-        f"steps are not taken by {name}: out of resource: shared memory" for name in (KERNEL, OTHER_KERNEL)
+        f"steps are not taken by {name}: OutOfResources: {refused}" for name in (KERNEL, OTHER_KERNEL)
     ]
     assert bits(watch, (0, 0)) == bits(train("wine", members(mix, 4, folds=1), torch.float32), (0, 0))
 
@@ -196,8 +199,9 @@ def test_running_out_of_memory_is_not_taken_for_a_kernel_that_fails(monkeypatch:
 
 
 def test_the_numbers_of_a_rule_lie_where_the_kernel_reads_them() -> None:
-    assert [getattr(functions, name.upper()).value for name in RULE_NUMBERS] == list(range(len(RULE_NUMBERS)))
-    assert kernel.SMOOTHING.value == len(RULE_NUMBERS)
+    names = [*RuleNumbers._fields, "new1", "new2"]
+    assert [getattr(functions, name.upper()).value for name in names] == list(range(len(names)))
+    assert kernel.SMOOTHING.value == len(names)
 
 
 # -- for real GPUs --------------------------------------------------------------------------------------------------

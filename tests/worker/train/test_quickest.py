@@ -11,7 +11,6 @@ from torch import Tensor
 
 from worker.train.batches import EpochBatches
 from worker.train.quickest import ENOUGH, QuickestSteps, Timings, host_stopwatch
-from worker.train.validation import Validated, Validation
 
 BATCHES = cast("EpochBatches", None)  # nobody here looks at them
 
@@ -29,12 +28,6 @@ class Way:
         self.steps.append(steps)
         self.clock[0] += self.seconds * len(steps)
         return torch.tensor([float(len(steps))])
-
-    def evaluate(self, _validation: Validation) -> Validated:
-        raise NotImplementedError
-
-    def keep_best(self, _is_best: Tensor) -> None:
-        raise NotImplementedError
 
 
 def race(timings: Timings, epochs: int, lengths: Sequence[int] = (10, 11, 12), **seconds: float) -> list[str]:
