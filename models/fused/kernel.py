@@ -100,6 +100,58 @@ def loss_of(z, truth, weights, columns, is_column, name, real, n_columns, n_chan
     return loss, delta
 
 
+@triton.jit
+def forward(parameters, layers, x, keys, n_streams, scales, noise_row, DEPTH: tl.constexpr, INPUTS: tl.constexpr,
+            UNITS: tl.constexpr, OUTPUTS: tl.constexpr, COLUMNS: tl.constexpr, ACTIVATIONS: tl.constexpr,
+            DROPS: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+    """The outputs for the inputs x; what each layer reads, and of each hidden layer pre-activations and activations."""
+    below, before, hidden = (x,), (), ()
+    for i in tl.static_range(DEPTH):
+        layer = layers + i * OF_LAYER
+        z = linear(parameters, layer, below[i], UNITS, UNITS if i > 0 else INPUTS, PRECISION)
+        is_unit = (tl.arange(0, UNITS) < tl.load(layer + OWN_UNITS))[:, None]
+        h = tl.where(is_unit, activated(z, tl.load(layer + ACTIVATION), ACTIVATIONS), 0)
+        before, hidden = before + (z,), hidden + (h,)
+        if DROPS:
+            h = drop(h, keys + (i + 1) * n_streams * 2, layer, scales + i, noise_row, UNITS, COLUMNS)
+        below = below + (h,)
+    layer = layers + DEPTH * OF_LAYER
+    outputs = linear(parameters, layer, below[DEPTH], OUTPUTS, UNITS if DEPTH > 0 else INPUTS, PRECISION)
+    return outputs, below, before, hidden
+
+
+@triton.jit
+def update_layer(stacks, layer, delta, below, rule, pace, numbers, OUT: tl.constexpr, IN: tl.constexpr,
+                 RULES: tl.constexpr, REMEMBERS: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+    """A step of a layer's weights and biases, from the gradient of its pre-activations."""
+    g = tl.dot(delta, tl.trans(below), input_precision=PRECISION, out_dtype=delta.dtype)
+    at, own = matrix(layer, OUT, IN)
+    update(stacks, tl.load(layer + WEIGHT), at, own, g, rule, pace, numbers, RULES, REMEMBERS)
+    at, own = vector(layer, OUT)
+    update(stacks, tl.load(layer + BIAS), at, own, tl.sum(delta, axis=1), rule, pace, numbers, RULES, REMEMBERS)
+
+
+@triton.jit
+def backward(stacks, layers, delta, below, before, hidden, keys, n_streams, scales, noise_row, rule, pace, numbers,
+             DEPTH: tl.constexpr, INPUTS: tl.constexpr, UNITS: tl.constexpr, OUTPUTS: tl.constexpr,
+             COLUMNS: tl.constexpr, ACTIVATIONS: tl.constexpr, RULES: tl.constexpr, DROPS: tl.constexpr,
+             REMEMBERS: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+    """A step of all layers, from the gradient of the outputs and what `forward` has found."""
+    for i in tl.static_range(DEPTH, -1, -1):
+        layer, above = layers + i * OF_LAYER, delta
+        if i > 0:
+            w = weights_of(stacks[0], layer, OUTPUTS if i == DEPTH else UNITS, UNITS)
+            delta = tl.dot(tl.trans(w), above, input_precision=PRECISION, out_dtype=w.dtype)
+            if DROPS:
+                key = keys + i * n_streams * 2
+                delta = drop(delta, key, layer - OF_LAYER, scales + i - 1, noise_row, UNITS, COLUMNS)
+            which = tl.load(layer - OF_LAYER + ACTIVATION)
+            delta *= slope(before[i - 1], hidden[i - 1], which, ACTIVATIONS)
+        tl.debug_barrier()  # all have read the weights that some are about to change
+        update_layer(stacks, layer, above, below[i], rule, pace, numbers, OUTPUTS if i == DEPTH else UNITS,
+                     UNITS if i > 0 else INPUTS, RULES, REMEMBERS, PRECISION)  # fmt: skip
+
+
 @triton.jit(do_not_specialize=["start", "stop", "first_member", "n_members", "n_groups", "n_streams"])
 def take_steps(
     parameters, first, second, inputs, targets, weights, rates, paces, scales, noise, whole, real, losses,
@@ -142,19 +194,11 @@ def take_steps(
         of_step = step * n_groups + group
         keys = noise + (step * n_noise_layers * n_streams + stream) * 2
         x = inputs + of_step * n_columns * n_inputs + columns[None, :] * n_inputs + rows[:, None]
-        below = (tl.load(x, is_input[:, None] & is_column[None, :], 0),)  # what each layer reads
-        before, hidden = (), ()
-        for i in tl.static_range(DEPTH):
-            layer = layers + i * OF_LAYER
-            z = linear(parameters, layer, below[i], UNITS, UNITS if i > 0 else INPUTS, PRECISION)
-            is_unit = (tl.arange(0, UNITS) < tl.load(layer + OWN_UNITS))[:, None]
-            h = tl.where(is_unit, activated(z, tl.load(layer + ACTIVATION), ACTIVATIONS), 0)
-            before, hidden = before + (z,), hidden + (h,)
-            if DROPS:
-                h = drop(h, keys + (i + 1) * n_streams * 2, layer, kept_scales + i, noise_row, UNITS, COLUMNS)
-            below = below + (h,)
-        layer = layers + DEPTH * OF_LAYER
-        z = linear(parameters, layer, below[DEPTH], OUTPUTS, UNITS if DEPTH > 0 else INPUTS, PRECISION)
+        read = tl.load(x, is_input[:, None] & is_column[None, :], 0)
+        z, below, before, hidden = forward(
+            parameters, layers, read, keys, n_streams, kept_scales, noise_row, DEPTH, INPUTS, UNITS, OUTPUTS, COLUMNS,
+            ACTIVATIONS, DROPS, PRECISION,
+        )  # fmt: skip
         truth = targets + of_step * n_channels * n_columns
         loss, delta = loss_of(
             z, truth, weights + of_step * n_columns, columns, is_column, name, real, n_columns, n_channels, n_outputs,
@@ -165,22 +209,10 @@ def take_steps(
         at = step * n_members + member
         pace = tl.load(rates + at), tl.load(paces + at), tl.load(scales + at)
         stacks = parameters, first, second
-        for i in tl.static_range(DEPTH, -1, -1):
-            layer, above = layers + i * OF_LAYER, delta
-            if i > 0:
-                w = weights_of(parameters, layer, OUTPUTS if i == DEPTH else UNITS, UNITS)
-                delta = tl.dot(tl.trans(w), above, input_precision=PRECISION, out_dtype=w.dtype)
-                if DROPS:
-                    key = keys + i * n_streams * 2
-                    delta = drop(delta, key, layer - OF_LAYER, kept_scales + i - 1, noise_row, UNITS, COLUMNS)
-                which = tl.load(layer - OF_LAYER + ACTIVATION)
-                delta *= slope(before[i - 1], hidden[i - 1], which, ACTIVATIONS)
-            tl.debug_barrier()  # all have read the weights that some are about to change
-            g = tl.dot(above, tl.trans(below[i]), input_precision=PRECISION, out_dtype=above.dtype)
-            at, own = matrix(layer, OUTPUTS if i == DEPTH else UNITS, UNITS if i > 0 else INPUTS)
-            update(stacks, tl.load(layer + WEIGHT), at, own, g, rule, pace, real, RULES, REMEMBERS)
-            at, own = vector(layer, OUTPUTS if i == DEPTH else UNITS)
-            update(stacks, tl.load(layer + BIAS), at, own, tl.sum(above, axis=1), rule, pace, real, RULES, REMEMBERS)
+        backward(
+            stacks, layers, delta, below, before, hidden, keys, n_streams, kept_scales, noise_row, rule, pace, real,
+            DEPTH, INPUTS, UNITS, OUTPUTS, COLUMNS, ACTIVATIONS, RULES, DROPS, REMEMBERS, PRECISION,
+        )  # fmt: skip
         tl.debug_barrier()  # the next step reads what this one has written
 
     tl.store(losses + member, total)
