@@ -133,6 +133,7 @@ LOSSES_OF_TASK = {"classification": ("cross_entropy",), "regression": ("mse", "m
 """The losses of each task; the first is its default."""
 LOSSES = tuple(loss for losses in LOSSES_OF_TASK.values() for loss in losses)
 ON_DIVERGENCE = ("stop", "restart")
+PRECISIONS = ("float32", "tf32", "bfloat16")
 SCALERS = ("none", "center", "standard", "minmax", "robust", "quantile", "whiten")
 
 _F, _I, _C = Kind.FLOAT, Kind.INT, Kind.CHOICE
@@ -208,6 +209,11 @@ _ROWS = (
     ),
     Hyperparameter("label_smoothing", _F, 0.0, "share of a class's weight spread over all classes", low=0, high=1,
                    high_open=True),
+    Hyperparameter(
+        "precision", _C, "float32",
+        "what the factors of matrix products may be rounded to in training, where a device is faster for it: a GPU "
+        "rounds to tf32 for both of the lower ones, a CPU with AMX to bfloat16", choices=PRECISIONS,
+    ),
     Hyperparameter("scaler", _C, "standard", "scaling of numeric columns", choices=SCALERS),
     Hyperparameter("seed", _I, None, "seed of weights, data order and noise; the search's when left out",
                    low=0, high=2**63 - 1),
@@ -268,6 +274,7 @@ class Hyperparameters:
     class_weight: str | tuple[tuple[str, float], ...]
     on_divergence: str
     label_smoothing: float
+    precision: str
     scaler: str
     seed: int
 

@@ -41,6 +41,7 @@ class CompiledMembers:
 
     Attributes:
         records: in the layout's order.
+        by_halves: whether products of some of them round their factors.
 
     Args:
         layout: the members, all `is_covered`.
@@ -48,6 +49,7 @@ class CompiledMembers:
         streams: the pack's streams in the order of the noise keys.
         task: `classification` or `regression`.
         class_weights: for each member its classes' weights, (classes,); None for none.
+        has_tiles: whether to round the factors of products for those who may.
     """
 
     def __init__(
@@ -57,16 +59,19 @@ class CompiledMembers:
         streams: Sequence[Stream],
         task: str,
         class_weights: Sequence[npt.NDArray[np.float64] | None],
+        has_tiles: bool,
     ) -> None:
         self._layout, self._stacks = layout, stacks
         self._kept: list[object] = []  # what records point to besides the stacks
         self.records = (MemberRecord * len(layout))()
+        may_round = [has_tiles and slot.hp.precision == "bfloat16" for slot in layout.slots]
+        self.by_halves = any(may_round)
         index = {stream: i for i, stream in enumerate(streams)}
         for i, (slot, weights) in enumerate(zip(layout.slots, class_weights, strict=True)):
             layers = self._layers(i, slot)
             self._kept.append(layers)
             loss = self._loss(slot.hp, task, weights)
-            places = ctypes.addressof(layers), slot.depth + 1, slot.group, index[slot.stream]
+            places = ctypes.addressof(layers), slot.depth + 1, slot.group, index[slot.stream], may_round[i]
             self.records[i] = MemberRecord(*places, _dropout(slot.hp.input_dropout), loss, _update(slot.hp))
 
     def _layers(self, member: int, slot: Slot) -> ctypes.Array[LayerRecord]:

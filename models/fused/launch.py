@@ -17,9 +17,9 @@ from models.stack import Stack
 
 WARPS = (4, 8)
 """What to try; which is faster differs from GPU to GPU and from shape to shape."""
-_PRECISION = {torch.float32: "tf32x3", torch.float64: "ieee"}
-"""Of the products: three of tensor cores for each one of float32, which keep about as many digits (Ootomo and Yokota
-2022). On plain arithmetic units the compiler spills a hundred times as much."""
+_FINE, _ROUNDED = "tf32x3", "tf32"
+"""Products of float32: three of tensor cores for each one, which keep about as many digits (Ootomo and Yokota 2022), as
+on plain arithmetic units the compiler spills a hundred times as much; or one, where factors may be rounded."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class FusedMembers:
         self._layout, self._parameters, self._first, self._second = layout, parameters, first, second
         self._classifies, self._warps = task == "classification", warps
         self._tables = MemberTables(layout, parameters, streams, task)
+        may_round = layout.slots[0].hp.precision != "float32"  # of all: they are equal in a pack
+        self._precision = {torch.float32: _ROUNDED if may_round else _FINE, torch.float64: "ieee"}
         self._activations = _bits(ACTIVATIONS, {a for s in layout.slots for a in s.hp.activation})
         self._rules = _bits(FAMILIES, {family(s.hp.optimizer) for s in layout.slots})
 
@@ -117,7 +119,7 @@ class FusedMembers:
             n_inputs, fed.targets.shape[2], layout.n_outputs, tables.whole.shape[1], tables.real.shape[1],
             DEPTH=depth, INPUTS=inputs, UNITS=units, OUTPUTS=outputs, COLUMNS=power_of_two(n_columns),
             ACTIVATIONS=self._activations, RULES=self._rules, CLASSIFIES=self._classifies, DROPS=noise is not None,
-            REMEMBERS=second is not None, PRECISION=_PRECISION[fed.rates.dtype], num_warps=self._warps,
+            REMEMBERS=second is not None, PRECISION=self._precision[fed.rates.dtype], num_warps=self._warps,
             num_stages=1,  # nothing is read ahead: a step reads what the last one has written
         )  # fmt: skip
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from foldstep.client import Foldstep
+from models.compiled.library import library
 from tests.acceptance.processes import foldstep
 from tests.foldstep.conftest import Desk, refused
 
@@ -178,12 +179,15 @@ def test_doctor(busy_desk: Desk, tmp_path: Path) -> None:
     assert well.returncode == 0
     assert "torch: there" in well.stdout
     assert "compiled step: there" in well.stdout
+    gain = "faster here" if library().has_tiles else "no gain here"
+    assert f"precision bfloat16: {gain}" in well.stdout
     assert f"master at {busy_desk.master.url}" in well.stdout
     alone = foldstep("doctor", cwd=tmp_path)
     assert alone.returncode == 1
     assert "No master serves" in alone.stdout
     without = foldstep("doctor", cwd=tmp_path, CXX="no-such-compiler")
     assert "no-such-compiler was not found" in " ".join(without.stdout.split())
+    assert "precision bfloat16: no gain here" in without.stdout
 
 
 def test_upgrade_makes_a_database_that_the_master_takes(tmp_path: Path) -> None:

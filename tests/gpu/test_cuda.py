@@ -30,6 +30,8 @@ MIX: list[dict[str, Any]] = [
 ]
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-3}
 """Relative, after some 20 steps: another library sums in another order, and training lets differences grow."""
+ROUNDED = 0.05
+"""The same where factors are rounded to ten binary digits."""
 
 
 def train(device: torch.device, dtype: torch.dtype, recorder: Recorder | None = None, **how: Any) -> Watch:
@@ -62,6 +64,17 @@ def test_the_kernel_trains_what_a_cpu_trains(
     monkeypatch.setattr(takers, "Timings", lambda: Always(way))
     assert_close(train(CUDA, dtype, may_fuse=True), train(CPU, dtype), TOLERANCE[dtype])
     assert caplog.records == [], "it compiles and has room"
+
+
+@pytest.mark.parametrize("may_fuse", [False, True], ids=["operations", "kernel"])
+def test_products_that_may_round_train_nearly_the_same(may_fuse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(takers, "Timings", lambda: Always("a kernel of 4 warps"))
+    exact = train(CUDA, torch.float32, may_fuse=may_fuse)
+    monkeypatch.setattr(f"{__name__}.MIX", [hp | {"precision": "tf32"} for hp in MIX])
+    rounded = train(CUDA, torch.float32, may_fuse=may_fuse)
+    assert_close(rounded, exact, ROUNDED)
+    losses = [[m.progress.train_loss for m, _ in watch.done.values()] for watch in (rounded, exact)]
+    assert losses[0] != losses[1]
 
 
 def test_several_packs_in_flight_train_what_one_trains() -> None:

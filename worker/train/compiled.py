@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -54,6 +55,11 @@ def why_not() -> str | None:
     return None
 
 
+def multiplies_halves() -> bool:
+    """Whether this process trains faster where factors of products may be rounded to bfloat16."""
+    return why_not() is None and library().has_tiles
+
+
 def _slowly(reason: str) -> str:
     return f"{reason} Networks are trained without the compiled step, which takes about twice as long."
 
@@ -61,6 +67,22 @@ def _slowly(reason: str) -> str:
 def is_compiled(hp: Hyperparameters, device: torch.device) -> bool:
     """Whether the library trains such a member: a function of the member and the machine, not of the pack."""
     return device.type == "cpu" and is_covered(hp) and why_not() is None
+
+
+@dataclass(frozen=True)
+class _FedInputs:
+    """The inputs of an epoch's batches as the library reads them besides.
+
+    Attributes:
+        by_column: for each group (steps, padded inputs, columns).
+        row_pairs: for each group `Library.pairs` of the inputs, where products of some members round them.
+        column_pairs: the same of `by_column`.
+    """
+
+    batches: EpochBatches
+    by_column: list[Tensor]
+    row_pairs: list[Tensor]
+    column_pairs: list[Tensor]
 
 
 class CompiledSteps:
@@ -98,8 +120,9 @@ class CompiledSteps:
             stacks["second"] = optimizer.second
         if average is not None:
             stacks["average"] = average.weights
-        self._members = CompiledMembers(net.layout, stacks, net.streams, task, class_weights)
-        self._turned: tuple[EpochBatches, list[Tensor]] | None = None
+        has_tiles = self._library.has_tiles and net.dtype == torch.float32
+        self._members = CompiledMembers(net.layout, stacks, net.streams, task, class_weights, has_tiles)
+        self._fed: _FedInputs | None = None
         self._scores: CompiledScores | None = None
         self._scored = STACKS.index("parameters" if average is None else "average")
 
@@ -110,25 +133,29 @@ class CompiledSteps:
         losses = torch.zeros(len(self._net.layout), dtype=self._net.dtype)
         n_steps, n_groups, channels, columns = batches.targets.shape
         assert steps.stop <= n_steps
-        noise = batches.dropout
+        noise, fed = batches.dropout, self._feed(batches)
         record = StepsRecord(
             members=self._members.records, n_members=len(losses), first=steps.start, last=steps.stop, n_groups=n_groups,
             n_streams=noise.shape[2] if noise is not None else 0,
             n_noise_layers=noise.shape[1] if noise is not None else 0,
             noise=pointer(noise) if noise is not None else None,
             columns=columns, inputs=self._net.layout.n_inputs_padded, channels=channels, noise_row=self._noise_row,
-            rows=pointers(batches.inputs), columns_of=pointers(self._by_column(batches)),
-            targets=pointer(batches.targets), weights=pointer(batches.weights),
-            rates=pointer(batches.rates), steps_before=before, passes=passes, updates=updates, losses=pointer(losses),
+            rows=pointers(batches.inputs), columns_of=pointers(fed.by_column),
+            row_pairs=pointers(fed.row_pairs) if fed.row_pairs else None,
+            column_pairs=pointers(fed.column_pairs) if fed.column_pairs else None,
+            targets=pointer(batches.targets), weights=pointer(batches.weights), rates=pointer(batches.rates),
+            steps_before=before, passes=passes, updates=updates, losses=pointer(losses),
         )  # fmt: skip
         self._library.train(record, self._net.dtype)
         return losses
 
-    def _by_column(self, batches: EpochBatches) -> list[Tensor]:
-        """The batches' inputs as (steps, padded inputs, columns), made once for all runs of an epoch."""
-        if self._turned is None or self._turned[0] is not batches:
-            self._turned = batches, [self._library.transposed(x) for x in batches.inputs]
-        return self._turned[1]
+    def _feed(self, batches: EpochBatches) -> _FedInputs:
+        """Made once for all runs of an epoch."""
+        if self._fed is None or self._fed.batches is not batches:
+            by_column = [self._library.transposed(x) for x in batches.inputs]
+            paired = (batches.inputs, by_column) if self._members.by_halves else ([], [])
+            self._fed = _FedInputs(batches, by_column, *([self._library.pairs(x) for x in of] for of in paired))
+        return self._fed
 
     def evaluate(self, validation: Validation) -> Validated:
         """See `worker.train.eager.Steps`."""

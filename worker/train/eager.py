@@ -15,6 +15,7 @@ from models.packed import Batch, PackedFNN, Workspace
 from models.stack import Stack
 from worker.train.batches import EpochBatches, StepBatch
 from worker.train.pack import EVALUATION_COLUMNS, columns_of
+from worker.train.precision import products_rounded_to
 from worker.train.validation import Validated, Validation
 
 
@@ -74,6 +75,7 @@ class EagerSteps:
         self._net, self._optimizer, self._average, self._best, self._loss = net, optimizer, average, best, loss
         self._group_of = torch.tensor([s.group for s in net.layout.slots], device=net.device)
         self._last_loss = torch.zeros(len(net.layout), dtype=net.dtype, device=net.device)
+        self._precision = net.layout.slots[0].hp.precision  # of all: see `pack_key`
         self.columns = columns_of(n_rows)
 
     def run(
@@ -108,10 +110,11 @@ class EagerSteps:
         space, n_outputs = self._space, self._net.layout.n_outputs
         weights = batch.weights.index_select(0, self._group_of).unsqueeze(1)
         fed = Batch(batch.inputs, weights, batch.dropout)
-        outputs = self._net.forward(fed, space)[:, :n_outputs]
         targets = batch.targets.index_select(0, self._group_of)
-        self._last_loss = self._loss(outputs, targets, weights, space.output_delta[:, :n_outputs])
-        self._net.backward(fed, space)
+        with products_rounded_to(self._precision):
+            outputs = self._net.forward(fed, space)[:, :n_outputs]
+            self._last_loss = self._loss(outputs, targets, weights, space.output_delta[:, :n_outputs])
+            self._net.backward(fed, space)
         return self._last_loss
 
     @cached_property

@@ -1,7 +1,8 @@
 """Which members train together.
 
 Members of a pack agree on what gives a step its shape: batch size, steps an epoch, validation rows, wide layers where
-they are padded to each other, who takes their steps, and the epoch that they start from. Everything else may differ.
+they are padded to each other, who takes their steps, their precision where they take them together, and the epoch that
+they start from. Everything else may differ.
 How members are cut into packs changes the time, never a result.
 """
 
@@ -51,6 +52,7 @@ def pack_key(member: Member, shape: FoldShape, taker: Taker = "eager") -> tuple[
         n_batches(shape.n_valid, EVALUATION_COLUMNS),
         tuple(classes),
         taker,
+        None if taker == "compiled" else member.hp.precision,
         member.progress.epoch,
     )
 

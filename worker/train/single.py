@@ -53,12 +53,12 @@ def train_single(
         data: the fold.
         metric: of the validation part.
         dtype: of everything.
-        shift: share by which the initial weights are off; shows how much of a result is chance.
+        shift: by how much, and by what share, the initial weights are off; shows how much of a result is chance.
     """
     run = _Run(hp, fold, data, dtype)
     with torch.no_grad():
         for parameter in run.net.parameters():
-            parameter.mul_(1 + shift)
+            parameter.mul_(1 + shift).add_(shift)  # a bias of 0, too: its gradient may be nothing but rounding
     losses: list[float] = []
     scores: list[float] = []
     good, restarts = (copy.deepcopy(run), 0), 0

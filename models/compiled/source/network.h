@@ -3,8 +3,12 @@
 // Values are (unit, column), a column being a row of the batch. The backward pass is that of models/packed.py.
 #pragma once
 
+#include <optional>
+#include <type_traits>
+
 #include "activations.h"
 #include "arena.h"
+#include "halves.h"
 #include "losses.h"
 #include "normalization.h"
 #include "products.h"
@@ -36,6 +40,7 @@ template <class T> struct Member {
     int64_t n_layers;  // with the output layer
     int64_t group;     // of data
     int64_t stream;    // of noise
+    int64_t by_halves; // whether factors of products are rounded in training; floats only
     Dropout dropout;   // of the inputs
     LossNumbers<T> loss;
     UpdateNumbers update;
@@ -57,6 +62,7 @@ template <class T> struct Kept {
 // One step's batch of one member; `rows` is (columns, input_row), `columns_of` (inputs, columns).
 template <class T> struct Batch {
     const T *rows, *columns_of;
+    const Half *row_pairs, *column_pairs;  // of these two, where somebody's products go by halves
     int64_t input_row, columns;
     Truth<T> truth;
     const int32_t *noise;  // (1 + hidden layers, streams, 2) multipliers and offsets
@@ -101,10 +107,12 @@ template <class T> struct Passes {
     Kept<T> *kept;
     T *outputs, *output_delta, *scratch;
     T *dropped, *dropped_rows;  // the inputs as the first layer reads them, where some are dropped: both ways round
+    std::optional<HalvesRoom> halves;  // where products go by halves
 
     // `input_row` is that of the batches; 0 where there is no pass backward.
     Passes(const Member<T> &member, int64_t columns, int64_t input_row, Arena &arena)
         : member(member), columns(columns) {
+        if (member.by_halves && input_row) halves.emplace(largest_factor(), arena);
         kept = arena.take<Kept<T>>(member.n_hidden());
         for (int64_t i = 0; i < member.n_hidden(); i++) {
             const Layer<T> &layer = member.layers[i];
@@ -124,6 +132,25 @@ template <class T> struct Passes {
         dropped_rows = member.dropout ? arena.take<T>(input_row * columns) : nullptr;
     }
 
+    // Numbers of the largest factor of a product, filled up to whole tiles.
+    int64_t largest_factor() const {
+        const int64_t c = padded(columns, TILE_TERMS);
+        int64_t most = 0;
+        for (int64_t i = 0; i < member.n_layers; i++) {
+            const int64_t in = padded(member.layers[i].inputs, TILE_TERMS), out = padded(member.layers[i].units, TILE_TERMS);
+            most = std::max({most, in * out, in * c, out * c});
+        }
+        return most;
+    }
+
+    // See `product` and `product_of_halves`.
+    void multiply(Factor<T> left, Right<T> right, int64_t rows, int64_t terms, int64_t n, Start<T> start, T *out,
+                  int64_t out_row) {
+        if constexpr (std::is_same_v<T, float>)
+            if (halves) return product_of_halves(left, right, rows, terms, n, start, out, out_row, *halves);
+        product<T>(left, right.at, right.row, rows, terms, n, start, out, out_row);
+    }
+
     // The loss; afterwards the gradients are there, or wherever `sink` has put them.
     template <class Sink> T run(const Batch<T> &batch, Sink &sink) {
         forward(batch);
@@ -138,12 +165,12 @@ template <class T> struct Passes {
     }
 
     void forward(const Batch<T> &batch) {
-        const T *inputs = batch.columns_of;
+        Right<T> inputs{batch.columns_of, columns, batch.column_pairs};
         if (member.dropout) {
             const int64_t n_inputs = member.layers[0].inputs;
-            drop(member.dropout, batch, 0, member.stream, n_inputs, inputs, dropped);
+            drop(member.dropout, batch, 0, member.stream, n_inputs, inputs.at, dropped);
             transpose(dropped, columns, n_inputs, columns, dropped_rows, batch.input_row);
-            inputs = dropped;
+            inputs = {dropped, columns, nullptr};
         }
         each_layer(inputs, PARAMETERS, [&](const Layer<T> &layer, int64_t i) {
             const Kept<T> &keep = kept[i];
@@ -166,7 +193,7 @@ template <class T> struct Passes {
 
     // To `outputs`, without noise, and nothing is kept; `stack` says which weights.
     void evaluate(const T *inputs, Stack stack) {
-        each_layer(inputs, stack, [&](const Layer<T> &layer, int64_t i) {
+        each_layer({inputs, columns, nullptr}, stack, [&](const Layer<T> &layer, int64_t i) {
             T *hidden = kept[i].hidden;
             if (layer.norm == Norm::batch) normalise_by_running(layer.norm_of(stack), layer.units, columns, hidden);
             if (layer.norm == Norm::layer) normalise_units(layer.norm_of(stack), layer.units, columns, hidden, {});
@@ -176,13 +203,13 @@ template <class T> struct Passes {
     }
 
     // `finish(layer, i)` makes what the layer above reads of the pre-activations in kept[i].hidden.
-    template <class F> void each_layer(const T *below, Stack stack, F finish) {
+    template <class F> void each_layer(Right<T> below, Stack stack, F finish) {
         for (int64_t i = 0; i < member.n_layers; i++) {
             const Layer<T> &layer = member.layers[i];
             const bool is_output = i == member.n_hidden();
-            product<T>({layer.weights[stack], layer.row, 1}, below, columns, layer.units, layer.inputs, columns,
-                       {layer.biases[stack], false}, is_output ? outputs : kept[i].hidden, columns);
-            if (!is_output) below = finish(layer, i);
+            multiply({layer.weights[stack], layer.row, 1}, below, layer.units, layer.inputs, columns,
+                     {layer.biases[stack], false}, is_output ? outputs : kept[i].hidden, columns);
+            if (!is_output) below = {finish(layer, i), columns, nullptr};
         }
     }
 
@@ -194,17 +221,18 @@ template <class T> struct Passes {
             if (i < member.n_hidden()) to_pre_activations(layer, batch, i);
             bias_gradients(layer, delta);
             T *below = i ? kept[i - 1].delta : nullptr;
-            const int64_t below_row = i ? padded(layer.inputs, N<T>) : batch.input_row;
-            const T *rows_below = i ? kept[i - 1].transposed : dropped ? dropped_rows : batch.rows;
+            const Right<T> read = i         ? Right<T>{kept[i - 1].transposed, padded(layer.inputs, N<T>), nullptr}
+                                  : dropped ? Right<T>{dropped_rows, batch.input_row, nullptr}
+                                            : Right<T>{batch.rows, batch.input_row, batch.row_pairs};
             const int64_t at_once = rows_at_once(layer);
             for (int64_t u = 0; u < layer.units; u += at_once) {
                 const int64_t n = std::min(at_once, layer.units - u);
                 const T *part = delta + u * columns;
                 if (below)
-                    product<T>({layer.weights[PARAMETERS] + u * layer.row, 1, layer.row}, part, columns, layer.inputs,
-                               n, columns, {nullptr, u > 0}, below, columns);
-                product<T>({part, columns, 1}, rows_below, below_row, n, columns, padded(layer.inputs, N<T>), {},
-                           sink.room(layer, u), layer.row);
+                    multiply({layer.weights[PARAMETERS] + u * layer.row, 1, layer.row}, {part, columns, nullptr},
+                             layer.inputs, n, columns, {nullptr, u > 0}, below, columns);
+                multiply({part, columns, 1}, read, n, columns, padded(layer.inputs, N<T>), {}, sink.room(layer, u),
+                         layer.row);
                 sink.done(layer, u, n);
             }
             delta = below;

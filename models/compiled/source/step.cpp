@@ -18,6 +18,8 @@ template <class T> struct Steps {
     int64_t noise_row;                  // columns as the noise counts them
     const T *const *rows;               // by group, (steps, columns, inputs)
     const T *const *columns_of;         // by group, (steps, inputs, columns)
+    const Half *const *row_pairs;       // by group, pairs of the rows of each of `rows`; null where nobody reads them
+    const Half *const *column_pairs;    // the same of `columns_of`
     const T *targets;                   // (steps, groups, channels, columns)
     const T *weights;                   // (steps, groups, columns)
     const int32_t *noise;               // (steps, noise layers, streams, 2), or null
@@ -72,7 +74,12 @@ class WithoutDenormals {
 
 template <class T> Batch<T> batch_of(const Steps<T> &steps, const Member<T> &member, int64_t step) {
     const int64_t at = step * steps.n_groups + member.group, size = steps.columns * steps.inputs;
-    return {steps.rows[member.group] + step * size, steps.columns_of[member.group] + step * size, steps.inputs, steps.columns,
+    const auto pairs = [&](const Half *const *of, int64_t terms, int64_t row) {
+        return of ? of[member.group] + step * padded(terms, TILE_TERMS) * row : nullptr;
+    };
+    return {steps.rows[member.group] + step * size, steps.columns_of[member.group] + step * size,
+            pairs(steps.row_pairs, steps.columns, steps.inputs), pairs(steps.column_pairs, steps.inputs, steps.columns),
+            steps.inputs, steps.columns,
             {steps.targets + at * steps.channels * steps.columns, steps.weights + at * steps.columns},
             steps.noise ? steps.noise + step * steps.n_noise_layers * steps.n_streams * 2 : nullptr, steps.n_streams,
             steps.noise_row};
@@ -80,10 +87,12 @@ template <class T> Batch<T> batch_of(const Steps<T> &steps, const Member<T> &mem
 
 template <class T> void train(const Steps<T> &steps) {
     const WithoutDenormals guard;
+    std::optional<Tiles> tiles;
     for (int64_t m = 0; m < steps.n_members; m++) {
         const Member<T> &member = steps.members[m];
         arena.reset();
         Passes<T> passes(member, steps.columns, steps.inputs, arena);
+        if (passes.halves && !tiles) tiles.emplace();
         const bool at_once = steps.passes && steps.updates && !member.update.clip;
         T *scratch = at_once ? arena.take<T>(size_of_scratch(member)) : nullptr;
         for (int64_t step = steps.first; step < steps.last; step++) {
@@ -173,6 +182,8 @@ template <class T> void transpose_all(const T *in, int64_t count, int64_t rows, 
 }  // namespace
 
 extern "C" {
+// Whether products by halves are faster than others in this process.
+bool has_tiles() { return may_use_tiles(); }
 void train_float(const Steps<float> *steps) { train(*steps); }
 void train_double(const Steps<double> *steps) { train(*steps); }
 // (count, rows, columns) to (count, columns, rows), both multiples of 16.
@@ -181,6 +192,11 @@ void transpose_float(const float *in, int64_t count, int64_t rows, int64_t colum
 }
 void transpose_double(const double *in, int64_t count, int64_t rows, int64_t columns, double *out) {
     transpose_all(in, count, rows, columns, out);
+}
+// Pairs of the rows of (count, rows, columns), filled up to a multiple of 32; columns are a multiple of 16.
+void pairs_float(const float *in, int64_t count, int64_t rows, int64_t columns, Half *out) {
+    for (int64_t i = 0; i < count; i++)
+        to_pairs(in + i * rows * columns, columns, rows, columns, out + i * padded(rows, TILE_TERMS) * columns);
 }
 void evaluate_float(const Evaluation<float> *task) { evaluate(*task); }
 void evaluate_double(const Evaluation<double> *task) { evaluate(*task); }

@@ -27,12 +27,15 @@ WHOLE_TABLES = {"noise": "*i32", "whole": "*i64"}
 
 def main(capability: int, dtype: str) -> None:
     """Print the registers and the stack of a few variants."""
-    for name, choices in (("plain", PLAIN), ("everything", EVERYTHING), ("no_layers", NO_LAYERS)):
+    forms = {"plain": PLAIN, "everything": EVERYTHING, "no_layers": NO_LAYERS}
+    if dtype == "fp32":
+        forms["rounded"] = PLAIN | {"PRECISION": "tf32"}
+    for name, choices in forms.items():
         sys.stdout.write(f"{name}: {compiled(capability, dtype, choices)}\n")
 
 
 def compiled(capability: int, dtype: str, choices: dict[str, Any]) -> str:
-    choices = choices | {"PRECISION": "tf32x3" if dtype == "fp32" else "ieee"}
+    choices = {"PRECISION": "tf32x3" if dtype == "fp32" else "ieee"} | choices
     names = take_steps.arg_names
     pointers = names[: names.index("losses") + 1]
     whole = [n for n in names if n not in choices and n not in pointers]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.compiled.library import library
 from models.hyperparameters import (
     ACTIVATIONS,
     BATCH_SCALINGS,
@@ -19,6 +21,7 @@ from models.hyperparameters import (
     NORMS,
     ON_DIVERGENCE,
     OPTIMIZERS,
+    PRECISIONS,
     SCHEDULES,
     resolve,
 )
@@ -35,6 +38,15 @@ CPU = torch.device("cpu")
 MORE = settings(max_examples=2 * settings.default.max_examples)
 """These two tests carry the whole product."""
 BOTH_STEPS = pytest.mark.parametrize("may_compile", [True, False], ids=["compiled", "eager"])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def halves() -> Iterator[None]:
+    """Products by halves are tested on every machine, not only where they are fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library(), "has_tiles", True)
+        yield
+
 
 params = st.fixed_dictionaries(
     {
@@ -72,6 +84,7 @@ params = st.fixed_dictionaries(
         "scale_lr_with_batch": st.sampled_from(BATCH_SCALINGS),
         "width_1": st.sampled_from([5, 33]),
         "on_divergence": st.sampled_from(ON_DIVERGENCE),
+        "precision": st.sampled_from(PRECISIONS),  # nothing is rounded in float64
     },
 )
 ONE_TASK = {
