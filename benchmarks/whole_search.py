@@ -1,5 +1,7 @@
 """A whole search, from the command to the leaderboard: Foldstep against Optuna, scikit-learn and skorch.
 
+Foldstep is measured in float32 and, where the processor is faster for it, with products rounded to bfloat16, in turns.
+
 Foldstep draws configurations at random and trains them on the folds of scikit-learn's digits; then the other sides
 train the very same configurations, folds and epochs, each in two processes with one thread, start-up included. Optuna
 is given them by `enqueue_trial`, around a plain PyTorch loop; scikit-learn and skorch (where it is installed) search
@@ -7,8 +9,8 @@ them with `GridSearchCV`, `n_jobs=2`, which is what `RandomizedSearchCV` does on
 what all sides have; `mixed` has widths from 16 to 512, one to five layers, four batch sizes and eight activations,
 most of which scikit-learn does not have; skorch, the slowest in `small`, is left out there.
 
-That both sides learned the same thing is checked by the scores of all configurations: close in the median, and in
-nearly the same order.
+That all sides learned the same thing is checked by the scores of all configurations: close in the median, and in
+nearly the same order. How fast the machine was is told by its rate of a large matrix product beside each side.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
 
 from benchmarks.report import arguments, median_and_spread, publish
+from benchmarks.roofline import matrix_rate
+from models.compiled.library import library
 
 FOLDS, EPOCHS = 5, 30
 ACTIVATIONS = ["relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid"]
@@ -57,6 +61,9 @@ RIVALS = {"small": ("optuna", "scikit-learn", "skorch"), "mixed": ("optuna",)}
 GOALS = {"small": 10, "mixed": 5}
 MAX_DIFFERENCE, MIN_CORRELATION = 0.02, 0.7
 
+PRECISIONS = ("float32", "bfloat16")
+
+Board = list[dict[str, Any]]
 Scores = list[float]
 
 
@@ -79,17 +86,46 @@ def measure(space: str, trials: int, repetitions: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_data(folder)
-        own = [timed(partial(run_foldstep, folder, space, trials)) for _ in range(repetitions)]
-        seconds, low, high = median_and_spread([s for s, _ in own])
-        board = own[-1][1]
-        rows = [row(space, trials, "foldstep", seconds, board, board) | {"least_s": low, "greatest_s": high}]
+        rows, board = measure_own(folder, space, trials, repetitions)
         (folder / "configurations.json").write_text(json.dumps([trial["params"] for trial in board]))
         for side in [s for s in RIVALS[space] if s != "skorch" or find_spec("skorch")]:
+            speed = machine_rate()
             seconds, answer = timed(partial(run_rival, folder, side))
-            rows.append(
-                row(space, trials, side, seconds, answer, board) | {"ratio": round(seconds / rows[0]["seconds"], 2)}
-            )
+            rows.append(row(space, trials, side, seconds, answer, board) | speed)
+    for told in rows:
+        told["ratio"] = round(told["seconds"] / rows[0]["seconds"], 2)
     return rows
+
+
+def measure_own(folder: Path, space: str, trials: int, repetitions: int) -> tuple[list[dict[str, Any]], Board]:
+    """One row for each precision, and the leaderboard in float32."""
+    precisions = PRECISIONS if library().has_tiles else PRECISIONS[:1]
+    took: dict[str, list[float]] = {precision: [] for precision in precisions}
+    boards: dict[str, Board] = {}
+    speed = machine_rate()
+    for _ in range(repetitions):
+        for precision in precisions:
+            seconds, boards[precision] = timed(partial(run_foldstep, folder, space, trials, precision))
+            took[precision].append(seconds)
+    right = boards[precisions[0]]
+    rows = []
+    for precision in precisions:
+        seconds, low, high = median_and_spread(took[precision])
+        scores = in_order_of(right, boards[precision])
+        told = row(space, trials, f"foldstep, {precision}", seconds, scores, right)
+        rows.append(told | speed | {"least_s": low, "greatest_s": high})
+    return rows, right
+
+
+def in_order_of(board: Board, other: Board) -> Scores:
+    """The scores of another leaderboard, trial by trial as on the first."""
+    scores = {trial["trial"]: trial["score"] for trial in other}
+    return [scores[trial["trial"]] for trial in board]
+
+
+def machine_rate() -> dict[str, float]:
+    """Of a large matrix product, one thread."""
+    return {"matrix_gflops": round(matrix_rate(5) / 1e9)}
 
 
 def timed(act: Callable[[], Any]) -> tuple[float, Any]:
@@ -99,10 +135,9 @@ def timed(act: Callable[[], Any]) -> tuple[float, Any]:
     return time.monotonic() - begun, answer
 
 
-def row(space: str, trials: int, side: str, seconds: float, found: Any, board: Any) -> dict[str, Any]:
+def row(space: str, trials: int, side: str, seconds: float, theirs: Scores, board: Board) -> dict[str, Any]:
     """The figures of one side; a side that learned something else is an error."""
     ours = [trial["score"] for trial in board]
-    theirs = ours if found is board else found
     difference = statistics.median(abs(a - b) for a, b in zip(ours, theirs, strict=True))
     correlation = float(spearmanr(ours, theirs).statistic)
     assert difference < MAX_DIFFERENCE, f"{side} did not learn the same thing: scores differ by {difference}"
@@ -122,7 +157,7 @@ def write_data(folder: Path) -> None:
         writer.writerows(np.column_stack([bunch.data, bunch.target, fold]).astype(int).tolist())
 
 
-def run_foldstep(folder: Path, space: str, trials: int) -> list[dict[str, Any]]:
+def run_foldstep(folder: Path, space: str, trials: int, precision: str) -> Board:
     """The leaderboard of a random search, as a user gets it."""
     spec = {
         "name": "benchmark",
@@ -130,14 +165,14 @@ def run_foldstep(folder: Path, space: str, trials: int) -> list[dict[str, Any]]:
         "data": {"dataset": "digits.csv", "target": "target", "task": "classification"},
         "cv": {"column": "fold"},
         "metric": "accuracy",
-        "parameters": SPACES[space],
+        "parameters": {**SPACES[space], "precision": precision},
         "budget": {"trials": trials},
     }
     (folder / "spec.json").write_text(json.dumps(spec))
     with tempfile.TemporaryDirectory() as data:
         argv = [sys.executable, "-m", "foldstep", "run", "spec.json", "--dir", data, "--workers", "2", "--json"]
         done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)
-    board: list[dict[str, Any]] = [trial for trial in json.loads(done.stdout) if trial["score"] is not None]
+    board: Board = [trial for trial in json.loads(done.stdout) if trial["score"] is not None]
     assert len(board) == trials
     return board
 

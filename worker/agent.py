@@ -33,7 +33,7 @@ from worker.data.inputs import FoldSource
 from worker.data.load import read_table
 from worker.heartbeat import Interval, Reporter, state_name
 from worker.settings import WorkerSettings
-from worker.train.compiled import why_not
+from worker.train.compiled import multiplies_halves, why_not
 from worker.train.engine import Engine
 from worker.train.loop import Training
 from worker.train.pack import Member
@@ -73,7 +73,9 @@ class Agent:
         where = torch.device(settings.device)
         self._engine = Engine(where, settings.resolved_pack_bytes, packs_in_flight=settings.packs_in_flight)
         device: Device = "cuda" if settings.is_cuda else "cpu"
-        step: Step = "eager" if settings.is_cuda or why_not() else "compiled"
+        step: Step = "eager"
+        if not settings.is_cuda and why_not() is None:
+            step = "compiled amx" if multiplies_halves() else "compiled"
         names = {"name": settings.name, "version": version("foldstep")}
         self._registration = WorkerRegistration(device=device, step=step, **names)
 

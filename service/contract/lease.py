@@ -10,7 +10,8 @@ from service.contract.space import Frozen, Params
 from service.contract.spec import CvSpec, DataSpec, MetricSpec, Task
 
 Device: TypeAlias = Literal["cpu", "cuda"]
-Step: TypeAlias = Literal["compiled", "eager"]
+Step: TypeAlias = Literal["compiled", "compiled amx", "eager"]
+"""Who takes a worker's training steps: the compiled library, on a processor with AMX or without, or PyTorch."""
 Purpose: TypeAlias = Literal["train", "check"]
 
 
@@ -19,7 +20,7 @@ class WorkerRegistration(Frozen):
 
     name: str = Field(min_length=1, max_length=200)  # host and process, for people
     device: Device
-    step: Step | None = None  # who takes its training steps: results of the two agree within rounding, not to the bit
+    step: Step | None = None  # results of one and another agree within rounding, not to the bit
     version: str  # of the distribution; the master refuses another major or minor
 
 

@@ -66,12 +66,15 @@ def end(connection: Connection, search: SearchRow, ending: Ending, now: datetime
 
 def _ways(connection: Connection, search: SearchRow) -> list[str]:
     """Whether its results depend on which worker trained what."""
-    ways = [" ".join(way) for way in workers.ways(connection, search.id)]
+    ways = {" ".join(way) for way in workers.ways(connection, search.id)}
+    precision = search.spec.space.parameters.get("precision")
+    if precision is None or not precision.contains("bfloat16"):
+        ways = {way.removesuffix(" amx") for way in ways}  # it rounds only where it may
     if len(ways) < 2:
         return []
     return [
-        f"Workers of different kinds trained this search ({', '.join(ways)}): their results agree within rounding, not "
-        "to the bit; `foldstep doctor` says why a machine has no compiled step."
+        f"Workers of different kinds trained this search ({', '.join(sorted(ways))}): their results agree within "
+        "rounding, not to the bit; `foldstep doctor` says what a machine has and what it lacks."
     ]
 
 

@@ -26,6 +26,6 @@ def test_a_side_trains_every_configuration(side: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("learned", [[0.9, 0.8, 0.7], [0.95, 0.94, 0.97]])
 def test_a_side_that_learned_something_else_is_an_error(learned: list[float]) -> None:
     board = [{"score": score} for score in (0.95, 0.96, 0.97)]
-    assert row("small", 3, "foldstep", 1.0, board, board)["rank_correlation"] == 1
+    assert row("small", 3, "foldstep", 1.0, [0.95, 0.96, 0.97], board)["rank_correlation"] == 1
     with pytest.raises(AssertionError, match="did not learn the same thing"):
         row("small", 3, "optuna", 1.0, learned, board)

@@ -194,17 +194,21 @@ def test_exhausted_space_completes_and_says_so(context: Context) -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "said"),
+    ("steps", "precision", "said"),
     [
-        (("compiled", "eager"), True),
-        (("compiled", "compiled"), False),
-        (("eager", None), False),  # a worker that does not say how it trains
+        (("compiled", "eager"), "float32", "(cpu compiled, cpu eager)"),
+        (("compiled amx", "eager"), "float32", "(cpu compiled, cpu eager)"),
+        (("compiled", "compiled"), "bfloat16", None),
+        (("compiled", "compiled amx"), "float32", None),  # where nothing is rounded the two train alike
+        (("compiled", "compiled amx"), ["float32", "bfloat16"], "(cpu compiled, cpu compiled amx)"),
+        (("eager", None), "float32", None),  # a worker that does not say how it trains
     ],
 )
 def test_a_search_says_when_workers_of_different_kinds_trained_it(
-    context: Context, steps: tuple[Step | None, Step | None], said: bool
+    context: Context, steps: tuple[Step | None, Step | None], precision: object, said: str | None
 ) -> None:
-    search = new_search(context, budget={"trials": 2, "parallel": 1})
+    parameters = {"lr": [0.1, 0.01], "precision": precision}
+    search = new_search(context, method="grid", parameters=parameters, budget={"trials": 2, "parallel": 1})
     for step in steps:
         hand = Hand(context, step=step)
         held = hand.take()
@@ -212,8 +216,8 @@ def test_a_search_says_when_workers_of_different_kinds_trained_it(
         hand.complete(held)
     found = view.search(context, search)
     assert found.state is SearchState.COMPLETED
-    sentence = "Workers of different kinds trained this search (cpu compiled, cpu eager)"
-    assert any(note.startswith(sentence) for note in found.notes) is said
+    told = [note.removeprefix("Workers of different kinds trained this search ") for note in found.notes]
+    assert [note.partition(":")[0] for note in told if note.startswith("(")] == ([said] if said else [])
 
 
 def test_stages_follow_each_other_with_their_epochs(context: Context) -> None:
