@@ -3,16 +3,16 @@
 It needs torch, numpy and scikit-learn alone, works on `models/` directly, and holds its batches on the device. With
 `--device cpu` it does the same without graphs.
 
-- agreement: losses of a pack on the device and on the CPU, float32, after some steps, by single operations and by the
-  kernel;
+- agreement: losses of a pack on the device, in both precisions, and on the CPU, after some steps, by single operations
+  and by the kernel;
 - packs: member-steps a second against the number of members, step by step, as a captured CUDA graph, and where the
-  networks are narrow by the kernel that takes a whole epoch's steps;
+  networks are narrow by the kernel that takes a whole epoch's steps; in float32 and with products rounded to tf32;
 - plain: `nn.Sequential` and `torch.optim.Adam` on the same device, one network a process, by the number of processes;
 - grid: a sample of the published table's grid (widths 16 to 512 twice, four batch sizes) in packs as large as memory
   allows, and the time that follows for all 62,208 configurations of 100 epochs, four times each;
 - memory: of a pack at its peak;
-- product: whole trainings by the worker's own loop, with one and with two packs in flight; only where the packages are
-  installed that a worker needs.
+- product: whole trainings by the worker's own loop, with one and with two packs in flight, and in tf32, with how far
+  that moves scores; only where the packages are installed that a worker needs.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ GRID_ROWS, GRID_EPOCHS, GRID_MEMBERS = 3525, 100, 8192
 # -- measurements -----------------------------------------------------------------------------------------------
 
 
-def agreement(device: Device) -> dict[str, Any]:
+def agreement(device: Device, precision: str = "float32") -> dict[str, Any]:
     """The losses of some members after 20 steps, on the device and on the CPU."""
     losses = []
     for where in (device, Device(torch.device("cpu"))):
-        pack = Pack(16, (32, 32), 32, where)
+        pack = Pack(16, (32, 32), 32, where, precision)
         for number in range(20):
             pack.feed(number)
             pack.step()
         losses.append(pack.losses)
-    return _compared("agreement", *losses)
+    return _compared("agreement", *losses) | {"precision": precision}
 
 
 def agreement_of_kernel(device: Device) -> Iterator[dict[str, Any]]:
@@ -94,13 +94,13 @@ def rate(device: Device, act: Callable[[], None], feed: Callable[[int], None]) -
     return count / (time.perf_counter() - begun)
 
 
-def packs(device: Device, shape: tuple[int, int], n: int) -> list[dict[str, Any]]:
+def packs(device: Device, shape: tuple[int, int], n: int, precision: str = "float32") -> list[dict[str, Any]]:
     """Rows of one pack: eager, captured, and its memory."""
     width, batch = shape
     if device.is_cuda:
         torch.cuda.reset_peak_memory_stats(device.torch)
-    pack = Pack(n, (width, width), batch, device)
-    told = {"width": width, "batch": batch, "members": n}
+    pack = Pack(n, (width, width), batch, device, precision)
+    told = {"width": width, "batch": batch, "members": n, "precision": precision}
     rows = [
         {"measured": "packs", **told, "way": way, "per_s": n * rate(device, act, feed) * steps}
         for way, act, feed, steps in _ways(pack)
@@ -203,11 +203,14 @@ def main() -> None:
 
 
 def _all(device: Device, *, quick: bool) -> Any:
-    yield agreement(device)
+    precisions = ("float32", "tf32") if device.is_cuda else ("float32",)
+    for precision in precisions:
+        yield agreement(device, precision)
     yield from agreement_of_kernel(device)
     for shape in SHAPES[: 1 if quick else None]:
         for n in MEMBERS[: 2 if quick else None]:
-            yield from packs(device, shape, n)
+            for precision in precisions:
+                yield from packs(device, shape, n, precision)
         for processes in PROCESSES[: 1 if quick else None]:
             yield plain(device, shape, processes)
     yield from grid(device, 4 if quick else STRATA)
@@ -225,20 +228,25 @@ def product(device: Device, trials: int) -> Iterator[dict[str, Any]]:
         yield {"measured": "product", "not_measured": str(missing)}
         return
     rates = np.geomspace(3e-4, 1e-2, trials)
-    share = [(i, {"hidden": [32, 32], "batch_size": 32, "lr": float(r), "epochs": 20}) for i, r in enumerate(rates)]
-    for at_once in (1, 2):
+    same = {"hidden": [32, 32], "batch_size": 32, "epochs": 20}
+    exact: list[float] = []
+    for precision, at_once in (("float32", 1), ("float32", 2), ("tf32", 2)):
+        share = [(i, {**same, "lr": float(r), "precision": precision}) for i, r in enumerate(rates)]
         begun = time.perf_counter()
         engine = Engine(device.torch, PACK_BYTES_CUDA, packs_in_flight=at_once)
         steps, scores = train_packed(source_of(5), share, engine=engine)
         per_s = steps / (time.perf_counter() - begun)
-        best = float(np.median([max(curve) for curve in scores.values()]))
-        assert best > LEAST_ACCURACY, f"the product learned nothing: {best}"
+        found = [max(scores[key]) for key in sorted(scores)]
+        exact = exact or found
+        assert np.median(found) > LEAST_ACCURACY, f"the product learned nothing: {np.median(found)}"
         yield {
             "measured": "product",
+            "precision": precision,
             "packs_in_flight": at_once,
             "members": len(scores),
             "per_s": per_s,
-            "accuracy": best,
+            "accuracy": float(np.median(found)),
+            "moved": float(np.median(np.abs(np.subtract(found, exact)))),
         }
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from models.losses import PackedLoss
 from models.noise import Stream
 from models.optim import PackedOptimizer
 from models.packed import Batch, PackedFNN
+from worker.train.precision import products_rounded_to
 
 N_INPUTS, N_CLASSES = 64, 10
 
@@ -49,12 +51,13 @@ class Pack:
         n: members, with learning rates on a log scale.
         hidden: their layers.
         batch: rows of a step.
+        precision: of all members' products.
     """
 
-    def __init__(self, n: int, hidden: tuple[int, ...], batch: int, device: Device) -> None:
-        self.n, self.device = n, device
-        rates = np.geomspace(3e-4, 1e-2, n)
-        hps = [resolve({"hidden": list(hidden), "batch_size": batch, "lr": float(r), "seed": 0}) for r in rates]
+    def __init__(self, n: int, hidden: tuple[int, ...], batch: int, device: Device, precision: str = "float32") -> None:
+        self.n, self.device, self._precision = n, device, precision
+        same: dict[str, Any] = {"hidden": list(hidden), "batch_size": batch, "precision": precision, "seed": 0}
+        hps = [resolve({**same, "lr": float(rate)}) for rate in np.geomspace(3e-4, 1e-2, n)]
         slots = [Slot((i, 0), hp, 0, Stream(0, 0, batch), N_INPUTS) for i, hp in enumerate(hps)]
         layout = Layout(slots, N_CLASSES)
         self.net = PackedFNN(layout, torch.float32, device.torch)
@@ -77,10 +80,11 @@ class Pack:
 
     def step(self) -> None:
         """One step of every member."""
-        outputs = self.net.forward(self._batch, self._space)[:, :N_CLASSES]
         targets = self._y.expand(self.n, -1, -1)
-        self.losses.copy_(self._loss(outputs, targets, self._weights, self._space.output_delta[:, :N_CLASSES]))
-        self.net.backward(self._batch, self._space)
+        with products_rounded_to(self._precision):
+            outputs = self.net.forward(self._batch, self._space)[:, :N_CLASSES]
+            self.losses.copy_(self._loss(outputs, targets, self._weights, self._space.output_delta[:, :N_CLASSES]))
+            self.net.backward(self._batch, self._space)
         self._optimizer.step(self.losses)
 
     def fused(self, warps: int) -> Callable[[], None]:

@@ -56,8 +56,9 @@ def test_a_kernel_that_learns_something_else_is_an_error(monkeypatch: pytest.Mon
 
 def test_the_product_is_measured_where_its_packages_are() -> None:
     rows = list(product(CPU, 4))
-    assert [row["packs_in_flight"] for row in rows] == [1, 2]
-    assert len({row["accuracy"] for row in rows}) == 1
+    assert [(row["precision"], row["packs_in_flight"]) for row in rows] == [("float32", 1), ("float32", 2), ("tf32", 2)]
+    assert len({row["accuracy"] for row in rows}) == 1, "a CPU rounds for nobody's tf32"
+    assert {row["moved"] for row in rows} == {0.0}
     assert all(row["per_s"] > 0 and row["members"] == 20 for row in rows)
 
 

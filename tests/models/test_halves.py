@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,14 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models import packed
-from models.compiled import build as building
-from models.compiled.build import FLAGS, build
 from models.compiled.library import Library
-from models.compiled.library import library as native_library
 from models.hyperparameters import ACTIVATIONS, LOSSES_OF_TASK, NORMS, resolve
+from tests.models.halves import multiplying_halves
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
-from worker.train import compiled
 from worker.train.engine import Engine
 from worker.train.loop import Training
 from worker.train.pack import Member
@@ -38,15 +34,7 @@ SMALL, LARGE = 2e-4, 4e-4
 @pytest.fixture(scope="module", params=["native", "portable"])
 def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     """The library of this machine, and the one of a machine without AMX; both are to multiply by halves."""
-    with pytest.MonkeyPatch.context() as patch:
-        made = native_library()
-        if request.param == "portable":
-            without = ("-mno-amx-bf16",) if platform.machine() == "x86_64" else ()
-            patch.setattr(building, "FLAGS", (*FLAGS, *without))
-            made = Library(str(build(tmp_path_factory.mktemp("portable"))))
-            assert not made.has_tiles
-        patch.setattr(made, "has_tiles", True)
-        patch.setattr(compiled, "library", lambda: made)
+    with multiplying_halves(tmp_path_factory.mktemp("portable"), portable=request.param == "portable") as made:
         yield made
 
 

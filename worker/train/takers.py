@@ -63,5 +63,6 @@ def _quickest(called: Steps, parts: PackParts, eager: EagerSteps, engine: Engine
     pack = eager, parts.net, parts.optimizer, parts.task
     ways: dict[str, Steps] = {f"a kernel of {warps} warps": FusedSteps(*pack, warps) for warps in WARPS}
     layout, stopwatch = parts.net.layout, cuda_stopwatch if engine.device.type == "cuda" else host_stopwatch
-    shape = (layout.n_inputs_padded, *layout.widths, layout.n_outputs, eager.columns)
+    precision = layout.slots[0].hp.precision  # of all: see `pack_key`
+    shape = (layout.n_inputs_padded, *layout.widths, layout.n_outputs, eager.columns, precision)
     return QuickestSteps(ways | {"single operations": called}, engine.timings.setdefault(shape, Timings()), stopwatch)

@@ -119,9 +119,7 @@ inline Line pairs_of(Vector<float> even, Vector<float> odd) {
 
 inline bool may_use_tiles() { return false; }
 
-struct Tiles {
-    ~Tiles() {}
-};
+struct Tiles {};
 
 inline float value_of(Half half) {
     const uint32_t bits = uint32_t(half) << 16;

@@ -12,7 +12,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.compiled.library import library
 from models.hyperparameters import (
     ACTIVATIONS,
     BATCH_SCALINGS,
@@ -25,6 +24,7 @@ from models.hyperparameters import (
     SCHEDULES,
     resolve,
 )
+from tests.models.halves import multiplying_halves
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
 from worker.train.engine import Engine
@@ -41,10 +41,9 @@ BOTH_STEPS = pytest.mark.parametrize("may_compile", [True, False], ids=["compile
 
 
 @pytest.fixture(autouse=True, scope="module")
-def halves() -> Iterator[None]:
+def halves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Products by halves are tested on every machine, not only where they are fast."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(library(), "has_tiles", True)
+    with multiplying_halves(tmp_path_factory.mktemp("portable")):
         yield
 
 

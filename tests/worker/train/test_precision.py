@@ -89,3 +89,10 @@ def test_products_of_the_kernel(precision: str, dtype: torch.dtype, monkeypatch:
     Training(WINE, "log_loss", engine).train(members(precision), Watch())
     of_float32 = "tf32x3" if precision == "float32" else "tf32"
     assert asked == {of_float32 if dtype == torch.float32 else "ieee"}
+
+
+def test_each_precision_is_timed_for_itself() -> None:
+    """Which way is the fastest may differ between them."""
+    engine = Engine(CPU, 1 << 30, may_compile=False, may_fuse=True)
+    Training(WINE, "log_loss", engine).train(members("float32", "tf32"), Watch())
+    assert len(engine.timings) == 2
