@@ -23,6 +23,8 @@ MAX_DEPTH = 64
 MAX_WIDTH = 65_536
 ALL_ROWS = 2**31 - 1
 """The batch size that is always the whole training part."""
+LEAST_EPS = 1e-30
+"""Far below, float32 has nothing but 0, which guards against nothing."""
 
 
 class Kind(StrEnum):
@@ -163,7 +165,7 @@ _ROWS = (
     Hyperparameter("beta1", _F, 0.9, "decay of Adam's first moment", low=0, high=1, high_open=True),
     Hyperparameter("beta2", _F, 0.999, "decay of Adam's second moment", low=0, high=1, high_open=True),
     Hyperparameter("rho", _F, 0.99, "decay of rmsprop's squared gradients", low=0, high=1, high_open=True),
-    Hyperparameter("eps", _F, 1e-8, "guard against division by zero of the adaptive optimizers", low=0, low_open=True),
+    Hyperparameter("eps", _F, 1e-8, "guard against division by zero of the adaptive optimizers", low=LEAST_EPS),
     Hyperparameter("weight_decay", _F, 0.0, "L2 penalty; decoupled for adamw", low=0),
     Hyperparameter("l1", _F, 0.0, "L1 penalty", low=0),
     Hyperparameter("clip_norm", _F, 0.0, "greatest norm of a member's gradient; 0 for no limit", low=0),

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.hyperparameters import LOSSES_OF_TASK, REGISTRY, Hyperparameter, Kind, Value, resolve
+from models.hyperparameters import LEAST_EPS, LOSSES_OF_TASK, REGISTRY, Hyperparameter, Kind, Value, resolve
 from service.contract.parse import parse_spec
 from tests.worker.train.data import source
 from tests.worker.train.test_loop import flat
@@ -88,6 +88,18 @@ def train(raw: dict[str, Any], these: list[Member]) -> Watch:
     Training(SOURCES[task], metric, Engine(torch.device("cpu"), 1 << 30)).train(these, watch)
     assert len(watch.done) == len(these), "nobody is forgotten"
     return watch
+
+
+def test_the_least_eps_guards_the_numbers_that_fill_up_a_layer() -> None:
+    """What is 0 stays 0 under it; else clipping meets a NaN there, until a neighbour ends and the pack is rebuilt."""
+    guarded: dict[str, Value] = {"hidden": [], "optimizer": "adagrad", "lr": 1.0, "eps": LEAST_EPS, "l1": 1.0,
+                                 "clip_norm": 1.0, "batch_size": 2, "epochs": 2}  # fmt: skip
+    diverges = guarded | {"optimizer": "sgd", "clip_norm": 0.0}
+    raw = {"data": {"task": "regression"}}
+    together, alone = train(raw, members([guarded, diverges])), train(raw, members([guarded]))
+    assert together.done[1, 0][0].progress.end is End.DIVERGED
+    assert all(flat(together.done[key][1]) == flat(weights) for key, (_, weights) in alone.done.items())
+    assert not REGISTRY["eps"].allows(LEAST_EPS / 10)
 
 
 FLOATS = [row for row in REGISTRY.values() if row.kind is Kind.FLOAT]
