@@ -170,6 +170,13 @@ inline void to_rows_transposed(const float *in, int64_t in_row, int64_t rows, in
     transpose(reinterpret_cast<float *>(pairs), columns, n_pairs, columns, reinterpret_cast<float *>(out), n_pairs);
 }
 
+// The pairs of the transpose of (rows, columns), for which `lines` is room: (columns / 2, rows, 2), both filled up.
+inline void to_pairs_transposed(const float *in, int64_t rows, int64_t columns, Half *lines, Half *out) {
+    const int64_t out_row = padded(rows, TILE), n_pairs = padded(columns, TILE_TERMS) / 2;
+    to_rows({in, columns, 1}, rows, columns, lines);
+    transpose(reinterpret_cast<float *>(lines), n_pairs, out_row, n_pairs, reinterpret_cast<float *>(out), out_row);
+}
+
 // Room for the factors of products with at most so many numbers.
 struct HalvesRoom {
     Half *left, *right, *pairs;

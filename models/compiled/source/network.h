@@ -54,7 +54,7 @@ template <class T> struct Kept {
     T *hidden;      // activations, before dropout
     T *below;       // what the layer above reads
     T *before;      // pre-activations, where the derivative needs them
-    T *transposed;  // `below` as (columns, padded units)
+    T *transposed;  // `below` as (columns, padded units); in pairs of columns where products go by halves
     T *delta;
     Normalized<T> normalized;
 };
@@ -179,9 +179,24 @@ template <class T> struct Passes {
             if (keep.before) std::memcpy(keep.before, keep.hidden, size * sizeof(T));
             activate(layer.activation, keep.hidden, size);
             if (layer.dropout) drop(layer.dropout, batch, i + 1, member.stream, layer.units, keep.hidden, keep.below);
-            transpose(keep.below, columns, layer.units, columns, keep.transposed, padded(layer.units, N<T>));
+            transpose_below(keep, layer.units);
             return keep.below;
         });
+    }
+
+    void transpose_below(const Kept<T> &keep, int64_t units) {
+        if constexpr (std::is_same_v<T, float>)
+            if (halves) {
+                Half *pairs = reinterpret_cast<Half *>(keep.transposed);
+                return to_pairs_transposed(keep.below, units, columns, halves->left, pairs);
+            }
+        transpose(keep.below, columns, units, columns, keep.transposed, padded(units, N<T>));
+    }
+
+    // What a layer but the first reads, row by row.
+    Right<T> rows_below(int64_t i) const {
+        const T *at = kept[i - 1].transposed;
+        return {at, padded(member.layers[i].inputs, N<T>), halves ? reinterpret_cast<const Half *>(at) : nullptr};
     }
 
     void normalise(const Layer<T> &layer, const T *weights, const Kept<T> &keep) {
@@ -221,7 +236,7 @@ template <class T> struct Passes {
             if (i < member.n_hidden()) to_pre_activations(layer, batch, i);
             bias_gradients(layer, delta);
             T *below = i ? kept[i - 1].delta : nullptr;
-            const Right<T> read = i         ? Right<T>{kept[i - 1].transposed, padded(layer.inputs, N<T>), nullptr}
+            const Right<T> read = i         ? rows_below(i)
                                   : dropped ? Right<T>{dropped_rows, batch.input_row, nullptr}
                                             : Right<T>{batch.rows, batch.input_row, batch.row_pairs};
             const int64_t at_once = rows_at_once(layer);
