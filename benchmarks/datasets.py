@@ -25,10 +25,10 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from benchmarks.ranges import DROPOUT, ranges
 from benchmarks.report import arguments, publish
-from service.contract.lease import SearchContext
-from service.contract.spec import CvSpec, DataSpec, MetricSpec, Task
-from worker.data.inputs import FoldData, FoldSource
-from worker.data.load import read_table
+from foldstep.service.contract.lease import SearchContext
+from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec, Task
+from foldstep.worker.data.inputs import FoldData, FoldSource
+from foldstep.worker.data.load import read_table
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 

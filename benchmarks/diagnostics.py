@@ -15,10 +15,10 @@ from typing import Any
 from benchmarks import sides
 from benchmarks.report import arguments, median_and_spread, publish
 from benchmarks.throughput import FOLDS, SHAPES, configurations
-from models.packed import Workspace
-from models.stack import Stack
-from worker.data.inputs import FoldSource
-from worker.train.probe import Probe
+from foldstep.models.packed import Workspace
+from foldstep.models.stack import Stack
+from foldstep.worker.data.inputs import FoldSource
+from foldstep.worker.train.probe import Probe
 
 GOAL_PERCENT = 3.0
 LENGTHS = ((4, 10), (30, 2))

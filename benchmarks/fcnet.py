@@ -32,18 +32,18 @@ from scipy.stats import spearmanr
 from benchmarks.report import RESULTS, arguments, publish
 from benchmarks.scatter import Point, scatter
 from benchmarks.sides import ScoreKeeper
-from models.hyperparameters import Hyperparameters, resolve
-from service.contract.columns import NumberColumn
-from service.contract.lease import SearchContext
-from service.contract.spec import CvSpec, DataSpec, MetricSpec
-from worker.data.inputs import FoldSource
-from worker.data.load import Table
-from worker.settings import PACK_BYTES_CPU
-from worker.train.cost import DEFAULT_OVERHEAD
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import FoldShape, Member, columns_of, n_batches
-from worker.train.packer import plan_packs
+from foldstep.models.hyperparameters import Hyperparameters, resolve
+from foldstep.service.contract.columns import NumberColumn
+from foldstep.service.contract.lease import SearchContext
+from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec
+from foldstep.worker.data.inputs import FoldSource
+from foldstep.worker.data.load import Table
+from foldstep.worker.settings import PACK_BYTES_CPU
+from foldstep.worker.train.cost import DEFAULT_OVERHEAD
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import FoldShape, Member, columns_of, n_batches
+from foldstep.worker.train.packer import plan_packs
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 PROCESSES = 2

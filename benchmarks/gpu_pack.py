@@ -14,14 +14,14 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from models.fused.members import is_covered
-from models.hyperparameters import resolve
-from models.layout import Layout, Slot
-from models.losses import PackedLoss
-from models.noise import Stream
-from models.optim import PackedOptimizer
-from models.packed import Batch, PackedFNN
-from worker.train.precision import products_rounded_to
+from foldstep.models.fused.members import is_covered
+from foldstep.models.hyperparameters import resolve
+from foldstep.models.layout import Layout, Slot
+from foldstep.models.losses import PackedLoss
+from foldstep.models.noise import Stream
+from foldstep.models.optim import PackedOptimizer
+from foldstep.models.packed import Batch, PackedFNN
+from foldstep.worker.train.precision import products_rounded_to
 
 N_INPUTS, N_CLASSES = 64, 10
 
@@ -89,7 +89,7 @@ class Pack:
 
     def fused(self, warps: int) -> Callable[[], None]:
         """All batches, a step each, by the kernel."""
-        from models.fused.launch import FedSteps, FusedMembers
+        from foldstep.models.fused.launch import FedSteps, FusedMembers
 
         net, optimizer = self.net, self._optimizer
         moments = optimizer.first, optimizer.second

@@ -71,11 +71,11 @@ def _measure(n: int, width: int, batch: int, in_one_pack: int) -> dict[str, floa
 
     from benchmarks import sides
     from benchmarks.throughput import configurations
-    from models.hyperparameters import resolve
-    from worker.settings import PACK_BYTES_CPU
-    from worker.train.engine import Engine
-    from worker.train.loop import Training
-    from worker.train.pack import Member
+    from foldstep.models.hyperparameters import resolve
+    from foldstep.worker.settings import PACK_BYTES_CPU
+    from foldstep.worker.train.engine import Engine
+    from foldstep.worker.train.loop import Training
+    from foldstep.worker.train.pack import Member
 
     source = sides.digits(FOLDS)
     trials = enumerate(configurations(width, batch, n // FOLDS, EPOCHS))

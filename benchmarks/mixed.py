@@ -18,11 +18,11 @@ import torch
 from benchmarks.report import arguments, median_and_spread, publish
 from benchmarks.sides import ScoreKeeper, digits
 from benchmarks.whole_search import SPACES
-from models.hyperparameters import resolve
-from worker.settings import PACK_BYTES_CPU
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
+from foldstep.models.hyperparameters import resolve
+from foldstep.worker.settings import PACK_BYTES_CPU
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
 
 FOLDS, EPOCHS, COPIES, GOAL = 5, 2, 8, 1.5
 Configuration = dict[str, Any]

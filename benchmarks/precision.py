@@ -22,13 +22,13 @@ from scipy.stats import spearmanr
 from benchmarks.report import arguments, publish
 from benchmarks.search import CASES, problem_of
 from benchmarks.sides import ScoreKeeper, digits
-from models.compiled.library import library
-from models.hyperparameters import resolve
-from worker.data.inputs import FoldSource
-from worker.settings import PACK_BYTES_CPU
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
+from foldstep.models.compiled.library import library
+from foldstep.models.hyperparameters import resolve
+from foldstep.worker.data.inputs import FoldSource
+from foldstep.worker.settings import PACK_BYTES_CPU
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
 
 EPOCHS, CONFIGURATIONS = 30, 40
 WAYS: dict[str, dict[str, Any]] = {"float32": {}, "bfloat16": {"precision": "bfloat16"}, "other seed": {"seed": 1}}

@@ -13,14 +13,14 @@ import time
 from typing import Any
 
 from benchmarks.report import arguments, median_and_spread, publish
-from service.contract.space import Choices, FloatRange, IntRange, Params, Space
-from service.contract.spec import LEARNING, Method
-from service.contract.states import TrialState
-from service.contract.trial import TrialRecord
-from service.planner.batches import default_batch
-from service.planner.propose import propose
-from service.planner.random import random_params
-from service.planner.request import BatchRequest
+from foldstep.service.contract.space import Choices, FloatRange, IntRange, Params, Space
+from foldstep.service.contract.spec import LEARNING, Method
+from foldstep.service.contract.states import TrialState
+from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.planner.batches import default_batch
+from foldstep.service.planner.propose import propose
+from foldstep.service.planner.random import random_params
+from foldstep.service.planner.request import BatchRequest
 
 GOAL_MS = 5.0
 SPACE = Space(

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 from benchmarks.report import arguments, publish
 from benchmarks.stopping import FOLDS_FILE
-from service.contract.spec import EarlyStopSpec
-from service.planner.racing import FALSE_DROPS, n_first_folds
-from service.planner.rungs import Climber, block_size, decide
+from foldstep.service.contract.spec import EarlyStopSpec
+from foldstep.service.planner.racing import FALSE_DROPS, n_first_folds
+from foldstep.service.planner.rungs import Climber, block_size, decide
 
 RULES = EarlyStopSpec(rungs="none", race_folds=True)
 

@@ -26,17 +26,17 @@ from optuna.trial import TrialState
 
 from benchmarks.ranges import ranges
 from benchmarks.sides import ScoreKeeper
-from models.hyperparameters import resolve
-from service.contract.columns import NumberColumn
-from service.contract.lease import SearchContext
-from service.contract.spec import CvSpec, DataSpec, MetricSpec
-from worker.data.inputs import FoldSource
-from worker.data.load import Table
-from worker.settings import PACK_BYTES_CPU
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
-from worker.train.single import train_single
+from foldstep.models.hyperparameters import resolve
+from foldstep.service.contract.columns import NumberColumn
+from foldstep.service.contract.lease import SearchContext
+from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec
+from foldstep.worker.data.inputs import FoldSource
+from foldstep.worker.data.load import Table
+from foldstep.worker.settings import PACK_BYTES_CPU
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
+from foldstep.worker.train.single import train_single
 
 EPOCHS = 30
 REFITS = 5

@@ -26,11 +26,11 @@ import torch
 from benchmarks import sides
 from benchmarks.report import arguments, publish
 from benchmarks.throughput import FOLDS, SHAPES, configurations
-from models.hyperparameters import resolve
-from worker.settings import PACK_BYTES_CPU
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
+from foldstep.models.hyperparameters import resolve
+from foldstep.worker.settings import PACK_BYTES_CPU
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
 
 LARGE = 1024  # side of the matrices that give the rate
 CACHED, BEYOND = 1 << 18, 1 << 28  # bytes of the buffers that are copied

@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from benchmarks.report import arguments, publish
-from service.contract.space import Choices, Distribution, IntRange, Params, Space
-from service.contract.spec import LEARNING, DataSpec, Method, MetricSpec, Spec
-from service.contract.states import TrialState
-from service.contract.trial import TrialRecord
-from service.planner.learning import LearningPlanner
-from service.planner.propose import propose
-from service.planner.stages import first_stage, make_planner
+from foldstep.service.contract.space import Choices, Distribution, IntRange, Params, Space
+from foldstep.service.contract.spec import LEARNING, DataSpec, Method, MetricSpec, Spec
+from foldstep.service.contract.states import TrialState
+from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.planner.learning import LearningPlanner
+from foldstep.service.planner.propose import propose
+from foldstep.service.planner.stages import first_stage, make_planner
 
 TABLE = Path(__file__).parents[2] / "shared" / "data" / "fcnet_parkinsons_table.csv.gz"
 EVALUATIONS = (25, 50, 100, 200)

@@ -26,8 +26,8 @@ from benchmarks.report import arguments, median_and_spread, publish
 from benchmarks.sides import folds_of, train_packed
 from foldstep import Foldstep
 from foldstep.display import n_done
-from models.compiled.library import Library
-from service.contract.states import TERMINAL_SEARCH
+from foldstep.models.compiled.library import Library
+from foldstep.service.contract.states import TERMINAL_SEARCH
 
 MIB = 2**20
 LOOK_EVERY_S = 2.0  # as often as the page does, whose questions are among what the master has to answer

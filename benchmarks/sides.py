@@ -10,20 +10,20 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from models.hyperparameters import Hyperparameters, resolve
-from models.init import initial_weights
-from models.noise import Stream
-from models.stack import Weights
-from service.contract.columns import NumberColumn
-from service.contract.lease import SearchContext
-from service.contract.spec import CvSpec, DataSpec, MetricSpec
-from worker.data.inputs import FoldData, FoldSource
-from worker.data.load import Table
-from worker.settings import PACK_BYTES_CPU
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
-from worker.train.probe import Probe
+from foldstep.models.hyperparameters import Hyperparameters, resolve
+from foldstep.models.init import initial_weights
+from foldstep.models.noise import Stream
+from foldstep.models.stack import Weights
+from foldstep.service.contract.columns import NumberColumn
+from foldstep.service.contract.lease import SearchContext
+from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec
+from foldstep.worker.data.inputs import FoldData, FoldSource
+from foldstep.worker.data.load import Table
+from foldstep.worker.settings import PACK_BYTES_CPU
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
+from foldstep.worker.train.probe import Probe
 
 Share = Sequence[tuple[int, dict[str, Any]]]
 Scores = dict[tuple[int, int], list[float]]

@@ -20,7 +20,7 @@ from benchmarks.ranges import DROPOUT, ranges
 from benchmarks.report import RESULTS, arguments, publish
 from foldstep.client import Foldstep
 from foldstep.local import local_service
-from service.contract.leaderboard import TrialView
+from foldstep.service.contract.leaderboard import TrialView
 
 EPOCHS, TRIALS, FOLDS = 27, 54, 5
 SETS: dict[str, dict[str, Any]] = {

@@ -35,7 +35,7 @@ from sklearn.datasets import load_digits
 
 from benchmarks.report import arguments, median_and_spread, publish
 from benchmarks.roofline import matrix_rate
-from models.compiled.library import library
+from foldstep.models.compiled.library import library
 
 FOLDS, EPOCHS = 5, 30
 ACTIVATIONS = ["relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid"]

@@ -14,10 +14,10 @@ import typer.main
 from pydantic_core import PydanticUndefined
 
 from foldstep.cli import app
-from models.hyperparameters import REGISTRY
-from service.contract.errors import FoldstepError
-from service.contract.states import LEASE_TRANSITIONS, SEARCH_TRANSITIONS, TRIAL_TRANSITIONS, diagram
-from service.settings import PREFIX, Settings
+from foldstep.models.hyperparameters import REGISTRY
+from foldstep.service.contract.errors import FoldstepError
+from foldstep.service.contract.states import LEASE_TRANSITIONS, SEARCH_TRANSITIONS, TRIAL_TRANSITIONS, diagram
+from foldstep.service.settings import PREFIX, Settings
 
 FOLDER = Path(__file__).parent
 _NOTE = "<!-- written by `python -m docs.make` -->\n\n"

@@ -12,7 +12,7 @@ import typer
 
 from foldstep.commands import checking, exporting, files, insight, looking, rerunning, running, searching, serving
 from foldstep.options import INTERRUPTED, REFUSED, close_standard_output, show_error
-from service.contract.errors import FoldstepError
+from foldstep.service.contract.errors import FoldstepError
 
 app = typer.Typer(
     no_args_is_help=True,

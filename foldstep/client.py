@@ -17,10 +17,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from service.contract.connection import Connection
-from service.contract.dataset import Dataset
-from service.contract.insight import Comparison, ImportanceReport
-from service.contract.leaderboard import (
+from foldstep.service.contract.connection import Connection
+from foldstep.service.contract.dataset import Dataset
+from foldstep.service.contract.insight import Comparison, ImportanceReport
+from foldstep.service.contract.leaderboard import (
     Leaderboard,
     OrderBy,
     SearchView,
@@ -29,8 +29,8 @@ from service.contract.leaderboard import (
     TrialView,
     WorkerView,
 )
-from service.contract.states import TERMINAL_SEARCH
-from service.contract.submit import Validated
+from foldstep.service.contract.states import TERMINAL_SEARCH
+from foldstep.service.contract.submit import Validated
 
 _SEARCHES = TypeAdapter(list[SearchView])
 _DATASETS = TypeAdapter(list[Dataset])

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from foldstep.client import Foldstep
-from service.contract.errors import Unauthorized, Unavailable
+from foldstep.service.contract.errors import Unauthorized, Unavailable
 
 DEFAULT_DIR = Path("foldstep-data")
 

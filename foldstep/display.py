@@ -14,10 +14,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from service.contract.checks import CheckReport
-from service.contract.dataset import Dataset
-from service.contract.leaderboard import SearchView, TrialView
-from service.contract.states import TERMINAL_TRIAL, SearchState
+from foldstep.service.contract.checks import CheckReport
+from foldstep.service.contract.dataset import Dataset
+from foldstep.service.contract.leaderboard import SearchView, TrialView
+from foldstep.service.contract.states import TERMINAL_TRIAL, SearchState
 
 STATE_STYLE = {
     SearchState.RUNNING: "cyan",

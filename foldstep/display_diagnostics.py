@@ -12,11 +12,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from service.contract.diagnostics import LayerReading, Reading
-from service.contract.leaderboard import TrialDiagnostics
+from foldstep.service.contract.diagnostics import LayerReading, Reading
+from foldstep.service.contract.leaderboard import TrialDiagnostics
 
 if TYPE_CHECKING:
-    from worker.histograms import Histogram  # brings torch, which no other command needs
+    from foldstep.worker.histograms import Histogram  # brings torch, which no other command needs
 
 _NONE = "–"
 _COLUMNS: tuple[tuple[str, Callable[[LayerReading], float | None]], ...] = (

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from foldstep.client import Foldstep
 from foldstep.connect import find_token
-from service.contract.errors import Unavailable
+from foldstep.service.contract.errors import Unavailable
 
 if TYPE_CHECKING:
-    from worker.launch.local import WorkerGroup
+    from foldstep.worker.launch.local import WorkerGroup
 
 _SHUTDOWN_S = 15
 _PATIENCE_S = 15.0
@@ -45,7 +45,7 @@ def local_service(
 
     Both take more than a second to start, so they start at the same time.
     """
-    from worker.launch.local import WorkerCommand, WorkerGroup, find_devices
+    from foldstep.worker.launch.local import WorkerCommand, WorkerGroup, find_devices
 
     with _starting(data_dir, data_roots) as answer:
         command = WorkerCommand(data_dir / "datasets", patience_s=_PATIENCE_S)

@@ -16,8 +16,8 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
 
-from service.contract.errors import Fault, FoldstepError, InvalidInput
-from service.contract.parse import load_text
+from foldstep.service.contract.errors import Fault, FoldstepError, InvalidInput
+from foldstep.service.contract.parse import load_text
 
 REFUSED, USAGE, NO_WINNER, CHECKS_FAILED, INTERRUPTED = 1, 2, 3, 3, 130
 

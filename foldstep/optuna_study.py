@@ -16,12 +16,12 @@ from optuna.trial import TrialState as StudyState
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from foldstep.client import Foldstep
-from models.hyperparameters import Value
-from service.contract.errors import Conflict, Fault, InvalidInput
-from service.contract.leaderboard import SearchView, StageView, TrialView
-from service.contract.report import Curve
-from service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange
-from service.contract.states import TrialState
+from foldstep.models.hyperparameters import Value
+from foldstep.service.contract.errors import Conflict, Fault, InvalidInput
+from foldstep.service.contract.leaderboard import SearchView, StageView, TrialView
+from foldstep.service.contract.report import Curve
+from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange
+from foldstep.service.contract.states import TrialState
 
 _STATES: Mapping[TrialState, StudyState] = {
     TrialState.COMPLETED: StudyState.COMPLETE,

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from models.checkpoint import CheckpointDamaged
-from service.contract.columns import column_from_arrow
-from service.contract.errors import Fault, InvalidInput
-from service.data.read import read_file
-from worker.checkpoints import Predictor
-from worker.data.load import Table
+from foldstep.models.checkpoint import CheckpointDamaged
+from foldstep.service.contract.columns import column_from_arrow
+from foldstep.service.contract.errors import Fault, InvalidInput
+from foldstep.service.data.read import read_file
+from foldstep.worker.checkpoints import Predictor
+from foldstep.worker.data.load import Table
 
 
 def predict_file(checkpoints: Sequence[Path], file: Path, *, proba: bool) -> tuple[list[str], list[list[Any]]]:

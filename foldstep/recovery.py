@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from models.checkpoint import CheckpointDamaged, decode
-from service.contract.report import TrialResult
-from service.contract.spec import METRIC_DIRECTION
+from foldstep.models.checkpoint import CheckpointDamaged, decode
+from foldstep.service.contract.report import TrialResult
+from foldstep.service.contract.spec import METRIC_DIRECTION
 
 Row = dict[str, Any]
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from foldstep.client import Foldstep
-from service.contract.errors import Conflict
-from service.contract.leaderboard import TrialView
-from service.contract.lease import LeasedTrial, SearchContext
-from service.contract.parse import parse_spec
-from service.contract.states import TrialState
+from foldstep.service.contract.errors import Conflict
+from foldstep.service.contract.leaderboard import TrialView
+from foldstep.service.contract.lease import LeasedTrial, SearchContext
+from foldstep.service.contract.parse import parse_spec
+from foldstep.service.contract.states import TrialState
 
 if TYPE_CHECKING:
-    from worker.client import MasterClient
+    from foldstep.worker.client import MasterClient
 
 _TRAINED = (TrialState.COMPLETED, TrialState.DIVERGED, TrialState.PRUNED)
 
@@ -53,7 +53,7 @@ def retraining(master: Foldstep, search: str, trial: int) -> Retraining:
 
 def worker_client(master: Foldstep) -> MasterClient:
     """The same master, as workers ask it."""
-    from worker.client import MasterClient
+    from foldstep.worker.client import MasterClient
 
     return MasterClient(master.connection)
 

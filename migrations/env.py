@@ -7,9 +7,9 @@ import os
 from alembic import context
 from sqlalchemy import Connection
 
-from service.db.engine import Database
-from service.db.tables import metadata
-from service.settings import Settings
+from foldstep.service.db.engine import Database
+from foldstep.service.db.tables import metadata
+from foldstep.service.settings import Settings
 
 
 def run(connection: Connection) -> None:

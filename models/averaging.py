@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.packed import PackedFNN
-from models.stack import Stack
+from foldstep.models.packed import PackedFNN
+from foldstep.models.stack import Stack
 
 
 class WeightAverage:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from models.layout import Layout, Run
-from models.noise import Stream, counters, dropout_noise, threshold
+from foldstep.models.layout import Layout, Run
+from foldstep.models.noise import Stream, counters, dropout_noise, threshold
 
 
 class LayerDropout:

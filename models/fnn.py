@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.hyperparameters import Hyperparameters
-from models.init import initial_weights
-from models.normalization import EPSILON, MOMENTUM
-from models.stack import Weights
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.models.init import initial_weights
+from foldstep.models.normalization import EPSILON, MOMENTUM
+from foldstep.models.stack import Weights
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,

@@ -20,7 +20,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from models.noise import weight_generator
+from foldstep.models.noise import weight_generator
 
 _STANDARD_DEVIATION: Mapping[str, Callable[[int, int], float]] = {
     "uniform": lambda fan_in, _: 1 / math.sqrt(3 * fan_in),

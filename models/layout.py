@@ -19,8 +19,8 @@ from functools import cached_property
 from itertools import groupby
 from typing import TypeVar
 
-from models.hyperparameters import Hyperparameters
-from models.noise import Stream
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.models.noise import Stream
 
 QUANTUM = 16
 ONE_SWEEP = 192

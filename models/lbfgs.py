@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.layout import Block, Run, family
-from models.packed import PackedFNN
-from models.stack import STATISTICS, MemberRows, Weights, is_own
-from models.sums import MemberSums
+from foldstep.models.layout import Block, Run, family
+from foldstep.models.packed import PackedFNN
+from foldstep.models.stack import STATISTICS, MemberRows, Weights, is_own
+from foldstep.models.sums import MemberSums
 
 MEMORY = 10
 LEAST_CURVATURE = 1e-10

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.hyperparameters import Hyperparameters
-from models.layout import Layout
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.models.layout import Layout
 
 Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """(outputs, targets, weights, delta) to the loss of each member."""

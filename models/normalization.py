@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.layout import QUANTUM, Run
+from foldstep.models.layout import QUANTUM, Run
 
 EPSILON = 1e-5
 MOMENTUM = 0.1

@@ -22,12 +22,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from models.hyperparameters import Hyperparameters
-from models.layout import Run, family
-from models.lbfgs import PackedLBFGS
-from models.packed import PackedFNN
-from models.stack import STATISTICS, MemberRows, Stack, Weights
-from models.sums import MemberSums
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.models.layout import Run, family
+from foldstep.models.lbfgs import PackedLBFGS
+from foldstep.models.packed import PackedFNN
+from foldstep.models.stack import STATISTICS, MemberRows, Stack, Weights
+from foldstep.models.sums import MemberSums
 
 _CLIP_GUARD = 1e-6
 """Keeps a zero norm from dividing; PyTorch's value."""

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.activations import ACTIVATIONS
-from models.dropout import LayerDropout
-from models.init import initial_weights
-from models.layout import Block, Layout, Run
-from models.normalization import Normalization
-from models.stack import Layer, Stack, Weights
+from foldstep.models.activations import ACTIVATIONS
+from foldstep.models.dropout import LayerDropout
+from foldstep.models.init import initial_weights
+from foldstep.models.layout import Block, Layout, Run
+from foldstep.models.normalization import Normalization
+from foldstep.models.stack import Layer, Stack, Weights
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from models.hyperparameters import Hyperparameters
-from models.layout import family
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.models.layout import family
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid")
 LOSSES = ("cross_entropy", "mse", "mae", "huber", "poisson")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.layout import Block, Layout, Run
+from foldstep.models.layout import Block, Layout, Run
 
 Layer = dict[str, np.ndarray]
 """One layer of one network without padding, by name: weight (out, in), bias (out,), and where the layer is

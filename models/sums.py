@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.layout import QUANTUM
+from foldstep.models.layout import QUANTUM
 
 
 class MemberSums:

@@ -1,4 +1,4 @@
-"""The composition root: settings in, application out; `python -m service.app` serves it."""
+"""The composition root: settings in, application out; `python -m foldstep.service.app` serves it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ import anyio.to_thread
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI
 
-from service.api import datasets, health, leases, problems, searches, trials, workers
-from service.api.deps import require_token
-from service.api.limits import BodyLimit
-from service.auth import load_or_make_token
-from service.contract.errors import Conflict, FoldstepError
-from service.dashboard.pages import Pages
-from service.db.engine import Database
-from service.db.lock import exclusive
-from service.db.migrate import upgrade
-from service.flow.context import Context, utc_now
-from service.flow.recover import recover
-from service.flow.register import own_version
-from service.flow.sweep import sweep
-from service.settings import Settings, settings_from_environment
+from foldstep.service.api import datasets, health, leases, problems, searches, trials, workers
+from foldstep.service.api.deps import require_token
+from foldstep.service.api.limits import BodyLimit
+from foldstep.service.auth import load_or_make_token
+from foldstep.service.contract.errors import Conflict, FoldstepError
+from foldstep.service.dashboard.pages import Pages
+from foldstep.service.db.engine import Database
+from foldstep.service.db.lock import exclusive
+from foldstep.service.db.migrate import upgrade
+from foldstep.service.flow.context import Context, utc_now
+from foldstep.service.flow.recover import recover
+from foldstep.service.flow.register import own_version
+from foldstep.service.flow.sweep import sweep
+from foldstep.service.settings import Settings, settings_from_environment
 
 _log = logging.getLogger(__name__)
 SHUTDOWN_S = 5

@@ -7,8 +7,8 @@ import os
 import secrets
 from pathlib import Path
 
-from service.contract.errors import Unauthorized
-from service.settings import Settings
+from foldstep.service.contract.errors import Unauthorized
+from foldstep.service.settings import Settings
 
 TOKEN_FILE = "token"
 

@@ -1,7 +1,7 @@
 """Child processes of the master: neither their memory nor their end is its own.
 
-A child is a package's `__main__`, as `python -m service.data`. One that is asked once (`ask`) gets its request as JSON
-on standard input, answers with a result or with a problem document (`answer_once`), and ends.
+A child is a package's `__main__`, as `python -m foldstep.service.data`. One that is asked once (`ask`) gets its request as
+JSON on standard input, answers with a result or with a problem document (`answer_once`), and ends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from pydantic import BaseModel
 
-from service.contract.errors import FoldstepError, error_from_problem
+from foldstep.service.contract.errors import FoldstepError, error_from_problem
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """More threads would take the cores from workers on the same machine; bits depend on their number, too."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from service.contract.errors import Fault, InvalidInput
+from foldstep.service.contract.errors import Fault, InvalidInput
 
 PREFIX = "FOLDSTEP_"
 

@@ -1,4 +1,4 @@
-"""One worker process: `python -m worker --url … `, with the token in FOLDSTEP_TOKEN."""
+"""One worker process: `python -m foldstep.worker --url … `, with the token in FOLDSTEP_TOKEN."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def main() -> int:
     What is imported stays, so no later search for garbage has to look at it either.
     """
     gc.disable()
-    from worker.process import run
+    from foldstep.worker.process import run
 
     gc.freeze()
     gc.enable()

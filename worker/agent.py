@@ -12,10 +12,10 @@ from importlib.metadata import version
 
 import torch
 
-from models.checkpoint import CheckpointDamaged
-from models.stack import Weights
-from service.contract.errors import FoldstepError, LeaseLost
-from service.contract.lease import (
+from foldstep.models.checkpoint import CheckpointDamaged
+from foldstep.models.stack import Weights
+from foldstep.service.contract.errors import FoldstepError, LeaseLost
+from foldstep.service.contract.lease import (
     Device,
     Lease,
     LeasedTrial,
@@ -24,19 +24,19 @@ from service.contract.lease import (
     Step,
     WorkerRegistration,
 )
-from service.contract.report import Report, TrialResult
-from worker.assignment import Assignment, Finished, TrialWork
-from worker.checkpoints import SavedTrial, decode_state, encode_state
-from worker.checks.run import not_run, run_checks
-from worker.client import MasterClient
-from worker.data.inputs import FoldSource
-from worker.data.load import read_table
-from worker.heartbeat import Interval, Reporter, state_name
-from worker.settings import WorkerSettings
-from worker.train.compiled import multiplies_halves, why_not
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
+from foldstep.service.contract.report import Report, TrialResult
+from foldstep.worker.assignment import Assignment, Finished, TrialWork
+from foldstep.worker.checkpoints import SavedTrial, decode_state, encode_state
+from foldstep.worker.checks.run import not_run, run_checks
+from foldstep.worker.client import MasterClient
+from foldstep.worker.data.inputs import FoldSource
+from foldstep.worker.data.load import read_table
+from foldstep.worker.heartbeat import Interval, Reporter, state_name
+from foldstep.worker.settings import WorkerSettings
+from foldstep.worker.train.compiled import multiplies_halves, why_not
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
 
 log = logging.getLogger(__name__)
 

@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from models.hyperparameters import Hyperparameters, resolve
-from models.stack import Weights
-from service.contract.diagnostics import Diagnostics
-from service.contract.lease import Lease, LeasedTrial
-from service.contract.report import Curve, FoldResult, Outcome, TrialProgress, TrialResult
-from worker.checkpoints import SavedTrial
-from worker.train.pack import Member, TrainingState
-from worker.train.stopping import End, Progress
+from foldstep.models.hyperparameters import Hyperparameters, resolve
+from foldstep.models.stack import Weights
+from foldstep.service.contract.diagnostics import Diagnostics
+from foldstep.service.contract.lease import Lease, LeasedTrial
+from foldstep.service.contract.report import Curve, FoldResult, Outcome, TrialProgress, TrialResult
+from foldstep.worker.checkpoints import SavedTrial
+from foldstep.worker.train.pack import Member, TrainingState
+from foldstep.worker.train.stopping import End, Progress
 
 
 @dataclass(frozen=True)

@@ -12,23 +12,23 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.checkpoint import Arrays, CheckpointDamaged, Facts, decode, encode
-from models.fnn import FNN
-from models.hyperparameters import resolve
-from models.stack import Weights
-from service.contract.checkpoint_name import CheckpointName
-from service.contract.columns import NumberColumn
-from service.contract.lease import LeasedTrial, SearchContext
-from service.contract.report import TrialResult
-from service.contract.space import Params
-from worker.data.load import Table
-from worker.data.preprocess import Preprocessor
-from worker.data.target import TargetCoder
-from worker.train.pack import Member, TrainingState
-from worker.train.stopping import Progress
+from foldstep.models.checkpoint import Arrays, CheckpointDamaged, Facts, decode, encode
+from foldstep.models.fnn import FNN
+from foldstep.models.hyperparameters import resolve
+from foldstep.models.stack import Weights
+from foldstep.service.contract.checkpoint_name import CheckpointName
+from foldstep.service.contract.columns import NumberColumn
+from foldstep.service.contract.lease import LeasedTrial, SearchContext
+from foldstep.service.contract.report import TrialResult
+from foldstep.service.contract.space import Params
+from foldstep.worker.data.load import Table
+from foldstep.worker.data.preprocess import Preprocessor
+from foldstep.worker.data.target import TargetCoder
+from foldstep.worker.train.pack import Member, TrainingState
+from foldstep.worker.train.stopping import Progress
 
 if TYPE_CHECKING:
-    from worker.data.inputs import FoldData  # brings scikit-learn, which prediction does not need
+    from foldstep.worker.data.inputs import FoldData  # brings scikit-learn, which prediction does not need
 
 _CHECKPOINT, _STATE = "checkpoint", "state"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from service.contract.archive import pack
-from service.contract.connection import Connection
-from service.contract.lease import Lease, LeaseRequest, WorkerRegistered, WorkerRegistration
-from service.contract.report import LeaseEnd, Report, ReportReply
+from foldstep.service.contract.archive import pack
+from foldstep.service.contract.connection import Connection
+from foldstep.service.contract.lease import Lease, LeaseRequest, WorkerRegistered, WorkerRegistration
+from foldstep.service.contract.report import LeaseEnd, Report, ReportReply
 
 ARCHIVE_BYTES = 8 << 20
 """Checkpoints in one request, in bytes; a greater file travels alone."""

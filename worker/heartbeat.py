@@ -12,15 +12,15 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from service.contract.checks import CheckReport
-from service.contract.errors import FoldstepError, LeaseLost
-from service.contract.lease import Lease
-from service.contract.report import Report, TrialProgress, TrialResult
-from service.contract.spec import METRIC_DIRECTION
-from worker.assignment import Finished
-from worker.checkpoints import checkpoint, encode_state, is_worth_keeping
-from worker.client import MasterClient
-from worker.data.inputs import FoldSource
+from foldstep.service.contract.checks import CheckReport
+from foldstep.service.contract.errors import FoldstepError, LeaseLost
+from foldstep.service.contract.lease import Lease
+from foldstep.service.contract.report import Report, TrialProgress, TrialResult
+from foldstep.service.contract.spec import METRIC_DIRECTION
+from foldstep.worker.assignment import Finished
+from foldstep.worker.checkpoints import checkpoint, encode_state, is_worth_keeping
+from foldstep.worker.client import MasterClient
+from foldstep.worker.data.inputs import FoldSource
 
 log = logging.getLogger(__name__)
 

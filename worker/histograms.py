@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from models.packed import Workspace
-from models.stack import Weights
-from service.contract.lease import LeasedTrial, SearchContext
-from service.contract.report import TrialResult
-from worker.client import MasterClient
-from worker.rerun import rerun
-from worker.train.activity import LayerActivity
-from worker.train.probe import Probe
+from foldstep.models.packed import Workspace
+from foldstep.models.stack import Weights
+from foldstep.service.contract.lease import LeasedTrial, SearchContext
+from foldstep.service.contract.report import TrialResult
+from foldstep.worker.client import MasterClient
+from foldstep.worker.rerun import rerun
+from foldstep.worker.train.activity import LayerActivity
+from foldstep.worker.train.probe import Probe
 
 N_BINS = 24
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 
-from service.contract.connection import Connection
-from service.contract.errors import FoldstepError
-from worker.agent import Agent
-from worker.client import MasterClient
-from worker.settings import WorkerSettings
-from worker.train.compiled import why_not
+from foldstep.service.contract.connection import Connection
+from foldstep.service.contract.errors import FoldstepError
+from foldstep.worker.agent import Agent
+from foldstep.worker.client import MasterClient
+from foldstep.worker.settings import WorkerSettings
+from foldstep.worker.train.compiled import why_not
 
 
 def run() -> int:
@@ -53,7 +53,7 @@ def run() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m worker", description="One worker process; its token is in the variable FOLDSTEP_TOKEN."
+        prog="python -m foldstep.worker", description="One worker process; its token is in the variable FOLDSTEP_TOKEN."
     )
     parser.add_argument("--url", required=True, help="of the master; - to read it, then the token, from standard input")
     parser.add_argument("--device", required=True)

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import torch
 
-from models.stack import Weights
-from service.contract.lease import LeasedTrial, SearchContext
-from service.contract.report import TrialResult
-from worker.assignment import TrialWork
-from worker.client import MasterClient
-from worker.data.inputs import FoldSource
-from worker.data.load import read_table
-from worker.settings import PACK_BYTES_CPU
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
-from worker.train.probe import Probe
+from foldstep.models.stack import Weights
+from foldstep.service.contract.lease import LeasedTrial, SearchContext
+from foldstep.service.contract.report import TrialResult
+from foldstep.worker.assignment import TrialWork
+from foldstep.worker.client import MasterClient
+from foldstep.worker.data.inputs import FoldSource
+from foldstep.worker.data.load import read_table
+from foldstep.worker.settings import PACK_BYTES_CPU
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
+from foldstep.worker.train.probe import Probe
 
 
 def rerun(

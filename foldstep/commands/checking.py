@@ -14,9 +14,9 @@ from foldstep.connect import DEFAULT_DIR, connect
 from foldstep.local import local_master
 from foldstep.options import CHECKS_FAILED, Dir, Json, SpecFile, Token, Url, out, print_json, quiet_exit, read_spec
 from foldstep.retraining import context_from, worker_client
-from service.contract.checks import CheckReport
-from service.contract.errors import Unauthorized, Unavailable
-from service.contract.parse import parse_spec
+from foldstep.service.contract.checks import CheckReport
+from foldstep.service.contract.errors import Unauthorized, Unavailable
+from foldstep.service.contract.parse import parse_spec
 
 
 def check(
@@ -60,11 +60,11 @@ def _report(master: Foldstep, spec: dict[str, Any]) -> CheckReport:
     context = context_from(master, spec, "check")
     import torch
 
-    from service.planner.candidates import candidates
-    from worker.checks.run import run_checks
-    from worker.data.inputs import FoldSource
-    from worker.data.load import read_table
-    from worker.settings import default_cache_dir
+    from foldstep.service.planner.candidates import candidates
+    from foldstep.worker.checks.run import run_checks
+    from foldstep.worker.data.inputs import FoldSource
+    from foldstep.worker.data.load import read_table
+    from foldstep.worker.settings import default_cache_dir
 
     torch.set_num_threads(1)  # as a worker does: the bits depend on it
     path = worker_client(master).fetch_dataset(context.fingerprint, default_cache_dir())

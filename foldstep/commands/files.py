@@ -12,7 +12,7 @@ from rich.table import Table
 
 from foldstep import display
 from foldstep.options import Json, out, print_json
-from service.contract.errors import InvalidInput
+from foldstep.service.contract.errors import InvalidInput
 
 
 def predict(

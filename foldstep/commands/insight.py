@@ -11,7 +11,7 @@ from rich.table import Table
 from foldstep.connect import DEFAULT_DIR, connect
 from foldstep.display import number, score
 from foldstep.options import Dir, Json, SearchId, Token, Url, out, print_json
-from service.contract.insight import Comparison, ImportanceReport
+from foldstep.service.contract.insight import Comparison, ImportanceReport
 
 _BAR_WIDTH = 20
 

@@ -11,7 +11,7 @@ from foldstep import display_diagnostics
 from foldstep.connect import DEFAULT_DIR, connect
 from foldstep.options import Dir, Json, SearchId, Token, Url, out, print_json
 from foldstep.retraining import retraining
-from service.contract.errors import Fault, InvalidInput
+from foldstep.service.contract.errors import Fault, InvalidInput
 
 Epochs = Annotated[
     str, typer.Option("--epochs", help="After which epochs, as 1,5; the first and the last when left out.")
@@ -28,8 +28,8 @@ def histograms(
     as_json: Json = False,
 ) -> None:
     """Train one trial again on this machine and show histograms of its activations and gradients, layer by layer."""
-    from worker.histograms import histograms as count
-    from worker.settings import default_cache_dir
+    from foldstep.worker.histograms import histograms as count
+    from foldstep.worker.settings import default_cache_dir
 
     again = retraining(connect(url, token, data_dir), search, trial)
     wanted = read_epochs(epochs, again.leased.until or again.stored.epochs)

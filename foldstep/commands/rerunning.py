@@ -12,8 +12,8 @@ from foldstep import display
 from foldstep.connect import DEFAULT_DIR, connect
 from foldstep.options import Dir, Json, SearchId, Token, Url, out, print_json, quiet_exit
 from foldstep.retraining import retraining
-from service.contract.leaderboard import TrialCurves, TrialView
-from service.contract.report import TrialResult
+from foldstep.service.contract.leaderboard import TrialCurves, TrialView
+from foldstep.service.contract.report import TrialResult
 
 DIFFERENT = 3
 
@@ -27,8 +27,8 @@ def rerun(
     as_json: Json = False,
 ) -> None:
     """Train one trial again, alone, on this machine's CPU; exit code 3 where not the same bits come out."""
-    from worker.rerun import rerun as train
-    from worker.settings import default_cache_dir
+    from foldstep.worker.rerun import rerun as train
+    from foldstep.worker.settings import default_cache_dir
 
     master = connect(url, token, data_dir)
     again = retraining(master, search, trial)

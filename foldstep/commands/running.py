@@ -28,8 +28,8 @@ from foldstep.options import (
     read_spec,
     terminated_as_interrupt,
 )
-from service.contract.leaderboard import SearchView
-from service.contract.states import TERMINAL_SEARCH, SearchState
+from foldstep.service.contract.leaderboard import SearchView
+from foldstep.service.contract.states import TERMINAL_SEARCH, SearchState
 
 
 def run(

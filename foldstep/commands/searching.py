@@ -26,9 +26,9 @@ from foldstep.options import (
     quiet_exit,
     read_spec,
 )
-from service.contract.errors import Fault, InvalidInput
-from service.contract.leaderboard import SearchView, TrialView
-from service.contract.states import TERMINAL_SEARCH, SearchState
+from foldstep.service.contract.errors import Fault, InvalidInput
+from foldstep.service.contract.leaderboard import SearchView, TrialView
+from foldstep.service.contract.states import TERMINAL_SEARCH, SearchState
 
 _LOOK_S = 0.2
 Limit = Annotated[int, typer.Option(min=1, max=500, help="Rows to show.")]

@@ -14,7 +14,7 @@ import typer
 
 from foldstep.connect import DEFAULT_DIR, find_token, find_url
 from foldstep.options import REFUSED, Dir, Token, Url, err, out, quiet_exit
-from service.contract.errors import FoldstepError, InvalidInput
+from foldstep.service.contract.errors import FoldstepError, InvalidInput
 
 
 def serve(
@@ -24,8 +24,8 @@ def serve(
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input is closed.")] = False,
 ) -> None:
     """Run the master: API, database, planner and page. Settings come from FOLDSTEP_* too (docs/settings.md)."""
-    from service.app import serve as serve_app
-    from service.settings import settings_from_environment
+    from foldstep.service.app import serve as serve_app
+    from foldstep.service.settings import settings_from_environment
 
     if with_parent:
         threading.Thread(target=_end_with_standard_input, daemon=True).start()
@@ -55,8 +55,8 @@ def worker(
     """Train what a master has to train. Needs nothing but its address and token; ends cleanly on SIGTERM."""
     if importlib.util.find_spec("torch") is None:
         raise InvalidInput("A worker needs PyTorch, which is not installed: pip install 'foldstep[worker]'.")
-    from worker.launch.local import WorkerCommand, WorkerGroup, find_devices
-    from worker.settings import default_cache_dir
+    from foldstep.worker.launch.local import WorkerCommand, WorkerGroup, find_devices
+    from foldstep.worker.settings import default_cache_dir
 
     _check_device(device)
     master, its_token = find_url(url, data_dir), find_token(token, data_dir)
@@ -80,9 +80,9 @@ def _check_device(device: str) -> None:
 
 def upgrade(data_dir: Dir = DEFAULT_DIR) -> None:
     """Bring the database to this version. `serve` does so by itself."""
-    from service.db.engine import Database
-    from service.db.migrate import upgrade as upgrade_database
-    from service.settings import settings_from_environment
+    from foldstep.service.db.engine import Database
+    from foldstep.service.db.migrate import upgrade as upgrade_database
+    from foldstep.service.settings import settings_from_environment
 
     settings = settings_from_environment({**os.environ, "FOLDSTEP_DATA_DIR": str(data_dir)})
     settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -102,8 +102,8 @@ def doctor(data_dir: Dir = DEFAULT_DIR, url: Url = None, token: Token = None) ->
         there = importlib.util.find_spec(package) is not None
         out.print(f"{package}: {'there' if there else f'missing; pip install foldstep[{extra}]'}", markup=False)
     if importlib.util.find_spec("torch") is not None:
-        from worker.launch.local import find_devices
-        from worker.train.compiled import multiplies_halves, why_not
+        from foldstep.worker.launch.local import find_devices
+        from foldstep.worker.train.compiled import multiplies_halves, why_not
 
         out.print(f"compiled step: {why_not() or 'there'}", markup=False)
         gain = "faster here" if multiplies_halves() else "no gain here, so networks train in float32"

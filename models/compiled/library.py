@@ -10,7 +10,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from models.compiled.build import NotBuilt, build
+from foldstep.models.compiled.build import NotBuilt, build
 
 STACKS = ("parameters", "gradients", "first", "second", "average", "best")
 """In the order in which a layer points to them."""

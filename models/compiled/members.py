@@ -9,7 +9,7 @@ from ctypes import c_void_p
 import numpy as np
 import numpy.typing as npt
 
-from models.compiled.library import (
+from foldstep.models.compiled.library import (
     NORMS,
     PARTS,
     STACKS,
@@ -19,11 +19,11 @@ from models.compiled.library import (
     MemberRecord,
     UpdateRecord,
 )
-from models.hyperparameters import Hyperparameters
-from models.layout import Layout, Slot, family
-from models.noise import Stream, threshold
-from models.rules import ACTIVATIONS, FAMILIES, LOSSES, rule_numbers
-from models.stack import Stack, is_own, part_names
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.models.layout import Layout, Slot, family
+from foldstep.models.noise import Stream, threshold
+from foldstep.models.rules import ACTIVATIONS, FAMILIES, LOSSES, rule_numbers
+from foldstep.models.stack import Stack, is_own, part_names
 
 WIDEST = 768
 """Units of a layer up to which the library is faster than the eager step, whose large products are cut into blocks: 1.4

@@ -11,7 +11,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from models.fused.functions import activated, cross_entropy, error_loss, kept, slope, updated
+from foldstep.models.fused.functions import activated, cross_entropy, error_loss, kept, slope, updated
 
 # columns of the table of whole numbers: those of the member, then those of each layer
 GROUP, STREAM, RULE, LOSS, OF_MEMBER = (tl.constexpr(i) for i in range(5))

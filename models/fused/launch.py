@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.fused.kernel import take_steps
-from models.fused.members import MemberTables, power_of_two
-from models.layout import Layout, Run, family
-from models.noise import Stream
-from models.rules import ACTIVATIONS, FAMILIES
-from models.stack import Stack
+from foldstep.models.fused.kernel import take_steps
+from foldstep.models.fused.members import MemberTables, power_of_two
+from foldstep.models.layout import Layout, Run, family
+from foldstep.models.noise import Stream
+from foldstep.models.rules import ACTIVATIONS, FAMILIES
+from foldstep.models.stack import Stack
 
 WARPS = (4, 8)
 """What to try; which is faster differs from GPU to GPU and from shape to shape."""

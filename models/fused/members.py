@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import torch
 
-from models.hyperparameters import Hyperparameters
-from models.layout import Layout, Slot, family, padded
-from models.noise import Stream, threshold
-from models.rules import ACTIVATIONS, FAMILIES, LOSSES, rule_numbers
-from models.stack import Stack
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.models.layout import Layout, Slot, family, padded
+from foldstep.models.noise import Stream, threshold
+from foldstep.models.rules import ACTIVATIONS, FAMILIES, LOSSES, rule_numbers
+from foldstep.models.stack import Stack
 
 ON_CHIP = 10_240
 """Weights of a member, padded, up to which the kernel takes its steps: with moments 120 KB, of which the second-level

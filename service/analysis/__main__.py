@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.analysis.report import importance_report
-from service.child import answer_once
-from service.contract.insight import ImportanceReport
-from service.contract.space import Space
-from service.contract.spec import MetricSpec
-from service.contract.trial import TrialRecord
+from foldstep.service.analysis.report import importance_report
+from foldstep.service.child import answer_once
+from foldstep.service.contract.insight import ImportanceReport
+from foldstep.service.contract.space import Space
+from foldstep.service.contract.spec import MetricSpec
+from foldstep.service.contract.trial import TrialRecord
 
 
 def perform(request: dict[str, Any]) -> ImportanceReport:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models.hyperparameters import Value
-from service.contract.insight import EffectPoint, ParameterInsight
-from service.contract.space import Choices, Distribution
-from service.contract.spec import Direction
+from foldstep.models.hyperparameters import Value
+from foldstep.service.contract.insight import EffectPoint, ParameterInsight
+from foldstep.service.contract.space import Choices, Distribution
+from foldstep.service.contract.spec import Direction
 
 MATTERS = 0.02
 """Less than this share of the variance is said not to matter."""

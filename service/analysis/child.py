@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from service.child import ChildDied, ChildTooSlow, ask
-from service.contract.errors import Unavailable
-from service.contract.insight import ImportanceReport
-from service.contract.space import Space
-from service.contract.spec import MetricSpec
-from service.contract.trial import TrialRecord
+from foldstep.service.child import ChildDied, ChildTooSlow, ask
+from foldstep.service.contract.errors import Unavailable
+from foldstep.service.contract.insight import ImportanceReport
+from foldstep.service.contract.space import Space
+from foldstep.service.contract.spec import MetricSpec
+from foldstep.service.contract.trial import TrialRecord
 
 TIMEOUT_S = 300.0
 
@@ -30,7 +30,7 @@ def report_in_child(
         "records": [record.model_dump(mode="json") for record in records],
     }
     try:
-        return ImportanceReport.model_validate(ask("service.analysis", request, TIMEOUT_S))
+        return ImportanceReport.model_validate(ask("foldstep.service.analysis", request, TIMEOUT_S))
     except ChildTooSlow:
         raise Unavailable(f"The analysis took longer than {TIMEOUT_S:g} s; try again on a quieter machine.") from None
     except ChildDied as died:

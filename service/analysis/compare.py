@@ -14,12 +14,12 @@ from statistics import median
 
 import numpy as np
 
-from models.hyperparameters import Value
-from service.contract.insight import Comparison, Contender
-from service.contract.space import Choices, Fixed, FloatRange, IntRange, Space
-from service.contract.spec import Direction, MetricSpec
-from service.contract.states import TrialState
-from service.contract.trial import TrialRecord
+from foldstep.models.hyperparameters import Value
+from foldstep.service.contract.insight import Comparison, Contender
+from foldstep.service.contract.space import Choices, Fixed, FloatRange, IntRange, Space
+from foldstep.service.contract.spec import Direction, MetricSpec
+from foldstep.service.contract.states import TrialState
+from foldstep.service.contract.trial import TrialRecord
 
 N_BINS = 3
 """A range is compared in thirds, in its own scale."""

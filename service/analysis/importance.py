@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
-from service.analysis.table import Numbers, TrialTable, place
-from service.contract.insight import EffectPoint, Interaction
-from service.contract.space import Choices, Distribution, Space
+from foldstep.service.analysis.table import Numbers, TrialTable, place
+from foldstep.service.contract.insight import EffectPoint, Interaction
+from foldstep.service.contract.space import Choices, Distribution, Space
 
 FEWEST_TRIALS = 10
 MAX_TRIALS = 1500

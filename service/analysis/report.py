@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from service.analysis.advice import insight
-from service.analysis.importance import FEWEST_TRIALS, anova
-from service.analysis.table import table_of
-from service.contract.insight import ImportanceReport
-from service.contract.space import Space
-from service.contract.spec import MetricSpec
-from service.contract.trial import TrialRecord
+from foldstep.service.analysis.advice import insight
+from foldstep.service.analysis.importance import FEWEST_TRIALS, anova
+from foldstep.service.analysis.table import table_of
+from foldstep.service.contract.insight import ImportanceReport
+from foldstep.service.contract.space import Space
+from foldstep.service.contract.spec import MetricSpec
+from foldstep.service.contract.trial import TrialRecord
 
 POOR_FIT = 0.2
 LEAST_INTERACTION = 0.02

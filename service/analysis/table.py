@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from service.contract.space import Distribution, Params, Space
-from service.contract.spec import Direction
-from service.contract.trial import TrialRecord
-from service.planner.evidence import judge
+from foldstep.service.contract.space import Distribution, Params, Space
+from foldstep.service.contract.spec import Direction
+from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.planner.evidence import judge
 
 Numbers = npt.NDArray[np.float64]
 

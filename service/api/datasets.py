@@ -8,11 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter, Form, UploadFile, status
 from fastapi.responses import FileResponse
 
-from service.api.deps import InContext
-from service.api.problems import responses
-from service.contract.dataset import Dataset
-from service.contract.submit import DatasetRegistration
-from service.flow import dataset, transfer
+from foldstep.service.api.deps import InContext
+from foldstep.service.api.problems import responses
+from foldstep.service.contract.dataset import Dataset
+from foldstep.service.contract.submit import DatasetRegistration
+from foldstep.service.flow import dataset, transfer
 
 router = APIRouter(tags=["data sets"])
 

@@ -7,10 +7,10 @@ from typing import Annotated, Any, TypeAlias
 
 from fastapi import Depends, Header, Request
 
-from service.auth import check_authorization
-from service.contract.errors import Fault, SpecInvalid
-from service.contract.parse import load_text
-from service.flow.context import Context
+from foldstep.service.auth import check_authorization
+from foldstep.service.contract.errors import Fault, SpecInvalid
+from foldstep.service.contract.parse import load_text
+from foldstep.service.flow.context import Context
 
 
 async def context_of(request: Request) -> Context:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
-from service.api.deps import InContext
-from service.flow.metrics import metrics_text
+from foldstep.service.api.deps import InContext
+from foldstep.service.flow.metrics import metrics_text
 
 open_router = APIRouter(tags=["operations"])
 metrics_router = APIRouter(tags=["operations"])

@@ -7,16 +7,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Response, status
 from fastapi.responses import FileResponse
 
-from service.api.bodies import JsonBody
-from service.api.deps import Body, InContext, LeaseToken
-from service.api.examples import ARCHIVE_BODY, FILE_BODY
-from service.api.problems import responses
-from service.contract.archive import unpack
-from service.contract.lease import Lease, LeaseRequest
-from service.contract.report import LeaseEnd, Report, ReportReply
-from service.flow import release, transfer
-from service.flow.lease import lease
-from service.flow.report import report
+from foldstep.service.api.bodies import JsonBody
+from foldstep.service.api.deps import Body, InContext, LeaseToken
+from foldstep.service.api.examples import ARCHIVE_BODY, FILE_BODY
+from foldstep.service.api.problems import responses
+from foldstep.service.contract.archive import unpack
+from foldstep.service.contract.lease import Lease, LeaseRequest
+from foldstep.service.contract.report import LeaseEnd, Report, ReportReply
+from foldstep.service.flow import release, transfer
+from foldstep.service.flow.lease import lease
+from foldstep.service.flow.report import report
 
 router = APIRouter(prefix="/leases", tags=["leases"])
 LeaseId = Annotated[int, Path(ge=0, le=2**31 - 1, description="the lease's number")]

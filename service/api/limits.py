@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.problems import problem_response
-from service.contract.errors import TooLarge
-from service.settings import Settings
+from foldstep.service.api.problems import problem_response
+from foldstep.service.contract.errors import TooLarge
+from foldstep.service.settings import Settings
 
 
 class BodyLimit:

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from service.contract.errors import (
+from foldstep.service.contract.errors import (
     Conflict,
     DatasetUnreadable,
     Fault,

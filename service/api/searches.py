@@ -7,14 +7,14 @@ from typing import Any
 from fastapi import APIRouter, Response, status
 from fastapi.responses import FileResponse
 
-from service.api.deps import Document, InContext
-from service.api.examples import SPEC_BODY
-from service.api.problems import responses
-from service.contract.insight import Comparison, ImportanceReport
-from service.contract.leaderboard import BorderFinding, SearchView
-from service.contract.submit import Extension, Validated
-from service.flow import control, extend, insight, transfer, view
-from service.flow.submit import submit, validate
+from foldstep.service.api.deps import Document, InContext
+from foldstep.service.api.examples import SPEC_BODY
+from foldstep.service.api.problems import responses
+from foldstep.service.contract.insight import Comparison, ImportanceReport
+from foldstep.service.contract.leaderboard import BorderFinding, SearchView
+from foldstep.service.contract.submit import Extension, Validated
+from foldstep.service.flow import control, extend, insight, transfer, view
+from foldstep.service.flow.submit import submit, validate
 
 router = APIRouter(tags=["searches"])
 

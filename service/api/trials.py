@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from service.api.deps import InContext
-from service.api.problems import responses
-from service.contract.leaderboard import Leaderboard, OrderBy, TrialCurves, TrialDiagnostics, TrialView
-from service.flow import diagnostics, rank
+from foldstep.service.api.deps import InContext
+from foldstep.service.api.problems import responses
+from foldstep.service.contract.leaderboard import Leaderboard, OrderBy, TrialCurves, TrialDiagnostics, TrialView
+from foldstep.service.flow import diagnostics, rank
 
 router = APIRouter(prefix="/searches/{search_id}", tags=["trials"])
 Number = Annotated[int, Path(ge=0, le=2**31 - 1, description="the trial's number")]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter, status
 
-from service.api.deps import InContext
-from service.api.problems import responses
-from service.contract.leaderboard import WorkerView
-from service.contract.lease import WorkerRegistered, WorkerRegistration
-from service.flow import view
-from service.flow.register import register_worker
+from foldstep.service.api.deps import InContext
+from foldstep.service.api.problems import responses
+from foldstep.service.contract.leaderboard import WorkerView
+from foldstep.service.contract.lease import WorkerRegistered, WorkerRegistration
+from foldstep.service.flow import view
+from foldstep.service.flow.register import register_worker
 
 router = APIRouter(tags=["workers"])
 

@@ -6,7 +6,7 @@ import io
 import tarfile
 from collections.abc import Mapping
 
-from service.contract.errors import Fault, InvalidInput
+from foldstep.service.contract.errors import Fault, InvalidInput
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:

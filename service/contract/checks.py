@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from service.contract.space import Frozen
+from foldstep.service.contract.space import Frozen
 
 CheckOutcome: TypeAlias = Literal["passed", "failed", "skipped"]
 Number: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]

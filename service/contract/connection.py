@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from service.contract.errors import FoldstepError, Unavailable, error_from_problem
+from foldstep.service.contract.errors import FoldstepError, Unavailable, error_from_problem
 
 API = "/api/v1"
 _FIRST_WAIT_S = 0.1

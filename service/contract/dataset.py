@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import AwareDatetime
 
-from service.contract.space import Frozen
-from service.contract.spec import MetricSpec, Task
+from foldstep.service.contract.space import Frozen
+from foldstep.service.contract.spec import MetricSpec, Task
 
 
 class Column(Frozen):

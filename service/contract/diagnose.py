@@ -13,10 +13,10 @@ from functools import cached_property
 from statistics import median
 from typing import Literal, TypeAlias
 
-from models.hyperparameters import Hyperparameters
-from service.contract.diagnostics import LayerReading, Reading
-from service.contract.report import FoldResult
-from service.contract.space import Frozen
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.service.contract.diagnostics import LayerReading, Reading
+from foldstep.service.contract.report import FoldResult
+from foldstep.service.contract.space import Frozen
 
 Kind: TypeAlias = Literal[
     "diverged", "rate_too_high", "rate_too_low", "dead_units", "saturated", "overfitting", "underfitting",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from pydantic import model_validator
 
-from service.contract.space import Frozen
+from foldstep.service.contract.space import Frozen
 
 DIGITS = 4
 OF_NETWORK, OF_LAYER = 6, 5

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from models.hyperparameters import Value
-from service.contract.space import Frozen, Params
-from service.contract.spec import MetricSpec
+from foldstep.models.hyperparameters import Value
+from foldstep.service.contract.space import Frozen, Params
+from foldstep.service.contract.spec import MetricSpec
 
 
 class EffectPoint(Frozen):

@@ -6,13 +6,13 @@ from typing import Literal, TypeAlias
 
 from pydantic import AwareDatetime
 
-from service.contract.checks import CheckReport
-from service.contract.diagnose import Diagnosis
-from service.contract.diagnostics import Reading
-from service.contract.report import Curve
-from service.contract.space import Frozen, Params, Space
-from service.contract.spec import MetricSpec, Task
-from service.contract.states import SearchState, TrialState
+from foldstep.service.contract.checks import CheckReport
+from foldstep.service.contract.diagnose import Diagnosis
+from foldstep.service.contract.diagnostics import Reading
+from foldstep.service.contract.report import Curve
+from foldstep.service.contract.space import Frozen, Params, Space
+from foldstep.service.contract.spec import MetricSpec, Task
+from foldstep.service.contract.states import SearchState, TrialState
 
 OrderBy: TypeAlias = Literal["score", "number"]
 

@@ -6,8 +6,8 @@ from typing import Literal, Self, TypeAlias
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from service.contract.space import Frozen, Params
-from service.contract.spec import CvSpec, DataSpec, MetricSpec, Task
+from foldstep.service.contract.space import Frozen, Params
+from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec, Task
 
 Device: TypeAlias = Literal["cpu", "cuda"]
 Step: TypeAlias = Literal["compiled", "compiled amx", "eager"]

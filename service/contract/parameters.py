@@ -7,10 +7,10 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from models.hyperparameters import REGISTRY, Hyperparameter, Kind, Value, lookup
-from service.contract.errors import Fault
-from service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Space
-from service.contract.spec import number_from_text
+from foldstep.models.hyperparameters import REGISTRY, Hyperparameter, Kind, Value, lookup
+from foldstep.service.contract.errors import Fault
+from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Space
+from foldstep.service.contract.spec import number_from_text
 
 _RANGE_KEYS = {"low", "high", "log", "step"}
 _KEYS = {*_RANGE_KEYS, "choices", "value", "when"}

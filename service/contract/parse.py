@@ -9,11 +9,11 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from service.contract.errors import Fault, SpecInvalid
-from service.contract.parameters import parse_parameters, unknown_key
-from service.contract.rules import spec_faults
-from service.contract.space import Fixed, FloatRange, IntRange, Space
-from service.contract.spec import LEARNING, MAX_GRID_POINTS, METRICS_OF_TASK, Method, Spec
+from foldstep.service.contract.errors import Fault, SpecInvalid
+from foldstep.service.contract.parameters import parse_parameters, unknown_key
+from foldstep.service.contract.rules import spec_faults
+from foldstep.service.contract.space import Fixed, FloatRange, IntRange, Space
+from foldstep.service.contract.spec import LEARNING, MAX_GRID_POINTS, METRICS_OF_TASK, Method, Spec
 
 NOT_YET = {
     "final": "refitting and ensembling the winner",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from models.hyperparameters import Value
-from service.contract.space import Choices, Fixed, Params, Space
+from foldstep.models.hyperparameters import Value
+from foldstep.service.contract.space import Choices, Fixed, Params, Space
 
 
 def combinations(space: Space, names: Iterable[str]) -> Iterator[Params]:

@@ -6,9 +6,9 @@ from typing import Literal, TypeAlias
 
 from pydantic import AwareDatetime, Field
 
-from service.contract.checks import CheckReport
-from service.contract.diagnostics import Diagnostics
-from service.contract.space import Frozen
+from foldstep.service.contract.checks import CheckReport
+from foldstep.service.contract.diagnostics import Diagnostics
+from foldstep.service.contract.space import Frozen
 
 Outcome: TypeAlias = Literal["completed", "diverged", "failed", "paused", "pruned"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 
-from models.hyperparameters import LOSSES_OF_TASK, Hyperparameters, Value, resolve
-from service.contract.errors import Fault
-from service.contract.parameters import nearest
-from service.contract.reach import combinations
-from service.contract.space import Fixed, Space
-from service.contract.spec import Spec, Task
+from foldstep.models.hyperparameters import LOSSES_OF_TASK, Hyperparameters, Value, resolve
+from foldstep.service.contract.errors import Fault
+from foldstep.service.contract.parameters import nearest
+from foldstep.service.contract.reach import combinations
+from foldstep.service.contract.space import Fixed, Space
+from foldstep.service.contract.spec import Spec, Task
 
 
 def spec_faults(spec: Spec) -> Iterator[Fault]:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.hyperparameters import Value
+from foldstep.models.hyperparameters import Value
 
 Params: TypeAlias = dict[str, Value]
 """A trial's hyperparameters: name to value; names that are not active in it are absent."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
-from service.contract.space import Frozen, Space
+from foldstep.service.contract.space import Frozen, Space
 
 Task: TypeAlias = Literal["classification", "regression"]
 Method: TypeAlias = Literal["grid", "random", "coarse_to_fine", "sobol", "tpe", "gp", "cmaes", "forest"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from service.contract.columns import CategoryColumn, ColumnValues
+from foldstep.service.contract.columns import CategoryColumn, ColumnValues
 
 TEST_WORDS = frozenset({"test", "true", "1"})
 """What a text column of the test part says, in any case, for a row that belongs to it; in a number column it is 1."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from service.contract.space import Frozen, Params, Space
+from foldstep.service.contract.space import Frozen, Params, Space
 
 
 class StagePlan(Frozen):

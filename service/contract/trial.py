@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from service.contract.space import Frozen, Params
-from service.contract.states import TrialState
+from foldstep.service.contract.space import Frozen, Params
+from foldstep.service.contract.states import TrialState
 
 
 class TrialRecord(Frozen):

@@ -20,7 +20,7 @@ class Pages(StaticFiles):
     """The files of the dashboard."""
 
     def __init__(self) -> None:
-        super().__init__(directory=str(resources.files("service.dashboard") / "static"), html=True)
+        super().__init__(directory=str(resources.files("foldstep.service.dashboard") / "static"), html=True)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """A file, with the headers."""

@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from service.child import answer_once
-from service.contract.dataset import DatasetDescription
-from service.contract.spec import Spec
-from service.data.check import check_spec
-from service.data.ingest import ingest
+from foldstep.service.child import answer_once
+from foldstep.service.contract.dataset import DatasetDescription
+from foldstep.service.contract.spec import Spec
+from foldstep.service.data.check import check_spec
+from foldstep.service.data.ingest import ingest
 
 
 def perform(request: dict[str, Any]) -> BaseModel:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 from sklearn import datasets
 
-from service.data.sources import BUNDLED_TARGET
+from foldstep.service.data.sources import BUNDLED_TARGET
 
 _LOADERS: dict[str, Callable[[], Any]] = {
     "digits": datasets.load_digits,

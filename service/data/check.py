@@ -14,14 +14,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from service.contract.columns import CategoryColumn, ColumnValues, NumberColumn, class_labels, column_from_arrow
-from service.contract.dataset import CheckedData, DatasetDescription
-from service.contract.errors import Fault, SpecInvalid
-from service.contract.parameters import nearest
-from service.contract.rules import can_be_poisson, class_faults, lbfgs_faults, task_faults
-from service.contract.spec import METRICS_OF_TASK, ColumnRef, MetricSpec, Spec, Task
-from service.contract.splits import marked_as_test, n_held_out
-from service.data.sources import BUNDLED_TARGET
+from foldstep.service.contract.columns import (
+    CategoryColumn,
+    ColumnValues,
+    NumberColumn,
+    class_labels,
+    column_from_arrow,
+)
+from foldstep.service.contract.dataset import CheckedData, DatasetDescription
+from foldstep.service.contract.errors import Fault, SpecInvalid
+from foldstep.service.contract.parameters import nearest
+from foldstep.service.contract.rules import can_be_poisson, class_faults, lbfgs_faults, task_faults
+from foldstep.service.contract.spec import METRICS_OF_TASK, ColumnRef, MetricSpec, Spec, Task
+from foldstep.service.contract.splits import marked_as_test, n_held_out
+from foldstep.service.data.sources import BUNDLED_TARGET
 
 MAX_CLASSES_INFERRED = 20
 """A target with at most so many different whole numbers is taken for classes."""

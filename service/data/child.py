@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from service.child import ChildDied, ChildTooSlow, ask
-from service.contract.dataset import CheckedData, DatasetDescription
-from service.contract.spec import Spec
-from service.data.sources import refusal
+from foldstep.service.child import ChildDied, ChildTooSlow, ask
+from foldstep.service.contract.dataset import CheckedData, DatasetDescription
+from foldstep.service.contract.spec import Spec
+from foldstep.service.data.sources import refusal
 
 TIMEOUT_S = 900.0
 
@@ -49,7 +49,7 @@ def check_in_child(
 
 def _ask(request: dict[str, Any], timeout_s: float) -> Any:
     try:
-        return ask("service.data", request, timeout_s)
+        return ask("foldstep.service.data", request, timeout_s)
     except ChildTooSlow:
         raise refusal("too_slow", expected=f"a file that is read within {timeout_s:g} s", got=None) from None
     except ChildDied as died:

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from service.contract.columns import ColumnValues, NumberColumn, column_from_arrow, fingerprint
-from service.contract.dataset import Column, DatasetDescription
-from service.contract.features import n_inputs
-from service.data.read import read_file
-from service.data.sources import BUNDLED
+from foldstep.service.contract.columns import ColumnValues, NumberColumn, column_from_arrow, fingerprint
+from foldstep.service.contract.dataset import Column, DatasetDescription
+from foldstep.service.contract.features import n_inputs
+from foldstep.service.data.read import read_file
+from foldstep.service.data.sources import BUNDLED
 
 
 def ingest(source: str | Path, *, into: Path, shown_as: str | None = None) -> DatasetDescription:
@@ -46,7 +46,7 @@ def ingest(source: str | Path, *, into: Path, shown_as: str | None = None) -> Da
 
 
 def _bundled(name: str) -> pa.Table:
-    from service.data.bundled import load_bundled  # a second of imports that files do not need
+    from foldstep.service.data.bundled import load_bundled  # a second of imports that files do not need
 
     return load_bundled(name)
 

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from service.data.sources import refusal
+from foldstep.service.data.sources import refusal
 
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "?")
 """Texts that mean "no value", in any case."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.contract.errors import DatasetUnreadable, Fault, PathNotAllowed
+from foldstep.service.contract.errors import DatasetUnreadable, Fault, PathNotAllowed
 
 BUNDLED = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 """Names of the data sets that scikit-learn ships; their target column is `target`."""

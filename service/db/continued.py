@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 
 from sqlalchemy import Connection, or_, select, tuple_, update
 
-from service.contract.states import TERMINAL_TRIAL
-from service.db.tables import trials
+from foldstep.service.contract.states import TERMINAL_TRIAL
+from foldstep.service.db.tables import trials
 
 
 def saved_states(connection: Connection, search_id: str, numbers: Collection[int]) -> dict[int | None, str]:

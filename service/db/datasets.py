@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from service.contract.dataset import Dataset, DatasetDescription
-from service.contract.errors import NameTaken, NotFound
-from service.db.tables import datasets
+from foldstep.service.contract.dataset import Dataset, DatasetDescription
+from foldstep.service.contract.errors import NameTaken, NotFound
+from foldstep.service.db.tables import datasets
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 
-from service.contract.errors import InvalidInput, Unavailable
+from foldstep.service.contract.errors import InvalidInput, Unavailable
 
 BUSY_TIMEOUT_S = 30.0
 

@@ -9,11 +9,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from service.contract.errors import LeaseLost
-from service.contract.lease import Purpose
-from service.contract.states import LeaseEvent, LeaseState
-from service.db.moves import lease_move, n_moved
-from service.db.tables import leases
+from foldstep.service.contract.errors import LeaseLost
+from foldstep.service.contract.lease import Purpose
+from foldstep.service.contract.states import LeaseEvent, LeaseState
+from foldstep.service.db.moves import lease_move, n_moved
+from foldstep.service.db.tables import leases
 
 
 @dataclass(frozen=True)

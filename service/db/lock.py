@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.contract.errors import Conflict
+from foldstep.service.contract.errors import Conflict
 
 LOCK_FILE = "master.lock"
 

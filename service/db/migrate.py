@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-from service.contract.errors import Conflict
-from service.db.engine import Database
+from foldstep.service.contract.errors import Conflict
+from foldstep.service.db.engine import Database
 
 HEAD = "0007"
 """The newest script; a test holds it to `migrations/versions`. Known here, a start needs Alembic only for a change."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, Update, or_, update
 
-from service.contract.states import (
+from foldstep.service.contract.states import (
     LEASE_TRANSITIONS,
     SEARCH_TRANSITIONS,
     TRIAL_TRANSITIONS,
@@ -15,7 +15,7 @@ from service.contract.states import (
     SearchEvent,
     TrialEvent,
 )
-from service.db.tables import leases, searches, trials
+from foldstep.service.db.tables import leases, searches, trials
 
 
 def search_move(event: SearchEvent) -> Update:

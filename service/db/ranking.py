@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, case, func, select, tuple_
 
-from service.contract.errors import NotFound
-from service.contract.space import Params
-from service.contract.states import TrialState
-from service.db.tables import trials
+from foldstep.service.contract.errors import NotFound
+from foldstep.service.contract.space import Params
+from foldstep.service.contract.states import TrialState
+from foldstep.service.db.tables import trials
 
 REST = (
     TrialState.RUNNING,

@@ -8,11 +8,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, select
 
-from service.contract.errors import IllegalTransition
-from service.contract.states import TrialEvent, TrialState
-from service.db.moves import n_moved, trial_move
-from service.db.tables import trials
-from service.db.trials import AGAIN, TIME_SO_FAR, RungScores
+from foldstep.service.contract.errors import IllegalTransition
+from foldstep.service.contract.states import TrialEvent, TrialState
+from foldstep.service.db.moves import n_moved, trial_move
+from foldstep.service.db.tables import trials
+from foldstep.service.db.trials import AGAIN, TIME_SO_FAR, RungScores
 
 
 @dataclass(frozen=True)

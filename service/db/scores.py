@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from service.contract.diagnostics import Diagnostics
-from service.contract.report import Curve, FoldResult
-from service.db.tables import folds
+from foldstep.service.contract.diagnostics import Diagnostics
+from foldstep.service.contract.report import Curve, FoldResult
+from foldstep.service.db.tables import folds
 
 _ADD = insert(folds)
 

@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from service.contract.checks import CheckReport
-from service.contract.errors import Conflict, IllegalTransition, NotFound
-from service.contract.spec import Direction, MetricSpec, Spec, Task
-from service.contract.states import TERMINAL_SEARCH, SearchEvent, SearchState, TrialState
-from service.db.moves import n_moved, search_move
-from service.db.tables import folds, leases, searches, stages, trials
+from foldstep.service.contract.checks import CheckReport
+from foldstep.service.contract.errors import Conflict, IllegalTransition, NotFound
+from foldstep.service.contract.spec import Direction, MetricSpec, Spec, Task
+from foldstep.service.contract.states import TERMINAL_SEARCH, SearchEvent, SearchState, TrialState
+from foldstep.service.db.moves import n_moved, search_move
+from foldstep.service.db.tables import folds, leases, searches, stages, trials
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from service.contract.leaderboard import BorderFinding
-from service.contract.states import TERMINAL_TRIAL
-from service.db.moves import n_moved
-from service.db.tables import stages, trials
+from foldstep.service.contract.leaderboard import BorderFinding
+from foldstep.service.contract.states import TERMINAL_TRIAL
+from foldstep.service.db.moves import n_moved
+from foldstep.service.db.tables import stages, trials
 
 
 @dataclass(frozen=True)

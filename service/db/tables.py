@@ -21,8 +21,15 @@ from sqlalchemy import (
     Text,
 )
 
-from service.contract.states import TERMINAL_LEASE, TERMINAL_SEARCH, TERMINAL_TRIAL, LeaseState, SearchState, TrialState
-from service.db.types import Numbers, State, UtcDateTime
+from foldstep.service.contract.states import (
+    TERMINAL_LEASE,
+    TERMINAL_SEARCH,
+    TERMINAL_TRIAL,
+    LeaseState,
+    SearchState,
+    TrialState,
+)
+from foldstep.service.db.types import Numbers, State, UtcDateTime
 
 metadata = MetaData(
     naming_convention={

@@ -9,15 +9,15 @@ from typing import NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, and_, bindparam, case, func, insert, or_, select, tuple_, update
 
-from models.hyperparameters import resolve
-from service.contract.errors import IllegalTransition
-from service.contract.report import TrialProgress
-from service.contract.space import Params
-from service.contract.states import TrialEvent, TrialState
-from service.contract.trial import PlannedTrial, TrialRecord
-from service.db.continued import saved_states
-from service.db.moves import n_moved, trial_move
-from service.db.tables import trials
+from foldstep.models.hyperparameters import resolve
+from foldstep.service.contract.errors import IllegalTransition
+from foldstep.service.contract.report import TrialProgress
+from foldstep.service.contract.space import Params
+from foldstep.service.contract.states import TrialEvent, TrialState
+from foldstep.service.contract.trial import PlannedTrial, TrialRecord
+from foldstep.service.db.continued import saved_states
+from foldstep.service.db.moves import n_moved, trial_move
+from foldstep.service.db.tables import trials
 
 OPEN = (TrialState.WAITING, TrialState.RUNNING, TrialState.PAUSED)
 RungScores: TypeAlias = list[list[float | None]]

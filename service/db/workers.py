@@ -7,11 +7,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from service.contract.errors import NotFound
-from service.contract.leaderboard import WorkerView
-from service.contract.lease import WorkerRegistration
-from service.contract.states import LeaseState, TrialState
-from service.db.tables import leases, trials, workers
+from foldstep.service.contract.errors import NotFound
+from foldstep.service.contract.leaderboard import WorkerView
+from foldstep.service.contract.lease import WorkerRegistration
+from foldstep.service.contract.states import LeaseState, TrialState
+from foldstep.service.db.tables import leases, trials, workers
 
 
 def add(connection: Connection, registration: WorkerRegistration, now: datetime) -> int:

@@ -7,14 +7,14 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from service.contract.checks import CheckReport
-from service.contract.lease import Lease, LeaseRequest, SearchContext
-from service.contract.states import LeaseState, SearchEvent
-from service.db import leases, searches
-from service.db.searches import SearchRow
-from service.flow.context import Context
-from service.flow.finish import Ending, end
-from service.planner.candidates import candidates
+from foldstep.service.contract.checks import CheckReport
+from foldstep.service.contract.lease import Lease, LeaseRequest, SearchContext
+from foldstep.service.contract.states import LeaseState, SearchEvent
+from foldstep.service.db import leases, searches
+from foldstep.service.db.searches import SearchRow
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.finish import Ending, end
+from foldstep.service.planner.candidates import candidates
 
 
 def grant_checks(

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from service.db.engine import Database
-from service.settings import Settings
+from foldstep.service.db.engine import Database
+from foldstep.service.settings import Settings
 
 
 def utc_now() -> datetime:

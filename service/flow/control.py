@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from service.contract.states import SearchEvent
-from service.db import searches, trials
-from service.flow import files
-from service.flow.context import Context
-from service.flow.finish import settle
-from service.flow.plan import deadline
-from service.flow.prune import clean_up
-from service.flow.rungs import close
+from foldstep.service.contract.states import SearchEvent
+from foldstep.service.db import searches, trials
+from foldstep.service.flow import files
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.finish import settle
+from foldstep.service.flow.plan import deadline
+from foldstep.service.flow.prune import clean_up
+from foldstep.service.flow.rungs import close
 
 
 def pause(context: Context, search_id: str) -> None:

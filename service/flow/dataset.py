@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from service.contract.dataset import Dataset, DatasetDescription
-from service.contract.errors import Fault, InvalidInput, SpecInvalid
-from service.contract.submit import NAME_PATTERN, DatasetRegistration
-from service.data.child import ingest_in_child
-from service.data.sources import BUNDLED, resolve_path
-from service.db import datasets
-from service.db.datasets import DatasetRow
-from service.flow import files
-from service.flow.context import Context
+from foldstep.service.contract.dataset import Dataset, DatasetDescription
+from foldstep.service.contract.errors import Fault, InvalidInput, SpecInvalid
+from foldstep.service.contract.submit import NAME_PATTERN, DatasetRegistration
+from foldstep.service.data.child import ingest_in_child
+from foldstep.service.data.sources import BUNDLED, resolve_path
+from foldstep.service.db import datasets
+from foldstep.service.db.datasets import DatasetRow
+from foldstep.service.flow import files
+from foldstep.service.flow.context import Context
 
 
 def register(context: Context, registration: DatasetRegistration) -> Dataset:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from models.hyperparameters import resolve
-from service.contract.diagnose import diagnose
-from service.contract.diagnostics import Reading
-from service.contract.leaderboard import FoldView, TrialDiagnostics
-from service.contract.report import FoldResult
-from service.db import ranking, scores, searches
-from service.flow.context import Context
+from foldstep.models.hyperparameters import resolve
+from foldstep.service.contract.diagnose import diagnose
+from foldstep.service.contract.diagnostics import Reading
+from foldstep.service.contract.leaderboard import FoldView, TrialDiagnostics
+from foldstep.service.contract.report import FoldResult
+from foldstep.service.db import ranking, scores, searches
+from foldstep.service.flow.context import Context
 
 
 def diagnostics(context: Context, search_id: str, number: int) -> TrialDiagnostics:

@@ -7,18 +7,18 @@ from typing import NoReturn
 
 from sqlalchemy import Connection
 
-from service.contract.errors import Conflict, Fault, InvalidInput
-from service.contract.spec import Spec
-from service.contract.stage import StagePlan
-from service.contract.states import SearchEvent, SearchState
-from service.contract.submit import Extension
-from service.db import searches, stages, trials
-from service.db.searches import SearchRow
-from service.db.stages import StageRow
-from service.flow.context import Context
-from service.flow.finish import has_reached_target, settle
-from service.flow.prune import clean_up
-from service.planner.stages import n_possible
+from foldstep.service.contract.errors import Conflict, Fault, InvalidInput
+from foldstep.service.contract.spec import Spec
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.contract.states import SearchEvent, SearchState
+from foldstep.service.contract.submit import Extension
+from foldstep.service.db import searches, stages, trials
+from foldstep.service.db.searches import SearchRow
+from foldstep.service.db.stages import StageRow
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.finish import has_reached_target, settle
+from foldstep.service.flow.prune import clean_up
+from foldstep.service.planner.stages import n_possible
 
 ELSEWHERE = "submit a new search with warm_start: {}, which begins with the best trials of this one"
 

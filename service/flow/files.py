@@ -10,9 +10,9 @@ import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from service.contract.checkpoint_name import CheckpointName
-from service.contract.errors import Fault, InvalidInput, NotFound
-from service.settings import Settings
+from foldstep.service.contract.checkpoint_name import CheckpointName
+from foldstep.service.contract.errors import Fault, InvalidInput, NotFound
+from foldstep.service.settings import Settings
 
 _STATE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}\.safetensors")
 _DRAFT = ".part"

@@ -7,15 +7,15 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from models.hyperparameters import resolve
-from service.contract.diagnose import diagnose
-from service.contract.spec import DEFAULT_TRIALS, LEARNING
-from service.contract.states import SearchEvent, SearchState, TrialState
-from service.db import continued, scores, searches, stages, trials, workers
-from service.db.searches import SearchRow
-from service.flow.rungs import climb, close
-from service.flow.score import rank_key
-from service.flow.stage import go_on
+from foldstep.models.hyperparameters import resolve
+from foldstep.service.contract.diagnose import diagnose
+from foldstep.service.contract.spec import DEFAULT_TRIALS, LEARNING
+from foldstep.service.contract.states import SearchEvent, SearchState, TrialState
+from foldstep.service.db import continued, scores, searches, stages, trials, workers
+from foldstep.service.db.searches import SearchRow
+from foldstep.service.flow.rungs import climb, close
+from foldstep.service.flow.score import rank_key
+from foldstep.service.flow.stage import go_on
 
 ALL_DIVERGED = (
     "Every trial diverged, so there is no score: lower the upper bound of lr first, then look for values in the data "

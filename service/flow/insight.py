@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from service.analysis.child import report_in_child
-from service.analysis.compare import compare as compare_records
-from service.analysis.table import subject_stage
-from service.contract.errors import Fault, InvalidInput
-from service.contract.insight import Comparison, ImportanceReport
-from service.contract.parameters import nearest
-from service.contract.space import Space
-from service.contract.spec import MetricSpec
-from service.contract.stage import StagePlan
-from service.contract.states import TERMINAL_TRIAL
-from service.contract.trial import TrialRecord
-from service.db import searches, stages, trials
-from service.flow.context import Context
+from foldstep.service.analysis.child import report_in_child
+from foldstep.service.analysis.compare import compare as compare_records
+from foldstep.service.analysis.table import subject_stage
+from foldstep.service.contract.errors import Fault, InvalidInput
+from foldstep.service.contract.insight import Comparison, ImportanceReport
+from foldstep.service.contract.parameters import nearest
+from foldstep.service.contract.space import Space
+from foldstep.service.contract.spec import MetricSpec
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.contract.states import TERMINAL_TRIAL
+from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.db import searches, stages, trials
+from foldstep.service.flow.context import Context
 
 
 def importance(context: Context, search_id: str) -> ImportanceReport:

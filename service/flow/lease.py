@@ -7,24 +7,24 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from service.contract.errors import NotFound
-from service.contract.lease import Lease, LeasedTrial, LeaseRequest
-from service.contract.spec import LEARNING
-from service.contract.stage import StagePlan
-from service.contract.states import TERMINAL_TRIAL, SearchState, TrialState
-from service.db import continued, leases, searches, stages, trials, workers
-from service.db.searches import SearchRow
-from service.db.stages import StageRow
-from service.db.trials import ClaimedTrial
-from service.flow.check import grant_checks, new_token, search_context
-from service.flow.context import Context
-from service.flow.finish import settle
-from service.flow.plan import fill, start
-from service.flow.propose import propose
-from service.flow.prune import clean_up, last_kept, last_with_state, stale_states
-from service.flow.rungs import next_rung
-from service.flow.sweep import sweep
-from service.planner.stages import n_continued
+from foldstep.service.contract.errors import NotFound
+from foldstep.service.contract.lease import Lease, LeasedTrial, LeaseRequest
+from foldstep.service.contract.spec import LEARNING
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.contract.states import TERMINAL_TRIAL, SearchState, TrialState
+from foldstep.service.db import continued, leases, searches, stages, trials, workers
+from foldstep.service.db.searches import SearchRow
+from foldstep.service.db.stages import StageRow
+from foldstep.service.db.trials import ClaimedTrial
+from foldstep.service.flow.check import grant_checks, new_token, search_context
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.finish import settle
+from foldstep.service.flow.plan import fill, start
+from foldstep.service.flow.propose import propose
+from foldstep.service.flow.prune import clean_up, last_kept, last_with_state, stale_states
+from foldstep.service.flow.rungs import next_rung
+from foldstep.service.flow.sweep import sweep
+from foldstep.service.planner.stages import n_continued
 
 FEW, SHARE_OF_TIME = 8, 1 / 4
 """Under a time budget, trials of a lease while nothing is known of their pace; share of the time that one may take."""

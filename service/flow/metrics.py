@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from service.contract.states import SearchState, TrialState
-from service.db import leases, searches, trials, workers
-from service.flow.context import Context
+from foldstep.service.contract.states import SearchState, TrialState
+from foldstep.service.db import leases, searches, trials, workers
+from foldstep.service.flow.context import Context
 
 
 def metrics_text(context: Context) -> str:

@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from service.contract.spec import LEARNING
-from service.contract.stage import StagePlan
-from service.contract.states import SearchEvent, TrialState
-from service.db import searches, stages, trials
-from service.db.searches import SearchRow
-from service.db.stages import StageRow
-from service.planner.base import Proposals
-from service.planner.stages import make_planner
+from foldstep.service.contract.spec import LEARNING
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.contract.states import SearchEvent, TrialState
+from foldstep.service.db import searches, stages, trials
+from foldstep.service.db.searches import SearchRow
+from foldstep.service.db.stages import StageRow
+from foldstep.service.planner.base import Proposals
+from foldstep.service.planner.stages import make_planner
 
 
 def start(connection: Connection, search: SearchRow, now: datetime) -> None:

@@ -14,21 +14,21 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from service.contract.errors import NotFound
-from service.contract.spec import LEARNING
-from service.contract.stage import StagePlan
-from service.contract.states import SearchEvent, SearchState
-from service.contract.trial import TrialRecord
-from service.db import searches, stages, trials
-from service.db.searches import SearchRow
-from service.db.stages import StageRow
-from service.flow.context import Context
-from service.flow.finish import Ending, end
-from service.flow.plan import store
-from service.flow.prune import clean_up
-from service.planner.base import Proposals
-from service.planner.child import ProposingFailed
-from service.planner.stages import make_planner
+from foldstep.service.contract.errors import NotFound
+from foldstep.service.contract.spec import LEARNING
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.contract.states import SearchEvent, SearchState
+from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.db import searches, stages, trials
+from foldstep.service.db.searches import SearchRow
+from foldstep.service.db.stages import StageRow
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.finish import Ending, end
+from foldstep.service.flow.plan import store
+from foldstep.service.flow.prune import clean_up
+from foldstep.service.planner.base import Proposals
+from foldstep.service.planner.child import ProposingFailed
+from foldstep.service.planner.stages import make_planner
 
 A_WHOLE_BATCH = 2**31  # trials to ask a planner for: it answers with those up to the next boundary
 

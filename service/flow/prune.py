@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from service.contract.stage import StagePlan
-from service.db import continued, scores, stages, trials
-from service.db.searches import SearchRow
-from service.db.trials import Place
-from service.flow import files
-from service.flow.context import Context
-from service.planner.stages import n_continued
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.db import continued, scores, stages, trials
+from foldstep.service.db.searches import SearchRow
+from foldstep.service.db.trials import Place
+from foldstep.service.flow import files
+from foldstep.service.flow.context import Context
+from foldstep.service.planner.stages import n_continued
 
 MAX_TRIALS = 2**31 - 1
 """The greatest number of a trial that the database can hold."""

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from models.hyperparameters import resolve
-from service.contract.errors import Fault, InvalidInput
-from service.contract.leaderboard import Leaderboard, OrderBy, TrialCurves, TrialView
-from service.db import ranking, scores, searches, workers
-from service.db.ranking import REST, TrialRow
-from service.db.searches import SearchRow
-from service.flow.context import Context
+from foldstep.models.hyperparameters import resolve
+from foldstep.service.contract.errors import Fault, InvalidInput
+from foldstep.service.contract.leaderboard import Leaderboard, OrderBy, TrialCurves, TrialView
+from foldstep.service.db import ranking, scores, searches, workers
+from foldstep.service.db.ranking import REST, TrialRow
+from foldstep.service.db.searches import SearchRow
+from foldstep.service.flow.context import Context
 
 MAX_LIMIT = 1000
 

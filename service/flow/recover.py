@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from service.contract.errors import NotFound
-from service.contract.states import TrialState
-from service.db import scores, searches, trials
-from service.flow import files
-from service.flow.context import Context
+from foldstep.service.contract.errors import NotFound
+from foldstep.service.contract.states import TrialState
+from foldstep.service.db import scores, searches, trials
+from foldstep.service.flow import files
+from foldstep.service.flow.context import Context
 
 
 def recover(context: Context) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib import metadata
 
-from service.contract.errors import Conflict, Fault
-from service.contract.lease import WorkerRegistered, WorkerRegistration
-from service.db import workers
-from service.flow.context import Context
+from foldstep.service.contract.errors import Conflict, Fault
+from foldstep.service.contract.lease import WorkerRegistered, WorkerRegistration
+from foldstep.service.db import workers
+from foldstep.service.flow.context import Context
 
 
 def register_worker(context: Context, registration: WorkerRegistration) -> WorkerRegistered:

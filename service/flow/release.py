@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from service.contract.report import LeaseEnd
-from service.contract.states import LeaseState
-from service.db import leases, trials
-from service.flow import files
-from service.flow.context import Context
-from service.flow.finish import settle
-from service.flow.prune import clean_up
-from service.flow.report import lock_lease
+from foldstep.service.contract.report import LeaseEnd
+from foldstep.service.contract.states import LeaseState
+from foldstep.service.db import leases, trials
+from foldstep.service.flow import files
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.finish import settle
+from foldstep.service.flow.prune import clean_up
+from foldstep.service.flow.report import lock_lease
 
 
 def complete(context: Context, lease_id: int, sent: LeaseEnd) -> None:

@@ -8,22 +8,22 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from service.contract.errors import Fault, InvalidInput, NotFound
-from service.contract.report import FoldResult, Report, ReportReply, TrialProgress, TrialResult
-from service.contract.states import TrialEvent, TrialState
-from service.db import leases, rungs, scores, searches, trials
-from service.db.leases import LeaseRow
-from service.db.rungs import PausedTrial, RungRow
-from service.db.searches import SearchRow
-from service.db.trials import FinishedTrial
-from service.flow import files
-from service.flow.check import take_report
-from service.flow.context import Context
-from service.flow.finish import settle
-from service.flow.prune import clean_up, last_kept, last_with_state, prune, prune_states
-from service.flow.rungs import fold_scores, paused, to_the_end
-from service.flow.score import mean_and_spread, rank_key
-from service.planner.stages import n_continued
+from foldstep.service.contract.errors import Fault, InvalidInput, NotFound
+from foldstep.service.contract.report import FoldResult, Report, ReportReply, TrialProgress, TrialResult
+from foldstep.service.contract.states import TrialEvent, TrialState
+from foldstep.service.db import leases, rungs, scores, searches, trials
+from foldstep.service.db.leases import LeaseRow
+from foldstep.service.db.rungs import PausedTrial, RungRow
+from foldstep.service.db.searches import SearchRow
+from foldstep.service.db.trials import FinishedTrial
+from foldstep.service.flow import files
+from foldstep.service.flow.check import take_report
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.finish import settle
+from foldstep.service.flow.prune import clean_up, last_kept, last_with_state, prune, prune_states
+from foldstep.service.flow.rungs import fold_scores, paused, to_the_end
+from foldstep.service.flow.score import mean_and_spread, rank_key
+from foldstep.service.planner.stages import n_continued
 
 
 def report(context: Context, lease_id: int, sent: Report) -> ReportReply:

@@ -8,16 +8,16 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from service.contract.report import FoldResult, TrialResult
-from service.contract.spec import EarlyStopSpec
-from service.contract.stage import StagePlan
-from service.contract.states import TrialState
-from service.db import rungs, stages
-from service.db.rungs import PausedTrial, PrunedTrial, RungRow
-from service.db.searches import SearchRow
-from service.db.trials import ClaimedTrial, RungScores
-from service.flow.score import mean_and_spread, rank_key
-from service.planner.rungs import Climber, Rung, Verdict, decide, ladder
+from foldstep.service.contract.report import FoldResult, TrialResult
+from foldstep.service.contract.spec import EarlyStopSpec
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.contract.states import TrialState
+from foldstep.service.db import rungs, stages
+from foldstep.service.db.rungs import PausedTrial, PrunedTrial, RungRow
+from foldstep.service.db.searches import SearchRow
+from foldstep.service.db.trials import ClaimedTrial, RungScores
+from foldstep.service.flow.score import mean_and_spread, rank_key
+from foldstep.service.planner.rungs import Climber, Rung, Verdict, decide, ladder
 
 _LOST = (TrialState.DIVERGED, TrialState.FAILED)
 _STOPPABLE = (TrialState.PAUSED, TrialState.RUNNING, TrialState.WAITING)

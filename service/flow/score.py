@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from service.db.searches import SearchRow
+from foldstep.service.db.searches import SearchRow
 
 
 def rank_key(search: SearchRow, score: float) -> float:

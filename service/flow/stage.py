@@ -6,12 +6,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from service.contract.stage import StagePlan
-from service.db import searches, stages, trials
-from service.db.searches import SearchRow
-from service.db.stages import StageRow
-from service.flow.plan import add_stage
-from service.planner.stages import end_stage
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.db import searches, stages, trials
+from foldstep.service.db.searches import SearchRow
+from foldstep.service.db.stages import StageRow
+from foldstep.service.flow.plan import add_stage
+from foldstep.service.planner.stages import end_stage
 
 
 def go_on(connection: Connection, search: SearchRow, stage: StageRow, now: datetime) -> bool:

@@ -6,26 +6,26 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from service.contract.dataset import CheckedData, DatasetDescription
-from service.contract.errors import Fault, NotFound, SpecInvalid
-from service.contract.features import network_ends
-from service.contract.leaderboard import SearchView
-from service.contract.parse import parse_spec
-from service.contract.space import Params
-from service.contract.spec import Spec
-from service.contract.stage import StagePlan
-from service.contract.states import SearchState
-from service.contract.submit import Validated
-from service.data.child import check_in_child
-from service.db import searches, trials
-from service.db.searches import SearchRow
-from service.flow import view
-from service.flow.context import Context
-from service.flow.dataset import described
-from service.flow.plan import add_stage
-from service.flow.transfer import canonical_file
-from service.planner.stages import first_stage
-from service.planner.warm import MOST_LOOKED_AT, warm_configurations
+from foldstep.service.contract.dataset import CheckedData, DatasetDescription
+from foldstep.service.contract.errors import Fault, NotFound, SpecInvalid
+from foldstep.service.contract.features import network_ends
+from foldstep.service.contract.leaderboard import SearchView
+from foldstep.service.contract.parse import parse_spec
+from foldstep.service.contract.space import Params
+from foldstep.service.contract.spec import Spec
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.contract.states import SearchState
+from foldstep.service.contract.submit import Validated
+from foldstep.service.data.child import check_in_child
+from foldstep.service.db import searches, trials
+from foldstep.service.db.searches import SearchRow
+from foldstep.service.flow import view
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.dataset import described
+from foldstep.service.flow.plan import add_stage
+from foldstep.service.flow.transfer import canonical_file
+from foldstep.service.planner.stages import first_stage
+from foldstep.service.planner.warm import MOST_LOOKED_AT, warm_configurations
 
 
 @dataclass(frozen=True)

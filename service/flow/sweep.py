@@ -6,13 +6,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from service.contract.errors import NotFound
-from service.db import leases, searches, trials
-from service.db.searches import SearchRow
-from service.flow.check import give_up
-from service.flow.context import Context
-from service.flow.finish import settle
-from service.flow.prune import clean_up
+from foldstep.service.contract.errors import NotFound
+from foldstep.service.db import leases, searches, trials
+from foldstep.service.db.searches import SearchRow
+from foldstep.service.flow.check import give_up
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.finish import settle
+from foldstep.service.flow.prune import clean_up
 
 
 def sweep(context: Context) -> int:

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from service.contract.errors import NotFound
-from service.contract.states import LeaseState, TrialState
-from service.db import leases, searches, trials
-from service.db.leases import LeaseRow
-from service.flow import files
-from service.flow.context import Context
+from foldstep.service.contract.errors import NotFound
+from foldstep.service.contract.states import LeaseState, TrialState
+from foldstep.service.db import leases, searches, trials
+from foldstep.service.db.leases import LeaseRow
+from foldstep.service.flow import files
+from foldstep.service.flow.context import Context
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from service.contract.leaderboard import BorderFinding, SearchView, StageView, WorkerView
-from service.contract.stage import StagePlan
-from service.db import leases, ranking, searches, stages, trials, workers
-from service.db.searches import SearchRow
-from service.db.stages import StageRow
-from service.flow.context import Context
-from service.flow.files import checkpoint_folder
-from service.flow.rank import trial_views
+from foldstep.service.contract.leaderboard import BorderFinding, SearchView, StageView, WorkerView
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.db import leases, ranking, searches, stages, trials, workers
+from foldstep.service.db.searches import SearchRow
+from foldstep.service.db.stages import StageRow
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.files import checkpoint_folder
+from foldstep.service.flow.rank import trial_views
 
 MAX_SEARCHES = 200
 

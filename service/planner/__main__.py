@@ -6,9 +6,9 @@ import json
 import select
 import sys
 
-from service.child import answers
-from service.planner.propose import propose
-from service.planner.request import BatchRequest
+from foldstep.service.child import answers
+from foldstep.service.planner.propose import propose
+from foldstep.service.planner.request import BatchRequest
 
 
 def main(idle_s: float) -> None:

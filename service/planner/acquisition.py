@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
-from service.contract.space import Choices, Params, Space
+from foldstep.service.contract.space import Choices, Params, Space
 
 Array: TypeAlias = npt.NDArray[np.float64]
 WIDEST, NARROWEST = 0.3, 0.003  # standard deviations of a neighbour's coordinate, in units of the range

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from service.contract.space import Params
-from service.contract.stage import StagePlan
-from service.contract.trial import PlannedTrial, TrialRecord
+from foldstep.service.contract.space import Params
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.contract.trial import PlannedTrial, TrialRecord
 
 
 class Proposals(NamedTuple):

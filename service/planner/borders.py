@@ -14,12 +14,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from models.hyperparameters import Hyperparameter, Value, lookup
-from service.contract.leaderboard import BorderFinding
-from service.contract.space import Choices, Distribution, FloatRange, IntRange, Space
-from service.contract.spec import BorderSpec, Direction
-from service.contract.trial import TrialRecord
-from service.planner.evidence import Judged, judge
+from foldstep.models.hyperparameters import Hyperparameter, Value, lookup
+from foldstep.service.contract.leaderboard import BorderFinding
+from foldstep.service.contract.space import Choices, Distribution, FloatRange, IntRange, Space
+from foldstep.service.contract.spec import BorderSpec, Direction
+from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.planner.evidence import Judged, judge
 
 Edge: TypeAlias = Literal["low", "high"]
 

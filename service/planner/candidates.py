@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from service.contract.space import Params
-from service.contract.spec import Spec
-from service.planner.random import random_params
+from foldstep.service.contract.space import Params
+from foldstep.service.contract.spec import Spec
+from foldstep.service.planner.random import random_params
 
 N_CANDIDATES = 12
 

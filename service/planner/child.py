@@ -15,9 +15,9 @@ import tempfile
 import threading
 from typing import IO
 
-from service.child import command, environment, last_words
-from service.contract.space import Params
-from service.planner.request import BatchRequest
+from foldstep.service.child import command, environment, last_words
+from foldstep.service.contract.space import Params
+from foldstep.service.planner.request import BatchRequest
 
 TIMEOUT_S = 600.0
 IDLE_S = 60.0
@@ -88,7 +88,7 @@ class Child:
             self._end(self._process)
         if self._process is None:
             self._process = subprocess.Popen(
-                command("service.planner", str(self._idle_s)),
+                command("foldstep.service.planner", str(self._idle_s)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from cmaes import CMA
 
-from service.contract.space import Choices, Params, Space
-from service.planner.batches import n_startup
-from service.planner.observed import Observed
+from foldstep.service.contract.space import Choices, Params, Space
+from foldstep.service.planner.batches import n_startup
+from foldstep.service.planner.observed import Observed
 
 START_SPREAD = 0.2  # standard deviation of the first generation, in units of a range
 SHARE_RATE = 0.3  # how far a generation moves the shares of choices

@@ -13,14 +13,14 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
-from service.contract.leaderboard import BorderFinding
-from service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
-from service.contract.spec import CvSpec, Direction, Spec, StageSpec
-from service.contract.stage import StagePlan
-from service.contract.states import TrialState
-from service.contract.trial import TrialRecord
-from service.planner.borders import extend_borders, find_borders
-from service.planner.evidence import Judged, good_trials, judge
+from foldstep.service.contract.leaderboard import BorderFinding
+from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
+from foldstep.service.contract.spec import CvSpec, Direction, Spec, StageSpec
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.contract.states import TrialState
+from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.planner.borders import extend_borders, find_borders
+from foldstep.service.planner.evidence import Judged, good_trials, judge
 
 MIN_SHARE = 0.25  # of the last stage's range, in its scale, that always stays
 NEAR_EDGE = 0.05  # less than this share is not worth cutting off

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import NamedTuple
 
-from service.contract.space import Params
-from service.contract.spec import Direction
-from service.contract.states import TrialState
-from service.contract.trial import TrialRecord
+from foldstep.service.contract.space import Params
+from foldstep.service.contract.spec import Direction
+from foldstep.service.contract.states import TrialState
+from foldstep.service.contract.trial import TrialRecord
 
 GOOD_SHARE = 0.2  # of a stage's trials, the best ones that are good whatever the noise
 MIN_GOOD = 5

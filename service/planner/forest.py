@@ -18,10 +18,10 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from sklearn.ensemble import RandomForestRegressor
 
-from service.contract.space import Choices, Params, Space
-from service.planner.acquisition import expected_improvement, neighbour, random_points
-from service.planner.observed import normal_scores
-from service.planner.optuna_space import drawn, from_optuna, to_optuna
+from foldstep.service.contract.space import Choices, Params, Space
+from foldstep.service.planner.acquisition import expected_improvement, neighbour, random_points
+from foldstep.service.planner.observed import normal_scores
+from foldstep.service.planner.optuna_space import drawn, from_optuna, to_optuna
 
 N_TREES = 50
 MIN_LEAF = 3

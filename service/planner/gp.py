@@ -21,9 +21,9 @@ import numpy.typing as npt
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
-from service.contract.space import Choices, Params, Space
-from service.planner.acquisition import expected_improvement, neighbour, random_points, unit
-from service.planner.observed import Observed, levelled, thin
+from foldstep.service.contract.space import Choices, Params, Space
+from foldstep.service.planner.acquisition import expected_improvement, neighbour, random_points, unit
+from foldstep.service.planner.observed import Observed, levelled, thin
 
 N_BEST, N_OTHERS = 75, 75  # trials that are looked at, of a long history
 N_RANDOM = 500  # points that are looked at anywhere in the space

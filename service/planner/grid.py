@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from models.hyperparameters import Value
-from service.contract.space import Distribution, FloatRange, IntRange, Params, Space
-from service.contract.stage import StagePlan
-from service.planner.base import IndexedPlanner
+from foldstep.models.hyperparameters import Value
+from foldstep.service.contract.space import Distribution, FloatRange, IntRange, Params, Space
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.planner.base import IndexedPlanner
 
 
 class Condition(NamedTuple):

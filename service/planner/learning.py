@@ -9,16 +9,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from service.contract.space import Params
-from service.contract.spec import Direction, Method
-from service.contract.stage import StagePlan
-from service.contract.states import TERMINAL_TRIAL
-from service.contract.trial import TrialRecord
-from service.planner.base import Proposals, planned
-from service.planner.batches import batch_end, batch_start
-from service.planner.points import Unseen
-from service.planner.random import random_params
-from service.planner.request import BatchRequest
+from foldstep.service.contract.space import Params
+from foldstep.service.contract.spec import Direction, Method
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.contract.states import TERMINAL_TRIAL
+from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.planner.base import Proposals, planned
+from foldstep.service.planner.batches import batch_end, batch_start
+from foldstep.service.planner.points import Unseen
+from foldstep.service.planner.random import random_params
+from foldstep.service.planner.request import BatchRequest
 
 Propose = Callable[[BatchRequest], list[Params]]
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from service.contract.space import Params
-from service.contract.spec import Direction
-from service.contract.states import TERMINAL_TRIAL, TrialState
-from service.contract.trial import TrialRecord
+from foldstep.service.contract.space import Params
+from foldstep.service.contract.spec import Direction
+from foldstep.service.contract.states import TERMINAL_TRIAL, TrialState
+from foldstep.service.contract.trial import TrialRecord
 
 _HUGE = 1e100  # losses whose squares still have a sum
 

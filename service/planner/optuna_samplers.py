@@ -11,10 +11,10 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 
-from service.contract.space import Params, Space
-from service.planner.forest import ForestSampler
-from service.planner.observed import Observed, thin
-from service.planner.optuna_space import finished, suggest
+from foldstep.service.contract.space import Params, Space
+from foldstep.service.planner.forest import ForestSampler
+from foldstep.service.planner.observed import Observed, thin
+from foldstep.service.planner.optuna_space import finished, suggest
 
 
 def forest(space: Space, observed: Sequence[Observed], _size: int, generator: np.random.Generator) -> Iterator[Params]:

@@ -11,9 +11,9 @@ from typing import TypeAlias
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial, create_trial
 
-from models.hyperparameters import Value
-from service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
-from service.planner.observed import Observed
+from foldstep.models.hyperparameters import Value
+from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
+from foldstep.service.planner.observed import Observed
 
 MANY = 10_000
 Drawn: TypeAlias = CategoricalDistribution | FloatDistribution | IntDistribution

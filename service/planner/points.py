@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from models.hyperparameters import Value
-from service.contract.space import Choices, Distribution, FloatRange, IntRange, Params, Space
-from service.planner.grid import Grid, Values, grid_values
+from foldstep.models.hyperparameters import Value
+from foldstep.service.contract.space import Choices, Distribution, FloatRange, IntRange, Params, Space
+from foldstep.service.planner.grid import Grid, Values, grid_values
 
 MAX_DRAWS = 20  # random ones, before the space is walked through for a point that is left
 FINE = 2**20  # values that stand for those of a range without steps

@@ -9,11 +9,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from service.contract.space import Params, Space
-from service.contract.spec import Method
-from service.planner.observed import Observed, observe
-from service.planner.points import Unseen
-from service.planner.request import BatchRequest
+from foldstep.service.contract.space import Params, Space
+from foldstep.service.contract.spec import Method
+from foldstep.service.planner.observed import Observed, observe
+from foldstep.service.planner.points import Unseen
+from foldstep.service.planner.request import BatchRequest
 
 MAX_REPEATS = 3  # proposals that were there already, for each one that is wanted, before points are drawn at random
 

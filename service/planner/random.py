@@ -6,8 +6,8 @@ import zlib
 
 import numpy as np
 
-from service.contract.space import Params, Space
-from service.planner.base import IndexedPlanner
+from foldstep.service.contract.space import Params, Space
+from foldstep.service.planner.base import IndexedPlanner
 
 
 def draw(seed: int, number: int, name: str) -> float:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from service.contract.space import Frozen, Space
-from service.contract.spec import Direction, Method
-from service.contract.trial import TrialRecord
+from foldstep.service.contract.space import Frozen, Space
+from foldstep.service.contract.spec import Direction, Method
+from foldstep.service.contract.trial import TrialRecord
 
 
 class BatchRequest(Frozen):

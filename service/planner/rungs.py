@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
-from service.contract.spec import EarlyStopSpec
-from service.planner.racing import Field, is_clearly_worse, n_first_folds
+from foldstep.service.contract.spec import EarlyStopSpec
+from foldstep.service.planner.racing import Field, is_clearly_worse, n_first_folds
 
 MAX_SQUARED = 5
 """Up to this eta a block has eta^2 trials, so that the first one brings one trial past two rungs; above it eta."""

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.contract.space import Params
-from service.contract.stage import StagePlan
-from service.planner.base import IndexedPlanner
+from foldstep.service.contract.space import Params
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.planner.base import IndexedPlanner
 
 
 class SobolPlanner(IndexedPlanner):

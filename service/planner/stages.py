@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from service.contract.leaderboard import BorderFinding
-from service.contract.space import Frozen, Params
-from service.contract.spec import DEFAULT_TRIALS, LEARNING, Direction, Method, Spec
-from service.contract.stage import StagePlan
-from service.contract.trial import TrialRecord
-from service.planner.base import IndexedPlanner, Planner
-from service.planner.batches import default_batch
-from service.planner.borders import report_borders
-from service.planner.child import propose_in_child
-from service.planner.coarse_to_fine import max_survivors, next_stage
-from service.planner.grid import Grid, GridPlanner
-from service.planner.learning import LearningPlanner
-from service.planner.points import n_points
-from service.planner.random import RandomPlanner
-from service.planner.sobol import SobolPlanner
+from foldstep.service.contract.leaderboard import BorderFinding
+from foldstep.service.contract.space import Frozen, Params
+from foldstep.service.contract.spec import DEFAULT_TRIALS, LEARNING, Direction, Method, Spec
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.planner.base import IndexedPlanner, Planner
+from foldstep.service.planner.batches import default_batch
+from foldstep.service.planner.borders import report_borders
+from foldstep.service.planner.child import propose_in_child
+from foldstep.service.planner.coarse_to_fine import max_survivors, next_stage
+from foldstep.service.planner.grid import Grid, GridPlanner
+from foldstep.service.planner.learning import LearningPlanner
+from foldstep.service.planner.points import n_points
+from foldstep.service.planner.random import RandomPlanner
+from foldstep.service.planner.sobol import SobolPlanner
 
 _INDEXED: dict[Method, Callable[[StagePlan, int], IndexedPlanner]] = {
     "grid": GridPlanner,

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp, ndtr, ndtri
 
-from models.hyperparameters import Value
-from service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
-from service.planner.observed import Observed, thin
+from foldstep.models.hyperparameters import Value
+from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
+from foldstep.service.planner.observed import Observed, thin
 
 GOOD_SHARE, MAX_GOOD = 0.1, 25  # of the trials that are known
 N_BEST, N_OTHERS = 50, 200  # trials that are looked at, of a long history

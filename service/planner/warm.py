@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from models.hyperparameters import Value, lookup
-from service.contract.space import Fixed, Params, Space
-from service.contract.spec import Spec
+from foldstep.models.hyperparameters import Value, lookup
+from foldstep.service.contract.space import Fixed, Params, Space
+from foldstep.service.contract.spec import Spec
 
 MOST = 5
 SHARE = 1 / 4  # of the first stage's trials, at most

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from foldstep.client import Foldstep
-from service.contract.states import TrialState
+from foldstep.service.contract.states import TrialState
 from tests.acceptance.processes import Processes, assert_same, foldstep, terminate, undisturbed, until
 
 EPOCHS = 400

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from foldstep.client import Foldstep
-from service.contract.states import TrialState
+from foldstep.service.contract.states import TrialState
 from tests.acceptance.processes import Processes, assert_same, spec, terminate, undisturbed, until
 
 SPEC = spec("crash", 16, depth=[1, 2], epochs=300, patience=100)

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from packaging.requirements import Requirement
 
-from service.contract.parse import load_text, parse_spec
+from foldstep.service.contract.parse import load_text, parse_spec
 from tests.acceptance.processes import until
 from tests.acceptance.readme import BLOCKS, Shell, inline_commands
 

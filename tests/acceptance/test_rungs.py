@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from foldstep.client import Foldstep
-from service.contract.states import TrialState
+from foldstep.service.contract.states import TrialState
 from tests.acceptance.processes import Processes, assert_same, foldstep, spec, terminate, undisturbed, until
 
 SPEC = spec("rungs", 12, epochs=9)

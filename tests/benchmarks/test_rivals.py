@@ -27,10 +27,10 @@ from benchmarks.rivals import (
     suggested,
 )
 from benchmarks.search import STARTUP_S, Case, against, foldstep, median, row
-from models.hyperparameters import resolve
-from service.contract.parse import parse_spec
-from worker.data.inputs import FoldSource
-from worker.train.single import train_single
+from foldstep.models.hyperparameters import resolve
+from foldstep.service.contract.parse import parse_spec
+from foldstep.worker.data.inputs import FoldSource
+from foldstep.worker.train.single import train_single
 
 
 @pytest.fixture

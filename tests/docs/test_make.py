@@ -11,11 +11,11 @@ import typer.main
 
 from docs.make import FOLDER, PAGES, page
 from foldstep.cli import app
-from models.hyperparameters import REGISTRY
-from service.contract.errors import FoldstepError
-from service.contract.parse import NOT_YET, load_text, parse_spec
-from service.contract.spec import METRIC_DIRECTION, Method, Spec
-from service.settings import PREFIX, Settings
+from foldstep.models.hyperparameters import REGISTRY
+from foldstep.service.contract.errors import FoldstepError
+from foldstep.service.contract.parse import NOT_YET, load_text, parse_spec
+from foldstep.service.contract.spec import METRIC_DIRECTION, Method, Spec
+from foldstep.service.settings import PREFIX, Settings
 
 ROOT = FOLDER.parent
 SOURCES = [p for folder in ("foldstep", "service", "worker", "models") for p in (ROOT / folder).rglob("*.py")]

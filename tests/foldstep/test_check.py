@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from service.contract.checks import CheckReport
-from service.contract.states import SearchState
+from foldstep.service.contract.checks import CheckReport
+from foldstep.service.contract.states import SearchState
 from tests.acceptance.processes import Processes, foldstep, until
 from tests.foldstep.conftest import Desk, refused
 

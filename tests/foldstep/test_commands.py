@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from foldstep.client import Foldstep
-from models.compiled.library import library
+from foldstep.models.compiled.library import library
 from tests.acceptance.processes import foldstep
 from tests.foldstep.conftest import Desk, refused
 

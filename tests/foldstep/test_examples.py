@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from foldstep.demo import DEMO_SPEC
-from service.contract.parse import load_text, parse_spec
+from foldstep.service.contract.parse import load_text, parse_spec
 from tests.foldstep.conftest import Desk
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

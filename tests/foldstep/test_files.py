@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from service.contract.checkpoint_name import CheckpointName
-from service.contract.leaderboard import SearchView, TrialView
+from foldstep.service.contract.checkpoint_name import CheckpointName
+from foldstep.service.contract.leaderboard import SearchView, TrialView
 from tests.acceptance.processes import foldstep
 from tests.foldstep.conftest import Desk, refused
 from tests.foldstep.test_run import table

@@ -9,7 +9,7 @@ from statistics import fmean
 import optuna
 import pytest
 
-from service.contract.leaderboard import SearchView
+from foldstep.service.contract.leaderboard import SearchView
 from tests.foldstep.conftest import Desk, refused
 from tests.foldstep.test_run import table
 

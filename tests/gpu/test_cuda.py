@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from models.hyperparameters import resolve
-from models.noise import counters, dropout_noise
+from foldstep.models.hyperparameters import resolve
+from foldstep.models.noise import counters, dropout_noise
+from foldstep.worker.train import takers
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.graphs import Recorder
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
 from tests.worker.train.data import source
 from tests.worker.train.test_fused import Always
 from tests.worker.train.watch import Watch
-from worker.train import takers
-from worker.train.engine import Engine
-from worker.train.graphs import Recorder
-from worker.train.loop import Training
-from worker.train.pack import Member
 
 pytestmark = pytest.mark.gpu
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from models.compiled import build as building
-from models.compiled import library as loading
-from models.compiled.build import FLAGS, build
-from models.compiled.library import Library
-from worker.train import compiled
+from foldstep.models.compiled import build as building
+from foldstep.models.compiled import library as loading
+from foldstep.models.compiled.build import FLAGS, build
+from foldstep.models.compiled.library import Library
+from foldstep.worker.train import compiled
 
 
 def portable_library(folder: Path) -> Library:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from models.checkpoint import CheckpointDamaged, decode, encode, read_facts
+from foldstep.models.checkpoint import CheckpointDamaged, decode, encode, read_facts
 
 ARRAYS = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.array([np.nan, -0.0])}
 FACTS = {"trial": 7, "params": {"hidden": [3, 4], "lr": 0.1}, "name": "Straße"}

@@ -13,23 +13,23 @@ import numpy as np
 import pytest
 import torch
 
-from models.compiled import build as building
-from models.compiled import library as loading
-from models.compiled.build import FLAGS, SOURCES, NotBuilt, build, find_compiler
-from models.compiled.library import NORMS, Library, library
-from models.compiled.members import is_covered
-from models.hyperparameters import ACTIVATIONS as ALL_ACTIVATIONS
-from models.hyperparameters import LOSSES as ALL_LOSSES
-from models.hyperparameters import NORMS as ALL_NORMS
-from models.hyperparameters import OPTIMIZERS, resolve
-from models.layout import family
-from models.rules import ACTIVATIONS, FAMILIES, LOSSES
+from foldstep.models.compiled import build as building
+from foldstep.models.compiled import library as loading
+from foldstep.models.compiled.build import FLAGS, SOURCES, NotBuilt, build, find_compiler
+from foldstep.models.compiled.library import NORMS, Library, library
+from foldstep.models.compiled.members import is_covered
+from foldstep.models.hyperparameters import ACTIVATIONS as ALL_ACTIVATIONS
+from foldstep.models.hyperparameters import LOSSES as ALL_LOSSES
+from foldstep.models.hyperparameters import NORMS as ALL_NORMS
+from foldstep.models.hyperparameters import OPTIMIZERS, resolve
+from foldstep.models.layout import family
+from foldstep.models.rules import ACTIVATIONS, FAMILIES, LOSSES
+from foldstep.worker.train import compiled
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
-from worker.train import compiled
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
 
 CPU = torch.device("cpu")
 DATA = {"wine": source("wine"), "counts": source("diabetes", exposure=True)}
@@ -73,7 +73,7 @@ def test_the_other_tests_train_with_it() -> None:
 
 
 def test_eager_by_choice() -> None:
-    ask = "from worker.train.compiled import why_not; print(why_not())"
+    ask = "from foldstep.worker.train.compiled import why_not; print(why_not())"
     environment = {**os.environ, "FOLDSTEP_STEP": "eager"}
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.startswith("FOLDSTEP_STEP is eager. ")

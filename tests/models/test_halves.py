@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models import packed
-from models.compiled.library import Library
-from models.hyperparameters import ACTIVATIONS, LOSSES_OF_TASK, NORMS, resolve
+from foldstep.models import packed
+from foldstep.models.compiled.library import Library
+from foldstep.models.hyperparameters import ACTIVATIONS, LOSSES_OF_TASK, NORMS, resolve
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
 from tests.models.halves import multiplying_halves
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
 
 pytestmark = pytest.mark.usefixtures("library")
 CPU = torch.device("cpu")

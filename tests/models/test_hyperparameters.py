@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from models.fnn import FNN
-from models.hyperparameters import REGISTRY, Kind, lookup, resolve
+from foldstep.models.fnn import FNN
+from foldstep.models.hyperparameters import REGISTRY, Kind, lookup, resolve
 
 
 def test_defaults() -> None:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy import stats
 
-from models.hyperparameters import INITS
-from models.init import initial_weights
+from foldstep.models.hyperparameters import INITS
+from foldstep.models.init import initial_weights
 
 FAN_IN, FAN_OUT = 200, 300
 VARIANCE = {

@@ -10,7 +10,7 @@ import torch
 from sklearn.datasets import load_wine
 from torch import Tensor, nn
 
-from worker.train.single_lbfgs import SingleLBFGS
+from foldstep.worker.train.single_lbfgs import SingleLBFGS
 
 BUNCH = load_wine()
 X = torch.from_numpy((BUNCH.data - BUNCH.data.mean(0)) / BUNCH.data.std(0))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from models.metrics import score_classes, score_values
+from foldstep.models.metrics import score_classes, score_values
 
 ORACLES = {
     "accuracy": lambda y, p: metrics.accuracy_score(y, p.argmax(1)),

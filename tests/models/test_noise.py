@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from models.noise import RESOLUTION, Stream, counters, dropout_noise, threshold
+from foldstep.models.noise import RESOLUTION, Stream, counters, dropout_noise, threshold
 
 CPU = torch.device("cpu")
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from models.hyperparameters import SCHEDULES, resolve
-from models.schedules import factors, plateau_factor
+from foldstep.models.hyperparameters import SCHEDULES, resolve
+from foldstep.models.schedules import factors, plateau_factor
 
 EPOCHS, STEPS = 12, 5
 Make = Callable[[torch.optim.Optimizer], lr_scheduler.LRScheduler]

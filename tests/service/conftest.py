@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 import pytest
 from sqlalchemy import create_engine, text
 
-from service.db.engine import Database
-from service.db.migrate import upgrade
-from service.flow.context import Context
-from service.settings import Settings
+from foldstep.service.db.engine import Database
+from foldstep.service.db.migrate import upgrade
+from foldstep.service.flow.context import Context
+from foldstep.service.settings import Settings
 from tests.service.scenes import Clock
 
 _names = itertools.count()

@@ -11,10 +11,10 @@ import hypothesis.strategies as st
 from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from service.db.engine import Database
-from service.flow.context import Context
-from service.flow.sweep import sweep
-from service.settings import Settings
+from foldstep.service.db.engine import Database
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.sweep import sweep
+from foldstep.service.settings import Settings
 from tests.service.scenes import Clock, Hand, new_search
 
 LEASE_S = 60

@@ -8,19 +8,27 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from service.contract.checkpoint_name import CheckpointName
-from service.contract.dataset import CheckedData, Column, DatasetDescription
-from service.contract.lease import Lease, LeaseRequest, Step, WorkerRegistration
-from service.contract.parse import parse_spec
-from service.contract.report import Curve, FoldResult, LeaseEnd, Report, ReportReply, TrialProgress, TrialResult
-from service.contract.spec import MetricSpec
-from service.flow.context import Context
-from service.flow.lease import lease
-from service.flow.register import own_version, register_worker
-from service.flow.release import complete, release
-from service.flow.report import report
-from service.flow.submit import Checked, store
-from service.planner.stages import first_stage
+from foldstep.service.contract.checkpoint_name import CheckpointName
+from foldstep.service.contract.dataset import CheckedData, Column, DatasetDescription
+from foldstep.service.contract.lease import Lease, LeaseRequest, Step, WorkerRegistration
+from foldstep.service.contract.parse import parse_spec
+from foldstep.service.contract.report import (
+    Curve,
+    FoldResult,
+    LeaseEnd,
+    Report,
+    ReportReply,
+    TrialProgress,
+    TrialResult,
+)
+from foldstep.service.contract.spec import MetricSpec
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.lease import lease
+from foldstep.service.flow.register import own_version, register_worker
+from foldstep.service.flow.release import complete, release
+from foldstep.service.flow.report import report
+from foldstep.service.flow.submit import Checked, store
+from foldstep.service.planner.stages import first_stage
 
 FINGERPRINT = "ab" * 32
 LR = {"low": 1e-4, "high": 1e-1, "log": True}

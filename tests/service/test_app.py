@@ -15,8 +15,8 @@ import httpx
 import psutil
 import pytest
 
-from service.auth import load_or_make_token
-from service.settings import Settings
+from foldstep.service.auth import load_or_make_token
+from foldstep.service.settings import Settings
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -29,7 +29,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def run(**environment: str) -> subprocess.Popen[str]:
         own = {"FOLDSTEP_DATA_DIR": str(tmp_path), "FOLDSTEP_PORT": "0", **environment}
         process = subprocess.Popen(
-            [sys.executable, "-m", "service.app"],
+            [sys.executable, "-m", "foldstep.service.app"],
             env={**os.environ, **own},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

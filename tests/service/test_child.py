@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from service.child import ChildDied, ChildTooSlow, ask
-from service.contract.errors import NotFound
+from foldstep.service.child import ChildDied, ChildTooSlow, ask
+from foldstep.service.contract.errors import NotFound
 
 MAIN = """
 import os, sys, time
 from pydantic import BaseModel
-from service.child import answer_once
-from service.contract.errors import NotFound
+from foldstep.service.child import answer_once
+from foldstep.service.contract.errors import NotFound
 
 class Answer(BaseModel):
     said: str

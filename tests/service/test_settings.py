@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.contract.errors import InvalidInput
-from service.settings import PREFIX, Settings, settings_from_environment
+from foldstep.service.contract.errors import InvalidInput
+from foldstep.service.settings import PREFIX, Settings, settings_from_environment
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))

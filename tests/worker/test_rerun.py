@@ -15,8 +15,8 @@ import pytest
 
 from foldstep.client import Foldstep
 from foldstep.commands.rerunning import same_bits
-from service.contract.report import Curve, FoldResult, TrialResult
-from service.contract.states import TrialState
+from foldstep.service.contract.report import Curve, FoldResult, TrialResult
+from foldstep.service.contract.states import TrialState
 from tests.acceptance.processes import Processes, foldstep, until
 
 SPEC: dict[str, Any] = {

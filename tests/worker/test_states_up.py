@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from foldstep.client import Foldstep
-from service.contract.connection import Connection
-from service.contract.lease import Lease, LeaseRequest
-from service.settings import Settings
+from foldstep.service.contract.connection import Connection
+from foldstep.service.contract.lease import Lease, LeaseRequest
+from foldstep.service.settings import Settings
+from foldstep.worker.agent import Agent
+from foldstep.worker.client import MasterClient
+from foldstep.worker.settings import WorkerSettings
 from tests.service.api.conftest import served
-from worker.agent import Agent
-from worker.client import MasterClient
-from worker.settings import WorkerSettings
 
 SPEC: dict[str, Any] = {
     "name": "up",

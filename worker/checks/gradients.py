@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.hyperparameters import Hyperparameters
-from models.stack import STATISTICS
-from service.contract.checks import CheckResult
-from worker.checks.setting import CheckSetting, finite, members, steady, with_rows
-from worker.data.inputs import FoldData
-from worker.train.step import PackTrainer
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.models.stack import STATISTICS
+from foldstep.service.contract.checks import CheckResult
+from foldstep.worker.checks.setting import CheckSetting, finite, members, steady, with_rows
+from foldstep.worker.data.inputs import FoldData
+from foldstep.worker.train.step import PackTrainer
 
 NAME = "gradients"
 N_ROWS = 16

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.hyperparameters import Hyperparameters
-from service.contract.checks import CheckResult
-from worker.checks.chance import chance_loss
-from worker.checks.setting import CheckSetting, finite, in_common, members, plain, share, with_rows
-from worker.data.inputs import FoldData
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.service.contract.checks import CheckResult
+from foldstep.worker.checks.chance import chance_loss
+from foldstep.worker.checks.setting import CheckSetting, finite, in_common, members, plain, share, with_rows
+from foldstep.worker.data.inputs import FoldData
 
 NAME = "initial_loss"
 N_ROWS = 256

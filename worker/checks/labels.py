@@ -13,12 +13,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.hyperparameters import Hyperparameters
-from service.contract.checks import CheckResult
-from worker.checks.chance import constant_loss
-from worker.checks.setting import CheckSetting, Unwatched, Variant, steady
-from worker.data.inputs import FoldData
-from worker.train.pack import Member
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.service.contract.checks import CheckResult
+from foldstep.worker.checks.chance import constant_loss
+from foldstep.worker.checks.setting import CheckSetting, Unwatched, Variant, steady
+from foldstep.worker.data.inputs import FoldData
+from foldstep.worker.train.pack import Member
 
 NAME = "labels"
 N_SHUFFLES = 8

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from models.hyperparameters import Hyperparameters
-from models.schedules import factors
-from service.contract.checks import CheckResult
-from worker.checks.chance import constant_loss, floor_loss
-from worker.checks.setting import CheckSetting, Unwatched, finite, members, plain, share, with_rows
-from worker.data.inputs import FoldData
-from worker.train.pack import Member
-from worker.train.stopping import End
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.models.schedules import factors
+from foldstep.service.contract.checks import CheckResult
+from foldstep.worker.checks.chance import constant_loss, floor_loss
+from foldstep.worker.checks.setting import CheckSetting, Unwatched, finite, members, plain, share, with_rows
+from foldstep.worker.data.inputs import FoldData
+from foldstep.worker.train.pack import Member
+from foldstep.worker.train.stopping import End
 
 NAME = "overfit"
 N_ROWS = 20

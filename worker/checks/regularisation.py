@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.hyperparameters import Hyperparameters
-from models.layout import family
-from models.stack import Weights
-from service.contract.checks import CheckResult
-from worker.checks.chance import constant_loss
-from worker.checks.setting import CheckSetting, finite, steady, with_rows
-from worker.data.inputs import FoldData
-from worker.train.pack import Member
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.models.layout import family
+from foldstep.models.stack import Weights
+from foldstep.service.contract.checks import CheckResult
+from foldstep.worker.checks.chance import constant_loss
+from foldstep.worker.checks.setting import CheckSetting, finite, steady, with_rows
+from foldstep.worker.data.inputs import FoldData
+from foldstep.worker.train.pack import Member
 
 NAME = "regularisation"
 N_ROWS = 64

@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from service.contract.checks import CheckReport, CheckResult
-from service.contract.lease import SearchContext
-from service.contract.space import Params
-from worker.checks.gradients import gradients
-from worker.checks.initial_loss import initial_loss
-from worker.checks.labels import labels
-from worker.checks.overfit import overfit
-from worker.checks.regularisation import regularisation
-from worker.checks.setting import CheckSetting
-from worker.data.inputs import FoldSource
+from foldstep.service.contract.checks import CheckReport, CheckResult
+from foldstep.service.contract.lease import SearchContext
+from foldstep.service.contract.space import Params
+from foldstep.worker.checks.gradients import gradients
+from foldstep.worker.checks.initial_loss import initial_loss
+from foldstep.worker.checks.labels import labels
+from foldstep.worker.checks.overfit import overfit
+from foldstep.worker.checks.regularisation import regularisation
+from foldstep.worker.checks.setting import CheckSetting
+from foldstep.worker.data.inputs import FoldSource
 
 CHECKS: dict[str, Callable[[CheckSetting], CheckResult]] = {
     "initial_loss": initial_loss,

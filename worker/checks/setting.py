@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.hyperparameters import Hyperparameters, resolve
-from models.stack import Weights
-from service.contract.space import Params
-from service.contract.spec import Task
-from worker.data.inputs import FoldData, FoldSource
-from worker.settings import PACK_BYTES_CPU
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
+from foldstep.models.hyperparameters import Hyperparameters, resolve
+from foldstep.models.stack import Weights
+from foldstep.service.contract.space import Params
+from foldstep.service.contract.spec import Task
+from foldstep.worker.data.inputs import FoldData, FoldSource
+from foldstep.worker.settings import PACK_BYTES_CPU
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
 
 MAX_ROWS = 2000
 """Rows of each part of the fold that the checks look at."""

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold, TimeSeriesSplit
 
-from service.contract.columns import CategoryColumn, ColumnValues
-from service.contract.lease import SearchContext
-from service.contract.spec import ColumnRef
-from service.contract.splits import marked_as_test, n_held_out
-from worker.data.load import Table
+from foldstep.service.contract.columns import CategoryColumn, ColumnValues
+from foldstep.service.contract.lease import SearchContext
+from foldstep.service.contract.spec import ColumnRef
+from foldstep.service.contract.splits import marked_as_test, n_held_out
+from foldstep.worker.data.load import Table
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 Labels: TypeAlias = npt.NDArray[np.int64]

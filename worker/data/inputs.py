@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from service.contract.columns import NumberColumn
-from service.contract.features import feature_names
-from service.contract.lease import SearchContext
-from worker.data.folds import Rows, Splits, make_splits
-from worker.data.load import Table
-from worker.data.preprocess import Preprocessor
-from worker.data.target import TargetCoder
+from foldstep.service.contract.columns import NumberColumn
+from foldstep.service.contract.features import feature_names
+from foldstep.service.contract.lease import SearchContext
+from foldstep.worker.data.folds import Rows, Splits, make_splits
+from foldstep.worker.data.load import Table
+from foldstep.worker.data.preprocess import Preprocessor
+from foldstep.worker.data.target import TargetCoder
 
 CACHE_BYTES = 1 << 30
 _SAMPLE_STREAM = 2**32  # beyond those of the splits, which count the repeats

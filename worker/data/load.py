@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from service.contract.columns import ColumnValues, column_from_arrow, fingerprint
-from service.contract.errors import DatasetUnreadable, Fault
+from foldstep.service.contract.columns import ColumnValues, column_from_arrow, fingerprint
+from foldstep.service.contract.errors import DatasetUnreadable, Fault
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from service.contract.columns import CategoryColumn, ColumnValues, NumberColumn
-from service.contract.features import is_usable, kept_categories
-from worker.data.load import Table
-from worker.data.scalers import SCALERS, Matrix, State
+from foldstep.service.contract.columns import CategoryColumn, ColumnValues, NumberColumn
+from foldstep.service.contract.features import is_usable, kept_categories
+from foldstep.worker.data.load import Table
+from foldstep.worker.data.scalers import SCALERS, Matrix, State
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.contract.columns import CategoryColumn, ColumnValues, Label, NumberColumn, class_labels
-from service.contract.spec import Task
+from foldstep.service.contract.columns import CategoryColumn, ColumnValues, Label, NumberColumn, class_labels
+from foldstep.service.contract.spec import Task
 
 _LEAST_COUNT = 0.5
 """What a training part without a single count is taken to have, for there is no log of zero."""

@@ -41,7 +41,7 @@ class WorkerCommand:
             "--members": str(self.members),
             "--patience": str(self.patience_s),
         }
-        return [sys.executable, "-m", "worker", *(word for pair in options.items() for word in pair)]
+        return [sys.executable, "-P", "-m", "foldstep.worker", *(word for pair in options.items() for word in pair)]
 
     def environment(self) -> dict[str, str]:
         """One thread a process: several processes with one thread beat one process with several."""

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from models.layout import Layout
+from foldstep.models.layout import Layout
 
 _SMALL_SLOPE = 1 / 20
 _FLAT = math.sqrt(1 - _SMALL_SLOPE)

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.hyperparameters import Hyperparameters
-from models.noise import Stream
-from models.schedules import factors, plateau_factor
-from worker.train.fold import DeviceFold
-from worker.train.pack import Member, effective_batch, n_batches
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.models.noise import Stream
+from foldstep.models.schedules import factors, plateau_factor
+from foldstep.worker.train.fold import DeviceFold
+from foldstep.worker.train.pack import Member, effective_batch, n_batches
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.averaging import WeightAverage
-from models.compiled.build import NotBuilt
-from models.compiled.library import (
+from foldstep.models.averaging import WeightAverage
+from foldstep.models.compiled.build import NotBuilt
+from foldstep.models.compiled.library import (
     COLUMNS,
     STACKS,
     EvaluationRecord,
@@ -24,15 +24,15 @@ from models.compiled.library import (
     pointer,
     pointers,
 )
-from models.compiled.members import CompiledMembers, is_covered
-from models.hyperparameters import Hyperparameters
-from models.optim import PackedOptimizer
-from models.packed import PackedFNN
-from models.stack import Stack
-from worker.train.batches import EpochBatches
-from worker.train.compiled_scores import CompiledScores
-from worker.train.pack import EVALUATION_COLUMNS, columns_of
-from worker.train.validation import Validated, Validation
+from foldstep.models.compiled.members import CompiledMembers, is_covered
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.models.optim import PackedOptimizer
+from foldstep.models.packed import PackedFNN
+from foldstep.models.stack import Stack
+from foldstep.worker.train.batches import EpochBatches
+from foldstep.worker.train.compiled_scores import CompiledScores
+from foldstep.worker.train.pack import EVALUATION_COLUMNS, columns_of
+from foldstep.worker.train.validation import Validated, Validation
 
 STEP = "FOLDSTEP_STEP"
 """Set to `eager`, this variable keeps a process from using the library, and the kernel for GPUs."""

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.compiled.library import SCORES, library, pointer, pointers
-from models.layout import Layout
-from models.metrics import OF_MEANS
-from worker.train.pack import EVALUATION_COLUMNS
-from worker.train.validation import Validated, Validation
+from foldstep.models.compiled.library import SCORES, library, pointer, pointers
+from foldstep.models.layout import Layout
+from foldstep.models.metrics import OF_MEANS
+from foldstep.worker.train.pack import EVALUATION_COLUMNS
+from foldstep.worker.train.validation import Validated, Validation
 
 
 def sums(metric: str, link: str) -> bool:

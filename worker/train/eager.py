@@ -8,15 +8,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from models.averaging import WeightAverage
-from models.losses import PackedLoss
-from models.optim import PackedOptimizer
-from models.packed import Batch, PackedFNN, Workspace
-from models.stack import Stack
-from worker.train.batches import EpochBatches, StepBatch
-from worker.train.pack import EVALUATION_COLUMNS, columns_of
-from worker.train.precision import products_rounded_to
-from worker.train.validation import Validated, Validation
+from foldstep.models.averaging import WeightAverage
+from foldstep.models.losses import PackedLoss
+from foldstep.models.optim import PackedOptimizer
+from foldstep.models.packed import Batch, PackedFNN, Workspace
+from foldstep.models.stack import Stack
+from foldstep.worker.train.batches import EpochBatches, StepBatch
+from foldstep.worker.train.pack import EVALUATION_COLUMNS, columns_of
+from foldstep.worker.train.precision import products_rounded_to
+from foldstep.worker.train.validation import Validated, Validation
 
 
 class Steps(Protocol):

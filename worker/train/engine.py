@@ -9,12 +9,12 @@ from typing import Literal, TypeAlias
 
 import torch
 
-from models.fused.members import is_covered
-from worker.train.compiled import is_compiled, is_eager_by_choice
-from worker.train.cost import StepCost
-from worker.train.graphs import Recorder
-from worker.train.pack import Member
-from worker.train.quickest import Timings
+from foldstep.models.fused.members import is_covered
+from foldstep.worker.train.compiled import is_compiled, is_eager_by_choice
+from foldstep.worker.train.cost import StepCost
+from foldstep.worker.train.graphs import Recorder
+from foldstep.worker.train.pack import Member
+from foldstep.worker.train.quickest import Timings
 
 Taker: TypeAlias = Literal["compiled", "fused", "eager"]
 """Who takes a member's steps: the compiled library, the kernel for GPUs where it is fastest, or `models.packed`."""

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from worker.data.inputs import FoldData
-from worker.train.pack import EVALUATION_COLUMNS, n_batches
-from worker.train.sample import Part, Sample
+from foldstep.worker.data.inputs import FoldData
+from foldstep.worker.train.pack import EVALUATION_COLUMNS, n_batches
+from foldstep.worker.train.sample import Part, Sample
 
 
 class DeviceFold:

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from triton.errors import TritonError
 
-from models.fused.launch import FedSteps, FusedMembers
-from models.optim import PackedOptimizer
-from models.packed import PackedFNN
-from worker.train.batches import EpochBatches
-from worker.train.eager import EagerSteps
-from worker.train.validation import Validated, Validation
+from foldstep.models.fused.launch import FedSteps, FusedMembers
+from foldstep.models.optim import PackedOptimizer
+from foldstep.models.packed import PackedFNN
+from foldstep.worker.train.batches import EpochBatches
+from foldstep.worker.train.eager import EagerSteps
+from foldstep.worker.train.validation import Validated, Validation
 
 
 class FusedSteps:

@@ -14,9 +14,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from worker.train.batches import EpochBatches
-from worker.train.eager import EagerSteps
-from worker.train.validation import Validated, Validation
+from foldstep.worker.train.batches import EpochBatches
+from foldstep.worker.train.eager import EagerSteps
+from foldstep.worker.train.validation import Validated, Validation
 
 log = logging.getLogger(__name__)
 

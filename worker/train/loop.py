@@ -10,20 +10,20 @@ from typing import Protocol
 
 import torch
 
-from models.layout import padded
-from models.stack import Weights
-from service.contract.spec import METRIC_DIRECTION
-from worker.data.inputs import FoldData
-from worker.train.compiled_scores import sums
-from worker.train.engine import Engine, Taker
-from worker.train.flights import Flight, Flights, SavingRound
-from worker.train.fold import DeviceFold
-from worker.train.pack import EVALUATION_COLUMNS, FoldShape, Member
-from worker.train.packer import halved, member_bytes, plan_packs
-from worker.train.probe import Probe
-from worker.train.sample import sample_chunks
-from worker.train.step import Group, PackTrainer, group_of
-from worker.train.stopping import End
+from foldstep.models.layout import padded
+from foldstep.models.stack import Weights
+from foldstep.service.contract.spec import METRIC_DIRECTION
+from foldstep.worker.data.inputs import FoldData
+from foldstep.worker.train.compiled_scores import sums
+from foldstep.worker.train.engine import Engine, Taker
+from foldstep.worker.train.flights import Flight, Flights, SavingRound
+from foldstep.worker.train.fold import DeviceFold
+from foldstep.worker.train.pack import EVALUATION_COLUMNS, FoldShape, Member
+from foldstep.worker.train.packer import halved, member_bytes, plan_packs
+from foldstep.worker.train.probe import Probe
+from foldstep.worker.train.sample import sample_chunks
+from foldstep.worker.train.step import Group, PackTrainer, group_of
+from foldstep.worker.train.stopping import End
 
 SQUEEZE_SHARE = 1 / 8
 """The stack is rebuilt without its finished members once they are this share of it."""

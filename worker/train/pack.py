@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from models.hyperparameters import Hyperparameters
-from models.stack import Weights
-from worker.train.stopping import End, Progress
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.models.stack import Weights
+from foldstep.worker.train.stopping import End, Progress
 
 EVALUATION_COLUMNS = 128
 """Validation rows are scored in chunks of this size: a constant, for the chunk must not depend on the pack."""

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from models.hyperparameters import Hyperparameters
-from models.layout import padded, size_class
-from models.lbfgs import MEMORY
-from worker.train.cost import DEFAULT_OVERHEAD
-from worker.train.engine import Taker
-from worker.train.pack import (
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.models.layout import padded, size_class
+from foldstep.models.lbfgs import MEMORY
+from foldstep.worker.train.cost import DEFAULT_OVERHEAD
+from foldstep.worker.train.engine import Taker
+from foldstep.worker.train.pack import (
     EVALUATION_COLUMNS,
     FoldShape,
     Member,

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.losses import PackedLoss
-from models.metrics import score_classes, score_values
-from worker.data.target import TargetCoder
-from worker.train.pack import EVALUATION_COLUMNS
+from foldstep.models.losses import PackedLoss
+from foldstep.models.metrics import score_classes, score_values
+from foldstep.worker.data.target import TargetCoder
+from foldstep.worker.train.pack import EVALUATION_COLUMNS
 
 _ROWS_SHARE = 8
 _MAX_CHUNKS = 16

@@ -15,16 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from models.fnn import FNN
-from models.hyperparameters import Hyperparameters
-from models.metrics import score_classes, score_values
-from models.noise import Stream, counters, dropout_noise, threshold
-from models.schedules import factors, plateau_factor
-from service.contract.spec import METRIC_DIRECTION
-from worker.data.inputs import FoldData
-from worker.train.pack import columns_of, effective_batch
-from worker.train.single_lbfgs import SingleLBFGS
-from worker.train.stopping import MAX_RESTARTS, RESTART_FACTOR
+from foldstep.models.fnn import FNN
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.models.metrics import score_classes, score_values
+from foldstep.models.noise import Stream, counters, dropout_noise, threshold
+from foldstep.models.schedules import factors, plateau_factor
+from foldstep.service.contract.spec import METRIC_DIRECTION
+from foldstep.worker.data.inputs import FoldData
+from foldstep.worker.train.pack import columns_of, effective_batch
+from foldstep.worker.train.single_lbfgs import SingleLBFGS
+from foldstep.worker.train.stopping import MAX_RESTARTS, RESTART_FACTOR
 
 
 @dataclass(frozen=True)

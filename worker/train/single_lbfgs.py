@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from models.lbfgs import ARMIJO, LEAST_CURVATURE, LONGEST, MAX_RETREATS, MEMORY, SHORTEST
+from foldstep.models.lbfgs import ARMIJO, LEAST_CURVATURE, LONGEST, MAX_RETREATS, MEMORY, SHORTEST
 
 
 class SingleLBFGS(torch.optim.Optimizer):

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from models.layout import Run
-from models.stack import MemberRows
+from foldstep.models.layout import Run
+from foldstep.models.stack import MemberRows
 
 
 class Snapshot:

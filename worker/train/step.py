@@ -14,23 +14,23 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from models.averaging import WeightAverage
-from models.layout import Layout, Slot
-from models.losses import PackedLoss
-from models.noise import Stream
-from models.optim import PackedOptimizer
-from models.packed import PackedFNN
-from models.stack import MemberRows, Stack, Weights
-from service.contract.spec import Task
-from worker.train.batches import Batches
-from worker.train.eager import EagerSteps, Steps
-from worker.train.engine import Engine
-from worker.train.fold import DeviceFold
-from worker.train.pack import Member, TrainingState
-from worker.train.probe import Probe
-from worker.train.snapshot import Snapshot
-from worker.train.takers import PackParts, steps_by
-from worker.train.validation import Validation
+from foldstep.models.averaging import WeightAverage
+from foldstep.models.layout import Layout, Slot
+from foldstep.models.losses import PackedLoss
+from foldstep.models.noise import Stream
+from foldstep.models.optim import PackedOptimizer
+from foldstep.models.packed import PackedFNN
+from foldstep.models.stack import MemberRows, Stack, Weights
+from foldstep.service.contract.spec import Task
+from foldstep.worker.train.batches import Batches
+from foldstep.worker.train.eager import EagerSteps, Steps
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.fold import DeviceFold
+from foldstep.worker.train.pack import Member, TrainingState
+from foldstep.worker.train.probe import Probe
+from foldstep.worker.train.snapshot import Snapshot
+from foldstep.worker.train.takers import PackParts, steps_by
+from foldstep.worker.train.validation import Validation
 
 Group: TypeAlias = tuple[int, str, str]
 """A fold, a scaler and a link: what makes preprocessed data."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from models.hyperparameters import Hyperparameters
-from service.contract.spec import Direction
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.service.contract.spec import Direction
 
 MAX_RESTARTS = 2
 RESTART_FACTOR = 0.1

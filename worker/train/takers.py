@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.averaging import WeightAverage
-from models.optim import PackedOptimizer
-from models.packed import PackedFNN
-from models.stack import Stack
-from worker.train.compiled import CompiledSteps
-from worker.train.eager import EagerSteps, Steps
-from worker.train.engine import Engine, Taker
-from worker.train.graphs import GraphSteps, recorder_of
-from worker.train.quickest import QuickestSteps, Timings, cuda_stopwatch, host_stopwatch
+from foldstep.models.averaging import WeightAverage
+from foldstep.models.optim import PackedOptimizer
+from foldstep.models.packed import PackedFNN
+from foldstep.models.stack import Stack
+from foldstep.worker.train.compiled import CompiledSteps
+from foldstep.worker.train.eager import EagerSteps, Steps
+from foldstep.worker.train.engine import Engine, Taker
+from foldstep.worker.train.graphs import GraphSteps, recorder_of
+from foldstep.worker.train.quickest import QuickestSteps, Timings, cuda_stopwatch, host_stopwatch
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def steps_by(taker: Taker, parts: PackParts, eager: EagerSteps, engine: Engine) 
 
 def _quickest(called: Steps, parts: PackParts, eager: EagerSteps, engine: Engine) -> QuickestSteps:
     """The kernel's steps, or the others, whichever turn out to be faster here."""
-    from models.fused.launch import WARPS
-    from worker.train.fused import FusedSteps
+    from foldstep.models.fused.launch import WARPS
+    from foldstep.worker.train.fused import FusedSteps
 
     pack = eager, parts.net, parts.optimizer, parts.task
     ways: dict[str, Steps] = {f"a kernel of {warps} warps": FusedSteps(*pack, warps) for warps in WARPS}

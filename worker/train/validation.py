@@ -9,10 +9,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from models.layout import Layout
-from models.losses import PackedLoss
-from worker.train.fold import DeviceFold
-from worker.train.sample import LossRows
+from foldstep.models.layout import Layout
+from foldstep.models.losses import PackedLoss
+from foldstep.worker.train.fold import DeviceFold
+from foldstep.worker.train.sample import LossRows
 
 
 @dataclass(frozen=True)

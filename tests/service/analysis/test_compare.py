@@ -8,10 +8,10 @@ import math
 import numpy as np
 import pytest
 
-from service.analysis.compare import compare
-from service.contract.space import Choices, FloatRange, IntRange, Params, Space
-from service.contract.spec import MetricSpec
-from service.planner.random import random_params
+from foldstep.service.analysis.compare import compare
+from foldstep.service.contract.space import Choices, FloatRange, IntRange, Params, Space
+from foldstep.service.contract.spec import MetricSpec
+from foldstep.service.planner.random import random_params
 from tests.service.planner.spaces import finished
 
 SPACE = Space(

@@ -10,15 +10,15 @@ from typing import Any
 import optuna
 import pytest
 
-from service.analysis.child import report_in_child
-from service.analysis.importance import anova
-from service.analysis.report import importance_report
-from service.analysis.table import bounded, subject_stage, table_of
-from service.contract.insight import ImportanceReport
-from service.contract.space import Choices, FloatRange, IntRange, Params, Space
-from service.contract.spec import MetricSpec
-from service.contract.trial import TrialRecord
-from service.planner.random import random_params
+from foldstep.service.analysis.child import report_in_child
+from foldstep.service.analysis.importance import anova
+from foldstep.service.analysis.report import importance_report
+from foldstep.service.analysis.table import bounded, subject_stage, table_of
+from foldstep.service.contract.insight import ImportanceReport
+from foldstep.service.contract.space import Choices, FloatRange, IntRange, Params, Space
+from foldstep.service.contract.spec import MetricSpec
+from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.planner.random import random_params
 from tests.service.planner.spaces import finished
 
 SPACE = Space(

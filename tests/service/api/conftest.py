@@ -14,9 +14,9 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from service.app import create_app
-from service.contract.dataset import Dataset
-from service.settings import Settings
+from foldstep.service.app import create_app
+from foldstep.service.contract.dataset import Dataset
+from foldstep.service.settings import Settings
 from tests.service.scenes import Clock
 
 AUTHORIZED = {"Authorization": "Bearer secret"}

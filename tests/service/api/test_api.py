@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from service.contract.archive import pack
-from service.contract.leaderboard import Leaderboard, SearchView, TrialCurves, TrialView
-from service.contract.lease import Lease
-from service.contract.report import ReportReply
-from service.flow.register import own_version
+from foldstep.service.contract.archive import pack
+from foldstep.service.contract.leaderboard import Leaderboard, SearchView, TrialCurves, TrialView
+from foldstep.service.contract.lease import Lease
+from foldstep.service.contract.report import ReportReply
+from foldstep.service.flow.register import own_version
 from tests.service.api.conftest import Master, Serve, registered
 from tests.service.scenes import Clock, checkpoint, new_search, result, spec
 

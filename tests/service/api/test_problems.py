@@ -10,9 +10,9 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from service.api.problems import MEDIA_TYPE, STATUS
-from service.contract import errors
-from service.contract.errors import FoldstepError, error_from_problem
+from foldstep.service.api.problems import MEDIA_TYPE, STATUS
+from foldstep.service.contract import errors
+from foldstep.service.contract.errors import FoldstepError, error_from_problem
 from tests.service.api.conftest import Master, Serve
 from tests.service.scenes import spec
 

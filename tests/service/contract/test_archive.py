@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.contract.archive import pack, unpack
-from service.contract.errors import InvalidInput
+from foldstep.service.contract.archive import pack, unpack
+from foldstep.service.contract.errors import InvalidInput
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z0-9_.-]{1,90}", fullmatch=True), st.binary(max_size=2000), max_size=4))

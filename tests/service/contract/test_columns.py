@@ -6,7 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from service.contract.columns import CategoryColumn, NumberColumn, category_column, column_from_arrow, fingerprint
+from foldstep.service.contract.columns import (
+    CategoryColumn,
+    NumberColumn,
+    category_column,
+    column_from_arrow,
+    fingerprint,
+)
 
 
 def numbers(*values: float) -> NumberColumn:

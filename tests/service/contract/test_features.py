@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from models.fnn import FNN
-from models.hyperparameters import resolve
-from service.contract.features import network_ends
-from service.contract.lease import SearchContext
-from service.contract.parse import parse_spec
-from service.data.check import check_spec
-from service.data.ingest import ingest
-from worker.data.inputs import FoldSource
-from worker.data.load import read_table
+from foldstep.models.fnn import FNN
+from foldstep.models.hyperparameters import resolve
+from foldstep.service.contract.features import network_ends
+from foldstep.service.contract.lease import SearchContext
+from foldstep.service.contract.parse import parse_spec
+from foldstep.service.data.check import check_spec
+from foldstep.service.data.ingest import ingest
+from foldstep.worker.data.inputs import FoldSource
+from foldstep.worker.data.load import read_table
 
 N = 400
 RANDOM = np.random.default_rng(0)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.contract.errors import Fault, SpecInvalid, error_from_problem
-from service.contract.parse import load_text, parse_spec
-from service.contract.space import Choices, Fixed, FloatRange, IntRange
-from service.contract.spec import METRICS_OF_TASK, Spec
+from foldstep.service.contract.errors import Fault, SpecInvalid, error_from_problem
+from foldstep.service.contract.parse import load_text, parse_spec
+from foldstep.service.contract.space import Choices, Fixed, FloatRange, IntRange
+from foldstep.service.contract.spec import METRICS_OF_TASK, Spec
 
 Raw = dict[str, Any]
 

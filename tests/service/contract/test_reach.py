@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.contract.parse import parse_spec
-from service.contract.reach import combinations
-from service.contract.space import Space
+from foldstep.service.contract.parse import parse_spec
+from foldstep.service.contract.reach import combinations
+from foldstep.service.contract.space import Space
 
 
 def space_of(**parameters: Any) -> Space:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Space
+from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Space
 
 UNIT = st.floats(0, 1, exclude_max=True)
 DISTRIBUTIONS: list[Distribution] = [

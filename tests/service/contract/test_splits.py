@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service.contract.columns import NumberColumn, category_column
-from service.contract.splits import marked_as_test, n_held_out
+from foldstep.service.contract.columns import NumberColumn, category_column
+from foldstep.service.contract.splits import marked_as_test, n_held_out
 
 
 @pytest.mark.parametrize(

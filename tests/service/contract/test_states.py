@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from service.contract import states
-from service.contract.states import SearchState, TrialState
+from foldstep.service.contract import states
+from foldstep.service.contract.states import SearchState, TrialState
 
 TABLES = [
     pytest.param(states.SearchState, SearchState.QUEUED, states.SearchEvent, states.SEARCH_TRANSITIONS, id="search"),

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from service.contract.states import SearchState, TrialState
-from service.dashboard.pages import HEADERS, Pages
+from foldstep.service.contract.states import SearchState, TrialState
+from foldstep.service.dashboard.pages import HEADERS, Pages
 
-STATIC = Path(str(resources.files("service.dashboard"))) / "static"
+STATIC = Path(str(resources.files("foldstep.service.dashboard"))) / "static"
 HTML, STYLE = ((STATIC / name).read_text() for name in ("index.html", "style.css"))
 SCRIPTS = {path.name: path.read_text() for path in STATIC.glob("*.js")}
 SCRIPT = "".join(SCRIPTS.values())

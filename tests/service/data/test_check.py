@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.contract.dataset import CheckedData, DatasetDescription
-from service.contract.errors import SpecInvalid
-from service.contract.lease import SearchContext
-from service.contract.parse import parse_spec
-from service.contract.spec import Spec
-from service.data.check import check_spec
-from service.data.child import check_in_child
-from service.data.ingest import ingest
-from worker.data.folds import make_splits
-from worker.data.load import read_table
+from foldstep.service.contract.dataset import CheckedData, DatasetDescription
+from foldstep.service.contract.errors import SpecInvalid
+from foldstep.service.contract.lease import SearchContext
+from foldstep.service.contract.parse import parse_spec
+from foldstep.service.contract.spec import Spec
+from foldstep.service.data.check import check_spec
+from foldstep.service.data.child import check_in_child
+from foldstep.service.data.ingest import ingest
+from foldstep.worker.data.folds import make_splits
+from foldstep.worker.data.load import read_table
 
 N = 60
 COLUMNS: dict[str, list[Any]] = {

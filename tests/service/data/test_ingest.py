@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from service.contract.columns import NumberColumn
-from service.contract.dataset import Column
-from service.contract.errors import DatasetUnreadable
-from service.data.child import ingest_in_child
-from service.data.ingest import ingest
-from service.data.sources import BUNDLED
-from worker.data.load import read_table
+from foldstep.service.contract.columns import NumberColumn
+from foldstep.service.contract.dataset import Column
+from foldstep.service.contract.errors import DatasetUnreadable
+from foldstep.service.data.child import ingest_in_child
+from foldstep.service.data.ingest import ingest
+from foldstep.service.data.sources import BUNDLED
+from foldstep.worker.data.load import read_table
 
 CSV = "n,s,b\n1.5,x,true\n,y,false\n-0,?,true\n"
 

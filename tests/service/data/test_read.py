@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from service.contract.errors import DatasetUnreadable, Fault
-from service.data.read import read_file
+from foldstep.service.contract.errors import DatasetUnreadable, Fault
+from foldstep.service.data.read import read_file
 
 
 @pytest.fixture

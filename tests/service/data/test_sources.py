@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.contract.errors import DatasetUnreadable, PathNotAllowed
-from service.data.sources import resolve_path
+from foldstep.service.contract.errors import DatasetUnreadable, PathNotAllowed
+from foldstep.service.data.sources import resolve_path
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from service.contract.errors import Conflict
-from service.db.engine import Database
-from service.db.migrate import HEAD, revision, upgrade
-from service.db.tables import metadata
-from service.settings import Settings
+from foldstep.service.contract.errors import Conflict
+from foldstep.service.db.engine import Database
+from foldstep.service.db.migrate import HEAD, revision, upgrade
+from foldstep.service.db.tables import metadata
+from foldstep.service.settings import Settings
 from tests.service.conftest import PostgresServer
 
 _SCRIPTS = Path(__file__).parents[3] / "migrations"

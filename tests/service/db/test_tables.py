@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError, StatementError
 
-from service.contract.states import LeaseState, SearchState, TrialState
-from service.db.tables import folds, leases, metadata, searches, stages, trials, workers
-from service.flow.context import Context
+from foldstep.service.contract.states import LeaseState, SearchState, TrialState
+from foldstep.service.db.tables import folds, leases, metadata, searches, stages, trials, workers
+from foldstep.service.flow.context import Context
 from tests.service.scenes import Hand, new_search
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

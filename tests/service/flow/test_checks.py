@@ -10,17 +10,17 @@ import pytest
 from hypothesis.stateful import invariant, precondition, rule
 from pydantic import ValidationError
 
-from service.contract.checks import CheckReport, CheckResult
-from service.contract.errors import LeaseLost
-from service.contract.lease import Lease
-from service.contract.parse import parse_spec
-from service.contract.report import Report, ReportReply
-from service.contract.states import SearchState, TrialState
-from service.flow import control, view
-from service.flow.context import Context
-from service.flow.report import report
-from service.planner.candidates import N_CANDIDATES, candidates
-from service.planner.random import random_params
+from foldstep.service.contract.checks import CheckReport, CheckResult
+from foldstep.service.contract.errors import LeaseLost
+from foldstep.service.contract.lease import Lease
+from foldstep.service.contract.parse import parse_spec
+from foldstep.service.contract.report import Report, ReportReply
+from foldstep.service.contract.states import SearchState, TrialState
+from foldstep.service.flow import control, view
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.report import report
+from foldstep.service.planner.candidates import N_CANDIDATES, candidates
+from foldstep.service.planner.random import random_params
 from tests.service.conftest import MakeContext
 from tests.service.machine import LEASE_S, MasterMachine, hold
 from tests.service.scenes import Clock, Hand, new_search, result, spec

@@ -7,15 +7,15 @@ from typing import Any, get_args
 
 import pytest
 
-from service.contract.leaderboard import TrialView
-from service.contract.lease import Lease
-from service.contract.space import Space
-from service.contract.spec import Method
-from service.contract.stage import StagePlan
-from service.contract.states import SearchState, TrialState
-from service.db import stages
-from service.flow import rank, view
-from service.flow.context import Context
+from foldstep.service.contract.leaderboard import TrialView
+from foldstep.service.contract.lease import Lease
+from foldstep.service.contract.space import Space
+from foldstep.service.contract.spec import Method
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.contract.states import SearchState, TrialState
+from foldstep.service.db import stages
+from foldstep.service.flow import rank, view
+from foldstep.service.flow.context import Context
 from tests.service.conftest import MakeContext
 from tests.service.scenes import LR, Hand, new_search, result, score_of
 

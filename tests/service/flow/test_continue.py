@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from service.contract.errors import NotFound
-from service.contract.lease import Lease, LeasedTrial
-from service.contract.report import TrialResult
-from service.contract.states import SearchState, TrialState
-from service.contract.submit import Extension
-from service.db import continued
-from service.flow import control, files, rank, view
-from service.flow.context import Context
-from service.flow.extend import extend
-from service.flow.sweep import sweep
-from service.flow.transfer import put_state, state_path
+from foldstep.service.contract.errors import NotFound
+from foldstep.service.contract.lease import Lease, LeasedTrial
+from foldstep.service.contract.report import TrialResult
+from foldstep.service.contract.states import SearchState, TrialState
+from foldstep.service.contract.submit import Extension
+from foldstep.service.db import continued
+from foldstep.service.flow import control, files, rank, view
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.extend import extend
+from foldstep.service.flow.sweep import sweep
+from foldstep.service.flow.transfer import put_state, state_path
 from tests.service.conftest import MakeContext
 from tests.service.scenes import Clock, Hand, new_search, result
 

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from service.contract.diagnostics import Diagnostics, rounded
-from service.contract.errors import NotFound
-from service.contract.report import FoldResult, TrialResult
-from service.db import scores
-from service.db.types import Numbers
-from service.flow.context import Context
-from service.flow.diagnostics import diagnostics
+from foldstep.service.contract.diagnostics import Diagnostics, rounded
+from foldstep.service.contract.errors import NotFound
+from foldstep.service.contract.report import FoldResult, TrialResult
+from foldstep.service.db import scores
+from foldstep.service.db.types import Numbers
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.diagnostics import diagnostics
 from tests.service.scenes import Hand, new_search, result
 
 VALUES = st.none() | st.floats(1e-30, 1e30).map(rounded) | st.floats(-1e30, -1e-30).map(rounded) | st.just(0.0)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from service.contract.errors import Conflict, IllegalTransition, InvalidInput, NotFound
-from service.contract.states import SearchState, TrialState
-from service.contract.submit import Extension
-from service.flow import control, rank, view
-from service.flow.context import Context
-from service.flow.extend import extend, refuse_change
-from service.flow.sweep import sweep
+from foldstep.service.contract.errors import Conflict, IllegalTransition, InvalidInput, NotFound
+from foldstep.service.contract.states import SearchState, TrialState
+from foldstep.service.contract.submit import Extension
+from foldstep.service.flow import control, rank, view
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.extend import extend, refuse_change
+from foldstep.service.flow.sweep import sweep
 from tests.service.flow.test_rungs import outcome, rung_search, work
 from tests.service.scenes import Clock, Hand, new_search, result
 

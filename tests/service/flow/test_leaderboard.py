@@ -6,12 +6,12 @@ from typing import Literal
 
 import pytest
 
-from service.contract.errors import InvalidInput, NotFound
-from service.contract.leaderboard import TrialView
-from service.contract.states import TrialState
-from service.flow import control, files, rank, transfer
-from service.flow.context import Context
-from service.flow.recover import recover
+from foldstep.service.contract.errors import InvalidInput, NotFound
+from foldstep.service.contract.leaderboard import TrialView
+from foldstep.service.contract.states import TrialState
+from foldstep.service.flow import control, files, rank, transfer
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.recover import recover
 from tests.service.scenes import Hand, checkpoint, new_search, result
 
 

@@ -8,10 +8,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis.stateful import invariant, precondition, rule
 
-from service.contract.errors import LeaseLost
-from service.contract.lease import Lease
-from service.contract.states import TrialState
-from service.flow import control, rank, view
+from foldstep.service.contract.errors import LeaseLost
+from foldstep.service.contract.lease import Lease
+from foldstep.service.contract.states import TrialState
+from foldstep.service.flow import control, rank, view
 from tests.service.machine import LEASE_S, MasterMachine, hold
 from tests.service.scenes import Hand, result
 

@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from service.contract.errors import InvalidInput, LeaseLost, NotFound
-from service.contract.report import Report, TrialProgress
-from service.contract.states import SearchState, TrialState
-from service.db import scores
-from service.flow import control, rank, transfer, view
-from service.flow.context import Context
-from service.flow.report import report
-from service.flow.sweep import sweep
+from foldstep.service.contract.errors import InvalidInput, LeaseLost, NotFound
+from foldstep.service.contract.report import Report, TrialProgress
+from foldstep.service.contract.states import SearchState, TrialState
+from foldstep.service.db import scores
+from foldstep.service.flow import control, rank, transfer, view
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.report import report
+from foldstep.service.flow.sweep import sweep
 from tests.service.conftest import MakeContext
 from tests.service.scenes import Clock, Hand, checkpoint, new_search, result
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from service.contract.states import SearchState, TrialState
-from service.db import trials
-from service.flow import view
-from service.flow.context import Context
-from service.flow.propose import propose
-from service.flow.sweep import sweep
-from service.planner import child
+from foldstep.service.contract.states import SearchState, TrialState
+from foldstep.service.db import trials
+from foldstep.service.flow import view
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.propose import propose
+from foldstep.service.flow.sweep import sweep
+from foldstep.service.planner import child
 from tests.service.conftest import MakeContext
 from tests.service.scenes import LR, Clock, Hand, new_search, result, score_of
 
@@ -134,7 +134,7 @@ def test_heartbeats_go_on_while_a_batch_is_proposed(make_context: MakeContext) -
 
 
 def boundary_request(context: Context, search: str) -> Any:
-    from service.planner.request import BatchRequest
+    from foldstep.service.planner.request import BatchRequest
 
     with context.database.read() as connection:
         history = trials.history(connection, search)

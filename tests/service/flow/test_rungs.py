@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from service.contract.lease import Lease, LeasedTrial
-from service.contract.report import TrialResult
-from service.contract.states import SearchState, TrialState
-from service.flow import control, files, rank, view
-from service.flow.context import Context
-from service.flow.sweep import sweep
-from service.flow.transfer import put_state
+from foldstep.service.contract.lease import Lease, LeasedTrial
+from foldstep.service.contract.report import TrialResult
+from foldstep.service.contract.states import SearchState, TrialState
+from foldstep.service.flow import control, files, rank, view
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.sweep import sweep
+from foldstep.service.flow.transfer import put_state
 from tests.service.conftest import MakeContext
 from tests.service.scenes import LR, Clock, Hand, new_search, result
 

@@ -6,14 +6,14 @@ import math
 
 import pytest
 
-from service.contract.errors import IllegalTransition, NotFound
-from service.contract.lease import LeaseRequest, Step
-from service.contract.states import SearchState, TrialState
-from service.flow import control, rank, view
-from service.flow.context import Context
-from service.flow.finish import TIME_TO_REPORT
-from service.flow.lease import FEW, SHARE_OF_TIME, lease
-from service.flow.sweep import sweep
+from foldstep.service.contract.errors import IllegalTransition, NotFound
+from foldstep.service.contract.lease import LeaseRequest, Step
+from foldstep.service.contract.states import SearchState, TrialState
+from foldstep.service.flow import control, rank, view
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.finish import TIME_TO_REPORT
+from foldstep.service.flow.lease import FEW, SHARE_OF_TIME, lease
+from foldstep.service.flow.sweep import sweep
 from tests.service.conftest import MakeContext
 from tests.service.scenes import LR, Clock, Hand, new_search, result
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from service.contract.space import Choices, FloatRange, IntRange, Params, Space
+from foldstep.service.contract.space import Choices, FloatRange, IntRange, Params, Space
 
 BRANIN = Space(
     parameters={"lr": FloatRange(low=1e-5, high=1e10, log=True), "dropout": FloatRange(low=0.0, high=15.0)}

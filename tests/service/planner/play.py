@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from service.contract.space import Params
-from service.contract.states import TrialState
-from service.contract.trial import TrialRecord
-from service.planner.base import Planner
+from foldstep.service.contract.space import Params
+from foldstep.service.contract.states import TrialState
+from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.planner.base import Planner
 
 Judge = Callable[[Params], float | None]
 

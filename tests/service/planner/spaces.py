@@ -7,10 +7,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
-from service.contract.spec import DataSpec, Spec
-from service.contract.states import TrialState
-from service.contract.trial import TrialRecord
+from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
+from foldstep.service.contract.spec import DataSpec, Spec
+from foldstep.service.contract.states import TrialState
+from foldstep.service.contract.trial import TrialRecord
 
 NAMES = ("lr", "width", "dropout", "optimizer", "momentum", "weight_decay", "batch_size")
 

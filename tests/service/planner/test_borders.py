@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.hyperparameters import lookup
-from service.contract.space import Choices, Distribution, FloatRange, IntRange, Space
-from service.contract.spec import BorderSpec
-from service.contract.states import TrialState
-from service.contract.trial import TrialRecord
-from service.planner.borders import Border, extend_borders, find_borders, report_borders
+from foldstep.models.hyperparameters import lookup
+from foldstep.service.contract.space import Choices, Distribution, FloatRange, IntRange, Space
+from foldstep.service.contract.spec import BorderSpec
+from foldstep.service.contract.states import TrialState
+from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.planner.borders import Border, extend_borders, find_borders, report_borders
 from tests.service.planner.spaces import finished
 
 
@@ -247,7 +247,7 @@ def test_the_sentences() -> None:
 def test_the_rank_correlation_is_spearmans() -> None:
     from scipy import stats
 
-    from service.planner.borders import _rank_correlation
+    from foldstep.service.planner.borders import _rank_correlation
 
     generator = np.random.default_rng(1)
     for _ in range(20):

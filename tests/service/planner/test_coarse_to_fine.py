@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.contract.space import Choices, Fixed, FloatRange, IntRange, Params, Space
-from service.contract.spec import Spec
-from service.contract.stage import StagePlan
-from service.contract.states import TrialState
-from service.contract.trial import TrialRecord
-from service.planner.coarse_to_fine import MIN_SHARE, narrow
-from service.planner.evidence import good_trials, judge
-from service.planner.random import random_params
-from service.planner.stages import StageEnd, end_stage, first_stage, make_planner
+from foldstep.service.contract.space import Choices, Fixed, FloatRange, IntRange, Params, Space
+from foldstep.service.contract.spec import Spec
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.contract.states import TrialState
+from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.planner.coarse_to_fine import MIN_SHARE, narrow
+from foldstep.service.planner.evidence import good_trials, judge
+from foldstep.service.planner.random import random_params
+from foldstep.service.planner.stages import StageEnd, end_stage, first_stage, make_planner
 from tests.service.planner.spaces import finished, log10_of, spaces, spec_of
 
 SPACE = Space(

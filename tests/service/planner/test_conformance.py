@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from service.contract.space import Choices, FloatRange, IntRange, Params, Space
-from service.contract.spec import LEARNING, Method, MetricSpec, Spec
-from service.contract.stage import StagePlan
-from service.contract.trial import PlannedTrial
-from service.planner.base import Planner
-from service.planner.stages import first_stage, make_planner
+from foldstep.service.contract.space import Choices, FloatRange, IntRange, Params, Space
+from foldstep.service.contract.spec import LEARNING, Method, MetricSpec, Spec
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.contract.trial import PlannedTrial
+from foldstep.service.planner.base import Planner
+from foldstep.service.planner.stages import first_stage, make_planner
 from tests.service.planner.spaces import ANY_DISTRIBUTIONS, GRID_DISTRIBUTIONS, log10_of, spaces, spec_of
 
 METHODS: tuple[Method, ...] = get_args(Method)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service.planner.acquisition import random_points
-from service.planner.gp import _matern, _Rows
+from foldstep.service.planner.acquisition import random_points
+from foldstep.service.planner.gp import _matern, _Rows
 from tests.service.planner.functions import MIXED
 
 

@@ -8,10 +8,10 @@ import tracemalloc
 import pytest
 from hypothesis import given
 
-from service.contract.space import Choices, FloatRange, IntRange, Params, Space
-from service.contract.stage import StagePlan
-from service.planner.grid import Grid, GridPlanner
-from service.planner.stages import first_stage
+from foldstep.service.contract.space import Choices, FloatRange, IntRange, Params, Space
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.planner.grid import Grid, GridPlanner
+from foldstep.service.planner.stages import first_stage
 from tests.service.planner.spaces import GRID_DISTRIBUTIONS, spaces, spec_of
 
 

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from service.contract.space import Choices, FloatRange, IntRange, Params, Space
-from service.contract.spec import LEARNING, Method, MetricSpec
-from service.contract.states import TrialState
-from service.contract.trial import TrialRecord
-from service.planner.batches import batch_end, batch_start, default_batch, n_startup
-from service.planner.learning import LearningPlanner
-from service.planner.propose import propose
-from service.planner.request import BatchRequest
-from service.planner.stages import first_stage, make_planner
+from foldstep.service.contract.space import Choices, FloatRange, IntRange, Params, Space
+from foldstep.service.contract.spec import LEARNING, Method, MetricSpec
+from foldstep.service.contract.states import TrialState
+from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.planner.batches import batch_end, batch_start, default_batch, n_startup
+from foldstep.service.planner.learning import LearningPlanner
+from foldstep.service.planner.propose import propose
+from foldstep.service.planner.request import BatchRequest
+from foldstep.service.planner.stages import first_stage, make_planner
 from tests.service.planner.functions import MIXED, mixed
 from tests.service.planner.play import play
 from tests.service.planner.spaces import finished, spaces, spec_of

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from threadpoolctl import threadpool_limits
 
-from service.contract.space import Space
-from service.contract.spec import LEARNING, Method, MetricSpec
-from service.planner.learning import LearningPlanner
-from service.planner.propose import propose
-from service.planner.stages import first_stage, make_planner
+from foldstep.service.contract.space import Space
+from foldstep.service.contract.spec import LEARNING, Method, MetricSpec
+from foldstep.service.planner.learning import LearningPlanner
+from foldstep.service.planner.propose import propose
+from foldstep.service.planner.stages import first_stage, make_planner
 from tests.service.planner.functions import BRANIN, MIXED, branin, mixed
 from tests.service.planner.play import Judge, play
 from tests.service.planner.spaces import spec_of
@@ -48,7 +48,7 @@ def best_of_optuna(sampler: Callable[[int], Any], space: Space, judge: Judge, se
     """Optuna's own sampler, asked one at a time."""
     import optuna
 
-    from service.planner.optuna_space import suggest
+    from foldstep.service.planner.optuna_space import suggest
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from service.planner.racing import FALSE_DROPS, Field, Yardstick, is_clearly_worse, n_first_folds
+from foldstep.service.planner.racing import FALSE_DROPS, Field, Yardstick, is_clearly_worse, n_first_folds
 
 
 def field_of(*trials: list[float]) -> Field:

@@ -10,8 +10,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from service.contract.spec import EarlyStopSpec
-from service.planner.rungs import Climber, Rung, block_size, bracket, decide, ladder
+from foldstep.service.contract.spec import EarlyStopSpec
+from foldstep.service.planner.rungs import Climber, Rung, block_size, bracket, decide, ladder
 
 EPOCHS, N_FOLDS = 30, 3
 RULES = st.builds(

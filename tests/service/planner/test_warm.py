@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from service.contract.errors import SpecInvalid
-from service.contract.parse import parse_spec
-from service.contract.space import Params, Space
-from service.planner.stages import first_stage, make_planner
-from service.planner.warm import as_point, warm_configurations
+from foldstep.service.contract.errors import SpecInvalid
+from foldstep.service.contract.parse import parse_spec
+from foldstep.service.contract.space import Params, Space
+from foldstep.service.planner.stages import first_stage, make_planner
+from foldstep.service.planner.warm import as_point, warm_configurations
 from tests.service.scenes import spec
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from service.contract.columns import NumberColumn
-from service.contract.parse import parse_spec
-from service.contract.spec import CvSpec, Task
-from service.planner.candidates import candidates
+from foldstep.service.contract.columns import NumberColumn
+from foldstep.service.contract.parse import parse_spec
+from foldstep.service.contract.spec import CvSpec, Task
+from foldstep.service.planner.candidates import candidates
+from foldstep.worker.checks.setting import CheckSetting
+from foldstep.worker.data.inputs import FoldSource
+from foldstep.worker.data.load import Table
 from tests.worker.train.data import context, source
-from worker.checks.setting import CheckSetting
-from worker.data.inputs import FoldSource
-from worker.data.load import Table
 
 WIDE: dict[str, Any] = {
     "lr": {"low": 1e-5, "high": 1.0, "log": True},

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from models import activations, optim, packed
-from models.compiled import build
-from models.compiled.library import Library
-from models.losses import LOSSES
-from models.normalization import Normalization
-from models.optim import PackedOptimizer
+from foldstep.models import activations, optim, packed
+from foldstep.models.compiled import build
+from foldstep.models.compiled.library import Library
+from foldstep.models.losses import LOSSES
+from foldstep.models.normalization import Normalization
+from foldstep.models.optim import PackedOptimizer
+from foldstep.worker.checks.gradients import gradients
+from foldstep.worker.checks.initial_loss import initial_loss
+from foldstep.worker.checks.labels import labels
+from foldstep.worker.checks.overfit import overfit
+from foldstep.worker.checks.regularisation import regularisation
+from foldstep.worker.train import compiled, engine
 from tests.worker.checks.settings import WIDE, changed, made, setting
-from worker.checks.gradients import gradients
-from worker.checks.initial_loss import initial_loss
-from worker.checks.labels import labels
-from worker.checks.overfit import overfit
-from worker.checks.regularisation import regularisation
-from worker.train import compiled, engine
 
 PENALISED = ("sgd", "rmsprop", "adam", "adamw")
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from models.hyperparameters import resolve
-from service.contract.parse import parse_spec
-from service.contract.spec import CvSpec, Task
-from service.planner.candidates import candidates
+from foldstep.models.hyperparameters import resolve
+from foldstep.service.contract.parse import parse_spec
+from foldstep.service.contract.spec import CvSpec, Task
+from foldstep.service.planner.candidates import candidates
+from foldstep.worker.checks.chance import chance_loss, constant_loss, floor_loss
+from foldstep.worker.checks.overfit import few_rows
+from foldstep.worker.checks.run import CHECKS, run_checks
+from foldstep.worker.checks.setting import MAX_ROWS, MAX_WIDTH, MAX_WORK, CheckSetting, in_common
 from tests.worker.checks.settings import WIDE, bundled, made, setting
 from tests.worker.train.data import context
-from worker.checks.chance import chance_loss, constant_loss, floor_loss
-from worker.checks.overfit import few_rows
-from worker.checks.run import CHECKS, run_checks
-from worker.checks.setting import MAX_ROWS, MAX_WIDTH, MAX_WORK, CheckSetting, in_common
 
 NAMES = ("wine", "digits", "diabetes", "breast_cancer")
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from service.contract.columns import ColumnValues, NumberColumn, category_column
-from service.contract.lease import SearchContext
-from service.contract.parse import parse_spec
-from service.contract.spec import MetricSpec
-from worker.data.load import Table
+from foldstep.service.contract.columns import ColumnValues, NumberColumn, category_column
+from foldstep.service.contract.lease import SearchContext
+from foldstep.service.contract.parse import parse_spec
+from foldstep.service.contract.spec import MetricSpec
+from foldstep.worker.data.load import Table
 
 
 def numbers(values: Sequence[float | None] | np.ndarray[Any, Any]) -> NumberColumn:

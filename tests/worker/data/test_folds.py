@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.contract.columns import NumberColumn
+from foldstep.service.contract.columns import NumberColumn
+from foldstep.worker.data.folds import Splits, make_splits
+from foldstep.worker.data.load import Table
 from tests.worker.data.tables import context_of, numbers, table_of, texts
-from worker.data.folds import Splits, make_splits
-from worker.data.load import Table
 
 N = 200
 RNG = np.random.default_rng(0)

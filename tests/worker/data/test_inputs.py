@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes, load_digits
 
-from service.contract.features import feature_names
+from foldstep.service.contract.features import feature_names
+from foldstep.worker.data.inputs import FoldData, FoldSource
+from foldstep.worker.data.load import Table
 from tests.worker.data.tables import context_of, numbers, table_of, texts
-from worker.data.inputs import FoldData, FoldSource
-from worker.data.load import Table
 
 
 def bundled(loader: Any) -> Table:

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from service.contract.columns import CategoryColumn, NumberColumn, fingerprint
-from service.contract.errors import DatasetUnreadable
-from worker.data.load import read_table
+from foldstep.service.contract.columns import CategoryColumn, NumberColumn, fingerprint
+from foldstep.service.contract.errors import DatasetUnreadable
+from foldstep.worker.data.load import read_table
 
 
 @pytest.fixture

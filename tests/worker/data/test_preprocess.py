@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
-from models.hyperparameters import REGISTRY
-from service.contract.features import MAX_CATEGORIES
+from foldstep.models.hyperparameters import REGISTRY
+from foldstep.service.contract.features import MAX_CATEGORIES
+from foldstep.worker.data.load import Table
+from foldstep.worker.data.preprocess import Preprocessor
+from foldstep.worker.data.scalers import SCALERS
 from tests.worker.data.tables import numbers, table_of, texts
-from worker.data.load import Table
-from worker.data.preprocess import Preprocessor
-from worker.data.scalers import SCALERS
 
 SCALER_NAMES = list(SCALERS)
 

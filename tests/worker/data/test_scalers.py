@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, RobustScaler, StandardScaler
 
-from worker.data.scalers import SCALERS, Matrix, State
+from foldstep.worker.data.scalers import SCALERS, Matrix, State
 
 UNITS = np.array([1.0, 1e-3, 1e6, 20.0])
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.contract.columns import ColumnValues
+from foldstep.service.contract.columns import ColumnValues
+from foldstep.worker.data.target import TargetCoder
 from tests.worker.data.tables import numbers, texts
-from worker.data.target import TargetCoder
 
 ALL = np.arange(4)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from foldstep.worker.launch.local import WorkerCommand, WorkerGroup
 from tests.acceptance.processes import WAIT_S, Processes, until
-from worker.launch.local import WorkerCommand, WorkerGroup
 
 
 @pytest.fixture

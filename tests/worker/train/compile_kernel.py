@@ -13,7 +13,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from models.fused.kernel import take_steps
+from foldstep.models.fused.kernel import take_steps
 
 TOOL = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 PLAIN: dict[str, Any] = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from sklearn import datasets
 
-from service.contract.columns import NumberColumn
-from service.contract.lease import SearchContext
-from service.contract.spec import CvSpec, DataSpec, MetricSpec, Task
-from worker.data.inputs import FoldSource
-from worker.data.load import Table
+from foldstep.service.contract.columns import NumberColumn
+from foldstep.service.contract.lease import SearchContext
+from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec, Task
+from foldstep.worker.data.inputs import FoldSource
+from foldstep.worker.data.load import Table
 
 
 def source(

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from worker.train.graphs import WARM_UP
+from foldstep.worker.train.graphs import WARM_UP
 
 _ATEN = torch.ops.aten
 HOST_WAITS = (_ATEN._local_scalar_dense.default, _ATEN.nonzero.default, _ATEN.equal.default, _ATEN.is_nonzero.default)

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from models.checkpoint import CheckpointDamaged
-from service.contract.lease import LeasedTrial
-from service.contract.report import TrialResult
+from foldstep.models.checkpoint import CheckpointDamaged
+from foldstep.service.contract.lease import LeasedTrial
+from foldstep.service.contract.report import TrialResult
+from foldstep.worker.assignment import Finished, TrialWork
+from foldstep.worker.checkpoints import SavedTrial, decode_state, encode_state
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.stopping import End
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
-from worker.assignment import Finished, TrialWork
-from worker.checkpoints import SavedTrial, decode_state, encode_state
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.stopping import End
 
 WINE = source("wine")
 N_FOLDS = 3

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from models.hyperparameters import resolve
+from foldstep.models.hyperparameters import resolve
+from foldstep.worker.settings import PACK_BYTES_CPU
+from foldstep.worker.train.cost import DEFAULT_OVERHEAD, StepCost
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
-from worker.settings import PACK_BYTES_CPU
-from worker.train.cost import DEFAULT_OVERHEAD, StepCost
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
 
 
 def seen(fixed_s: float, each_s: float, work: list[float], noise: float = 0.0) -> StepCost:

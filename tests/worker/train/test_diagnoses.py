@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import torch
 
-from models.hyperparameters import resolve
-from service.contract.diagnose import Diagnosis, diagnose
-from service.contract.lease import LeasedTrial
-from service.contract.report import FoldResult, TrialResult
+from foldstep.models.hyperparameters import resolve
+from foldstep.service.contract.diagnose import Diagnosis, diagnose
+from foldstep.service.contract.lease import LeasedTrial
+from foldstep.service.contract.report import FoldResult, TrialResult
+from foldstep.worker.assignment import TrialWork
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
-from worker.assignment import TrialWork
-from worker.train.engine import Engine
-from worker.train.loop import Training
 
 FOLDS = 2
 SOURCES = {name: source(name, n_rows=600, folds=FOLDS) for name in ("digits", "diabetes", "breast_cancer")}

@@ -11,15 +11,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.hyperparameters import resolve
+from foldstep.models.hyperparameters import resolve
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
+from foldstep.worker.train.packer import halved
+from foldstep.worker.train.step import PackTrainer
 from tests.worker.train.test_loop import assert_same
 from tests.worker.train.test_packed import CPU, METRIC, SOURCES, bits, members, scenes
 from tests.worker.train.watch import Watch
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
-from worker.train.packer import halved
-from worker.train.step import PackTrainer
 
 MIX: list[dict[str, Any]] = [
     {"hidden": [16], "epochs": 6, "batch_size": 16},

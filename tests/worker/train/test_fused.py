@@ -17,19 +17,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from triton.runtime.errors import OutOfResources
 
-from models.fused import functions, kernel
-from models.fused.launch import FusedMembers
-from models.fused.members import is_covered
-from models.hyperparameters import LOSSES_OF_TASK, resolve
-from models.rules import ACTIVATIONS, RuleNumbers
+from foldstep.models.fused import functions, kernel
+from foldstep.models.fused.launch import FusedMembers
+from foldstep.models.fused.members import is_covered
+from foldstep.models.hyperparameters import LOSSES_OF_TASK, resolve
+from foldstep.models.rules import ACTIVATIONS, RuleNumbers
+from foldstep.worker.train import takers
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.fused import FusedSteps
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
+from foldstep.worker.train.quickest import Timings
 from tests.worker.train.test_packed import CPU, METRIC, SOURCES, assert_equals_oracle, bits, members
 from tests.worker.train.watch import Watch
-from worker.train import takers
-from worker.train.engine import Engine
-from worker.train.fused import FusedSteps
-from worker.train.loop import Training
-from worker.train.pack import Member
-from worker.train.quickest import Timings
 
 pytestmark = pytest.mark.filterwarnings("ignore:(overflow|invalid value|divide by zero):RuntimeWarning:triton")
 """The interpreter computes with NumPy, which speaks up where a member diverges."""

@@ -10,14 +10,14 @@ import pytest
 import torch
 from hypothesis import given
 
-from models.hyperparameters import NORMS, OPTIMIZERS, resolve
+from foldstep.models.hyperparameters import NORMS, OPTIMIZERS, resolve
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.graphs import WARM_UP, Recorder
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
 from tests.worker.train.tape import record_tape
 from tests.worker.train.test_packed import CPU, METRIC, SOURCES, bits, members, scenes
 from tests.worker.train.watch import Watch
-from worker.train.engine import Engine
-from worker.train.graphs import WARM_UP, Recorder
-from worker.train.loop import Training
-from worker.train.pack import Member
 
 
 def train(name: str, these: list[Member], recorder: Recorder | None) -> Watch:

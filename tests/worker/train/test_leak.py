@@ -13,17 +13,17 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from models.hyperparameters import SCALERS, resolve
-from service.contract.columns import CategoryColumn, ColumnValues, NumberColumn
-from service.contract.spec import CvSpec, Task
+from foldstep.models.hyperparameters import SCALERS, resolve
+from foldstep.service.contract.columns import CategoryColumn, ColumnValues, NumberColumn
+from foldstep.service.contract.spec import CvSpec, Task
+from foldstep.worker.data.inputs import FoldSource
+from foldstep.worker.data.load import Table
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
+from foldstep.worker.train.stopping import Progress
 from tests.worker.train.data import context
 from tests.worker.train.watch import Watch
-from worker.data.inputs import FoldSource
-from worker.data.load import Table
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
-from worker.train.stopping import Progress
 
 N = 90
 FOLD = np.arange(N) % 3

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from models.hyperparameters import resolve
-from models.stack import Weights
-from service.contract.spec import CvSpec
+from foldstep.models.hyperparameters import resolve
+from foldstep.models.stack import Weights
+from foldstep.service.contract.spec import CvSpec
+from foldstep.worker.checkpoints import SavedTrial, decode_state, encode_state
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import FoldShape, Member
+from foldstep.worker.train.packer import member_bytes, plan_packs
+from foldstep.worker.train.single import train_single
+from foldstep.worker.train.stopping import End, Progress
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
-from worker.checkpoints import SavedTrial, decode_state, encode_state
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import FoldShape, Member
-from worker.train.packer import member_bytes, plan_packs
-from worker.train.single import train_single
-from worker.train.stopping import End, Progress
 
 WINE = source("wine")
 ENGINE = Engine(torch.device("cpu"), 1 << 30)

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.hyperparameters import resolve
+from foldstep.models.hyperparameters import resolve
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
+from foldstep.worker.train.step import PackTrainer
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
-from worker.train.step import PackTrainer
 
 WINE = source("wine")
 MIX: list[dict[str, Any]] = [

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.hyperparameters import (
+from foldstep.models.hyperparameters import (
     ACTIVATIONS,
     BATCH_SCALINGS,
     INITS,
@@ -24,13 +24,13 @@ from models.hyperparameters import (
     SCHEDULES,
     resolve,
 )
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
+from foldstep.worker.train.single import train_single
 from tests.models.halves import multiplying_halves
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
-from worker.train.single import train_single
 
 SOURCES = {"wine": source("wine"), "counts": source("diabetes", exposure=True)}
 METRIC = {"wine": "log_loss", "counts": "rmse"}

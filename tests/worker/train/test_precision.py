@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 import torch
 
-from models.hyperparameters import PRECISIONS, resolve
-from models.packed import PackedFNN
+from foldstep.models.hyperparameters import PRECISIONS, resolve
+from foldstep.models.packed import PackedFNN
+from foldstep.worker.train import takers
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
 from tests.worker.train.data import source
 from tests.worker.train.test_fused import KERNEL, Always
 from tests.worker.train.watch import Watch
-from worker.train import takers
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
 
 CPU = torch.device("cpu")
 WINE = source("wine")
@@ -70,7 +70,7 @@ def packs(these: list[Member], *, may_compile: bool) -> list[list[Member]]:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_products_of_the_kernel(precision: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tensor cores multiply once where factors may be rounded, three times where not, and not at all in float64."""
-    from models.fused import launch
+    from foldstep.models.fused import launch
 
     asked = set()
     whole = launch.take_steps

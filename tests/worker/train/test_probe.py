@@ -11,19 +11,19 @@ from hypothesis import given, settings
 from torch import nn
 
 from benchmarks.diagnostics import Blind
-from models.fnn import FNN
-from models.hyperparameters import Hyperparameters, resolve
-from models.stack import Weights
-from service.contract.diagnostics import Reading, rounded
+from foldstep.models.fnn import FNN
+from foldstep.models.hyperparameters import Hyperparameters, resolve
+from foldstep.models.stack import Weights
+from foldstep.service.contract.diagnostics import Reading, rounded
+from foldstep.worker.data.inputs import FoldData
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
+from foldstep.worker.train.probe import Probe, is_probed
+from foldstep.worker.train.stopping import Progress
 from tests.worker.train.data import source
 from tests.worker.train.test_packed import METRIC, SOURCES, bits, members, scenes
 from tests.worker.train.watch import Watch
-from worker.data.inputs import FoldData
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
-from worker.train.probe import Probe, is_probed
-from worker.train.stopping import Progress
 
 CPU = torch.device("cpu")
 

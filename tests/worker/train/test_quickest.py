@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from worker.train.batches import EpochBatches
-from worker.train.quickest import ENOUGH, QuickestSteps, Timings, host_stopwatch
+from foldstep.worker.train.batches import EpochBatches
+from foldstep.worker.train.quickest import ENOUGH, QuickestSteps, Timings, host_stopwatch
 
 BATCHES = cast("EpochBatches", None)  # nobody here looks at them
 

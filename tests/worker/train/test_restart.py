@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from models.hyperparameters import resolve
-from service.contract.lease import LeasedTrial
+from foldstep.models.hyperparameters import resolve
+from foldstep.service.contract.lease import LeasedTrial
+from foldstep.worker.assignment import TrialWork
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
+from foldstep.worker.train.single import train_single
+from foldstep.worker.train.stopping import End
 from tests.worker.train.data import source
 from tests.worker.train.test_loop import assert_same, flat, through_a_file
 from tests.worker.train.watch import Watch
-from worker.assignment import TrialWork
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
-from worker.train.single import train_single
-from worker.train.stopping import End
 
 WINE = source("wine")
 CALM = {"hidden": [16], "lr": 0.01, "epochs": 8, "optimizer": "adam"}

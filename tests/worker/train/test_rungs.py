@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import pytest
 
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
+from foldstep.worker.train.stopping import End
 from tests.worker.train.test_loop import ENGINE, MIX, WINE, assert_same, members, through_a_file, train
 from tests.worker.train.watch import Watch
-from worker.train.loop import Training
-from worker.train.pack import Member
-from worker.train.stopping import End
 
 CONFIGURATIONS = [*MIX, {"hidden": [24], "lr": 0.5, "optimizer": "sgd", "epochs": 30, "patience": 2}]
 

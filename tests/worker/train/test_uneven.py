@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from models.hyperparameters import resolve
+from foldstep.models.hyperparameters import resolve
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
+from foldstep.worker.train.single import train_single
 from tests.worker.train.data import source
 from tests.worker.train.test_packed import bits
 from tests.worker.train.watch import Watch
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
-from worker.train.single import train_single
 
 SOURCE = source("wine", n_rows=91)
 CPU = torch.device("cpu")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from models.hyperparameters import resolve
-from models.metrics import _CLASS_METRICS, _VALUE_METRICS, OF_MEANS
+from foldstep.models.hyperparameters import resolve
+from foldstep.models.metrics import _CLASS_METRICS, _VALUE_METRICS, OF_MEANS
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
+from foldstep.worker.train.step import PackTrainer
 from tests.worker.train.data import source
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
-from worker.train.step import PackTrainer
 
 CPU = torch.device("cpu")
 CLASSES, VALUES = source("digits", n_rows=700, folds=3), source("diabetes", n_rows=440, folds=3, exposure=True)

@@ -10,15 +10,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.hyperparameters import LEAST_EPS, LOSSES_OF_TASK, REGISTRY, Hyperparameter, Kind, Value, resolve
-from service.contract.parse import parse_spec
+from foldstep.models.hyperparameters import LEAST_EPS, LOSSES_OF_TASK, REGISTRY, Hyperparameter, Kind, Value, resolve
+from foldstep.service.contract.parse import parse_spec
+from foldstep.worker.train.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.pack import Member
+from foldstep.worker.train.stopping import End
 from tests.worker.train.data import source
 from tests.worker.train.test_loop import flat
 from tests.worker.train.watch import Watch
-from worker.train.engine import Engine
-from worker.train.loop import Training
-from worker.train.pack import Member
-from worker.train.stopping import End
 
 SOURCES = {"classification": source("wine"), "regression": source("diabetes", exposure=True)}
 SMALL = {"depth": 3, "width": 40, "epochs": 4, "warmup_epochs": 3, "patience": 3, "decay_epochs": 4, "cycle_epochs": 4,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from models.stack import Weights
-from worker.train.pack import Member
+from foldstep.models.stack import Weights
+from foldstep.worker.train.pack import Member
 
 
 class Watch:
