@@ -38,11 +38,12 @@ from foldstep.service.contract.lease import SearchContext
 from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import Table
+from foldstep.worker.feed.shapes import FoldShape, columns_of, n_batches
 from foldstep.worker.settings import PACK_BYTES_CPU
-from foldstep.worker.train.cost import DEFAULT_OVERHEAD
-from foldstep.worker.train.engine import Engine
+from foldstep.worker.steps.cost import DEFAULT_OVERHEAD
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.pack import FoldShape, Member, columns_of, n_batches
+from foldstep.worker.train.member import Member
 from foldstep.worker.train.packer import plan_packs
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -223,7 +223,7 @@ def product(device: Device, trials: int) -> Iterator[dict[str, Any]]:
         from benchmarks.sides import digits as source_of
         from benchmarks.sides import train_packed
         from foldstep.worker.settings import PACK_BYTES_CUDA
-        from foldstep.worker.train.engine import Engine
+        from foldstep.worker.steps.engine import Engine
     except ImportError as missing:
         yield {"measured": "product", "not_measured": str(missing)}
         return

@@ -14,14 +14,14 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
+from foldstep.models.eager.losses import PackedLoss
+from foldstep.models.eager.optim import PackedOptimizer
+from foldstep.models.eager.packed import Batch, PackedFNN
 from foldstep.models.fused.members import is_covered
 from foldstep.models.hyperparameters import resolve
 from foldstep.models.layout import Layout, Slot
-from foldstep.models.losses import PackedLoss
 from foldstep.models.noise import Stream
-from foldstep.models.optim import PackedOptimizer
-from foldstep.models.packed import Batch, PackedFNN
-from foldstep.worker.train.precision import products_rounded_to
+from foldstep.worker.steps.precision import products_rounded_to
 
 N_INPUTS, N_CLASSES = 64, 10
 

@@ -73,9 +73,9 @@ def _measure(n: int, width: int, batch: int, in_one_pack: int) -> dict[str, floa
     from benchmarks.throughput import configurations
     from foldstep.models.hyperparameters import resolve
     from foldstep.worker.settings import PACK_BYTES_CPU
-    from foldstep.worker.train.engine import Engine
+    from foldstep.worker.steps.engine import Engine
     from foldstep.worker.train.loop import Training
-    from foldstep.worker.train.pack import Member
+    from foldstep.worker.train.member import Member
 
     source = sides.digits(FOLDS)
     trials = enumerate(configurations(width, batch, n // FOLDS, EPOCHS))

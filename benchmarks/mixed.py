@@ -20,9 +20,9 @@ from benchmarks.sides import ScoreKeeper, digits
 from benchmarks.whole_search import SPACES
 from foldstep.models.hyperparameters import resolve
 from foldstep.worker.settings import PACK_BYTES_CPU
-from foldstep.worker.train.engine import Engine
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.pack import Member
+from foldstep.worker.train.member import Member
 
 FOLDS, EPOCHS, COPIES, GOAL = 5, 2, 8, 1.5
 Configuration = dict[str, Any]

@@ -26,9 +26,9 @@ from foldstep.models.compiled.library import library
 from foldstep.models.hyperparameters import resolve
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.settings import PACK_BYTES_CPU
-from foldstep.worker.train.engine import Engine
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.pack import Member
+from foldstep.worker.train.member import Member
 
 EPOCHS, CONFIGURATIONS = 30, 40
 WAYS: dict[str, dict[str, Any]] = {"float32": {}, "bfloat16": {"precision": "bfloat16"}, "other seed": {"seed": 1}}

@@ -33,10 +33,10 @@ from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import Table
 from foldstep.worker.settings import PACK_BYTES_CPU
-from foldstep.worker.train.engine import Engine
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.pack import Member
-from foldstep.worker.train.single import train_single
+from foldstep.worker.train.member import Member
+from tests.oracle.single import train_single
 
 EPOCHS = 30
 REFITS = 5

@@ -28,9 +28,9 @@ from benchmarks.report import arguments, publish
 from benchmarks.throughput import FOLDS, SHAPES, configurations
 from foldstep.models.hyperparameters import resolve
 from foldstep.worker.settings import PACK_BYTES_CPU
-from foldstep.worker.train.engine import Engine
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.pack import Member
+from foldstep.worker.train.member import Member
 
 LARGE = 1024  # side of the matrices that give the rate
 CACHED, BEYOND = 1 << 18, 1 << 28  # bytes of the buffers that are copied

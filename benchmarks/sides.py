@@ -20,9 +20,9 @@ from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec
 from foldstep.worker.data.inputs import FoldData, FoldSource
 from foldstep.worker.data.load import Table
 from foldstep.worker.settings import PACK_BYTES_CPU
-from foldstep.worker.train.engine import Engine
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.pack import Member
+from foldstep.worker.train.member import Member
 from foldstep.worker.train.probe import Probe
 
 Share = Sequence[tuple[int, dict[str, Any]]]
@@ -80,11 +80,11 @@ class ScoreKeeper:
         """Never."""
         return False
 
-    def wants_states(self) -> bool:
+    def wants_snapshots(self) -> bool:
         """Never."""
         return False
 
-    def states_taken(self) -> None:
+    def snapshots_taken(self) -> None:
         """Never called, for no states are wanted."""
 
 

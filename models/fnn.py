@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from foldstep.models.eager.normalization import EPSILON, MOMENTUM
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.init import initial_weights
-from foldstep.models.normalization import EPSILON, MOMENTUM
 from foldstep.models.stack import Weights
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {

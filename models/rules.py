@@ -16,7 +16,7 @@ FAMILIES = ("sgd", "rms", "adam")
 
 
 class RuleNumbers(NamedTuple):
-    """The numbers of a member's rule; `models.optim` says what they do."""
+    """The numbers of a member's rule; `models.eager.optim` says what they do."""
 
     momentum: float
     nesterov: float
@@ -30,7 +30,7 @@ class RuleNumbers(NamedTuple):
 
 
 def rule_numbers(hp: Hyperparameters) -> RuleNumbers:
-    """The numbers of a rule, as `models.optim` derives them."""
+    """The numbers of a rule, as `models.eager.optim` derives them."""
     is_rmsprop, is_adamw = hp.optimizer == "rmsprop", hp.optimizer == "adamw"
     return RuleNumbers(
         momentum=hp.momentum if family(hp.optimizer) == "sgd" or is_rmsprop else 0.0,

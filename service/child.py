@@ -1,7 +1,7 @@
 """Child processes of the master: neither their memory nor their end is its own.
 
-A child is a package's `__main__`, as `python -m foldstep.service.data`. One that is asked once (`ask`) gets its request as
-JSON on standard input, answers with a result or with a problem document (`answer_once`), and ends.
+A child is a package's `__main__`, as `python -m foldstep.service.data`. One that is asked once (`ask`) gets its request
+as JSON on standard input, answers with a result or with a problem document (`answer_once`), and ends.
 """
 
 from __future__ import annotations

@@ -74,9 +74,9 @@ class Settings(BaseModel):
         return self.data_dir / "checkpoints"
 
     @property
-    def states_dir(self) -> Path:
-        """One folder of saved training states for each search."""
-        return self.data_dir / "states"
+    def snapshots_dir(self) -> Path:
+        """One folder of snapshots for each search."""
+        return self.data_dir / "snapshots"
 
     @property
     def uploads_dir(self) -> Path:

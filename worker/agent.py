@@ -26,17 +26,17 @@ from foldstep.service.contract.lease import (
 )
 from foldstep.service.contract.report import Report, TrialResult
 from foldstep.worker.assignment import Assignment, Finished, TrialWork
-from foldstep.worker.checkpoints import SavedTrial, decode_state, encode_state
+from foldstep.worker.checkpoints import SavedTrial, decode_snapshot, encode_snapshot
 from foldstep.worker.checks.run import not_run, run_checks
 from foldstep.worker.client import MasterClient
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import read_table
-from foldstep.worker.heartbeat import Interval, Reporter, state_name
+from foldstep.worker.heartbeat import Interval, Reporter, snapshot_name
 from foldstep.worker.settings import WorkerSettings
-from foldstep.worker.train.compiled import multiplies_halves, why_not
-from foldstep.worker.train.engine import Engine
+from foldstep.worker.steps.compiled import gains_from_bf16, why_not
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.pack import Member
+from foldstep.worker.train.member import Member
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Agent:
         device: Device = "cuda" if settings.is_cuda else "cpu"
         step: Step = "eager"
         if not settings.is_cuda and why_not() is None:
-            step = "compiled amx" if multiplies_halves() else "compiled"
+            step = "compiled amx" if gains_from_bf16() else "compiled"
         names = {"name": settings.name, "version": version("foldstep")}
         self._registration = WorkerRegistration(device=device, step=step, **names)
 
@@ -145,19 +145,19 @@ class Agent:
     def _end(self, lease: Lease, assignment: Assignment, reporter: Reporter) -> None:
         try:
             reporter.close()
-            states = self._put_states(lease, assignment)
+            snapshots = self._put_snapshots(lease, assignment)
             if any(True for _ in assignment):
-                self._client.release(lease, states)
+                self._client.release(lease, snapshots)
             else:
                 self._client.complete(lease)
         except LeaseLost:
             log.info("lease %d is somebody else's by now; its work is dropped", lease.lease)
 
-    def _put_states(self, lease: Lease, assignment: Assignment) -> dict[int, str]:
+    def _put_snapshots(self, lease: Lease, assignment: Assignment) -> dict[int, str]:
         names = {}
-        for trial, content in _states_of(assignment).items():
-            names[trial] = state_name(trial)
-            self._client.put_state(lease, names[trial], content)
+        for trial, content in _snapshots_of(assignment).items():
+            names[trial] = snapshot_name(trial)
+            self._client.put_snapshot(lease, names[trial], content)
         return names
 
     def _give_up(self, lease: Lease, message: str) -> None:
@@ -188,10 +188,10 @@ class Agent:
         if trial.resume is None:
             return None
         try:
-            content = self._client.get_state(lease, trial.resume)
-            return decode_state(content, trial.params, lease.context.fingerprint, trial.legs)
+            content = self._client.get_snapshot(lease, trial.resume)
+            return decode_snapshot(content, trial.params, lease.context.fingerprint, trial.legs)
         except (CheckpointDamaged, FoldstepError) as error:
-            log.warning("trial %d starts over, its saved state cannot be used: %s", trial.number, error)
+            log.warning("trial %d starts over, its snapshot cannot be used: %s", trial.number, error)
             return None
 
 
@@ -202,10 +202,10 @@ def _next_growth(growth: int, lasted_s: float) -> int:
     return max(growth // 2, 1) if lasted_s > _LONG_LEASE_S else growth
 
 
-def _states_of(assignment: Assignment) -> dict[int, bytes]:
-    """The training state of every unfinished trial that has begun."""
+def _snapshots_of(assignment: Assignment) -> dict[int, bytes]:
+    """The snapshot of every unfinished trial that has begun."""
     saved = {w.leased.number: w.saved(assignment.lease.context.fingerprint) for w in assignment if not w.is_dropped}
-    return {trial: encode_state(s) for trial, s in saved.items() if s is not None}
+    return {trial: encode_snapshot(s) for trial, s in saved.items() if s is not None}
 
 
 class _LeaseMonitor:
@@ -239,11 +239,11 @@ class _LeaseMonitor:
     def is_leaving(self) -> bool:
         return self._leaving.is_set()
 
-    def wants_states(self) -> bool:
+    def wants_snapshots(self) -> bool:
         return self._saving.is_over()
 
-    def states_taken(self) -> None:
-        self._reporter.save(_states_of(self._assignment))
+    def snapshots_taken(self) -> None:
+        self._reporter.save(_snapshots_of(self._assignment))
 
     def fail_rest(self, message: str) -> None:
         """Report every trial that is not done as failed."""

@@ -13,7 +13,7 @@ from foldstep.service.contract.diagnostics import Diagnostics
 from foldstep.service.contract.lease import Lease, LeasedTrial
 from foldstep.service.contract.report import Curve, FoldResult, Outcome, TrialProgress, TrialResult
 from foldstep.worker.checkpoints import SavedTrial
-from foldstep.worker.train.pack import Member, TrainingState
+from foldstep.worker.train.member import Member, Snapshot
 from foldstep.worker.train.stopping import End, Progress
 
 
@@ -22,14 +22,14 @@ class Finished:
     """A trial whose folds are all done, with the best weights of each.
 
     Attributes:
-        state: where it, or a trial that continues it, goes on from; None where nothing does.
+        snapshot: where it, or a trial that continues it, goes on from; None where nothing does.
     """
 
     leased: LeasedTrial
     members: list[Member]
     weights: list[Weights | None]
     result: TrialResult
-    state: SavedTrial | None = None
+    snapshot: SavedTrial | None = None
 
     @property
     def score(self) -> float | None:
@@ -61,12 +61,12 @@ class TrialWork:
             if saved is not None and member.fold in saved.folds:
                 self._go_on(member, *saved.folds[member.fold])
 
-    def _go_on(self, member: Member, progress: Progress, state: TrainingState | None, best: Weights | None) -> None:
-        """Put a fold where it was saved; one whose state is not there begins anew."""
+    def _go_on(self, member: Member, progress: Progress, snapshot: Snapshot | None, best: Weights | None) -> None:
+        """Put a fold where it was saved; one whose snapshot is not there begins anew."""
         progress.go_on(member.hp)
-        if progress.end is None and state is None:
+        if progress.end is None and snapshot is None:
             return
-        member.progress, member.state = progress, state
+        member.progress, member.snapshot = progress, snapshot
         if member.is_resting:
             self.weights[member.fold] = best if progress.end is not None else None
 
@@ -107,9 +107,9 @@ class TrialWork:
             message=message,
         )
         weights = [self.weights[m.fold] for m in self.members]
-        goes_on = outcome == "paused" or (outcome == "completed" and self.leased.keep_state)
-        state = self.saved(fingerprint) if goes_on else None
-        return Finished(self.leased, self.members, weights, result, state)
+        goes_on = outcome == "paused" or (outcome == "completed" and self.leased.keep_snapshot)
+        snapshot = self.saved(fingerprint) if goes_on else None
+        return Finished(self.leased, self.members, weights, result, snapshot)
 
     def _outcome(self) -> Outcome:
         """One fold that diverged or whose time is over ends its trial, wherever the others stand."""
@@ -123,7 +123,7 @@ class TrialWork:
     def saved(self, fingerprint: str) -> SavedTrial | None:
         """Where the trial stands; None before its first epoch."""
         folds = {
-            m.fold: (m.progress, m.state if m.needs_state else None, self.weights.get(m.fold))
+            m.fold: (m.progress, m.snapshot if m.needs_snapshot else None, self.weights.get(m.fold))
             for m in self.members
             if m.progress.epoch
         }
@@ -131,9 +131,10 @@ class TrialWork:
 
 
 def _members(leased: LeasedTrial, n_folds: int, hp: Hyperparameters) -> list[Member]:
-    legs, keep_state = tuple(leased.legs), leased.keep_state
+    legs, keep_snapshot = tuple(leased.legs), leased.keep_snapshot
     return [
-        Member(leased.number, fold, hp, until=leased.until, legs=legs, keep_state=keep_state) for fold in range(n_folds)
+        Member(leased.number, fold, hp, until=leased.until, legs=legs, keep_snapshot=keep_snapshot)
+        for fold in range(n_folds)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of folds, complete enough to predict alone, and training states to go on from."""
+"""Checkpoints of folds, complete enough to predict alone, and snapshots to go on from."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from foldstep.service.contract.space import Params
 from foldstep.worker.data.load import Table
 from foldstep.worker.data.preprocess import Preprocessor
 from foldstep.worker.data.target import TargetCoder
-from foldstep.worker.train.pack import Member, TrainingState
+from foldstep.worker.train.member import Member, Snapshot
 from foldstep.worker.train.stopping import Progress
 
 if TYPE_CHECKING:
     from foldstep.worker.data.inputs import FoldData  # brings scikit-learn, which prediction does not need
 
-_CHECKPOINT, _STATE = "checkpoint", "state"
+_CHECKPOINT, _SNAPSHOT = "checkpoint", "snapshot"
 
 
 def checkpoint(
@@ -136,22 +136,22 @@ class SavedTrial:
 
     params: Params
     fingerprint: str
-    folds: dict[int, tuple[Progress, TrainingState | None, Weights | None]]
+    folds: dict[int, tuple[Progress, Snapshot | None, Weights | None]]
     legs: Sequence[int] = ()
 
 
-def encode_state(saved: SavedTrial) -> bytes:
-    """A trial's training state as a file."""
+def encode_snapshot(saved: SavedTrial) -> bytes:
+    """A trial's snapshot as a file."""
     arrays: Arrays = {}
-    for fold, (_, state, best) in saved.folds.items():
-        parts = {"best": best} if state is None else {"best": state.best, **_moving(state, "now_")}
-        if state is not None and state.good is not None:
-            parts |= _moving(state.good, "good_")
+    for fold, (_, snapshot, best) in saved.folds.items():
+        parts = {"best": best} if snapshot is None else {"best": snapshot.best, **_moving(snapshot, "now_")}
+        if snapshot is not None and snapshot.good is not None:
+            parts |= _moving(snapshot.good, "good_")
         for part, weights in parts.items():
             if weights is not None:
                 arrays |= _arrays(f"fold{fold}.{part}.", weights)
     facts = {
-        "kind": _STATE,
+        "kind": _SNAPSHOT,
         "params": saved.params,
         "legs": list(saved.legs),
         "fingerprint": saved.fingerprint,
@@ -160,44 +160,48 @@ def encode_state(saved: SavedTrial) -> bytes:
     return encode(arrays, facts)
 
 
-def decode_state(content: bytes, params: Params, fingerprint: str, legs: Sequence[int] = ()) -> SavedTrial:
-    """What `encode_state` wrote, of a trial or of one that it continues.
+def decode_snapshot(content: bytes, params: Params, fingerprint: str, legs: Sequence[int] = ()) -> SavedTrial:
+    """What `encode_snapshot` wrote, of a trial or of one that it continues.
 
     Raises:
-        CheckpointDamaged: not whole, or the state of another trial or other data.
+        CheckpointDamaged: not whole, or the snapshot of another trial or other data.
     """
     arrays, facts = decode(content)
-    if (facts.get("kind"), facts.get("fingerprint")) != (_STATE, fingerprint) or not _leads_to(facts, params, legs):
-        raise CheckpointDamaged("the state belongs to another trial or other data")
+    if (facts.get("kind"), facts.get("fingerprint")) != (_SNAPSHOT, fingerprint) or not _leads_to(facts, params, legs):
+        raise CheckpointDamaged("the snapshot belongs to another trial or other data")
     folds = {}
     for fold, raw in facts["folds"].items():
         parts = _parts_of(f"fold{fold}.", arrays)
-        state, good = _state(parts, "now_"), _state(parts, "good_")
-        state = None if state is None else replace(state, good=good)
-        folds[int(fold)] = (Progress.from_json(raw), state, parts.get("best"))
+        snapshot, good = _snapshot(parts, "now_"), _snapshot(parts, "good_")
+        snapshot = None if snapshot is None else replace(snapshot, good=good)
+        folds[int(fold)] = (Progress.from_json(raw), snapshot, parts.get("best"))
     return SavedTrial(params, fingerprint, folds, legs)
 
 
 def _leads_to(facts: Facts, params: Params, legs: Sequence[int]) -> bool:
-    """Whether a state is that of a trial with these legs, or of one that it continues: the same but for its epochs."""
+    """Whether a snapshot is of a trial with these legs, or of one that it continues: the same but for its epochs."""
     saved: Params = facts["params"]
     legs_saved = [*facts.get("legs", []), saved.get("epochs")]
     is_begun = [*legs, params.get("epochs")][: len(legs_saved)] == legs_saved
     return is_begun and {**saved, "epochs": params.get("epochs")} == {"epochs": None, **params}
 
 
-def _moving(state: TrainingState, prefix: str) -> dict[str, Weights | None]:
+def _moving(snapshot: Snapshot, prefix: str) -> dict[str, Weights | None]:
     """What changes in every step, under names that begin so."""
-    named: dict[str, Weights | None] = {"parameters": state.parameters, "average": state.average, **state.optimizer}
+    named: dict[str, Weights | None] = {
+        "parameters": snapshot.parameters,
+        "average": snapshot.average,
+        **snapshot.optimizer,
+    }
     return {f"{prefix}{name}": weights for name, weights in named.items()}
 
 
-def _state(parts: dict[str, Weights], prefix: str) -> TrainingState | None:
+def _snapshot(parts: dict[str, Weights], prefix: str) -> Snapshot | None:
     named = {name.removeprefix(prefix): weights for name, weights in parts.items() if name.startswith(prefix)}
     if "parameters" not in named:
         return None
     optimizer = {name: weights for name, weights in named.items() if name not in ("parameters", "average")}
-    return TrainingState(named["parameters"], parts["best"], optimizer, named.get("average"))
+    return Snapshot(named["parameters"], parts["best"], optimizer, named.get("average"))
 
 
 def _parts_of(prefix: str, arrays: Arrays) -> dict[str, Weights]:

@@ -48,9 +48,9 @@ class MasterClient:
         end = LeaseEnd(token=lease.token)
         self._connection.request("POST", f"/leases/{lease.lease}:complete", json=end.model_dump(mode="json"))
 
-    def release(self, lease: Lease, states: dict[int, str]) -> None:
-        """Give back what is not finished, with the saved states to go on from."""
-        end = LeaseEnd(token=lease.token, states=states)
+    def release(self, lease: Lease, snapshots: dict[int, str]) -> None:
+        """Give back what is not finished, with the snapshots to go on from."""
+        end = LeaseEnd(token=lease.token, snapshots=snapshots)
         self._connection.request("POST", f"/leases/{lease.lease}:release", json=end.model_dump(mode="json"))
 
     def put_checkpoints(self, lease: Lease, files: Mapping[str, bytes]) -> None:
@@ -64,13 +64,13 @@ class MasterClient:
         if archive:
             self._put(lease, f"/leases/{lease.lease}/checkpoints", pack(archive))
 
-    def put_state(self, lease: Lease, name: str, content: bytes) -> None:
-        """Hand a training state up."""
-        self._put(lease, f"/leases/{lease.lease}/states/{name}", content)
+    def put_snapshot(self, lease: Lease, name: str, content: bytes) -> None:
+        """Hand a snapshot up."""
+        self._put(lease, f"/leases/{lease.lease}/snapshots/{name}", content)
 
-    def get_state(self, lease: Lease, name: str) -> bytes:
-        """Fetch the training state that a leased trial goes on from."""
-        path = f"/leases/{lease.lease}/states/{name}"
+    def get_snapshot(self, lease: Lease, name: str) -> bytes:
+        """Fetch the snapshot that a leased trial goes on from."""
+        path = f"/leases/{lease.lease}/snapshots/{name}"
         return self._connection.request("GET", path, headers={"X-Lease-Token": lease.token}).content
 
     def fetch_dataset(self, fingerprint: str, into: Path) -> Path:

@@ -18,7 +18,7 @@ from foldstep.service.contract.lease import Lease
 from foldstep.service.contract.report import Report, TrialProgress, TrialResult
 from foldstep.service.contract.spec import METRIC_DIRECTION
 from foldstep.worker.assignment import Finished
-from foldstep.worker.checkpoints import checkpoint, encode_state, is_worth_keeping
+from foldstep.worker.checkpoints import checkpoint, encode_snapshot, is_worth_keeping
 from foldstep.worker.client import MasterClient
 from foldstep.worker.data.inputs import FoldSource
 
@@ -43,11 +43,11 @@ class Reporter:
         self._lock = threading.Lock()
         self._progress: dict[int, TrialProgress] = {}
         self._finished: list[Finished] = []
-        self._states: dict[int, bytes] = {}
+        self._snapshots: dict[int, bytes] = {}
         self._member_steps = 0
         self._checks: CheckReport | None = None
         self._dropped: set[int] = set()
-        self._bar, self._state_bar = lease.checkpoint_bar, lease.state_bar
+        self._bar, self._snapshot_bar = lease.checkpoint_bar, lease.snapshot_bar
         self._is_maximized = METRIC_DIRECTION[lease.context.metric.name] == "maximize"
         self._time_is_over_at = _moment(lease.time_left_s)
         self._wake = threading.Event()
@@ -78,10 +78,10 @@ class Reporter:
         with self._lock:
             self._checks = report
 
-    def save(self, states: Mapping[int, bytes]) -> None:
-        """Queue training states: trial to file content."""
+    def save(self, snapshots: Mapping[int, bytes]) -> None:
+        """Queue snapshots: trial to file content."""
         with self._lock:
-            self._states.update(states)
+            self._snapshots.update(snapshots)
 
     def dropped(self) -> set[int]:
         """Trials that the master wants no more of."""
@@ -130,32 +130,34 @@ class Reporter:
             progress, self._progress = list(self._progress.values()), {}
             finished, self._finished = self._finished[:MAX_RESULTS], self._finished[MAX_RESULTS:]
             steps, self._member_steps = self._member_steps, 0
-            states, self._states = self._states, {}
+            snapshots, self._snapshots = self._snapshots, {}
             checks, self._checks = self._checks, None
-        states |= {f.leased.number: encode_state(f.state) for f in finished if f.state and self._is_wanted(f)}
+        snapshots |= {
+            f.leased.number: encode_snapshot(f.snapshot) for f in finished if f.snapshot and self._is_wanted(f)
+        }
         results = self._with_checkpoints(finished)
         report = Report(
             token=self._lease.token,
             progress=progress,
             results=results,
             member_steps=steps,
-            states={trial: self._put_state(trial, content) for trial, content in states.items()},
+            snapshots={trial: self._put_snapshot(trial, content) for trial, content in snapshots.items()},
             checks=checks,
         )
         reply = self._client.report(self._lease, report)
         with self._lock:
             self._dropped |= set(reply.stop)
-            self._bar, self._state_bar = reply.checkpoint_bar, reply.state_bar
+            self._bar, self._snapshot_bar = reply.checkpoint_bar, reply.snapshot_bar
             self._time_is_over_at = _moment(reply.time_left_s)
 
     def _is_wanted(self, finished: Finished) -> bool:
-        """Whether a trial's state goes up with its result: it waits to go on, or is good enough to be continued."""
-        is_good = is_worth_keeping(finished.score, self._state_bar, maximize=self._is_maximized)
+        """Whether a trial's snapshot goes up with its result: it waits to go on, or is good enough to be continued."""
+        is_good = is_worth_keeping(finished.score, self._snapshot_bar, maximize=self._is_maximized)
         return finished.result.outcome == "paused" or is_good
 
-    def _put_state(self, trial: int, content: bytes) -> str:
-        name = state_name(trial)
-        self._client.put_state(self._lease, name, content)
+    def _put_snapshot(self, trial: int, content: bytes) -> str:
+        name = snapshot_name(trial)
+        self._client.put_snapshot(self._lease, name, content)
         return name
 
     def _with_checkpoints(self, finished: Sequence[Finished]) -> list[TrialResult]:
@@ -197,8 +199,8 @@ def _named(result: TrialResult, checkpoints: list[str]) -> TrialResult:
     return result.model_copy(update={"folds": [f.model_copy(update={"checkpoint": name}) for f, name in named]})
 
 
-def state_name(trial: int) -> str:
-    """The file name of a trial's training state."""
+def snapshot_name(trial: int) -> str:
+    """The file name of a trial's snapshot."""
     return f"trial-{trial:06d}.safetensors"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from foldstep.models.packed import Workspace
+from foldstep.models.eager.packed import Workspace
 from foldstep.models.stack import Weights
 from foldstep.service.contract.lease import LeasedTrial, SearchContext
 from foldstep.service.contract.report import TrialResult

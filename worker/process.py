@@ -16,7 +16,7 @@ from foldstep.service.contract.errors import FoldstepError
 from foldstep.worker.agent import Agent
 from foldstep.worker.client import MasterClient
 from foldstep.worker.settings import WorkerSettings
-from foldstep.worker.train.compiled import why_not
+from foldstep.worker.steps.compiled import why_not
 
 
 def run() -> int:

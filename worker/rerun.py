@@ -15,9 +15,9 @@ from foldstep.worker.client import MasterClient
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import read_table
 from foldstep.worker.settings import PACK_BYTES_CPU
-from foldstep.worker.train.engine import Engine
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.pack import Member
+from foldstep.worker.train.member import Member
 from foldstep.worker.train.probe import Probe
 
 
@@ -68,8 +68,8 @@ class _Keeper:
     def is_leaving(self) -> bool:
         return False
 
-    def wants_states(self) -> bool:
+    def wants_snapshots(self) -> bool:
         return False
 
-    def states_taken(self) -> None:
-        """Never called, for no states are wanted."""
+    def snapshots_taken(self) -> None:
+        """Never called, for no snapshots are wanted."""

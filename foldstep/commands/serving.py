@@ -103,10 +103,10 @@ def doctor(data_dir: Dir = DEFAULT_DIR, url: Url = None, token: Token = None) ->
         out.print(f"{package}: {'there' if there else f'missing; pip install foldstep[{extra}]'}", markup=False)
     if importlib.util.find_spec("torch") is not None:
         from foldstep.worker.launch.local import find_devices
-        from foldstep.worker.train.compiled import multiplies_halves, why_not
+        from foldstep.worker.steps.compiled import gains_from_bf16, why_not
 
         out.print(f"compiled step: {why_not() or 'there'}", markup=False)
-        gain = "faster here" if multiplies_halves() else "no gain here, so networks train in float32"
+        gain = "faster here" if gains_from_bf16() else "no gain here, so networks train in float32"
         out.print(f"precision bfloat16: {gain}", markup=False)
         out.print(f"a worker here would use: {', '.join(find_devices('auto', None))}")
     try:

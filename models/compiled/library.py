@@ -25,7 +25,7 @@ SCORES = ("none", "right", "squares", "distances")
 COLUMNS = 16
 """Columns of a batch are a multiple of this."""
 _TILE_TERMS = 32
-"""Terms of a product of halves are filled up to a multiple of this."""
+"""Terms of a product in bf16 are filled up to a multiple of this."""
 
 _FUNCTIONS = ("train", "evaluate", "keep", "transpose")
 _TYPES = {torch.float32: "float", torch.float64: "double"}
@@ -68,7 +68,7 @@ class MemberRecord(Structure):
     """`Member`."""
 
     _fields_ = (
-        ("layers", c_void_p), ("n_layers", c_int64), ("group", c_int64), ("stream", c_int64), ("by_halves", c_int64),
+        ("layers", c_void_p), ("n_layers", c_int64), ("group", c_int64), ("stream", c_int64), ("in_bf16", c_int64),
         ("dropout", DropoutRecord), ("loss", LossRecord), ("update", UpdateRecord),
     )  # fmt: skip
 
@@ -109,7 +109,7 @@ class Library:
     """The built library. A call lets other threads run.
 
     Attributes:
-        has_tiles: whether products of halves are faster here than those of floats.
+        has_tiles: whether products in bf16 are faster here than those of floats.
     """
 
     def __init__(self, path: str) -> None:

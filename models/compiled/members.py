@@ -41,7 +41,7 @@ class CompiledMembers:
 
     Attributes:
         records: in the layout's order.
-        by_halves: whether products of some of them round their factors.
+        in_bf16: whether products of some of them round their factors.
 
     Args:
         layout: the members, all `is_covered`.
@@ -65,7 +65,7 @@ class CompiledMembers:
         self._kept: list[object] = []  # what records point to besides the stacks
         self.records = (MemberRecord * len(layout))()
         may_round = [has_tiles and slot.hp.precision == "bfloat16" for slot in layout.slots]
-        self.by_halves = any(may_round)
+        self.in_bf16 = any(may_round)
         index = {stream: i for i, stream in enumerate(streams)}
         for i, (slot, weights) in enumerate(zip(layout.slots, class_weights, strict=True)):
             layers = self._layers(i, slot)

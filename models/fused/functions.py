@@ -1,4 +1,4 @@
-"""The activation functions, losses and update rules of the kernel: those of `models.activations`, `losses` and `optim`.
+"""The activation functions, losses and update rules of the kernel: those of `models.eager`.
 
 A choice that differs from member to member is a number that the kernel reads; `USED` has a bit for each one that the
 pack has at all, and nothing is compiled for the others. Comparisons are written so that what is not a number stays one.
@@ -100,7 +100,7 @@ def kept(multiplier, offset, limit, noise_row, UNITS: tl.constexpr, COLUMNS: tl.
 
 @triton.jit
 def cross_entropy(outputs, targets, weights, smoothing, n_classes, OUTPUTS: tl.constexpr):
-    """The loss and its gradient; see `models.losses.cross_entropy`.
+    """The loss and its gradient; see `models.eager.losses.cross_entropy`.
 
     Args:
         outputs: (OUTPUTS, columns) logits, of which the first `n_classes` count.
@@ -138,7 +138,7 @@ def error_loss(output, target, offset, weights, name, bend):
 
 @triton.jit
 def updated(p, g, m, v, rule, pace, numbers, USED: tl.constexpr):
-    """A parameter and its moments after a step; see `models.optim`.
+    """A parameter and its moments after a step; see `models.eager.optim`.
 
     Args:
         p: parameters, as g, their gradients, and m and v, the first and the second moments.

@@ -1,6 +1,6 @@
 """The kernel: every program takes all steps of an epoch of one member.
 
-Values are (unit, column), as in `models.packed`; sizes are padded to powers of two, and what lies beyond a member's own
+Values are (unit, column), as in `models.eager`; sizes are padded to powers of two, and what lies beyond a member's own
 units is zero and stays zero. Activations and gradients live in registers. Weights and moments stay where they are and
 are read and written in every step: between the steps of a program they are in the caches of the chip, for the members
 that are at work at a time fit there.

@@ -48,7 +48,7 @@ def post_complete(lease_id: LeaseId, sent: LeaseEnd, context: InContext) -> None
 
 @router.post("/{lease_id}:release", status_code=_NO_CONTENT, responses=responses(409, 422))
 def post_release(lease_id: LeaseId, sent: LeaseEnd, context: InContext) -> None:
-    """Give unfinished trials back, with the states that were uploaded for them."""
+    """Give unfinished trials back, with the snapshots that were uploaded for them."""
     release.release(context, lease_id, sent)
 
 
@@ -75,14 +75,14 @@ def put_checkpoints(lease_id: LeaseId, token: LeaseToken, body: Body, context: I
 
 
 @router.put(
-    "/{lease_id}/states/{name}", status_code=_NO_CONTENT, openapi_extra=FILE_BODY, responses=responses(409, 413, 422)
+    "/{lease_id}/snapshots/{name}", status_code=_NO_CONTENT, openapi_extra=FILE_BODY, responses=responses(409, 413, 422)
 )
-def put_state(lease_id: LeaseId, name: str, token: LeaseToken, body: Body, context: InContext) -> None:
+def put_snapshot(lease_id: LeaseId, name: str, token: LeaseToken, body: Body, context: InContext) -> None:
     """Upload a training state, before the release that names it."""
-    transfer.put_state(context, lease_id, token, name, body)
+    transfer.put_snapshot(context, lease_id, token, name, body)
 
 
-@router.get("/{lease_id}/states/{name}", response_class=FileResponse, responses=responses(404, 409, 422))
-def get_state(lease_id: LeaseId, name: str, token: LeaseToken, context: InContext) -> FileResponse:
+@router.get("/{lease_id}/snapshots/{name}", response_class=FileResponse, responses=responses(404, 409, 422))
+def get_snapshot(lease_id: LeaseId, name: str, token: LeaseToken, context: InContext) -> FileResponse:
     """Download the training state that `resume` of a leased trial names."""
-    return FileResponse(transfer.state_path(context, lease_id, token, name), media_type="application/octet-stream")
+    return FileResponse(transfer.snapshot_path(context, lease_id, token, name), media_type="application/octet-stream")

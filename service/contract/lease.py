@@ -54,8 +54,8 @@ class LeasedTrial(Frozen):
         folds: how many of its folds to train, the first ones; None for all.
         legs: the epochs of the trials that it continues, the first one's first: up to each of them it trains under a
             schedule over so many epochs, and then on under the next; empty where it continues none.
-        keep_state: whether its state goes up with its result, so that a trial of the next stage can continue it; not
-            below the lease's `state_bar`.
+        keep_snapshot: whether its state goes up with its result, so that a trial of the next stage can continue it; not
+            below the lease's `snapshot_bar`.
     """
 
     number: int
@@ -65,7 +65,7 @@ class LeasedTrial(Frozen):
     until: int | None = Field(default=None, ge=1)
     folds: int | None = Field(default=None, ge=1)
     legs: list[int] = Field(default_factory=list)
-    keep_state: bool = False
+    keep_snapshot: bool = False
 
 
 class SearchContext(Frozen):
@@ -96,7 +96,7 @@ class Lease(Frozen):
         token: fences the work: a report under another token gets `LeaseLost`.
         checkpoint_bar: score that a trial must reach or beat for its checkpoints to be kept; None: any score.
         keep_checkpoints: of how many of the best trials the search keeps them; None for all.
-        state_bar: score that a trial must reach for its state to go up where it is to be kept; None: any score.
+        snapshot_bar: score that a trial must reach for its state to go up where it is to be kept; None: any score.
         trial_time_s: how long each fold of a trial may be in training; None for no limit.
         time_left_s: of the search's time budget; trials that are in training then end with what they have.
     """
@@ -110,7 +110,7 @@ class Lease(Frozen):
     candidates: list[Params] = Field(default_factory=list)
     keep_checkpoints: int | None = None
     checkpoint_bar: float | None = None
-    state_bar: float | None = None
+    snapshot_bar: float | None = None
     trial_time_s: float | None = None
     time_left_s: float | None = None
 

@@ -50,7 +50,7 @@ class TrialResult(Frozen):
 
     Attributes:
         outcome: `paused` where it has come as far as its lease goes (`LeasedTrial.until`, `folds`), its state in the
-            report's `states`; `pruned` where its time was over.
+            report's `snapshots`; `pruned` where its time was over.
         duration_s: wall time under this lease, shared with the other members of the pack.
         message: why, where it did not come to its last epoch.
     """
@@ -81,7 +81,7 @@ class Report(Frozen):
 
     Attributes:
         member_steps: optimiser steps times members since the last report, for the throughput display.
-        states: trial number to the name of its training state, uploaded before this report: where another
+        snapshots: trial number to the name of its snapshot, uploaded before this report: where another
             worker goes on should this one die.
         checks: the report of a lease to check, once they are done.
     """
@@ -90,7 +90,7 @@ class Report(Frozen):
     progress: list[TrialProgress] = Field(default_factory=list)
     results: list[TrialResult] = Field(default_factory=list)
     member_steps: int = Field(default=0, ge=0)
-    states: dict[int, str] = Field(default_factory=dict)
+    snapshots: dict[int, str] = Field(default_factory=dict)
     checks: CheckReport | None = None
 
 
@@ -100,22 +100,22 @@ class ReportReply(Frozen):
     Attributes:
         expires_at: the lease's new end.
         stop: trials to stop at once; their work is dropped without a result.
-        checkpoint_bar: see `Lease`; state_bar and time_left_s, too.
+        checkpoint_bar: see `Lease`; snapshot_bar and time_left_s, too.
     """
 
     expires_at: AwareDatetime
     stop: list[int] = Field(default_factory=list)
     checkpoint_bar: float | None = None
-    state_bar: float | None = None
+    snapshot_bar: float | None = None
     time_left_s: float | None = None
 
 
 class LeaseEnd(Frozen):
-    """`:complete` (nothing is left) and `:release` (give back what is not finished, saved states go with it).
+    """`:complete` (nothing is left) and `:release` (give back what is not finished, snapshots go with it).
 
     Attributes:
-        states: trial number to the name of its uploaded training state, for `:release`.
+        snapshots: trial number to the name of its uploaded snapshot, for `:release`.
     """
 
     token: str
-    states: dict[int, str] = Field(default_factory=dict)
+    snapshots: dict[int, str] = Field(default_factory=dict)

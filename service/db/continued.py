@@ -1,4 +1,4 @@
-"""Trials that go on with the training of others: through which legs, and from which saved states."""
+"""Trials that go on with the training of others: through which legs, and from which snapshots."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from foldstep.service.contract.states import TERMINAL_TRIAL
 from foldstep.service.db.tables import trials
 
 
-def saved_states(connection: Connection, search_id: str, numbers: Collection[int]) -> dict[int | None, str]:
-    """The names of the states that some trials left, by trial; those that left none are absent."""
+def saved_snapshots(connection: Connection, search_id: str, numbers: Collection[int]) -> dict[int | None, str]:
+    """The names of the snapshots that some trials left, by trial; those that left none are absent."""
     if not numbers:
         return {}
     columns = (trials.c.number, trials.c.resume)
@@ -40,20 +40,20 @@ def legs(connection: Connection, search_id: str, continues: Mapping[int, int]) -
 
 
 def resumes(connection: Connection, search_id: str) -> dict[int, str]:
-    """The names of the saved states that trials go on from, or left to be continued, by trial."""
+    """The names of the snapshots that trials go on from, or left to be continued, by trial."""
     columns = (trials.c.number, trials.c.resume)
     statement = select(*columns).where(trials.c.search_id == search_id, trials.c.resume.is_not(None))
     return dict(connection.execute(statement).all())
 
 
-def forget_states(connection: Connection, search_id: str) -> None:
-    """Let nothing go on from saved states any more."""
+def forget_snapshots(connection: Connection, search_id: str) -> None:
+    """Let nothing go on from snapshots any more."""
     statement = update(trials).where(trials.c.search_id == search_id, trials.c.resume.is_not(None))
     connection.execute(statement.values(resume=None))
 
 
-def take_states_below(connection: Connection, search_id: str, stage: int, rank_key: float, number: int) -> list[str]:
-    """Forget the states of the trials of a stage that have ended and rank after a place; the names of their files."""
+def take_snapshots_below(connection: Connection, search_id: str, stage: int, rank_key: float, number: int) -> list[str]:
+    """Forget the snapshots of a stage's trials that have ended and rank after a place; the names of their files."""
     is_below = or_(trials.c.rank_key.is_(None), tuple_(trials.c.rank_key, trials.c.number) > tuple_(rank_key, number))
     own = (trials.c.search_id == search_id, trials.c.stage == stage, trials.c.resume.is_not(None))
     where = (*own, trials.c.state.in_(sorted(TERMINAL_TRIAL)), is_below)

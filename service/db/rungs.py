@@ -86,7 +86,7 @@ _PRUNE = (
 
 
 def prune(connection: Connection, search_id: str, pruned: Sequence[PrunedTrial], now: datetime) -> None:
-    """End trials that came to a rung with what they have; their saved states stay, for they may yet go on."""
+    """End trials that came to a rung with what they have; their snapshots stay, for they may yet go on."""
     rows = [{"b_search": search_id, "b_finished_at": now, **_bound(trial)} for trial in pruned]
     if rows:
         connection.execute(_PRUNE, rows)

@@ -15,7 +15,7 @@ from foldstep.service.contract.report import TrialProgress
 from foldstep.service.contract.space import Params
 from foldstep.service.contract.states import TrialEvent, TrialState
 from foldstep.service.contract.trial import PlannedTrial, TrialRecord
-from foldstep.service.db.continued import saved_states
+from foldstep.service.db.continued import saved_snapshots
 from foldstep.service.db.moves import n_moved, trial_move
 from foldstep.service.db.tables import trials
 
@@ -72,8 +72,8 @@ def add(connection: Connection, search_id: str, planned: Sequence[PlannedTrial],
         return
     same = {"search_id": search_id, "state": TrialState.WAITING, "created_at": now}
     same |= {"epoch": 0, "attempts": 0, "kept": False}
-    states = saved_states(connection, search_id, [p.continues for p in planned if p.continues is not None])
-    connection.execute(insert(trials), [{**same, **_planned(p), "resume": states.get(p.continues)} for p in planned])
+    snapshots = saved_snapshots(connection, search_id, [p.continues for p in planned if p.continues is not None])
+    connection.execute(insert(trials), [{**same, **_planned(p), "resume": snapshots.get(p.continues)} for p in planned])
 
 
 def _planned(trial: PlannedTrial) -> dict[str, object]:
@@ -244,18 +244,18 @@ _BACK = (
 )
 
 
-def give_back(connection: Connection, lease_id: int, states: Mapping[int, str]) -> None:
-    """Return the running trials of a lease to waiting, the attempt not counted, with their saved states."""
+def give_back(connection: Connection, lease_id: int, snapshots: Mapping[int, str]) -> None:
+    """Return the running trials of a lease to waiting, the attempt not counted, with their snapshots."""
     statement = _BACK
-    if states:
-        statement = _BACK.values(resume=case(states, value=trials.c.number, else_=trials.c.resume))
+    if snapshots:
+        statement = _BACK.values(resume=case(snapshots, value=trials.c.number, else_=trials.c.resume))
     connection.execute(statement, {"b_lease": lease_id})
 
 
-def record_states(connection: Connection, lease_id: int, states: Mapping[int, str]) -> None:
+def record_snapshots(connection: Connection, lease_id: int, snapshots: Mapping[int, str]) -> None:
     """Note where the running trials of a lease can be gone on with, should its worker die."""
-    if states:
-        chosen = case(states, value=trials.c.number, else_=trials.c.resume)
+    if snapshots:
+        chosen = case(snapshots, value=trials.c.number, else_=trials.c.resume)
         is_running = (trials.c.lease_id == lease_id, trials.c.state == TrialState.RUNNING)
         connection.execute(update(trials).where(*is_running).values(resume=chosen))
 

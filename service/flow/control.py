@@ -70,4 +70,4 @@ def delete(context: Context, search_id: str) -> None:
         searches.lock(connection, search_id)
         searches.remove(connection, search_id)
     files.delete_folder(files.checkpoint_folder(context.settings, search_id))
-    files.delete_folder(files.state_folder(context.settings, search_id))
+    files.delete_folder(files.snapshot_folder(context.settings, search_id))

@@ -1,4 +1,4 @@
-"""Checkpoints and saved states on disk: written whole or not at all, deleted only after the commit."""
+"""Checkpoints and snapshots on disk: written whole or not at all, deleted only after the commit."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def is_draft(name: str) -> bool:
     return name.endswith(_DRAFT)
 
 
-def check_state_name(name: str) -> None:
+def check_snapshot_name(name: str) -> None:
     """Refuse a name for a training state that is not a plain `….safetensors`.
 
     Raises:
@@ -61,26 +61,26 @@ def checkpoint_folder(settings: Settings, search_id: str) -> Path:
     return settings.checkpoints_dir / search_id
 
 
-def state_folder(settings: Settings, search_id: str) -> Path:
-    """Where the saved training states of a search are."""
-    return settings.states_dir / search_id
+def snapshot_folder(settings: Settings, search_id: str) -> Path:
+    """Where the snapshots of trials in training are."""
+    return settings.snapshots_dir / search_id
 
 
-def stored_state(lease_id: int, name: str) -> str:
+def stored_snapshot(lease_id: int, name: str) -> str:
     """The name under which a training state is kept: that of the worker, made unique by the lease."""
     return f"lease-{lease_id}_{name}"
 
 
-def stored_states(folder: Path, lease_id: int, states: Mapping[int, str]) -> dict[int, str]:
+def stored_snapshots(folder: Path, lease_id: int, snapshots: Mapping[int, str]) -> dict[int, str]:
     """Trial to the name of its kept state, of those that did arrive; a trial without one starts afresh.
 
     Raises:
         InvalidInput: a name has another form.
     """
-    for name in states.values():
-        check_state_name(name)
-    there = names_in(folder) if states else set()
-    kept = {trial: stored_state(lease_id, name) for trial, name in states.items()}
+    for name in snapshots.values():
+        check_snapshot_name(name)
+    there = names_in(folder) if snapshots else set()
+    kept = {trial: stored_snapshot(lease_id, name) for trial, name in snapshots.items()}
     return {trial: name for trial, name in kept.items() if name in there}
 
 

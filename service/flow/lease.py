@@ -21,7 +21,7 @@ from foldstep.service.flow.context import Context
 from foldstep.service.flow.finish import settle
 from foldstep.service.flow.plan import fill, start
 from foldstep.service.flow.propose import propose
-from foldstep.service.flow.prune import clean_up, last_kept, last_with_state, stale_states
+from foldstep.service.flow.prune import clean_up, last_kept, last_with_snapshot, stale_snapshots
 from foldstep.service.flow.rungs import next_rung
 from foldstep.service.flow.sweep import sweep
 from foldstep.service.planner.stages import n_continued
@@ -58,9 +58,9 @@ def _lease_from(context: Context, search_id: str, request: LeaseRequest, now: da
             start(connection, search, now)
             search = searches.get(connection, search_id)
         search = settle(connection, search, now)
-        stale = stale_states(connection, context, search)
+        stale = stale_snapshots(connection, context, search)
         granted = None if search.is_over else _grant(connection, context, search, request, now)
-    clean_up(context, search, states=stale)
+    clean_up(context, search, snapshots=stale)
     return granted
 
 
@@ -90,7 +90,7 @@ def _grant(
     lease_id = leases.grant(
         connection, token=token, worker_id=request.worker, search_id=search.id, expires_at=expires_at, now=now
     )
-    last, with_state = last_kept(connection, search), last_with_state(connection, search)
+    last, with_snapshot = last_kept(connection, search), last_with_snapshot(connection, search)
     plan = StagePlan.model_validate(stage.plan)
     claimed = trials.claim(connection, search.id, limit, lease_id, request.worker)
     legs = continued.legs(connection, search.id, {t.number: t.continues for t in claimed if t.continues is not None})
@@ -102,7 +102,7 @@ def _grant(
         trials=[_leased(search, plan, trial, legs.get(trial.number, [])) for trial in claimed],
         keep_checkpoints=search.spec.checkpoints.limit,
         checkpoint_bar=last.score if last else None,
-        state_bar=with_state.score if with_state else None,
+        snapshot_bar=with_snapshot.score if with_snapshot else None,
         trial_time_s=search.spec.budget.trial_time,
         time_left_s=search.time_left_s(now),
     )
@@ -118,7 +118,7 @@ def _leased(search: SearchRow, plan: StagePlan, trial: ClaimedTrial, legs: list[
         until=rung.epoch if rung else None,
         folds=rung.folds if rung else None,
         legs=legs,
-        keep_state=n_continued(search.spec, search.stage) > 0,
+        keep_snapshot=n_continued(search.spec, search.stage) > 0,
     )
 
 

@@ -1,4 +1,4 @@
-"""Use case: keep the checkpoints of the best trials as the leaderboard moves, and states as long as they are needed."""
+"""Use case: keep the checkpoints of the best trials as the leaderboard moves, and snapshots while they are needed."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ SPARE = 2
 """States that are kept for each trial that the next stage may continue: some of the best may lie outside its space."""
 
 
-def last_with_state(connection: Connection, search: SearchRow) -> Place | None:
+def last_with_snapshot(connection: Connection, search: SearchRow) -> Place | None:
     """The last trial of the present stage that keeps its state; None where all or none do, or too few have ended."""
     limit = SPARE * n_continued(search.spec, search.stage)
     return trials.nth_best(connection, search.id, limit, search.stage) if limit else None
 
 
-def prune_states(connection: Connection, search: SearchRow, last: Place | None) -> list[str]:
-    """Forget the states of the trials after `last`; returns the files to delete after the commit."""
+def prune_snapshots(connection: Connection, search: SearchRow, last: Place | None) -> list[str]:
+    """Forget the snapshots of the trials after `last`; returns the files to delete after the commit."""
     if last is None:
         return []
-    return continued.take_states_below(connection, search.id, search.stage, last.rank_key, last.number)
+    return continued.take_snapshots_below(connection, search.id, search.stage, last.rank_key, last.number)
 
 
-def stale_states(connection: Connection, context: Context, search: SearchRow) -> list[str]:
+def stale_snapshots(connection: Connection, context: Context, search: SearchRow) -> list[str]:
     """States of earlier stages that a stage without any trial yet has no use for, to delete after the commit.
 
     Nobody trains between two stages, so no state is on its way.
@@ -62,12 +62,12 @@ def stale_states(connection: Connection, context: Context, search: SearchRow) ->
         return []
     goes_on = set(StagePlan.model_validate(stage.plan).continues)
     kept = {name for number, name in continued.resumes(connection, search.id).items() if number in goes_on}
-    return sorted(files.names_in(files.state_folder(context.settings, search.id)) - kept)
+    return sorted(files.names_in(files.snapshot_folder(context.settings, search.id)) - kept)
 
 
-def clean_up(context: Context, search: SearchRow, dropped: Sequence[str] = (), states: Sequence[str] = ()) -> None:
-    """Delete checkpoints and states that the database has let go of; what a crash here leaves goes later."""
+def clean_up(context: Context, search: SearchRow, dropped: Sequence[str] = (), snapshots: Sequence[str] = ()) -> None:
+    """Delete checkpoints and snapshots that the database has let go of; what a crash here leaves goes later."""
     files.delete(files.checkpoint_folder(context.settings, search.id), dropped)
-    files.delete(files.state_folder(context.settings, search.id), states)
+    files.delete(files.snapshot_folder(context.settings, search.id), snapshots)
     if search.is_over:
-        files.delete_folder(files.state_folder(context.settings, search.id))
+        files.delete_folder(files.snapshot_folder(context.settings, search.id))

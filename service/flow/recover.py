@@ -12,7 +12,7 @@ from foldstep.service.flow.context import Context
 
 
 def recover(context: Context) -> None:
-    """Delete checkpoints and states that no trial of the database has or will have, and half-written files.
+    """Delete checkpoints and snapshots that no trial of the database has or will have, and half-written files.
 
     Folders of searches that the database does not know are left alone: they may be all that is left of them.
     """
@@ -21,8 +21,8 @@ def recover(context: Context) -> None:
         ids = set(searches.all_ids(connection))
     for search_id in sorted(ids & _folders(context.settings.checkpoints_dir)):
         _clean_checkpoints(context, search_id)
-    for search_id in sorted(ids & _folders(context.settings.states_dir)):
-        _clean_states(context, search_id)
+    for search_id in sorted(ids & _folders(context.settings.snapshots_dir)):
+        _clean_snapshots(context, search_id)
 
 
 def _folders(parent: Path) -> set[str]:
@@ -38,8 +38,8 @@ def _clean_checkpoints(context: Context, search_id: str) -> None:
     files.delete(folder, [n for n in files.names_in(folder) - kept if not files.is_checkpoint_of(n, running)])
 
 
-def _clean_states(context: Context, search_id: str) -> None:
-    folder = files.state_folder(context.settings, search_id)
+def _clean_snapshots(context: Context, search_id: str) -> None:
+    folder = files.snapshot_folder(context.settings, search_id)
     try:
         with context.database.read() as connection:
             is_over = searches.get(connection, search_id).is_over

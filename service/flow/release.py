@@ -22,7 +22,7 @@ def complete(context: Context, lease_id: int, sent: LeaseEnd) -> None:
 
 
 def release(context: Context, lease_id: int, sent: LeaseEnd) -> None:
-    """Give the unfinished trials of a lease back; the attempt does not count, and saved states go with them.
+    """Give the unfinished trials of a lease back; the attempt does not count, and snapshots go with them.
 
     The same again changes nothing.
 
@@ -35,7 +35,7 @@ def release(context: Context, lease_id: int, sent: LeaseEnd) -> None:
         if lease.state is LeaseState.RELEASED and leases.is_token(lease, sent.token):
             return  # a repeated call, whose first answer was lost
         leases.release(connection, lease_id, sent.token, now)
-        folder = files.state_folder(context.settings, search.id)
-        trials.give_back(connection, lease_id, files.stored_states(folder, lease_id, sent.states))
+        folder = files.snapshot_folder(context.settings, search.id)
+        trials.give_back(connection, lease_id, files.stored_snapshots(folder, lease_id, sent.snapshots))
         search = settle(connection, search, now)
     clean_up(context, search)

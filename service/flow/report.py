@@ -20,7 +20,7 @@ from foldstep.service.flow import files
 from foldstep.service.flow.check import take_report
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.finish import settle
-from foldstep.service.flow.prune import clean_up, last_kept, last_with_state, prune, prune_states
+from foldstep.service.flow.prune import clean_up, last_kept, last_with_snapshot, prune, prune_snapshots
 from foldstep.service.flow.rungs import fold_scores, paused, to_the_end
 from foldstep.service.flow.score import mean_and_spread, rank_key
 from foldstep.service.planner.stages import n_continued
@@ -39,13 +39,13 @@ def report(context: Context, lease_id: int, sent: Report) -> ReportReply:
         lease, search = lock_lease(connection, lease_id)
         leases.renew(connection, lease, sent.token, now=now, expires_at=expires_at, steps=sent.member_steps)
         states = trials.under(connection, lease_id)
-        saved = files.stored_states(files.state_folder(context.settings, search.id), lease_id, sent.states)
+        saved = files.stored_snapshots(files.snapshot_folder(context.settings, search.id), lease_id, sent.snapshots)
         finished = _store(connection, lease, search, sent, _in(states, TrialState.RUNNING), saved, now)
-        trials.record_states(connection, lease_id, saved)
+        trials.record_snapshots(connection, lease_id, saved)
         last = last_kept(connection, search)
         dropped = prune(connection, search, last) if finished else []
-        with_state = last_with_state(connection, search)
-        states_dropped = prune_states(connection, search, with_state) if finished else []
+        with_snapshot = last_with_snapshot(connection, search)
+        snapshots_dropped = prune_snapshots(connection, search, with_snapshot) if finished else []
         if sent.checks is not None:
             search = take_report(connection, search, sent.checks, now)
         search = settle(connection, search, now) if finished else search
@@ -56,10 +56,10 @@ def report(context: Context, lease_id: int, sent: Report) -> ReportReply:
             expires_at=expires_at,
             stop=stop,
             checkpoint_bar=last.score if last else None,
-            state_bar=with_state.score if with_state else None,
+            snapshot_bar=with_snapshot.score if with_snapshot else None,
             time_left_s=search.time_left_s(now),
         )
-    clean_up(context, search, dropped, states_dropped)
+    clean_up(context, search, dropped, snapshots_dropped)
     return reply
 
 

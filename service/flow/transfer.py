@@ -1,4 +1,4 @@
-"""Use cases: files that go between workers and master: checkpoints, training states, canonical data."""
+"""Use cases: files that go between workers and master: checkpoints, snapshots, canonical data."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def put_checkpoints(context: Context, lease_id: int, token: str, contents: Mappi
     files.write_whole(folder, {name: content for name, content in contents.items() if trial_of[name] in running})
 
 
-def put_state(context: Context, lease_id: int, token: str, name: str, content: bytes) -> None:
+def put_snapshot(context: Context, lease_id: int, token: str, name: str, content: bytes) -> None:
     """Store a training state; nothing is stored once none of the lease's trials runs.
 
     Raises:
         InvalidInput: the name has another form.
         LeaseLost: the lease is not held, or not under this token.
     """
-    files.check_state_name(name)
+    files.check_snapshot_name(name)
     lease, running = _held(context, lease_id, token)
     if running:
-        folder = files.state_folder(context.settings, lease.search_id)
-        files.write_whole(folder, {files.stored_state(lease_id, name): content})
+        folder = files.snapshot_folder(context.settings, lease.search_id)
+        files.write_whole(folder, {files.stored_snapshot(lease_id, name): content})
 
 
-def state_path(context: Context, lease_id: int, token: str, name: str) -> Path:
+def snapshot_path(context: Context, lease_id: int, token: str, name: str) -> Path:
     """The file of a training state that a trial of the lease goes on from.
 
     Raises:
@@ -51,9 +51,9 @@ def state_path(context: Context, lease_id: int, token: str, name: str) -> Path:
         LeaseLost: the lease is not held, or not under this token.
         NotFound: there is no such state.
     """
-    files.check_state_name(name)
+    files.check_snapshot_name(name)
     lease, _ = _held(context, lease_id, token)
-    return files.existing(files.state_folder(context.settings, lease.search_id) / name)
+    return files.existing(files.snapshot_folder(context.settings, lease.search_id) / name)
 
 
 def checkpoint_path(context: Context, search_id: str, name: str) -> Path:

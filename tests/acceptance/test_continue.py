@@ -93,7 +93,7 @@ def test_states_that_are_damaged_or_lost_are_made_again(processes: Processes) ->
     first = processes.worker(master, "first", 9)
     until(lambda: continues(master, search), "a continued trial in training")
     assert terminate(first) == 0
-    for i, path in enumerate(sorted((processes.data_dir / "states" / search).glob("*.safetensors"))):
+    for i, path in enumerate(sorted((processes.data_dir / "snapshots" / search).glob("*.safetensors"))):
         if i % 2:
             path.unlink()
         else:

@@ -52,7 +52,7 @@ def test_a_killed_workers_trials_go_on_from_where_they_were_saved(processes: Pro
     _, master = processes.master(FOLDSTEP_LEASE_TTL_S="2")
     search = master.submit(SPEC).id
     first = processes.worker(master, "first", 48, "--save-interval", "0.01")
-    folder = processes.data_dir / "states" / search
+    folder = processes.data_dir / "snapshots" / search
     until(lambda: folder.is_dir() and any(folder.glob("*.safetensors")), "a saved state")
     until(lambda: is_under_way(master, search), "a report after it")
     first.kill()
@@ -68,7 +68,7 @@ def test_a_worker_is_told_to_leave(processes: Processes) -> None:
     assert terminate(first) == 0
     view = master.search(search)
     assert not view.counts.get(TrialState.RUNNING), "everything is given back at once, not when the lease expires"
-    states = list((processes.data_dir / "states" / search).glob("*.safetensors"))
+    states = list((processes.data_dir / "snapshots" / search).glob("*.safetensors"))
     assert states, "what was trained is saved"
     processes.worker(master, "second")
     assert_same(master, search, expected(), processes)
@@ -89,7 +89,7 @@ def test_a_damaged_state_is_refused_and_the_trial_starts_over(processes: Process
     first = processes.worker(master, "first", members=48)
     until(lambda: is_under_way(master, search), "a trial in training")
     assert terminate(first) == 0
-    for path in (processes.data_dir / "states" / search).glob("*.safetensors"):
+    for path in (processes.data_dir / "snapshots" / search).glob("*.safetensors"):
         content = bytearray(path.read_bytes())
         content[-5] ^= 1
         path.write_bytes(bytes(content))

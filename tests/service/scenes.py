@@ -145,22 +145,22 @@ class Hand:
         *results: TrialResult,
         progress: Iterable[TrialProgress] = (),
         steps: int = 0,
-        states: Mapping[int, str] | None = None,
+        snapshots: Mapping[int, str] | None = None,
     ) -> ReportReply:
         sent = Report(
             token=held.token,
             results=list(results),
             progress=list(progress),
             member_steps=steps,
-            states=dict(states or {}),
+            snapshots=dict(snapshots or {}),
         )
         return report(self.context, held.lease, sent)
 
     def complete(self, held: Lease) -> None:
         complete(self.context, held.lease, LeaseEnd(token=held.token))
 
-    def release(self, held: Lease, states: Mapping[int, str] | None = None) -> None:
-        release(self.context, held.lease, LeaseEnd(token=held.token, states=dict(states or {})))
+    def release(self, held: Lease, snapshots: Mapping[int, str] | None = None) -> None:
+        release(self.context, held.lease, LeaseEnd(token=held.token, snapshots=dict(snapshots or {})))
 
     def work(self, members: int = 4, scores: Iterable[float | None] = (0.5, 0.7)) -> list[int]:
         """Take, finish and complete one lease; the trials that were in it, none where nothing waits."""

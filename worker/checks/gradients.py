@@ -24,7 +24,7 @@ from foldstep.models.stack import STATISTICS
 from foldstep.service.contract.checks import CheckResult
 from foldstep.worker.checks.setting import CheckSetting, finite, members, steady, with_rows
 from foldstep.worker.data.inputs import FoldData
-from foldstep.worker.train.step import PackTrainer
+from foldstep.worker.train.trainer import PackTrainer
 
 NAME = "gradients"
 N_ROWS = 16

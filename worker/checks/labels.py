@@ -18,7 +18,7 @@ from foldstep.service.contract.checks import CheckResult
 from foldstep.worker.checks.chance import constant_loss
 from foldstep.worker.checks.setting import CheckSetting, Unwatched, Variant, steady
 from foldstep.worker.data.inputs import FoldData
-from foldstep.worker.train.pack import Member
+from foldstep.worker.train.member import Member
 
 NAME = "labels"
 N_SHUFFLES = 8

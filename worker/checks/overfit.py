@@ -18,7 +18,7 @@ from foldstep.service.contract.checks import CheckResult
 from foldstep.worker.checks.chance import constant_loss, floor_loss
 from foldstep.worker.checks.setting import CheckSetting, Unwatched, finite, members, plain, share, with_rows
 from foldstep.worker.data.inputs import FoldData
-from foldstep.worker.train.pack import Member
+from foldstep.worker.train.member import Member
 from foldstep.worker.train.stopping import End
 
 NAME = "overfit"

@@ -21,7 +21,7 @@ from foldstep.service.contract.checks import CheckResult
 from foldstep.worker.checks.chance import constant_loss
 from foldstep.worker.checks.setting import CheckSetting, finite, steady, with_rows
 from foldstep.worker.data.inputs import FoldData
-from foldstep.worker.train.pack import Member
+from foldstep.worker.train.member import Member
 
 NAME = "regularisation"
 N_ROWS = 64

@@ -15,9 +15,9 @@ from foldstep.service.contract.space import Params
 from foldstep.service.contract.spec import Task
 from foldstep.worker.data.inputs import FoldData, FoldSource
 from foldstep.worker.settings import PACK_BYTES_CPU
-from foldstep.worker.train.engine import Engine
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.pack import Member
+from foldstep.worker.train.member import Member
 
 MAX_ROWS = 2000
 """Rows of each part of the fold that the checks look at."""
@@ -131,11 +131,11 @@ class Unwatched:
         """Never: the checks are over in seconds."""
         return False
 
-    def wants_states(self) -> bool:
+    def wants_snapshots(self) -> bool:
         """Nothing is gone on with."""
         return False
 
-    def states_taken(self) -> None:
+    def snapshots_taken(self) -> None:
         """Never called, for no states are wanted."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,67 +12,10 @@ from torch import Tensor
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.noise import Stream
 from foldstep.models.schedules import factors, plateau_factor
-from foldstep.worker.train.fold import DeviceFold
-from foldstep.worker.train.pack import Member, effective_batch, n_batches
-
-
-@dataclass(frozen=True)
-class StepBatch:
-    """What a pack is fed in a step: the entries of an `EpochBatches` without their first axis."""
-
-    inputs: list[Tensor]
-    targets: Tensor
-    weights: Tensor
-    dropout: Tensor | None
-    rates: Tensor
-
-
-@dataclass(frozen=True)
-class EpochBatches:
-    """What a pack is fed in an epoch.
-
-    Attributes:
-        inputs: by data group, (steps, columns, padded inputs).
-        targets: (steps, groups, classes or channels, columns), see `DeviceFold.targets`.
-        weights: (steps, groups, columns): 1 / rows of the batch, 0 for a column that fills it up.
-        dropout: (steps, 1 + hidden layers, streams, 2, 1, 1) int32, the first for the inputs; None where nobody drops.
-        rates: (steps, members, 1) learning rates.
-    """
-
-    inputs: list[Tensor]
-    targets: Tensor
-    weights: Tensor
-    dropout: Tensor | None
-    rates: Tensor
-
-    def __getitem__(self, step: int) -> StepBatch:
-        """The batch of one step; nothing is copied."""
-        dropout = self.dropout[step] if self.dropout is not None else None
-        return StepBatch(
-            [x[step] for x in self.inputs], self.targets[step], self.weights[step], dropout, self.rates[step]
-        )
-
-    def at(self, step: Tensor) -> StepBatch:
-        """The same of a step that only the device knows, (1,) int64; a copy."""
-        inputs = [x.index_select(0, step)[0] for x in self.inputs]
-        dropout = self.dropout.index_select(0, step)[0] if self.dropout is not None else None
-        targets, weights, rates = (x.index_select(0, step)[0] for x in (self.targets, self.weights, self.rates))
-        return StepBatch(inputs, targets, weights, dropout, rates)
-
-    def copy(self) -> EpochBatches:
-        """In memory of its own."""
-        dropout = self.dropout.clone() if self.dropout is not None else None
-        others = (self.targets.clone(), self.weights.clone(), dropout, self.rates.clone())
-        return EpochBatches([x.clone() for x in self.inputs], *others)
-
-    def copy_(self, other: EpochBatches) -> None:
-        """Take the numbers of another epoch of the same pack."""
-        for mine, its in zip(self._tensors(), other._tensors(), strict=True):
-            mine.copy_(its)
-
-    def _tensors(self) -> list[Tensor]:
-        dropout = [self.dropout] if self.dropout is not None else []
-        return [*self.inputs, self.targets, self.weights, *dropout, self.rates]
+from foldstep.worker.feed.epoch import EpochBatches
+from foldstep.worker.feed.fold import DeviceFold
+from foldstep.worker.feed.shapes import effective_batch, n_batches
+from foldstep.worker.train.member import Member
 
 
 class Batches:

@@ -14,16 +14,17 @@ from foldstep.models.layout import padded
 from foldstep.models.stack import Weights
 from foldstep.service.contract.spec import METRIC_DIRECTION
 from foldstep.worker.data.inputs import FoldData
-from foldstep.worker.train.compiled_scores import sums
-from foldstep.worker.train.engine import Engine, Taker
-from foldstep.worker.train.flights import Flight, Flights, SavingRound
-from foldstep.worker.train.fold import DeviceFold
-from foldstep.worker.train.pack import EVALUATION_COLUMNS, FoldShape, Member
-from foldstep.worker.train.packer import halved, member_bytes, plan_packs
+from foldstep.worker.feed.fold import DeviceFold
+from foldstep.worker.feed.sample import sample_chunks
+from foldstep.worker.feed.shapes import EVALUATION_COLUMNS, FoldShape
+from foldstep.worker.steps.compiled_scores import sums
+from foldstep.worker.steps.engine import Backend, Engine
+from foldstep.worker.train.in_flight import PackInFlight, PacksInFlight, SavingRound
+from foldstep.worker.train.member import Member
+from foldstep.worker.train.packer import member_bytes, plan_packs, split_largest
 from foldstep.worker.train.probe import Probe
-from foldstep.worker.train.sample import sample_chunks
-from foldstep.worker.train.step import Group, PackTrainer, group_of
 from foldstep.worker.train.stopping import End
+from foldstep.worker.train.trainer import Group, PackTrainer, group_of
 
 SQUEEZE_SHARE = 1 / 8
 """The stack is rebuilt without its finished members once they are this share of it."""
@@ -45,20 +46,20 @@ class Monitor(Protocol):
     def member_done(self, member: Member, weights: Weights | None) -> None:
         """`member` trains no more, or has come to the epoch at which it waits.
 
-        `weights` are its best ones; None where it has none, or waits and carries its `state`.
+        `weights` are its best ones; None where it has none, or waits and carries its `snapshot`.
         """
 
     def dropped_trials(self) -> set[int]:
         """Trials that are to stop at once."""
 
     def is_leaving(self) -> bool:
-        """Whether to stop after this epoch and keep the state of every member."""
+        """Whether to stop after this epoch and keep the snapshot of every member."""
 
-    def wants_states(self) -> bool:
+    def wants_snapshots(self) -> bool:
         """Whether it is time to save where the members stand."""
 
-    def states_taken(self) -> None:
-        """Every unfinished member of the pack carries its present `state`."""
+    def snapshots_taken(self) -> None:
+        """Every unfinished member of the pack carries its present `snapshot`."""
 
 
 def is_live(member: Member, epoch: int) -> bool:
@@ -83,20 +84,20 @@ class Training:
         self._source, self._metric, self._engine, self._probing = source, metric, engine, probing
         self._direction = METRIC_DIRECTION[metric]
         self._folds: dict[tuple[Group, int], DeviceFold] = {}
-        self._flights = Flights(engine.packs_in_flight, engine.device)
+        self._in_flight = PacksInFlight(engine.packs_in_flight, engine.device)
         self._saving = SavingRound(lambda: False, lambda: None)
         self.seconds_left: Callable[[], float] = lambda: math.inf
 
     def train(self, members: Iterable[Member], monitor: Monitor) -> None:
         """Train every member that has not ended or come to where it waits, pack by pack.
 
-        Members are changed in place. Those that wait, or were to keep it, carry their `state`, and so do unfinished
+        Members are changed in place. Those that wait, or were to keep it, carry their `snapshot`, and so do unfinished
         ones that have begun when it is time to leave.
         """
         unfinished = [m for m in members if not m.is_resting]
-        self._saving = SavingRound(monitor.wants_states, monitor.states_taken)
+        self._saving = SavingRound(monitor.wants_snapshots, monitor.snapshots_taken)
         while unfinished and not self._must_leave(monitor):
-            self._flights.fly(self._train_pack(pack, monitor) for pack in self.packs(unfinished))
+            self._in_flight.fly(self._train_pack(pack, monitor) for pack in self.packs(unfinished))
             # those that diverged and left their packs to begin again
             unfinished = [m for m in unfinished if not m.is_resting]
 
@@ -106,35 +107,35 @@ class Training:
         shapes = {m.key: self._shape(m) for m in listed}
         n_outputs = self._source.fold(0, "none").n_outputs if listed else 0
         engine = self._engine
-        packs = plan_packs(listed, shapes, n_outputs, engine.pack_bytes, self._taker, engine.step_cost.overhead)
-        return halved(packs, engine.packs_in_flight)
+        packs = plan_packs(listed, shapes, n_outputs, engine.pack_bytes, self._backend, engine.step_cost.overhead)
+        return split_largest(packs, engine.packs_in_flight)
 
     def estimated_bytes(self, member: Member) -> int:
         """What a member holds beside others of its own sizes."""
         shape, n_outputs = self._shape(member), self._source.fold(0, "none").n_outputs
         sizes = [padded(size) for size in (shape.n_inputs, *member.hp.hidden, n_outputs)]
-        return member_bytes(sizes, shape, member.hp, is_compiled=self._taker(member) == "compiled")
+        return member_bytes(sizes, shape, member.hp, is_compiled=self._backend(member) == "compiled")
 
-    def _taker(self, member: Member) -> Taker:
+    def _backend(self, member: Member) -> Backend:
         data = self._source.fold(*group_of(member))
-        return self._engine.taker(member, data.n_inputs, data.n_outputs)
+        return self._engine.backend(member.hp, data.n_inputs, data.n_outputs)
 
     def _shape(self, member: Member) -> FoldShape:
         data = self._source.fold(*group_of(member))
         n_train = len(data.y_train)
-        is_summed = self._taker(member) == "compiled" and sums(self._metric, member.hp.link)
+        is_summed = self._backend(member) == "compiled" and sums(self._metric, member.hp.link)
         n_held = sample_chunks(n_train) * EVALUATION_COLUMNS if is_summed else None
         return FoldShape(n_train, len(data.y_valid), data.n_inputs, n_held)
 
-    def _train_pack(self, pack: Sequence[Member], monitor: Monitor) -> Flight:
-        """Train a pack; in two halves where the device has no room for it, from where their states were last taken."""
+    def _train_pack(self, pack: Sequence[Member], monitor: Monitor) -> PackInFlight:
+        """Train a pack; in two halves where the device has no room for it, from their last snapshots."""
         for member in pack:
             member.remember()
         try:
             yield from self._train_to_end(pack, monitor)
             return
         except torch.cuda.OutOfMemoryError:
-            if len(pack) == 1 and self._flights.is_alone:
+            if len(pack) == 1 and self._in_flight.is_alone:
                 raise
         # only here, where nothing refers to the failed pack any more, is its memory free
         torch.cuda.empty_cache()
@@ -146,7 +147,7 @@ class Training:
         for half in (unfinished[: len(unfinished) // 2], unfinished[len(unfinished) // 2 :]):
             yield from self._train_pack(half, monitor)
 
-    def _train_to_end(self, pack: Sequence[Member], monitor: Monitor) -> Flight:
+    def _train_to_end(self, pack: Sequence[Member], monitor: Monitor) -> PackInFlight:
         live = self._without_dropped(pack, monitor)
         while live and not self._must_leave(monitor):
             trainer = self.trainer(live)
@@ -181,7 +182,7 @@ class Training:
             self._engine.wait()  # for packs read it that are in other queues of the device
         return self._folds[key]
 
-    def _train_while_dense(self, trainer: PackTrainer, monitor: Monitor) -> Flight:
+    def _train_while_dense(self, trainer: PackTrainer, monitor: Monitor) -> PackInFlight:
         """Train until enough members have ended to rebuild the stack, or all have, or it is time to leave."""
         self._saving.join(trainer)
         try:
@@ -191,7 +192,7 @@ class Training:
             raise
         self._saving.leave(trainer)
 
-    def _train_epochs(self, trainer: PackTrainer, monitor: Monitor) -> Flight:
+    def _train_epochs(self, trainer: PackTrainer, monitor: Monitor) -> PackInFlight:
         members = trainer.members
         epoch, live = members[0].progress.epoch, [True] * len(members)
         while True:
@@ -203,22 +204,22 @@ class Training:
             if not dense or self._must_leave(monitor):
                 break
             if self._saving.wants(trainer):
-                self._take_states(trainer, epoch)
+                self._take_snapshots(trainer, epoch)
                 self._saving.took(trainer)
-        self._take_states(trainer, epoch)
+        self._take_snapshots(trainer, epoch)
 
-    def _take_states(self, trainer: PackTrainer, epoch: int) -> None:
+    def _take_snapshots(self, trainer: PackTrainer, epoch: int) -> None:
         self._take(trainer, [i for i, member in enumerate(trainer.members) if is_live(member, epoch)])
 
     def _take(self, trainer: PackTrainer, which: Sequence[int]) -> None:
-        """Give some members their present state."""
+        """Give some members their present snapshot."""
         if not which:
             return
-        for i, state in zip(which, trainer.states_of(which), strict=True):
-            trainer.members[i].state = state
+        for i, snapshot in zip(which, trainer.snapshots_of(which), strict=True):
+            trainer.members[i].snapshot = snapshot
             trainer.members[i].remember()
 
-    def _train_epoch(self, trainer: PackTrainer, epoch: int, live: Sequence[bool], monitor: Monitor) -> Flight:
+    def _train_epoch(self, trainer: PackTrainer, epoch: int, live: Sequence[bool], monitor: Monitor) -> PackInFlight:
         """One epoch of those that are live; others may go on while the device computes it."""
         members = trainer.members
         begun = time.monotonic()
@@ -228,7 +229,7 @@ class Training:
         self._record(trainer, live, losses.tolist(), scores.tolist())
         trainer.diagnostics.note(live)
         seconds = time.monotonic() - begun
-        if trainer.taker == "eager":  # the others have nothing to weigh up
+        if trainer.backend == "eager":  # the others have nothing to weigh up
             self._engine.step_cost.note(trainer.work, seconds / trainer.n_steps)
         self._clock(compress(members, live), seconds)
         if trainer.may_go_back:
@@ -243,7 +244,7 @@ class Training:
 
     def _hand_over(self, trainer: PackTrainer, resting: Sequence[int], monitor: Monitor) -> None:
         """Tell of members that have just ended or come to where they wait."""
-        self._take(trainer, [i for i in resting if trainer.members[i].needs_state])
+        self._take(trainer, [i for i in resting if trainer.members[i].needs_snapshot])
         for i in resting:
             member = trainer.members[i]
             is_kept = member.progress.end is not None and member.progress.best_epoch
@@ -259,11 +260,11 @@ class Training:
                 member.progress.end = End.TIME
 
     def _send_back(self, trainer: PackTrainer, diverged: Sequence[int]) -> None:
-        """Members that are to begin again get the state of their best epoch."""
+        """Members that are to begin again get the snapshot of their best epoch."""
         if diverged:
-            for i, state in zip(diverged, trainer.good_states_of(diverged), strict=True):
+            for i, snapshot in zip(diverged, trainer.good_snapshots_of(diverged), strict=True):
                 member = trainer.members[i]
-                member.state = state if member.progress.epoch else None
+                member.snapshot = snapshot if member.progress.epoch else None
                 member.remember()
 
     def _record(self, trainer: PackTrainer, live: Sequence[bool], losses: list[float], scores: list[float]) -> None:

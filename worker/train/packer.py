@@ -12,19 +12,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from foldstep.models.eager.lbfgs import MEMORY
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.layout import padded, size_class
-from foldstep.models.lbfgs import MEMORY
-from foldstep.worker.train.cost import DEFAULT_OVERHEAD
-from foldstep.worker.train.engine import Taker
-from foldstep.worker.train.pack import (
-    EVALUATION_COLUMNS,
-    FoldShape,
-    Member,
-    columns_of,
-    effective_batch,
-    n_batches,
-)
+from foldstep.worker.feed.shapes import EVALUATION_COLUMNS, FoldShape, columns_of, effective_batch, n_batches
+from foldstep.worker.steps.cost import DEFAULT_OVERHEAD
+from foldstep.worker.steps.engine import Backend
+from foldstep.worker.train.member import Member
 
 _LARGER = 4
 """How many times larger a pack may be whose members the compiled library trains: one by one, so that not the pack but a
@@ -37,10 +31,10 @@ _OUTPUTS = 3
 """Numbers for each output that is held: itself, its target, its gradient."""
 
 
-def pack_key(member: Member, shape: FoldShape, taker: Taker = "eager") -> tuple[object, ...]:
+def shape_key(member: Member, shape: FoldShape, backend: Backend = "eager") -> tuple[object, ...]:
     """Members with equal keys may train together."""
     # the library pads nobody to another's size
-    sizes = [] if taker == "compiled" else [shape.n_inputs, *member.hp.hidden]
+    sizes = [] if backend == "compiled" else [shape.n_inputs, *member.hp.hidden]
     classes = [size_class(size) for size in sizes]
     while classes and classes[-1] == 0:
         classes.pop()
@@ -51,8 +45,8 @@ def pack_key(member: Member, shape: FoldShape, taker: Taker = "eager") -> tuple[
         n_batches(shape.n_train, batch),
         n_batches(shape.n_valid, EVALUATION_COLUMNS),
         tuple(classes),
-        taker,
-        None if taker == "compiled" else member.hp.precision,
+        backend,
+        None if backend == "compiled" else member.hp.precision,
         member.progress.epoch,
     )
 
@@ -62,7 +56,7 @@ def plan_packs(
     shapes: Mapping[tuple[int, int], FoldShape],
     n_outputs: int,
     pack_bytes: int,
-    taker_of: Callable[[Member], Taker] = lambda _: "eager",
+    backend_of: Callable[[Member], Backend] = lambda _: "eager",
     overhead: float = DEFAULT_OVERHEAD,
 ) -> list[list[Member]]:
     """Cut members into packs that take the least time, as far as is known; deterministic for equal input.
@@ -75,24 +69,24 @@ def plan_packs(
         shapes: the fold's numbers by member key.
         n_outputs: output units.
         pack_bytes: estimated memory above which a pack is cut.
-        taker_of: who takes a member's steps.
+        backend_of: who takes a member's steps.
         overhead: what a step costs before any arithmetic, in multiply-adds (`StepCost`): a pack may waste so much on
             padding before a pack of their own is cheaper for the members to come.
     """
     classes: dict[tuple[object, ...], list[Member]] = {}
     for member in sorted(members, key=lambda m: m.key):
-        key = pack_key(member, shapes[member.key], taker_of(member))
+        key = shape_key(member, shapes[member.key], backend_of(member))
         classes.setdefault(key, []).append(member)
     cuts = []
     for key in sorted(classes, key=repr):
-        estimate = _Estimate(shapes, n_outputs, is_compiled=taker_of(classes[key][0]) == "compiled")
+        estimate = _Estimate(shapes, n_outputs, is_compiled=backend_of(classes[key][0]) == "compiled")
         room = _LARGER * pack_bytes if estimate.is_compiled else pack_bytes
         cuts.append(_cut(classes[key], estimate, room, overhead))
     placed = [(place / len(packs), pack) for packs in cuts for place, pack in enumerate(packs)]
     return [pack for _, pack in sorted(placed, key=lambda one: one[0])]
 
 
-def halved(packs: Sequence[list[Member]], at_least: int) -> list[list[Member]]:
+def split_largest(packs: Sequence[list[Member]], at_least: int) -> list[list[Member]]:
     """The same packs, the largest ones cut in half until there are `at_least` as many, if they are large enough."""
     found = list(packs)
     while 0 < len(found) < at_least:

@@ -18,14 +18,15 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from foldstep.models.losses import PackedLoss
-from foldstep.models.packed import PackedFNN, Workspace
+from foldstep.models.eager.losses import PackedLoss
+from foldstep.models.eager.packed import PackedFNN, Workspace
 from foldstep.models.stack import Stack
 from foldstep.service.contract.diagnostics import OF_LAYER, OF_NETWORK, rounded
+from foldstep.worker.feed.fold import DeviceFold
+from foldstep.worker.feed.sample import LossRows
+from foldstep.worker.feed.shapes import EVALUATION_COLUMNS
 from foldstep.worker.train.activity import LayerActivity
-from foldstep.worker.train.fold import DeviceFold
-from foldstep.worker.train.pack import EVALUATION_COLUMNS, Member
-from foldstep.worker.train.sample import LossRows
+from foldstep.worker.train.member import Member
 
 PAID_BY = 40
 """Steps that are taken for each step that probes cost: about 2.5 % at most."""

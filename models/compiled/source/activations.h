@@ -1,4 +1,4 @@
-// The activation functions and their derivatives, as in models/activations.py.
+// The activation functions and their derivatives, as in models/eager/activations.py.
 #pragma once
 
 #include "functions.h"

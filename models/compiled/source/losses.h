@@ -1,4 +1,4 @@
-// The losses and their gradients, as in models/losses.py: means over the columns, whose weights are 1 / (rows of the
+// The losses and their gradients, as in models/eager/losses.py: means over the columns, whose weights are 1 / (rows of the
 // batch), or 0 where a column only fills the batch up.
 #pragma once
 

@@ -1,6 +1,6 @@
 // One member of a pack: where its numbers lie, its pass forward and its pass backward.
 //
-// Values are (unit, column), a column being a row of the batch. The backward pass is that of models/packed.py.
+// Values are (unit, column), a column being a row of the batch. The backward pass is that of models/eager/packed.py.
 #pragma once
 
 #include <optional>
@@ -8,7 +8,7 @@
 
 #include "activations.h"
 #include "arena.h"
-#include "halves.h"
+#include "bf16.h"
 #include "losses.h"
 #include "normalization.h"
 #include "products.h"
@@ -40,7 +40,7 @@ template <class T> struct Member {
     int64_t n_layers;  // with the output layer
     int64_t group;     // of data
     int64_t stream;    // of noise
-    int64_t by_halves; // whether factors of products are rounded in training; floats only
+    int64_t in_bf16; // whether factors of products are rounded in training; floats only
     Dropout dropout;   // of the inputs
     LossNumbers<T> loss;
     UpdateNumbers update;
@@ -54,7 +54,7 @@ template <class T> struct Kept {
     T *hidden;      // activations, before dropout
     T *below;       // what the layer above reads
     T *before;      // pre-activations, where the derivative needs them
-    T *transposed;  // `below` as (columns, padded units); in pairs of columns where products go by halves
+    T *transposed;  // `below` as (columns, padded units); in pairs of columns where products round to bf16
     T *delta;
     Normalized<T> normalized;
 };
@@ -62,7 +62,7 @@ template <class T> struct Kept {
 // One step's batch of one member; `rows` is (columns, input_row), `columns_of` (inputs, columns).
 template <class T> struct Batch {
     const T *rows, *columns_of;
-    const Half *row_pairs, *column_pairs;  // of these two, where somebody's products go by halves
+    const Bf16 *row_pairs, *column_pairs;  // of these two, where somebody's products round to bf16
     int64_t input_row, columns;
     Truth<T> truth;
     const int32_t *noise;  // (1 + hidden layers, streams, 2) multipliers and offsets
@@ -107,12 +107,12 @@ template <class T> struct Passes {
     Kept<T> *kept;
     T *outputs, *output_delta, *scratch;
     T *dropped, *dropped_rows;  // the inputs as the first layer reads them, where some are dropped: both ways round
-    std::optional<HalvesRoom> halves;  // where products go by halves
+    std::optional<Bf16Room> bf16;  // where products round to bf16
 
     // `input_row` is that of the batches; 0 where there is no pass backward.
     Passes(const Member<T> &member, int64_t columns, int64_t input_row, Arena &arena)
         : member(member), columns(columns) {
-        if (member.by_halves && input_row) halves.emplace(largest_factor(), arena);
+        if (member.in_bf16 && input_row) bf16.emplace(largest_factor(), arena);
         kept = arena.take<Kept<T>>(member.n_hidden());
         for (int64_t i = 0; i < member.n_hidden(); i++) {
             const Layer<T> &layer = member.layers[i];
@@ -143,11 +143,11 @@ template <class T> struct Passes {
         return most;
     }
 
-    // See `product` and `product_of_halves`.
+    // See `product` and `product_in_bf16`.
     void multiply(Factor<T> left, Right<T> right, int64_t rows, int64_t terms, int64_t n, Start<T> start, T *out,
                   int64_t out_row) {
         if constexpr (std::is_same_v<T, float>)
-            if (halves) return product_of_halves(left, right, rows, terms, n, start, out, out_row, *halves);
+            if (bf16) return product_in_bf16(left, right, rows, terms, n, start, out, out_row, *bf16);
         product<T>(left, right.at, right.row, rows, terms, n, start, out, out_row);
     }
 
@@ -186,9 +186,9 @@ template <class T> struct Passes {
 
     void transpose_below(const Kept<T> &keep, int64_t units) {
         if constexpr (std::is_same_v<T, float>)
-            if (halves) {
-                Half *pairs = reinterpret_cast<Half *>(keep.transposed);
-                return to_pairs_transposed(keep.below, units, columns, halves->left, pairs);
+            if (bf16) {
+                Bf16 *pairs = reinterpret_cast<Bf16 *>(keep.transposed);
+                return to_pairs_transposed(keep.below, units, columns, bf16->left, pairs);
             }
         transpose(keep.below, columns, units, columns, keep.transposed, padded(units, N<T>));
     }
@@ -196,7 +196,7 @@ template <class T> struct Passes {
     // What a layer but the first reads, row by row.
     Right<T> rows_below(int64_t i) const {
         const T *at = kept[i - 1].transposed;
-        return {at, padded(member.layers[i].inputs, N<T>), halves ? reinterpret_cast<const Half *>(at) : nullptr};
+        return {at, padded(member.layers[i].inputs, N<T>), bf16 ? reinterpret_cast<const Bf16 *>(at) : nullptr};
     }
 
     void normalise(const Layer<T> &layer, const T *weights, const Kept<T> &keep) {

@@ -1,4 +1,4 @@
-// Batch and layer normalisation of pre-activations, as in models/normalization.py: scale * x_hat + shift, with x_hat =
+// Batch and layer normalisation of pre-activations, as in models/eager/normalization.py: scale * x_hat + shift, with x_hat =
 // (z - mean) / sqrt(variance + EPSILON), over the rows of the batch for each unit or over the units for each row.
 #pragma once
 

@@ -18,8 +18,8 @@ template <class T> struct Steps {
     int64_t noise_row;                  // columns as the noise counts them
     const T *const *rows;               // by group, (steps, columns, inputs)
     const T *const *columns_of;         // by group, (steps, inputs, columns)
-    const Half *const *row_pairs;       // by group, pairs of the rows of each of `rows`; null where nobody reads them
-    const Half *const *column_pairs;    // the same of `columns_of`
+    const Bf16 *const *row_pairs;       // by group, pairs of the rows of each of `rows`; null where nobody reads them
+    const Bf16 *const *column_pairs;    // the same of `columns_of`
     const T *targets;                   // (steps, groups, channels, columns)
     const T *weights;                   // (steps, groups, columns)
     const int32_t *noise;               // (steps, noise layers, streams, 2), or null
@@ -74,7 +74,7 @@ class WithoutDenormals {
 
 template <class T> Batch<T> batch_of(const Steps<T> &steps, const Member<T> &member, int64_t step) {
     const int64_t at = step * steps.n_groups + member.group, size = steps.columns * steps.inputs;
-    const auto pairs = [&](const Half *const *of, int64_t terms, int64_t row) {
+    const auto pairs = [&](const Bf16 *const *of, int64_t terms, int64_t row) {
         return of ? of[member.group] + step * padded(terms, TILE_TERMS) * row : nullptr;
     };
     return {steps.rows[member.group] + step * size, steps.columns_of[member.group] + step * size,
@@ -92,7 +92,7 @@ template <class T> void train(const Steps<T> &steps) {
         const Member<T> &member = steps.members[m];
         arena.reset();
         Passes<T> passes(member, steps.columns, steps.inputs, arena);
-        if (passes.halves && !tiles) tiles.emplace();
+        if (passes.bf16 && !tiles) tiles.emplace();
         const bool at_once = steps.passes && steps.updates && !member.update.clip;
         T *scratch = at_once ? arena.take<T>(size_of_scratch(member)) : nullptr;
         for (int64_t step = steps.first; step < steps.last; step++) {
@@ -182,7 +182,7 @@ template <class T> void transpose_all(const T *in, int64_t count, int64_t rows, 
 }  // namespace
 
 extern "C" {
-// Whether products by halves are faster than others in this process.
+// Whether products in bf16 are faster than others in this process.
 bool has_tiles() { return may_use_tiles(); }
 void train_float(const Steps<float> *steps) { train(*steps); }
 void train_double(const Steps<double> *steps) { train(*steps); }
@@ -194,7 +194,7 @@ void transpose_double(const double *in, int64_t count, int64_t rows, int64_t col
     transpose_all(in, count, rows, columns, out);
 }
 // Pairs of the rows of (count, rows, columns), filled up to a multiple of 32; columns are a multiple of 16.
-void pairs_float(const float *in, int64_t count, int64_t rows, int64_t columns, Half *out) {
+void pairs_float(const float *in, int64_t count, int64_t rows, int64_t columns, Bf16 *out) {
     for (int64_t i = 0; i < count; i++)
         to_pairs(in + i * rows * columns, columns, rows, columns, out + i * padded(rows, TILE_TERMS) * columns);
 }

@@ -1,11 +1,11 @@
-// The update rules, as in models/optim.py, for one run of numbers after the other.
+// The update rules, as in models/eager/optim.py, for one run of numbers after the other.
 #pragma once
 
 #include "functions.h"
 
 enum class Rule : int64_t { sgd, rms, adam };
 
-// One member's numbers; see models/optim.py for their meaning.
+// One member's numbers; see models/eager/optim.py for their meaning.
 struct UpdateNumbers {
     Rule rule;
     double momentum, nesterov;  // of sgd and rms; 1 for Nesterov's form, else 0

@@ -195,17 +195,17 @@ def test_states_go_up_and_down(master: Master) -> None:
     held = take(master, hand)
     assert held is not None
     token = {"X-Lease-Token": held.token}
-    path = f"/api/v1/leases/{held.lease}/states/pack.safetensors"
+    path = f"/api/v1/leases/{held.lease}/snapshots/pack.safetensors"
     assert master.http.put(path, content=b"state", headers=token).status_code == 204
-    end = {"token": held.token, "states": {"0": "pack.safetensors"}}
+    end = {"token": held.token, "snapshots": {"0": "pack.safetensors"}}
     assert master.post(f"/leases/{held.lease}:release", json=end).status_code == 204
     again = take(master, hand)
     assert again is not None
     resume = again.trials[0].resume
     token = {"X-Lease-Token": again.token}
-    assert master.get(f"/leases/{again.lease}/states/{resume}", headers=token).content == b"state"
-    assert master.get(f"/leases/{again.lease}/states/{resume}", headers={"X-Lease-Token": "no"}).status_code == 409
-    assert master.get(f"/leases/{again.lease}/states/other.safetensors", headers=token).status_code == 404
+    assert master.get(f"/leases/{again.lease}/snapshots/{resume}", headers=token).content == b"state"
+    assert master.get(f"/leases/{again.lease}/snapshots/{resume}", headers={"X-Lease-Token": "no"}).status_code == 409
+    assert master.get(f"/leases/{again.lease}/snapshots/other.safetensors", headers=token).status_code == 404
 
 
 def test_silent_worker_loses_its_trials_to_the_background_sweep(serve: Serve) -> None:

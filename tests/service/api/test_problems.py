@@ -141,7 +141,7 @@ def test_bodies_that_are_too_large(serve: Serve) -> None:
     check_problem(master.post("/searches", content=big), 413, "too_large")
     check_problem(master.post("/searches", content=iter([big[:500], big[500:]])), 413, "too_large")
     token = {"X-Lease-Token": "x"}
-    path = "/api/v1/leases/1/states/pack.safetensors"
+    path = "/api/v1/leases/1/snapshots/pack.safetensors"
     check_problem(master.http.put(path, content=b"x" * 2001, headers=token), 413, "too_large")
     check_problem(master.http.put(path, content=b"x" * 1999, headers=token), 409, "lease_lost")
 

@@ -17,7 +17,7 @@ from foldstep.service.flow import control, files, rank, view
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.extend import extend
 from foldstep.service.flow.sweep import sweep
-from foldstep.service.flow.transfer import put_state, state_path
+from foldstep.service.flow.transfer import put_snapshot, snapshot_path
 from tests.service.conftest import MakeContext
 from tests.service.scenes import Clock, Hand, new_search, result
 
@@ -45,10 +45,10 @@ def name(trial: LeasedTrial) -> str:
 
 def hand_up(hand: Hand, held: Lease, *trials: LeasedTrial) -> None:
     """Report trials to their end, with their states where these are wanted."""
-    wanted = [t for t in trials if t.keep_state]
+    wanted = [t for t in trials if t.keep_snapshot]
     for trial in wanted:
-        put_state(hand.context, held.lease, held.token, name(trial), name(trial).encode())
-    hand.report(held, *(trained(t) for t in trials), states={t.number: name(t) for t in wanted})
+        put_snapshot(hand.context, held.lease, held.token, name(trial), name(trial).encode())
+    hand.report(held, *(trained(t) for t in trials), snapshots={t.number: name(t) for t in wanted})
 
 
 def work(hand: Hand, members: int = 100) -> list[LeasedTrial]:
@@ -61,7 +61,7 @@ def work(hand: Hand, members: int = 100) -> list[LeasedTrial]:
 
 
 def state_files(context: Context, search: str) -> set[str]:
-    return files.names_in(files.state_folder(context.settings, search))
+    return files.names_in(files.snapshot_folder(context.settings, search))
 
 
 def best(numbers: range, count: int) -> list[int]:
@@ -71,15 +71,15 @@ def best(numbers: range, count: int) -> list[int]:
 def test_survivors_go_on_with_the_states_that_their_trials_left(context: Context) -> None:
     search, hand = staged(context), Hand(context)
     first = work(hand)
-    assert [(t.keep_state, t.legs, t.resume) for t in first] == [(True, [], None)] * 6
+    assert [(t.keep_snapshot, t.legs, t.resume) for t in first] == [(True, [], None)] * 6
     assert state_files(context, search) == {f"lease-1_{name(first[n])}" for n in best(range(6), 4)}, "two to spare"
     held = hand.take(100)
     survivors = best(range(6), 2)
     assert [t.legs for t in held.trials] == [[1], [1], [], [], [], []]
-    assert not any(t.keep_state for t in held.trials), "no stage follows that would continue it"
+    assert not any(t.keep_snapshot for t in held.trials), "no stage follows that would continue it"
     for trial, before in zip(held.trials, survivors, strict=False):
         assert trial.resume is not None
-        content = state_path(context, held.lease, held.token, trial.resume).read_bytes()
+        content = snapshot_path(context, held.lease, held.token, trial.resume).read_bytes()
         assert content == name(first[before]).encode()
         assert trial.params == {**first[before].params, "epochs": 3}
     assert [t.resume for t in held.trials[2:]] == [None] * 4
@@ -90,28 +90,28 @@ def test_survivors_go_on_with_the_states_that_their_trials_left(context: Context
 def test_only_states_that_can_still_be_continued_are_asked_for_and_kept(context: Context) -> None:
     search, hand = staged(context), Hand(context)
     held = hand.take(100)
-    assert held.state_bar is None
+    assert held.snapshot_bar is None
     seen: list[int] = []
     running = held.trials[-1]
-    put_state(context, held.lease, held.token, name(running), b"on the way")
-    hand.report(held, states={running.number: name(running)})
+    put_snapshot(context, held.lease, held.token, name(running), b"on the way")
+    hand.report(held, snapshots={running.number: name(running)})
     for trial in held.trials[:-1]:
-        put_state(context, held.lease, held.token, name(trial), b"")
-        reply = hand.report(held, trained(trial), states={trial.number: name(trial)})
+        put_snapshot(context, held.lease, held.token, name(trial), b"")
+        reply = hand.report(held, trained(trial), snapshots={trial.number: name(trial)})
         seen = sorted([*seen, trial.number], key=lambda n: -score(n))[:4]
         kept = {f"lease-{held.lease}_{name(held.trials[n])}" for n in [*seen, running.number]}
         assert state_files(context, search) == kept, "those of the best, and of whoever trains"
         bar = (score(seen[3]) + 0.5) / 2 if len(seen) == 4 else None
-        assert reply.state_bar == bar
+        assert reply.snapshot_bar == bar
     hand.release(held)
-    assert hand.take(100).state_bar == bar
+    assert hand.take(100).snapshot_bar == bar
 
 
 def test_a_chain_has_a_leg_for_every_stage(context: Context) -> None:
     search, hand = staged(context, THREE), Hand(context)
     work(hand)
     second = work(hand)
-    assert all(t.keep_state for t in second)
+    assert all(t.keep_snapshot for t in second)
     (last, *_) = hand.take(100).trials
     before = rank.trial(context, search, last.number).continues
     assert before == best(range(6, 12), 1)[0]
@@ -123,10 +123,10 @@ def test_without_the_word_nothing_is_handed_up_or_kept(context: Context) -> None
     stages = [{k: v for k, v in stage.items() if k != "continue"} for stage in STAGES]
     search, hand = staged(context, stages), Hand(context)
     held = hand.take(100)
-    assert not any(t.keep_state for t in held.trials)
+    assert not any(t.keep_snapshot for t in held.trials)
     for trial in held.trials:  # as it would for fear of a crash
-        put_state(context, held.lease, held.token, name(trial), b"on the way")
-    hand.report(held, *(trained(t) for t in held.trials[1:]), states={t.number: name(t) for t in held.trials})
+        put_snapshot(context, held.lease, held.token, name(trial), b"on the way")
+    hand.report(held, *(trained(t) for t in held.trials[1:]), snapshots={t.number: name(t) for t in held.trials})
     with context.database.read() as connection:
         assert continued.resumes(connection, search) == {0: f"lease-{held.lease}_{name(held.trials[0])}"}
     hand.report(held, trained(held.trials[0]))
@@ -140,7 +140,7 @@ def test_a_state_that_did_not_arrive_is_trained_again(context: Context) -> None:
     staged(context)
     hand = Hand(context)
     held = hand.take(100)
-    hand.report(held, *(trained(t) for t in held.trials), states={t.number: name(t) for t in held.trials})
+    hand.report(held, *(trained(t) for t in held.trials), snapshots={t.number: name(t) for t in held.trials})
     hand.complete(held)
     assert [(t.legs, t.resume) for t in hand.take(100).trials[:2]] == [([1], None)] * 2
 
@@ -149,9 +149,9 @@ def test_a_diverged_trial_hands_nothing_up(context: Context) -> None:
     search, hand = staged(context), Hand(context)
     held = hand.take(100)
     for trial in held.trials:
-        put_state(context, held.lease, held.token, name(trial), b"")
+        put_snapshot(context, held.lease, held.token, name(trial), b"")
     sent = [result(t.number, (None, None), outcome="diverged", epochs=1) for t in held.trials]
-    hand.report(held, *sent, states={t.number: name(t) for t in held.trials})
+    hand.report(held, *sent, snapshots={t.number: name(t) for t in held.trials})
     hand.complete(held)
     assert [(t.legs, t.resume) for t in hand.take(100).trials] == [([], None)] * 6
     assert state_files(context, search) == set()
@@ -163,8 +163,8 @@ def test_after_a_crash_it_goes_on_from_its_own_state_or_the_one_before(context: 
     work(hand)
     held = hand.take(100)
     one, other, *_ = held.trials
-    put_state(context, held.lease, held.token, name(one), b"further on")
-    hand.report(held, states={one.number: name(one)})
+    put_snapshot(context, held.lease, held.token, name(one), b"further on")
+    hand.report(held, snapshots={one.number: name(one)})
     clock.advance(61)
     sweep(context)
     again = {t.number: t for t in hand.take(100).trials}
@@ -197,7 +197,7 @@ def test_a_stopped_search_leaves_no_states(context: Context) -> None:
     assert resume is not None
     control.stop(context, search)
     with pytest.raises(NotFound):
-        state_path(context, held.lease, held.token, resume)
+        snapshot_path(context, held.lease, held.token, resume)
 
 
 def outcome(context: Context, search: str) -> list[tuple[Any, ...]]:

@@ -148,11 +148,11 @@ def test_states_go_when_the_search_ends(context: Context) -> None:
     search = new_search(context, budget={"trials": 1})
     hand = Hand(context)
     held = hand.take()
-    transfer.put_state(context, held.lease, held.token, "pack.safetensors", b"x")
+    transfer.put_snapshot(context, held.lease, held.token, "pack.safetensors", b"x")
     hand.report(held, result(0))
-    assert not files.state_folder(context.settings, search).exists()
-    transfer.put_state(context, held.lease, held.token, "pack.safetensors", b"x")
-    assert not files.state_folder(context.settings, search).exists()
+    assert not files.snapshot_folder(context.settings, search).exists()
+    transfer.put_snapshot(context, held.lease, held.token, "pack.safetensors", b"x")
+    assert not files.snapshot_folder(context.settings, search).exists()
 
 
 @pytest.mark.parametrize("name", ["../x.safetensors", "x.pkl", "", ".safetensors", "a/b.safetensors", "x" * 200])
@@ -162,7 +162,7 @@ def test_names_that_leave_the_folder_are_refused(context: Context, name: str) ->
     with pytest.raises(InvalidInput):
         transfer.put_checkpoints(context, held.lease, held.token, {checkpoint(0, 0): b"x", name: b"x"})
     with pytest.raises(InvalidInput):
-        transfer.put_state(context, held.lease, held.token, name, b"x")
+        transfer.put_snapshot(context, held.lease, held.token, name, b"x")
     assert not (context.settings.checkpoints_dir).exists()
 
 

@@ -65,15 +65,15 @@ def test_reported_states_outlive_the_worker(context: Context, clock: Clock) -> N
     new_search(context, budget={"trials": 2})
     held = Hand(context, "dies").take(4)
     first, second = (t.number for t in held.trials)
-    transfer.put_state(context, held.lease, held.token, "first.safetensors", b"where it stands")
-    sent = Report(token=held.token, states={first: "first.safetensors", second: "never-arrived.safetensors"})
+    transfer.put_snapshot(context, held.lease, held.token, "first.safetensors", b"where it stands")
+    sent = Report(token=held.token, snapshots={first: "first.safetensors", second: "never-arrived.safetensors"})
     report(context, held.lease, sent)
     clock.advance(61)
     taken = Hand(context, "goes on").take(4)
     resume = {t.number: t.resume for t in taken.trials}
     assert resume[second] is None
     assert resume[first] is not None
-    path = transfer.state_path(context, taken.lease, taken.token, resume[first])
+    path = transfer.snapshot_path(context, taken.lease, taken.token, resume[first])
     assert path.read_bytes() == b"where it stands"
 
 
@@ -81,21 +81,21 @@ def test_released_trials_wait_again_with_their_states_and_no_attempt_counted(con
     new_search(context, budget={"trials": 2})
     hand = Hand(context)
     held = hand.take(4)
-    transfer.put_state(context, held.lease, held.token, "pack.safetensors", b"state")
+    transfer.put_snapshot(context, held.lease, held.token, "pack.safetensors", b"state")
     hand.release(held, {0: "pack.safetensors", 1: "never-uploaded.safetensors"})
     again = hand.take(4)
     assert [t.attempt for t in again.trials] == [1, 1]
     first, second = (t.resume for t in again.trials)
     assert second is None
     assert first is not None
-    assert transfer.state_path(context, again.lease, again.token, first).read_bytes() == b"state"
+    assert transfer.snapshot_path(context, again.lease, again.token, first).read_bytes() == b"state"
 
 
 def test_state_of_a_trial_survives_the_next_worker_s_death(context: Context, clock: Clock) -> None:
     new_search(context, budget={"trials": 1})
     hand = Hand(context)
     held = hand.take()
-    transfer.put_state(context, held.lease, held.token, "pack.safetensors", b"state")
+    transfer.put_snapshot(context, held.lease, held.token, "pack.safetensors", b"state")
     hand.release(held, {0: "pack.safetensors"})
     resume = hand.take().trials[0].resume
     clock.advance(61)

@@ -15,7 +15,7 @@ from foldstep.service.contract.states import SearchState, TrialState
 from foldstep.service.flow import control, files, rank, view
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.sweep import sweep
-from foldstep.service.flow.transfer import put_state
+from foldstep.service.flow.transfer import put_snapshot
 from tests.service.conftest import MakeContext
 from tests.service.scenes import LR, Clock, Hand, new_search, result
 
@@ -153,16 +153,16 @@ def test_state_goes_with_a_trial_that_goes_on(context: Context) -> None:
     search, hand = rung_search(context, 3), Hand(context)
     held = hand.take(100)
     for trial in held.trials:
-        put_state(context, held.lease, held.token, f"trial-{trial.number}.safetensors", b"where it stands")
+        put_snapshot(context, held.lease, held.token, f"trial-{trial.number}.safetensors", b"where it stands")
     hand.report(
         held,
         *(trained(t) for t in held.trials),
-        states={t.number: f"trial-{t.number}.safetensors" for t in held.trials},
+        snapshots={t.number: f"trial-{t.number}.safetensors" for t in held.trials},
     )
     hand.complete(held)
     (going_on,) = hand.take(100).trials
     assert going_on.resume == f"lease-{held.lease}_trial-{going_on.number}.safetensors"
-    assert going_on.resume in files.names_in(files.state_folder(context.settings, search))
+    assert going_on.resume in files.names_in(files.snapshot_folder(context.settings, search))
 
 
 def test_a_trial_left_behind_goes_on_when_later_ones_are_worse(context: Context) -> None:

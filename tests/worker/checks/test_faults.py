@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from foldstep.models import activations, optim, packed
 from foldstep.models.compiled import build
 from foldstep.models.compiled.library import Library
-from foldstep.models.losses import LOSSES
-from foldstep.models.normalization import Normalization
-from foldstep.models.optim import PackedOptimizer
+from foldstep.models.eager import activations, optim, packed
+from foldstep.models.eager.losses import LOSSES
+from foldstep.models.eager.normalization import Normalization
+from foldstep.models.eager.optim import PackedOptimizer
 from foldstep.worker.checks.gradients import gradients
 from foldstep.worker.checks.initial_loss import initial_loss
 from foldstep.worker.checks.labels import labels
 from foldstep.worker.checks.overfit import overfit
 from foldstep.worker.checks.regularisation import regularisation
-from foldstep.worker.train import compiled, engine
+from foldstep.worker.steps import compiled, engine
 from tests.worker.checks.settings import WIDE, changed, made, setting
 
 PENALISED = ("sgd", "rmsprop", "adam", "adamw")

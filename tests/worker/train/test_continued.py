@@ -13,8 +13,8 @@ from foldstep.models.checkpoint import CheckpointDamaged
 from foldstep.service.contract.lease import LeasedTrial
 from foldstep.service.contract.report import TrialResult
 from foldstep.worker.assignment import Finished, TrialWork
-from foldstep.worker.checkpoints import SavedTrial, decode_state, encode_state
-from foldstep.worker.train.engine import Engine
+from foldstep.worker.checkpoints import SavedTrial, decode_snapshot, encode_snapshot
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
 from foldstep.worker.train.stopping import End
 from tests.worker.train.data import source
@@ -41,10 +41,10 @@ def training() -> Training:
     return Training(WINE, "log_loss", Engine(torch.device("cpu"), 1 << 30))
 
 
-def leased(number: int, params: Params, *epochs: int, keep_state: bool = False) -> LeasedTrial:
+def leased(number: int, params: Params, *epochs: int, keep_snapshot: bool = False) -> LeasedTrial:
     """A trial whose last leg has the last number of epochs."""
     *legs, last = epochs
-    return LeasedTrial(number=number, params={**params, "epochs": last}, legs=legs, keep_state=keep_state)
+    return LeasedTrial(number=number, params={**params, "epochs": last}, legs=legs, keep_snapshot=keep_snapshot)
 
 
 def train(works: Sequence[TrialWork], watch: Watch | None = None) -> dict[int, Finished]:
@@ -61,9 +61,9 @@ def begun(trials: Sequence[LeasedTrial]) -> list[TrialWork]:
 
 
 def through_a_file(saved: SavedTrial | None, trial: LeasedTrial) -> TrialWork:
-    """The trial as a worker begins it that gets the state of another one."""
+    """The trial as a worker begins it that gets the snapshot of another one."""
     assert saved is not None
-    read = decode_state(encode_state(saved), trial.params, FINGERPRINT, trial.legs)
+    read = decode_snapshot(encode_snapshot(saved), trial.params, FINGERPRINT, trial.legs)
     return TrialWork(trial, N_FOLDS, seed=0, saved=read)
 
 
@@ -71,8 +71,8 @@ def continued(*epochs: int, mix: Sequence[Params] = MIX) -> dict[int, Finished]:
     """Every configuration trained in as many stages as there are numbers, each trial continuing the last one."""
     done: dict[int, Finished] = {}
     for n in range(1, len(epochs) + 1):
-        trials = [leased(i, p, *epochs[:n], keep_state=n < len(epochs)) for i, p in enumerate(mix)]
-        done = train([through_a_file(done[t.number].state, t) if done else begun([t])[0] for t in trials])
+        trials = [leased(i, p, *epochs[:n], keep_snapshot=n < len(epochs)) for i, p in enumerate(mix)]
+        done = train([through_a_file(done[t.number].snapshot, t) if done else begun([t])[0] for t in trials])
     return done
 
 
@@ -111,9 +111,9 @@ def test_it_is_one_training_whose_schedule_changes() -> None:
 
 
 def test_nothing_that_was_trained_is_trained_again() -> None:
-    before = train(begun([leased(i, params, BEFORE, keep_state=True) for i, params in enumerate(MIX[:4])]))
+    before = train(begun([leased(i, params, BEFORE, keep_snapshot=True) for i, params in enumerate(MIX[:4])]))
     watch = Watch()
-    train([through_a_file(before[i].state, leased(i, p, BEFORE, EPOCHS)) for i, p in enumerate(MIX[:4])], watch)
+    train([through_a_file(before[i].snapshot, leased(i, p, BEFORE, EPOCHS)) for i, p in enumerate(MIX[:4])], watch)
     assert watch.epochs == EPOCHS - BEFORE
     assert {m.progress.epoch for m, _ in watch.done.values()} == {EPOCHS}
 
@@ -148,15 +148,15 @@ def test_what_was_seen_on_the_way_is_the_same_too() -> None:
 
 def test_states_of_any_earlier_leg_will_do() -> None:
     done = continued(1, BEFORE, EPOCHS)
-    first = train(begun([leased(i, params, 1, keep_state=True) for i, params in enumerate(MIX)]))
-    skipped = train([through_a_file(first[i].state, leased(i, p, 1, BEFORE, EPOCHS)) for i, p in enumerate(MIX)])
+    first = train(begun([leased(i, params, 1, keep_snapshot=True) for i, params in enumerate(MIX)]))
+    skipped = train([through_a_file(first[i].snapshot, leased(i, p, 1, BEFORE, EPOCHS)) for i, p in enumerate(MIX)])
     assert plain(skipped) == plain(done)
 
 
 def test_no_neighbour_and_no_order_changes_a_bit() -> None:
     together = continued(BEFORE, EPOCHS)
-    before = train(begun([leased(i, params, BEFORE, keep_state=True) for i, params in enumerate(MIX)]))
-    mixed = [through_a_file(before[i].state, leased(i, MIX[i], BEFORE, EPOCHS)) for i in (3, 1)]
+    before = train(begun([leased(i, params, BEFORE, keep_snapshot=True) for i, params in enumerate(MIX)]))
+    mixed = [through_a_file(before[i].snapshot, leased(i, MIX[i], BEFORE, EPOCHS)) for i in (3, 1)]
     rest = begun([leased(i, MIX[i], BEFORE, EPOCHS) for i in (4, 0, 2)])
     fresh = begun([leased(9, MIX[0], EPOCHS)])
     done = train([*mixed, *fresh, *rest])
@@ -176,13 +176,13 @@ def test_leaving_on_the_way_changes_nothing(leave_after: int) -> None:
 
 
 def test_folds_that_had_ended_the_stage_when_its_worker_died_are_handed_up_as_the_others() -> None:
-    trials = [leased(i, params, BEFORE, keep_state=True) for i, params in enumerate(MIX)]
+    trials = [leased(i, params, BEFORE, keep_snapshot=True) for i, params in enumerate(MIX)]
     works, watch = begun(trials), Watch()
     training().train([work.members[0] for work in works], watch)
     for work in works:
         work.weights[0] = watch.done[work.leased.number, 0][1]
     before = train([through_a_file(work.saved(FINGERPRINT), work.leased) for work in works])
-    done = train([through_a_file(before[i].state, leased(i, p, BEFORE, EPOCHS)) for i, p in enumerate(MIX)])
+    done = train([through_a_file(before[i].snapshot, leased(i, p, BEFORE, EPOCHS)) for i, p in enumerate(MIX)])
     assert plain(done) == plain(continued(BEFORE, EPOCHS))
 
 
@@ -208,8 +208,8 @@ def test_patience_that_is_over_at_the_last_epoch_of_the_stage_is_over() -> None:
 
 def test_a_member_that_goes_back_into_an_earlier_leg_trains_it_under_its_own_schedule() -> None:
     wild = {**MIX[4], "lr": 3.0, "schedule": "linear"}
-    before = train(begun([leased(0, wild, 3, keep_state=True)]))[0]
-    work, watch, epochs = through_a_file(before.state, leased(0, wild, 3, 8)), Watch(), []
+    before = train(begun([leased(0, wild, 3, keep_snapshot=True)]))[0]
+    work, watch, epochs = through_a_file(before.snapshot, leased(0, wild, 3, 8)), Watch(), []
     watch.on_epoch = lambda members: epochs.extend(m.progress.epoch for m in members if m.fold == 1)
     done = train([work], watch)
     assert epochs == [4, 5, 3, 4, 5, 6, 7, 8], "it must diverge after the stage, and have its best epoch before its end"
@@ -238,6 +238,6 @@ def test_a_fold_without_its_state_begins_anew() -> None:
     ids=["another configuration", "another leg", "a leg before it", "no leg"],
 )
 def test_the_state_of_another_training_is_refused(trial: LeasedTrial) -> None:
-    (before,) = train(begun([leased(0, MIX[0], BEFORE, keep_state=True)])).values()
+    (before,) = train(begun([leased(0, MIX[0], BEFORE, keep_snapshot=True)])).values()
     with pytest.raises(CheckpointDamaged, match="another trial"):
-        through_a_file(before.state, trial)
+        through_a_file(before.snapshot, trial)

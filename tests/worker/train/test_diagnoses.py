@@ -15,7 +15,7 @@ from foldstep.service.contract.diagnose import Diagnosis, diagnose
 from foldstep.service.contract.lease import LeasedTrial
 from foldstep.service.contract.report import FoldResult, TrialResult
 from foldstep.worker.assignment import TrialWork
-from foldstep.worker.train.engine import Engine
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch

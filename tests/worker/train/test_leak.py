@@ -18,9 +18,9 @@ from foldstep.service.contract.columns import CategoryColumn, ColumnValues, Numb
 from foldstep.service.contract.spec import CvSpec, Task
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import Table
-from foldstep.worker.train.engine import Engine
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.pack import Member
+from foldstep.worker.train.member import Member
 from foldstep.worker.train.stopping import Progress
 from tests.worker.train.data import context
 from tests.worker.train.watch import Watch
@@ -58,10 +58,10 @@ def train(task: Task, params: dict[str, Any], *, planted: bool) -> tuple[Progres
     search = context(task, CvSpec(column="fold"), "exposure" if params.get("loss") == "poisson" else None)
     source = FoldSource(Table(columns(task, planted=planted)), search)
     member = Member(0, 1, resolve({"batch_size": 16, "epochs": 4, **params}))
-    watch = Watch(leave_after=3)  # the state is that of the last epoch, whichever was the best
+    watch = Watch(leave_after=3)  # the snapshot is that of the last epoch, whichever was the best
     Training(source, search.metric.name, Engine(torch.device("cpu"), 1 << 30)).train([member], watch)
-    assert member.state is not None
-    return member.progress, [a.tobytes() for layer in member.state.parameters for a in layer.values()]
+    assert member.snapshot is not None
+    return member.progress, [a.tobytes() for layer in member.snapshot.parameters for a in layer.values()]
 
 
 @pytest.mark.parametrize("scaler", SCALERS)

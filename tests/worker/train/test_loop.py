@@ -12,13 +12,14 @@ import torch
 from foldstep.models.hyperparameters import resolve
 from foldstep.models.stack import Weights
 from foldstep.service.contract.spec import CvSpec
-from foldstep.worker.checkpoints import SavedTrial, decode_state, encode_state
-from foldstep.worker.train.engine import Engine
+from foldstep.worker.checkpoints import SavedTrial, decode_snapshot, encode_snapshot
+from foldstep.worker.feed.shapes import FoldShape
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.pack import FoldShape, Member
+from foldstep.worker.train.member import Member
 from foldstep.worker.train.packer import member_bytes, plan_packs
-from foldstep.worker.train.single import train_single
 from foldstep.worker.train.stopping import End, Progress
+from tests.oracle.single import train_single
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
 
@@ -123,10 +124,10 @@ def test_leaving_and_going_on_elsewhere_gives_the_same_bits(leave_after: int) ->
 
 
 def through_a_file(member: Member) -> Member:
-    saved = SavedTrial({"lr": 0.01}, "f" * 64, {member.fold: (member.progress, member.state, None)})
-    read = decode_state(encode_state(saved), {"lr": 0.01}, "f" * 64)
-    progress, state, _ = read.folds[member.fold]
-    return Member(member.trial, member.fold, member.hp, progress, state)
+    saved = SavedTrial({"lr": 0.01}, "f" * 64, {member.fold: (member.progress, member.snapshot, None)})
+    read = decode_snapshot(encode_snapshot(saved), {"lr": 0.01}, "f" * 64)
+    progress, snapshot, _ = read.folds[member.fold]
+    return Member(member.trial, member.fold, member.hp, progress, snapshot)
 
 
 def test_the_folds_of_a_trial_train_soon_after_each_other_in_whatever_packs() -> None:

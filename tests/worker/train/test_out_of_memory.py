@@ -1,4 +1,4 @@
-"""A device without room for a pack: it is halved, and every member comes to what it comes to undisturbed."""
+"""A device without room for a pack: it is split_largest, and every member comes to what it comes to undisturbed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from foldstep.models.hyperparameters import resolve
-from foldstep.worker.train.engine import Engine
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.pack import Member
-from foldstep.worker.train.step import PackTrainer
+from foldstep.worker.train.member import Member
+from foldstep.worker.train.trainer import PackTrainer
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
 
@@ -51,8 +51,8 @@ def test_the_result_is_the_same(room: int, epoch: int, saves: bool, monkeypatch:
 
     monkeypatch.setattr(PackTrainer, "train_epoch", without_room)
     watch = Watch()
-    monkeypatch.setattr(watch, "wants_states", lambda: saves)
-    monkeypatch.setattr(watch, "states_taken", lambda: None)
+    monkeypatch.setattr(watch, "wants_snapshots", lambda: saves)
+    monkeypatch.setattr(watch, "snapshots_taken", lambda: None)
     assert train(watch) == expected
     assert failures
 

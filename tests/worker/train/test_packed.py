@@ -24,11 +24,11 @@ from foldstep.models.hyperparameters import (
     SCHEDULES,
     resolve,
 )
-from foldstep.worker.train.engine import Engine
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.pack import Member
-from foldstep.worker.train.single import train_single
-from tests.models.halves import multiplying_halves
+from foldstep.worker.train.member import Member
+from tests.oracle.single import train_single
+from tests.worker.steps.bf16 import multiplying_bf16
 from tests.worker.train.data import source
 from tests.worker.train.watch import Watch
 
@@ -43,7 +43,7 @@ BOTH_STEPS = pytest.mark.parametrize("may_compile", [True, False], ids=["compile
 @pytest.fixture(autouse=True, scope="module")
 def halves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Products by halves are tested on every machine, not only where they are fast."""
-    with multiplying_halves(tmp_path_factory.mktemp("portable")):
+    with multiplying_bf16(tmp_path_factory.mktemp("portable")):
         yield
 
 

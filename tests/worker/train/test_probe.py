@@ -16,9 +16,9 @@ from foldstep.models.hyperparameters import Hyperparameters, resolve
 from foldstep.models.stack import Weights
 from foldstep.service.contract.diagnostics import Reading, rounded
 from foldstep.worker.data.inputs import FoldData
-from foldstep.worker.train.engine import Engine
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.pack import Member
+from foldstep.worker.train.member import Member
 from foldstep.worker.train.probe import Probe, is_probed
 from foldstep.worker.train.stopping import Progress
 from tests.worker.train.data import source
@@ -206,7 +206,7 @@ def test_a_member_that_moves_keeps_what_was_seen() -> None:
     training = Training(fold_source, "accuracy", Engine(CPU, 1 << 30))
     training.train([whole], Watch())
     training.train([moved], Watch(leave_after=7))
-    again = Member(0, 0, hp, Progress.from_json(moved.progress.to_json()), moved.state)
+    again = Member(0, 0, hp, Progress.from_json(moved.progress.to_json()), moved.snapshot)
     training.train([again], Watch())
     assert again.progress.valid_loss == whole.progress.valid_loss
     assert again.progress.probes == whole.progress.probes

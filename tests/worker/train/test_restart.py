@@ -11,11 +11,11 @@ import torch
 from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.lease import LeasedTrial
 from foldstep.worker.assignment import TrialWork
-from foldstep.worker.train.engine import Engine
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.pack import Member
-from foldstep.worker.train.single import train_single
+from foldstep.worker.train.member import Member
 from foldstep.worker.train.stopping import End
+from tests.oracle.single import train_single
 from tests.worker.train.data import source
 from tests.worker.train.test_loop import assert_same, flat, through_a_file
 from tests.worker.train.watch import Watch
@@ -79,7 +79,7 @@ def test_leaving_at_any_moment_changes_nothing(optimizer: str, leave_after: int)
     straight, these = train(members(*configurations)), members(*configurations)
     first = train(these, Watch(leave_after=leave_after))
     unfinished = [m for m in these if m.progress.end is None]
-    rest = train([through_a_file(m) if m.state else m for m in unfinished])
+    rest = train([through_a_file(m) if m.snapshot else m for m in unfinished])
     rest.done |= first.done
     assert_same(straight, rest)
 

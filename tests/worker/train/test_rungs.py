@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.pack import Member
+from foldstep.worker.train.member import Member
 from foldstep.worker.train.stopping import End
 from tests.worker.train.test_loop import ENGINE, MIX, WINE, assert_same, members, through_a_file, train
 from tests.worker.train.watch import Watch
@@ -81,7 +81,7 @@ def test_packs_that_have_not_begun_when_the_time_is_over_stay_as_they_are() -> N
     these = members(*MIX)
     training.train(these, watch)
     assert not watch.done
-    assert all(m.progress.epoch == 0 and m.state is None for m in these)
+    assert all(m.progress.epoch == 0 and m.snapshot is None for m in these)
 
 
 def test_time_in_training_goes_on_where_it_was() -> None:

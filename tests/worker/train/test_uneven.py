@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from foldstep.models.hyperparameters import resolve
-from foldstep.worker.train.engine import Engine
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.pack import Member
-from foldstep.worker.train.single import train_single
+from foldstep.worker.train.member import Member
+from tests.oracle.single import train_single
 from tests.worker.train.data import source
 from tests.worker.train.test_packed import bits
 from tests.worker.train.watch import Watch

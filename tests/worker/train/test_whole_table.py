@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from foldstep.models.hyperparameters import LEAST_EPS, LOSSES_OF_TASK, REGISTRY, Hyperparameter, Kind, Value, resolve
 from foldstep.service.contract.parse import parse_spec
-from foldstep.worker.train.engine import Engine
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.pack import Member
+from foldstep.worker.train.member import Member
 from foldstep.worker.train.stopping import End
 from tests.worker.train.data import source
 from tests.worker.train.test_loop import flat

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from foldstep.models.stack import Weights
-from foldstep.worker.train.pack import Member
+from foldstep.worker.train.member import Member
 
 
 class Watch:
@@ -32,8 +32,8 @@ class Watch:
     def is_leaving(self) -> bool:
         return self.leave_after is not None and self.epochs >= self.leave_after
 
-    def wants_states(self) -> bool:
+    def wants_snapshots(self) -> bool:
         return False
 
-    def states_taken(self) -> None:
+    def snapshots_taken(self) -> None:
         raise AssertionError("nobody asked for states")

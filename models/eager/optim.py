@@ -1,0 +1,281 @@
+"""The optimizers of a pack: every member with its own rule and its own numbers, in a few wide operations.
+
+With gradient g of the loss (an L1 penalty adds l1 * sign(p); then it is clipped to a norm of `clip_norm` over all
+parameters of the member, Pascanu et al. 2013; then, except for adamw, L2 decay adds weight_decay * p), and rate lr:
+
+- sgd, momentum, nesterov (Sutskever et al. 2013, in PyTorch's form): b = momentum * b + g;
+  p -= lr * b, for nesterov p -= lr * (g + momentum * b)
+- adagrad (Duchi et al. 2011): v += g^2; p -= lr * g / (sqrt(v) + eps)
+- rmsprop (Tieleman and Hinton 2012): v = rho * v + (1 - rho) * g^2; b = momentum * b + g / (sqrt(v) + eps); p -= lr * b
+- adam (Kingma and Ba 2015, algorithm 1): m, v the running means of g and g^2, bias-corrected;
+  p -= lr * m / (sqrt(v) + eps)
+- adamw (Loshchilov and Hutter 2019, algorithm 2): p *= 1 - lr * weight_decay first, g without decay
+- lbfgs: see `models.eager.lbfgs`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from foldstep.models.eager.lbfgs import PackedLBFGS
+from foldstep.models.eager.packed import PackedFNN
+from foldstep.models.eager.sums import MemberSums
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.models.layout import Run, family
+from foldstep.models.stack import STATISTICS, MemberRows, Stack, Weights
+
+_CLIP_GUARD = 1e-6
+"""Keeps a zero norm from dividing; PyTorch's value."""
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """One part of the stacks for one run of members, as (members, numbers) views."""
+
+    run: Run
+    parameters: Tensor
+    gradients: Tensor
+    first: Tensor
+    second: Tensor | None
+    update: Tensor | None
+
+
+class PackedOptimizer:
+    """Updates all members of a network by one step.
+
+    Attributes:
+        first: momentum buffers, or Adam's first moments.
+        second: running squares of the gradients; None where no member's rule has them.
+        rates: (members, 1) learning rates of the present step; set them before `step`.
+    """
+
+    def __init__(self, net: PackedFNN, step_count: int = 0) -> None:
+        self._net = net
+        self._layout = net.layout
+        families = {family(s.hp.optimizer) for s in net.layout.slots}
+        adaptive = bool(families & {"adam", "rms"})
+        self.first = Stack(net.layout, net.dtype, net.device)
+        self.second = Stack(net.layout, net.dtype, net.device) if adaptive else None
+        self._update = Stack(net.layout, net.dtype, net.device) if adaptive else None
+        self.rates = _column(net, Run(0, len(net.layout)), lambda hp: hp.base_lr)
+        self._steps = torch.tensor(float(step_count), device=net.device)
+        self._penalties = _L1(net) if any(s.hp.l1 for s in net.layout.slots) else None
+        self._clipping = _Clipping(net) if any(s.hp.clip_norm for s in net.layout.slots) else None
+        self._sgd = [_SgdRun(net, segment) for _, segment in self._segments("sgd", lambda _: None)]
+        self._rms = [_RmsRun(net, segment) for _, segment in self._segments("rms", lambda _: None)]
+        self._adam = self._adam_groups()
+        self._lbfgs = PackedLBFGS(net) if "lbfgs" in families else None
+
+    def step(self, losses: Tensor) -> None:
+        """Apply the gradients that the network holds.
+
+        Args:
+            losses: (members,), of the batch that the gradients are of.
+        """
+        self._steps += 1
+        if self._penalties is not None:
+            self._penalties.add()
+        if self._clipping is not None:
+            self._clipping.clip()
+        for sgd in self._sgd:
+            sgd.step(self.rates)
+        for rms in self._rms:
+            rms.step(self.rates)
+        for group in self._adam:
+            group.step(self.rates, self._steps)
+        if self._lbfgs is not None:
+            self._lbfgs.step(losses, self.rates.squeeze(1))
+
+    def advance(self, steps: int) -> None:
+        """Count steps that somebody else has taken on the same stacks."""
+        self._steps += steps
+
+    def member_rows(self) -> list[MemberRows]:
+        """All that `step` changes besides the parameters and the count of steps."""
+        moments = [rows for _, stack in self._moments() for rows in stack.member_rows(self._layout)]
+        return moments + (self._lbfgs.member_rows() if self._lbfgs is not None else [])
+
+    def put(self, member: int, parts: Mapping[str, Weights]) -> None:
+        """Write what `take` read of a member."""
+        for name, stack in self._moments():
+            if name in parts:
+                stack.put(self._layout, member, parts[name])
+        if self._lbfgs is not None and "lbfgs_numbers" in parts:
+            self._lbfgs.put(member, parts)
+
+    def take(self, member: int) -> dict[str, Weights]:
+        """Everything that a member's rule needs to go on elsewhere, by name and without padding."""
+        parts = {name: stack.take(self._layout, member) for name, stack in self._moments()}
+        return parts | (self._lbfgs.take(member) if self._lbfgs is not None else {})
+
+    def _moments(self) -> list[tuple[str, Stack]]:
+        return [("first", self.first), *([("second", self.second)] if self.second is not None else [])]
+
+    def _segments(self, name: str, key: Callable[[Hyperparameters], object]) -> list[tuple[object, _Segment]]:
+        """The parts of the stacks that belong to a family, cut where `key` changes."""
+        found: list[tuple[object, _Segment]] = []
+        runs = self._layout.runs(lambda s: (family(s.hp.optimizer), key(s.hp)))
+        parameters = [p for p in self._net.parameters.parts if p.name not in STATISTICS]
+        stacks = [self._net.gradients, self.first, self.second, self._update]
+        for at, part in enumerate(parameters):
+            block = self._layout.blocks[part.block]
+            for (kind, shared), run in runs:
+                start, stop = max(run.start, block.run.start), min(run.stop, block.run.stop)
+                if kind != name or start >= stop:
+                    continue
+                rows = slice(start - block.run.start, stop - block.run.start)
+                gradients, first, *rest = (s.parts[at].flat[rows] if s is not None else None for s in stacks)
+                assert gradients is not None
+                assert first is not None
+                found.append((shared, _Segment(Run(start, stop), part.flat[rows], gradients, first, *rest)))
+        return found
+
+    def _adam_groups(self) -> list[_AdamGroup]:
+        grouped: dict[object, list[_Segment]] = {}
+        for key, segment in self._segments("adam", lambda hp: (hp.beta1, hp.beta2, hp.eps)):
+            grouped.setdefault(key, []).append(segment)
+        return [_AdamGroup(self._net, segments) for segments in grouped.values()]
+
+
+def _column(net: PackedFNN, run: Run, value: Callable[[Hyperparameters], float]) -> Tensor:
+    """One number of each member of a run, (members, 1)."""
+    numbers = [value(s.hp) for s in net.layout.slots[run.members]]
+    return torch.tensor(numbers, dtype=net.dtype, device=net.device).unsqueeze(1)
+
+
+class _L1:
+    """Adds the subgradient of an L1 penalty."""
+
+    def __init__(self, net: PackedFNN) -> None:
+        parts = [p for p in net.parameters.parts if p.name not in STATISTICS]
+        runs = [net.layout.blocks[p.block].run for p in parts]
+        self._rows = [
+            (p.flat, g.flat, _column(net, run, lambda hp: hp.l1))
+            for p, g, run in zip(parts, net.gradients.parts, runs, strict=True)
+        ]
+
+    def add(self) -> None:
+        for parameters, gradients, l1 in self._rows:
+            gradients.addcmul_(parameters.sign(), l1)
+
+
+class _Clipping:
+    """Scales each member's gradient down to its greatest norm."""
+
+    def __init__(self, net: PackedFNN) -> None:
+        self._net = net
+        limits = [s.hp.clip_norm or float("inf") for s in net.layout.slots]
+        self._limit = torch.tensor(limits, dtype=net.dtype, device=net.device)
+        self._runs = [net.layout.blocks[p.block].run for p in net.gradients.parts]
+        self._sums = MemberSums(net.dtype, net.device)
+
+    def clip(self) -> None:
+        squares = torch.zeros_like(self._limit)
+        for part, run in zip(self._net.gradients.parts, self._runs, strict=True):
+            squares[run.members] += self._sums(part.values.square())
+        # an infinite limit gives a factor of 1; so does a norm that is not finite, whose member diverges anyway
+        factor = (self._limit / (squares.sqrt() + _CLIP_GUARD)).clamp(max=1.0).nan_to_num(1.0).unsqueeze(1)
+        for part, run in zip(self._net.gradients.parts, self._runs, strict=True):
+            part.flat.mul_(factor[run.members])
+
+
+class _SgdRun:
+    """sgd, momentum and nesterov as one formula: p -= lr * (a * g + c * b)."""
+
+    def __init__(self, net: PackedFNN, segment: _Segment) -> None:
+        self._at = segment
+        column = partial(_column, net, segment.run)
+        self._decay = column(lambda hp: hp.weight_decay)
+        self._momentum = column(lambda hp: hp.momentum)
+        self._from_gradient = column(lambda hp: -1.0 if hp.optimizer == "nesterov" else 0.0)
+        self._from_buffer = column(lambda hp: -hp.momentum if hp.optimizer == "nesterov" else -1.0)
+        self._decays = bool((self._decay > 0).any())
+        self._nesterov = bool((self._from_gradient != 0).any())
+
+    def step(self, rates: Tensor) -> None:
+        at, rate = self._at, rates[self._at.run.members]
+        if self._decays:
+            at.gradients.addcmul_(at.parameters, self._decay)
+        at.first.mul_(self._momentum).add_(at.gradients)
+        at.parameters.addcmul_(at.first, rate * self._from_buffer)
+        if self._nesterov:
+            at.parameters.addcmul_(at.gradients, rate * self._from_gradient)
+
+
+class _RmsRun:
+    """adagrad and rmsprop as one: v = keep * v + add * g^2; b = momentum * b + g / (sqrt(v) + eps); p -= lr * b."""
+
+    def __init__(self, net: PackedFNN, segment: _Segment) -> None:
+        self._at = segment
+        column = partial(_column, net, segment.run)
+        self._decay = column(lambda hp: hp.weight_decay)
+        self._keep = column(lambda hp: hp.rho if hp.optimizer == "rmsprop" else 1.0)
+        self._add = column(lambda hp: 1 - hp.rho if hp.optimizer == "rmsprop" else 1.0)
+        self._momentum = column(lambda hp: hp.momentum if hp.optimizer == "rmsprop" else 0.0)
+        self._eps = column(lambda hp: hp.eps)
+        self._decays = bool((self._decay > 0).any())
+
+    def step(self, rates: Tensor) -> None:
+        at = self._at
+        assert at.second is not None
+        assert at.update is not None
+        if self._decays:
+            at.gradients.addcmul_(at.parameters, self._decay)
+        torch.mul(at.gradients, at.gradients, out=at.update)
+        at.second.mul_(self._keep).addcmul_(at.update, self._add)
+        torch.sqrt(at.second, out=at.update)
+        torch.div(at.gradients, at.update.add_(self._eps), out=at.update)
+        at.first.mul_(self._momentum).add_(at.update)
+        at.parameters.addcmul_(at.first, -rates[at.run.members])
+
+
+class _AdamGroup:
+    """All members with the same betas and eps: one call of the fused kernel, whatever their rates.
+
+    The kernel takes one learning rate for all. It is therefore run at rate 1 with a decoupled decay of 1, which
+    makes its target u = 0 * u - m / (sqrt(v) + eps), the bare step; then p += lr * u with each member's own rate.
+    """
+
+    def __init__(self, net: PackedFNN, segments: list[_Segment]) -> None:
+        hp = net.layout.slots[segments[0].run.start].hp
+        self._beta1, self._beta2, self._eps = hp.beta1, hp.beta2, hp.eps
+        self._segments = segments
+        self._updates = [s.update for s in segments if s.update is not None]
+        self._seconds = [s.second for s in segments if s.second is not None]
+        self._l2 = [_column(net, s.run, lambda hp: hp.weight_decay * (hp.optimizer == "adam")) for s in segments]
+        self._decoupled = [
+            _column(net, s.run, lambda hp: hp.weight_decay * (hp.optimizer == "adamw")) for s in segments
+        ]
+        self._decays = any(bool((x > 0).any()) for x in self._l2)
+        self._shrinks = any(bool((x > 0).any()) for x in self._decoupled)
+
+    def step(self, rates: Tensor, steps: Tensor) -> None:
+        segments = self._segments
+        if self._decays:
+            for s, l2 in zip(segments, self._l2, strict=True):
+                s.gradients.addcmul_(s.parameters, l2)
+        torch._fused_adamw_(
+            self._updates,
+            [s.gradients for s in segments],
+            [s.first for s in segments],
+            self._seconds,
+            [],
+            [steps] * len(segments),
+            lr=1.0,
+            beta1=self._beta1,
+            beta2=self._beta2,
+            weight_decay=1.0,
+            eps=self._eps,
+            amsgrad=False,
+            maximize=False,
+        )
+        if self._shrinks:
+            for s, decay in zip(segments, self._decoupled, strict=True):
+                s.parameters.mul_(1 - rates[s.run.members] * decay)
+        for s, update in zip(segments, self._updates, strict=True):
+            s.parameters.addcmul_(update, rates[s.run.members])

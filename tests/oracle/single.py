@@ -1,0 +1,193 @@
+"""Trains one network with stock `torch.nn` and `torch.optim`: the oracle of every packed feature.
+
+It shares with the packed engine only what makes the question the same: initial weights, data order, noise, and the
+course of the learning rate (whose own oracle are PyTorch's schedulers, in its tests).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from foldstep.models.fnn import FNN
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.models.metrics import score_classes, score_values
+from foldstep.models.noise import Stream, counters, dropout_noise, threshold
+from foldstep.models.schedules import factors, plateau_factor
+from foldstep.service.contract.spec import METRIC_DIRECTION
+from foldstep.worker.data.inputs import FoldData
+from foldstep.worker.feed.shapes import columns_of, effective_batch
+from foldstep.worker.train.stopping import MAX_RESTARTS, RESTART_FACTOR
+from tests.oracle.single_lbfgs import SingleLBFGS
+
+
+@dataclass(frozen=True)
+class SingleResult:
+    """What one network came to: per epoch mean training loss and validation score; the last weights."""
+
+    train_loss: list[float]
+    scores: list[float]
+    net: FNN
+
+
+def train_single(
+    hp: Hyperparameters,
+    fold: int,
+    data: FoldData,
+    metric: str,
+    dtype: torch.dtype = torch.float64,
+    *,
+    shift: float = 0.0,
+) -> SingleResult:
+    """Train a network for `hp.epochs` epochs, without early stopping.
+
+    Args:
+        hp: the configuration.
+        fold: number of the fold, which names the stream.
+        data: the fold.
+        metric: of the validation part.
+        dtype: of everything.
+        shift: by how much, and by what share, the initial weights are off; shows how much of a result is chance.
+    """
+    run = _Run(hp, fold, data, dtype)
+    with torch.no_grad():
+        for parameter in run.net.parameters():
+            parameter.mul_(1 + shift).add_(shift)  # a bias of 0, too: its gradient may be nothing but rounding
+    losses: list[float] = []
+    scores: list[float] = []
+    good, restarts = (copy.deepcopy(run), 0), 0
+    while len(scores) < hp.epochs:
+        plateau = plateau_factor(hp, _is_better(scores, metric)) if hp.schedule == "plateau" else 1.0
+        loss = run.epoch(len(scores) + 1, plateau, RESTART_FACTOR**restarts)
+        score = run.evaluate(metric)
+        if hp.on_divergence == "restart" and not math.isfinite(loss + score) and restarts < MAX_RESTARTS:
+            run, restarts = copy.deepcopy(good[0]), restarts + 1
+            del losses[good[1] :], scores[good[1] :]
+            continue
+        losses.append(loss)
+        scores.append(score)
+        if hp.on_divergence == "restart" and _is_better(scores, metric)[-1]:
+            good = copy.deepcopy(run), len(scores)
+    return SingleResult(losses, scores, run.net)
+
+
+def _is_better(scores: list[float], metric: str) -> list[bool]:
+    sign = 1 if METRIC_DIRECTION[metric] == "maximize" else -1
+    return [all(sign * s > sign * earlier for earlier in scores[:i]) for i, s in enumerate(scores)]
+
+
+class _Run:
+    """One network, its optimizer and its data."""
+
+    def __init__(self, hp: Hyperparameters, fold: int, data: FoldData, dtype: torch.dtype) -> None:
+        self.hp, self.fold, self.data, self.dtype = hp, fold, data, dtype
+        self.net = FNN(hp, data.n_inputs, data.n_outputs, dtype)
+        self.optimizer = _optimizer(hp, self.net)
+        self.average = None
+        if hp.ema_decay:
+            self.average = AveragedModel(self.net, multi_avg_fn=_ema(hp.ema_decay), use_buffers=True)
+        is_class = data.target.classes is not None
+        self.loss_of = _loss(hp, data, dtype)
+        self.x = torch.from_numpy(data.x_train.copy()).to(dtype)
+        y = torch.from_numpy(data.y_train.copy())
+        self.y = y if is_class else y.to(dtype).unsqueeze(1)
+        self.offsets = torch.zeros(len(self.x), 1, dtype=dtype)
+        if hp.link == "log":
+            self.offsets += data.target.mean
+            if data.exposure_train is not None:
+                self.offsets += torch.from_numpy(data.exposure_train).log().unsqueeze(1)
+
+    def epoch(self, epoch: int, plateau: float, rate_factor: float) -> float:
+        """Mean loss over the epoch's steps."""
+        order = torch.from_numpy(Stream(self.hp.seed, self.fold, self.hp.batch_size).order(len(self.x), epoch))
+        batches = list(torch.split(order, effective_batch(self.hp, len(self.x))))
+        rates = self.hp.base_lr * rate_factor * factors(self.hp, epoch, len(batches), plateau)
+        self.net.train()
+        total = 0.0
+        for step, rows in enumerate(batches):
+            for group in self.optimizer.param_groups:
+                group["lr"] = rates[step]
+            masks = self._dropout_masks(epoch, step, len(batches), len(rows))
+            total += self._step(rows, masks)
+        return total / len(batches)
+
+    def _step(self, rows: Tensor, masks: list[Tensor] | None) -> float:
+        self.optimizer.zero_grad()
+        loss = self.loss_of(self.net(self.x[rows], masks) + self.offsets[rows], self.y[rows])
+        penalty = self.hp.l1 * sum((p.abs().sum() for p in self.net.parameters()), torch.zeros(()))
+        (loss + penalty).backward()
+        if self.hp.clip_norm:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.hp.clip_norm)
+        if isinstance(self.optimizer, SingleLBFGS):
+            self.optimizer.step(float(loss.detach()))
+        else:
+            self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.net)
+        return float(loss.detach())
+
+    def _dropout_masks(self, epoch: int, step: int, n_steps: int, n_rows: int) -> list[Tensor] | None:
+        """The factors of the inputs and of each hidden layer, (rows, units), from the stream's noise."""
+        hp, masks = self.hp, []
+        if not (hp.input_dropout or any(hp.dropout)):
+            return None
+        stream = Stream(hp.seed, self.fold, hp.batch_size)
+        columns = columns_of(effective_batch(hp, len(self.x)))
+        rates = (hp.input_dropout, *hp.dropout)
+        for layer, (units, rate) in enumerate(zip((self.x.shape[1], *hp.hidden), rates, strict=True)):
+            keys = torch.from_numpy(stream.dropout_keys(layer, epoch, n_steps)[step].copy())
+            positions = counters(units, columns, torch.device("cpu"))
+            noise = dropout_noise(positions, keys[0].view(1, 1, 1), keys[1].view(1, 1, 1))[0]
+            masks.append(((noise >= threshold(rate)).to(self.dtype) / (1 - rate))[:, :n_rows].t())
+        return masks
+
+    def evaluate(self, metric: str) -> float:
+        """The score of the validation part."""
+        net = self.net if self.average is None else self.average.module
+        net.eval()
+        with torch.no_grad():
+            outputs = net(torch.from_numpy(self.data.x_valid.copy()).to(self.dtype))
+        truth, target = torch.from_numpy(self.data.y_valid.copy()), self.data.target
+        if target.classes is not None:
+            return score_classes(metric, outputs.t().unsqueeze(0), truth).item()
+        predictions = torch.from_numpy(target.values(outputs[:, 0].numpy(), self.data.exposure_valid))
+        return score_values(metric, predictions.unsqueeze(0), truth).item()
+
+
+def _loss(hp: Hyperparameters, data: FoldData, dtype: torch.dtype) -> nn.Module:
+    name = hp.loss_for("regression" if data.target.classes is None else "classification")
+    if name == "cross_entropy":
+        weights = data.target.class_weights(hp.class_weight, data.y_train)
+        of_class = None if weights is None else torch.from_numpy(weights).to(dtype)
+        return nn.CrossEntropyLoss(weight=of_class, label_smoothing=hp.label_smoothing)
+    if name == "huber":
+        return nn.HuberLoss(delta=hp.huber_delta)
+    plain: dict[str, type[nn.Module]] = {"mse": nn.MSELoss, "mae": nn.L1Loss, "poisson": nn.PoissonNLLLoss}
+    return plain[name]()
+
+
+def _ema(decay: float) -> Any:
+    return get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+
+
+def _optimizer(hp: Hyperparameters, net: FNN) -> torch.optim.Optimizer:
+    parameters, decay = net.parameters(), hp.weight_decay
+    if hp.optimizer in ("adam", "adamw"):
+        cls = torch.optim.Adam if hp.optimizer == "adam" else torch.optim.AdamW
+        return cls(parameters, lr=hp.lr, betas=(hp.beta1, hp.beta2), eps=hp.eps, weight_decay=decay)
+    if hp.optimizer == "adagrad":
+        return torch.optim.Adagrad(parameters, lr=hp.lr, eps=hp.eps, weight_decay=decay)
+    if hp.optimizer == "rmsprop":
+        return torch.optim.RMSprop(
+            parameters, lr=hp.lr, alpha=hp.rho, eps=hp.eps, momentum=hp.momentum, weight_decay=decay
+        )
+    if hp.optimizer == "lbfgs":
+        return SingleLBFGS(parameters, hp.lr, decay, hp.l1)
+    nesterov = hp.optimizer == "nesterov" and hp.momentum > 0
+    return torch.optim.SGD(parameters, lr=hp.lr, momentum=hp.momentum, nesterov=nesterov, weight_decay=decay)

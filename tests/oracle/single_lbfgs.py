@@ -1,0 +1,96 @@
+"""Limited-memory BFGS of one network, written plainly: the oracle of `models.eager.lbfgs`.
+
+PyTorch's `LBFGS` cannot take a step back between two evaluations; where this one need not either, it goes the same
+way to the last bit but one, which its tests hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from foldstep.models.eager.lbfgs import ARMIJO, LEAST_CURVATURE, LONGEST, MAX_RETREATS, MEMORY, SHORTEST
+
+
+class SingleLBFGS(torch.optim.Optimizer):
+    """One evaluation of the loss a step: call `step` with the loss at the present parameters.
+
+    Args:
+        parameters: of the network.
+        lr: the learning rate, which a user of `param_groups` may change.
+        weight_decay: of the L2 penalty.
+        l1: of the L1 penalty, whose gradient is there already.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, l1: float) -> None:
+        super().__init__(parameters, {"lr": lr})
+        self._weight_decay, self._l1 = weight_decay, l1
+        self._pairs: list[tuple[Tensor, Tensor]] = []
+        self._point = self._gradient = self._direction = torch.empty(0)
+        self._loss = self._slope = self._length = 0.0
+        self._retreats = 0
+        self._has_begun = False
+
+    @torch.no_grad()
+    def step(self, loss: float) -> None:  # type: ignore[override]
+        """Judge the present point, then go to the next one."""
+        x = torch.cat([p.flatten() for p in self._parameters()])
+        g = torch.cat(
+            [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in self._parameters()]
+        )
+        loss += float(self._weight_decay / 2 * x.square().sum() + self._l1 * x.abs().sum())
+        g = g + self._weight_decay * x
+        if self._has_begun and not self._is_enough(loss) and self._retreats < MAX_RETREATS:
+            self._retreat(loss)
+        else:
+            self._advance(x, g, loss)
+        self._write(self._point + self._length * self._direction)
+
+    def _is_enough(self, loss: float) -> bool:
+        slack = 10 * torch.finfo(self._point.dtype).eps * abs(self._loss)
+        return loss <= self._loss + ARMIJO * self._length * self._slope + slack
+
+    def _retreat(self, loss: float) -> None:
+        rise = loss - self._loss - self._slope * self._length
+        best = -self._slope * self._length**2 / (2 * rise)
+        self._length = min(max(best, SHORTEST * self._length), LONGEST * self._length)
+        self._retreats += 1
+
+    def _advance(self, x: Tensor, g: Tensor, loss: float) -> None:
+        if self._has_begun:
+            step, change = self._length * self._direction, g - self._gradient
+            if change @ step > LEAST_CURVATURE:
+                self._pairs = [*self._pairs, (step, change)][-MEMORY:]
+        if self._retreats >= MAX_RETREATS:
+            self._pairs = []
+        direction = self._two_loops(g)
+        if not g @ direction < 0:
+            self._pairs, direction = [], -g
+        lr = self.param_groups[0]["lr"]
+        self._length = lr if self._pairs else min(1.0, 1.0 / float(g.abs().sum())) * lr
+        self._point, self._gradient, self._direction = x, g, direction
+        self._loss, self._slope, self._retreats, self._has_begun = loss, float(g @ direction), 0, True
+
+    def _two_loops(self, g: Tensor) -> Tensor:
+        q = -g
+        shares = []
+        for step, change in reversed(self._pairs):
+            shares.append((step @ q) / (change @ step))
+            q = q - shares[-1] * change
+        if self._pairs:
+            step, change = self._pairs[-1]
+            q = q * (change @ step) / (change @ change)
+        for (step, change), share in zip(self._pairs, reversed(shares), strict=True):
+            q = q + step * (share - (change @ q) / (change @ step))
+        return q
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def _write(self, x: Tensor) -> None:
+        at = 0
+        for p in self._parameters():
+            p.copy_(x[at : at + p.numel()].view_as(p))
+            at += p.numel()

@@ -1,0 +1,223 @@
+"""The kernel for GPUs, interpreted line by line on the CPU: the same training as operation by operation."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from triton.runtime.errors import OutOfResources
+
+from foldstep.models.fused import functions, kernel
+from foldstep.models.fused.launch import FusedMembers
+from foldstep.models.fused.members import is_covered
+from foldstep.models.hyperparameters import LOSSES_OF_TASK, resolve
+from foldstep.models.rules import ACTIVATIONS, RuleNumbers
+from foldstep.worker.steps import backend
+from foldstep.worker.steps.engine import Engine
+from foldstep.worker.steps.fastest import Timings
+from foldstep.worker.steps.fused import FusedSteps
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.member import Member
+from tests.worker.train.test_packed import CPU, METRIC, SOURCES, assert_equals_oracle, bits, members
+from tests.worker.train.watch import Watch
+
+pytestmark = pytest.mark.filterwarnings("ignore:(overflow|invalid value|divide by zero):RuntimeWarning:triton")
+"""The interpreter computes with NumPy, which speaks up where a member diverges."""
+
+KERNEL, OTHER_KERNEL, OPERATIONS = "a kernel of 4 warps", "a kernel of 8 warps", "single operations"
+
+narrow = st.fixed_dictionaries(
+    {
+        "hidden": st.lists(st.sampled_from([1, 8, 17, 40]), max_size=3),
+        "optimizer": st.sampled_from(["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]),
+        "activation": st.sampled_from(ACTIVATIONS),
+        "lr": st.sampled_from([1e-3, 1e-2]),
+        "weight_decay": st.sampled_from([0.0, 0.1]),
+        "scaler": st.sampled_from(["standard", "minmax"]),
+        "seed": st.sampled_from([0, 1]),
+        "batch_size": st.sampled_from([23, 60]),
+    },
+    optional={
+        "momentum": st.sampled_from([0.0, 0.5]),
+        "beta1": st.sampled_from([0.5, 0.95]),
+        "rho": st.sampled_from([0.8, 0.95]),
+        "activation_1": st.sampled_from(ACTIVATIONS),
+        "dropout": st.sampled_from([0.0, 0.25, 0.6]),
+        "dropout_2": st.sampled_from([0.0, 0.5]),
+        "schedule": st.sampled_from(["constant", "one_cycle"]),
+        "bias_init": st.sampled_from([0.0, 0.1]),
+    },
+)
+OF_TASK = {
+    "wine": st.fixed_dictionaries({}, optional={"label_smoothing": st.sampled_from([0.0, 0.1])}),
+    "counts": st.fixed_dictionaries(
+        {},
+        optional={"loss": st.sampled_from(LOSSES_OF_TASK["regression"]), "huber_delta": st.sampled_from([0.3, 1.0])},
+    ),
+}
+
+
+class Always(Timings):
+    """Goes some ways only, in turn."""
+
+    def __init__(self, *ways: str) -> None:
+        super().__init__()
+        self.ways, self.taken = ways, list[str]()
+
+    def next_of(self, ways: Any) -> str:
+        assert set(self.ways) <= set(ways)
+        self.taken.append(self.ways[len(self.taken) % len(self.ways)])
+        return self.taken[-1]
+
+
+def train(name: str, these: list[Member], dtype: torch.dtype, *ways: str) -> Watch:
+    """By the kernel where it can, going `ways`; without any, operation by operation."""
+    watch = Watch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend, "Timings", lambda: Always(*ways))
+        engine = Engine(CPU, 1 << 30, dtype, may_compile=False, may_fuse=bool(ways))
+        Training(SOURCES[name], METRIC[name], engine).train(these, watch)
+    return watch
+
+
+def assert_close(one: Watch, other: Watch, rtol: float) -> None:
+    assert one.done.keys() == other.done.keys()
+    for key, (member, weights) in one.done.items():
+        twin, its_weights = other.done[key]
+        np.testing.assert_allclose(member.progress.train_loss, twin.progress.train_loss, rtol=rtol)
+        np.testing.assert_allclose(member.progress.scores, twin.progress.scores, rtol=rtol)
+        assert (weights is None) == (its_weights is None)
+        for mine, its in zip(weights or [], its_weights or [], strict=True):
+            for part in mine:
+                np.testing.assert_allclose(mine[part], its[part], rtol=rtol, atol=rtol)
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> tuple[str, list[dict[str, Any]]]:
+    name = draw(st.sampled_from(sorted(SOURCES)))
+    return name, [draw(narrow) | draw(OF_TASK[name]) for _ in range(draw(st.integers(1, 3)))]
+
+
+@given(scene=scenes())
+def test_the_kernel_equals_stock_pytorch(scene: tuple[str, list[dict[str, Any]]]) -> None:
+    name, mix = scene
+    these = members(mix, epochs=4, folds=1)
+    watch = train(name, these, torch.float64, KERNEL)
+    for member, _ in watch.done.values():
+        assert_equals_oracle(name, member)
+
+
+def test_every_rule_and_function_gives_the_weights_of_single_operations() -> None:
+    """Of all depths that there are, in float64 and, within what float32 can tell, in float32."""
+    rules = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
+    mix: list[dict[str, Any]] = [
+        {"hidden": [[16], [24, 8], [40, 33, 7], []][i % 4], "activation": name, "optimizer": rules[i % 7], "lr": 0.01}
+        | {"weight_decay": 0.01, "dropout": 0.3 * (i % 2), "batch_size": 23}
+        for i, name in enumerate(ACTIVATIONS)
+    ]
+    for dtype, rtol in ((torch.float64, 1e-8), (torch.float32, 2e-3)):
+        fused, single = (train("wine", members(mix, 3, folds=1), dtype, *ways) for ways in ((KERNEL,), ()))
+        assert_close(fused, single, rtol)
+
+
+def test_ways_may_alternate_within_a_training() -> None:
+    """Moments and the count of steps are the same ones for all, and so are the steps that are looked at."""
+    mix = [{"hidden": [16], "optimizer": name, "batch_size": 16, "dropout": 0.2} for name in ("adam", "rmsprop")]
+    mixed = train("wine", members(mix, 23, folds=1), torch.float64, KERNEL, OPERATIONS, OTHER_KERNEL)
+    single = train("wine", members(mix, 23, folds=1), torch.float64)
+    assert_close(mixed, single, 1e-9)
+    probes = [w.done[0, 0][0].progress.probes for w in (mixed, single)]
+    assert len(probes[0]) > 0
+    np.testing.assert_allclose(*(np.array(p, dtype=float) for p in probes), rtol=1e-4)
+
+
+def test_other_members_train_beside_those_of_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    take = FusedSteps.run
+
+    def counting(self: FusedSteps, batches: Any, steps: range, before: int, **how: bool) -> torch.Tensor:
+        taken.append(batches.rates.shape[1])
+        return take(self, batches, steps, before, **how)
+
+    monkeypatch.setattr(FusedSteps, "run", counting)
+    mix = [{"hidden": [16], "batch_size": 23}, {"hidden": [16], "batch_size": 23, "norm": "batch"}]
+    both = train("wine", members(mix, 3, folds=1), torch.float64, KERNEL)
+    assert set(taken) == {1}, "only the first one"
+    assert_close(both, train("wine", members(mix, 3, folds=1), torch.float64), 1e-9)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"norm": "layer"}, {"input_dropout": 0.1}, {"l1": 0.1}, {"clip_norm": 1.0}, {"ema_decay": 0.9},
+        {"hidden": [65]}, {"hidden": [64, 64, 64]}, {"batch_size": 129}, {"optimizer": "lbfgs"},
+        {"class_weight": "balanced"},
+    ],
+)  # fmt: skip
+def test_what_the_kernel_leaves_to_others(more: dict[str, Any]) -> None:
+    plain: dict[str, Any] = {"hidden": [64, 64], "batch_size": 128}
+    assert is_covered(resolve(plain), 64, 10)
+    assert not is_covered(resolve(plain | more), 64, 10)
+    assert not is_covered(resolve(plain), 65, 10)
+
+
+def test_a_kernel_that_fails_makes_way(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OutOfResources(300_000, 232_448, "shared memory")
+
+    monkeypatch.setattr(FusedMembers, "take", refuse)
+    mix = [{"hidden": [16], "batch_size": 23}]
+    with caplog.at_level(logging.WARNING):
+        engine = Engine(CPU, 1 << 30, torch.float32, may_compile=False, may_fuse=True)
+        watch = Watch()
+        Training(SOURCES["wine"], METRIC["wine"], engine).train(members(mix, 4, folds=1), watch)
+    refused = OutOfResources(300_000, 232_448, "shared memory")
+    assert [r.getMessage() for r in caplog.records] == [
+        f"steps are not taken by {name}: OutOfResources: {refused}" for name in (KERNEL, OTHER_KERNEL)
+    ]
+    assert bits(watch, (0, 0)) == bits(train("wine", members(mix, 4, folds=1), torch.float32), (0, 0))
+
+
+def test_running_out_of_memory_is_not_taken_for_a_kernel_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhaust(*_: object, **__: object) -> None:
+        raise torch.cuda.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(FusedSteps, "run", exhaust)
+    engine = Engine(CPU, 1 << 30, torch.float32, may_compile=False, may_fuse=True)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        Training(SOURCES["wine"], METRIC["wine"], engine).train(members([{"hidden": [16]}], 4, folds=1), Watch())
+
+
+def test_the_numbers_of_a_rule_lie_where_the_kernel_reads_them() -> None:
+    names = [*RuleNumbers._fields, "new1", "new2"]
+    assert [getattr(functions, name.upper()).value for name in names] == list(range(len(names)))
+    assert kernel.SMOOTHING.value == len(names)
+
+
+# -- for real GPUs --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("capability", [80, 90])
+@pytest.mark.parametrize("dtype", ["fp32", "fp64"])
+def test_the_kernel_compiles_for_gpus(capability: int, dtype: str, tmp_path: Path) -> None:
+    """To machine code, as on a machine that has one; what is to be fast keeps to the registers."""
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment["TRITON_CACHE_DIR"] = str(tmp_path)
+    command = [sys.executable, "-m", "tests.worker.steps.compile_kernel", str(capability), dtype]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    kernels = re.findall(r"(\w+): (\d+) registers, (\d+) bytes of stack", done.stdout)
+    assert [name for name, _, _ in kernels] == ["plain", "everything", "no_layers", *(["rounded"] * (dtype == "fp32"))]
+    assert all(int(registers) > 16 for _, registers, _ in kernels)
+    if dtype == "fp32":
+        assert int(kernels[0][2]) <= 128, done.stdout

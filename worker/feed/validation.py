@@ -1,0 +1,77 @@
+"""How the members of a pack do on the validation rows of their folds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from foldstep.models.eager.losses import PackedLoss
+from foldstep.models.layout import Layout
+from foldstep.worker.feed.fold import DeviceFold
+from foldstep.worker.feed.sample import LossRows
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The members of a pack after an epoch.
+
+    Attributes:
+        scores: (members,) float64, the metric in the user's units; not finite where a member's outputs are not.
+        losses: (members,), without label smoothing.
+    """
+
+    scores: Tensor
+    losses: Tensor
+
+
+class Validation:
+    """The validation rows of a pack's data groups.
+
+    Attributes:
+        folds: the data of every group.
+        metric: its name.
+
+    Args:
+        layout: the members.
+        loss: what is minimised, without label smoothing.
+        dtype: of the outputs.
+    """
+
+    def __init__(
+        self, folds: Sequence[DeviceFold], layout: Layout, metric: str, loss: PackedLoss, dtype: torch.dtype
+    ) -> None:
+        self.folds, self.metric = folds, metric
+        self._layout, self._loss, self._dtype = layout, loss, dtype
+        self._device = folds[0].x_valid.device
+
+    @property
+    def n_columns(self) -> int:
+        """Validation rows, filled up to whole chunks."""
+        return self.folds[0].x_valid.shape[:2].numel()
+
+    @cached_property
+    def outputs(self) -> Tensor:
+        """Room for the outputs of all validation rows, (members, outputs, columns)."""
+        shape = (len(self._layout), self._layout.n_outputs, self.n_columns)
+        return torch.empty(shape, dtype=self._dtype, device=self._device)
+
+    def validated(self) -> Validated:
+        """What `outputs` come to; they are overwritten."""
+        scores = torch.empty(len(self._layout), dtype=torch.float64, device=self._device)
+        self.score(range(len(self.folds)), scores)
+        return Validated(scores, self._rows.losses(self._loss, self.outputs))
+
+    def score(self, groups: Collection[int], scores: Tensor) -> None:
+        """Write the metric of `outputs` for the members of some groups to `scores`, (members,) float64."""
+        for group, run in self._layout.group_runs:
+            if group in groups:
+                scores[run.members] = self.folds[group].valid.score(self.metric, self.outputs[run.members])
+
+    @cached_property
+    def _rows(self) -> LossRows:
+        group_of = torch.tensor([s.group for s in self._layout.slots], device=self._device)
+        return LossRows([f.valid for f in self.folds], self.n_columns, group_of, self._dtype)

@@ -1,0 +1,174 @@
+"""A pack's steps by the compiled library: the same training as by `worker.steps.eager`, within rounding."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from foldstep.models.compiled.build import NotBuilt
+from foldstep.models.compiled.library import (
+    COLUMNS,
+    STACKS,
+    EvaluationRecord,
+    KeepingRecord,
+    StepsRecord,
+    library,
+    pointer,
+    pointers,
+)
+from foldstep.models.compiled.members import CompiledMembers, is_covered
+from foldstep.models.eager.averaging import WeightAverage
+from foldstep.models.eager.optim import PackedOptimizer
+from foldstep.models.eager.packed import PackedFNN
+from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.models.stack import Stack
+from foldstep.worker.feed.epoch import EpochBatches
+from foldstep.worker.feed.shapes import EVALUATION_COLUMNS, columns_of
+from foldstep.worker.feed.validation import Validated, Validation
+from foldstep.worker.steps.compiled_scores import CompiledScores
+
+STEP = "FOLDSTEP_BACKEND"
+"""Set to `eager`, this variable keeps a process from using the library, and the kernel for GPUs."""
+
+
+def is_eager_by_choice() -> bool:
+    """Whether whoever started this process wants neither the library nor the kernel for GPUs."""
+    return os.environ.get(STEP) == "eager"
+
+
+@cache
+def why_not() -> str | None:
+    """Why this process does without the library, in two sentences; None where it uses it."""
+    if is_eager_by_choice():
+        return _slowly(f"{STEP} is eager.")
+    try:
+        library()
+    except NotBuilt as reason:
+        return _slowly(str(reason))
+    return None
+
+
+def gains_from_bf16() -> bool:
+    """Whether this process trains faster where factors of products may be rounded to bfloat16."""
+    return why_not() is None and library().has_tiles
+
+
+def _slowly(reason: str) -> str:
+    return f"{reason} Networks are trained without the compiled step, which takes about twice as long."
+
+
+def is_compiled(hp: Hyperparameters, device: torch.device) -> bool:
+    """Whether the library trains such a member: a function of the member and the machine, not of the pack."""
+    return device.type == "cpu" and is_covered(hp) and why_not() is None
+
+
+@dataclass(frozen=True)
+class _FedInputs:
+    """The inputs of an epoch's batches as the library reads them besides.
+
+    Attributes:
+        by_column: for each group (steps, padded inputs, columns).
+        row_pairs: for each group `Library.pairs` of the inputs, where products of some members round them.
+        column_pairs: the same of `by_column`.
+    """
+
+    batches: EpochBatches
+    by_column: list[Tensor]
+    row_pairs: list[Tensor]
+    column_pairs: list[Tensor]
+
+
+class CompiledSteps:
+    """The members of one pack in the library's hands.
+
+    Args:
+        net: their network, on the CPU.
+        optimizer: its optimizer.
+        average: the running average of its weights, where there is one.
+        best: where the weights of each member's best epoch are kept.
+        class_weights: for each member its classes' weights, (classes,); None for none.
+        n_rows: of a full batch.
+        task: `classification` or `regression`.
+
+    Raises:
+        NotBuilt: there is no library on this machine.
+    """
+
+    def __init__(
+        self,
+        net: PackedFNN,
+        optimizer: PackedOptimizer,
+        average: WeightAverage | None,
+        best: Stack,
+        class_weights: Sequence[npt.NDArray[np.float64] | None],
+        n_rows: int,
+        task: str,
+    ) -> None:
+        self._library, self._net, self._noise_row = library(), net, columns_of(n_rows)
+        self.columns = -(-n_rows // COLUMNS) * COLUMNS  # filled up to what the library wants
+        stacks = {
+            "parameters": net.parameters, "gradients": net.gradients, "first": optimizer.first, "best": best,
+        }  # fmt: skip
+        if optimizer.second is not None:
+            stacks["second"] = optimizer.second
+        if average is not None:
+            stacks["average"] = average.weights
+        has_tiles = self._library.has_tiles and net.dtype == torch.float32
+        self._members = CompiledMembers(net.layout, stacks, net.streams, task, class_weights, has_tiles)
+        self._fed: _FedInputs | None = None
+        self._scores: CompiledScores | None = None
+        self._scored = STACKS.index("parameters" if average is None else "average")
+
+    def run(
+        self, batches: EpochBatches, steps: range, before: int, *, passes: bool = True, updates: bool = True
+    ) -> Tensor:
+        """See `worker.steps.eager.Steps`."""
+        losses = torch.zeros(len(self._net.layout), dtype=self._net.dtype)
+        n_steps, n_groups, channels, columns = batches.targets.shape
+        assert steps.stop <= n_steps
+        noise, fed = batches.dropout, self._feed(batches)
+        record = StepsRecord(
+            members=self._members.records, n_members=len(losses), first=steps.start, last=steps.stop, n_groups=n_groups,
+            n_streams=noise.shape[2] if noise is not None else 0,
+            n_noise_layers=noise.shape[1] if noise is not None else 0,
+            noise=pointer(noise) if noise is not None else None,
+            columns=columns, inputs=self._net.layout.n_inputs_padded, channels=channels, noise_row=self._noise_row,
+            rows=pointers(batches.inputs), columns_of=pointers(fed.by_column),
+            row_pairs=pointers(fed.row_pairs) if fed.row_pairs else None,
+            column_pairs=pointers(fed.column_pairs) if fed.column_pairs else None,
+            targets=pointer(batches.targets), weights=pointer(batches.weights), rates=pointer(batches.rates),
+            steps_before=before, passes=passes, updates=updates, losses=pointer(losses),
+        )  # fmt: skip
+        self._library.train(record, self._net.dtype)
+        return losses
+
+    def _feed(self, batches: EpochBatches) -> _FedInputs:
+        """Made once for all runs of an epoch."""
+        if self._fed is None or self._fed.batches is not batches:
+            by_column = [self._library.transposed(x) for x in batches.inputs]
+            paired = (batches.inputs, by_column) if self._members.in_bf16 else ([], [])
+            self._fed = _FedInputs(batches, by_column, *([self._library.pairs(x) for x in of] for of in paired))
+        return self._fed
+
+    def evaluate(self, validation: Validation) -> Validated:
+        """See `worker.steps.eager.Steps`."""
+        if self._scores is None:
+            self._scores = CompiledScores(validation, self._net.layout)
+        record = EvaluationRecord(
+            members=self._members.records, n_members=len(self._net.layout), stack=self._scored,
+            columns=EVALUATION_COLUMNS, inputs=self._net.layout.n_inputs_padded, **self._scores.fields(),
+        )  # fmt: skip
+        self._library.evaluate(record, self._net.dtype)
+        return self._scores.validated()
+
+    def keep_best(self, is_best: Tensor) -> None:
+        """See `worker.steps.eager.Steps`."""
+        record = KeepingRecord(self._members.records, len(is_best), self._scored, pointer(is_best))
+        self._library.keep(record, self._net.dtype)

@@ -1,0 +1,150 @@
+"""A pack's steps with `models.eager.packed`, operation by operation: every feature on every device."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from foldstep.models.eager.averaging import WeightAverage
+from foldstep.models.eager.losses import PackedLoss
+from foldstep.models.eager.optim import PackedOptimizer
+from foldstep.models.eager.packed import Batch, PackedFNN, Workspace
+from foldstep.models.stack import Stack
+from foldstep.worker.feed.epoch import EpochBatches, StepBatch
+from foldstep.worker.feed.shapes import EVALUATION_COLUMNS, columns_of
+from foldstep.worker.feed.validation import Validated, Validation
+from foldstep.worker.steps.precision import products_rounded_to
+
+
+class Steps(Protocol):
+    """Whoever takes the steps of a pack.
+
+    Attributes:
+        columns: of the batches that it wants.
+    """
+
+    columns: int
+
+    def run(
+        self, batches: EpochBatches, steps: range, before: int, *, passes: bool = True, updates: bool = True
+    ) -> Tensor:
+        """Take some steps of an epoch.
+
+        Args:
+            batches: the epoch's, of `columns` columns.
+            steps: which of them.
+            before: how many steps the members have taken before this epoch.
+            passes: whether to compute losses and gradients.
+            updates: whether to apply the gradients; without `passes` those of the last pass.
+
+        Returns:
+            Each member's sum of losses over the steps, (members,).
+        """
+
+    def evaluate(self, validation: Validation) -> Validated:
+        """Score the members on the validation rows of their groups, with the weights that are scored."""
+
+    def keep_best(self, is_best: Tensor) -> None:
+        """Remember the weights that are scored as the best ones of some members, (members,) bool."""
+
+
+class EagerSteps:
+    """The members of one pack, all at once.
+
+    Args:
+        net: their network.
+        optimizer: its optimizer.
+        average: the running average of its weights, where there is one.
+        best: where the weights of each member's best epoch are kept.
+        loss: what is minimised.
+        n_rows: of a full batch.
+    """
+
+    def __init__(
+        self,
+        net: PackedFNN,
+        optimizer: PackedOptimizer,
+        average: WeightAverage | None,
+        best: Stack,
+        loss: PackedLoss,
+        n_rows: int,
+    ) -> None:
+        self._net, self._optimizer, self._average, self._best, self._loss = net, optimizer, average, best, loss
+        self._group_of = torch.tensor([s.group for s in net.layout.slots], device=net.device)
+        self._last_loss = torch.zeros(len(net.layout), dtype=net.dtype, device=net.device)
+        self._precision = net.layout.slots[0].hp.precision  # of all: see `shape_key`
+        self.columns = columns_of(n_rows)
+
+    def run(
+        self, batches: EpochBatches, steps: range, before: int, *, passes: bool = True, updates: bool = True
+    ) -> Tensor:
+        """See `Steps`."""
+        total = torch.zeros_like(self._last_loss)
+        for number in steps:
+            batch = batches[number]
+            if passes:
+                total += self._pass(batch)
+            if updates:
+                self._update(batch.rates, is_first=before + number == 0)
+        return total
+
+    def step(self, batch: StepBatch) -> Tensor:
+        """One step, not the first one of a training; each member's loss, (members,)."""
+        loss = self._pass(batch)
+        self._update(batch.rates, is_first=False)
+        return loss
+
+    def _update(self, rates: Tensor, *, is_first: bool) -> None:
+        self._optimizer.rates = rates
+        self._optimizer.step(self._last_loss)
+        if self._average is not None:
+            if is_first:
+                self._average.start()
+            else:
+                self._average.update()
+
+    def _pass(self, batch: StepBatch) -> Tensor:
+        space, n_outputs = self._space, self._net.layout.n_outputs
+        weights = batch.weights.index_select(0, self._group_of).unsqueeze(1)
+        fed = Batch(batch.inputs, weights, batch.dropout)
+        targets = batch.targets.index_select(0, self._group_of)
+        with products_rounded_to(self._precision):
+            outputs = self._net.forward(fed, space)[:, :n_outputs]
+            self._last_loss = self._loss(outputs, targets, weights, space.output_delta[:, :n_outputs])
+            self._net.backward(fed, space)
+        return self._last_loss
+
+    @cached_property
+    def _space(self) -> Workspace:
+        return self._net.workspace(self.columns, training=True)
+
+    @property
+    def activations(self) -> list[Tensor]:
+        """For each hidden layer (members with it, padded width, columns), of the last pass; before dropout."""
+        return self._space.hidden
+
+    @cached_property
+    def evaluation_space(self) -> Workspace:
+        """Buffers for validation rows."""
+        return self._net.workspace(EVALUATION_COLUMNS, training=False)
+
+    @property
+    def _scored(self) -> Stack:
+        return self._average.weights if self._average is not None else self._net.parameters
+
+    def evaluate(self, validation: Validation) -> Validated:
+        """See `Steps`."""
+        n_outputs = self._net.layout.n_outputs
+        for i, chunk in enumerate(torch.split(validation.outputs, EVALUATION_COLUMNS, dim=2)):
+            inputs = [fold.x_valid[i] for fold in validation.folds]
+            chunk.copy_(self._net.evaluate(inputs, self.evaluation_space, self._scored)[:, :n_outputs])
+        return validation.validated()
+
+    def keep_best(self, is_best: Tensor) -> None:
+        """See `Steps`."""
+        for now, best in zip(self._scored.parts, self._best.parts, strict=True):
+            rows = self._net.layout.blocks[now.block].run.members
+            torch.where(is_best[rows].unsqueeze(1), now.flat, best.flat, out=best.flat)

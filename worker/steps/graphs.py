@@ -1,0 +1,130 @@
+"""A pack's steps on a GPU: one step is captured, then the device repeats it without asking the host for its kernels.
+
+The captured step reads everything that differs from step to step from memory that stays where it is: the batches of the
+epoch, and a counter on the device that says which of them is next.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from foldstep.worker.feed.epoch import EpochBatches
+from foldstep.worker.feed.validation import Validated, Validation
+from foldstep.worker.steps.eager import EagerSteps
+
+log = logging.getLogger(__name__)
+
+WARM_UP = 2
+"""Steps that are taken before one is captured: libraries allocate what they need when they are first called."""
+
+Recorder: TypeAlias = Callable[[Callable[[], None]], Callable[[], None]]
+"""Takes `WARM_UP` steps, captures another one without taking it, and returns what takes it. Raises RuntimeError where
+the device cannot capture it."""
+
+
+def record_cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
+    """A `Recorder` that captures a CUDA graph."""
+    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(WARM_UP):
+            step()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
+def recorder_of(device: torch.device) -> Recorder | None:
+    """What captures steps on a device; None where nothing does."""
+    return record_cuda_graph if device.type == "cuda" else None
+
+
+@dataclass(frozen=True)
+class _Captured:
+    """A captured step and the memory that it reads and writes.
+
+    Attributes:
+        batches: of the present epoch.
+        next: (1,) int64, the step of the epoch that comes next.
+        losses: (members,), the sum of the epoch's so far.
+        take: takes a step.
+    """
+
+    batches: EpochBatches
+    next: Tensor
+    losses: Tensor
+    take: Callable[[], None]
+
+
+class GraphSteps:
+    """The members of one pack, all at once, by steps that are captured.
+
+    Args:
+        eager: takes the steps that are not whole or come before all others, and those that are captured.
+        record: captures a step.
+    """
+
+    def __init__(self, eager: EagerSteps, record: Recorder) -> None:
+        self._eager, self._record = eager, record
+        self._captured: _Captured | None = None
+        self.columns = eager.columns
+
+    def run(
+        self, batches: EpochBatches, steps: range, before: int, *, passes: bool = True, updates: bool = True
+    ) -> Tensor:
+        """See `worker.steps.eager.Steps`."""
+        first = range(steps.start, min(steps.start + (before + steps.start == 0), steps.stop))
+        rest = range(first.stop, steps.stop)
+        if not (passes and updates) or (self._captured is None and len(rest) <= WARM_UP):
+            return self._eager.run(batches, steps, before, passes=passes, updates=updates)
+        # the very first step of a training starts the running average: it is unlike the others
+        losses = self._eager.run(batches, first, before)
+        if self._captured is None:
+            return self._run_and_capture(batches, rest, losses)
+        return self._repeat(self._captured, batches, rest, losses)
+
+    @staticmethod
+    def _repeat(captured: _Captured, batches: EpochBatches, steps: range, losses: Tensor) -> Tensor:
+        captured.batches.copy_(batches)
+        captured.next.fill_(steps.start)
+        captured.losses.copy_(losses)
+        for _ in steps:
+            captured.take()
+        return captured.losses.clone()
+
+    def _run_and_capture(self, batches: EpochBatches, steps: range, losses: Tensor) -> Tensor:
+        """Take some steps, the first ones to warm up; where a step cannot be captured, all of them."""
+        at = torch.full((1,), steps.start, dtype=torch.int64, device=batches.targets.device)
+        own = batches.copy()
+
+        def step() -> None:
+            losses.add_(self._eager.step(own.at(at)))
+            at.add_(1)
+
+        try:
+            self._captured = _Captured(own, at, losses, self._record(step))
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            log.warning("steps are not captured, which is slower: %s", error)
+            self._captured = _Captured(own, at, losses, step)
+        # where it could not, some of the warm-up may have been taken, and nothing of the step to be captured
+        for _ in range(int(at) - steps.start, len(steps)):
+            self._captured.take()
+        return losses.clone()
+
+    def evaluate(self, validation: Validation) -> Validated:
+        """See `worker.steps.eager.Steps`."""
+        return self._eager.evaluate(validation)
+
+    def keep_best(self, is_best: Tensor) -> None:
+        """See `worker.steps.eager.Steps`."""
+        self._eager.keep_best(is_best)

@@ -1,0 +1,249 @@
+"""One pack on one device: its data, its epochs of lockstep steps, its evaluation.
+
+Nothing here decides anything: which member is better or done is the business of `loop`. Inside an epoch the
+host waits for the device nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from foldstep.models.eager.averaging import WeightAverage
+from foldstep.models.eager.losses import PackedLoss
+from foldstep.models.eager.optim import PackedOptimizer
+from foldstep.models.eager.packed import PackedFNN
+from foldstep.models.layout import Layout, Slot
+from foldstep.models.noise import Stream
+from foldstep.models.stack import MemberRows, Stack, Weights
+from foldstep.service.contract.spec import Task
+from foldstep.worker.feed.fold import DeviceFold
+from foldstep.worker.feed.validation import Validation
+from foldstep.worker.steps.backend import PackParts, steps_of
+from foldstep.worker.steps.eager import EagerSteps, Steps
+from foldstep.worker.steps.engine import Engine
+from foldstep.worker.train.batches import Batches
+from foldstep.worker.train.member import Member, Snapshot
+from foldstep.worker.train.probe import Probe
+from foldstep.worker.train.rollback import Rollback
+
+Group: TypeAlias = tuple[int, str, str]
+"""A fold, a scaler and a link: what makes preprocessed data."""
+
+
+def group_of(member: Member) -> Group:
+    """The data that a member reads."""
+    return (member.fold, member.hp.scaler, member.hp.link)
+
+
+class PackTrainer:
+    """Trains the members of one pack in lockstep.
+
+    Args:
+        members: all at the same epoch, with equal `shape_key`s.
+        folds: the device data of every group that they read.
+        metric: name of the validation metric.
+        engine: where and how to train.
+        probing: what looks at the members while they train.
+
+    Attributes:
+        members: in the layout's order.
+        backend: who takes their steps.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        folds: Mapping[Group, DeviceFold],
+        metric: str,
+        engine: Engine,
+        probing: Callable[..., Probe] = Probe,
+    ) -> None:
+        dtype, device = engine.dtype, engine.device
+        self._groups = sorted({(m.hp.seed, group_of(m)) for m in members})
+        self._folds = [folds[group] for _, group in self._groups]
+        by_key = {m.key: m for m in members}
+        layout = Layout([self._slot(m) for m in members], self._folds[0].data.n_outputs)
+        self.members = [by_key[s.key] for s in layout.slots]
+        self.net = PackedFNN(layout, dtype, device)
+        groups = [(seed, group[0], fold) for (seed, group), fold in zip(self._groups, self._folds, strict=True)]
+        noise_layers = 1 + layout.depth if self.net.drops else 0
+        self._batches = Batches(self.members, groups, self.net.streams, noise_layers, dtype)
+        self.optimizer = PackedOptimizer(self.net, step_count=self.members[0].progress.epoch * self.n_steps)
+        self.average = WeightAverage(self.net) if any(m.hp.ema_decay for m in self.members) else None
+        self.best = Stack(layout, dtype, device, statistics=True)
+        loss, seen_loss = (
+            PackedLoss(layout, self._task, self._class_weights(), dtype, device, smoothed=smoothed)
+            for smoothed in (True, False)
+        )
+        self._validation = Validation(self._folds, layout, metric, seen_loss, dtype)
+        self._eager = EagerSteps(self.net, self.optimizer, self.average, self.best, loss, self._batches.n_rows)
+        self.backend = engine.backend(self.members[0].hp, layout.slots[0].n_inputs, layout.n_outputs)
+        parts = (
+            self.net,
+            self.optimizer,
+            self.average,
+            self.best,
+            self._class_weights(),
+            self._batches.n_rows,
+            self._task,
+        )
+        self._steps = steps_of(self.backend, PackParts(*parts), self._eager, engine)
+        shape = (self.n_steps, self._batches.n_rows)
+        self.diagnostics = probing(self.net, self.members, self._folds, *shape, seen_loss, metric)
+        self.net.initialise()
+        self._rollback = self._load()
+
+    @property
+    def n_steps(self) -> int:
+        """Steps an epoch."""
+        return self._batches.n_steps
+
+    @property
+    def may_go_back(self) -> bool:
+        """Whether a member of the pack begins again where it diverges."""
+        return self._rollback is not None
+
+    @property
+    def work(self) -> int:
+        """Multiply-adds of one step's pass forward, padding and all."""
+        return self._steps.columns * sum(b.run.length * b.n_out * b.n_in for b in self.net.layout.blocks)
+
+    def _slot(self, member: Member) -> Slot:
+        group = self._groups.index((member.hp.seed, group_of(member)))
+        stream = Stream(member.hp.seed, member.fold, member.hp.batch_size)
+        return Slot(member.key, member.hp, group, stream, self._folds[group].data.n_inputs)
+
+    @property
+    def _task(self) -> Task:
+        return "regression" if self._folds[0].data.target.classes is None else "classification"
+
+    def _class_weights(self) -> list[npt.NDArray[np.float64] | None]:
+        datas = [self._folds[s.group].data for s in self.net.layout.slots]
+        return [
+            data.target.class_weights(m.hp.class_weight, data.y_train)
+            for m, data in zip(self.members, datas, strict=True)
+        ]
+
+    def _load(self) -> Rollback | None:
+        """Put every member where it stands; where some may restart, remember where they would go back to."""
+        snapshots = [(i, m.snapshot) for i, m in enumerate(self.members) if m.snapshot is not None]
+        for i, snapshot in snapshots:
+            self._put(i, snapshot.good or snapshot)
+        if all(m.hp.on_divergence == "stop" for m in self.members):
+            return None
+        rollback = Rollback(self._changing())
+        for i, snapshot in snapshots:
+            self._put(i, snapshot)
+        return rollback
+
+    def _changing(self) -> list[MemberRows]:
+        weights = [self.net.parameters, *([self.average.weights] if self.average is not None else [])]
+        return [r for stack in weights for r in stack.member_rows(self.net.layout)] + self.optimizer.member_rows()
+
+    def _put(self, i: int, snapshot: Snapshot) -> None:
+        self.net.parameters.put(self.net.layout, i, snapshot.parameters)
+        self.best.put(self.net.layout, i, snapshot.best)
+        self.optimizer.put(i, snapshot.optimizer)
+        if self.average is not None and snapshot.average is not None:
+            self.average.weights.put(self.net.layout, i, snapshot.average)
+
+    # -- training -----------------------------------------------------------------------------------------
+
+    def train_epoch(self, epoch: int) -> Tensor:
+        """One pass over the training rows.
+
+        Args:
+            epoch: 1 for the first.
+
+        Returns:
+            Mean loss of each member over the epoch's steps, (members,), on the device.
+        """
+        batches = self._batches.of(epoch, self._steps.columns)
+        before = (epoch - 1) * self.n_steps
+        self.diagnostics.begin(epoch)
+        if not self.diagnostics.is_on:
+            return self._steps.run(batches, range(self.n_steps), before) / self.n_steps
+        last = range(self.n_steps - 1, self.n_steps)
+        total = self._steps.run(batches, range(last.start), before)
+        total += self._steps.run(batches, last, before, updates=False)
+        self.diagnostics.before_step()
+        self._steps.run(batches, last, before, passes=False)
+        self.diagnostics.after_step()
+        return total / self.n_steps
+
+    def probe(self, epoch: int) -> Callable[[], Tensor]:
+        """The first step of an epoch without its update: what it is called for, nothing but the gradients changes.
+
+        Returns:
+            A pass forward and backward over always the same batch with the same noise. It returns each member's loss,
+            (members,), and leaves the gradients in `net.gradients` and the units in `activations`.
+        """
+        backends: list[Steps] = [self._eager, self._steps] if self.backend == "compiled" else [self._eager]
+        fed = [(backend, self._batches.of(epoch, backend.columns)) for backend in backends]
+
+        def one_pass() -> Tensor:
+            return [backend.run(batches, range(1), 0, updates=False) for backend, batches in fed][-1]
+
+        return one_pass
+
+    @property
+    def activations(self) -> list[Tensor]:
+        """For each hidden layer (members with it, padded width, columns), of the last probe; before dropout."""
+        return self._eager.activations
+
+    # -- evaluation ---------------------------------------------------------------------------------------
+
+    @property
+    def scored_weights(self) -> Stack:
+        """The weights that are scored and kept: their running average for members that have one."""
+        return self.average.weights if self.average is not None else self.net.parameters
+
+    def evaluate(self) -> Tensor:
+        """The validation score of each member, (members,) float64, in the user's units; the probe looks along."""
+        found = self._steps.evaluate(self._validation)
+        self.diagnostics.validated(found.losses)
+        if self.diagnostics.is_on:
+            self.diagnostics.look(self._eager.evaluation_space, self.scored_weights)
+        return found.scores
+
+    # -- members out --------------------------------------------------------------------------------------
+
+    def keep_best(self, is_best: Tensor) -> None:
+        """Remember the present weights of some members as their best, and where they stand if they may restart.
+
+        Args:
+            is_best: (members,) bool.
+        """
+        self._steps.keep_best(is_best)
+        if self._rollback is not None:
+            self._rollback.take(is_best)
+
+    def best_of(self, i: int) -> Weights:
+        """The best weights of member `i`, without padding."""
+        return self.best.take(self.net.layout, i)
+
+    def snapshots_of(self, which: Sequence[int]) -> list[Snapshot]:
+        """Everything that some members need to go on elsewhere."""
+        goods = self.good_snapshots_of(which) if self._rollback is not None else [None] * len(which)
+        return [replace(self._snapshot_of(i), good=good) for i, good in zip(which, goods, strict=True)]
+
+    def good_snapshots_of(self, which: Sequence[int]) -> list[Snapshot]:
+        """Where some members, whose `on_divergence` is restart, stood at their best epoch."""
+        assert self._rollback is not None
+        with self._rollback.restored():
+            return [self._snapshot_of(i) for i in which]
+
+    def _snapshot_of(self, i: int) -> Snapshot:
+        layout = self.net.layout
+        return Snapshot(
+            parameters=self.net.parameters.take(layout, i),
+            best=self.best.take(layout, i),
+            optimizer=self.optimizer.take(i),
+            average=self.average.weights.take(layout, i) if self.average is not None else None,
+        )
