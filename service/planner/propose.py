@@ -26,7 +26,7 @@ _MODELS: dict[Method, str] = {"tpe": "tpe", "gp": "gp", "cmaes": "cma", "forest"
 
 
 def _model(method: Method) -> Model:
-    model: Model = getattr(importlib.import_module(f"service.planner.{_MODELS[method]}"), method)
+    model: Model = getattr(importlib.import_module(f"foldstep.service.planner.{_MODELS[method]}"), method)
     return model
 
 
