@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-from foldstep.models.eager.normalization import EPSILON, MOMENTUM
+from foldstep.models.catalog.norms import EPSILON, MOMENTUM
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.init import initial_weights
 from foldstep.models.stack import Weights
@@ -25,10 +27,11 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 _NORM_NAMES = {"scale": "weight", "shift": "bias"}
 
 
-def _norm(name: str, width: int, dtype: torch.dtype) -> nn.Module:
-    if name == "batch":
-        return nn.BatchNorm1d(width, eps=EPSILON, momentum=MOMENTUM, dtype=dtype)
-    return nn.LayerNorm(width, eps=EPSILON, dtype=dtype) if name == "layer" else nn.Identity()
+_NORMS: dict[str, Callable[[int, torch.dtype], nn.Module]] = {
+    "none": lambda _width, _dtype: nn.Identity(),
+    "batch": lambda width, dtype: nn.BatchNorm1d(width, eps=EPSILON, momentum=MOMENTUM, dtype=dtype),
+    "layer": lambda width, dtype: nn.LayerNorm(width, eps=EPSILON, dtype=dtype),
+}
 
 
 class FNN(nn.Module):
@@ -44,7 +47,7 @@ class FNN(nn.Module):
         self.linears = nn.ModuleList(
             nn.Linear(sizes[i], sizes[i + 1], bias=hp.has_bias(i), dtype=dtype) for i in range(len(sizes) - 1)
         )
-        self.norms = nn.ModuleList(_norm(hp.norm, width, dtype) for width in hp.hidden)
+        self.norms = nn.ModuleList(_NORMS[hp.norm](width, dtype) for width in hp.hidden)
         self.activations = nn.ModuleList(_ACTIVATIONS[name]() for name in hp.activation)
         self._initialise(hp)
 

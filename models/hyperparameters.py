@@ -16,6 +16,12 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from foldstep.models.catalog.activations import ACTIVATIONS
+from foldstep.models.catalog.losses import LOSSES, LOSSES_OF_TASK, Link, Task
+from foldstep.models.catalog.norms import NORMS
+from foldstep.models.catalog.optimizers import OPTIMIZERS
+from foldstep.models.catalog.schedules import SCHEDULES
+
 Value: TypeAlias = bool | int | float | str | list[int] | dict[str, float] | None
 """What a hyperparameter can hold; a list of ints is a list of widths, a mapping is a weight for each class."""
 
@@ -119,21 +125,11 @@ def _is_class_weights(value: Value) -> bool:
     return all(isinstance(w, int | float) and not isinstance(w, bool) and 0 < w < math.inf for w in weights)
 
 
-ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid")
 INITS = (
     "uniform", "lecun_uniform", "lecun_normal", "glorot_uniform", "glorot_normal", "he_uniform", "he_normal",
     "orthogonal",
 )  # fmt: skip
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lbfgs")
-SCHEDULES = (
-    "constant", "step", "exponential", "inverse_time", "inverse_sqrt", "linear", "cosine", "cosine_restarts",
-    "trapezoidal", "cyclical", "one_cycle", "plateau",
-)  # fmt: skip
-NORMS = ("none", "batch", "layer")
 BATCH_SCALINGS = ("none", "linear", "sqrt")
-LOSSES_OF_TASK = {"classification": ("cross_entropy",), "regression": ("mse", "mae", "huber", "poisson")}
-"""The losses of each task; the first is its default."""
-LOSSES = tuple(loss for losses in LOSSES_OF_TASK.values() for loss in losses)
 ON_DIVERGENCE = ("stop", "restart")
 PRECISIONS = ("float32", "tf32", "bfloat16")
 SCALERS = ("none", "center", "standard", "minmax", "robust", "quantile", "whiten")
@@ -145,18 +141,20 @@ _ROWS = (
     Hyperparameter("depth", _I, 2, "number of hidden layers", low=0, high=MAX_DEPTH),
     Hyperparameter("width", _I, 64, "units of each hidden layer", low=1, high=MAX_WIDTH, per_layer=True),
     Hyperparameter(
-        "activation", _C, "relu", "nonlinearity of the hidden layers", choices=ACTIVATIONS, per_layer=True
+        "activation", _C, "relu", "nonlinearity of the hidden layers", choices=tuple(ACTIVATIONS), per_layer=True
     ),
     Hyperparameter(
         "dropout", _F, 0.0, "share of hidden units dropped in a step", low=0, high=1, high_open=True,
         per_layer=True,
     ),
-    Hyperparameter("norm", _C, "none", "normalisation of the hidden layers, before the activation", choices=NORMS),
+    Hyperparameter(
+        "norm", _C, "none", "normalisation of the hidden layers, before the activation", choices=tuple(NORMS)
+    ),
     Hyperparameter("input_dropout", _F, 0.0, "share of inputs dropped in a step", low=0, high=1, high_open=True),
     Hyperparameter("init", _C, "he_uniform", "distribution of the initial weights", choices=INITS),
     Hyperparameter("init_gain", _F, 1.0, "factor on the initial weights", low=0, low_open=True),
     Hyperparameter("bias_init", _F, 0.0, "initial value of the biases"),
-    Hyperparameter("optimizer", _C, "adam", "update rule", choices=OPTIMIZERS),
+    Hyperparameter("optimizer", _C, "adam", "update rule", choices=tuple(OPTIMIZERS)),
     Hyperparameter("lr", _F, None, "learning rate; 0.001, for lbfgs 1 when left out", low=0, low_open=True),
     Hyperparameter(
         "momentum", _F, None, "momentum of the sgd family; 0 for sgd, 0.9 for momentum and nesterov",
@@ -173,7 +171,7 @@ _ROWS = (
         "ema_decay", _F, 0.0, "decay of the running average of the weights, which is then what is scored; 0 for none",
         low=0, high=1, high_open=True,
     ),
-    Hyperparameter("schedule", _C, "constant", "course of the learning rate", choices=SCHEDULES),
+    Hyperparameter("schedule", _C, "constant", "course of the learning rate", choices=tuple(SCHEDULES)),
     Hyperparameter("warmup_epochs", _I, 0, "epochs of linear rise before the schedule begins", low=0),
     Hyperparameter(
         "decay", _F, 0.5, "factor of step, exponential and plateau", low=0, low_open=True, high=1,
@@ -197,7 +195,7 @@ _ROWS = (
     ),
     Hyperparameter(
         "loss", _C, None, "what training minimises; cross_entropy for classes, mse for numbers when left out",
-        choices=LOSSES,
+        choices=tuple(LOSSES),
     ),
     Hyperparameter(
         "huber_delta", _F, 1.0, "error at which huber goes from squared to absolute, in standard deviations",
@@ -290,23 +288,28 @@ class Hyperparameters:
         return self.lr * {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[self.scale_lr_with_batch]
 
     @property
-    def link(self) -> str:
+    def link(self) -> Link:
         """What the network's output is of the target: the standardised target itself, or the log of a count's mean."""
-        return "log" if self.loss == "poisson" else "identity"
+        return "identity" if self.loss is None else LOSSES[self.loss].link
 
-    def loss_for(self, task: str) -> str:
-        """What training minimises, in a search of that task."""
+    @property
+    def family(self) -> str:
+        """The formula of its optimizer."""
+        return OPTIMIZERS[self.optimizer].family
+
+    def loss_for(self, task: Task) -> str:
+        """Name what training minimises, in a search of that task."""
         return self.loss or LOSSES_OF_TASK[task][0]
 
     def has_bias(self, layer: int) -> bool:
         """Whether a layer (0 for the first) has biases; a batch normalisation after it would take them away."""
-        return self.norm != "batch" or layer == len(self.hidden)
+        return not NORMS[self.norm].over_rows or layer == len(self.hidden)
 
     def n_parameters(self, n_inputs: int, n_outputs: int) -> int:
         """Number of trained numbers for the given numbers of input and output units."""
         sizes = (n_inputs, *self.hidden, n_outputs)
         biases = sum(n for i, n in enumerate(sizes[1:]) if self.has_bias(i))
-        normalised = 0 if self.norm == "none" else 2 * sum(self.hidden)
+        normalised = 2 * sum(self.hidden) if NORMS[self.norm].is_scaled else 0
         return biases + normalised + sum(a * b for a, b in itertools.pairwise(sizes))
 
 
@@ -327,23 +330,20 @@ def resolve(params: Mapping[str, Value], *, seed: int = 0) -> Hyperparameters:
         if not row.allows(value):
             raise ValueError(f"{name}: expected {row.domain}, however: {value!r}")
     hidden = _hidden(params)
+    optimizer = OPTIMIZERS[str(params.get("optimizer", REGISTRY["optimizer"].default))]
     plain: dict[str, Any] = {f.name: params.get(f.name, REGISTRY[f.name].default) for f in fields(Hyperparameters)}
     plain |= {
         "hidden": hidden,
         "activation": _per_layer("activation", params, len(hidden)),
         "dropout": tuple(float(v) for v in _per_layer("dropout", params, len(hidden))),  # type: ignore[arg-type]
-        "momentum": params.get("momentum", _default_momentum(plain["optimizer"])),
-        "lr": params.get("lr", 1.0 if plain["optimizer"] == "lbfgs" else 1e-3),
-        "batch_size": params.get("batch_size", ALL_ROWS if plain["optimizer"] == "lbfgs" else 128),
+        "momentum": params.get("momentum", optimizer.momentum),
+        "lr": params.get("lr", optimizer.lr),
+        "batch_size": params.get("batch_size", ALL_ROWS if optimizer.rule.takes_all_rows else 128),
         "class_weight": _class_weight(plain["class_weight"]),
         "seed": params.get("seed", seed),
     }
     plain |= {n: float(plain[n]) for n, row in REGISTRY.items() if row.kind is Kind.FLOAT and not row.per_layer}
     return Hyperparameters(**plain)
-
-
-def _default_momentum(optimizer: object) -> float:
-    return 0.9 if optimizer in ("momentum", "nesterov") else 0.0
 
 
 def _class_weight(value: Any) -> str | tuple[tuple[str, float], ...]:

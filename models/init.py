@@ -22,16 +22,6 @@ import numpy as np
 
 from foldstep.models.noise import weight_generator
 
-_STANDARD_DEVIATION: Mapping[str, Callable[[int, int], float]] = {
-    "uniform": lambda fan_in, _: 1 / math.sqrt(3 * fan_in),
-    "lecun_uniform": lambda fan_in, _: 1 / math.sqrt(fan_in),
-    "lecun_normal": lambda fan_in, _: 1 / math.sqrt(fan_in),
-    "glorot_uniform": lambda fan_in, fan_out: math.sqrt(2 / (fan_in + fan_out)),
-    "glorot_normal": lambda fan_in, fan_out: math.sqrt(2 / (fan_in + fan_out)),
-    "he_uniform": lambda fan_in, _: math.sqrt(2 / fan_in),
-    "he_normal": lambda fan_in, _: math.sqrt(2 / fan_in),
-}
-
 
 def initial_weights(name: str, seed: int, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
     """The weights of one layer, shape (fan_out, fan_in), float64.
@@ -43,10 +33,8 @@ def initial_weights(name: str, seed: int, layer: int, fan_in: int, fan_out: int)
         fan_in: inputs of the layer, without padding.
         fan_out: units of the layer, without padding.
     """
-    if name == "orthogonal":
-        return _orthogonal(seed, layer, fan_in, fan_out)
-    standard = _normal_draws if name.endswith("_normal") else _uniform_draws
-    return standard(seed, layer, fan_in, fan_out) * _STANDARD_DEVIATION[name](fan_in, fan_out)
+    draws, deviation = _INITS[name]
+    return draws(seed, layer, fan_in, fan_out) * deviation(fan_in, fan_out)
 
 
 # Trials of a search mostly share seed and shapes: the draws, of variance 1, are made once and scaled.
@@ -70,3 +58,28 @@ def _orthogonal(seed: int, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
     q, r = np.linalg.qr(tall)
     q = q * np.sign(np.diag(r))  # makes the distribution uniform over the orthogonal matrices (Mezzadri 2007)
     return q if fan_out >= fan_in else np.ascontiguousarray(q.T)
+
+
+def _lecun(fan_in: int, _fan_out: int) -> float:
+    return 1 / math.sqrt(fan_in)
+
+
+def _glorot(fan_in: int, fan_out: int) -> float:
+    return math.sqrt(2 / (fan_in + fan_out))
+
+
+def _he(fan_in: int, _fan_out: int) -> float:
+    return math.sqrt(2 / fan_in)
+
+
+_INITS: Mapping[str, tuple[Callable[[int, int, int, int], np.ndarray], Callable[[int, int], float]]] = {
+    "uniform": (_uniform_draws, lambda fan_in, _: 1 / math.sqrt(3 * fan_in)),
+    "lecun_uniform": (_uniform_draws, _lecun),
+    "lecun_normal": (_normal_draws, _lecun),
+    "glorot_uniform": (_uniform_draws, _glorot),
+    "glorot_normal": (_normal_draws, _glorot),
+    "he_uniform": (_uniform_draws, _he),
+    "he_normal": (_normal_draws, _he),
+    "orthogonal": (_orthogonal, lambda _fan_in, _fan_out: 1.0),
+}
+"""What is drawn, and the standard deviation that draws of variance 1 are brought to."""

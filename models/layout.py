@@ -109,18 +109,9 @@ class Block:
     is_output: bool
 
 
-_FAMILIES = {"adam": "adam", "adamw": "adam", "adagrad": "rms", "rmsprop": "rms", "lbfgs": "lbfgs"}
-
-
-def family(optimizer: str) -> str:
-    """Optimizers whose updates are one formula with different numbers."""
-    return _FAMILIES.get(optimizer, "sgd")
-
-
 def _order(slot: Slot) -> tuple[object, ...]:
     hp = slot.hp
-    kind = family(hp.optimizer)
-    update = (kind, hp.beta1, hp.beta2, hp.eps) if kind == "adam" else (kind, 0.0, 0.0, 0.0)
+    update = (hp.family, hp.beta1, hp.beta2, hp.eps) if hp.family == "adam" else (hp.family, 0.0, 0.0, 0.0)
     shared = (update, hp.norm, hp.activation, hp.loss or "", hp.input_dropout > 0)
     return (-slot.depth, *shared, slot.group, slot.stream, slot.key)
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from foldstep.models.catalog.schedules import SCHEDULES
 from foldstep.models.hyperparameters import Hyperparameters
 
 _ONE_CYCLE_START = 1 / 25
@@ -39,21 +40,19 @@ def factors(hp: Hyperparameters, epoch: int, n_steps: int, plateau: float = 1.0)
     total = max(hp.epochs - hp.warmup_epochs, 1)
     if epoch <= hp.warmup_epochs:
         return (times + 1 / n_steps) / hp.warmup_epochs * _at(hp, 0.0, total, n_steps)
-    if hp.schedule not in _CONTINUOUS:
+    if SCHEDULES[hp.schedule].moves != "by_step":
         return np.full(n_steps, plateau * _at(hp, epoch - 1 - hp.warmup_epochs, total, n_steps))
     return plateau * np.array([_at(hp, time - hp.warmup_epochs, total, n_steps) for time in times])
 
 
 def _at(hp: Hyperparameters, time: float, total: int, n_steps: int) -> float:
-    if hp.schedule == "one_cycle":  # the last step is the end of the cycle, as in PyTorch
-        last = max(total - 1 / n_steps, 1e-12)
-        return _one_cycle(hp, min(time / last, 1.0), total * n_steps)
-    return _FACTORS[hp.schedule](hp, time, total)
+    return _FACTORS[hp.schedule](hp, time, total, n_steps)
 
 
-def _one_cycle(hp: Hyperparameters, share: float, n_steps: int) -> float:
-    last = max(n_steps - 1, 1)
-    peak = max((hp.cooldown * n_steps - 1) / last, 1e-12)
+def _one_cycle(hp: Hyperparameters, time: float, total: int, n_steps: int) -> float:
+    share = min(time / max(total - 1 / n_steps, 1e-12), 1.0)  # the last step is the end of the cycle, as in PyTorch
+    last = max(total * n_steps - 1, 1)
+    peak = max((hp.cooldown * (total * n_steps) - 1) / last, 1e-12)
     if share <= peak:
         return _cosine(_ONE_CYCLE_START, 1.0, share / peak)
     return _cosine(1.0, _ONE_CYCLE_END, (share - peak) / (1 - peak))
@@ -63,7 +62,7 @@ def _cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
 
 
-def _restarts(hp: Hyperparameters, t: float, _total: int) -> float:
+def _restarts(hp: Hyperparameters, t: float, _total: int, _n_steps: int) -> float:
     length, since = hp.cycle_epochs, t
     while since >= length:
         since -= length
@@ -71,29 +70,29 @@ def _restarts(hp: Hyperparameters, t: float, _total: int) -> float:
     return _cosine(1.0, hp.lr_floor, since / length)
 
 
-def _trapezoidal(hp: Hyperparameters, t: float, total: int) -> float:
+def _trapezoidal(hp: Hyperparameters, t: float, total: int, _n_steps: int) -> float:
     fall = hp.cooldown * total
     return 1.0 - (1.0 - hp.lr_floor) * max(0.0, t - (total - fall)) / fall
 
 
-def _cyclical(hp: Hyperparameters, t: float, _total: int) -> float:
+def _cyclical(hp: Hyperparameters, t: float, _total: int, _n_steps: int) -> float:
     phase = t / hp.cycle_epochs % 2
     return hp.lr_floor + (1.0 - hp.lr_floor) * (phase if phase <= 1 else 2 - phase)
 
 
-_CONTINUOUS = frozenset({"trapezoidal", "cyclical", "one_cycle"})
-_FACTORS: Mapping[str, Callable[[Hyperparameters, float, int], float]] = {
-    "constant": lambda _hp, _t, _total: 1.0,
-    "plateau": lambda _hp, _t, _total: 1.0,
-    "step": lambda hp, t, _total: hp.decay ** math.floor(t / hp.decay_epochs),
-    "exponential": lambda hp, t, _total: hp.decay ** (t / hp.decay_epochs),
-    "inverse_time": lambda hp, t, _total: 1 / (1 + t / hp.decay_epochs),
-    "inverse_sqrt": lambda hp, t, _total: 1 / math.sqrt(1 + t / hp.decay_epochs),
-    "linear": lambda hp, t, total: 1 - (1 - hp.lr_floor) * t / total,
-    "cosine": lambda hp, t, total: _cosine(1.0, hp.lr_floor, t / total),
+_FACTORS: Mapping[str, Callable[[Hyperparameters, float, int, int], float]] = {
+    "constant": lambda _hp, _t, _total, _n: 1.0,
+    "plateau": lambda _hp, _t, _total, _n: 1.0,
+    "step": lambda hp, t, _total, _n: hp.decay ** math.floor(t / hp.decay_epochs),
+    "exponential": lambda hp, t, _total, _n: hp.decay ** (t / hp.decay_epochs),
+    "inverse_time": lambda hp, t, _total, _n: 1 / (1 + t / hp.decay_epochs),
+    "inverse_sqrt": lambda hp, t, _total, _n: 1 / math.sqrt(1 + t / hp.decay_epochs),
+    "linear": lambda hp, t, total, _n: 1 - (1 - hp.lr_floor) * t / total,
+    "cosine": lambda hp, t, total, _n: _cosine(1.0, hp.lr_floor, t / total),
     "cosine_restarts": _restarts,
     "trapezoidal": _trapezoidal,
     "cyclical": _cyclical,
+    "one_cycle": _one_cycle,
 }
 
 

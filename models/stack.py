@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foldstep.models.catalog.norms import NORMS
 from foldstep.models.layout import Block, Layout, Run
 
 Layer = dict[str, np.ndarray]
@@ -47,11 +48,11 @@ class MemberRows:
 
 def part_names(block: Block, layout: Layout, *, statistics: bool) -> list[str]:
     """What a block has: the parts of normalisation are there as soon as one member wants them."""
-    norms = set() if block.is_output else {s.hp.norm for s in layout.slots[block.run.members]}
+    norms = [] if block.is_output else [NORMS[s.hp.norm] for s in layout.slots[block.run.members]]
     names = ["weight", "bias"]
-    if norms - {"none"}:
+    if any(norm.is_scaled for norm in norms):
         names += ["scale", "shift"]
-    if statistics and "batch" in norms:
+    if statistics and any(norm.over_rows for norm in norms):
         names += list(STATISTICS)
     return names
 
@@ -129,7 +130,5 @@ def is_own(name: str, norm: str, block: Block) -> bool:
     if name == "weight" or block.is_output:
         return name in ("weight", "bias")
     if name == "bias":
-        return norm != "batch"
-    if name in STATISTICS:
-        return norm == "batch"
-    return norm != "none"
+        return not NORMS[norm].over_rows
+    return NORMS[norm].over_rows if name in STATISTICS else NORMS[norm].is_scaled

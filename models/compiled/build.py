@@ -10,9 +10,14 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from foldstep.models.compiled.interface import header
+
 SOURCES = Path(__file__).parent / "source"
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-shared", "-fPIC")
-"""Sums keep their order (no -ffast-math); -march=native, for the library is built where it runs."""
+FLAGS = (
+    "-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-shared", "-fPIC", "-Werror=switch",
+)  # fmt: skip
+"""Sums keep their order (no -ffast-math); -march=native, for the library is built where it runs; a name that a `switch`
+forgets is an error."""
 _WIDE = "-mprefer-vector-width=512"
 TIME_LIMIT_S = 300
 
@@ -57,9 +62,9 @@ def find_compiler() -> str:
 
 
 def _fingerprint(compiler: str, flags: list[str]) -> str:
-    """Of all that the library's code depends on."""
+    """Name all that the library's code depends on."""
     told = hashlib.sha256()
-    for part in (compiler, *flags, _run([compiler, "--version"]), _processor()):
+    for part in (compiler, *flags, _run([compiler, "--version"]), _processor(), header()):
         told.update(part.encode() + b"\0")
     for source in sorted(SOURCES.iterdir()):
         told.update(source.name.encode() + b"\0" + source.read_bytes())
@@ -94,17 +99,23 @@ def _digest(path: Path) -> str:
 
 
 def _compile(command: list[str], path: Path) -> None:
-    """Into a file of its own first, so that nobody ever loads half a library."""
+    """Compile into a file of its own first, so that nobody ever loads half a library."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             made = Path(folder) / path.name
-            _run([*command, "-o", str(made)])
+            write_header(Path(folder))
+            _run([*command, f"-I{folder}", "-o", str(made)])
             _sum_of(made).write_text(_digest(made))
             _sum_of(made).replace(_sum_of(path))
             made.replace(path)
     except OSError as error:
-        raise NotBuilt(f"The compiled step cannot be kept in {path.parent}: {error.strerror}.") from error
+        raise NotBuilt(f"The compiled backend cannot be kept in {path.parent}: {error.strerror}.") from error
+
+
+def write_header(folder: Path) -> None:
+    """Write `interface.h`, which the sources include, into a folder."""
+    (folder / "interface.h").write_text(header())
 
 
 def _run(command: list[str]) -> str:
@@ -115,5 +126,5 @@ def _run(command: list[str]) -> str:
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["it did not say why"]
         told = next((line for line in lines if "error" in line), lines[0])
-        raise NotBuilt(f"{command[0]} cannot compile the step: {told}")
+        raise NotBuilt(f"{command[0]} cannot compile the library: {told}")
     return done.stdout

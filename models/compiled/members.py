@@ -5,25 +5,20 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from ctypes import c_void_p
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from foldstep.models.compiled.library import (
-    NORMS,
-    PARTS,
-    STACKS,
-    DropoutRecord,
-    LayerRecord,
-    LossRecord,
-    MemberRecord,
-    UpdateRecord,
-)
+from foldstep.models.catalog.activations import ACTIVATIONS
+from foldstep.models.catalog.losses import Task
+from foldstep.models.catalog.optimizers import OPTIMIZERS
+from foldstep.models.compiled.interface import PARTS, RECORDS, STACKS, number_of
 from foldstep.models.hyperparameters import Hyperparameters
-from foldstep.models.layout import Layout, Slot, family
+from foldstep.models.layout import Layout, Slot
 from foldstep.models.noise import Stream, threshold
-from foldstep.models.rules import ACTIVATIONS, FAMILIES, LOSSES, rule_numbers
 from foldstep.models.stack import Stack, is_own, part_names
+from foldstep.models.updates import update_numbers
 
 WIDEST = 768
 """Units of a layer up to which the library is faster than the eager step, whose large products are cut into blocks: 1.4
@@ -31,9 +26,12 @@ times at 256, 1.2 at 512, 0.95 at 1024 (batches of 128)."""
 
 
 def is_covered(hp: Hyperparameters) -> bool:
-    """Whether the library trains such a network: without L-BFGS or very wide layers."""
-    is_known = all(name in ACTIVATIONS for name in hp.activation) and hp.norm in NORMS
-    return is_known and family(hp.optimizer) in FAMILIES and max(hp.hidden, default=0) <= WIDEST
+    """Tell whether the library trains such a network: what its tables name, without very wide layers."""
+    of_activations = (ACTIVATIONS[name].backends for name in hp.activation)
+    is_implemented = all(
+        "compiled" in backends for backends in (OPTIMIZERS[hp.optimizer].rule.backends, *of_activations)
+    )
+    return is_implemented and max(hp.hidden, default=0) <= WIDEST
 
 
 class CompiledMembers:
@@ -57,13 +55,13 @@ class CompiledMembers:
         layout: Layout,
         stacks: dict[str, Stack],
         streams: Sequence[Stream],
-        task: str,
+        task: Task,
         class_weights: Sequence[npt.NDArray[np.float64] | None],
         has_tiles: bool,
     ) -> None:
         self._layout, self._stacks = layout, stacks
         self._kept: list[object] = []  # what records point to besides the stacks
-        self.records = (MemberRecord * len(layout))()
+        self.records = (RECORDS["Member"] * len(layout))()
         may_round = [has_tiles and slot.hp.precision == "bfloat16" for slot in layout.slots]
         self.in_bf16 = any(may_round)
         index = {stream: i for i, stream in enumerate(streams)}
@@ -71,13 +69,15 @@ class CompiledMembers:
             layers = self._layers(i, slot)
             self._kept.append(layers)
             loss = self._loss(slot.hp, task, weights)
-            places = ctypes.addressof(layers), slot.depth + 1, slot.group, index[slot.stream], may_round[i]
-            self.records[i] = MemberRecord(*places, _dropout(slot.hp.input_dropout), loss, _update(slot.hp))
+            self.records[i] = RECORDS["Member"](
+                layers=layers, n_layers=slot.depth + 1, group=slot.group, stream=index[slot.stream],
+                in_bf16=may_round[i], dropout=_dropout(slot.hp.input_dropout), loss=loss, update=_update(slot.hp),
+            )  # fmt: skip
 
-    def _layers(self, member: int, slot: Slot) -> ctypes.Array[LayerRecord]:
+    def _layers(self, member: int, slot: Slot) -> Any:
         """The layers of a member, its output layer last."""
         sizes = slot.sizes(self._layout.n_outputs)
-        records = (LayerRecord * (slot.depth + 1))()
+        records = (RECORDS["Layer"] * (slot.depth + 1))()
         for i, block in enumerate(self._layout.blocks):
             if block.run.holds(member):
                 record = records[block.layer]
@@ -86,8 +86,8 @@ class CompiledMembers:
                     if is_own(part, slot.hp.norm, block):
                         self._point(getattr(record, PARTS[part]), i, part, member - block.run.start)
                 if not block.is_output:
-                    record.activation = ACTIVATIONS.index(slot.hp.activation[block.layer])
-                    record.norm = NORMS.index(slot.hp.norm)
+                    record.activation = number_of("Activation", slot.hp.activation[block.layer])
+                    record.norm = number_of("Norm", slot.hp.norm)
                     record.dropout = _dropout(slot.hp.dropout[block.layer])
         return records
 
@@ -96,8 +96,9 @@ class CompiledMembers:
             if stack in self._stacks and self._stacks[stack].has(block, name):
                 pointers[i] = self._stacks[stack].of(block, name)[row].data_ptr()
 
-    def _loss(self, hp: Hyperparameters, task: str, class_weights: npt.NDArray[np.float64] | None) -> LossRecord:
-        record = LossRecord(LOSSES.index(hp.loss_for(task)), hp.huber_delta, hp.label_smoothing, None)
+    def _loss(self, hp: Hyperparameters, task: Task, class_weights: npt.NDArray[np.float64] | None) -> Any:
+        name = number_of("Loss", hp.loss_for(task))
+        record = RECORDS["LossNumbers"](name=name, bend=hp.huber_delta, smoothing=hp.label_smoothing)
         if class_weights is not None:
             numbers = np.ascontiguousarray(class_weights, dtype=np.float64)
             self._kept.append(numbers)
@@ -105,15 +106,15 @@ class CompiledMembers:
         return record
 
 
-def _dropout(rate: float) -> DropoutRecord:
-    return DropoutRecord(threshold(rate), 1 / (1 - rate))
+def _dropout(rate: float) -> Any:
+    return RECORDS["Dropout"](below=threshold(rate), scale=1 / (1 - rate))
 
 
-def _update(hp: Hyperparameters) -> UpdateRecord:
-    return UpdateRecord(
-        rule=FAMILIES.index(family(hp.optimizer)),
+def _update(hp: Hyperparameters) -> Any:
+    return RECORDS["RuleNumbers"](
+        rule=number_of("Rule", hp.family),
         l1=hp.l1,
         clip=hp.clip_norm,
         average=1 - hp.ema_decay,
-        **rule_numbers(hp)._asdict(),
+        **update_numbers(hp)._asdict(),
     )

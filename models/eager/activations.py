@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from foldstep.models.catalog.activations import LEAK
+
 _aten = torch.ops.aten
 
 
@@ -22,16 +24,13 @@ class Activation:
 
     Attributes:
         forward: turns the pre-activations into activations, in place.
-        backward: given (gradient with respect to the activations, activations), turns the gradient into the
+        backward: given (gradient with respect to the activations, activations, or the pre-activations where the
+            table says `needs_input`), turns the gradient into the
             one with respect to the pre-activations, in place.
-        zero_at_zero: whether f(0) = 0, so that padded units stay zero by themselves.
-        from_input: whether `backward` takes the pre-activations instead of the activations.
     """
 
     forward: Callable[[Tensor], object]
     backward: Callable[[Tensor, Tensor], object]
-    zero_at_zero: bool = True
-    from_input: bool = False
 
 
 def _relu_backward(gradient: Tensor, activation: Tensor) -> None:
@@ -70,17 +69,14 @@ def _silu_backward(gradient: Tensor, z: Tensor) -> None:
     _aten.silu_backward.grad_input(gradient, z, grad_input=gradient)
 
 
-LEAK = 0.01
-"""Slope of leaky_relu below zero (Maas et al. 2013)."""
-
 ACTIVATIONS: Mapping[str, Activation] = {
     "relu": Activation(torch.relu_, _relu_backward),
     "leaky_relu": Activation(lambda z: functional.leaky_relu_(z, LEAK), _leaky_relu_backward),
     "elu": Activation(functional.elu_, _elu_backward),  # Clevert et al. (2016)
-    "gelu": Activation(_gelu, _gelu_backward, from_input=True),  # Hendrycks and Gimpel (2016), with the exact erf
-    "silu": Activation(lambda z: functional.silu(z, inplace=True), _silu_backward, from_input=True),  # same paper
+    "gelu": Activation(_gelu, _gelu_backward),  # Hendrycks and Gimpel (2016), with the exact erf
+    "silu": Activation(lambda z: functional.silu(z, inplace=True), _silu_backward),  # same paper
     "relu6": Activation(lambda z: z.clamp_(0, 6), _relu6_backward),  # Krizhevsky (2010)
     "tanh": Activation(torch.tanh_, _tanh_backward),
-    "sigmoid": Activation(torch.sigmoid_, _sigmoid_backward, zero_at_zero=False),
+    "sigmoid": Activation(torch.sigmoid_, _sigmoid_backward),
 }
-"""By the value of the hyperparameter `activation`."""
+"""By the value of the hyperparameter `activation`; a test holds the names to the table's."""

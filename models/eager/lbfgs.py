@@ -19,12 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foldstep.models.catalog.optimizers import FAMILIES
 from foldstep.models.eager.packed import PackedFNN
 from foldstep.models.eager.sums import MemberSums
-from foldstep.models.layout import Block, Run, family
+from foldstep.models.layout import Block, Run
 from foldstep.models.stack import STATISTICS, MemberRows, Weights, is_own
 
-MEMORY = 10
+MEMORY = FAMILIES["lbfgs"].history
 LEAST_CURVATURE = 1e-10
 """Pairs whose product is not above it are left out; PyTorch's value."""
 ARMIJO = 1e-4
@@ -86,12 +87,12 @@ class PackedLBFGS:
         self._penalties = torch.tensor(numbers, dtype=net.dtype, device=net.device).t()
         self._is_penalised = bool((self._penalties != 0).any())
 
-    def step(self, losses: Tensor, rates: Tensor) -> None:
-        """One step of every lbfgs member.
+    def step(self, rates: Tensor, _steps: Tensor, losses: Tensor) -> None:
+        """Take one step of every lbfgs member.
 
         Args:
+            rates: (members, 1) learning rates.
             losses: (members,), at the present parameters, without penalties.
-            rates: (members,) learning rates.
         """
         if self._is_penalised:
             losses = self._penalised(losses)
@@ -101,7 +102,7 @@ class PackedLBFGS:
         is_enough = losses <= state.loss + ARMIJO * state.length * state.slope + slack
         is_stuck = state.retreats >= MAX_RETREATS
         self._retreat(losses, ~(is_enough | is_stuck))
-        self._advance(losses, rates, is_enough | is_stuck, is_stuck)
+        self._advance(losses, rates.squeeze(1), is_enough | is_stuck, is_stuck)
 
     def _penalised(self, losses: Tensor) -> Tensor:
         """The losses with both penalties; the L2 penalty's gradient is added here, the other one was before."""
@@ -217,7 +218,7 @@ class PackedLBFGS:
     def take(self, member: int) -> dict[str, Weights]:
         """Everything that a member needs to go on elsewhere, without padding; nothing for other optimizers."""
         slot = self._net.layout.slots[member]
-        if family(slot.hp.optimizer) != "lbfgs":
+        if slot.hp.family != "lbfgs":
             return {}
         parts: dict[str, Weights] = {}
         for p, name, view in self._views(member):
@@ -244,7 +245,7 @@ def _rows(numbers: Tensor, piece: _Piece) -> Tensor:
 
 
 def _pieces(net: PackedFNN) -> Iterable[_Piece]:
-    runs = [run for kind, run in net.layout.runs(lambda s: family(s.hp.optimizer)) if kind == "lbfgs"]
+    runs = [run for kind, run in net.layout.runs(lambda s: s.hp.family) if kind == "lbfgs"]
     parameters = [p for p in net.parameters.parts if p.name not in STATISTICS]
     for part, gradients in zip(parameters, net.gradients.parts, strict=True):
         block = net.layout.blocks[part.block]

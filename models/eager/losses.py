@@ -15,6 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from foldstep.models.catalog.losses import LOSSES as KNOWN
+from foldstep.models.catalog.losses import Task
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.layout import Layout
 
@@ -99,7 +101,9 @@ LOSSES: Mapping[str, Loss] = {
     "mae": absolute_error,
     "poisson": poisson,
 }
-"""By the value of the hyperparameter `loss`; huber has a number of each member besides, see `PackedLoss`."""
+"""By the value of the hyperparameter `loss`; a test holds the names to the table's."""
+BENDING_LOSSES: Mapping[str, Callable[..., Tensor]] = {"huber": huber}
+"""Those that read `huber_delta`, a number of each member, besides."""
 
 
 class PackedLoss:
@@ -120,7 +124,7 @@ class PackedLoss:
     def __init__(
         self,
         layout: Layout,
-        task: str,
+        task: Task,
         class_weights: Sequence[npt.NDArray[np.float64] | None],
         dtype: torch.dtype,
         device: torch.device,
@@ -138,10 +142,10 @@ class PackedLoss:
         self._runs = [(run.members, self._formula(name, configurations[run.members])) for name, run in runs]
 
     def _formula(self, name: str, configurations: Sequence[Hyperparameters]) -> Loss:
-        if name != "huber":
+        if not KNOWN[name].bends:
             return LOSSES[name]
         bends = self._make([hp.huber_delta for hp in configurations])
-        return partial(huber, bend=bends.view(-1, 1, 1))
+        return partial(BENDING_LOSSES[name], bend=bends.view(-1, 1, 1))
 
     def _find_soft_targets(
         self, smoothing: Sequence[float], class_weights: Sequence[npt.NDArray[np.float64] | None], n_classes: int

@@ -11,24 +11,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from foldstep.models.catalog.norms import EPSILON, MOMENTUM
 from foldstep.models.layout import QUANTUM, Run
 
-EPSILON = 1e-5
-MOMENTUM = 0.1
-"""Share of a batch's statistics in the running ones; both constants are PyTorch's defaults."""
+_OVER_ROWS = {"batch": True, "layer": False}
+"""The kinds that are implemented here."""
 
 
 class Normalization:
     """The normalisation of one hidden layer for one run of members that share its kind.
 
     Args:
-        kind: `batch` or `layer`.
+        kind: a normalisation of the table `NORMS`.
         run: the members.
         units: (members of the layer, padded units, 1): 1 for a unit, 0 for padding.
     """
 
     def __init__(self, kind: str, run: Run, units: Tensor) -> None:
-        self.kind, self.run = kind, run
+        self.run, self.over_rows = run, _OVER_ROWS[kind]
         self._units = units[run.members]
         share = self._units.transpose(1, 2) / self._units.sum(dim=1, keepdim=True)
         self._average = share.expand(-1, QUANTUM, -1).contiguous()  # rows alike, for a product needs several
@@ -56,7 +56,7 @@ class Normalization:
             running[0].lerp_(mean, MOMENTUM)
             running[1].lerp_(unbiased, MOMENTUM)
         self._inverse = torch.rsqrt(variance + EPSILON)
-        self._x_hat = z.mul_(self._inverse).mul(self._units) if self.kind == "layer" else z.mul_(self._inverse).clone()
+        self._x_hat = z.mul_(self._inverse).clone() if self.over_rows else z.mul_(self._inverse).mul(self._units)
         torch.addcmul(shift, self._x_hat, scale, out=z)
 
     def evaluate(self, z: Tensor, scale: Tensor, shift: Tensor, running: tuple[Tensor, Tensor] | None) -> None:
@@ -75,7 +75,7 @@ class Normalization:
         torch.sum(gradient, dim=2, keepdim=True, out=shift_gradient)
         torch.sum(gradient * self._x_hat, dim=2, keepdim=True, out=scale_gradient)
         gradient.mul_(scale)
-        if self.kind == "batch":
+        if self.over_rows:
             along = gradient.sum(dim=2, keepdim=True), (gradient * self._x_hat).sum(dim=2, keepdim=True)
             gradient.sub_(weights * along[0]).sub_(weights * self._x_hat * along[1])
         else:
@@ -84,7 +84,7 @@ class Normalization:
         gradient.mul_(self._inverse)
 
     def _mean(self, z: Tensor, weights: Tensor) -> Tensor:
-        if self.kind == "batch":
+        if self.over_rows:
             return (z * weights).sum(dim=2, keepdim=True)
         return self._over_units(z * self._units)
 

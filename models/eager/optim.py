@@ -15,19 +15,21 @@ parameters of the member, Pascanu et al. 2013; then, except for adamw, L2 decay 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from foldstep.models.catalog.optimizers import FAMILIES
 from foldstep.models.eager.lbfgs import PackedLBFGS
 from foldstep.models.eager.packed import PackedFNN
 from foldstep.models.eager.sums import MemberSums
 from foldstep.models.hyperparameters import Hyperparameters
-from foldstep.models.layout import Run, family
+from foldstep.models.layout import Run, Slot
 from foldstep.models.stack import STATISTICS, MemberRows, Stack, Weights
+from foldstep.models.updates import UpdateNumbers, update_numbers
 
 _CLIP_GUARD = 1e-6
 """Keeps a zero norm from dividing; PyTorch's value."""
@@ -37,12 +39,30 @@ _CLIP_GUARD = 1e-6
 class _Segment:
     """One part of the stacks for one run of members, as (members, numbers) views."""
 
+    net: PackedFNN
     run: Run
     parameters: Tensor
     gradients: Tensor
     first: Tensor
     second: Tensor | None
     update: Tensor | None
+
+    def column(self, value: Callable[[UpdateNumbers], float]) -> Tensor:
+        """Make a column of one number of each member's rule, (members, 1)."""
+        return _column(self.net, self.run, lambda hp: value(update_numbers(hp)))
+
+
+class _Rule(Protocol):
+    """One family's formula for members that it is shared by."""
+
+    def step(self, rates: Tensor, steps: Tensor, losses: Tensor) -> None:
+        """Apply the gradients.
+
+        Args:
+            rates: (members, 1) of the pack.
+            steps: how many were taken, this one among them; a scalar.
+            losses: (members,) of the batch that the gradients are of.
+        """
 
 
 class PackedOptimizer:
@@ -57,8 +77,8 @@ class PackedOptimizer:
     def __init__(self, net: PackedFNN, step_count: int = 0) -> None:
         self._net = net
         self._layout = net.layout
-        families = {family(s.hp.optimizer) for s in net.layout.slots}
-        adaptive = bool(families & {"adam", "rms"})
+        families = {s.hp.family for s in net.layout.slots}
+        adaptive = any("second" in FAMILIES[name].moments for name in families)
         self.first = Stack(net.layout, net.dtype, net.device)
         self.second = Stack(net.layout, net.dtype, net.device) if adaptive else None
         self._update = Stack(net.layout, net.dtype, net.device) if adaptive else None
@@ -66,10 +86,7 @@ class PackedOptimizer:
         self._steps = torch.tensor(float(step_count), device=net.device)
         self._penalties = _L1(net) if any(s.hp.l1 for s in net.layout.slots) else None
         self._clipping = _Clipping(net) if any(s.hp.clip_norm for s in net.layout.slots) else None
-        self._sgd = [_SgdRun(net, segment) for _, segment in self._segments("sgd", lambda _: None)]
-        self._rms = [_RmsRun(net, segment) for _, segment in self._segments("rms", lambda _: None)]
-        self._adam = self._adam_groups()
-        self._lbfgs = PackedLBFGS(net) if "lbfgs" in families else None
+        self._rules = [rule for name in sorted(families) for rule in RULES[name](self)]
 
     def step(self, losses: Tensor) -> None:
         """Apply the gradients that the network holds.
@@ -82,21 +99,19 @@ class PackedOptimizer:
             self._penalties.add()
         if self._clipping is not None:
             self._clipping.clip()
-        for sgd in self._sgd:
-            sgd.step(self.rates)
-        for rms in self._rms:
-            rms.step(self.rates)
-        for group in self._adam:
-            group.step(self.rates, self._steps)
-        if self._lbfgs is not None:
-            self._lbfgs.step(losses, self.rates.squeeze(1))
+        for rule in self._rules:
+            rule.step(self.rates, self._steps, losses)
+
+    @property
+    def _lbfgs(self) -> PackedLBFGS | None:
+        return next((rule for rule in self._rules if isinstance(rule, PackedLBFGS)), None)
 
     def advance(self, steps: int) -> None:
         """Count steps that somebody else has taken on the same stacks."""
         self._steps += steps
 
     def member_rows(self) -> list[MemberRows]:
-        """All that `step` changes besides the parameters and the count of steps."""
+        """List all that `step` changes besides the parameters and the count of steps."""
         moments = [rows for _, stack in self._moments() for rows in stack.member_rows(self._layout)]
         return moments + (self._lbfgs.member_rows() if self._lbfgs is not None else [])
 
@@ -116,30 +131,34 @@ class PackedOptimizer:
     def _moments(self) -> list[tuple[str, Stack]]:
         return [("first", self.first), *([("second", self.second)] if self.second is not None else [])]
 
-    def _segments(self, name: str, key: Callable[[Hyperparameters], object]) -> list[tuple[object, _Segment]]:
-        """The parts of the stacks that belong to a family, cut where `key` changes."""
-        found: list[tuple[object, _Segment]] = []
-        runs = self._layout.runs(lambda s: (family(s.hp.optimizer), key(s.hp)))
+    def segments(self, name: str) -> list[_Segment]:
+        """Cut the stacks into the parts that belong to a family."""
+        found = []
+        runs = [run for family, run in self._layout.runs(_shared_numbers) if family[0] == name]
         parameters = [p for p in self._net.parameters.parts if p.name not in STATISTICS]
         stacks = [self._net.gradients, self.first, self.second, self._update]
         for at, part in enumerate(parameters):
             block = self._layout.blocks[part.block]
-            for (kind, shared), run in runs:
+            for run in runs:
                 start, stop = max(run.start, block.run.start), min(run.stop, block.run.stop)
-                if kind != name or start >= stop:
-                    continue
-                rows = slice(start - block.run.start, stop - block.run.start)
-                gradients, first, *rest = (s.parts[at].flat[rows] if s is not None else None for s in stacks)
-                assert gradients is not None
-                assert first is not None
-                found.append((shared, _Segment(Run(start, stop), part.flat[rows], gradients, first, *rest)))
+                if start < stop:
+                    rows = slice(start - block.run.start, stop - block.run.start)
+                    gradients, first, *rest = (s.parts[at].flat[rows] if s is not None else None for s in stacks)
+                    assert gradients is not None
+                    assert first is not None
+                    found.append(_Segment(self._net, Run(start, stop), part.flat[rows], gradients, first, *rest))
         return found
 
-    def _adam_groups(self) -> list[_AdamGroup]:
-        grouped: dict[object, list[_Segment]] = {}
-        for key, segment in self._segments("adam", lambda hp: (hp.beta1, hp.beta2, hp.eps)):
-            grouped.setdefault(key, []).append(segment)
-        return [_AdamGroup(self._net, segments) for segments in grouped.values()]
+    @property
+    def net(self) -> PackedFNN:
+        """The network whose members it updates."""
+        return self._net
+
+
+def _shared_numbers(slot: Slot) -> tuple[object, ...]:
+    """Name what members have in common that one call of their rule updates: the family, and of Adam its betas."""
+    hp = slot.hp
+    return (hp.family, hp.beta1, hp.beta2, hp.eps) if hp.family == "adam" else (hp.family,)
 
 
 def _column(net: PackedFNN, run: Run, value: Callable[[Hyperparameters], float]) -> Tensor:
@@ -187,17 +206,16 @@ class _Clipping:
 class _SgdRun:
     """sgd, momentum and nesterov as one formula: p -= lr * (a * g + c * b)."""
 
-    def __init__(self, net: PackedFNN, segment: _Segment) -> None:
+    def __init__(self, segment: _Segment) -> None:
         self._at = segment
-        column = partial(_column, net, segment.run)
-        self._decay = column(lambda hp: hp.weight_decay)
-        self._momentum = column(lambda hp: hp.momentum)
-        self._from_gradient = column(lambda hp: -1.0 if hp.optimizer == "nesterov" else 0.0)
-        self._from_buffer = column(lambda hp: -hp.momentum if hp.optimizer == "nesterov" else -1.0)
+        self._decay = segment.column(lambda of: of.l2)
+        self._momentum = segment.column(lambda of: of.momentum)
+        self._from_gradient = segment.column(lambda of: -1.0 if of.nesterov else 0.0)
+        self._from_buffer = segment.column(lambda of: -of.momentum if of.nesterov else -1.0)
         self._decays = bool((self._decay > 0).any())
         self._nesterov = bool((self._from_gradient != 0).any())
 
-    def step(self, rates: Tensor) -> None:
+    def step(self, rates: Tensor, _steps: Tensor, _losses: Tensor) -> None:
         at, rate = self._at, rates[self._at.run.members]
         if self._decays:
             at.gradients.addcmul_(at.parameters, self._decay)
@@ -210,17 +228,16 @@ class _SgdRun:
 class _RmsRun:
     """adagrad and rmsprop as one: v = keep * v + add * g^2; b = momentum * b + g / (sqrt(v) + eps); p -= lr * b."""
 
-    def __init__(self, net: PackedFNN, segment: _Segment) -> None:
+    def __init__(self, segment: _Segment) -> None:
         self._at = segment
-        column = partial(_column, net, segment.run)
-        self._decay = column(lambda hp: hp.weight_decay)
-        self._keep = column(lambda hp: hp.rho if hp.optimizer == "rmsprop" else 1.0)
-        self._add = column(lambda hp: 1 - hp.rho if hp.optimizer == "rmsprop" else 1.0)
-        self._momentum = column(lambda hp: hp.momentum if hp.optimizer == "rmsprop" else 0.0)
-        self._eps = column(lambda hp: hp.eps)
+        self._decay = segment.column(lambda of: of.l2)
+        self._keep = segment.column(lambda of: of.keep)
+        self._add = segment.column(lambda of: of.add)
+        self._momentum = segment.column(lambda of: of.momentum)
+        self._eps = segment.column(lambda of: of.eps)
         self._decays = bool((self._decay > 0).any())
 
-    def step(self, rates: Tensor) -> None:
+    def step(self, rates: Tensor, _steps: Tensor, _losses: Tensor) -> None:
         at = self._at
         assert at.second is not None
         assert at.update is not None
@@ -241,20 +258,18 @@ class _AdamGroup:
     makes its target u = 0 * u - m / (sqrt(v) + eps), the bare step; then p += lr * u with each member's own rate.
     """
 
-    def __init__(self, net: PackedFNN, segments: list[_Segment]) -> None:
-        hp = net.layout.slots[segments[0].run.start].hp
+    def __init__(self, segments: list[_Segment]) -> None:
+        hp = segments[0].net.layout.slots[segments[0].run.start].hp
         self._beta1, self._beta2, self._eps = hp.beta1, hp.beta2, hp.eps
         self._segments = segments
         self._updates = [s.update for s in segments if s.update is not None]
         self._seconds = [s.second for s in segments if s.second is not None]
-        self._l2 = [_column(net, s.run, lambda hp: hp.weight_decay * (hp.optimizer == "adam")) for s in segments]
-        self._decoupled = [
-            _column(net, s.run, lambda hp: hp.weight_decay * (hp.optimizer == "adamw")) for s in segments
-        ]
+        self._l2 = [s.column(lambda of: of.l2) for s in segments]
+        self._decoupled = [s.column(lambda of: of.decoupled) for s in segments]
         self._decays = any(bool((x > 0).any()) for x in self._l2)
         self._shrinks = any(bool((x > 0).any()) for x in self._decoupled)
 
-    def step(self, rates: Tensor, steps: Tensor) -> None:
+    def step(self, rates: Tensor, steps: Tensor, _losses: Tensor) -> None:
         segments = self._segments
         if self._decays:
             for s, l2 in zip(segments, self._l2, strict=True):
@@ -279,3 +294,21 @@ class _AdamGroup:
                 s.parameters.mul_(1 - rates[s.run.members] * decay)
         for s, update in zip(segments, self._updates, strict=True):
             s.parameters.addcmul_(update, rates[s.run.members])
+
+
+def _adam_groups(optimizer: PackedOptimizer) -> list[_AdamGroup]:
+    """Gather what one call of the kernel updates."""
+    grouped: dict[object, list[_Segment]] = {}
+    for segment in optimizer.segments("adam"):
+        slot = segment.net.layout.slots[segment.run.start]
+        grouped.setdefault(_shared_numbers(slot), []).append(segment)
+    return [_AdamGroup(segments) for segments in grouped.values()]
+
+
+RULES: Mapping[str, Callable[[PackedOptimizer], Sequence[_Rule]]] = {
+    "sgd": lambda optimizer: [_SgdRun(segment) for segment in optimizer.segments("sgd")],
+    "rms": lambda optimizer: [_RmsRun(segment) for segment in optimizer.segments("rms")],
+    "adam": _adam_groups,
+    "lbfgs": lambda optimizer: [PackedLBFGS(optimizer.net)],
+}
+"""What updates the members of a family, by its name; a test holds the names to the table's."""

@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foldstep.models.catalog.activations import ACTIVATIONS as KNOWN
+from foldstep.models.catalog.norms import NORMS
 from foldstep.models.eager.activations import ACTIVATIONS
 from foldstep.models.eager.dropout import LayerDropout
 from foldstep.models.eager.normalization import Normalization
@@ -116,7 +118,7 @@ class PackedFNN:
         layout = self.layout
         shapes = [(layout.active[i], layout.widths[i], n_columns) for i in range(layout.depth)]
         hidden = [self._empty(*shape) for shape in shapes]
-        needs = [training and any(ACTIVATIONS[n].from_input for n, _ in runs) for runs in self._activation_runs]
+        needs = [training and any(KNOWN[n].needs_input for n, _ in runs) for runs in self._activation_runs]
         space = Workspace(
             hidden=hidden,
             below=list(hidden),
@@ -244,16 +246,15 @@ class PackedFNN:
 
     @staticmethod
     def _running(i: int, norm: Normalization, stack: Stack) -> tuple[Tensor, Tensor] | None:
-        if norm.kind != "batch":
+        if not norm.over_rows:
             return None
         rows = norm.run.members
         return stack.of(i, "running_mean")[rows], stack.of(i, "running_var")[rows]
 
     def _activate(self, i: int, z: Tensor) -> None:
         for name, run in self._activation_runs[i]:
-            activation = ACTIVATIONS[name]
-            activation.forward(z[run.members])
-            if not activation.zero_at_zero:
+            ACTIVATIONS[name].forward(z[run.members])
+            if not KNOWN[name].zero_at_zero:
                 z[run.members].mul_(self._units[i][run.members])
 
     # -- backward -----------------------------------------------------------------------------------------
@@ -274,15 +275,14 @@ class PackedFNN:
             self._weight_gradient(i, block, delta, batch, space)
             self._delta_below(i, block, delta, space)
             for norm in self._norms[i]:
-                if norm.kind == "batch":  # has no bias, see `models.stack.is_own`
+                if norm.over_rows:  # has no bias, see `models.stack.is_own`
                     self.gradients.of(i, "bias")[norm.run.members].zero_()
 
     def _activate_backward(self, i: int, delta: Tensor, space: Workspace) -> None:
         for name, run in self._activation_runs[i]:
-            activation = ACTIVATIONS[name]
             before = space.before[i]
-            at = before if activation.from_input and before is not None else space.hidden[i]
-            activation.backward(delta[run.members], at[run.members])
+            at = before if KNOWN[name].needs_input and before is not None else space.hidden[i]
+            ACTIVATIONS[name].backward(delta[run.members], at[run.members])
 
     def _normalise_backward(self, i: int, delta: Tensor, weights: Tensor) -> None:
         for norm in self._norms[i]:
@@ -323,4 +323,4 @@ class PackedFNN:
 
     def _find_norms(self, layer: int) -> list[Normalization]:
         runs = self.layout.runs(lambda s: s.hp.norm, stop=self.layout.active[layer])
-        return [Normalization(kind, run, self._units[layer]) for kind, run in runs if kind != "none"]
+        return [Normalization(kind, run, self._units[layer]) for kind, run in runs if NORMS[kind].is_scaled]

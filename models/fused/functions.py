@@ -9,10 +9,40 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-# where the numbers of a rule lie: those of `models.rules.RuleNumbers` in their order, then what is new in Adam's means
-MOMENTUM, NESTEROV, KEEP, ADD, BETA1, BETA2, EPS, L2, DECOUPLED, NEW1, NEW2 = (tl.constexpr(i) for i in range(11))
+from foldstep.models.catalog.activations import LEAK as LEAK_SLOPE
+from foldstep.models.fused.numbers import ACTIVATION_NAMES, FAMILY_NAMES, LOSS_NAMES, RULE_COLUMNS, bits
 
-LEAK = tl.constexpr(0.01)
+
+def numbers(table: tuple[str, ...], names: tuple[str, ...]) -> list[tl.constexpr]:
+    """Find the places of names in a table, as the kernel's constants.
+
+    Raises:
+        ValueError: the table does not have one of them.
+    """
+    return [tl.constexpr(table.index(name)) for name in names]
+
+
+_ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid")
+_ERRORS = ("mse", "mae", "huber", "poisson")
+_FAMILIES = ("sgd", "rms", "adam")
+# what this module has code for: its number in a table, and its bit; a name of a table that is not here is refused below
+RELU, LEAKY_RELU, ELU, GELU, SILU, RELU6, TANH, SIGMOID = numbers(ACTIVATION_NAMES, _ACTIVATIONS)
+USED_RELU, USED_LEAKY_RELU, USED_ELU, USED_GELU, USED_SILU, USED_RELU6, USED_TANH, USED_SIGMOID = (
+    tl.constexpr(1 << number.value) for number in numbers(ACTIVATION_NAMES, _ACTIVATIONS)
+)
+MSE, MAE, HUBER, POISSON = numbers(LOSS_NAMES, _ERRORS)
+USED_MAE, USED_HUBER, USED_POISSON = (tl.constexpr(1 << number.value) for number in (MAE, HUBER, POISSON))
+SGD, RMS, ADAM = numbers(FAMILY_NAMES, _FAMILIES)
+USED_SGD, USED_RMS, USED_ADAM = (tl.constexpr(1 << number.value) for number in (SGD, RMS, ADAM))
+KNOWN_ACTIVATIONS = tl.constexpr(bits(ACTIVATION_NAMES, set(_ACTIVATIONS)))
+KNOWN_ERRORS = tl.constexpr(bits(LOSS_NAMES, set(_ERRORS)))
+KNOWN_FAMILIES = tl.constexpr(bits(FAMILY_NAMES, set(_FAMILIES)))
+
+MOMENTUM, NESTEROV, KEEP, ADD, BETA1, BETA2, EPS, L2, DECOUPLED, NEW1, NEW2 = numbers(
+    RULE_COLUMNS, ("momentum", "nesterov", "keep", "add", "beta1", "beta2", "eps", "l2", "decoupled", "new1", "new2")
+)
+
+LEAK = tl.constexpr(LEAK_SLOPE)
 ROOT_HALF = tl.constexpr(0.7071067811865476)
 DENSITY_AT_0 = tl.constexpr(0.3989422804014327)  # of the normal distribution
 
@@ -31,59 +61,61 @@ def normal_share(z):
 
 @triton.jit
 def activated(z, name, USED: tl.constexpr):
-    """f(z), for the `name`-th function of `models.rules.ACTIVATIONS`."""
+    """Compute f(z) for the function of that number."""
+    tl.static_assert((KNOWN_ACTIVATIONS | USED) == KNOWN_ACTIVATIONS, "an activation that the kernel does not have")
     found = z
-    if USED & 1:
-        if name == 0:
+    if USED_RELU & USED:
+        if name == RELU:
             found = tl.where(z < 0, 0, z)
-    if USED & 2:
-        if name == 1:
+    if USED_LEAKY_RELU & USED:
+        if name == LEAKY_RELU:
             found = tl.where(z < 0, z * LEAK, z)
-    if USED & 4:
-        if name == 2:
+    if USED_ELU & USED:
+        if name == ELU:
             found = tl.where(z < 0, tl.exp(z) - 1, z)
-    if USED & 8:
-        if name == 3:
+    if USED_GELU & USED:
+        if name == GELU:
             found = z * normal_share(z)
-    if USED & 16:
-        if name == 4:
+    if USED_SILU & USED:
+        if name == SILU:
             found = z * sigmoid(z)
-    if USED & 32:
-        if name == 5:
+    if USED_RELU6 & USED:
+        if name == RELU6:
             found = tl.where(z < 0, 0, tl.where(z > 6, 6, z))
-    if USED & 64:
-        if name == 6:
+    if USED_TANH & USED:
+        if name == TANH:
             found = 2 * sigmoid(2 * z) - 1
-    if USED & 128:
-        if name == 7:
+    if USED_SIGMOID & USED:
+        if name == SIGMOID:
             found = sigmoid(z)
     return found
 
 
 @triton.jit
 def slope(z, h, name, USED: tl.constexpr):
-    """f'(z), where h = f(z)."""
-    found = tl.where(h > 0, 1.0, 0.0).to(z.dtype)
-    if USED & 2:
-        if name == 1:
+    """Compute f'(z), where h = f(z)."""
+    tl.static_assert((KNOWN_ACTIVATIONS | USED) == KNOWN_ACTIVATIONS, "an activation that the kernel does not have")
+    found = tl.where(h > 0, 1.0, 0.0).to(z.dtype)  # relu's
+    if USED_LEAKY_RELU & USED:
+        if name == LEAKY_RELU:
             found = tl.where(h > 0, 1.0, LEAK).to(z.dtype)
-    if USED & 4:
-        if name == 2:
+    if USED_ELU & USED:
+        if name == ELU:
             found = tl.where(h > 0, 1, h + 1)
-    if USED & 8:
-        if name == 3:
+    if USED_GELU & USED:
+        if name == GELU:
             found = normal_share(z) + z * DENSITY_AT_0 * tl.exp(-0.5 * z * z)
-    if USED & 16:
-        if name == 4:
+    if USED_SILU & USED:
+        if name == SILU:
             found = sigmoid(z) * (1 + z * (1 - sigmoid(z)))
-    if USED & 32:
-        if name == 5:
+    if USED_RELU6 & USED:
+        if name == RELU6:
             found = tl.where((h > 0) & (h < 6), 1.0, 0.0).to(z.dtype)
-    if USED & 64:
-        if name == 6:
+    if USED_TANH & USED:
+        if name == TANH:
             found = 1 - h * h
-    if USED & 128:
-        if name == 7:
+    if USED_SIGMOID & USED:
+        if name == SIGMOID:
             found = h * (1 - h)
     return found
 
@@ -120,47 +152,52 @@ def cross_entropy(outputs, targets, weights, smoothing, n_classes, OUTPUTS: tl.c
 
 
 @triton.jit
-def error_loss(output, target, offset, weights, name, bend):
-    """The loss of one output and its gradient, (columns,): the `name`-th of `models.rules.LOSSES`, from 1."""
+def error_loss(output, target, offset, weights, name, bend, USED: tl.constexpr):
+    """Compute the loss of one output and its gradient, (columns,), for the loss of that number."""
+    tl.static_assert((KNOWN_ERRORS | USED) == KNOWN_ERRORS, "a loss that the kernel does not have")
     error = output - target
-    part, gradient = error * error, 2 * error
-    if name == 2:
-        part, gradient = tl.abs(error), tl.where(error > 0, 1, tl.where(error < 0, -1, error))
-    if name == 3:
-        clipped = tl.where(error > bend, bend, tl.where(error < -bend, -bend, error))
-        part, gradient = (error - clipped * 0.5) * clipped, clipped
-    if name == 4:
-        mean = tl.exp(output + offset)
-        part, gradient = mean - (output + offset) * target, mean - target
+    part, gradient = error * error, 2 * error  # mse
+    if USED_MAE & USED:
+        if name == MAE:
+            part, gradient = tl.abs(error), tl.where(error > 0, 1, tl.where(error < 0, -1, error))
+    if USED_HUBER & USED:
+        if name == HUBER:
+            clipped = tl.where(error > bend, bend, tl.where(error < -bend, -bend, error))
+            part, gradient = (error - clipped * 0.5) * clipped, clipped
+    if USED_POISSON & USED:
+        if name == POISSON:
+            mean = tl.exp(output + offset)
+            part, gradient = mean - (output + offset) * target, mean - target
     is_real = weights > 0
     return tl.sum(tl.where(is_real, part * weights, 0), axis=0), tl.where(is_real, gradient * weights, 0)
 
 
 @triton.jit
 def updated(p, g, m, v, rule, pace, numbers, USED: tl.constexpr):
-    """A parameter and its moments after a step; see `models.eager.optim`.
+    """Compute a parameter and its moments after a step; see `models.eager.optim`.
 
     Args:
         p: parameters, as g, their gradients, and m and v, the first and the second moments.
-        rule: of `models.rules.FAMILIES`.
+        rule: number of the family.
         pace: the learning rate, the same over Adam's first correction, and 1 over the root of the second one.
         numbers: of the rule.
         USED: a bit for each rule of the pack.
     """
+    tl.static_assert((KNOWN_FAMILIES | USED) == KNOWN_FAMILIES, "a rule that the kernel does not have")
     rate, corrected, scale = pace
     g += p * tl.load(numbers + L2)
-    if USED & 1:
-        if rule == 0:
+    if USED_SGD & USED:
+        if rule == SGD:
             momentum = tl.load(numbers + MOMENTUM)
             m = m * momentum + g
             p -= rate * tl.where(tl.load(numbers + NESTEROV) > 0, g + momentum * m, m)
-    if USED & 2:
-        if rule == 1:
+    if USED_RMS & USED:
+        if rule == RMS:
             v = v * tl.load(numbers + KEEP) + tl.load(numbers + ADD) * g * g
             m = m * tl.load(numbers + MOMENTUM) + g / (tl.sqrt(v) + tl.load(numbers + EPS))
             p -= rate * m
-    if USED & 4:
-        if rule == 2:
+    if USED_ADAM & USED:
+        if rule == ADAM:
             m = m * tl.load(numbers + BETA1) + tl.load(numbers + NEW1) * g
             v = v * tl.load(numbers + BETA2) + tl.load(numbers + NEW2) * g * g
             p = p * (1 - rate * tl.load(numbers + DECOUPLED)) - corrected * m / (

@@ -11,13 +11,16 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from foldstep.models.fused.functions import activated, cross_entropy, error_loss, kept, slope, updated
+from foldstep.models.fused.functions import activated, cross_entropy, error_loss, kept, numbers, slope, updated
+from foldstep.models.fused.numbers import LAYER_COLUMNS, MEMBER_COLUMNS, REAL_COLUMNS
 
-# columns of the table of whole numbers: those of the member, then those of each layer
-GROUP, STREAM, RULE, LOSS, OF_MEMBER = (tl.constexpr(i) for i in range(5))
-WEIGHT, BIAS, OWN_UNITS, ROW, ACTIVATION, DROPPED, OF_LAYER = (tl.constexpr(i) for i in range(7))
-# of the table of real numbers, after those of the rule
-SMOOTHING, BEND, KEPT_SCALE = tl.constexpr(11), tl.constexpr(12), tl.constexpr(13)
+GROUP, STREAM, RULE, LOSS = numbers(MEMBER_COLUMNS, ("group", "stream", "rule", "loss"))
+WEIGHT, BIAS, OWN_UNITS, ROW, ACTIVATION, DROPPED = numbers(
+    LAYER_COLUMNS, ("weight", "bias", "own_units", "row", "activation", "dropped")
+)
+OF_MEMBER, OF_LAYER = tl.constexpr(len(MEMBER_COLUMNS)), tl.constexpr(len(LAYER_COLUMNS))
+SMOOTHING, BEND = numbers(REAL_COLUMNS, ("smoothing", "bend"))
+KEPT_SCALE = tl.constexpr(len(REAL_COLUMNS))
 
 
 # -- a layer's numbers ----------------------------------------------------------------------------------------------
@@ -83,7 +86,7 @@ def drop(x, key, layer, scale, noise_row, UNITS: tl.constexpr, COLUMNS: tl.const
 
 @triton.jit
 def loss_of(z, truth, weights, columns, is_column, name, real, n_columns, n_channels, n_outputs, OUTPUTS: tl.constexpr,
-            CLASSIFIES: tl.constexpr):  # fmt: skip
+            LOSSES: tl.constexpr, CLASSIFIES: tl.constexpr):  # fmt: skip
     """The loss of the outputs z, (OUTPUTS, columns), and its gradient."""
     outs = tl.arange(0, OUTPUTS)
     weight = tl.load(weights + columns, is_column, 0)
@@ -95,7 +98,7 @@ def loss_of(z, truth, weights, columns, is_column, name, real, n_columns, n_chan
         output = tl.sum(tl.where((outs == 0)[:, None], z, 0), axis=0)
         target = tl.load(truth + columns, is_column, 0)
         offset = tl.load(truth + n_columns + columns, is_column & (n_channels > 1), 0)
-        loss, gradient = error_loss(output, target, offset, weight, name, tl.load(real + BEND))
+        loss, gradient = error_loss(output, target, offset, weight, name, tl.load(real + BEND), LOSSES)
         delta = tl.where((outs == 0)[:, None], gradient[None, :], 0)
     return loss, delta
 
@@ -158,8 +161,8 @@ def take_steps(
     start, stop, first_member, n_members, n_groups, n_streams, n_noise_layers, noise_row, n_columns, n_inputs,
     n_channels, n_outputs, n_whole, n_real,
     DEPTH: tl.constexpr, INPUTS: tl.constexpr, UNITS: tl.constexpr, OUTPUTS: tl.constexpr, COLUMNS: tl.constexpr,
-    ACTIVATIONS: tl.constexpr, RULES: tl.constexpr, CLASSIFIES: tl.constexpr, DROPS: tl.constexpr,
-    REMEMBERS: tl.constexpr, PRECISION: tl.constexpr,
+    ACTIVATIONS: tl.constexpr, LOSSES: tl.constexpr, RULES: tl.constexpr, CLASSIFIES: tl.constexpr,
+    DROPS: tl.constexpr, REMEMBERS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """The steps `start` to `stop` of an epoch for members of one depth.
 
@@ -175,7 +178,7 @@ def take_steps(
         first_member: of the launch.
         DEPTH: hidden layers.
         INPUTS: padded, as UNITS, of every hidden layer, OUTPUTS and COLUMNS.
-        ACTIVATIONS: those of the pack, a bit each, as RULES.
+        ACTIVATIONS: those of the pack, a bit each, as LOSSES and RULES.
         CLASSIFIES: whether the loss is the cross entropy.
         DROPS: whether a member drops units.
         REMEMBERS: whether there are second moments.
@@ -202,7 +205,7 @@ def take_steps(
         truth = targets + of_step * n_channels * n_columns
         loss, delta = loss_of(
             z, truth, weights + of_step * n_columns, columns, is_column, name, real, n_columns, n_channels, n_outputs,
-            OUTPUTS, CLASSIFIES,
+            OUTPUTS, LOSSES, CLASSIFIES,
         )  # fmt: skip
         total += loss
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from foldstep.models.catalog.losses import Task
 from foldstep.models.fused.kernel import take_steps
 from foldstep.models.fused.members import MemberTables, power_of_two
-from foldstep.models.layout import Layout, Run, family
+from foldstep.models.fused.numbers import ACTIVATION_NAMES, FAMILY_NAMES, LOSS_NAMES, bits
+from foldstep.models.layout import Layout, Run
 from foldstep.models.noise import Stream
-from foldstep.models.rules import ACTIVATIONS, FAMILIES
 from foldstep.models.stack import Stack
 
 WARPS = (4, 8)
@@ -61,7 +62,7 @@ class FusedMembers:
         first: Stack,
         second: Stack | None,
         streams: Sequence[Stream],
-        task: str,
+        task: Task,
         warps: int,
     ) -> None:
         self._layout, self._parameters, self._first, self._second = layout, parameters, first, second
@@ -69,8 +70,9 @@ class FusedMembers:
         self._tables = MemberTables(layout, parameters, streams, task)
         may_round = layout.slots[0].hp.precision != "float32"  # of all: they are equal in a pack
         self._precision = {torch.float32: _ROUNDED if may_round else _FINE, torch.float64: "ieee"}
-        self._activations = _bits(ACTIVATIONS, {a for s in layout.slots for a in s.hp.activation})
-        self._rules = _bits(FAMILIES, {family(s.hp.optimizer) for s in layout.slots})
+        self._activations = bits(ACTIVATION_NAMES, {a for s in layout.slots for a in s.hp.activation})
+        self._losses = bits(LOSS_NAMES, {s.hp.loss_for(task) for s in layout.slots})
+        self._rules = bits(FAMILY_NAMES, {s.hp.family for s in layout.slots})
 
     def take(self, fed: FedSteps, steps: range, before: int) -> Tensor:
         """Take some steps of an epoch.
@@ -118,11 +120,8 @@ class FusedMembers:
             1 if noise is None else noise.shape[2], 0 if noise is None else noise.shape[1], n_columns, n_columns,
             n_inputs, fed.targets.shape[2], layout.n_outputs, tables.whole.shape[1], tables.real.shape[1],
             DEPTH=depth, INPUTS=inputs, UNITS=units, OUTPUTS=outputs, COLUMNS=power_of_two(n_columns),
-            ACTIVATIONS=self._activations, RULES=self._rules, CLASSIFIES=self._classifies, DROPS=noise is not None,
-            REMEMBERS=second is not None, PRECISION=self._precision[fed.rates.dtype], num_warps=self._warps,
+            ACTIVATIONS=self._activations, LOSSES=self._losses, RULES=self._rules, CLASSIFIES=self._classifies,
+            DROPS=noise is not None, REMEMBERS=second is not None, PRECISION=self._precision[fed.rates.dtype],
+            num_warps=self._warps,
             num_stages=1,  # nothing is read ahead: a step reads what the last one has written
         )  # fmt: skip
-
-
-def _bits(names: Sequence[str], used: set[str]) -> int:
-    return sum(1 << names.index(name) for name in used)

@@ -6,11 +6,20 @@ from collections.abc import Sequence
 
 import torch
 
+from foldstep.models.catalog.losses import Task
+from foldstep.models.fused.numbers import (
+    ACTIVATION_NAMES,
+    FAMILY_NAMES,
+    LAYER_COLUMNS,
+    LOSS_NAMES,
+    MEMBER_COLUMNS,
+    REAL_COLUMNS,
+)
 from foldstep.models.hyperparameters import Hyperparameters
-from foldstep.models.layout import Layout, Slot, family, padded
+from foldstep.models.layout import Layout, Slot, padded
 from foldstep.models.noise import Stream, threshold
-from foldstep.models.rules import ACTIVATIONS, FAMILIES, LOSSES, rule_numbers
 from foldstep.models.stack import Stack
+from foldstep.models.updates import update_numbers
 
 ON_CHIP = 10_240
 """Weights of a member, padded, up to which the kernel takes its steps: with moments 120 KB, of which the second-level
@@ -27,7 +36,8 @@ def power_of_two(size: int) -> int:
 def is_covered(hp: Hyperparameters, n_inputs: int, n_outputs: int) -> bool:
     """Whether the kernel trains such a network: narrow, and without what reads all of a member at once."""
     has_more = hp.norm != "none" or hp.input_dropout or hp.l1 or hp.clip_norm or hp.ema_decay
-    is_known = all(a in ACTIVATIONS for a in hp.activation) and family(hp.optimizer) in FAMILIES
+    is_known = all(name in ACTIVATION_NAMES for name in hp.activation) and hp.family in FAMILY_NAMES
+    is_known = is_known and (hp.loss is None or hp.loss in LOSS_NAMES)
     is_small = max(hp.hidden, default=0) <= WIDEST and hp.batch_size <= WIDEST_BATCH and len(hp.hidden) <= DEEPEST
     is_plain = is_known and not has_more and hp.class_weight == "none"
     return is_plain and is_small and n_weights(hp, n_inputs, n_outputs) <= ON_CHIP
@@ -59,17 +69,20 @@ class MemberTables:
         task: `classification` or `regression`.
     """
 
-    def __init__(self, layout: Layout, parameters: Stack, streams: Sequence[Stream], task: str) -> None:
+    def __init__(self, layout: Layout, parameters: Stack, streams: Sequence[Stream], task: Task) -> None:
         buffer = parameters.buffer
         index = {stream: i for i, stream in enumerate(streams)}
         whole, real = [], []
         for i, slot in enumerate(layout.slots):
             hp = slot.hp
-            rule, loss = FAMILIES.index(family(hp.optimizer)), LOSSES.index(hp.loss_for(task))
-            whole.append([slot.group, index[slot.stream], rule, loss, *self._layers(layout, parameters, i, slot)])
+            rule, loss = FAMILY_NAMES.index(hp.family), LOSS_NAMES.index(hp.loss_for(task))
+            of_member = {"group": slot.group, "stream": index[slot.stream], "rule": rule, "loss": loss}
+            of_layers = self._layers(layout, parameters, i, slot)
+            whole.append([*(of_member[name] for name in MEMBER_COLUMNS), *of_layers])
             scales = [1 / (1 - rate) for rate in hp.dropout]
             padding = [0.0] * (layout.depth - slot.depth)
-            real.append([*_rule(hp), hp.label_smoothing, hp.huber_delta, *scales, *padding])
+            of_loss = _rule(hp) | {"smoothing": hp.label_smoothing, "bend": hp.huber_delta}
+            real.append([*(of_loss[name] for name in REAL_COLUMNS), *scales, *padding])
         self.whole = torch.tensor(whole, dtype=torch.int64, device=buffer.device)
         self.real = torch.tensor(real, dtype=buffer.dtype, device=buffer.device)
         betas = [_betas(slot.hp) for slot in layout.slots]
@@ -78,22 +91,22 @@ class MemberTables:
     @staticmethod
     def _layers(layout: Layout, parameters: Stack, member: int, slot: Slot) -> list[int]:
         hp, sizes = slot.hp, slot.sizes(layout.n_outputs)
-        numbers = [[0] * 6 for _ in range(layout.depth + 1)]
+        numbers = [[0] * len(LAYER_COLUMNS) for _ in range(layout.depth + 1)]
         for i, block in enumerate(layout.blocks):
             if block.run.holds(member):
                 row = member - block.run.start
-                at = [int(parameters.of(i, name)[row].storage_offset()) for name in ("weight", "bias")]
-                choices = [0, 0]
+                at = {name: int(parameters.of(i, name)[row].storage_offset()) for name in ("weight", "bias")}
+                own = {**at, "own_units": sizes[block.layer + 1], "row": block.n_in, "activation": 0, "dropped": 0}
                 if not block.is_output:
-                    choices = [ACTIVATIONS.index(hp.activation[block.layer]), threshold(hp.dropout[block.layer])]
-                numbers[block.layer] = [*at, sizes[block.layer + 1], block.n_in, *choices]
+                    own["activation"] = ACTIVATION_NAMES.index(hp.activation[block.layer])
+                    own["dropped"] = threshold(hp.dropout[block.layer])
+                numbers[block.layer] = [own[name] for name in LAYER_COLUMNS]
         return [n for layer in numbers for n in layer]
 
 
 def _betas(hp: Hyperparameters) -> tuple[float, float]:
-    return (hp.beta1, hp.beta2) if family(hp.optimizer) == "adam" else (0.0, 0.0)
+    return (hp.beta1, hp.beta2) if hp.family == "adam" else (0.0, 0.0)
 
 
-def _rule(hp: Hyperparameters) -> list[float]:
-    """Those of `RuleNumbers`, and 1 - beta1 and 1 - beta2 with all their digits."""
-    return [*rule_numbers(hp), 1 - hp.beta1, 1 - hp.beta2]
+def _rule(hp: Hyperparameters) -> dict[str, float]:
+    return update_numbers(hp)._asdict() | {"new1": 1 - hp.beta1, "new2": 1 - hp.beta2}

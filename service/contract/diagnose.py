@@ -13,6 +13,7 @@ from functools import cached_property
 from statistics import median
 from typing import Literal, TypeAlias
 
+from foldstep.models.catalog.schedules import SCHEDULES
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.service.contract.diagnostics import LayerReading, Reading
 from foldstep.service.contract.report import FoldResult
@@ -22,7 +23,6 @@ Kind: TypeAlias = Literal[
     "diverged", "rate_too_high", "rate_too_low", "dead_units", "saturated", "overfitting", "underfitting",
     "still_improving", "healthy",
 ]  # fmt: skip
-_STEADY = ("constant", "plateau")
 Evidence: TypeAlias = dict[str, float | int | None]
 
 HEALTHY_RATIO = 1e-3
@@ -148,8 +148,7 @@ class _Fold:
 
         Schedules let the rate fall to nothing at the end, so a last epoch that was probed alone says nothing.
         """
-        is_steady = self.hp.schedule in _STEADY
-        if not is_steady and all(reading.epoch == self.hp.epochs for reading in self.readings):
+        if SCHEDULES[self.hp.schedule].ends_low and all(reading.epoch == self.hp.epochs for reading in self.readings):
             return None
         ratios = [[r.update_ratio for r in reading.layers if r.update_ratio is not None] for reading in self.readings]
         return max((median(r) for r in ratios if r), default=None)

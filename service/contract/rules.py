@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 
-from foldstep.models.hyperparameters import LOSSES_OF_TASK, Hyperparameters, Value, resolve
+from foldstep.models.catalog.losses import LOSSES, LOSSES_OF_TASK
+from foldstep.models.catalog.norms import NORMS
+from foldstep.models.catalog.optimizers import OPTIMIZERS
+from foldstep.models.hyperparameters import Hyperparameters, Value, resolve
 from foldstep.service.contract.errors import Fault
 from foldstep.service.contract.parameters import nearest
 from foldstep.service.contract.reach import combinations
@@ -14,14 +17,16 @@ from foldstep.service.contract.spec import Spec, Task
 
 def spec_faults(spec: Spec) -> Iterator[Fault]:
     """What can be told without looking at the data."""
-    if _can_have(spec.space, ("norm", "batch_size", "optimizer"), lambda hp: hp.norm == "batch" and hp.batch_size == 1):
+    if _can_have(
+        spec.space, ("norm", "batch_size", "optimizer"), lambda hp: NORMS[hp.norm].over_rows and hp.batch_size == 1
+    ):
         yield _fault(
             "parameters.batch_size",
             "at least 2 wherever norm is batch, for one row has no spread",
             "1",
             "raise batch_size, or give norm a condition: when: {batch_size: […]}",
         )
-    if spec.data.exposure is not None and _can_have(spec.space, ("loss",), lambda hp: hp.loss != "poisson"):
+    if spec.data.exposure is not None and _can_have(spec.space, ("loss",), lambda hp: hp.link != "log"):
         got = "a loss without an exposure"
         yield _fault("data.exposure", "loss: poisson in every trial", got, "set parameters.loss: poisson")
 
@@ -57,7 +62,7 @@ def lbfgs_faults(space: Space, n_train: int) -> Iterator[Fault]:
     """
 
     def is_cut(hp: Hyperparameters) -> bool:
-        return hp.optimizer == "lbfgs" and hp.batch_size < n_train
+        return OPTIMIZERS[hp.optimizer].rule.takes_all_rows and hp.batch_size < n_train
 
     if _can_have(space, ("optimizer", "batch_size"), is_cut):
         yield _fault(
@@ -70,7 +75,11 @@ def lbfgs_faults(space: Space, n_train: int) -> Iterator[Fault]:
 
 def can_be_poisson(space: Space) -> bool:
     """Whether a trial may count."""
-    return "poisson" in _values(space, "loss")
+    return any(LOSSES[str(loss)].counts for loss in _values(space, "loss"))
+
+
+def _has_one_row_to_normalise(hp: Hyperparameters) -> bool:
+    return NORMS[hp.norm].over_rows and hp.batch_size == 1
 
 
 def _can_have(space: Space, names: tuple[str, ...], holds: Callable[[Hyperparameters], bool]) -> bool:

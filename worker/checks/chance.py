@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -52,13 +53,21 @@ def floor_loss(loss: str, x: Targets, y: Targets) -> float | None:
     return sum(v * w for v, (_, w) in zip(known, parts, strict=True)) if len(known) == len(parts) else None
 
 
+def _huber(error: Targets) -> Targets:
+    """With its usual bound of 1 (Huber 1964)."""
+    return np.where(error <= 1, error**2 / 2, error - 0.5)
+
+
+_LOSS_OF_ERROR: Mapping[str, Callable[[Targets], Targets] | None] = {
+    "mse": np.square,
+    "mae": np.abs,
+    "huber": _huber,
+    "poisson": None,  # the mean of the counts is not among the outputs that can be told beforehand
+}
+"""The loss of a row by the size of its error; None where the chance level says nothing."""
+
+
 def _around(loss: str, y: Targets, answer: float) -> float | None:
-    """Mean loss of one answer; huber's with its usual bound of 1 (Huber 1964)."""
-    error = np.abs(y.astype(np.float64) - answer)
-    if loss == "mse":
-        return float((error**2).mean())
-    if loss == "mae":
-        return float(error.mean())
-    if loss == "huber":
-        return float(np.where(error <= 1, error**2 / 2, error - 0.5).mean())
-    return None
+    """Take the mean loss of one answer."""
+    loss_of = _LOSS_OF_ERROR[loss]
+    return None if loss_of is None else float(loss_of(np.abs(y.astype(np.float64) - answer)).mean())

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foldstep.models.catalog.activations import ACTIVATIONS
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.stack import STATISTICS
 from foldstep.service.contract.checks import CheckResult
@@ -38,7 +39,6 @@ SMOOTH_ERROR, KINKED_ERROR = 1e-6, 1e-4
 ROUNDING = 2e-10
 """What rounding alone makes of a difference: about 1e-15 of the loss over 2 h, with a margin. A gradient so small that
 this decides the relative error is held to it instead."""
-_KINKED = frozenset({"relu", "leaky_relu", "relu6", "elu"})  # elu: its second derivative jumps
 
 Place: TypeAlias = tuple[int, tuple[int, ...]]
 """A parameter, by its position in `Stack.views`, and an entry of it."""
@@ -86,7 +86,7 @@ def gradients(setting: CheckSetting) -> CheckResult:
 
 
 def _allowed(hp: Hyperparameters) -> float:
-    return KINKED_ERROR if _KINKED & set(hp.activation) else SMOOTH_ERROR
+    return KINKED_ERROR if any(ACTIVATIONS[a].kinked for a in hp.activation) else SMOOTH_ERROR
 
 
 def _told(entry: Entry, networks: Sequence[Hyperparameters]) -> str:
@@ -197,7 +197,7 @@ class _Probe:
     def _crosses(self, m: int, above: Sequence[Tensor], below: Sequence[Tensor]) -> bool:
         activations = self._trainer.members[m].hp.activation
         layers = zip(activations, above, below, strict=False)  # the pack may have deeper networks
-        return any(name in _KINKED and not torch.equal(a[m], b[m]) for name, a, b in layers)
+        return any(ACTIVATIONS[name].kinked and not torch.equal(a[m], b[m]) for name, a, b in layers)
 
 
 def _places(parts: Sequence[Tensor], seed: int, network: int) -> list[Place]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from foldstep.models.catalog.optimizers import OPTIMIZERS
 from foldstep.models.hyperparameters import Hyperparameters
-from foldstep.models.layout import family
 from foldstep.models.stack import Weights
 from foldstep.service.contract.checks import CheckResult
 from foldstep.worker.checks.chance import constant_loss
@@ -72,9 +72,9 @@ _LOOK_AT = (
 )
 
 
-def _kind(hp: Hyperparameters) -> str:
-    """Optimizers that apply their penalties by the same code."""
-    return "adamw" if hp.optimizer == "adamw" else family(hp.optimizer)
+def _kind(hp: Hyperparameters) -> tuple[str, bool]:
+    """Tell apart what applies its penalties by other code."""
+    return hp.family, OPTIMIZERS[hp.optimizer].decouples_decay
 
 
 def _one_of_each_kind(candidates: Sequence[Hyperparameters]) -> list[Hyperparameters]:

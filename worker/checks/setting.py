@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from foldstep.models.catalog.optimizers import OPTIMIZERS
 from foldstep.models.hyperparameters import Hyperparameters, resolve
 from foldstep.models.stack import Weights
 from foldstep.service.contract.space import Params
@@ -160,16 +161,16 @@ def steady(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
 
     For checks that ask about something else than the rates of the space: those are the business of `overfit`.
     """
-    rates = {"adagrad": 0.05, "rmsprop": 0.003, "adam": 0.01, "adamw": 0.01, "lbfgs": 1.0}
+    optimizer = OPTIMIZERS[hp.optimizer]
     own: Mapping[str, Any] = {
-        "lr": rates.get(hp.optimizer, 0.1 * (1 - hp.momentum)),
+        "lr": optimizer.steady_lr * (1 - hp.momentum if optimizer.momentum_lengthens else 1),
         "schedule": "constant",
         "warmup_epochs": 0,
         "scale_lr_with_batch": "none",
-        "clip_norm": 1.0 if hp.optimizer in ("sgd", "momentum", "nesterov") else 0.0,
+        "clip_norm": optimizer.steady_clip,
     }
-    if hp.optimizer == "lbfgs":
-        changes = {**changes, "batch_size": hp.batch_size}  # it is for all rows at once
+    if optimizer.rule.takes_all_rows:
+        changes = {**changes, "batch_size": hp.batch_size}
     return plain(replace(hp, **own), **changes)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from foldstep.models.catalog.losses import Task
 from foldstep.models.eager.averaging import WeightAverage
 from foldstep.models.eager.optim import PackedOptimizer
 from foldstep.models.eager.packed import PackedFNN
@@ -35,7 +36,7 @@ class PackParts:
     best: Stack
     class_weights: Sequence[npt.NDArray[np.float64] | None]
     n_rows: int
-    task: str
+    task: Task
 
 
 def steps_of(backend: Backend, parts: PackParts, eager: EagerSteps, engine: Engine) -> Steps:

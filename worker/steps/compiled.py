@@ -12,17 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from foldstep.models.catalog.losses import Task
 from foldstep.models.compiled.build import NotBuilt
-from foldstep.models.compiled.library import (
-    COLUMNS,
-    STACKS,
-    EvaluationRecord,
-    KeepingRecord,
-    StepsRecord,
-    library,
-    pointer,
-    pointers,
-)
+from foldstep.models.compiled.interface import COLUMNS, RECORDS, STACKS
+from foldstep.models.compiled.library import library, pointer, pointers
 from foldstep.models.compiled.members import CompiledMembers, is_covered
 from foldstep.models.eager.averaging import WeightAverage
 from foldstep.models.eager.optim import PackedOptimizer
@@ -109,7 +102,7 @@ class CompiledSteps:
         best: Stack,
         class_weights: Sequence[npt.NDArray[np.float64] | None],
         n_rows: int,
-        task: str,
+        task: Task,
     ) -> None:
         self._library, self._net, self._noise_row = library(), net, columns_of(n_rows)
         self.columns = -(-n_rows // COLUMNS) * COLUMNS  # filled up to what the library wants
@@ -134,7 +127,7 @@ class CompiledSteps:
         n_steps, n_groups, channels, columns = batches.targets.shape
         assert steps.stop <= n_steps
         noise, fed = batches.dropout, self._feed(batches)
-        record = StepsRecord(
+        record = RECORDS["Steps"](
             members=self._members.records, n_members=len(losses), first=steps.start, last=steps.stop, n_groups=n_groups,
             n_streams=noise.shape[2] if noise is not None else 0,
             n_noise_layers=noise.shape[1] if noise is not None else 0,
@@ -161,7 +154,7 @@ class CompiledSteps:
         """See `worker.steps.eager.Steps`."""
         if self._scores is None:
             self._scores = CompiledScores(validation, self._net.layout)
-        record = EvaluationRecord(
+        record = RECORDS["Evaluation"](
             members=self._members.records, n_members=len(self._net.layout), stack=self._scored,
             columns=EVALUATION_COLUMNS, inputs=self._net.layout.n_inputs_padded, **self._scores.fields(),
         )  # fmt: skip
@@ -170,5 +163,8 @@ class CompiledSteps:
 
     def keep_best(self, is_best: Tensor) -> None:
         """See `worker.steps.eager.Steps`."""
-        record = KeepingRecord(self._members.records, len(is_best), self._scored, pointer(is_best))
+        members = self._members.records
+        record = RECORDS["Keeping"](
+            members=members, n_members=len(members), stack=self._scored, is_best=pointer(is_best)
+        )
         self._library.keep(record, self._net.dtype)

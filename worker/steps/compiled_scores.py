@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foldstep.models.compiled.library import SCORES, library, pointer, pointers
+from foldstep.models.compiled.interface import number_of
+from foldstep.models.compiled.library import library, pointer, pointers
 from foldstep.models.layout import Layout
 from foldstep.models.metrics import OF_MEANS
 from foldstep.worker.feed.shapes import EVALUATION_COLUMNS
@@ -56,13 +57,13 @@ class CompiledScores:
         return values, torch.tensor(codings, dtype=torch.float64)
 
     def fields(self) -> dict[str, Any]:
-        """Those of an `EvaluationRecord` that are about the rows and the answer."""
+        """List the fields of the record `Evaluation` that are about the rows and the answer."""
         _, n_chunks, channels, _ = self._targets.shape
         score = OF_MEANS[self._metric][0] if self._metric in OF_MEANS else "none"
         return {
             "n_chunks": n_chunks, "channels": channels, "columns_of": pointers(self._inputs),
             "targets": pointer(self._targets), "weights": pointer(self._weights),
-            "score": SCORES.index(score), "values": pointer(self._values), "codings": pointer(self._codings),
+            "score": number_of("Score", score), "values": pointer(self._values), "codings": pointer(self._codings),
             "losses": pointer(self._losses), "scores": pointer(self._sums),
             "outputs": pointer(self._validation.outputs) if self._left else None,
         }  # fmt: skip

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from triton.errors import TritonError
 
+from foldstep.models.catalog.losses import Task
 from foldstep.models.eager.optim import PackedOptimizer
 from foldstep.models.eager.packed import PackedFNN
 from foldstep.models.fused.launch import FedSteps, FusedMembers
@@ -25,7 +26,7 @@ class FusedSteps:
         warps: of each member's program.
     """
 
-    def __init__(self, eager: EagerSteps, net: PackedFNN, optimizer: PackedOptimizer, task: str, warps: int) -> None:
+    def __init__(self, eager: EagerSteps, net: PackedFNN, optimizer: PackedOptimizer, task: Task, warps: int) -> None:
         self._eager, self._optimizer = eager, optimizer
         moments = optimizer.first, optimizer.second
         self._members = FusedMembers(net.layout, net.parameters, *moments, net.streams, task, warps)

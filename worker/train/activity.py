@@ -7,20 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from foldstep.models.catalog.activations import ACTIVATIONS
 from foldstep.models.layout import Layout
-
-_SMALL_SLOPE = 1 / 20
-_FLAT = math.sqrt(1 - _SMALL_SLOPE)
-SATURATION: dict[str, tuple[float, float]] = {
-    "tanh": (-_FLAT, _FLAT),  # its slope is 1 - a^2
-    "sigmoid": ((1 - _FLAT) / 2, (1 + _FLAT) / 2),  # its slope is a (1 - a), 1/4 at most
-    "elu": (_SMALL_SLOPE - 1, math.inf),  # its slope is a + 1 below zero
-    "relu6": (-math.inf, 6.0),
-}
-"""An activation at or below the first number, or at or above the second, is saturated: the function's slope there is
-under a twentieth of its greatest. The others do not saturate; relu and relu6 have dead units instead, on their left."""
-RECTIFIERS = ("relu", "relu6")
-"""Functions whose units can be dead: zero, and with a slope of zero, for every row."""
 
 
 class LayerActivity:
@@ -34,8 +22,9 @@ class LayerActivity:
 
     def __init__(self, layout: Layout, layer: int, like: Tensor) -> None:
         runs = layout.runs(lambda s: s.hp.activation[layer], stop=layout.active[layer])
-        self._saturating = [(run, *SATURATION[name]) for name, run in runs if name in SATURATION]
-        self._rectified = [run for name, run in runs if name in RECTIFIERS]
+        known = [(ACTIVATIONS[name], run) for name, run in runs]
+        self._saturating = [(run, a.saturated_below, a.saturated_above) for a, run in known if a.saturates]
+        self._rectified = [run for a, run in known if a.rectifies]
         widths = torch.tensor([s.hp.hidden[layer] for s in layout.slots[: len(like)]], device=like.device)
         self._widths = widths.double()
         self._is_unit = torch.arange(like.shape[1], device=like.device) < widths.unsqueeze(1)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foldstep.models.catalog.schedules import SCHEDULES
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.noise import Stream
 from foldstep.models.schedules import factors, plateau_factor
@@ -69,7 +70,7 @@ class Batches:
 
     def _rates_of_member(self, member: Member, epoch: int) -> np.ndarray:
         hp = member.hp
-        plateau = plateau_factor(hp, member.progress.is_better) if hp.schedule == "plateau" else 1.0
+        plateau = plateau_factor(hp, member.progress.is_better) if SCHEDULES[hp.schedule].moves == "by_score" else 1.0
         leg = replace(hp, epochs=member.epochs_at(epoch)) if member.legs else hp
         return hp.base_lr * member.progress.rate_factor * factors(leg, epoch, self.n_steps, plateau)
 
@@ -93,4 +94,4 @@ class Batches:
 
 def _is_steady(hp: Hyperparameters) -> bool:
     """Whether a member's rate is the same in every step of its training."""
-    return hp.schedule == "constant" and not hp.warmup_epochs and hp.on_divergence != "restart"
+    return SCHEDULES[hp.schedule].moves == "never" and not hp.warmup_epochs and hp.on_divergence != "restart"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from foldstep.models.eager.lbfgs import MEMORY
+from foldstep.models.catalog.optimizers import OPTIMIZERS
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.layout import padded, size_class
 from foldstep.worker.feed.shapes import EVALUATION_COLUMNS, FoldShape, columns_of, effective_batch, n_batches
@@ -27,6 +27,8 @@ _LEAST = 32
 """Members that half a pack has at least: with fewer, to launch the steps of both takes longer than what it saves."""
 _COPIES = 7
 """Numbers for each weight: itself, gradient, two moments, update, the best one, the one before a probed step."""
+_LINE_SEARCH = 3
+"""Numbers for each weight of a rule with a history: the point that it stands at, the gradient there, the direction."""
 _OUTPUTS = 3
 """Numbers for each output that is held: itself, its target, its gradient."""
 
@@ -161,7 +163,8 @@ def member_bytes(sizes: Sequence[int], shape: FoldShape, hp: Hyperparameters, *,
         is_compiled: whether the compiled library trains it: one member at a time, in room that all share.
     """
     n_weights, n_units = sum((a + 1) * b for a, b in pairwise(sizes)), sum(sizes[1:])
-    of_weights = _COPIES + (2 * MEMORY + 3 if hp.optimizer == "lbfgs" else 0)
+    history = OPTIMIZERS[hp.optimizer].rule.history
+    of_weights = _COPIES + (2 * history + _LINE_SEARCH if history else 0)
     batch = 0 if is_compiled else columns_of(effective_batch(hp, shape.n_train))
     n_held = shape.n_valid if shape.n_held is None else shape.n_held
     columns = n_batches(n_held, EVALUATION_COLUMNS) * EVALUATION_COLUMNS

@@ -2,10 +2,9 @@
 #pragma once
 
 #include "functions.h"
+#include "status.h"
 
-enum class Activation : int64_t { relu, leaky_relu, elu, gelu, silu, relu6, tanh, sigmoid };
-
-template <class T> constexpr T LEAK = T(0.01);
+template <class T> constexpr T LEAK = T(LEAK_SLOPE);
 
 template <class T, class F> inline void change(T *values, int64_t count, F function) {
     for (int64_t i = 0; i < count; i += N<T>) store(values + i, function(load(values + i)));
@@ -32,6 +31,7 @@ template <class T> void activate(Activation name, T *z, int64_t count) {
     case Activation::tanh: return change(z, count, [](V x) -> V { return hyperbolic_tangent(x); });
     case Activation::sigmoid: return change(z, count, [](V x) -> V { return logistic<T>(x); });
     }
+    throw UnknownName();
 }
 
 // Times the derivative, in place. `at` are the activations, or the pre-activations where `needs_input`.
@@ -55,4 +55,5 @@ template <class T> void activate_backward(Activation name, T *delta, const T *at
     case Activation::tanh: return change(delta, at, count, [](V d, V a) -> V { return d * (T(1) - a * a); });
     case Activation::sigmoid: return change(delta, at, count, [](V d, V a) -> V { return d * a * (T(1) - a); });
     }
+    throw UnknownName();
 }

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "arena.h"
+#include "interface.h"
 #include "products.h"
 
 #if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__)
@@ -16,11 +17,9 @@
 #include <unistd.h>
 #endif
 
-using Bf16 = uint16_t;
 using Line = Vector<Bf16>;
 
-constexpr int64_t TILE = 16;        // rows, and columns, of a tile of sums
-constexpr int64_t TILE_TERMS = 32;  // of each of its factors
+constexpr int64_t TILE = 16;  // rows, and columns, of a tile of sums; each of its factors has TILE_TERMS
 
 #ifdef HAS_TILES
 

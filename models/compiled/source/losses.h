@@ -3,15 +3,7 @@
 #pragma once
 
 #include "functions.h"
-
-enum class Loss : int64_t { cross_entropy, mse, mae, huber, poisson };
-
-template <class T> struct LossNumbers {
-    Loss name;
-    double bend;                  // huber's delta
-    double smoothing;             // label smoothing
-    const double *class_weights;  // (classes,), or null
-};
+#include "status.h"
 
 // What the loss compares with, of one step and data group: see Targets in step.cpp.
 template <class T> struct Truth {
@@ -134,5 +126,5 @@ T loss_of(const LossNumbers<T> &numbers, Truth<T> truth, int64_t units, int64_t 
             return mean - log_mean * target;
         });
     }
-    return T(NAN);
+    throw UnknownName();
 }

@@ -14,40 +14,14 @@
 #include "products.h"
 #include "updates.h"
 
-enum Stack { PARAMETERS, GRADIENTS, FIRST, SECOND, AVERAGE, BEST, STACKS };
+inline bool drops(Dropout dropout) { return dropout.below > 0; }
 
-struct Dropout {
-    int64_t below;  // noise below this drops a unit; 0 for no dropout
-    double scale;   // of units that are not dropped
+template <class T> NormNumbers<T> norm_of(const Layer<T> &layer, Stack stack) {
+    return {layer.scales[stack], layer.shifts[stack], layer.means[stack], layer.variances[stack]};
+}
 
-    explicit operator bool() const { return below > 0; }
-};
-
-template <class T> struct Layer {
-    int64_t inputs, units;  // without padding
-    int64_t row;            // numbers from one row of the weights to the next
-    Activation activation;  // of hidden layers, as what follows
-    Norm norm;
-    Dropout dropout;
-    // (units, row) and (units,); null where there is no such stack, or the layer has no such numbers
-    T *weights[STACKS], *biases[STACKS], *scales[STACKS], *shifts[STACKS], *means[STACKS], *variances[STACKS];
-
-    NormNumbers<T> norm_of(Stack stack) const { return {scales[stack], shifts[stack], means[stack], variances[stack]}; }
-};
-
-template <class T> struct Member {
-    const Layer<T> *layers;
-    int64_t n_layers;  // with the output layer
-    int64_t group;     // of data
-    int64_t stream;    // of noise
-    int64_t in_bf16; // whether factors of products are rounded in training; floats only
-    Dropout dropout;   // of the inputs
-    LossNumbers<T> loss;
-    UpdateNumbers update;
-
-    int64_t n_hidden() const { return n_layers - 1; }
-    const Layer<T> &output() const { return layers[n_hidden()]; }
-};
+template <class T> int64_t n_hidden(const Member<T> &member) { return member.n_layers - 1; }
+template <class T> const Layer<T> &output_of(const Member<T> &member) { return member.layers[n_hidden(member)]; }
 
 // What a member keeps of its pass forward for its pass backward; all (units, columns) but `transposed`.
 template <class T> struct Kept {
@@ -113,23 +87,23 @@ template <class T> struct Passes {
     Passes(const Member<T> &member, int64_t columns, int64_t input_row, Arena &arena)
         : member(member), columns(columns) {
         if (member.in_bf16 && input_row) bf16.emplace(largest_factor(), arena);
-        kept = arena.take<Kept<T>>(member.n_hidden());
-        for (int64_t i = 0; i < member.n_hidden(); i++) {
+        kept = arena.take<Kept<T>>(n_hidden(member));
+        for (int64_t i = 0; i < n_hidden(member); i++) {
             const Layer<T> &layer = member.layers[i];
             const int64_t size = layer.units * columns;
             const bool is_normal = layer.norm != Norm::none;
             T *hidden = arena.take<T>(size);
-            kept[i] = {hidden, layer.dropout ? arena.take<T>(size) : hidden,
+            kept[i] = {hidden, drops(layer.dropout) ? arena.take<T>(size) : hidden,
                        needs_input(layer.activation) ? arena.take<T>(size) : nullptr,
                        arena.take<T>(padded(layer.units, N<T>) * columns), arena.take<T>(size),
                        {is_normal ? arena.take<T>(size) : nullptr,
                         is_normal ? arena.take<T>(layer.units + columns) : nullptr}};
         }
-        outputs = arena.take<T>(member.output().units * columns);
-        output_delta = arena.take<T>(member.output().units * columns);
-        scratch = arena.take<T>((member.output().units + 1) * columns);
-        dropped = member.dropout ? arena.take<T>(member.layers[0].inputs * columns) : nullptr;
-        dropped_rows = member.dropout ? arena.take<T>(input_row * columns) : nullptr;
+        outputs = arena.take<T>(output_of(member).units * columns);
+        output_delta = arena.take<T>(output_of(member).units * columns);
+        scratch = arena.take<T>((output_of(member).units + 1) * columns);
+        dropped = drops(member.dropout) ? arena.take<T>(member.layers[0].inputs * columns) : nullptr;
+        dropped_rows = drops(member.dropout) ? arena.take<T>(input_row * columns) : nullptr;
     }
 
     // Numbers of the largest factor of a product, filled up to whole tiles.
@@ -161,12 +135,12 @@ template <class T> struct Passes {
 
     // Of `outputs`; see loss_of.
     T loss(const LossNumbers<T> &numbers, Truth<T> truth, const T *whole) {
-        return loss_of<T>(numbers, truth, member.output().units, columns, whole, outputs, output_delta, scratch);
+        return loss_of<T>(numbers, truth, output_of(member).units, columns, whole, outputs, output_delta, scratch);
     }
 
     void forward(const Batch<T> &batch) {
         Right<T> inputs{batch.columns_of, columns, batch.column_pairs};
-        if (member.dropout) {
+        if (drops(member.dropout)) {
             const int64_t n_inputs = member.layers[0].inputs;
             drop(member.dropout, batch, 0, member.stream, n_inputs, inputs.at, dropped);
             transpose(dropped, columns, n_inputs, columns, dropped_rows, batch.input_row);
@@ -178,7 +152,7 @@ template <class T> struct Passes {
             normalise(layer, batch.truth.weights, keep);
             if (keep.before) std::memcpy(keep.before, keep.hidden, size * sizeof(T));
             activate(layer.activation, keep.hidden, size);
-            if (layer.dropout) drop(layer.dropout, batch, i + 1, member.stream, layer.units, keep.hidden, keep.below);
+            if (drops(layer.dropout)) drop(layer.dropout, batch, i + 1, member.stream, layer.units, keep.hidden, keep.below);
             transpose_below(keep, layer.units);
             return keep.below;
         });
@@ -200,18 +174,31 @@ template <class T> struct Passes {
     }
 
     void normalise(const Layer<T> &layer, const T *weights, const Kept<T> &keep) {
-        const NormNumbers<T> numbers = layer.norm_of(PARAMETERS);
-        if (layer.norm == Norm::batch)
-            normalise_rows(numbers, weights, layer.units, columns, keep.hidden, keep.normalized);
-        if (layer.norm == Norm::layer) normalise_units(numbers, layer.units, columns, keep.hidden, keep.normalized);
+        const NormNumbers<T> numbers = norm_of(layer, PARAMETERS);
+        switch (layer.norm) {
+        case Norm::none: return;
+        case Norm::batch:
+            return normalise_rows(numbers, weights, layer.units, columns, keep.hidden, keep.normalized);
+        case Norm::layer: return normalise_units(numbers, layer.units, columns, keep.hidden, keep.normalized);
+        }
+        throw UnknownName();
+    }
+
+    // With running statistics, or each column by itself.
+    void normalise_alone(const Layer<T> &layer, Stack stack, T *hidden) const {
+        switch (layer.norm) {
+        case Norm::none: return;
+        case Norm::batch: return normalise_by_running(norm_of(layer, stack), layer.units, columns, hidden);
+        case Norm::layer: return normalise_units(norm_of(layer, stack), layer.units, columns, hidden, {});
+        }
+        throw UnknownName();
     }
 
     // To `outputs`, without noise, and nothing is kept; `stack` says which weights.
     void evaluate(const T *inputs, Stack stack) {
         each_layer({inputs, columns, nullptr}, stack, [&](const Layer<T> &layer, int64_t i) {
             T *hidden = kept[i].hidden;
-            if (layer.norm == Norm::batch) normalise_by_running(layer.norm_of(stack), layer.units, columns, hidden);
-            if (layer.norm == Norm::layer) normalise_units(layer.norm_of(stack), layer.units, columns, hidden, {});
+            normalise_alone(layer, stack, hidden);
             activate(layer.activation, hidden, layer.units * columns);
             return hidden;
         });
@@ -221,7 +208,7 @@ template <class T> struct Passes {
     template <class F> void each_layer(Right<T> below, Stack stack, F finish) {
         for (int64_t i = 0; i < member.n_layers; i++) {
             const Layer<T> &layer = member.layers[i];
-            const bool is_output = i == member.n_hidden();
+            const bool is_output = i == n_hidden(member);
             multiply({layer.weights[stack], layer.row, 1}, below, layer.units, layer.inputs, columns,
                      {layer.biases[stack], false}, is_output ? outputs : kept[i].hidden, columns);
             if (!is_output) below = {finish(layer, i), columns, nullptr};
@@ -231,9 +218,9 @@ template <class T> struct Passes {
     // `sink` says where the gradients of some rows of weights go, and hears of them when they are there; see Gradients.
     template <class Sink> void backward(const Batch<T> &batch, Sink &sink) {
         T *delta = output_delta;
-        for (int64_t i = member.n_hidden(); i >= 0; i--) {
+        for (int64_t i = n_hidden(member); i >= 0; i--) {
             const Layer<T> &layer = member.layers[i];
-            if (i < member.n_hidden()) to_pre_activations(layer, batch, i);
+            if (i < n_hidden(member)) to_pre_activations(layer, batch, i);
             bias_gradients(layer, delta);
             T *below = i ? kept[i - 1].delta : nullptr;
             const Right<T> read = i         ? rows_below(i)
@@ -262,18 +249,22 @@ template <class T> struct Passes {
 
     void to_pre_activations(const Layer<T> &layer, const Batch<T> &batch, int64_t i) {
         const Kept<T> &keep = kept[i];
-        if (layer.dropout) drop(layer.dropout, batch, i + 1, member.stream, layer.units, keep.delta, keep.delta);
+        if (drops(layer.dropout)) drop(layer.dropout, batch, i + 1, member.stream, layer.units, keep.delta, keep.delta);
         activate_backward(layer.activation, keep.delta, keep.before ? keep.before : keep.hidden, layer.units * columns);
         if (layer.norm != Norm::none) normalise_backward(layer, batch.truth.weights, keep);
     }
 
     void normalise_backward(const Layer<T> &layer, const T *weights, const Kept<T> &keep) {
-        const NormNumbers<T> numbers = layer.norm_of(PARAMETERS), found = layer.norm_of(GRADIENTS);
+        const NormNumbers<T> numbers = norm_of(layer, PARAMETERS), found = norm_of(layer, GRADIENTS);
         norm_gradients(found, layer.units, columns, keep.delta, keep.normalized.x_hat);
-        if (layer.norm == Norm::batch)
-            normalise_rows_backward(numbers, found, weights, layer.units, columns, keep.delta, keep.normalized);
-        else
-            normalise_units_backward(numbers, layer.units, columns, keep.delta, keep.normalized);
+        switch (layer.norm) {
+        case Norm::none: return;
+        case Norm::batch:
+            return normalise_rows_backward(numbers, found, weights, layer.units, columns, keep.delta, keep.normalized);
+        case Norm::layer:
+            return normalise_units_backward(numbers, layer.units, columns, keep.delta, keep.normalized);
+        }
+        throw UnknownName();
     }
 };
 
@@ -315,7 +306,7 @@ template <class T> T clipped_to(const Member<T> &member) {
 
 // The running statistics are averaged like the weights, and changed by no rule.
 template <class T> void average_statistics(const Member<T> &member, const Step<T> &step) {
-    for (int64_t i = 0; i < member.n_hidden(); i++) {
+    for (int64_t i = 0; i < n_hidden(member); i++) {
         const Layer<T> &layer = member.layers[i];
         for (T *const *stacks : {layer.means, layer.variances})
             if (stacks[AVERAGE]) {
@@ -326,13 +317,13 @@ template <class T> void average_statistics(const Member<T> &member, const Step<T
 }
 
 template <class T> Step<T> step_of(const Member<T> &member, T rate, int64_t number) {
-    const UpdateNumbers &numbers = member.update;
+    const RuleNumbers &numbers = member.update;
     return {rate, T(1), T(1 - std::pow(numbers.beta1, double(number))),
             T(std::sqrt(1 - std::pow(numbers.beta2, double(number)))), number == 1};
 }
 
 template <class T> void update_member(const Member<T> &member, T rate, int64_t number) {
-    const UpdateNumbers &numbers = member.update;
+    const RuleNumbers &numbers = member.update;
     if (numbers.l1) each_run(member, [&](Run<T> run, int64_t count) { add_l1(numbers, run, count); });
     Step<T> step = step_of(member, rate, number);
     step.clipped_to = clipped_to(member);

@@ -1,19 +1,16 @@
 // Batch and layer normalisation of pre-activations, as in models/eager/normalization.py: scale * x_hat + shift, with x_hat =
-// (z - mean) / sqrt(variance + EPSILON), over the rows of the batch for each unit or over the units for each row.
+// (z - mean) / sqrt(variance + NORM_EPSILON), over the rows of the batch for each unit or over the units for each row.
 #pragma once
 
 #include "functions.h"
-
-enum class Norm : int64_t { none, batch, layer };
-
-constexpr double EPSILON = 1e-5, MOMENTUM = 0.1;
+#include "status.h"
 
 // The numbers of one layer's normalisation, (units,) each; the running ones are null for layer normalisation.
 template <class T> struct NormNumbers {
     T *scale, *shift, *running_mean, *running_variance;
 };
 
-// What the pass backward needs: x_hat, (units, columns), and 1 / sqrt(variance + EPSILON) of each unit or column.
+// What the pass backward needs: x_hat, (units, columns), and 1 / sqrt(variance + NORM_EPSILON) of each unit or column.
 template <class T> struct Normalized {
     T *x_hat, *inverse;
 };
@@ -24,7 +21,7 @@ template <class T, class F> inline T over_columns(int64_t columns, F of) {
     return sum_of<T>(sum);
 }
 
-template <class T> inline T inverse_root(T variance) { return T(1) / std::sqrt(variance + T(EPSILON)); }
+template <class T> inline T inverse_root(T variance) { return T(1) / std::sqrt(variance + T(NORM_EPSILON)); }
 
 // In place; `weights`, (columns,), are 1 / rows, or 0 where a column only fills the batch up.
 template <class T>
@@ -41,8 +38,8 @@ void normalise_rows(NormNumbers<T> numbers, const T *weights, int64_t units, int
             store(x_hat + c, centred);
             return centred * centred * load(weights + c);
         });
-        numbers.running_mean[u] += T(MOMENTUM) * (mean - numbers.running_mean[u]);
-        numbers.running_variance[u] += T(MOMENTUM) * (variance * unbiased - numbers.running_variance[u]);
+        numbers.running_mean[u] += T(NORM_MOMENTUM) * (mean - numbers.running_mean[u]);
+        numbers.running_variance[u] += T(NORM_MOMENTUM) * (variance * unbiased - numbers.running_variance[u]);
         const T inverse = inverse_root(variance), scale = numbers.scale[u], shift = numbers.shift[u];
         kept.inverse[u] = inverse;
         for (int64_t c = 0; c < columns; c += N<T>) {
@@ -76,7 +73,7 @@ void normalise_units(NormNumbers<T> numbers, int64_t units, int64_t columns, T *
             const V centred = load(z + u * columns + c) - mean;
             variance += centred * centred;
         }
-        const V inverse = T(1) / root<T>(variance / T(units) + T(EPSILON));
+        const V inverse = T(1) / root<T>(variance / T(units) + T(NORM_EPSILON));
         if (kept.inverse) store(kept.inverse + c, inverse);
         for (int64_t u = 0; u < units; u++) {
             T *at = z + u * columns + c;

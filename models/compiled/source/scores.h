@@ -3,8 +3,6 @@
 
 #include "losses.h"
 
-enum class Score : int64_t { none, right, squares, distances };
-
 // Columns whose class is rightly predicted, the first of equal ones; NaN where the output of a row is not finite.
 template <class T> double right(Truth<T> truth, int64_t classes, int64_t columns, const T *outputs) {
     using V = Vector<T>;
@@ -52,7 +50,7 @@ double score_of(Score score, Truth<T> truth, Coded coded, int64_t units, int64_t
         return sum_of_errors(coded, truth.weights, columns, outputs, [](double error) { return error * error; });
     case Score::distances:
         return sum_of_errors(coded, truth.weights, columns, outputs, [](double error) { return std::abs(error); });
-    case Score::none: break;
+    case Score::none: return 0;
     }
-    return 0;
+    throw UnknownName();
 }

@@ -1,5 +1,5 @@
 // The steps of an epoch for every member of a pack, one member after the other: its weights, gradients and moments stay
-// in the cache for the whole epoch. models/compiled/library.py declares the same structures.
+// in the cache for the whole epoch. What is asked for is in interface.h, which models/compiled/interface.py writes.
 
 #include "network.h"
 #include "scores.h"
@@ -7,52 +7,6 @@
 #ifdef __SSE__
 #include <xmmintrin.h>
 #endif
-
-// A run of steps of one epoch for the members of a pack.
-template <class T> struct Steps {
-    const Member<T> *members;
-    int64_t n_members;
-    int64_t first, last;  // steps, of n_steps
-    int64_t n_groups, n_streams, n_noise_layers;
-    int64_t columns, inputs, channels;  // a batch's columns and padded inputs; rows of the targets
-    int64_t noise_row;                  // columns as the noise counts them
-    const T *const *rows;               // by group, (steps, columns, inputs)
-    const T *const *columns_of;         // by group, (steps, inputs, columns)
-    const Bf16 *const *row_pairs;       // by group, pairs of the rows of each of `rows`; null where nobody reads them
-    const Bf16 *const *column_pairs;    // the same of `columns_of`
-    const T *targets;                   // (steps, groups, channels, columns)
-    const T *weights;                   // (steps, groups, columns)
-    const int32_t *noise;               // (steps, noise layers, streams, 2), or null
-    const T *rates;                     // (steps, members)
-    int64_t steps_before;               // steps that the members have taken before this epoch
-    int64_t passes, updates;            // whether to compute the gradients, whether to apply them
-    T *losses;                          // (members,) receives the sum over the steps
-};
-
-// One pass over validation rows, without noise and without smoothed labels.
-template <class T> struct Evaluation {
-    const Member<T> *members;
-    int64_t n_members;
-    int64_t stack;  // which weights
-    int64_t n_chunks, columns, inputs, channels;
-    const T *const *columns_of;  // by group, (chunks, inputs, columns)
-    const T *targets;            // (groups, chunks, channels, columns)
-    const T *weights;            // (groups, chunks, columns)
-    Score score;                 // what is summed
-    const double *values;        // (groups, chunks, columns): the truth in the user's units
-    const double *codings;       // (groups, 2): scale and mean of the target
-    T *losses;                   // (members,)
-    double *scores;              // (members,): sums
-    T *outputs;                  // (members, units, chunks * columns), or null where nobody wants them
-};
-
-// Some members' weights to their best ones.
-template <class T> struct Keeping {
-    const Member<T> *members;
-    int64_t n_members;
-    int64_t stack;         // which weights
-    const bool *is_best;   // (members,)
-};
 
 namespace {
 
@@ -126,7 +80,7 @@ template <class T> T whole_of(const Evaluation<T> &task, const Member<T> &member
     if (!member.loss.class_weights) return 1;
     Vector<T> total{};
     for (int64_t chunk = 0; chunk < task.n_chunks; chunk++)
-        total += weigh(member.loss, truth_of(task, member, chunk), member.output().units, task.columns, scratch);
+        total += weigh(member.loss, truth_of(task, member, chunk), output_of(member).units, task.columns, scratch);
     return sum_of<T>(total);
 }
 
@@ -139,7 +93,7 @@ template <class T> void evaluate(const Evaluation<T> &task) {
     const int64_t all_columns = task.n_chunks * task.columns;
     for (int64_t m = 0; m < task.n_members; m++) {
         const Member<T> &member = task.members[m];
-        const int64_t units = member.output().units;
+        const int64_t units = output_of(member).units;
         arena.reset();
         Passes<T> passes(member, task.columns, 0, arena);
         LossNumbers<T> loss = member.loss;
@@ -182,24 +136,46 @@ template <class T> void transpose_all(const T *in, int64_t count, int64_t rows, 
 }  // namespace
 
 extern "C" {
-// Whether products in bf16 are faster than others in this process.
-bool has_tiles() { return may_use_tiles(); }
-void train_float(const Steps<float> *steps) { train(*steps); }
-void train_double(const Steps<double> *steps) { train(*steps); }
-// (count, rows, columns) to (count, columns, rows), both multiples of 16.
-void transpose_float(const float *in, int64_t count, int64_t rows, int64_t columns, float *out) {
-    transpose_all(in, count, rows, columns, out);
+// What Python compares with its own structures.
+Status layout(const int64_t **numbers, int64_t *count) {
+    *numbers = LAYOUT;
+    *count = sizeof(LAYOUT) / sizeof(*LAYOUT);
+    return Status::ok;
 }
-void transpose_double(const double *in, int64_t count, int64_t rows, int64_t columns, double *out) {
-    transpose_all(in, count, rows, columns, out);
+// Whether products in bf16 are faster than others in this process.
+Status has_tiles(int64_t *found) {
+    return status_of([=] { *found = may_use_tiles(); });
+}
+Status train_float(const Steps<float> *steps) {
+    return status_of([=] { train(*steps); });
+}
+Status train_double(const Steps<double> *steps) {
+    return status_of([=] { train(*steps); });
+}
+Status evaluate_float(const Evaluation<float> *task) {
+    return status_of([=] { evaluate(*task); });
+}
+Status evaluate_double(const Evaluation<double> *task) {
+    return status_of([=] { evaluate(*task); });
+}
+Status keep_float(const Keeping<float> *task) {
+    return status_of([=] { keep(*task); });
+}
+Status keep_double(const Keeping<double> *task) {
+    return status_of([=] { keep(*task); });
+}
+// (count, rows, columns) to (count, columns, rows), both multiples of 16.
+Status transpose_float(const float *in, int64_t count, int64_t rows, int64_t columns, float *out) {
+    return status_of([=] { transpose_all(in, count, rows, columns, out); });
+}
+Status transpose_double(const double *in, int64_t count, int64_t rows, int64_t columns, double *out) {
+    return status_of([=] { transpose_all(in, count, rows, columns, out); });
 }
 // Pairs of the rows of (count, rows, columns), filled up to a multiple of 32; columns are a multiple of 16.
-void pairs_float(const float *in, int64_t count, int64_t rows, int64_t columns, Bf16 *out) {
-    for (int64_t i = 0; i < count; i++)
-        to_pairs(in + i * rows * columns, columns, rows, columns, out + i * padded(rows, TILE_TERMS) * columns);
+Status pairs_float(const float *in, int64_t count, int64_t rows, int64_t columns, Bf16 *out) {
+    return status_of([=] {
+        for (int64_t i = 0; i < count; i++)
+            to_pairs(in + i * rows * columns, columns, rows, columns, out + i * padded(rows, TILE_TERMS) * columns);
+    });
 }
-void evaluate_float(const Evaluation<float> *task) { evaluate(*task); }
-void evaluate_double(const Evaluation<double> *task) { evaluate(*task); }
-void keep_float(const Keeping<float> *task) { keep(*task); }
-void keep_double(const Keeping<double> *task) { keep(*task); }
 }

@@ -2,19 +2,7 @@
 #pragma once
 
 #include "functions.h"
-
-enum class Rule : int64_t { sgd, rms, adam };
-
-// One member's numbers; see models/eager/optim.py for their meaning.
-struct UpdateNumbers {
-    Rule rule;
-    double momentum, nesterov;  // of sgd and rms; 1 for Nesterov's form, else 0
-    double keep, add;           // rms: v = keep * v + add * g^2
-    double beta1, beta2, eps;   // adam; eps of rms too
-    double l2, decoupled, l1;   // penalties
-    double clip;                // the greatest norm of the gradient; 0 for any
-    double average;             // share of the new weights in their running average
-};
+#include "status.h"
 
 // A run of parameters with everything that belongs to it; `second` and `average` may be null.
 template <class T> struct Run {
@@ -31,7 +19,7 @@ template <class T> struct Step {
 
 template <class T> inline Vector<T> sign(Vector<T> x) { return x > 0 ? all(T(1)) : x < 0 ? all(T(-1)) : x; }
 
-template <class T> void add_l1(const UpdateNumbers &numbers, Run<T> run, int64_t count) {
+template <class T> void add_l1(const RuleNumbers &numbers, Run<T> run, int64_t count) {
     for (int64_t i = 0; i < count; i += N<T>)
         store(run.gradients + i, load(run.gradients + i) + sign<T>(load(run.parameters + i)) * T(numbers.l1));
 }
@@ -42,7 +30,7 @@ template <class T> void add_squares(Vector<T> &sum, Run<T> run, int64_t count) {
 
 // `change(g, p, m, v)` returns the new parameter and changes m and v, the first and the second moments.
 template <class T, class F>
-inline void update_by(const UpdateNumbers &numbers, const Step<T> &step, Run<T> run, int64_t count, F change) {
+inline void update_by(const RuleNumbers &numbers, const Step<T> &step, Run<T> run, int64_t count, F change) {
     using V = Vector<T>;
     const T l2 = T(numbers.l2), clipped_to = step.clipped_to;
     for (int64_t i = 0; i < count; i += N<T>) {
@@ -56,7 +44,7 @@ inline void update_by(const UpdateNumbers &numbers, const Step<T> &step, Run<T> 
     }
 }
 
-template <class T> void take_average(const UpdateNumbers &numbers, const Step<T> &step, Run<T> run, int64_t count) {
+template <class T> void take_average(const RuleNumbers &numbers, const Step<T> &step, Run<T> run, int64_t count) {
     const T share = T(step.starts_average ? 1 : numbers.average);
     for (int64_t i = 0; i < count; i += N<T>) {
         const Vector<T> now = load(run.parameters + i), before = load(run.average + i);
@@ -64,37 +52,39 @@ template <class T> void take_average(const UpdateNumbers &numbers, const Step<T>
     }
 }
 
-template <class T> void update(const UpdateNumbers &numbers, const Step<T> &step, Run<T> run, int64_t count) {
+template <class T> void apply_rule(const RuleNumbers &numbers, const Step<T> &step, Run<T> run, int64_t count) {
     using V = Vector<T>;
     const T rate = step.rate, momentum = T(numbers.momentum), eps = T(numbers.eps);
     switch (numbers.rule) {
     case Rule::sgd: {
         const bool nesterov = numbers.nesterov != 0;
-        update_by(numbers, step, run, count, [=](V g, V p, V &b, V &) -> V {
+        return update_by(numbers, step, run, count, [=](V g, V p, V &b, V &) -> V {
             b = b * momentum + g;
             return p - rate * (nesterov ? g + momentum * b : b);
         });
-        break;
     }
     case Rule::rms: {
         const T keep = T(numbers.keep), add = T(numbers.add);
-        update_by(numbers, step, run, count, [=](V g, V p, V &b, V &v) -> V {
+        return update_by(numbers, step, run, count, [=](V g, V p, V &b, V &v) -> V {
             v = keep * v + add * (g * g);
             b = b * momentum + g / (root<T>(v) + eps);
             return p - rate * b;
         });
-        break;
     }
     case Rule::adam: {
         const T beta1 = T(numbers.beta1), beta2 = T(numbers.beta2), new1 = T(1 - numbers.beta1), new2 = T(1 - numbers.beta2);
         const T pace = rate / step.correction1, shrunk = T(1) - rate * T(numbers.decoupled), scale = T(1) / step.correction2;
-        update_by(numbers, step, run, count, [=](V g, V p, V &m, V &v) -> V {
+        return update_by(numbers, step, run, count, [=](V g, V p, V &m, V &v) -> V {
             m = beta1 * m + new1 * g;
             v = beta2 * v + new2 * (g * g);
             return shrunk * p - pace * (m / (root<T>(v) * scale + eps));
         });
-        break;
     }
     }
+    throw UnknownName();
+}
+
+template <class T> void update(const RuleNumbers &numbers, const Step<T> &step, Run<T> run, int64_t count) {
+    apply_rule(numbers, step, run, count);
     if (run.average) take_average(numbers, step, run, count);
 }

@@ -122,7 +122,7 @@ def test_a_normalisation_that_forgets_a_term(kind: str, monkeypatch: pytest.Monk
     right = Normalization.backward
 
     def backward(self: Normalization, gradient: Tensor, weights: Tensor, scale: Tensor, *rest: Tensor) -> None:
-        if self.kind != kind:
+        if self.over_rows != (kind == "batch"):
             return right(self, gradient, weights, scale, *rest)
         right(self, gradient.clone(), weights, scale, *rest)
         gradient.mul_(scale).mul_(self._inverse)  # as if mean and variance were constants
@@ -199,10 +199,8 @@ def plant(monkeypatch: pytest.MonkeyPatch, in_runs: Callable[[Any], None], in_gr
 
     def faulty(self: PackedOptimizer, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
-        for run in (*self._sgd, *self._rms):
-            in_runs(run)
-        for group in self._adam:
-            in_groups(group)
+        for rule in self._rules:
+            (in_groups if isinstance(rule, optim._AdamGroup) else in_runs)(rule)
 
     monkeypatch.setattr(PackedOptimizer, "__init__", faulty)
 

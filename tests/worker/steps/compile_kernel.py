@@ -17,10 +17,10 @@ from foldstep.models.fused.kernel import take_steps
 
 TOOL = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 PLAIN: dict[str, Any] = {
-    "DEPTH": 2, "INPUTS": 64, "UNITS": 32, "OUTPUTS": 16, "COLUMNS": 32, "ACTIVATIONS": 1, "RULES": 4,
-    "CLASSIFIES": True, "DROPS": False, "REMEMBERS": True,
+    "DEPTH": 2, "INPUTS": 64, "UNITS": 32, "OUTPUTS": 16, "COLUMNS": 32, "ACTIVATIONS": 1, "LOSSES": 1,
+    "RULES": 4, "CLASSIFIES": True, "DROPS": False, "REMEMBERS": True,
 }  # fmt: skip
-EVERYTHING = PLAIN | {"INPUTS": 16, "ACTIVATIONS": 255, "RULES": 7, "CLASSIFIES": False, "DROPS": True}
+EVERYTHING = PLAIN | {"INPUTS": 16, "ACTIVATIONS": 255, "LOSSES": 30, "RULES": 7, "CLASSIFIES": False, "DROPS": True}
 NO_LAYERS = PLAIN | {"DEPTH": 0, "UNITS": 16, "RULES": 1, "REMEMBERS": False}
 WHOLE_TABLES = {"noise": "*i32", "whole": "*i64"}
 

@@ -93,7 +93,7 @@ networks = st.fixed_dictionaries(
         "batch_size": st.sampled_from([7, 16, 23, 40, 60]),
     },
     optional={
-        "norm": st.sampled_from(NORMS),
+        "norm": st.sampled_from(list(NORMS)),
         "dropout": st.just(0.25),
         "input_dropout": st.just(0.2),
         "clip_norm": st.just(0.5),

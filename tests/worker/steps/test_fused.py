@@ -20,8 +20,8 @@ from triton.runtime.errors import OutOfResources
 from foldstep.models.fused import functions, kernel
 from foldstep.models.fused.launch import FusedMembers
 from foldstep.models.fused.members import is_covered
+from foldstep.models.fused.numbers import ACTIVATION_NAMES, REAL_COLUMNS, RULE_COLUMNS
 from foldstep.models.hyperparameters import LOSSES_OF_TASK, resolve
-from foldstep.models.rules import ACTIVATIONS, RuleNumbers
 from foldstep.worker.steps import backend
 from foldstep.worker.steps.engine import Engine
 from foldstep.worker.steps.fastest import Timings
@@ -40,7 +40,7 @@ narrow = st.fixed_dictionaries(
     {
         "hidden": st.lists(st.sampled_from([1, 8, 17, 40]), max_size=3),
         "optimizer": st.sampled_from(["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]),
-        "activation": st.sampled_from(ACTIVATIONS),
+        "activation": st.sampled_from(ACTIVATION_NAMES),
         "lr": st.sampled_from([1e-3, 1e-2]),
         "weight_decay": st.sampled_from([0.0, 0.1]),
         "scaler": st.sampled_from(["standard", "minmax"]),
@@ -51,7 +51,7 @@ narrow = st.fixed_dictionaries(
         "momentum": st.sampled_from([0.0, 0.5]),
         "beta1": st.sampled_from([0.5, 0.95]),
         "rho": st.sampled_from([0.8, 0.95]),
-        "activation_1": st.sampled_from(ACTIVATIONS),
+        "activation_1": st.sampled_from(ACTIVATION_NAMES),
         "dropout": st.sampled_from([0.0, 0.25, 0.6]),
         "dropout_2": st.sampled_from([0.0, 0.5]),
         "schedule": st.sampled_from(["constant", "one_cycle"]),
@@ -123,7 +123,7 @@ def test_every_rule_and_function_gives_the_weights_of_single_operations() -> Non
     mix: list[dict[str, Any]] = [
         {"hidden": [[16], [24, 8], [40, 33, 7], []][i % 4], "activation": name, "optimizer": rules[i % 7], "lr": 0.01}
         | {"weight_decay": 0.01, "dropout": 0.3 * (i % 2), "batch_size": 23}
-        for i, name in enumerate(ACTIVATIONS)
+        for i, name in enumerate(ACTIVATION_NAMES)
     ]
     for dtype, rtol in ((torch.float64, 1e-8), (torch.float32, 2e-3)):
         fused, single = (train("wine", members(mix, 3, folds=1), dtype, *ways) for ways in ((KERNEL,), ()))
@@ -199,9 +199,10 @@ def test_running_out_of_memory_is_not_taken_for_a_kernel_that_fails(monkeypatch:
 
 
 def test_the_numbers_of_a_rule_lie_where_the_kernel_reads_them() -> None:
-    names = [*RuleNumbers._fields, "new1", "new2"]
-    assert [getattr(functions, name.upper()).value for name in names] == list(range(len(names)))
-    assert kernel.SMOOTHING.value == len(names)
+    assert [getattr(functions, name.upper()).value for name in RULE_COLUMNS] == list(range(len(RULE_COLUMNS)))
+    assert [getattr(kernel, name.upper()).value for name in ("smoothing", "bend")] == [
+        REAL_COLUMNS.index(name) for name in ("smoothing", "bend")
+    ]
 
 
 # -- for real GPUs --------------------------------------------------------------------------------------------------

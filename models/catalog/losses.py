@@ -1,0 +1,49 @@
+"""The losses that training minimises: what each is for, and what a network's output means under it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from foldstep.models.catalog.backends import EVERY_BACKEND, Backend
+
+Task: TypeAlias = Literal["classification", "regression"]
+Link: TypeAlias = Literal["identity", "log"]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One loss.
+
+    Attributes:
+        task: the task that it is for; the first loss of a task is its default.
+        link: what an output is: the standardised target itself, or the log of a count's mean.
+        bends: whether it reads `huber_delta`.
+        backends: where it is implemented.
+    """
+
+    task: Task
+    link: Link = "identity"
+    bends: bool = False
+    backends: frozenset[Backend] = EVERY_BACKEND
+
+    @property
+    def counts(self) -> bool:
+        """Whether targets are counts: at least 0, of an exposure where there is one."""
+        return self.link == "log"
+
+
+LOSSES: Mapping[str, Loss] = {
+    "cross_entropy": Loss("classification"),
+    "mse": Loss("regression"),
+    "mae": Loss("regression"),
+    "huber": Loss("regression", bends=True),
+    "poisson": Loss("regression", link="log"),
+}
+"""By the value of the hyperparameter `loss`, in the order of the documentation, which numbers them."""
+
+LOSSES_OF_TASK: Mapping[Task, tuple[str, ...]] = {
+    task: tuple(name for name, loss in LOSSES.items() if loss.task == task) for task in ("classification", "regression")
+}
+"""The losses of each task; the first is its default."""

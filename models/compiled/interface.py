@@ -1,0 +1,291 @@
+"""What Python and the C++ library tell each other, written down once: C++ reads it as a header that is made from here.
+
+Enumerations are numbered by the tables of `models.catalog`, structures are declared below. The header is written
+whenever the library is built; its text is part of what names a built library, and the library says at loading how large
+its structures are and where their fields lie, so that no side can drift from the other.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator, Mapping, Sequence
+from ctypes import POINTER, c_double, c_int64, c_void_p
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import chain
+from typing import Any, NamedTuple
+
+from foldstep.models.catalog.activations import ACTIVATIONS, LEAK
+from foldstep.models.catalog.losses import LOSSES
+from foldstep.models.catalog.norms import EPSILON, MOMENTUM, NORMS
+from foldstep.models.catalog.optimizers import families_of
+from foldstep.models.metrics import OF_MEANS
+from foldstep.models.updates import UpdateNumbers
+
+STACKS = ("parameters", "gradients", "first", "second", "average", "best")
+"""In the order in which a layer points to them."""
+PARTS = {
+    "weight": "weights", "bias": "biases", "scale": "scales", "shift": "shifts", "running_mean": "means",
+    "running_var": "variances",
+}  # fmt: skip
+"""By a part's name in `models.stack`, the layer's pointers to it, in their order."""
+COLUMNS = 16
+"""Columns of a batch are a multiple of this."""
+TILE_TERMS = 32
+"""Terms of a product in bf16 are filled up to a multiple of this."""
+
+
+class Status(IntEnum):
+    """What a call of the library came to."""
+
+    OK = 0
+    NO_MEMORY = 1
+    UNKNOWN_NAME = 2
+    FAILED = 3
+
+
+ENUMERATIONS: Mapping[str, Sequence[str]] = {
+    "Activation": [name for name, activation in ACTIVATIONS.items() if "compiled" in activation.backends],
+    "Loss": [name for name, loss in LOSSES.items() if "compiled" in loss.backends],
+    "Norm": list(NORMS),
+    "Rule": families_of("compiled"),
+    "Score": ["none", *dict.fromkeys(mean_of for mean_of, _ in OF_MEANS.values())],
+}
+"""The names that C++ knows, in the order of their numbers."""
+_CONSTANTS = {"LEAK_SLOPE": LEAK, "NORM_EPSILON": EPSILON, "NORM_MOMENTUM": MOMENTUM}
+
+
+def number_of(enumeration: str, name: str) -> int:
+    """Find the number that C++ knows a name by.
+
+    Raises:
+        KeyError: the library does not know it.
+    """
+    try:
+        return ENUMERATIONS[enumeration].index(name)
+    except ValueError:
+        raise KeyError(f"the compiled backend has no {enumeration.lower()} {name}") from None
+
+
+class Field(NamedTuple):
+    """One field of a structure: its name, its type in C++, and what it holds."""
+
+    name: str
+    type: str
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One structure of C++.
+
+    Attributes:
+        is_template: whether it is one of T, float or double; in Python both look alike, for T is behind pointers.
+    """
+
+    name: str
+    fields: Sequence[Field]
+    is_template: bool = True
+
+
+_NOISE = "noise below this drops a unit; 0 for no dropout"
+STRUCTURES = (
+    Structure("Dropout", [Field("below", "int64_t", _NOISE), Field("scale", "double", "of kept units")], False),
+    Structure(
+        "Layer",
+        [
+            Field("inputs", "int64_t", "without padding"),
+            Field("units", "int64_t", "without padding"),
+            Field("row", "int64_t", "numbers from one row of the weights to the next"),
+            Field("activation", "Activation", "of hidden layers, as what follows"),
+            Field("norm", "Norm"),
+            Field("dropout", "Dropout"),
+            *(
+                Field(name, "T *[STACKS]", "(units, row)" if name == "weights" else "(units,), or null")
+                for name in PARTS.values()
+            ),
+        ],
+    ),
+    Structure(
+        "LossNumbers",
+        [
+            Field("name", "Loss"),
+            Field("bend", "double", "the error at which huber goes from squared to absolute"),
+            Field("smoothing", "double", "of labels"),
+            Field("class_weights", "const double *", "(classes,), or null"),
+        ],
+    ),
+    Structure(
+        "RuleNumbers",
+        [
+            Field("rule", "Rule"),
+            *(Field(name, "double") for name in UpdateNumbers._fields),  # models/eager/optim.py says what they do
+            Field("l1", "double", "penalty"),
+            Field("clip", "double", "the greatest norm of the gradient; 0 for any"),
+            Field("average", "double", "share of the new weights in their running average"),
+        ],
+        False,
+    ),
+    Structure(
+        "Member",
+        [
+            Field("layers", "const Layer<T> *"),
+            Field("n_layers", "int64_t", "with the output layer"),
+            Field("group", "int64_t", "of data"),
+            Field("stream", "int64_t", "of noise"),
+            Field("in_bf16", "int64_t", "whether factors of products are rounded in training; floats only"),
+            Field("dropout", "Dropout", "of the inputs"),
+            Field("loss", "LossNumbers<T>"),
+            Field("update", "RuleNumbers"),
+        ],
+    ),
+    Structure(
+        "Steps",
+        [
+            Field("members", "const Member<T> *"),
+            Field("n_members", "int64_t"),
+            Field("first", "int64_t", "step of the epoch"),
+            Field("last", "int64_t", "the step after the last one"),
+            Field("n_groups", "int64_t"),
+            Field("n_streams", "int64_t"),
+            Field("n_noise_layers", "int64_t"),
+            Field("columns", "int64_t", "of a batch"),
+            Field("inputs", "int64_t", "padded"),
+            Field("channels", "int64_t", "rows of the targets"),
+            Field("noise_row", "int64_t", "columns as the noise counts them"),
+            Field("rows", "const T *const *", "by group, (steps, columns, inputs)"),
+            Field("columns_of", "const T *const *", "by group, (steps, inputs, columns)"),
+            Field("row_pairs", "const Bf16 *const *", "by group, pairs of the rows of `rows`; null where nobody reads"),
+            Field("column_pairs", "const Bf16 *const *", "the same of `columns_of`"),
+            Field("targets", "const T *", "(steps, groups, channels, columns)"),
+            Field("weights", "const T *", "(steps, groups, columns)"),
+            Field("noise", "const int32_t *", "(steps, noise layers, streams, 2), or null"),
+            Field("rates", "const T *", "(steps, members)"),
+            Field("steps_before", "int64_t", "steps that the members have taken before this epoch"),
+            Field("passes", "int64_t", "whether to compute the gradients"),
+            Field("updates", "int64_t", "whether to apply them"),
+            Field("losses", "T *", "(members,) receives the sum over the steps"),
+        ],
+    ),
+    Structure(
+        "Evaluation",
+        [
+            Field("members", "const Member<T> *"),
+            Field("n_members", "int64_t"),
+            Field("stack", "int64_t", "which weights"),
+            Field("n_chunks", "int64_t"),
+            Field("columns", "int64_t", "of a chunk"),
+            Field("inputs", "int64_t", "padded"),
+            Field("channels", "int64_t", "rows of the targets"),
+            Field("columns_of", "const T *const *", "by group, (chunks, inputs, columns)"),
+            Field("targets", "const T *", "(groups, chunks, channels, columns)"),
+            Field("weights", "const T *", "(groups, chunks, columns)"),
+            Field("score", "Score", "what is summed"),
+            Field("values", "const double *", "(groups, chunks, columns): the truth in the user's units"),
+            Field("codings", "const double *", "(groups, 2): scale and mean of the target"),
+            Field("losses", "T *", "(members,)"),
+            Field("scores", "double *", "(members,): sums"),
+            Field("outputs", "T *", "(members, units, chunks * columns), or null where nobody wants them"),
+        ],
+    ),
+    Structure(
+        "Keeping",
+        [
+            Field("members", "const Member<T> *"),
+            Field("n_members", "int64_t"),
+            Field("stack", "int64_t", "which weights"),
+            Field("is_best", "const bool *", "(members,)"),
+        ],
+    ),
+)
+
+# -- in Python ------------------------------------------------------------------------------------------------------
+
+
+def _python_type(declared: str, known: Mapping[str, Any]) -> Any:
+    """Find the ctypes type of a C++ type; pointers to pointers and to structures say what they point to."""
+    bare = declared.removeprefix("const ").removesuffix("*").strip().removesuffix("<T>")
+    if declared.endswith("[STACKS]"):
+        return c_void_p * len(STACKS)
+    if declared.endswith("*const *"):
+        return POINTER(c_void_p)
+    if declared.endswith("*"):
+        return POINTER(known[bare]) if bare in known else c_void_p
+    if bare in ENUMERATIONS:
+        return c_int64
+    return known[bare] if bare in known else {"int64_t": c_int64, "double": c_double}[bare]
+
+
+def _records() -> dict[str, Any]:
+    """Make a ctypes structure of each one that is declared."""
+    made: dict[str, Any] = {}
+    for structure in STRUCTURES:
+        fields = [(field.name, _python_type(field.type, made)) for field in structure.fields]
+        made[structure.name] = type(structure.name, (ctypes.Structure,), {"_fields_": fields})
+    return made
+
+
+RECORDS: Mapping[str, Any] = _records()
+"""The structures in Python, by name; their attributes are the fields declared above."""
+
+
+def sizes_and_offsets() -> list[int]:
+    """List the size of every structure and the places of its fields, as `layout` of the library does."""
+    numbers: list[int] = []
+    for structure in STRUCTURES:
+        record = RECORDS[structure.name]
+        own = [ctypes.sizeof(record), *(getattr(record, field.name).offset for field in structure.fields)]
+        numbers += own * len(_instances(structure))
+    return numbers
+
+
+# -- in C++ ---------------------------------------------------------------------------------------------------------
+
+
+def header() -> str:
+    """Write the interface as a C++ header."""
+    return "\n".join(chain(_HEAD, _enumerations(), map(_declaration, STRUCTURES), _layout())) + "\n"
+
+
+_HEAD = (
+    "// Written by models/compiled/interface.py whenever the library is built.",
+    "#pragma once",
+    "",
+    "#include <cstddef>",
+    "#include <cstdint>",
+    "",
+    "using Bf16 = uint16_t;",
+)
+
+
+def _enumerations() -> Iterator[str]:
+    for name, words in ENUMERATIONS.items():
+        yield f"enum class {name} : int64_t {{ {', '.join(words)} }};"
+    yield f"enum Stack : int64_t {{ {', '.join(name.upper() for name in STACKS)}, STACKS }};"
+    yield f"enum class Status : int64_t {{ {', '.join(f'{s.name.lower()} = {s.value}' for s in Status)} }};"
+    for name, value in _CONSTANTS.items():
+        yield f"constexpr double {name} = {value!r};"
+    yield f"constexpr int64_t TILE_TERMS = {TILE_TERMS};"
+
+
+def _declaration(structure: Structure) -> str:
+    lines = [f"\n{'template <class T> ' if structure.is_template else ''}struct {structure.name} {{"]
+    for field in structure.fields:
+        kind, _, length = field.type.partition("[")
+        declared = f"{kind} {field.name}[{length}" if length else f"{kind} {field.name}"
+        lines.append(f"    {declared};{f'  // {field.meaning}' if field.meaning else ''}")
+    return "\n".join([*lines, "};"])
+
+
+def _instances(structure: Structure) -> list[str]:
+    return [f"{structure.name}<{t}>" for t in ("float", "double")] if structure.is_template else [structure.name]
+
+
+def _layout() -> Iterator[str]:
+    yield "\n// Sizes and places of fields, for whoever loads the library to compare."
+    yield "constexpr int64_t LAYOUT[] = {"
+    for structure in STRUCTURES:
+        for instance in _instances(structure):
+            places = ", ".join(f"offsetof({instance}, {field.name})" for field in structure.fields)
+            yield f"    sizeof({instance}), {places},"
+    yield "};"
