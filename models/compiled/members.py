@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foldstep.models.catalog.activations import ACTIVATIONS
-from foldstep.models.catalog.losses import Task
+from foldstep.models.catalog.losses import LOSSES, Task
 from foldstep.models.catalog.optimizers import OPTIMIZERS
 from foldstep.models.compiled.interface import PARTS, RECORDS, STACKS, number_of
 from foldstep.models.hyperparameters import Hyperparameters
@@ -27,11 +27,10 @@ times at 256, 1.2 at 512, 0.95 at 1024 (batches of 128)."""
 
 def is_covered(hp: Hyperparameters) -> bool:
     """Tell whether the library trains such a network: what its tables name, without very wide layers."""
-    of_activations = (ACTIVATIONS[name].backends for name in hp.activation)
-    is_implemented = all(
-        "compiled" in backends for backends in (OPTIMIZERS[hp.optimizer].rule.backends, *of_activations)
-    )
-    return is_implemented and max(hp.hidden, default=0) <= WIDEST
+    named = [OPTIMIZERS[hp.optimizer].rule, *(ACTIVATIONS[name] for name in hp.activation)]
+    if hp.loss is not None:  # the default of either task is everywhere
+        named.append(LOSSES[hp.loss])
+    return all("compiled" in row.backends for row in named) and max(hp.hidden, default=0) <= WIDEST
 
 
 class CompiledMembers:

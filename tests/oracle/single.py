@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -177,17 +179,31 @@ def _ema(decay: float) -> Any:
 
 
 def _optimizer(hp: Hyperparameters, net: FNN) -> torch.optim.Optimizer:
-    parameters, decay = net.parameters(), hp.weight_decay
-    if hp.optimizer in ("adam", "adamw"):
-        cls = torch.optim.Adam if hp.optimizer == "adam" else torch.optim.AdamW
-        return cls(parameters, lr=hp.lr, betas=(hp.beta1, hp.beta2), eps=hp.eps, weight_decay=decay)
-    if hp.optimizer == "adagrad":
-        return torch.optim.Adagrad(parameters, lr=hp.lr, eps=hp.eps, weight_decay=decay)
-    if hp.optimizer == "rmsprop":
-        return torch.optim.RMSprop(
-            parameters, lr=hp.lr, alpha=hp.rho, eps=hp.eps, momentum=hp.momentum, weight_decay=decay
-        )
-    if hp.optimizer == "lbfgs":
-        return SingleLBFGS(parameters, hp.lr, decay, hp.l1)
-    nesterov = hp.optimizer == "nesterov" and hp.momentum > 0
-    return torch.optim.SGD(parameters, lr=hp.lr, momentum=hp.momentum, nesterov=nesterov, weight_decay=decay)
+    return _OPTIMIZERS[hp.optimizer](hp, net.parameters())
+
+
+def _sgd(hp: Hyperparameters, parameters: Iterable[nn.Parameter], *, nesterov: bool = False) -> torch.optim.Optimizer:
+    looks_ahead = nesterov and hp.momentum > 0  # PyTorch refuses it without a momentum, where it changes nothing
+    return torch.optim.SGD(
+        parameters, lr=hp.lr, momentum=hp.momentum, nesterov=looks_ahead, weight_decay=hp.weight_decay
+    )
+
+
+_OPTIMIZERS: Mapping[str, Callable[[Hyperparameters, Iterable[nn.Parameter]], torch.optim.Optimizer]] = {
+    "sgd": _sgd,
+    "momentum": _sgd,
+    "nesterov": partial(_sgd, nesterov=True),
+    "adagrad": lambda hp, parameters: torch.optim.Adagrad(
+        parameters, lr=hp.lr, eps=hp.eps, weight_decay=hp.weight_decay
+    ),
+    "rmsprop": lambda hp, parameters: torch.optim.RMSprop(
+        parameters, lr=hp.lr, alpha=hp.rho, eps=hp.eps, momentum=hp.momentum, weight_decay=hp.weight_decay
+    ),
+    "adam": lambda hp, parameters: torch.optim.Adam(
+        parameters, lr=hp.lr, betas=(hp.beta1, hp.beta2), eps=hp.eps, weight_decay=hp.weight_decay
+    ),
+    "adamw": lambda hp, parameters: torch.optim.AdamW(
+        parameters, lr=hp.lr, betas=(hp.beta1, hp.beta2), eps=hp.eps, weight_decay=hp.weight_decay
+    ),
+    "lbfgs": lambda hp, parameters: SingleLBFGS(parameters, hp.lr, hp.weight_decay, hp.l1),
+}

@@ -1,4 +1,8 @@
-"""Compiles the kernel for a GPU that need not be there: `python -m tests.worker.steps.compile_kernel 90 fp32`."""
+"""Compiles the kernel for a GPU that need not be there.
+
+`python -m tests.worker.steps.compile_kernel 90 fp32` compiles a few variants; with `ACTIVATIONS=256` after it, one where
+that constant has that value.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +29,12 @@ NO_LAYERS = PLAIN | {"DEPTH": 0, "UNITS": 16, "RULES": 1, "REMEMBERS": False}
 WHOLE_TABLES = {"noise": "*i32", "whole": "*i64"}
 
 
-def main(capability: int, dtype: str) -> None:
-    """Print the registers and the stack of a few variants."""
+def main(capability: int, dtype: str, *changes: str) -> None:
+    """Print the registers and the stack of a few variants, or of one with changed constants."""
+    if changes:
+        constants = {name: int(value) for name, value in (change.split("=") for change in changes)}
+        sys.stdout.write(f"changed: {compiled(capability, dtype, PLAIN | constants)}\n")
+        return
     forms = {"plain": PLAIN, "everything": EVERYTHING, "no_layers": NO_LAYERS}
     if dtype == "fp32":
         forms["rounded"] = PLAIN | {"PRECISION": "tf32"}
@@ -55,4 +63,4 @@ def compiled(capability: int, dtype: str, choices: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), *sys.argv[2:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import shutil
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from foldstep.models.compiled import build as building
+from foldstep.models.compiled import interface, members
 from foldstep.models.compiled import library as loading
 from foldstep.models.compiled.build import FLAGS, SOURCES, NotBuilt, build, find_compiler, write_header
 from foldstep.models.compiled.library import Library, library
@@ -117,6 +119,22 @@ def test_a_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(NotBuilt, match="cannot be kept in"):
         load()
+
+
+def test_a_library_that_lays_a_structure_out_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = build()
+    below, scale = interface.RECORDS["Dropout"]._fields_
+    other = type("Dropout", (ctypes.Structure,), {"_fields_": [scale, below]})
+    monkeypatch.setattr(interface, "RECORDS", {**interface.RECORDS, "Dropout": other})
+    with pytest.raises(NotBuilt, match="lays its structures out otherwise"):
+        Library(str(path))
+
+
+@pytest.mark.parametrize("field", ["activation", "norm"])
+def test_a_number_without_a_name_is_refused(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members, "number_of", lambda enumeration, _name: 99 if enumeration.lower() == field else 0)
+    with pytest.raises(RuntimeError, match="refused a call \\(unknown_name\\)"):
+        one_pass("wine", {"hidden": [8], "norm": "batch"}, torch.float32, compiled=True)
 
 
 # -- arithmetic -------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from triton.runtime.errors import OutOfResources
 from foldstep.models.fused import functions, kernel
 from foldstep.models.fused.launch import FusedMembers
 from foldstep.models.fused.members import is_covered
-from foldstep.models.fused.numbers import ACTIVATION_NAMES, REAL_COLUMNS, RULE_COLUMNS
+from foldstep.models.fused.numbers import ACTIVATION_NAMES, FAMILY_NAMES, LOSS_NAMES, REAL_COLUMNS, RULE_COLUMNS
 from foldstep.models.hyperparameters import LOSSES_OF_TASK, resolve
 from foldstep.worker.steps import backend
 from foldstep.worker.steps.engine import Engine
@@ -212,13 +212,28 @@ def test_the_numbers_of_a_rule_lie_where_the_kernel_reads_them() -> None:
 @pytest.mark.parametrize("dtype", ["fp32", "fp64"])
 def test_the_kernel_compiles_for_gpus(capability: int, dtype: str, tmp_path: Path) -> None:
     """To machine code, as on a machine that has one; what is to be fast keeps to the registers."""
-    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    environment["TRITON_CACHE_DIR"] = str(tmp_path)
-    command = [sys.executable, "-m", "tests.worker.steps.compile_kernel", str(capability), dtype]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    done = compile_kernel(tmp_path, str(capability), dtype)
     assert done.returncode == 0, done.stderr
     kernels = re.findall(r"(\w+): (\d+) registers, (\d+) bytes of stack", done.stdout)
     assert [name for name, _, _ in kernels] == ["plain", "everything", "no_layers", *(["rounded"] * (dtype == "fp32"))]
     assert all(int(registers) > 16 for _, registers, _ in kernels)
     if dtype == "fp32":
         assert int(kernels[0][2]) <= 128, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("table", "names"), [("ACTIVATIONS", ACTIVATION_NAMES), ("LOSSES", LOSS_NAMES), ("RULES", FAMILY_NAMES)]
+)
+def test_a_name_that_the_kernel_does_not_implement_does_not_compile(
+    table: str, names: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = compile_kernel(tmp_path, "90", "fp32", f"{table}={1 << len(names)}")
+    assert done.returncode != 0
+    assert "that the kernel does not have" in done.stderr
+
+
+def compile_kernel(cache: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment["TRITON_CACHE_DIR"] = str(cache)
+    command = [sys.executable, "-m", "tests.worker.steps.compile_kernel", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

@@ -1,0 +1,117 @@
+"""The tables against the code: every name has an implementation wherever it says so, and one without raises."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from foldstep.models import fnn, init, schedules
+from foldstep.models.catalog.activations import ACTIVATIONS, Activation
+from foldstep.models.catalog.losses import LOSSES, Loss
+from foldstep.models.catalog.norms import NORMS, Norm
+from foldstep.models.catalog.optimizers import FAMILIES, OPTIMIZERS, Family, Optimizer
+from foldstep.models.catalog.schedules import SCHEDULES, Schedule
+from foldstep.models.compiled import build as building
+from foldstep.models.compiled import interface
+from foldstep.models.compiled.build import NotBuilt, build
+from foldstep.models.eager import activations, losses, normalization, optim
+from foldstep.models.fused import numbers
+from foldstep.models.fused.numbers import bits
+from foldstep.models.hyperparameters import INITS, Hyperparameters, resolve
+from foldstep.worker.steps.engine import Engine
+from foldstep.worker.train.loop import Training
+from foldstep.worker.train.member import Member
+from tests.oracle.single import train_single
+from tests.worker.train.data import source
+from tests.worker.train.watch import Watch
+
+CPU = torch.device("cpu")
+COUNTS = source("diabetes", exposure=True)
+
+
+@pytest.mark.parametrize(
+    ("table", "implemented"),
+    [
+        (ACTIVATIONS, activations.ACTIVATIONS),
+        (ACTIVATIONS, fnn._ACTIVATIONS),
+        (LOSSES, {**losses.LOSSES, **losses.BENDING_LOSSES}),
+        ([name for name, loss in LOSSES.items() if loss.bends], losses.BENDING_LOSSES),
+        (FAMILIES, optim.RULES),
+        (NORMS, fnn._NORMS),
+        ([name for name in NORMS if name != "none"], normalization._OVER_ROWS),
+        (SCHEDULES, schedules._FACTORS),
+        (INITS, init._INITS),
+    ],
+)
+def test_the_tables_and_the_code_have_the_same_names(table: Collection[str], implemented: Collection[str]) -> None:
+    assert set(table) == set(implemented)
+
+
+def test_every_optimizer_has_a_family() -> None:
+    assert {optimizer.family for optimizer in OPTIMIZERS.values()} == set(FAMILIES)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_eager_backend_goes_over_what_the_table_says(norm: str) -> None:
+    assert normalization._OVER_ROWS.get(norm, False) is NORMS[norm].over_rows
+
+
+# -- a name that nobody has implemented -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row named toy in every table, and no code for it."""
+    for table, row in (
+        (ACTIVATIONS, Activation()), (LOSSES, Loss("regression")), (NORMS, Norm()),
+        (FAMILIES, Family(("first",))), (OPTIMIZERS, Optimizer("toy", 0.1)), (SCHEDULES, Schedule("by_epoch")),
+    ):  # fmt: skip
+        monkeypatch.setitem(table, "toy", row)  # type: ignore[arg-type]
+
+
+TOYS = [{"activation": ("toy",)}, {"loss": "toy"}, {"norm": "toy"}, {"optimizer": "toy"}, {"schedule": "toy"},
+        {"init": "toy"}]  # fmt: skip
+
+
+def toy(chosen: dict[str, Any]) -> Hyperparameters:
+    return replace(resolve({"hidden": [8], "epochs": 1, "batch_size": 50}), **chosen)
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize("chosen", TOYS)
+def test_the_eager_backend_raises(chosen: dict[str, Any]) -> None:
+    training = Training(COUNTS, "mse", Engine(CPU, 1 << 30, torch.float64, may_compile=False))
+    with pytest.raises(KeyError, match="toy"):
+        training.train([Member(0, 0, toy(chosen))], Watch())
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize("chosen", TOYS)
+def test_the_oracle_raises(chosen: dict[str, Any]) -> None:
+    with pytest.raises(KeyError, match="toy"):
+        train_single(toy(chosen), 0, COUNTS.fold(0, "standard"), "mse", torch.float64)
+
+
+@pytest.mark.parametrize("enumeration", interface.ENUMERATIONS)
+def test_the_compiled_backend_is_not_built(enumeration: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    named = {**interface.ENUMERATIONS, enumeration: [*interface.ENUMERATIONS[enumeration], "toy"]}
+    monkeypatch.setattr(interface, "ENUMERATIONS", named)
+    monkeypatch.setattr(building, "FLAGS", [flag for flag in building.FLAGS if flag != "-O3"])
+    with pytest.raises(NotBuilt, match="toy"):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize("enumeration", interface.ENUMERATIONS)
+def test_the_compiled_backend_has_no_number_for_it(enumeration: str) -> None:
+    with pytest.raises(KeyError, match=f"the compiled backend has no {enumeration.lower()} toy"):
+        interface.number_of(enumeration, "toy")
+
+
+@pytest.mark.parametrize("names", [numbers.ACTIVATION_NAMES, numbers.LOSS_NAMES, numbers.FAMILY_NAMES])
+def test_the_fused_backend_has_no_bit_for_it(names: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="tuple"):
+        bits(names, {"toy"})
