@@ -53,8 +53,6 @@ def worker(
     cache: Annotated[Path | None, typer.Option(help="Folder for data files.")] = None,
 ) -> None:
     """Train what a master has to train. Needs nothing but its address and token; ends cleanly on SIGTERM."""
-    if importlib.util.find_spec("torch") is None:
-        raise InvalidInput("A worker needs PyTorch, which is not installed: pip install 'foldstep[worker]'.")
     from foldstep.worker.launch.local import WorkerCommand, WorkerGroup, find_devices
     from foldstep.worker.settings import default_cache_dir
 
