@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ import pytest
 from tests.acceptance.compose import ROOT
 from tests.acceptance.processes import WAIT_S
 
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 FOLDERS = ("models", "service", "worker", "migrations")
 SHADOW = "import os\nos.write(1, b'SHADOW')\nos.write(2, b'SHADOW')\nos._exit(9)\n"
 SHADOWS = {
@@ -166,9 +168,9 @@ def test_a_users_own_files_keep_their_names(environment: Environment, folder: Pa
 
 def test_version_and_client(environment: Environment, folder: Path) -> None:
     for command in ((environment.bin / "foldstep",), environment.module):
-        assert done(*command, "--version", cwd=folder) == "foldstep 0.1.0\n"
+        assert done(*command, "--version", cwd=folder) == f"foldstep {VERSION}\n"
     code = "from foldstep import Foldstep, __version__; print(Foldstep.__module__, __version__)"
-    assert done(environment.bin / "python", "-c", code, cwd=folder) == "foldstep.client 0.1.0\n"
+    assert done(environment.bin / "python", "-c", code, cwd=folder) == f"foldstep.client {VERSION}\n"
 
 
 @pytest.mark.parametrize("command", ["module", "script"])
