@@ -86,7 +86,7 @@ def _tree(error: type[FoldstepError]) -> list[type[FoldstepError]]:
 def commands() -> str:
     """Every command with its options."""
     root: Any = typer.main.get_command(app)
-    lines = ["# Commands", "", root.epilog or "", ""]
+    lines = ["# Commands", "", root.epilog or "", "", *_options(root), ""]
     for name, command in root.commands.items():
         subcommands = getattr(command, "commands", {})
         for words, single in (
@@ -100,13 +100,18 @@ def _command(words: str, command: Any) -> list[str]:
     context = command.make_context(words, [], resilient_parsing=True)
     usage = " ".join(command.collect_usage_pieces(context))
     lines = [f"## foldstep {words}", "", (command.help or "").split("\n\n")[0], "", f"`foldstep {words} {usage}`", ""]
+    return [*lines, *_options(command), ""]
+
+
+def _options(command: Any) -> list[str]:
+    lines = []
     for parameter in command.params:
         text = getattr(parameter, "help", None)
         if text and not getattr(parameter, "hidden", False) and parameter.name != "help":
             is_option = parameter.opts[0].startswith("-")
             label = " / ".join(parameter.opts) if is_option else (parameter.metavar or parameter.name.upper())
             lines.append(f"- `{label}`: {text}")
-    return [*lines, ""]
+    return lines
 
 
 PAGES: dict[str, Callable[[], str]] = {

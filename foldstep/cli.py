@@ -7,18 +7,19 @@ differently or a check failed, 130 interrupted.
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
 from foldstep.commands import checking, exporting, files, insight, looking, rerunning, running, searching, serving
-from foldstep.options import INTERRUPTED, REFUSED, close_standard_output, show_error
+from foldstep.options import INTERRUPTED, REFUSED, close_standard_output, out, show_error
 from foldstep.service.contract.errors import FoldstepError
+from foldstep.service.contract.version import __version__
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Hyperparameter search for feed-forward networks on tabular data.",
     epilog="Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no winner, other result, failed check, 130 interrupted.",
 )
 COMMANDS = (
@@ -48,6 +49,21 @@ COMMANDS = (
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(searching.datasets, name="datasets")
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        out.print(f"foldstep {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Hyperparameter search for feed-forward networks on tabular data."""
 
 
 def main() -> None:

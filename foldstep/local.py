@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from foldstep.client import Foldstep
 from foldstep.connect import find_token
 from foldstep.service.contract.errors import Unavailable
+from foldstep.service.contract.processes import python_command
 
 if TYPE_CHECKING:
     from foldstep.worker.launch.local import WorkerGroup
@@ -66,7 +66,7 @@ def _starting(data_dir: Path, data_roots: Sequence[Path]) -> Iterator[Callable[[
     data_dir.mkdir(parents=True, exist_ok=True)
     log_path = data_dir / "master.log"
     roots = os.pathsep.join(dict.fromkeys(str(p.absolute()) for p in (data_dir, *data_roots)))
-    argv = [sys.executable, "-m", "foldstep", "serve", "--dir", str(data_dir), "--port", "0", "--with-parent"]
+    argv = python_command("foldstep", "serve", "--dir", str(data_dir), "--port", "0", "--with-parent")
     with log_path.open("w") as log:
         master = subprocess.Popen(
             argv,

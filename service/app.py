@@ -20,13 +20,13 @@ from foldstep.service.api.deps import require_token
 from foldstep.service.api.limits import BodyLimit
 from foldstep.service.auth import load_or_make_token
 from foldstep.service.contract.errors import Conflict, FoldstepError
+from foldstep.service.contract.version import __version__
 from foldstep.service.dashboard.pages import Pages
 from foldstep.service.db.engine import Database
 from foldstep.service.db.lock import exclusive
 from foldstep.service.db.migrate import upgrade
 from foldstep.service.flow.context import Context, utc_now
 from foldstep.service.flow.recover import recover
-from foldstep.service.flow.register import own_version
 from foldstep.service.flow.sweep import sweep
 from foldstep.service.settings import Settings, settings_from_environment
 
@@ -42,7 +42,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> 
         settings: the knobs.
         now: the clock; tests have their own.
     """
-    app = FastAPI(title="Foldstep", version=own_version(), lifespan=_lifespan)
+    app = FastAPI(title="Foldstep", version=__version__, lifespan=_lifespan)
     app.state.context = Context(Database(settings.resolved_database_url), settings, now)
     app.state.token = load_or_make_token(settings)
     problems.install(app)

@@ -16,6 +16,7 @@ from typing import IO, Any
 from pydantic import BaseModel
 
 from foldstep.service.contract.errors import FoldstepError, error_from_problem
+from foldstep.service.contract.processes import last_words, python_command
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """More threads would take the cores from workers on the same machine; bits depend on their number, too."""
@@ -29,19 +30,9 @@ class ChildTooSlow(Exception):
     """The child took longer than it may."""
 
 
-def command(package: str, *words: str) -> list[str]:
-    """What starts a package's child."""
-    return [sys.executable, "-P", "-m", package, *words]  # -P: a folder named service where the master started is none
-
-
 def environment() -> dict[str, str]:
     """The master's environment, for a child of one thread."""
     return {**os.environ, **_ONE_THREAD}
-
-
-def last_words(errors: bytes) -> str:
-    """The last line of what a child wrote to standard error, which names the exception; empty where it said nothing."""
-    return errors.decode(errors="replace").strip().rpartition("\n")[2]
 
 
 def ask(package: str, request: dict[str, Any], timeout_s: float) -> Any:
@@ -55,7 +46,7 @@ def ask(package: str, request: dict[str, Any], timeout_s: float) -> Any:
     sent = json.dumps(request).encode()
     try:
         child = subprocess.run(
-            command(package), input=sent, capture_output=True, env=environment(), timeout=timeout_s, check=False
+            python_command(package), input=sent, capture_output=True, env=environment(), timeout=timeout_s, check=False
         )
     except subprocess.TimeoutExpired:
         raise ChildTooSlow from None

@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import torch
 
@@ -25,6 +24,7 @@ from foldstep.service.contract.lease import (
     WorkerRegistration,
 )
 from foldstep.service.contract.report import Report, TrialResult
+from foldstep.service.contract.version import __version__
 from foldstep.worker.assignment import Assignment, Finished, TrialWork
 from foldstep.worker.checkpoints import SavedTrial, decode_snapshot, encode_snapshot
 from foldstep.worker.checks.run import not_run, run_checks
@@ -76,7 +76,7 @@ class Agent:
         step: Step = "eager"
         if not settings.is_cuda and why_not() is None:
             step = "compiled amx" if gains_from_bf16() else "compiled"
-        names = {"name": settings.name, "version": version("foldstep")}
+        names = {"name": settings.name, "version": __version__}
         self._registration = WorkerRegistration(device=device, step=step, **names)
 
     def leave(self) -> None:

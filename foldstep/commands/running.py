@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,8 +29,12 @@ from foldstep.options import (
     read_spec,
     terminated_as_interrupt,
 )
+from foldstep.service.contract.errors import Unavailable
 from foldstep.service.contract.leaderboard import SearchView
 from foldstep.service.contract.states import TERMINAL_SEARCH, SearchState
+
+if TYPE_CHECKING:
+    from foldstep.worker.launch.local import WorkerGroup
 
 
 def run(
@@ -70,7 +75,7 @@ def _run(
             if not as_json:
                 _introduce(search, page)
             began = time.monotonic()
-            watch_to_end(master, search.id, show_progress=not as_json)
+            watch_to_end(master, search.id, show_progress=not as_json, on_look=unless_gone(group, data_dir))
             group.leave()
             if not as_json:
                 out.print(f"The search took {time.monotonic() - began:.1f} s.")
@@ -90,6 +95,25 @@ def _begin(master: Foldstep, spec: dict[str, Any], *, fresh: bool) -> SearchView
         if search.state not in TERMINAL_SEARCH and master.spec(search.id) == spec:
             return master.resume(search.id) if search.state is SearchState.PAUSED else search
     return master.submit(spec)
+
+
+def unless_gone(group: WorkerGroup, data_dir: Path) -> Callable[[SearchView], None]:
+    """Make a look at a search that refuses to wait on when its workers have all ended for good.
+
+    They must have been gone at the look before: what they reported last is in the search by then.
+    """
+    was_gone = False
+
+    def look(search: SearchView) -> None:
+        nonlocal was_gone
+        if was_gone and search.state not in TERMINAL_SEARCH:
+            raise Unavailable(
+                f"No worker is left to train {search.id} ({group.reason}). "
+                f"Nothing is lost: the same command goes on with the search in {data_dir}."
+            )
+        was_gone = group.is_gone
+
+    return look
 
 
 def _introduce(search: SearchView, page: str) -> None:

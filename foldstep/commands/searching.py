@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,12 +82,26 @@ def with_upload(master: Foldstep, spec: dict[str, Any]) -> dict[str, Any]:
     return {**spec, "data": {**spec["data"], "dataset": dataset.name}}
 
 
-def watch_to_end(master: Foldstep, search: str, *, show_progress: bool) -> SearchView:
-    """Wait for a search to end, with a live display."""
-    if not show_progress:
-        return master.wait(search, poll_s=_LOOK_S)
-    with display.Watch(out) as watch:
-        return master.wait(search, poll_s=_LOOK_S, on_look=watch.look)
+def watch_to_end(
+    master: Foldstep, search: str, *, show_progress: bool, on_look: Callable[[SearchView], object] | None = None
+) -> SearchView:
+    """Wait for a search to end, with a live display.
+
+    Args:
+        master: the search's.
+        search: its id.
+        show_progress: whether to draw.
+        on_look: called with the search at every look.
+    """
+    with display.Watch(out) if show_progress else nullcontext() as watch:
+
+        def look(view: SearchView) -> None:
+            if watch is not None:
+                watch.look(view)
+            if on_look is not None:
+                on_look(view)
+
+        return master.wait(search, poll_s=_LOOK_S, on_look=look)
 
 
 def show_end(master: Foldstep, search_id: str, *, as_json: bool, said: Collection[str] = ()) -> None:

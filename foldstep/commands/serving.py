@@ -14,7 +14,7 @@ import typer
 
 from foldstep.connect import DEFAULT_DIR, find_token, find_url
 from foldstep.options import REFUSED, Dir, Token, Url, err, out, quiet_exit
-from foldstep.service.contract.errors import FoldstepError, InvalidInput
+from foldstep.service.contract.errors import FoldstepError, InvalidInput, Unavailable
 
 
 def serve(
@@ -53,8 +53,6 @@ def worker(
     cache: Annotated[Path | None, typer.Option(help="Folder for data files.")] = None,
 ) -> None:
     """Train what a master has to train. Needs nothing but its address and token; ends cleanly on SIGTERM."""
-    if importlib.util.find_spec("torch") is None:
-        raise InvalidInput("A worker needs PyTorch, which is not installed: pip install 'foldstep[worker]'.")
     from foldstep.worker.launch.local import WorkerCommand, WorkerGroup, find_devices
     from foldstep.worker.settings import default_cache_dir
 
@@ -69,7 +67,10 @@ def worker(
     err.print(f"{len(devices)} {noun} ({', '.join(sorted(set(devices)))}) for {master}")
     group.start()
     group.connect(master, its_token)
-    quiet_exit(REFUSED if group.wait() else 0)
+    exit_code = group.wait()
+    if not all(end.is_final for end in group.ends.values()):  # what has been refused is on the screen already
+        raise Unavailable(f"The worker processes have ended: {group.reason}.")
+    quiet_exit(REFUSED if exit_code else 0)
 
 
 def _check_device(device: str) -> None:

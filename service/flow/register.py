@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from importlib import metadata
-
 from foldstep.service.contract.errors import Conflict, Fault
 from foldstep.service.contract.lease import WorkerRegistered, WorkerRegistration
+from foldstep.service.contract.version import __version__
 from foldstep.service.db import workers
 from foldstep.service.flow.context import Context
 
@@ -26,15 +24,9 @@ def register_worker(context: Context, registration: WorkerRegistration) -> Worke
     )
 
 
-@lru_cache(maxsize=1)
-def own_version() -> str:
-    """The version of the distribution."""
-    return metadata.version("foldstep")
-
-
 def _check_version(version: str) -> None:
-    if version.split(".")[:2] != own_version().split(".")[:2]:
-        expected = f"{own_version()}, as the master has"
+    if version.split(".")[:2] != __version__.split(".")[:2]:
+        expected = f"{__version__}, as the master has"
         hint = "install the same version on both sides"
         fault = Fault(code="version_differs", path="version", expected=expected, got=version, hint=hint)
         raise Conflict(f"This worker does not fit the master: {fault}.", faults=[fault])

@@ -15,7 +15,8 @@ import tempfile
 import threading
 from typing import IO
 
-from foldstep.service.child import command, environment, last_words
+from foldstep.service.child import environment
+from foldstep.service.contract.processes import last_words, python_command
 from foldstep.service.contract.space import Params
 from foldstep.service.planner.request import BatchRequest
 
@@ -88,7 +89,7 @@ class Child:
             self._end(self._process)
         if self._process is None:
             self._process = subprocess.Popen(
-                command("foldstep.service.planner", str(self._idle_s)),
+                python_command("foldstep.service.planner", str(self._idle_s)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,

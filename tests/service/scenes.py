@@ -22,9 +22,10 @@ from foldstep.service.contract.report import (
     TrialResult,
 )
 from foldstep.service.contract.spec import MetricSpec
+from foldstep.service.contract.version import __version__
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.lease import lease
-from foldstep.service.flow.register import own_version, register_worker
+from foldstep.service.flow.register import register_worker
 from foldstep.service.flow.release import complete, release
 from foldstep.service.flow.report import report
 from foldstep.service.flow.submit import Checked, store
@@ -128,7 +129,7 @@ class Hand:
     worker: int = field(init=False)
 
     def __post_init__(self) -> None:
-        registration = WorkerRegistration(name=self.name, device="cpu", step=self.step, version=own_version())
+        registration = WorkerRegistration(name=self.name, device="cpu", step=self.step, version=__version__)
         self.worker = register_worker(self.context, registration).worker
 
     def take(self, members: int = 4) -> Lease:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+
+from foldstep.service.contract.errors import InvalidInput
+from foldstep.service.contract.processes import python_command
+from foldstep.worker.launch.started import End, StartedWorker
 
 _RESTARTS = 3
 _RESTART_WAIT_S = 1.0
@@ -41,7 +45,7 @@ class WorkerCommand:
             "--members": str(self.members),
             "--patience": str(self.patience_s),
         }
-        return [sys.executable, "-P", "-m", "foldstep.worker", *(word for pair in options.items() for word in pair)]
+        return python_command("foldstep.worker", *(word for pair in options.items() for word in pair))
 
     def environment(self) -> dict[str, str]:
         """One thread a process: several processes with one thread beat one process with several."""
@@ -55,7 +59,12 @@ def find_devices(device: str, processes: int | None) -> list[str]:
     Args:
         device: `cpu`, `cuda`, `cuda:N`, or `auto` for GPUs where there are any.
         processes: how many; None for one a GPU or one a CPU core.
+
+    Raises:
+        InvalidInput: PyTorch is not installed.
     """
+    if importlib.util.find_spec("torch") is None:
+        raise InvalidInput("A worker needs PyTorch, which is not installed: pip install 'foldstep[worker]'.")
     if device in ("auto", "cuda"):
         gpus = _count_gpus()
         if gpus or device == "cuda":
@@ -69,8 +78,8 @@ def _count_gpus() -> int:
     """GPUs that PyTorch can use; counted in another process, for counting starts the driver in this one."""
     if version("torch").endswith("+cpu"):
         return 0  # known without the seconds that importing PyTorch takes
-    code = "import torch; print(torch.cuda.device_count())"
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    counter = python_command("foldstep.worker.launch.gpus")
+    done = subprocess.run(counter, capture_output=True, text=True, check=False)
     return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdigit() else 0
 
 
@@ -84,9 +93,9 @@ class WorkerGroup:
         self._command, self._devices = command, devices
         self._leaving, self._is_connected = threading.Event(), threading.Event()
         self._connection = b""
-        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._workers: dict[int, StartedWorker] = {}
         self._threads = [threading.Thread(target=self._keep_running, args=(i,)) for i in range(len(devices))]
-        self.exit_codes: dict[int, int] = {}
+        self.ends: dict[int, End] = {}
 
     def start(self) -> None:
         """Start every process."""
@@ -101,39 +110,43 @@ class WorkerGroup:
     def leave(self) -> None:
         """Ask every process to finish its epoch, save and give back; returns at once."""
         self._leaving.set()
-        for process in list(self._processes.values()):
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
+        for worker in list(self._workers.values()):
+            worker.leave()
 
     def wait(self) -> int:
         """Wait until every process has ended; the worst exit code."""
         for thread in self._threads:
             while thread.is_alive():
                 thread.join(timeout=0.2)  # in pieces, so that signals are heard
-        return max(map(abs, self.exit_codes.values()), default=0)
+        return max((abs(end.exit_code) for end in self.ends.values()), default=0)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether every process has ended, and none will be started again."""
+        return not any(thread.is_alive() for thread in self._threads)
+
+    @property
+    def reason(self) -> str:
+        """How the processes ended, in words; what several have in common is said once."""
+        return "; ".join(dict.fromkeys(str(end) for _, end in sorted(self.ends.items())))
 
     def _keep_running(self, i: int) -> None:
         name = f"{socket.gethostname()}/{os.getpid()}.{i}"
+        argv = self._command.argv(self._devices[i], name)
         for _ in range(1 + _RESTARTS):
-            argv = self._command.argv(self._devices[i], name)
-            process = subprocess.Popen(
-                argv, stdin=subprocess.PIPE, env=self._command.environment(), start_new_session=True
-            )
-            self._processes[i] = process
+            worker = self._workers[i] = StartedWorker(argv, self._command.environment())
             if self._leaving.is_set():  # it was started while the others were told to leave
-                process.send_signal(signal.SIGTERM)
-            self._tell(process)
-            self.exit_codes[i] = self._meaning(process.returncode)
-            # 0 is a clean end and 1 a refusal that another try would meet again; signals and crashes are neither
-            if self.exit_codes[i] in (0, 1) or self._leaving.wait(_RESTART_WAIT_S):
+                worker.leave()
+            self.ends[i] = self._meaning(self._tell(worker))
+            if self.ends[i].is_final or self._leaving.wait(_RESTART_WAIT_S):
                 return
 
-    def _tell(self, process: subprocess.Popen[bytes]) -> None:
+    def _tell(self, worker: StartedWorker) -> End:
         """Name the master, as soon as it is known, and wait for the end of the process."""
-        while process.poll() is None and not self._is_connected.wait(_LOOK_S):
+        while worker.is_running and not self._is_connected.wait(_LOOK_S):
             pass
-        process.communicate(self._connection)
+        return worker.communicate(self._connection)
 
-    def _meaning(self, exit_code: int) -> int:
-        """A process that was told to leave before it could listen to signals has left as it should."""
-        return 0 if exit_code == -signal.SIGTERM and self._leaving.is_set() else exit_code
+    def _meaning(self, end: End) -> End:
+        """Take a process that was told to leave before it could listen to signals for one that left as it should."""
+        return End(0, end.said) if end.exit_code == -signal.SIGTERM and self._leaving.is_set() else end

@@ -11,7 +11,7 @@ from foldstep.service.contract.archive import pack
 from foldstep.service.contract.leaderboard import Leaderboard, SearchView, TrialCurves, TrialView
 from foldstep.service.contract.lease import Lease
 from foldstep.service.contract.report import ReportReply
-from foldstep.service.flow.register import own_version
+from foldstep.service.contract.version import __version__
 from tests.service.api.conftest import Master, Serve, registered
 from tests.service.scenes import Clock, checkpoint, new_search, result, spec
 
@@ -26,7 +26,7 @@ budget: {trials: 2}
 
 
 def worker(master: Master) -> int:
-    answer = master.post("/workers", json={"name": "w", "device": "cpu", "version": own_version()})
+    answer = master.post("/workers", json={"name": "w", "device": "cpu", "version": __version__})
     assert answer.status_code == 201, answer.text
     return int(answer.json()["worker"])
 

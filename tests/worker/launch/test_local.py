@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from foldstep.worker.launch.local import WorkerCommand, WorkerGroup
-from tests.acceptance.processes import WAIT_S, Processes, until
+from tests.acceptance.processes import WAIT_S, Processes, spec, until
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_workers_that_were_started_first_work_for_the_master_that_they_are_told(
     until(lambda: len(master.workers()) == 2, "both workers")
     group.leave()
     assert group.wait() == 0
-    assert group.exit_codes == {0: 0, 1: 0}
+    assert {i: end.exit_code for i, end in group.ends.items()} == {0: 0, 1: 0}
 
 
 def test_a_worker_that_dies_is_replaced_and_told_the_master_too(group: WorkerGroup, processes: Processes) -> None:
@@ -48,8 +48,9 @@ def test_a_worker_that_dies_is_replaced_and_told_the_master_too(group: WorkerGro
     group.start()
     group.connect(master.url, (processes.data_dir / "token").read_text().strip())
     until(lambda: len(master.workers()) == 2, "both workers")
-    group._processes[0].kill()
+    group._workers[0].process.kill()
     until(lambda: len(master.workers()) == 3, "a third one")
+    assert not group.is_gone
     group.leave()
     assert group.wait() == 0
 
@@ -73,6 +74,36 @@ def test_a_worker_whose_starter_ends_before_there_is_a_master_ends(tmp_path: Pat
     worker.stderr.close()
 
 
+def test_a_worker_that_nobody_hears_any_more_trains_on(processes: Processes) -> None:
+    """Its launcher was killed: what it says goes nowhere, as the missing compiler here."""
+    _, master = processes.master()
+    search = master.submit(spec("unheard", 2, epochs=1))
+    reader, writer = os.pipe()
+    os.close(reader)
+    token = (processes.data_dir / "token").read_text().strip()
+    argv = [*WorkerCommand(processes.folder / "cache", patience_s=10).argv("cpu", "w"), "--url", master.url]
+    environment = {**os.environ, "FOLDSTEP_TOKEN": token, "CXX": "no-such-compiler"}
+    worker = subprocess.Popen(argv, stderr=writer, env=environment)
+    os.close(writer)
+    try:
+        assert master.wait(search.id).state == "completed"
+    finally:
+        worker.terminate()
+        worker.wait(WAIT_S)
+
+
+def test_a_group_whose_workers_ended_for_good_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = tmp_path / "torch"
+    torch.mkdir()
+    (torch / "__init__.py").write_text("raise ImportError('half an installation')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    group = WorkerGroup(WorkerCommand(tmp_path / "cache"), ["cpu", "cpu"])
+    group.start()
+    assert group.wait() == 1
+    assert group.is_gone
+    assert group.reason == "ImportError: half an installation"
+
+
 def test_nobody_can_read_the_token_from_the_command_line_or_the_environment(
     group: WorkerGroup, processes: Processes
 ) -> None:
@@ -83,8 +114,9 @@ def test_nobody_can_read_the_token_from_the_command_line_or_the_environment(
     until(lambda: len(master.workers()) == 2, "both workers")
     if sys.platform != "linux":
         return
-    for process in group._processes.values():
+    for process in [worker.process for worker in group._workers.values()]:
         for name in ("cmdline", "environ"):
             assert token.encode() not in Path(f"/proc/{process.pid}/{name}").read_bytes()
-    os.kill(group._processes[1].pid, signal.SIGTERM)
-    until(lambda: group.exit_codes.get(1) == 0, "a worker that was told to leave does so")
+    os.kill(group._workers[1].process.pid, signal.SIGTERM)
+    until(lambda: 1 in group.ends, "a worker that was told to leave does so")
+    assert group.ends[1].exit_code == 0
