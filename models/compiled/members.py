@@ -27,10 +27,10 @@ times at 256, 1.2 at 512, 0.95 at 1024 (batches of 128)."""
 
 def is_covered(hp: Hyperparameters) -> bool:
     """Tell whether the library trains such a network: what its tables name, without very wide layers."""
-    named = [OPTIMIZERS[hp.optimizer].rule, *(ACTIVATIONS[name] for name in hp.activation)]
+    backends = [OPTIMIZERS[hp.optimizer].rule.backends, *(ACTIVATIONS[name].backends for name in hp.activation)]
     if hp.loss is not None:  # the default of either task is everywhere
-        named.append(LOSSES[hp.loss])
-    return all("compiled" in row.backends for row in named) and max(hp.hidden, default=0) <= WIDEST
+        backends.append(LOSSES[hp.loss].backends)
+    return all("compiled" in those for those in backends) and max(hp.hidden, default=0) <= WIDEST
 
 
 class CompiledMembers:

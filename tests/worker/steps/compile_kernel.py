@@ -1,7 +1,7 @@
 """Compiles the kernel for a GPU that need not be there.
 
-`python -m tests.worker.steps.compile_kernel 90 fp32` compiles a few variants; with `ACTIVATIONS=256` after it, one where
-that constant has that value.
+`python -m tests.worker.steps.compile_kernel 90 fp32` compiles a few variants; with `ACTIVATIONS=256` after it, one
+where that constant has that value.
 """
 
 from __future__ import annotations

@@ -227,7 +227,7 @@ def test_the_kernel_compiles_for_gpus(capability: int, dtype: str, tmp_path: Pat
 def test_a_name_that_the_kernel_does_not_implement_does_not_compile(
     table: str, names: tuple[str, ...], tmp_path: Path
 ) -> None:
-    done = compile_kernel(tmp_path, "90", "fp32", f"{table}={1 << len(names)}")
+    done = compile_kernel(tmp_path, "90", "fp32", "CLASSIFIES=0", f"{table}={1 << len(names)}")
     assert done.returncode != 0
     assert "that the kernel does not have" in done.stderr
 
