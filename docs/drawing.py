@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ import grimp
 ROOT = Path(__file__).parents[1]
 PAGE, ARCHITECTURE = ROOT / "docs" / "imports.md", ROOT / "ARCHITECTURE.md"
 BEGIN, END = "<!-- drawn by `python -m docs.drawing` -->\n", "<!-- end of the drawing -->\n"
-_SHOWN = 3
+_SHOWN = 5
 """Names of a box that are written out; dots stand for the others."""
 
 Arrows = Counter[tuple[str, str]]
@@ -33,9 +34,17 @@ class Layer(NamedTuple):
     apart: bool
 
     @property
-    def boxes(self) -> list[tuple[str, ...]]:
+    def groups(self) -> list[tuple[str, ...]]:
         """Group the names into what is drawn as one box."""
         return [(name,) for name in self.names] if self.apart else [self.names]
+
+
+class Box(NamedTuple):
+    """A box of a drawing, and the names that it stands for."""
+
+    key: str
+    label: str
+    names: tuple[str, ...]
 
 
 class Drawing(NamedTuple):
@@ -145,28 +154,40 @@ def table(graph: grimp.ImportGraph, drawing: Drawing) -> list[str]:
     return lines
 
 
-def mermaid(graph: grimp.ImportGraph, drawing: Drawing, inside: Iterable[Drawing] = ()) -> list[str]:
-    """Draw the layers as boxes with arrows that say how many imports they stand for."""
-    boxes = [box for layer in drawing.layers for box in layer.boxes]
-    within = {_short(d.package): _heading(d) for d in inside}
-    of = {name: box[0].strip("_") for box in boxes for name in box}
-    lines = ["```mermaid", "flowchart TD"]
-    lines += [f'    {of[box[0]]}["{_label(box)}{within.get(box[0], "")}"]' for box in boxes]
-    counted: Arrows = Counter()
-    for (a, b), n in arrows(graph, drawing.package).items():
+def mermaid(graph: grimp.ImportGraph, package: str, boxes: list[Box]) -> list[str]:
+    """Draw boxes with arrows that say how many imports they stand for."""
+    of = {name: place for place, box in enumerate(boxes) for name in box.names}
+    counted: Counter[tuple[int, int]] = Counter()
+    for (a, b), n in arrows(graph, package).items():
         if a in of and b in of and of[a] != of[b]:
             counted[of[a], of[b]] += n
-    places = {box: place for place, box in enumerate(of.values())}
-    lines += [f"    {a} -->|{n}| {b}" for (a, b), n in sorted(counted.items(), key=lambda c: [places[x] for x in c[0]])]
-    return [*lines, "```"]
+    lines = [f'    {box.key}["{box.label}"]' for box in boxes]
+    lines += [f"    {boxes[a].key} -->|{n}| {boxes[b].key}" for (a, b), n in sorted(counted.items())]
+    return ["```mermaid", "flowchart TD", *lines, "```"]
 
 
-def _label(box: tuple[str, ...]) -> str:
-    return ", ".join(box[:_SHOWN]) + (" …" if len(box) > _SHOWN else "")
+def boxes_of(drawing: Drawing) -> list[Box]:
+    """Make a box of each name, and one of names in a layer that may import each other."""
+    groups = [group for layer in drawing.layers for group in layer.groups]
+    return [Box(names[0].strip("_"), _listed(names), names) for names in groups]
 
 
-def _heading(drawing: Drawing) -> str:
-    return ":<br>" + "<br>".join(" · ".join(layer.names) for layer in drawing.layers)
+def boxes_of_whole(whole: Drawing, inside: list[Drawing]) -> list[Box]:
+    """Make one box of each package, with its layers in it, and one of all that stands above them."""
+    layers = {_short(drawing.package): drawing.layers for drawing in inside}
+    top = tuple(takewhile(lambda layer: not layers.keys() & set(layer.names), whole.layers))
+    packages = [name for layer in whole.layers[len(top) :] for name in layer.names]
+    above = tuple(name for layer in top for name in layer.names)
+    first = Box(whole.package, _heading(whole.package, top), above)
+    return [first, *(Box(name, _heading(name, layers.get(name, ())), (name,)) for name in packages)]
+
+
+def _heading(name: str, layers: Iterable[Layer]) -> str:
+    return "<br>".join([f"<b>{name}</b>", *(_listed(layer.names) for layer in layers)])
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
 
 
 def page(graph: grimp.ImportGraph, held: list[Drawing], others: list[Drawing]) -> str:
@@ -180,7 +201,14 @@ def page(graph: grimp.ImportGraph, held: list[Drawing], others: list[Drawing]) -
         f"Arrows that go upwards: {len(found) or 'none'}.", *(f"- {sentence}" for sentence in found),
     ]  # fmt: skip
     for drawing in held:
-        lines += ["", f"## {drawing.package}", "", *mermaid(graph, drawing), "", *table(graph, drawing)]
+        lines += [
+            "",
+            f"## {drawing.package}",
+            "",
+            *mermaid(graph, drawing.package, boxes_of(drawing)),
+            "",
+            *table(graph, drawing),
+        ]
     for drawing in (d for d in others if len(d.layers) > 1):
         lines += ["", f"## {drawing.package}", "", *table(graph, drawing)]
     return BEGIN + "\n" + "\n".join(lines) + "\n"
@@ -189,7 +217,7 @@ def page(graph: grimp.ImportGraph, held: list[Drawing], others: list[Drawing]) -
 def architecture(text: str, graph: grimp.ImportGraph, held: list[Drawing]) -> str:
     """Put the drawing of the whole into the text of ARCHITECTURE.md."""
     before, _, rest = text.partition(BEGIN)
-    drawn = "\n".join(mermaid(graph, held[0], held[1:])) + "\n"
+    drawn = "\n".join(mermaid(graph, held[0].package, boxes_of_whole(held[0], held[1:]))) + "\n"
     return before + BEGIN + drawn + END + rest.partition(END)[2]
 
 

@@ -16,6 +16,11 @@ _FENCE = re.compile(r"^\s*```")
 _ITEM = re.compile(r"^(\s*)([-•*]|\d+\.)\s+")
 _ALONE = re.compile(r"^\s*(\||#|<|!\[|\[!\[|$| {4})")
 """Lines that no paragraph goes through: tables, headings, comments, pictures, empty ones, indented blocks."""
+_SPAN = re.compile(r"`[^`]{1,60}`")
+"""Code, which is not cut."""
+_STARTS = re.compile(r" (?=(?:[-•*+|#>]|\d+\.)(?: |$))")
+"""Before what would begin a list, a table or a heading if it stood first in a line."""
+_JOIN = "\N{WORD JOINER}"
 PROSE = sorted(
     path
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
@@ -47,15 +52,13 @@ def _wrap(paragraph: list[str]) -> list[str]:
         return []
     item = _ITEM.match(paragraph[0])
     first = item[0] if item else ""
-    words = (
-        " ".join(line.strip() for line in paragraph)[len(first.strip()) :].strip()
-        if item
-        else " ".join(line.strip() for line in paragraph)
-    )
-    return textwrap.wrap(
-        words, WIDTH, initial_indent=first, subsequent_indent=" " * len(first),
+    words = " ".join(line.strip() for line in [paragraph[0][len(first) :], *paragraph[1:]])
+    kept = _STARTS.sub(_JOIN, _SPAN.sub(lambda span: span[0].replace(" ", _JOIN), words))
+    lines = textwrap.wrap(
+        kept, WIDTH, initial_indent=first, subsequent_indent=" " * len(first),
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
+    return [line.replace(_JOIN, " ") for line in lines]
 
 
 def too_wide(text: str) -> list[str]:
