@@ -183,7 +183,7 @@ def boxes_of_whole(whole: Drawing, inside: list[Drawing]) -> list[Box]:
 
 
 def _heading(name: str, layers: Iterable[Layer]) -> str:
-    return "<br>".join([f"<b>{name}</b>", *(_listed(layer.names) for layer in layers)])
+    return "<br>".join([name.upper(), *(_listed(layer.names) for layer in layers)])
 
 
 def _listed(names: tuple[str, ...]) -> str:
