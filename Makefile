@@ -18,7 +18,7 @@ demo: $(STAMP)
 test: $(STAMP) tools
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-# What tests need besides Python packages: curl for the README's commands, g++ for the compiled step, a browser for the page.
+# What tests need besides Python packages: curl for the README's commands, g++ for the compiled backend, a browser for the page.
 tools:
 	@missing=""; \
 	command -v curl >/dev/null || missing=curl; \

@@ -1,1 +1,4 @@
-"""The user guide; `python -m docs.make` writes the pages that come from the code."""
+"""The user guide, and the commands that write the pages and drawings which come from the code.
+
+May import everything of Foldstep, and the browser of the tests. Nothing of the product imports it.
+"""

@@ -1,4 +1,4 @@
-"""Writes the pages that come from the code: hyperparameters, states, settings, errors, commands.
+"""Write the pages that come from the code: hyperparameters, states, settings, errors, commands.
 
 A test holds them up to date. Run `python -m docs.make` after a change.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import typer.main
 from pydantic_core import PydanticUndefined
 
+from docs.prose import wrapped
 from foldstep.cli import app
 from foldstep.models.hyperparameters import REGISTRY
 from foldstep.service.contract.errors import FoldstepError
@@ -24,7 +25,7 @@ _NOTE = "<!-- written by `python -m docs.make` -->\n\n"
 
 
 def hyperparameters() -> str:
-    """The table of hyperparameters."""
+    """Write the table of hyperparameters."""
     lines = ["# Hyperparameters", "", "Each can be fixed, listed, or drawn from a range.", ""]
     lines += ["| name | what it is | values | default |", "| --- | --- | --- | --- |"]
     for row in REGISTRY.values():
@@ -40,7 +41,7 @@ def hyperparameters() -> str:
 
 
 def states() -> str:
-    """The state diagrams."""
+    """Draw the states of a search, a trial and a lease."""
     parts = ["# States", "", "Every change of state is one of these; anything else is refused.", ""]
     diagrams = {
         "A search": diagram(SEARCH_TRANSITIONS),
@@ -53,7 +54,7 @@ def states() -> str:
 
 
 def settings() -> str:
-    """The master's settings."""
+    """Write the table of the master's settings."""
     lines = ["# Settings of the master", "", "Each is read from the environment.", ""]
     lines += ["| variable | what it is | default |", "| --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
@@ -63,7 +64,7 @@ def settings() -> str:
 
 
 def errors() -> str:
-    """The codes of every refusal."""
+    """Write the table of the codes of all refusals."""
     lines = [
         "# Errors",
         "",
@@ -84,7 +85,7 @@ def _tree(error: type[FoldstepError]) -> list[type[FoldstepError]]:
 
 
 def commands() -> str:
-    """Every command with its options."""
+    """Write each command with its options."""
     root: Any = typer.main.get_command(app)
     lines = ["# Commands", "", root.epilog or "", "", *_options(root), ""]
     for name, command in root.commands.items():
@@ -124,8 +125,8 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def page(name: str) -> str:
-    """The content of one page as it should be."""
-    return _NOTE + PAGES[name]().rstrip() + "\n"
+    """Write one page as it should be."""
+    return _NOTE + wrapped(PAGES[name]())
 
 
 if __name__ == "__main__":

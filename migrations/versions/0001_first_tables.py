@@ -14,6 +14,7 @@ branch_labels = None
 depends_on = None
 
 
+# Long: it is the list of the first tables, column by column; cut into pieces it would be harder to read.
 def upgrade() -> None:
     op.create_table(
         "datasets",

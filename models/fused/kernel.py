@@ -155,6 +155,7 @@ def backward(stacks, layers, delta, below, before, hidden, keys, n_streams, scal
                      UNITS if i > 0 else INPUTS, RULES, REMEMBERS, PRECISION)  # fmt: skip
 
 
+# Long: a kernel has no objects, so what it reads and writes are its arguments, and its loops share all of them.
 @triton.jit(do_not_specialize=["start", "stop", "first_member", "n_members", "n_groups", "n_streams"])
 def take_steps(
     parameters, first, second, inputs, targets, weights, rates, paces, scales, noise, whole, real, losses,

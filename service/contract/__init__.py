@@ -1,1 +1,5 @@
-"""Everything that crosses the wire, as frozen pydantic records; no database, no HTTP, no torch."""
+"""All that crosses the wire, as frozen pydantic records, and the rules that master and worker must apply alike.
+
+May import pydantic, numpy, yaml, httpx and the torch-free tables of `models`. No database, no server, no torch and no
+file of the user enters here, because master, worker and client all stand on it.
+"""

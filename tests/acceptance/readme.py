@@ -1,4 +1,4 @@
-"""The README as something to execute: its fenced blocks, its inline commands, a shell that remembers variables."""
+"""The guide as something to execute: its pages' fenced blocks and inline commands, a shell that remembers variables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+_ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", *(f"docs/{name}.md" for name in ("search", "early-stopping", "service", "workers", "results")))
+"""What a reader does from the first command to the last, page by page."""
+GUIDE = "\n".join((_ROOT / name).read_text() for name in PAGES)
 _ASSIGNMENT = re.compile(r"^[A-Z]+=.*$", re.MULTILINE)
 
 
@@ -27,12 +30,12 @@ class Block(NamedTuple):
         return [line for line in lines if line and not line.startswith("#")]
 
 
-BLOCKS = [Block(m[1], m[2]) for m in re.finditer(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)]
+BLOCKS = [Block(m[1], m[2]) for m in re.finditer(r"^```(\w+)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)]
 
 
 def inline_commands() -> list[str]:
     """Every `foldstep …` and `docker …` of the prose, with `pause|resume|stop` as three."""
-    prose = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^```.*?^```$", "", GUIDE, flags=re.MULTILINE | re.DOTALL)
     found = [m[1].replace("\n", " ") for m in re.finditer(r"`((?:foldstep|docker) [^`]+)`", prose)]
     return [c for words in found for c in _alternatives(words)]
 
@@ -43,7 +46,7 @@ def _alternatives(command: str) -> list[str]:
 
 
 class Shell:
-    """bash in one folder, as a reader of the README has it open: variables stay from block to block."""
+    """bash in one folder, as a reader of the guide has it open: variables stay from block to block."""
 
     def __init__(self, folder: Path, substitutions: Mapping[str, str]) -> None:
         self.folder, self.substitutions = folder, substitutions

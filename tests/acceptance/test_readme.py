@@ -1,4 +1,4 @@
-"""Every command of the README is run, in its order, against real processes."""
+"""Every command of the README and of the pages of the guide is run, in its order, against real processes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from packaging.requirements import Requirement
 
 from foldstep.service.contract.parse import load_text, parse_spec
 from tests.acceptance.processes import until
-from tests.acceptance.readme import BLOCKS, Shell, inline_commands
+from tests.acceptance.readme import BLOCKS, Block, Shell, inline_commands
 
 ROOT = Path(__file__).parents[2]
 NOT_RUN = {
     "make demo": "installs from the network; tests/acceptance/test_demo.py runs what it calls, `foldstep demo`",
     "make test": "is what runs this test",
+    "foldstep demo": "tests/acceptance/test_demo.py runs it",
+    "foldstep run SPEC": "is run with the specs that the pages write",
     "docker compose --profile gpu up": "needs Docker; tests/acceptance/test_compose.py runs what the file says",
 }
 FEWER_TRIALS = {"budget: {trials: 40}": "budget: {trials: 8}"}
@@ -46,7 +48,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     opened.end()
 
 
-def test_tools_that_the_readme_uses_are_there() -> None:
+def test_tools_that_the_pages_use_are_there() -> None:
     missing = [tool for tool in ("curl", "bash") if shutil.which(tool) is None]
     assert not missing, f"{missing} missing; `make test` installs them where it may, else: apt-get install curl"
 
@@ -72,8 +74,8 @@ def test_pip_install_names_what_there_is(command: str) -> None:
         assert requirement.extras <= set(known["optional-dependencies"])
 
 
-def test_spec_is_valid_as_it_is_written() -> None:
-    (block,) = (b for b in BLOCKS if b.language == "yaml")
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "yaml"], ids=lambda b: b.text.split("\n")[0])
+def test_spec_is_valid_as_it_is_written(block: Block) -> None:
     assert parse_spec(load_text(block.text)).budget.trials == 40
     assert all(words in block.text for words in FEWER_TRIALS)
 
@@ -99,7 +101,7 @@ def test_every_block_in_its_order_then_every_inline_command(shell: Shell) -> Non
 
 
 class Walk:
-    """A reader who does everything that the README says."""
+    """A reader who does everything that the pages say."""
 
     def __init__(self, shell: Shell) -> None:
         self.shell, self.folder = shell, shell.folder
@@ -164,7 +166,7 @@ class Walk:
         return httpx.get(f"{url}/api/v1{path}", headers={"Authorization": f"Bearer {token}"}, trust_env=False).json()
 
     def wait_for_the_search(self) -> None:
-        """The workers of the README train what curl submitted."""
+        """The workers of the pages train what curl submitted."""
         until(lambda: self.get(f"/searches/{self.search}")["state"] == "completed", "the search's end")
         until(lambda: len(self.get("/workers")) >= 2, "workers by folder and by address")
         best = self.get(f"/searches/{self.search}")["best"]

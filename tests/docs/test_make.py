@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import typer.main
+from packaging.requirements import Requirement
 
 from docs.make import FOLDER, PAGES, page
+from docs.picture import MOST_BYTES, PICTURE
 from foldstep.cli import app
 from foldstep.models.hyperparameters import REGISTRY
 from foldstep.service.contract.errors import FoldstepError
@@ -19,7 +22,7 @@ from foldstep.service.settings import PREFIX, Settings
 
 ROOT = FOLDER.parent
 SOURCES = [p for folder in ("foldstep", "service", "worker", "models") for p in (ROOT / folder).rglob("*.py")]
-PROSE = [*ROOT.glob("*.md"), *FOLDER.glob("*.md")]
+PROSE = [*ROOT.glob("*.md"), *FOLDER.rglob("*.md")]
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
@@ -44,7 +47,7 @@ def test_command_and_each_of_its_options_is_documented(name: str, command: Any) 
         shown = (
             parameter.opts[0] if parameter.opts[0].startswith("-") else (parameter.metavar or parameter.name.upper())
         )
-        assert f"- `{shown}`: {parameter.help}\n" in section
+        assert f"- `{shown}`: {parameter.help} " in " ".join(f"{section} ".split()) + " "
 
 
 def test_every_setting_is_documented() -> None:
@@ -91,8 +94,64 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert target.startswith("https://") or (path.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
-def test_files_that_the_prose_names_are_there(name: str) -> None:
-    named = re.findall(r"`((?:foldstep|service|worker|models|migrations|tests|docs|benchmarks)/[\w./]+\.\w+)`",
-                       (ROOT / name).read_text())  # fmt: skip
-    assert [n for n in named if not (ROOT / n).exists()] == []
+PLACEHOLDER = re.compile(r"[A-Z]{2,}")
+"""A name that a reader is to replace, as `service/db/NAME.py`."""
+
+
+@pytest.mark.parametrize("path", PROSE, ids=lambda p: p.name)
+def test_files_that_the_prose_names_are_there(path: Path) -> None:
+    folders = "foldstep|service|worker|models|migrations|tests|docs|benchmarks"
+    named = re.findall(rf"`((?:{folders})/[\w./]+\.\w+)`", path.read_text())
+    assert [n for n in named if not PLACEHOLDER.search(n) and not (ROOT / n).exists()] == []
+
+
+def test_readme_and_architecture_are_short() -> None:
+    assert (ROOT / "README.md").read_text().count("\n") <= 150
+    assert (ROOT / "ARCHITECTURE.md").read_text().count("\n") <= 100
+
+
+def test_readme_shows_a_picture_of_the_page() -> None:
+    (shown,) = re.findall(r"^!\[[^]]{20,}\]\((\S+)\)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert ROOT / shown == PICTURE
+    assert PICTURE.read_bytes().startswith(b"\x89PNG\r\n")
+    assert 20_000 < PICTURE.stat().st_size <= MOST_BYTES
+
+
+def test_every_page_can_be_found_from_the_readme() -> None:
+    found, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page_path = waiting.pop()
+        found.add(page_path)
+        targets = (page_path.parent / t for t in re.findall(r"\]\(([^)#:]+\.md)", page_path.read_text()))
+        waiting += [t.resolve() for t in targets if t.resolve() not in found]
+    assert [p.name for p in PROSE if p not in found] == []
+
+
+def test_every_measurement_is_on_the_page_of_benchmarks() -> None:
+    text = (FOLDER / "benchmarks.md").read_text()
+    results = [p.name for p in (ROOT / "benchmarks" / "results").iterdir()]
+    assert [name for name in results if f"(../benchmarks/results/{name})" not in text] == []
+
+
+DECISIONS = sorted((FOLDER / "decisions").glob("0*.md"))
+
+
+@pytest.mark.parametrize("path", DECISIONS, ids=lambda p: p.name)
+def test_decision_has_its_parts_and_is_in_the_index(path: Path) -> None:
+    text = path.read_text()
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences", "Alternatives"]
+    assert text.count("\n") <= 60, "one page at most"
+    title = text.splitlines()[0]
+    assert title.startswith(f"# {path.name[:4]}. ")
+    line = f"- [{path.name[:4]}]({path.name}) {title[8:]}"
+    assert line in (FOLDER / "decisions" / "README.md").read_text().splitlines()
+
+
+def test_why_each_dependency_is_there_is_told() -> None:
+    table = (FOLDER / "decisions" / "0038-dependencies.md").read_text()
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    every = [*known["dependencies"], *(r for rows in known["optional-dependencies"].values() for r in rows)]
+    names = {Requirement(text).name for text in every} - {known["name"]}
+    names = {n for n in names if not n.lower().startswith("types-")}
+    assert len(names) > 20
+    assert sorted(n for n in names if not re.search(rf"^\| .*\b{n}\b", table, re.MULTILINE)) == []

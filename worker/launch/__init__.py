@@ -1,1 +1,4 @@
-"""Part of the worker."""
+"""Start worker processes on this machine, one for each device, and end them.
+
+May import `service.contract` and the standard library. Torch must not enter: this runs in the user's command.
+"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -82,6 +83,12 @@ class Browser:
         key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
         self._call("Input.dispatchKeyEvent", type="keyDown", **key)
         self._call("Input.dispatchKeyEvent", type="keyUp", **key)
+
+    def screenshot(self, width: int, height: int) -> bytes:
+        """Take a picture of the page, as PNG, in a window of so many pixels."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._call("Emulation.setDeviceMetricsOverride", **size)
+        return base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"])
 
     def text(self) -> str:
         """What somebody in front of the page reads."""
