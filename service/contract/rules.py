@@ -8,7 +8,7 @@ from foldstep.models.hyperparameters import LOSSES_OF_TASK, Hyperparameters, Val
 from foldstep.service.contract.errors import Fault
 from foldstep.service.contract.parameters import nearest
 from foldstep.service.contract.reach import combinations
-from foldstep.service.contract.space import Fixed, Space
+from foldstep.service.contract.space import Choices, Fixed, Space
 from foldstep.service.contract.spec import Spec, Task
 
 
@@ -81,7 +81,10 @@ def _values(space: Space, name: str) -> list[Value]:
     distribution = space.parameters.get(name)
     if distribution is None:
         return []
-    return [distribution.value] if isinstance(distribution, Fixed) else list(getattr(distribution, "choices", []))
+    if isinstance(distribution, Fixed):
+        return [distribution.value]
+    assert isinstance(distribution, Choices), f"{name} has no range"
+    return list(distribution.choices)
 
 
 def _fault(path: str, expected: str, got: str, hint: str | None = None) -> Fault:
