@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -147,14 +148,13 @@ class FloatRange(_Distribution):
         """How many values it has; None without steps."""
         if self.step is None:
             return None
-        return int((_decimal(self.high) - _decimal(self.low)) / _decimal(self.step) + Decimal(STEP_SLACK)) + 1
+        return _n_values(self.low, self.high, self.step)
 
     def value_at(self, index: int) -> float:
         """Give the value after so many steps from `low`; indices outside of the range go on in the same steps."""
         assert self.step is not None
-        assert self.n_values is not None
         value = float(_decimal(self.low) + index * _decimal(self.step))
-        return min(value, self.high) if index < self.n_values else value
+        return min(value, self.high) if index < _n_values(self.low, self.high, self.step) else value
 
     def index_of(self, value: Value) -> int:
         """Give the index of the step that is nearest to a value."""
@@ -193,6 +193,12 @@ class _Steps:
         return index
 
 
+@lru_cache(maxsize=4096)  # they are asked for once a proposal and parameter
+def _n_values(low: float, high: float, step: float) -> int:
+    return int((_decimal(high) - _decimal(low)) / _decimal(step) + Decimal(STEP_SLACK)) + 1
+
+
+@lru_cache(maxsize=4096)
 def _decimal(number: float) -> Decimal:
     """Read a number as it is written: 0.1, not the binary fraction next to it."""
     return Decimal(repr(number))
