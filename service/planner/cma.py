@@ -42,7 +42,8 @@ def _replayed(space: Space, observed: Sequence[Observed], size: int) -> _Evoluti
     for one in observed:
         if one.position >= start:
             generations.setdefault((one.position - start) // evolution.population, []).append(one)
-    n_ended = batch_end(observed[-1].position, size)  # every batch before has ended, and its own
+    # batches before the last trial have ended, and so has its own; one in which all failed comes with the next
+    n_ended = batch_end(observed[-1].position, size)
     for number, generation in generations.items():
         if start + (number + 1) * evolution.population <= n_ended:
             evolution.tell(generation)
