@@ -25,8 +25,9 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from benchmarks.ranges import DROPOUT, ranges
 from benchmarks.report import arguments, publish
+from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.lease import SearchContext
-from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec, Task
+from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec
 from foldstep.worker.data.inputs import FoldData, FoldSource
 from foldstep.worker.data.load import read_table
 

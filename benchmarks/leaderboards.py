@@ -18,7 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-METHODS = ("random", "sobol", "tpe", "gp", "cmaes", "forest", "coarse_to_fine", "grid")
+from foldstep.service.contract.methods import METHODS
+
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
 
 _SPACE: dict[str, Any] = {
@@ -62,11 +63,12 @@ PROBLEMS: dict[str, dict[str, Any]] = {
 def spec_of(problem: str, method: str) -> dict[str, Any]:
     """Return the spec of one search."""
     given = PROBLEMS[problem]
-    space = _GRID if method == "grid" else {**_SPACE, **given["parameters"]}
-    if problem == "numbers" and method == "grid":
+    enumerates = METHODS[method].enumerates
+    space = _GRID if enumerates else {**_SPACE, **given["parameters"]}
+    if problem == "numbers" and enumerates:
         space = {**space, "loss": ["mse", "huber"]}
     spec = {**given, "name": f"{problem}-{method}", "method": method, "seed": 3, "parameters": space}
-    if method == "coarse_to_fine":
+    if METHODS[method].is_staged:
         return {**spec, "parameters": {k: v for k, v in space.items() if k != "epochs"},
                 "stages": [{"epochs": 2, "trials": 24}, {"epochs": 6, "trials": 12}]}  # fmt: skip
     return {**spec, "budget": {"trials": 32}}

@@ -13,8 +13,9 @@ import time
 from typing import Any
 
 from benchmarks.report import arguments, median_and_spread, publish
+from foldstep.models.catalog.metrics import Direction
+from foldstep.service.contract.methods import Method, learning_methods
 from foldstep.service.contract.space import Choices, FloatRange, IntRange, Params, Space
-from foldstep.service.contract.spec import LEARNING, Method
 from foldstep.service.contract.states import TrialState
 from foldstep.service.contract.trial import TrialRecord
 from foldstep.service.planner.batches import default_batch
@@ -41,7 +42,7 @@ def main() -> None:
     """Measure and publish."""
     options = arguments(__doc__ or "")
     sizes = (100, 1000) if options.quick else (100, 1000, 10_000)
-    rows = [_row(method, n, 1 if options.quick else 3) for method in sorted(LEARNING) for n in sizes]
+    rows = [_row(method, n, 1 if options.quick else 3) for method in learning_methods() for n in sizes]
     publish(
         "proposals", options, rows, unit="ms a proposal, median, least and greatest", goal=f"{GOAL_MS:g} ms at 10,000",
         load_before=os.getloadavg()[0],
@@ -72,7 +73,7 @@ def _request(method: Method, n_trials: int) -> BatchRequest:
         number=number,
         size=size,
         seed=0,
-        direction="minimize",
+        direction=Direction.MINIMIZE,
         first_trial=0,
         history=[_record(index) for index in range(number * size)],
     )

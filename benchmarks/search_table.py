@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from benchmarks.report import arguments, publish
+from foldstep.models.catalog.metrics import Direction
+from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.space import Choices, Distribution, IntRange, Params, Space
-from foldstep.service.contract.spec import LEARNING, DataSpec, Method, MetricSpec, Spec
+from foldstep.service.contract.spec import DataSpec, MetricSpec, Spec
 from foldstep.service.contract.states import TrialState
 from foldstep.service.contract.trial import TrialRecord
 from foldstep.service.planner.learning import LearningPlanner
@@ -34,7 +36,7 @@ EVALUATIONS = (25, 50, 100, 200)
 SEEDS = 100  # twenty told two random searches apart
 SEEDS_GP = 10  # a Gaussian process asked one at a time takes a minute for 200 proposals
 ORDERED = ("n_units_1", "n_units_2", "dropout_1", "dropout_2", "init_lr", "batch_size")
-METHODS: tuple[Method, ...] = ("random", "sobol", "tpe", "gp", "cmaes", "forest")
+COMPARED = [name for name, method in METHODS.items() if not (method.enumerates or method.is_staged)]
 Losses: TypeAlias = Iterator[float]
 
 
@@ -63,11 +65,11 @@ def main() -> None:
 
 
 def _jobs(quick: bool) -> Iterator[Run]:
-    for method in METHODS:
+    for method in COMPARED:
         n_seeds = 2 if quick else SEEDS_GP if method == "gp" else SEEDS
         for seed in range(n_seeds):
             yield Run("foldstep", method, seed)
-            if method in OPTUNA and method in LEARNING:
+            if method in OPTUNA and METHODS[method].learns:
                 yield Run("foldstep, one at a time", method, seed)
             if method in OPTUNA and not (quick and method == "gp"):
                 yield Run("optuna", method, seed)
@@ -125,7 +127,9 @@ def foldstep(run: Run) -> Losses:
     plan = first_stage(spec)
     is_learning = plan.batch is not None
     planner = (
-        LearningPlanner(plan, spec.seed, spec.method, "minimize", propose) if is_learning else make_planner(spec, plan)
+        LearningPlanner(plan, spec.seed, spec.method, Direction.MINIMIZE, propose)
+        if is_learning
+        else make_planner(spec, plan)
     )
     history: list[TrialRecord] = []
     while len(history) < EVALUATIONS[-1]:

@@ -1,4 +1,4 @@
-"""Write the pages that come from the code: hyperparameters, states, settings, errors, commands.
+"""Write the pages that come from the code: hyperparameters, methods, metrics, states, settings, errors, commands.
 
 A test holds them up to date. Run `python -m docs.make` after a change.
 """
@@ -8,15 +8,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer.main
 from pydantic_core import PydanticUndefined
 
 from docs.prose import wrapped
 from foldstep.cli import app
+from foldstep.models.catalog.metrics import METRICS, metrics_of
+from foldstep.models.catalog.tasks import Task
 from foldstep.models.hyperparameters import REGISTRY
 from foldstep.service.contract.errors import FoldstepError
+from foldstep.service.contract.methods import METHODS, SearchMethod, staged_methods
 from foldstep.service.contract.states import LEASE_TRANSITIONS, SEARCH_TRANSITIONS, TRIAL_TRANSITIONS, diagram
 from foldstep.service.settings import PREFIX, Settings
 
@@ -36,8 +39,45 @@ def hyperparameters() -> str:
         "",
         "`width_1`, `activation_2`, `dropout_1` are for single hidden layers, the first being 1; they go before the",
     ]
-    lines += ["plain form. With `coarse_to_fine` the stages set the epochs. A regression's target is standardised."]
+    staged = " and ".join(f"`{name}`" for name in staged_methods())
+    lines += [f"plain form. With {staged} the stages set the epochs. A regression's target is standardised."]
     return "\n".join(lines) + "\n"
+
+
+def methods() -> str:
+    """Describe the search methods."""
+    lines = ["# Methods", "", "How a search chooses what to train; `docs/spec.md` says what each can be told.", ""]
+    lines += ["| name | what it does | how |", "| --- | --- | --- |"]
+    for method in METHODS.values():
+        lines.append(f"| `{method.name}` | {method.meaning} | {'; '.join(_traits(method))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _traits(method: SearchMethod) -> list[str]:
+    told = {
+        "learns from results, in batches": method.learns,
+        "each trial depends on the seed and its number alone": not (method.learns or method.is_staged),
+        "has stages": method.is_staged,
+        "needs lists or steps": method.enumerates,
+        "no configuration twice": method.never_repeats,
+    }
+    return [trait for trait, holds in told.items() if holds]
+
+
+def metrics() -> str:
+    """Describe the metrics, by task."""
+    lines = ["# Metrics", "", "What trials are ranked by; a score is the mean over the folds.", ""]
+    for task in get_args(Task):
+        lines += [f"## {task.capitalize()}", "", "| name | what it is | better | |", "| --- | --- | --- | --- |"]
+        for place, name in enumerate(metrics_of(task)):
+            metric = METRICS[name]
+            notes = ["the default"] if place == 0 else []
+            notes += [f"for more than two classes the mean of {metric.over_classes}"] if metric.over_classes else []
+            notes += ["needs a target of at least 0"] if metric.needs_nonnegative_target else []
+            better = "greater" if metric.direction.is_better(1.0, than=0.0) else "smaller"
+            lines.append(f"| `{name}` | {metric.meaning} | {better} | {'; '.join(notes)} |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def states() -> str:
@@ -117,6 +157,8 @@ def _options(command: Any) -> list[str]:
 
 PAGES: dict[str, Callable[[], str]] = {
     "hyperparameters.md": hyperparameters,
+    "methods.md": methods,
+    "metrics.md": metrics,
     "states.md": states,
     "settings.md": settings,
     "errors.md": errors,

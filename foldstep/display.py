@@ -20,6 +20,7 @@ from foldstep.service.contract.leaderboard import SearchView, TrialView
 from foldstep.service.contract.states import TERMINAL_TRIAL, SearchState
 
 STATE_STYLE = {
+    SearchState.QUEUED: "default",
     SearchState.RUNNING: "cyan",
     SearchState.COMPLETED: "green",
     SearchState.FAILED: "red",
@@ -89,7 +90,7 @@ def progress(search: SearchView) -> Group:
     """Bar, counts, speed, best score and time left."""
     done, total = n_done(search), search.trials
     bar = ProgressBar(total=total, completed=done, width=40) if total else Text("no limit of trials")
-    head = Text.assemble((search.id, "bold"), "  ", (search.state.value, STATE_STYLE.get(search.state, "")))
+    head = Text.assemble((search.id, "bold"), "  ", (search.state.value, STATE_STYLE[search.state]))
     head.append(f"  stage {search.stage + 1} of {search.n_stages}" if search.n_stages > 1 else "")
     parts = [f"{done} of {total} trials" if total else f"{done} trials", f"× {search.n_folds} folds"]
     if search.member_steps_per_s:
@@ -170,7 +171,7 @@ def searches(found: Iterable[SearchView]) -> Table:
     for s in found:
         total = f"{n_done(s)}/{s.trials}" if s.trials else str(n_done(s))
         best = f"{s.metric.name} {score(s.best.score)}" if s.best else "–"
-        state = f"[{STATE_STYLE.get(s.state, 'default')}]{s.state}[/]"
+        state = f"[{STATE_STYLE[s.state]}]{s.state}[/]"
         table.add_row(s.id, state, total, best, s.method, s.created_at.strftime("%Y-%m-%d %H:%M"))
     return table
 

@@ -23,14 +23,14 @@ from foldstep.service.contract.report import Curve
 from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange
 from foldstep.service.contract.states import TrialState
 
-_STATES: Mapping[TrialState, StudyState] = {
+STATES: Mapping[TrialState, StudyState] = {
     TrialState.COMPLETED: StudyState.COMPLETE,
     TrialState.PRUNED: StudyState.PRUNED,
     TrialState.DIVERGED: StudyState.FAIL,
     TrialState.FAILED: StudyState.FAIL,
     TrialState.CANCELLED: StudyState.FAIL,
 }
-"""Trials that have not ended are left out."""
+"""What each state in which a trial has ended is to Optuna; other trials are left out."""
 
 
 def write_study(master: Foldstep, search_id: str, storage: str) -> int:
@@ -50,10 +50,10 @@ def write_study(master: Foldstep, search_id: str, storage: str) -> int:
         InvalidInput: the storage cannot be used.
     """
     search = master.search(search_id)
-    ended = [t for t in master.all_trials(search_id, order_by="number") if t.state in _STATES]
+    ended = [t for t in master.all_trials(search_id, order_by="number") if t.state in STATES]
     trials = [_trial(search, t, master.curves(search_id, t.trial).curves) for t in ended]
     with _quiet(), _named_faults(search_id, storage):
-        study = optuna.create_study(storage=storage, study_name=search_id, direction=search.metric.direction)
+        study = optuna.create_study(storage=storage, study_name=search_id, direction=search.metric.direction.value)
         study.set_user_attr("foldstep", search.model_dump(mode="json", include={"name", "method", "metric", "task"}))
         study.add_trials(trials)
     return len(trials)
@@ -84,7 +84,7 @@ def _named_faults(study: str, storage: str) -> Iterator[None]:
 def _trial(search: SearchView, trial: TrialView, curves: Mapping[int, Curve]) -> FrozenTrial:
     stage = next(s for s in search.stages if s.stage == trial.stage)
     names = [n for n in stage.space.searched() if n in trial.params]
-    state = _STATES[trial.state]
+    state = STATES[trial.state]
     has_value = state in (StudyState.COMPLETE, StudyState.PRUNED) and trial.score is not None
     frozen = optuna.trial.create_trial(
         state=state,
@@ -142,7 +142,7 @@ def _distribution(name: str, value: Value, stages: Sequence[StageView]) -> BaseD
 def _choices(found: Sequence[Distribution]) -> list[Any]:
     values: dict[Any, None] = {}
     for distribution in found:
-        choices = [distribution.value] if isinstance(distribution, Fixed) else getattr(distribution, "choices", [])
         assert isinstance(distribution, Choices | Fixed)
+        choices = [distribution.value] if isinstance(distribution, Fixed) else distribution.choices
         values |= dict.fromkeys(_plain(choice) for choice in choices)
     return list(values)

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from foldstep.models.catalog.metrics import METRICS, Direction
 from foldstep.models.checkpoint import CheckpointDamaged, decode
 from foldstep.service.contract.report import TrialResult
-from foldstep.service.contract.spec import METRIC_DIRECTION
 
 Row = dict[str, Any]
 
@@ -34,9 +34,7 @@ def recover_leaderboards(folder: Path) -> tuple[dict[str, list[Row]], list[str]]
             metrics[search] = facts["context"]["metric"]["name"]
             row = trials.setdefault(search, {}).setdefault(facts["trial"], _row(facts))
             row["checkpoints"].append(str(path))
-    return {
-        s: _ranked(rows.values(), METRIC_DIRECTION[metrics[s]] == "maximize") for s, rows in trials.items()
-    }, damaged
+    return {s: _ranked(rows.values(), METRICS[metrics[s]].direction) for s, rows in trials.items()}, damaged
 
 
 def _row(facts: dict[str, Any]) -> Row:
@@ -46,7 +44,6 @@ def _row(facts: dict[str, Any]) -> Row:
     return {"trial": facts["trial"], "score": score, "params": facts["params"], "folds": folds, "checkpoints": []}
 
 
-def _ranked(rows: Iterable[Row], maximize: bool) -> list[Row]:
-    sign = -1 if maximize else 1
-    ordered = sorted(rows, key=lambda r: (r["score"] is None, sign * (r["score"] or 0.0), r["trial"]))
+def _ranked(rows: Iterable[Row], direction: Direction) -> list[Row]:
+    ordered = sorted(rows, key=lambda r: (r["score"] is None, direction.loss_of(r["score"] or 0.0), r["trial"]))
     return [{"rank": i, **row} for i, row in enumerate(ordered, start=1)]

@@ -17,10 +17,11 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from foldstep.models.catalog.activations import ACTIVATIONS
-from foldstep.models.catalog.losses import LOSSES, LOSSES_OF_TASK, Link, Task
+from foldstep.models.catalog.losses import LOSSES, LOSSES_OF_TASK, Link
 from foldstep.models.catalog.norms import NORMS
 from foldstep.models.catalog.optimizers import OPTIMIZERS
 from foldstep.models.catalog.schedules import SCHEDULES
+from foldstep.models.catalog.tasks import Task
 
 Value: TypeAlias = bool | int | float | str | list[int] | dict[str, float] | None
 """What a hyperparameter can hold; a list of ints is a list of widths, a mapping is a weight for each class."""

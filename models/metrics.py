@@ -1,7 +1,8 @@
-"""Validation metrics for all members of a pack at once, in double precision and the user's own units.
+"""Compute validation metrics for all members of a pack at once, in double precision and the user's own units.
 
-Each takes predictions and truths and returns one number a member. Scikit-learn is the oracle in the tests; for
-more than two classes f1 is the macro mean and roc_auc the macro mean of one class against the rest.
+Each takes predictions and truths and returns one number a member. What there is to know of a metric stands in
+`models/catalog/metrics.py`; here are the functions, and a metric of that table without one is refused when this is
+imported. Scikit-learn is the oracle in the tests.
 """
 
 from __future__ import annotations
@@ -12,25 +13,27 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from foldstep.models.catalog.metrics import METRICS, MeanOf, Metric
+
 _Metric = Callable[[Tensor, Tensor], Tensor]
 Finish = Callable[[Tensor, Tensor], Tensor]
 """(mean over the rows, variance of the truth) to the metric."""
 
-OF_MEANS: Mapping[str, tuple[str, Finish]] = {
-    "accuracy": ("right", lambda mean, _: mean),
-    "mse": ("squares", lambda mean, _: mean),
-    "rmse": ("squares", lambda mean, _: mean.sqrt()),
-    "r2": ("squares", lambda mean, variance: 1 - mean / variance),
-    "mae": ("distances", lambda mean, _: mean),
+_FINISHES: Mapping[str, Finish] = {
+    "accuracy": lambda mean, _: mean,
+    "mse": lambda mean, _: mean,
+    "rmse": lambda mean, _: mean.sqrt(),
+    "r2": lambda mean, variance: 1 - mean / variance,
+    "mae": lambda mean, _: mean,
 }
-"""Metrics that a mean over the rows decides: of what, and how. Whoever goes through the rows may take the mean."""
+"""How the metrics that are means over the rows follow from them. Whoever goes through the rows may take the mean."""
 
 
 def score_classes(metric: str, logits: Tensor, truth: Tensor) -> Tensor:
     """Score a classification.
 
     Args:
-        metric: accuracy, balanced_accuracy, f1, roc_auc or log_loss.
+        metric: one of a classification.
         logits: (members, classes, rows).
         truth: (rows,) int64, the class of each row.
 
@@ -38,7 +41,7 @@ def score_classes(metric: str, logits: Tensor, truth: Tensor) -> Tensor:
         (members,) float64; nan where a member's logits are not finite.
     """
     logits = logits.double()
-    scores = _CLASS_METRICS[metric](logits, truth)
+    scores = _SCORES[metric](logits, truth)
     return scores.masked_fill(~torch.isfinite(logits).all(dim=2).all(dim=1), float("nan"))
 
 
@@ -46,14 +49,25 @@ def score_values(metric: str, predictions: Tensor, truth: Tensor) -> Tensor:
     """Score a regression.
 
     Args:
-        metric: rmse, mse, mae, r2 or poisson_deviance.
+        metric: one of a regression.
         predictions: (members, rows) float64 in the target's units.
         truth: (rows,) float64.
 
     Returns:
         (members,) float64; not finite where a member's predictions are not.
     """
-    return _VALUE_METRICS[metric](predictions, truth)
+    return _SCORES[metric](predictions, truth)
+
+
+def finish(metric: str, mean: Tensor, variance: Tensor) -> Tensor:
+    """Turn a mean over the rows into the metric that it decides.
+
+    Args:
+        metric: one with a `mean_of`.
+        mean: of what the table says, (members,).
+        variance: of the truth, (members,).
+    """
+    return _FINISHES[metric](mean, variance)
 
 
 def _predicted(logits: Tensor) -> Tensor:
@@ -126,9 +140,8 @@ def _auc(decision: Tensor, positive: Tensor) -> Tensor:
     return statistic / (n_positive * n_negative) if n_positive and n_negative else statistic * float("nan")
 
 
-def _of_errors(metric: str, predictions: Tensor, truth: Tensor) -> Tensor:
-    of_row, finish = OF_MEANS[metric]
-    return finish(_OF_ERROR[of_row](predictions - truth).mean(dim=1), truth.var(correction=0))
+def _of_errors(metric: str, of_row: Callable[[Tensor], Tensor], predictions: Tensor, truth: Tensor) -> Tensor:
+    return finish(metric, of_row(predictions - truth).mean(dim=1), truth.var(correction=0))
 
 
 def _poisson_deviance(predictions: Tensor, truth: Tensor) -> Tensor:
@@ -137,15 +150,31 @@ def _poisson_deviance(predictions: Tensor, truth: Tensor) -> Tensor:
     return 2 * (torch.xlogy(truth, truth / p) - truth + p).mean(dim=1)
 
 
-_CLASS_METRICS: Mapping[str, _Metric] = {
+_OF_ROW: Mapping[MeanOf, Callable[[Tensor], Tensor]] = {"squares": torch.square, "distances": torch.abs}
+"""What a regression's means are of, from the errors."""
+_FUNCTIONS: Mapping[str, _Metric] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
     "f1": _f1,
     "roc_auc": _roc_auc,
     "log_loss": _log_loss,
-}
-_OF_ERROR: Mapping[str, Callable[[Tensor], Tensor]] = {"squares": torch.square, "distances": torch.abs}
-_VALUE_METRICS: Mapping[str, _Metric] = {
-    **{name: partial(_of_errors, name) for name, (of_row, _) in OF_MEANS.items() if of_row in _OF_ERROR},
     "poisson_deviance": _poisson_deviance,
 }
+
+
+def score_of(metric: Metric) -> _Metric:
+    """Find the function of a metric.
+
+    Raises:
+        NotImplementedError: the table has it, and this module does not.
+    """
+    if metric.mean_of is not None and metric.name not in _FINISHES:
+        raise NotImplementedError(f"models/metrics.py does not say how {metric.name} follows from a mean over the rows")
+    if metric.name in _FUNCTIONS:
+        return _FUNCTIONS[metric.name]
+    if metric.mean_of is None or metric.mean_of not in _OF_ROW:
+        raise NotImplementedError(f"models/metrics.py has no function for the metric {metric.name}")
+    return partial(_of_errors, metric.name, _OF_ROW[metric.mean_of])
+
+
+_SCORES: Mapping[str, _Metric] = {metric.name: score_of(metric) for metric in METRICS.values()}

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from foldstep.models.catalog.metrics import Direction
 from foldstep.models.checkpoint import Arrays, CheckpointDamaged, Facts, decode, encode
 from foldstep.models.fnn import FNN
 from foldstep.models.hyperparameters import resolve
@@ -222,8 +223,8 @@ def _weights(prefix: str, arrays: Arrays) -> Weights:
     return [layers[i] for i in sorted(layers)]
 
 
-def is_worth_keeping(score: float | None, bar: float | None, *, maximize: bool) -> bool:
-    """Whether a trial's score reaches the bar that the master set; without a bar any score does."""
+def is_worth_keeping(score: float | None, bar: float | None, direction: Direction) -> bool:
+    """Tell whether a trial's score reaches the bar that the master set; without a bar any score does."""
     if score is None or not math.isfinite(score):
         return False
-    return bar is None or (score >= bar if maximize else score <= bar)
+    return bar is None or not direction.is_better(bar, than=score)

@@ -16,7 +16,6 @@ from foldstep.service.contract.checks import CheckReport
 from foldstep.service.contract.errors import FoldstepError, LeaseLost
 from foldstep.service.contract.lease import Lease
 from foldstep.service.contract.report import Report, TrialProgress, TrialResult
-from foldstep.service.contract.spec import METRIC_DIRECTION
 from foldstep.worker.assignment import Finished
 from foldstep.worker.checkpoints import checkpoint, encode_snapshot, is_worth_keeping
 from foldstep.worker.client import MasterClient
@@ -48,7 +47,7 @@ class Reporter:
         self._checks: CheckReport | None = None
         self._dropped: set[int] = set()
         self._bar, self._snapshot_bar = lease.checkpoint_bar, lease.snapshot_bar
-        self._is_maximized = METRIC_DIRECTION[lease.context.metric.name] == "maximize"
+        self._direction = lease.context.metric.direction
         self._time_is_over_at = _moment(lease.time_left_s)
         self._wake = threading.Event()
         self._closing = False
@@ -152,7 +151,7 @@ class Reporter:
 
     def _is_wanted(self, finished: Finished) -> bool:
         """Whether a trial's snapshot goes up with its result: it waits to go on, or is good enough to be continued."""
-        is_good = is_worth_keeping(finished.score, self._snapshot_bar, maximize=self._is_maximized)
+        is_good = is_worth_keeping(finished.score, self._snapshot_bar, self._direction)
         return finished.result.outcome == "paused" or is_good
 
     def _put_snapshot(self, trial: int, content: bytes) -> str:
@@ -171,8 +170,8 @@ class Reporter:
     def _worth_keeping(self, finished: Sequence[Finished]) -> set[int]:
         """Trials that reach the master's bar, and of those no more than it keeps."""
         ended = [f for f in finished if f.result.outcome != "paused" and len(f.members) == self._source.n_folds]
-        good = [f for f in ended if is_worth_keeping(f.score, self._bar, maximize=self._is_maximized)]
-        good.sort(key=lambda f: ((-1 if self._is_maximized else 1) * (f.score or 0.0), f.leased.number))
+        good = [f for f in ended if is_worth_keeping(f.score, self._bar, self._direction)]
+        good.sort(key=lambda f: (self._direction.loss_of(f.score or 0.0), f.leased.number))
         return {f.leased.number for f in good[: self._lease.keep_checkpoints]}
 
     def _checkpoints(self, finished: Finished) -> dict[str, bytes]:

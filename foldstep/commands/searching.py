@@ -129,8 +129,7 @@ def best_checkpoint(search: SearchView) -> str:
     best = search.best
     assert best is not None
     scored = [(s, path) for s, path in zip(best.folds, best.checkpoints, strict=True) if s is not None]
-    pick = max if search.metric.direction == "maximize" else min
-    return pick(scored)[1]
+    return min(scored, key=lambda fold: search.metric.direction.loss_of(fold[0]))[1]
 
 
 def as_row(trial: TrialView) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from foldstep.models.catalog.backends import EVERY_BACKEND, Backend
+from foldstep.models.catalog.tasks import Task
 
-Task: TypeAlias = Literal["classification", "regression"]
 Link: TypeAlias = Literal["identity", "log"]
 
 
@@ -44,6 +44,6 @@ LOSSES: Mapping[str, Loss] = {
 """By the value of the hyperparameter `loss`, in the order of the documentation, which numbers them."""
 
 LOSSES_OF_TASK: Mapping[Task, tuple[str, ...]] = {
-    task: tuple(name for name, loss in LOSSES.items() if loss.task == task) for task in ("classification", "regression")
+    task: tuple(name for name, loss in LOSSES.items() if loss.task == task) for task in get_args(Task)
 }
 """The losses of each task; the first is its default."""

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 from foldstep.models.catalog.activations import ACTIVATIONS, LEAK
 from foldstep.models.catalog.losses import LOSSES
+from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.catalog.norms import EPSILON, MOMENTUM, NORMS
 from foldstep.models.catalog.optimizers import families_of
-from foldstep.models.metrics import OF_MEANS
 from foldstep.models.updates import UpdateNumbers
 
 STACKS = ("parameters", "gradients", "first", "second", "average", "best")
@@ -49,7 +49,7 @@ ENUMERATIONS: Mapping[str, Sequence[str]] = {
     "Loss": [name for name, loss in LOSSES.items() if "compiled" in loss.backends],
     "Norm": list(NORMS),
     "Rule": families_of("compiled"),
-    "Score": ["none", *dict.fromkeys(mean_of for mean_of, _ in OF_MEANS.values())],
+    "Score": ["none", *dict.fromkeys(metric.mean_of for metric in METRICS.values() if metric.mean_of)],
 }
 """The names that C++ knows, in the order of their numbers."""
 _CONSTANTS = {"LEAK_SLOPE": LEAK, "NORM_EPSILON": EPSILON, "NORM_MOMENTUM": MOMENTUM}

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from foldstep.models.catalog.activations import ACTIVATIONS
-from foldstep.models.catalog.losses import LOSSES, Task
+from foldstep.models.catalog.losses import LOSSES
 from foldstep.models.catalog.optimizers import OPTIMIZERS
+from foldstep.models.catalog.tasks import Task
 from foldstep.models.compiled.interface import PARTS, RECORDS, STACKS, number_of
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.layout import Layout, Slot

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from foldstep.models.catalog.losses import LOSSES as KNOWN
-from foldstep.models.catalog.losses import Task
+from foldstep.models.catalog.tasks import Task
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.layout import Layout
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from foldstep.models.catalog.losses import Task
+from foldstep.models.catalog.tasks import Task
 from foldstep.models.fused.kernel import take_steps
 from foldstep.models.fused.members import MemberTables, power_of_two
 from foldstep.models.fused.numbers import ACTIVATION_NAMES, FAMILY_NAMES, LOSS_NAMES, bits

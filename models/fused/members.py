@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from foldstep.models.catalog.losses import Task
+from foldstep.models.catalog.tasks import Task
 from foldstep.models.fused.numbers import (
     ACTIVATION_NAMES,
     FAMILY_NAMES,

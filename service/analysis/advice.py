@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from foldstep.models.catalog.metrics import Direction
 from foldstep.models.hyperparameters import Value
 from foldstep.service.contract.insight import EffectPoint, ParameterInsight
 from foldstep.service.contract.space import Choices, Distribution
-from foldstep.service.contract.spec import Direction
 
 MATTERS = 0.02
 """Less than this share of the variance is said not to matter."""
@@ -27,14 +27,14 @@ def insight(
         distribution: its values in the stage.
         importance: its share of the variance.
         effect: its marginal effect, scores as losses; values in their order.
-        direction: of the metric; the sign of the scores is turned back accordingly.
+        direction: of the metric, for losses to be told as scores.
     """
     is_choice = isinstance(distribution, Choices)
     first, last = _best_region(effect)
     return ParameterInsight(
         parameter=name,
         importance=importance,
-        effect=[p if direction == "minimize" else p.model_copy(update={"score": -p.score}) for p in effect],
+        effect=[p.model_copy(update={"score": direction.score_of(p.score)}) for p in effect],
         best_low=None if is_choice else _number(effect[first].value),
         best_high=None if is_choice else _number(effect[last].value),
         advice=f"{name}: {_words(importance, effect, (first, last), is_choice=is_choice)}.",

@@ -14,16 +14,16 @@ from statistics import median
 
 import numpy as np
 
+from foldstep.models.catalog.metrics import Direction
 from foldstep.models.hyperparameters import Value
 from foldstep.service.contract.insight import Comparison, Contender
 from foldstep.service.contract.space import Choices, Fixed, FloatRange, IntRange, Space
-from foldstep.service.contract.spec import Direction, MetricSpec
-from foldstep.service.contract.states import TrialState
+from foldstep.service.contract.spec import MetricSpec
 from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.planner.evidence import Evidence
 
 N_BINS = 3
 """A range is compared in thirds, in its own scale."""
-_ENDED = (TrialState.COMPLETED, TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED)
 
 
 def compare(search: str, metric: MetricSpec, by: str, space: Space, records: Sequence[TrialRecord]) -> Comparison:
@@ -37,21 +37,16 @@ def compare(search: str, metric: MetricSpec, by: str, space: Space, records: Seq
         records: trials of one stage.
     """
     groups: dict[str, list[TrialRecord]] = {}
-    ended = [r for r in records if r.state in _ENDED and by in r.params]
-    for record in ended:
+    for record in (trial for trial in Evidence.of(records).trials if by in trial.params):
         groups.setdefault(_group(space, by, record.params[by]), []).append(record)
     equal = min((len(_scores(group)) for group in groups.values() if _scores(group)), default=0)
     contenders = [_contender(value, group, equal, metric.direction) for value, group in groups.items()]
-    contenders.sort(key=lambda c: (c.expected is None, -_sign(metric.direction) * (c.expected or 0.0), str(c.value)))
+    contenders.sort(key=lambda c: (c.expected is None, metric.direction.loss_of(c.expected or 0.0), str(c.value)))
     nuisance = [n for n in space.searched() if n not in (by, "seed")]
     return Comparison(
         search=search, metric=metric, by=by, nuisance=nuisance, equal=equal, contenders=contenders,
         sentence=_verdict(by, contenders, equal, metric),
     )  # fmt: skip
-
-
-def _sign(direction: Direction) -> float:
-    return 1.0 if direction == "maximize" else -1.0
 
 
 def _group(space: Space, by: str, value: Value) -> str:
@@ -75,13 +70,12 @@ def _scores(group: Sequence[TrialRecord]) -> list[float]:
 
 
 def _contender(value: str, group: Sequence[TrialRecord], equal: int, direction: Direction) -> Contender:
-    sign = _sign(direction)
     scored = [r for r in group if r.score is not None and math.isfinite(r.score)]
-    best = max(scored, key=lambda r: (sign * (r.score or 0.0), -r.number), default=None)
+    best = min(scored, key=lambda r: (direction.loss_of(r.score or 0.0), r.number), default=None)
     expected = low = high = None
     if scored and equal:
-        shares = _best_of(np.sort(sign * np.array(_scores(group))), equal)
-        expected, low, high = (sign * x for x in shares)
+        goods = np.sort([-direction.loss_of(score) for score in _scores(group)])
+        expected, low, high = (direction.score_of(-good) for good in _best_of(goods, equal))
     return Contender(
         value=value,
         trials=len(group),

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
-from foldstep.service.analysis.table import Numbers, TrialTable, place
+from foldstep.service.analysis.table import Numbers, TrialTable
 from foldstep.service.contract.insight import EffectPoint, Interaction
 from foldstep.service.contract.space import Choices, Distribution, Space
+from foldstep.service.planner.vectors import expanded, rows, rows_of_units
 
 FEWEST_TRIALS = 10
 MAX_TRIALS = 1500
@@ -28,6 +29,8 @@ N_PLACES = 192
 N_GRID, N_PAIR_GRID = 15, 6
 MAX_PAIRED = 6
 """Interactions are looked for among so many of the most important ones."""
+NOTHING = 0.0
+"""Of every choice, where a trial has none."""
 _ROUNDING = 1e-12
 
 
@@ -52,7 +55,7 @@ def anova(table: TrialTable, seed: int = 0) -> Anova:
     """Analyse a stage of at least `FEWEST_TRIALS` trials."""
     generator = np.random.default_rng(seed)
     places, losses = _thinned(table, generator)
-    forest, fit = _forest(_expanded(table.space, table.names, places), losses, seed)
+    forest, fit = _forest(expanded(table.space, table.names, places, NOTHING), losses, seed)
     surface = _Surface(table.space, table.names, forest, generator)
     effects = {name: surface.effect(name) for name in table.names}
     variances = {name: float(np.var([p.score for p in points])) for name, points in effects.items()}
@@ -76,20 +79,6 @@ def _thinned(table: TrialTable, generator: np.random.Generator) -> tuple[Numbers
     rest = half + generator.choice(n - half, MAX_TRIALS - half, replace=False)
     rows = np.concatenate([np.arange(half), np.sort(rest)])
     return table.places[rows], table.losses[rows]
-
-
-def _expanded(space: Space, names: Sequence[str], places: Numbers) -> Numbers:
-    """Choices as one column each, for they have no order; all zero where a trial has none."""
-    columns: list[Numbers] = []
-    for i, name in enumerate(names):
-        distribution = space.parameters[name]
-        if isinstance(distribution, Choices):
-            n = len(distribution.choices)
-            index = np.where(places[:, i] < 0, -1, np.minimum(places[:, i] * n, n - 1)).astype(int)
-            columns.append((index[:, None] == np.arange(n)).astype(np.float64))
-        else:
-            columns.append(places[:, i : i + 1])
-    return np.hstack(columns)
 
 
 def _forest(places: Numbers, losses: Numbers, seed: int) -> tuple[RandomForestRegressor, float]:
@@ -136,10 +125,11 @@ class _Surface:
 
     def _places(self, points: Sequence[Mapping[str, float]]) -> Numbers:
         if not self._is_conditional:
-            places = np.array([[p[n] for n in self._names] for p in points])
+            units = np.array([[p[n] for n in self._names] for p in points])
+            places = rows_of_units(self._space, self._names, units)
         else:
-            places = np.array([place(self._space, self._names, self._space.from_unit(p)) for p in points])
-        return _expanded(self._space, self._names, places)
+            places = rows(self._space, self._names, [self._space.from_unit(p) for p in points])
+        return expanded(self._space, self._names, places, NOTHING)
 
     def _predict(self, points: Sequence[Mapping[str, float]]) -> Numbers:
         return np.asarray(self._forest.predict(self._places(points)))

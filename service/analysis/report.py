@@ -11,6 +11,7 @@ from foldstep.service.contract.insight import ImportanceReport
 from foldstep.service.contract.space import Space
 from foldstep.service.contract.spec import MetricSpec
 from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.planner.evidence import Evidence
 
 POOR_FIT = 0.2
 LEAST_INTERACTION = 0.02
@@ -28,7 +29,7 @@ def importance_report(
         space: the stage's.
         records: the stage's trials.
     """
-    table = table_of(space, records, metric.direction)
+    table = table_of(space, Evidence.of(records), metric.direction)
     n_trials = len(table.losses)
     nothing = ImportanceReport(
         search=search, metric=metric, stage=stage, trials=n_trials, fit=None, parameters=[], interactions=[], notes=[]

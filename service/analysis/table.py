@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from foldstep.service.contract.space import Distribution, Params, Space
-from foldstep.service.contract.spec import Direction
+from foldstep.models.catalog.metrics import Direction
+from foldstep.service.contract.space import Params, Space
 from foldstep.service.contract.trial import TrialRecord
-from foldstep.service.planner.evidence import judge
+from foldstep.service.planner.evidence import Evidence, judge
+from foldstep.service.planner.vectors import rows
 
 Numbers = npt.NDArray[np.float64]
 
-INACTIVE = -1.0
-"""The coordinate of a hyperparameter that a trial does not have."""
 ENOUGH_TRIALS = 20
 NO_SUBJECT = frozenset({"seed", "epochs"})
 """What a search may draw without wanting to know about it."""
@@ -29,7 +28,7 @@ class TrialTable:
     Attributes:
         space: the stage's.
         names: what was searched, a column each.
-        places: (trials, names) unit coordinates, `INACTIVE` where a trial has none.
+        places: (trials, names), see `service.planner.vectors.rows`.
         losses: (trials,), less is better; bounded above, so that a few disasters do not outweigh everything else.
     """
 
@@ -39,29 +38,23 @@ class TrialTable:
     losses: Numbers
 
 
-def table_of(space: Space, records: Sequence[TrialRecord], direction: Direction) -> TrialTable:
-    """The finished trials of a stage.
+def table_of(space: Space, evidence: Evidence, direction: Direction) -> TrialTable:
+    """Write what a stage says as a table.
 
     Args:
         space: the stage's.
-        records: its trials.
+        evidence: of the stage.
         direction: whether more or less is better.
     """
-    trials = judge(records, direction)
+    trials = judge(evidence, direction)
     names = tuple(n for n in space.searched() if n not in NO_SUBJECT)
-    places = np.array([place(space, names, t.params) for t in trials]).reshape(len(trials), len(names))
+    places = rows(space, names, [_within(space, names, t.params) for t in trials])
     return TrialTable(space, names, places, bounded(np.array([t.loss for t in trials])))
 
 
-def place(space: Space, names: Sequence[str], params: Params) -> list[float]:
-    """A trial's coordinates."""
-    return [_unit(space.parameters[n], params, n) for n in names]
-
-
-def _unit(distribution: Distribution, params: Params, name: str) -> float:
-    if name not in params or not distribution.contains(params[name]):
-        return INACTIVE
-    return distribution.to_unit(params[name])
+def _within(space: Space, names: Sequence[str], params: Params) -> Params:
+    """Leave out values that the stage's space does not have."""
+    return {n: params[n] for n in names if n in params and space.parameters[n].contains(params[n])}
 
 
 def bounded(losses: Numbers) -> Numbers:
@@ -76,6 +69,6 @@ def bounded(losses: Numbers) -> Numbers:
 
 def subject_stage(stages: Sequence[Sequence[TrialRecord]]) -> int:
     """The stage to look at: the last with enough finished trials, for it trained the longest; else the fullest one."""
-    sizes = [len(judge(records, "minimize")) for records in stages]
+    sizes = [len(Evidence.of(records).trials) for records in stages]
     enough = [i for i, size in enumerate(sizes) if size >= ENOUGH_TRIALS]
     return enough[-1] if enough else int(np.argmax(sizes))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_BOUNDED = ("accuracy", "balanced_accuracy", "f1", "roc_auc", "r2")
+from foldstep.models.catalog.metrics import METRICS
+
 _NAME = re.compile(
     r"val_(?P<metric>[a-z0-9_]+)-(?P<score>-?\d+\.\d{5})"
     r"_trial-(?P<trial>\d{6,9})_fold-(?P<fold>\d{1,6})_epoch-(?P<epoch>\d{4,9})\.safetensors"
@@ -23,7 +24,7 @@ class CheckpointName(NamedTuple):
 
     def __str__(self) -> str:
         # scores that are at most 1 need one digit before the point; others are padded to sort up to ten million
-        width = 7 if self.metric in _BOUNDED else 14
+        width = 7 if METRICS[self.metric].is_at_most_one else 14
         return (
             f"val_{self.metric}-{self.score:0{width}.5f}"
             f"_trial-{self.trial:06d}_fold-{self.fold}_epoch-{self.epoch:04d}.safetensors"

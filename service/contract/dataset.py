@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import AwareDatetime
 
+from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.space import Frozen
-from foldstep.service.contract.spec import MetricSpec, Task
+from foldstep.service.contract.spec import MetricSpec
 
 
 class Column(Frozen):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues
 from foldstep.service.contract.dataset import DatasetDescription
-from foldstep.service.contract.spec import ColumnRef, CvSpec, DataSpec, Spec, Task
+from foldstep.service.contract.spec import ColumnRef, CvSpec, DataSpec, Spec
 
 MAX_CATEGORIES = 64  # categories of a column with an input of their own; the most frequent ones
 RARE_COUNT = 10  # seen less often, a category is rare; a hundredth of the rows where that is less

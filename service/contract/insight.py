@@ -75,8 +75,8 @@ class Contender(Frozen):
 
     Attributes:
         value: the choice.
-        trials: how many finished with it.
-        diverged: how many of those diverged or failed.
+        trials: how many ended with it, but for failed ones, which say nothing of it.
+        diverged: how many of those diverged.
         best: the best score; None where it has none.
         best_trial: that trial's number.
         spread: standard deviation over that trial's folds.

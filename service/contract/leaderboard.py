@@ -6,12 +6,13 @@ from typing import Literal, TypeAlias
 
 from pydantic import AwareDatetime
 
+from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.checks import CheckReport
 from foldstep.service.contract.diagnose import Diagnosis
 from foldstep.service.contract.diagnostics import Reading
 from foldstep.service.contract.report import Curve
 from foldstep.service.contract.space import Frozen, Params, Space
-from foldstep.service.contract.spec import MetricSpec, Task
+from foldstep.service.contract.spec import MetricSpec
 from foldstep.service.contract.states import SearchState, TrialState
 
 OrderBy: TypeAlias = Literal["score", "number"]

@@ -6,8 +6,9 @@ from typing import Literal, Self, TypeAlias
 
 from pydantic import AwareDatetime, Field, model_validator
 
+from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.space import Frozen, Params
-from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec, Task
+from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec
 
 Device: TypeAlias = Literal["cpu", "cuda"]
 Step: TypeAlias = Literal["compiled", "compiled amx", "eager"]

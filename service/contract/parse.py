@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from foldstep.models.catalog.metrics import metrics_of
 from foldstep.service.contract.errors import Fault, SpecInvalid
+from foldstep.service.contract.methods import METHODS, learning_methods, staged_methods
 from foldstep.service.contract.parameters import parse_parameters, unknown_key
 from foldstep.service.contract.rules import spec_faults
-from foldstep.service.contract.space import Fixed, FloatRange, IntRange, Space
-from foldstep.service.contract.spec import LEARNING, MAX_GRID_POINTS, METRICS_OF_TASK, Method, Spec
+from foldstep.service.contract.space import Fixed, Space
+from foldstep.service.contract.spec import MAX_GRID_POINTS, Spec
 
 NOT_YET = {
     "final": "refitting and ensembling the winner",
@@ -109,9 +110,6 @@ def _validate(rest: dict[str, Any], space: Space) -> tuple[Spec | None, list[Fau
         return None, [_fault_of(e, rest) for e in error.errors(include_url=False)]
 
 
-_CODES = {"extra_forbidden": "unknown_key", "missing": "missing"}
-
-
 def _fault_of(error: Any, rest: Mapping[str, Any]) -> Fault:
     # pydantic puts the tag of a union's member into the location; only keys and indices are a user's path
     loc = _user_path(error["loc"], rest, is_missing=error["type"] == "missing")
@@ -123,7 +121,7 @@ def _fault_of(error: Any, rest: Mapping[str, Any]) -> Fault:
     expected = str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
     code = "wrong_type" if error["type"].endswith("_type") else "out_of_domain"
     if path == "method":
-        expected = "one of " + ", ".join(get_args(Method))
+        expected = "one of " + ", ".join(METHODS)
     if path == "name":
         expected = "1 to 64 letters, digits, dots, underscores or dashes, a letter or digit first"
     return Fault(code=code, path=path, expected=expected, got=repr(error["input"]))
@@ -164,7 +162,7 @@ def _cross_faults(spec: Spec, *, complete: bool) -> list[Fault]:
     faults += _continue_faults(spec)
     if complete:
         faults += spec_faults(spec)
-    if complete and spec.method == "grid":
+    if complete and METHODS[spec.method].enumerates:
         faults += _grid_faults(spec)
     return faults
 
@@ -190,18 +188,18 @@ def _cv_faults(spec: Spec) -> list[Fault]:
 
 def _task_faults(spec: Spec) -> list[Fault]:
     task, metric = spec.data.task, spec.metric
-    if task is None or metric is None or metric.name in METRICS_OF_TASK[task]:
+    if task is None or metric is None or metric.name in metrics_of(task):
         return []
-    expected = f"a metric of {task}: " + ", ".join(METRICS_OF_TASK[task])
+    expected = f"a metric of {task}: " + ", ".join(metrics_of(task))
     return [Fault(code="contradiction", path="metric.name", expected=expected, got=metric.name)]
 
 
 def _stage_faults(spec: Spec) -> list[Fault]:
-    faults = []
-    if spec.stages and spec.method != "coarse_to_fine":
+    faults, is_staged = [], METHODS[spec.method].is_staged
+    if spec.stages and not is_staged:
         faults.append(
             Fault(code="contradiction", path="stages", expected="no stages", got="stages",
-                  hint="set method: coarse_to_fine")
+                  hint="set method: " + " or ".join(staged_methods()))
         )  # fmt: skip
     total = sum(s.trials for s in spec.stages)
     if spec.stages and spec.budget.trials not in (None, total):
@@ -210,7 +208,7 @@ def _stage_faults(spec: Spec) -> list[Fault]:
                   got=str(spec.budget.trials))
         )  # fmt: skip
     epochs = spec.space.parameters.get("epochs")
-    if spec.method == "coarse_to_fine" and epochs is not None and not isinstance(epochs, Fixed):
+    if is_staged and epochs is not None and not isinstance(epochs, Fixed):
         faults.append(
             Fault(code="contradiction", path="parameters.epochs", expected="a fixed number, as stages set the epochs",
                   got=epochs.kind)
@@ -244,48 +242,34 @@ def _early_faults(spec: Spec) -> list[Fault]:
     if spec.early_stop is not None and spec.early_stop.race_folds and spec.cv.holdout is not None:
         expected = "no race_folds with a holdout, which is a single fold"
         faults.append(Fault(code="contradiction", path="early_stop.race_folds", expected=expected, got="true"))
-    if spec.warm_start is not None and spec.method == "grid":
-        expected = "no warm_start with a grid, which trains every point anyway"
+    if spec.warm_start is not None and METHODS[spec.method].enumerates:
+        expected = f"no warm_start with a {spec.method}, which trains every point anyway"
         faults.append(Fault(code="contradiction", path="warm_start", expected=expected, got=spec.warm_start))
     return faults
 
 
 def _batch_faults(spec: Spec) -> list[Fault]:
-    if spec.batch is None or spec.method in LEARNING:
+    if spec.batch is None or METHODS[spec.method].learns:
         return []
     expected = f"no batch with method: {spec.method}"
-    hint = "batches are for methods that learn from results: " + ", ".join(sorted(LEARNING))
+    hint = "batches are for methods that learn from results: " + ", ".join(learning_methods())
     return [Fault(code="contradiction", path="batch", expected=expected, got=str(spec.batch), hint=hint)]
 
 
 def _grid_faults(spec: Spec) -> list[Fault]:
     faults, n_points = [], 1
     for name, distribution in spec.space.parameters.items():
-        values = _grid_size(distribution)
-        if values is None:
+        n_values = distribution.grid_size
+        if n_values is None:
             faults.append(
                 Fault(code="no_grid", path=f"parameters.{name}", expected="a list of values, or a range with a step",
                       got="a range without steps")
             )  # fmt: skip
         else:
-            n_points *= values
+            n_points *= n_values
     if n_points > MAX_GRID_POINTS and (spec.budget.trials is None or spec.budget.trials > MAX_GRID_POINTS):
         faults.append(
             Fault(code="grid_too_large", path="parameters", expected=f"at most {MAX_GRID_POINTS:,} points",
                   got=f"{n_points:,}", hint="take fewer values, or method: random")
         )  # fmt: skip
     return faults
-
-
-def _grid_size(distribution: Any) -> int | None:
-    """The number of grid values, counted without making them: a range may have billions."""
-    if isinstance(distribution, FloatRange):
-        return (
-            None
-            if distribution.step is None
-            else math.floor((distribution.high - distribution.low) / distribution.step + 1e-9) + 1
-        )
-    if isinstance(distribution, IntRange):
-        return None if distribution.log else (distribution.high - distribution.low) // distribution.step + 1
-    values = distribution.grid()
-    return None if values is None else len(values)

@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection, Iterator
 from foldstep.models.catalog.losses import LOSSES, LOSSES_OF_TASK
 from foldstep.models.catalog.norms import NORMS
 from foldstep.models.catalog.optimizers import OPTIMIZERS
+from foldstep.models.catalog.tasks import Task
 from foldstep.models.hyperparameters import Hyperparameters, Value, resolve
 from foldstep.service.contract.errors import Fault
 from foldstep.service.contract.parameters import nearest
 from foldstep.service.contract.reach import combinations
-from foldstep.service.contract.space import Fixed, Space
-from foldstep.service.contract.spec import Spec, Task
+from foldstep.service.contract.space import Choices, Fixed, Space
+from foldstep.service.contract.spec import Spec
 
 
 def spec_faults(spec: Spec) -> Iterator[Fault]:
@@ -90,7 +91,10 @@ def _values(space: Space, name: str) -> list[Value]:
     distribution = space.parameters.get(name)
     if distribution is None:
         return []
-    return [distribution.value] if isinstance(distribution, Fixed) else list(getattr(distribution, "choices", []))
+    if isinstance(distribution, Fixed):
+        return [distribution.value]
+    assert isinstance(distribution, Choices), f"{name} has no range"
+    return list(distribution.choices)
 
 
 def _fault(path: str, expected: str, got: str, hint: str | None = None) -> Fault:

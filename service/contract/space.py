@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from decimal import Decimal
+from functools import lru_cache
+from typing import Annotated, Any, Literal, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +19,25 @@ from foldstep.models.hyperparameters import Value
 
 Params: TypeAlias = dict[str, Value]
 """A trial's hyperparameters: name to value; names that are not active in it are absent."""
+
+STEP_SLACK = 1e-9
+"""Of a step: rounding may put the end of a range so much before its last step, which then is that end."""
+
+
+class Values(Protocol):
+    """The values that a grid runs through, each computed when it is asked for: a range may have billions."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Value: ...
+
+    def index(self, value: Any, /) -> int:
+        """Give the place of a value.
+
+        Raises:
+            ValueError: it is none of the values.
+        """
+        ...
 
 
 class Frozen(BaseModel):
@@ -48,8 +69,13 @@ class Fixed(_Distribution):
         """Whether `value` is the value."""
         return value == self.value
 
-    def grid(self) -> list[Value] | None:
-        """The values a grid runs through; None where it has none."""
+    @property
+    def grid_size(self) -> int | None:
+        """How many values a grid runs through; None where it cannot run through them."""
+        return 1
+
+    def grid(self) -> Values | None:
+        """List the values that a grid runs through; None where it cannot."""
         return [self.value]
 
 
@@ -71,13 +97,22 @@ class Choices(_Distribution):
         """Whether `value` is one of the choices."""
         return value in self.choices
 
-    def grid(self) -> list[Value] | None:
-        """The values a grid runs through; None where it has none."""
+    @property
+    def grid_size(self) -> int | None:
+        """How many values a grid runs through; None where it cannot run through them."""
+        return len(self.choices)
+
+    def grid(self) -> Values | None:
+        """List the values that a grid runs through; None where it cannot."""
         return list(self.choices)
 
 
 class FloatRange(_Distribution):
-    """Real numbers from `low` to `high`, both included; even in the exponent with `log`."""
+    """Real numbers from `low` to `high`, both included; even in the exponent with `log`.
+
+    With `step` its values are `low`, `low + step` and so on, in decimal as users write them: three steps of 0.1 are
+    0.3, the number that a condition names, not 0.30000000000000004.
+    """
 
     kind: Literal["float"] = "float"
     low: float
@@ -89,8 +124,8 @@ class FloatRange(_Distribution):
         """The value at `u` of the way from low to high in the range's scale, on its step, clipped to the bounds."""
         if self.log:
             value = math.exp(math.log(self.low) + u * (math.log(self.high) - math.log(self.low)))
-        elif self.step is not None:
-            value = self.low + self.step * min(int(u * self._n_steps()), self._n_steps() - 1)
+        elif (n_values := self.n_values) is not None:
+            value = self.value_at(min(int(u * n_values), n_values - 1))
         else:
             value = self.low + u * (self.high - self.low)
         return min(max(value, self.low), self.high)
@@ -108,15 +143,65 @@ class FloatRange(_Distribution):
         """Whether `value` is a number within the bounds."""
         return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
 
-    def grid(self) -> list[Value] | None:
-        """The values a grid runs through; None where it has none."""
+    @property
+    def n_values(self) -> int | None:
+        """How many values it has; None without steps."""
         if self.step is None:
             return None
-        return [min(self.low + i * self.step, self.high) for i in range(self._n_steps())]
+        return _n_values(self.low, self.high, self.step)
 
-    def _n_steps(self) -> int:
+    def value_at(self, index: int) -> float:
+        """Give the value after so many steps from `low`; indices outside of the range go on in the same steps."""
         assert self.step is not None
-        return int((self.high - self.low) / self.step + 1e-9) + 1
+        value = float(_decimal(self.low) + index * _decimal(self.step))
+        return min(value, self.high) if index < _n_values(self.low, self.high, self.step) else value
+
+    def index_of(self, value: Value) -> int:
+        """Give the index of the step that is nearest to a value."""
+        assert self.step is not None
+        return round((_decimal(float(value)) - _decimal(self.low)) / _decimal(self.step))  # type: ignore[arg-type]
+
+    @property
+    def grid_size(self) -> int | None:
+        """How many values a grid runs through; None where it cannot run through them."""
+        return self.n_values
+
+    def grid(self) -> Values | None:
+        """List the values that a grid runs through; None where it cannot."""
+        return None if self.step is None else _Steps(self)
+
+
+class _Steps:
+    """The values of a range with steps, as a grid asks for them."""
+
+    def __init__(self, of: FloatRange) -> None:
+        assert of.n_values is not None
+        self._of, self._size = of, of.n_values
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, index: int, /) -> float:
+        if not 0 <= index < self._size:
+            raise IndexError(index)
+        return self._of.value_at(index)
+
+    def index(self, value: Any, /) -> int:
+        index = self._of.index_of(value)
+        if not 0 <= index < self._size or self[index] != value:
+            raise ValueError(value)
+        return index
+
+
+@lru_cache(maxsize=4096)  # they are asked for once a proposal and parameter
+def _n_values(low: float, high: float, step: float) -> int:
+    return int((_decimal(high) - _decimal(low)) / _decimal(step) + Decimal(STEP_SLACK)) + 1
+
+
+@lru_cache(maxsize=4096)
+def _decimal(number: float) -> Decimal:
+    """Read a number as it is written: 0.1, not the binary fraction next to it."""
+    return Decimal(repr(number))
 
 
 class IntRange(_Distribution):
@@ -133,8 +218,7 @@ class IntRange(_Distribution):
         if self.log:
             low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
             return min(max(round(math.exp(low + u * (high - low))), self.low), self.high)
-        n = (self.high - self.low) // self.step + 1
-        return self.low + self.step * min(int(u * n), n - 1)
+        return self.value_at(min(int(u * self.n_values), self.n_values - 1))
 
     def to_unit(self, value: Value) -> float:
         """The middle of the number's share of [0, 1)."""
@@ -142,8 +226,7 @@ class IntRange(_Distribution):
         if self.log:
             low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
             return (math.log(x) - low) / (high - low)
-        n = (self.high - self.low) // self.step + 1
-        return ((x - self.low) / self.step + 0.5) / n
+        return ((x - self.low) / self.step + 0.5) / self.n_values
 
     def contains(self, value: Value) -> bool:
         """Whether `value` is a whole number within the bounds and on the step."""
@@ -151,9 +234,31 @@ class IntRange(_Distribution):
             return False
         return self.low <= value <= self.high and (value - self.low) % self.step == 0
 
-    def grid(self) -> list[Value] | None:
-        """The values a grid runs through; None where it has none."""
-        return None if self.log else list(range(self.low, self.high + 1, self.step))
+    @property
+    def n_values(self) -> int:
+        """How many values it has."""
+        return (self.high - self.low) // self.step + 1
+
+    def value_at(self, index: int) -> int:
+        """Give the value after so many steps from `low`; indices outside of the range go on in the same steps."""
+        return self.low + index * self.step
+
+    def index_of(self, value: Value) -> int:
+        """Give the index of the step that is nearest to a value."""
+        return (2 * (int(value) - self.low) + self.step) // (2 * self.step)  # type: ignore[arg-type]
+
+    def values(self) -> range:
+        """List all of its values."""
+        return range(self.low, self.high + 1, self.step)
+
+    @property
+    def grid_size(self) -> int | None:
+        """How many values a grid runs through; None where it cannot run through them."""
+        return None if self.log else self.n_values
+
+    def grid(self) -> Values | None:
+        """List the values that a grid runs through; None where it cannot."""
+        return None if self.log else self.values()
 
 
 Distribution: TypeAlias = Annotated[Fixed | Choices | FloatRange | IntRange, Field(discriminator="kind")]
@@ -185,7 +290,14 @@ class Space(Frozen):
         return done
 
     def from_unit(self, point: Mapping[str, float]) -> Params:
-        """The hyperparameters at a point of the unit cube (name to coordinate); inactive ones are left out."""
+        """Give the hyperparameters at a point of the unit cube.
+
+        Args:
+            point: name to coordinate; what it does not name is at its middle.
+
+        Returns:
+            The active ones.
+        """
         params: Params = {}
         for name in self.ordered():
             if self.is_active(name, params):

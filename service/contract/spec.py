@@ -8,44 +8,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
-from foldstep.service.contract.space import Frozen, Space
+from foldstep.models.catalog.metrics import METRICS, Direction
+from foldstep.models.catalog.tasks import Task as Task
+from foldstep.service.contract.methods import Method
+from foldstep.service.contract.names import OneOf
+from foldstep.service.contract.space import Fixed, Frozen, Space
 
-Task: TypeAlias = Literal["classification", "regression"]
-Method: TypeAlias = Literal["grid", "random", "coarse_to_fine", "sobol", "tpe", "gp", "cmaes", "forest"]
-Direction: TypeAlias = Literal["maximize", "minimize"]
-MetricName: TypeAlias = Literal[
-    "accuracy",
-    "balanced_accuracy",
-    "f1",
-    "roc_auc",
-    "log_loss",
-    "rmse",
-    "mse",
-    "mae",
-    "r2",
-    "poisson_deviance",
-]
-
-LEARNING: frozenset[Method] = frozenset({"tpe", "gp", "cmaes", "forest"})
-"""The methods whose proposals depend on the results so far; they come in batches."""
-
-METRIC_DIRECTION: dict[str, Direction] = {
-    "accuracy": "maximize",
-    "balanced_accuracy": "maximize",
-    "f1": "maximize",
-    "roc_auc": "maximize",
-    "log_loss": "minimize",
-    "rmse": "minimize",
-    "mse": "minimize",
-    "mae": "minimize",
-    "r2": "maximize",
-    "poisson_deviance": "minimize",
-}
-METRICS_OF_TASK: dict[Task, tuple[MetricName, ...]] = {
-    "classification": ("accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss"),
-    "regression": ("rmse", "mse", "mae", "r2", "poisson_deviance"),
-}
-"""The metrics of each task; the first is the default."""
+MetricName: TypeAlias = Annotated[str, OneOf(METRICS)]
 
 DEFAULT_TRIALS = 50
 DEFAULT_EPOCHS = 30
@@ -137,7 +106,7 @@ class MetricSpec(Strict):
     @property
     def direction(self) -> Direction:
         """Whether more or less is better."""
-        return METRIC_DIRECTION[self.name]
+        return METRICS[self.name].direction
 
 
 class BudgetSpec(Strict):
@@ -239,6 +208,8 @@ class Spec(Strict):
 
     def default_epochs(self) -> int:
         """The epochs of the last stage where none are given: the fixed hyperparameter's, or the default."""
-        fixed = self.space.parameters.get("epochs")
-        value = getattr(fixed, "value", DEFAULT_EPOCHS)
-        return value if isinstance(value, int) else DEFAULT_EPOCHS
+        epochs = self.space.parameters.get("epochs")
+        if not isinstance(epochs, Fixed):
+            return DEFAULT_EPOCHS
+        assert isinstance(epochs.value, int)
+        return epochs.value

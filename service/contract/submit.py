@@ -6,8 +6,9 @@ import re
 
 from pydantic import Field
 
+from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.space import Frozen
-from foldstep.service.contract.spec import Duration, MetricSpec, Task
+from foldstep.service.contract.spec import Duration, MetricSpec
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 """The names that a data set can have."""

@@ -18,11 +18,13 @@ def perform(request: dict[str, Any]) -> BaseModel:
     """The result of a request."""
     if request["operation"] == "ingest":
         return ingest(request["source"], into=Path(request["into"]), shown_as=request["shown_as"])
-    return check_spec(
-        Spec.model_validate_json(request["spec"]),
-        DatasetDescription.model_validate_json(request["description"]),
-        Path(request["canonical_file"]),
-    )
+    if request["operation"] == "check":
+        return check_spec(
+            Spec.model_validate_json(request["spec"]),
+            DatasetDescription.model_validate_json(request["description"]),
+            Path(request["canonical_file"]),
+        )
+    raise ValueError(f"expected ingest or check, however: {request['operation']}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,4 @@
-"""Whether a spec fits its data, before any trial is planned; every misfit is named at once.
-
-Metrics of two classes are taken over more of them like this: f1 is the mean of the classes' own (macro), roc_auc
-the mean of each class against the rest.
-"""
+"""Check whether a spec fits its data, before any trial is planned; every misfit is named at once."""
 
 from __future__ import annotations
 
@@ -14,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from foldstep.models.catalog.metrics import METRICS, metrics_of
+from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.columns import (
     CategoryColumn,
     ColumnValues,
@@ -25,7 +23,7 @@ from foldstep.service.contract.dataset import CheckedData, DatasetDescription
 from foldstep.service.contract.errors import Fault, SpecInvalid
 from foldstep.service.contract.parameters import nearest
 from foldstep.service.contract.rules import can_be_poisson, class_faults, lbfgs_faults, task_faults
-from foldstep.service.contract.spec import METRICS_OF_TASK, ColumnRef, MetricSpec, Spec, Task
+from foldstep.service.contract.spec import ColumnRef, MetricSpec, Spec
 from foldstep.service.contract.splits import marked_as_test, n_held_out
 from foldstep.service.data.sources import BUNDLED_TARGET
 
@@ -154,19 +152,20 @@ class _Check:
         return "regression"
 
     def _metric(self, task: Task) -> MetricSpec:
-        allowed = METRICS_OF_TASK[task]
+        allowed = metrics_of(task)
         if self.spec.metric is None:
             self.notes.append(f"The metric is {allowed[0]}, the default of {task}.")
             return MetricSpec(name=allowed[0])
         name, n_classes = self.spec.metric.name, len(self._distinct())
+        metric = METRICS[name]
         if name not in allowed:
             self._add("contradiction", "metric.name", f"a metric of {task}: {', '.join(allowed)}", name)
-        if name in ("f1", "roc_auc") and n_classes > 2:
-            how = "each class's own" if name == "f1" else "each class against the rest"
-            self.notes.append(f"{name} over {n_classes} classes is the mean of {how}.")
-        if name == "poisson_deviance" and isinstance(self.target, NumberColumn) and self.target.values.min() < 0:
-            got = f"{self.target.values.min():g}"
-            self._add("negative_target", "metric.name", "a target of at least 0 for poisson_deviance", got)
+        if metric.over_classes and n_classes > 2:
+            self.notes.append(f"{name} over {n_classes} classes is the mean of {metric.over_classes}.")
+        target = self.target
+        if metric.needs_nonnegative_target and isinstance(target, NumberColumn) and target.values.min() < 0:
+            got = f"{target.values.min():g}"
+            self._add("negative_target", "metric.name", f"a target of at least 0 for {name}", got)
         return self.spec.metric
 
     def _check_space(self, task: Task, is_left: npt.NDArray[np.bool_] | None) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from foldstep.models.catalog.metrics import Direction
+from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.checks import CheckReport
 from foldstep.service.contract.errors import Conflict, IllegalTransition, NotFound
-from foldstep.service.contract.spec import Direction, MetricSpec, Spec, Task
+from foldstep.service.contract.spec import MetricSpec, Spec
 from foldstep.service.contract.states import TERMINAL_SEARCH, SearchEvent, SearchState, TrialState
 from foldstep.service.db.moves import n_moved, search_move
 from foldstep.service.db.tables import folds, leases, searches, stages, trials

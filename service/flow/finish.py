@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 
 from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.diagnose import diagnose
-from foldstep.service.contract.spec import DEFAULT_TRIALS, LEARNING
+from foldstep.service.contract.methods import METHODS
+from foldstep.service.contract.spec import DEFAULT_TRIALS
 from foldstep.service.contract.states import SearchEvent, SearchState, TrialState
 from foldstep.service.db import continued, scores, searches, stages, trials, workers
 from foldstep.service.db.searches import SearchRow
@@ -131,10 +132,10 @@ def _longest(connection: Connection, search: SearchRow) -> str:
 
 
 def _exhaustion(search: SearchRow, n_trials: int) -> list[str]:
-    budget = search.spec.budget
-    if budget.trials is None and budget.time is not None and search.spec.method in LEARNING:
+    budget, learns = search.spec.budget, METHODS[search.spec.method].learns
+    if budget.trials is None and budget.time is not None and learns:
         return [f"The space is exhausted: each of its {n_trials} points was tried before the time was used up."]
-    asked = DEFAULT_TRIALS if budget.trials is None and search.spec.method in LEARNING else budget.trials
+    asked = DEFAULT_TRIALS if budget.trials is None and learns else budget.trials
     if asked is None or n_trials >= asked:
         return []
     return [f"The space is exhausted: it has {n_trials} points, fewer than the {asked} trials of the budget."]

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from foldstep.service.contract.errors import NotFound
 from foldstep.service.contract.lease import Lease, LeasedTrial, LeaseRequest
-from foldstep.service.contract.spec import LEARNING
+from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import TERMINAL_TRIAL, SearchState, TrialState
 from foldstep.service.db import continued, leases, searches, stages, trials, workers
@@ -133,7 +133,7 @@ def _share(
     """
     share = max(1, members // search.n_folds)
     n_workers = max(1, workers.n_active(connection, now - timedelta(seconds=context.settings.lease_ttl_s)))
-    is_learning = search.spec.method in LEARNING
+    is_learning = METHODS[search.spec.method].learns
     n_left = trials.n_in(connection, search.id, TrialState.RUNNING) if is_learning else stage.left
     if n_left is not None:
         n_open = n_left + trials.n_in(connection, search.id, TrialState.WAITING)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from foldstep.service.contract.spec import LEARNING
+from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import SearchEvent, TrialState
 from foldstep.service.db import searches, stages, trials
@@ -52,7 +52,7 @@ def fill(
         How many trials wait; fewer than wanted only at the end of the stage, or of a batch.
     """
     n_waiting = trials.n_in(connection, search.id, TrialState.WAITING)
-    if search.spec.method in LEARNING or n_waiting >= max(wanted, plan_ahead // 2):
+    if METHODS[search.spec.method].learns or n_waiting >= max(wanted, plan_ahead // 2):
         return n_waiting
     count = max(wanted, plan_ahead) - n_waiting
     count = count if stage.left is None else min(count, stage.left)

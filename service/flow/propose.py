@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from foldstep.service.contract.errors import NotFound
-from foldstep.service.contract.spec import LEARNING
+from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import SearchEvent, SearchState
 from foldstep.service.contract.trial import TrialRecord
@@ -74,7 +74,9 @@ def _alone(context: Context, search_id: str) -> Iterator[bool]:
 
 def _boundary(connection: Connection, search_id: str, now: datetime) -> _Boundary | None:
     search = _open(connection, search_id)
-    if search is None or search.spec.method not in LEARNING or search.awaits_checks or search.time_left_s(now) == 0:
+    if search is None or not METHODS[search.spec.method].learns:
+        return None
+    if search.awaits_checks or search.time_left_s(now) == 0:
         return None
     stage = stages.get(connection, search_id, search.stage)
     if stage.left == 0 or trials.any_open(connection, search_id):

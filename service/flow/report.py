@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from foldstep.service.contract.errors import Fault, InvalidInput, NotFound
-from foldstep.service.contract.report import FoldResult, Report, ReportReply, TrialProgress, TrialResult
+from foldstep.service.contract.report import FoldResult, Outcome, Report, ReportReply, TrialProgress, TrialResult
 from foldstep.service.contract.states import TrialEvent, TrialState
 from foldstep.service.db import leases, rungs, scores, searches, trials
 from foldstep.service.db.leases import LeaseRow
@@ -123,18 +123,19 @@ def _paused(search: SearchRow, result: TrialResult, rows: Mapping[int, RungRow],
     return paused(result, rows[result.trial].rungs, resume)
 
 
-_EVENTS = {
+EVENTS: Mapping[Outcome, TrialEvent] = {
     "completed": TrialEvent.COMPLETE,
     "diverged": TrialEvent.DIVERGE,
     "failed": TrialEvent.FAIL,
     "pruned": TrialEvent.PRUNE,
 }
+"""What each outcome that ends a trial is to its state."""
 
 
 def _ended(search: SearchRow, result: TrialResult, row: RungRow | None, resume: str | None) -> FinishedTrial:
     _check(search, result)
     score, spread = mean_and_spread([fold.score for fold in result.folds])
-    event = _EVENTS[result.outcome]
+    event = EVENTS[result.outcome]
     if event in (TrialEvent.COMPLETE, TrialEvent.PRUNE) and score is None:
         event = TrialEvent.DIVERGE
     has_score = event in (TrialEvent.COMPLETE, TrialEvent.PRUNE)

@@ -9,8 +9,8 @@ from foldstep.service.db.searches import SearchRow
 
 
 def rank_key(search: SearchRow, score: float) -> float:
-    """The score with its sign turned so that less is better."""
-    return -score if search.direction == "maximize" else score
+    """Turn a score into the number that trials are ranked by, less being better."""
+    return search.direction.loss_of(score)
 
 
 def mean_and_spread(scores: Sequence[float | None]) -> tuple[float | None, float | None]:

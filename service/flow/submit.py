@@ -10,6 +10,7 @@ from foldstep.service.contract.dataset import CheckedData, DatasetDescription
 from foldstep.service.contract.errors import Fault, NotFound, SpecInvalid
 from foldstep.service.contract.features import network_ends
 from foldstep.service.contract.leaderboard import SearchView
+from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.parse import parse_spec
 from foldstep.service.contract.space import Params
 from foldstep.service.contract.spec import Spec
@@ -46,7 +47,7 @@ class Checked:
     @property
     def n_stages(self) -> int:
         """How many stages the search has."""
-        return len(self.spec.planned_stages()) if self.spec.method == "coarse_to_fine" else 1
+        return len(self.spec.planned_stages()) if METHODS[self.spec.method].is_staged else 1
 
     @property
     def n_trials(self) -> int | None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.special import ndtr
 
 from foldstep.service.contract.space import Choices, Params, Space
+from foldstep.service.planner.vectors import unit
 
 Array: TypeAlias = npt.NDArray[np.float64]
 WIDEST, NARROWEST = 0.3, 0.003  # standard deviations of a neighbour's coordinate, in units of the range
@@ -38,15 +39,10 @@ def neighbour(space: Space, params: Params, generator: np.random.Generator) -> P
     """A point near another one: one or two of its parameters moved, a range's by a step of any size."""
     active = [n for n in space.searched() if n in params]
     place = {n: float(generator.random()) for n in space.searched() if n not in params}  # should they become active
-    place |= {n: unit(space, n, params) for n in active}
+    place |= {n: unit(space.parameters[n], params[n]) for n in active}
     for index in generator.integers(len(active), size=int(generator.integers(1, 3))) if active else ():
         place[active[index]] = _moved(space, active[index], place[active[index]], generator)
     return space.from_unit(place)
-
-
-def unit(space: Space, name: str, params: Params) -> float:
-    """Where a value lies in its range, from 0 to 1."""
-    return min(max(space.parameters[name].to_unit(params[name]), 0.0), 1.0)
 
 
 def _moved(space: Space, name: str, place: float, generator: np.random.Generator) -> float:

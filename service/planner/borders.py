@@ -7,19 +7,19 @@ own scale, or where the scores clearly improve towards an edge.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from foldstep.models.catalog.metrics import Direction
 from foldstep.models.hyperparameters import Hyperparameter, Value, lookup
 from foldstep.service.contract.leaderboard import BorderFinding
-from foldstep.service.contract.space import Choices, Distribution, FloatRange, IntRange, Space
-from foldstep.service.contract.spec import BorderSpec, Direction
-from foldstep.service.contract.trial import TrialRecord
-from foldstep.service.planner.evidence import Judged, judge
+from foldstep.service.contract.space import STEP_SLACK, Choices, Distribution, FloatRange, IntRange, Space
+from foldstep.service.contract.spec import BorderSpec
+from foldstep.service.planner.evidence import Evidence, Judged, judge
 
 Edge: TypeAlias = Literal["low", "high"]
 
@@ -68,15 +68,15 @@ class Extension:
     extensions: dict[str, int]
 
 
-def find_borders(space: Space, records: Iterable[TrialRecord], direction: Direction) -> list[Border]:
+def find_borders(space: Space, evidence: Evidence, direction: Direction) -> list[Border]:
     """The borders of a stage.
 
     Args:
         space: the stage's.
-        records: the stage's trials.
+        evidence: of the stage.
         direction: whether more or less is better.
     """
-    trials = judge(records, direction)
+    trials = judge(evidence, direction)
     if len(trials) < MIN_TRIALS or not math.isfinite(trials[0].loss):
         return []
     borders = []
@@ -87,9 +87,9 @@ def find_borders(space: Space, records: Iterable[TrialRecord], direction: Direct
     return borders
 
 
-def report_borders(space: Space, records: Iterable[TrialRecord], direction: Direction) -> list[BorderFinding]:
+def report_borders(space: Space, evidence: Evidence, direction: Direction) -> list[BorderFinding]:
     """The borders of a search's last stage: named, with what a user can do."""
-    return [_finding(border, None, _advice(border)) for border in find_borders(space, records, direction)]
+    return [_finding(border, None, _advice(border)) for border in find_borders(space, evidence, direction)]
 
 
 def extend_borders(
@@ -213,33 +213,36 @@ def _beyond(name: str, distribution: FloatRange | IntRange, edge: Edge) -> float
 
 
 def _beyond_in_steps(row: Hyperparameter, distribution: FloatRange | IntRange, edge: Edge) -> float | None:
-    step = distribution.step
-    assert step is not None
-    n_steps = int((distribution.high - distribution.low) / step + 1e-9)
-    last = distribution.low + n_steps * step  # the range's high end may lie between two steps
-    limit, sign = (last, 1) if edge == "high" else (distribution.low, -1)
-    wanted = max(1, (n_steps + 1) // 2)
+    assert distribution.n_values is not None
+    last = distribution.n_values - 1  # the range's high end may lie between two steps
+    sign, begin = (1, last) if edge == "high" else (-1, 0)
+    wanted = max(1, (last + 1) // 2)
     if isinstance(distribution, IntRange) and distribution.log:
         wanted = distribution.high if sign > 0 else distribution.low - distribution.low // 2
-    for k in (wanted, _steps_to_bound(row, limit, sign, step)):
-        if k is not None and k > 0 and row.allows(edge_then := _step_to(row, limit, sign * k, step)):
+    for k in (wanted, _steps_to_bound(row, distribution, begin, sign)):
+        if k is not None and k > 0 and row.allows(edge_then := _edge_at(row, distribution, begin + sign * k, sign)):
             return edge_then
     return None
 
 
-def _step_to(row: Hyperparameter, limit: float, n_steps: int, step: float) -> float:
-    """`n_steps` from the limit; rounding does not carry it past a bound of the domain."""
-    value = limit + n_steps * step
-    bound = row.high if n_steps > 0 else row.low
-    return bound if bound is not None and abs(value - bound) < 1e-9 * step else value
+def _edge_at(row: Hyperparameter, distribution: FloatRange | IntRange, index: int, sign: int) -> float:
+    """Give the value of a step; rounding does not carry it past a bound of the domain."""
+    assert distribution.step is not None
+    value, bound = distribution.value_at(index), row.high if sign > 0 else row.low
+    return bound if bound is not None and abs(value - bound) < STEP_SLACK * distribution.step else value
 
 
-def _steps_to_bound(row: Hyperparameter, limit: float, sign: int, step: float) -> int | None:
+def _steps_to_bound(row: Hyperparameter, distribution: FloatRange | IntRange, begin: int, sign: int) -> int | None:
+    """Count the steps that fit between a step of the range and the bound of the domain; None without a bound."""
     bound, is_open = (row.high, row.high_open) if sign > 0 else (row.low, row.low_open)
     if bound is None:
         return None
-    steps = abs(bound - limit) / step
-    return math.ceil(steps - 1e-9) - 1 if is_open else math.floor(steps + 1e-9)
+    limit = distribution.value_at(begin)
+    between = {"low": min(limit, bound), "high": max(limit, bound)}
+    n_values = distribution.model_copy(update=between).n_values
+    assert n_values is not None
+    reaches_bound = _edge_at(row, distribution, begin + sign * (n_values - 1), sign) == bound
+    return n_values - 1 - (is_open and reaches_bound)
 
 
 def _finding(border: Border, extended_to: float | None, what_then: str) -> BorderFinding:

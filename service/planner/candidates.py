@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.space import Params
 from foldstep.service.contract.spec import Spec
 from foldstep.service.planner.random import random_params
@@ -14,6 +15,6 @@ def candidates(spec: Spec) -> list[Params]:
 
     They carry the seed and, where stages set the epochs, those of the last stage.
     """
-    epochs = {"epochs": spec.planned_stages()[-1].epochs} if spec.method == "coarse_to_fine" else {}
+    epochs = {"epochs": spec.planned_stages()[-1].epochs} if METHODS[spec.method].is_staged else {}
     draws = (random_params(spec.space, spec.seed, number) for number in range(N_CANDIDATES))
     return [{"seed": spec.seed, **params, **epochs} for params in draws]

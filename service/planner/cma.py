@@ -17,8 +17,9 @@ import numpy.typing as npt
 from cmaes import CMA
 
 from foldstep.service.contract.space import Choices, Params, Space
-from foldstep.service.planner.batches import n_startup
+from foldstep.service.planner.batches import batch_end, n_startup
 from foldstep.service.planner.observed import Observed
+from foldstep.service.planner.vectors import unit
 
 START_SPREAD = 0.2  # standard deviation of the first generation, in units of a range
 SHARE_RATE = 0.3  # how far a generation moves the shares of choices
@@ -34,15 +35,17 @@ def cmaes(space: Space, observed: Sequence[Observed], size: int, generator: np.r
 
 
 def _replayed(space: Space, observed: Sequence[Observed], size: int) -> _Evolution:
-    """The evolution after all complete generations; a trial's position says which one it belongs to."""
+    """The evolution after all generations that have ended; a trial's position says which one it belongs to."""
     start = n_startup(size)
     evolution = _Evolution(space, [o for o in observed if o.position < start], size)
     generations: dict[int, list[Observed]] = {}
     for one in observed:
         if one.position >= start:
             generations.setdefault((one.position - start) // evolution.population, []).append(one)
-    for generation in generations.values():
-        if len(generation) == evolution.population:
+    # batches before the last trial have ended, and so has its own; one in which all failed comes with the next
+    n_ended = batch_end(observed[-1].position, size)
+    for number, generation in generations.items():
+        if start + (number + 1) * evolution.population <= n_ended:
             evolution.tell(generation)
     return evolution
 
@@ -81,13 +84,18 @@ class _Evolution:
         return place
 
     def tell(self, generation: Sequence[Observed]) -> None:
-        """Move towards the better trials of a generation; start anew from its best where nothing moves any more."""
+        """Move towards the better trials of a generation; start anew from its best where nothing moves any more.
+
+        For a trial that failed the mean stands in, with the worst loss: a step of length zero moves nothing.
+        """
         ranked = sorted(generation, key=lambda o: o.loss)
         self._move_shares(ranked)
         if self._normal is None:
             return
         places = [self._place(o.params, self._normal.mean) for o in ranked]
-        self._normal.tell([(place, o.loss) for place, o in zip(places, ranked, strict=True)])
+        told = [(place, o.loss) for place, o in zip(places, ranked, strict=True)]
+        told += [(self._normal.mean, ranked[-1].loss)] * (self.population - len(ranked))
+        self._normal.tell(told)
         if self._normal.should_stop():
             self._normal = self._started(places[0])
 
@@ -103,10 +111,7 @@ class _Evolution:
         """The unit coordinates; where a parameter is not active, those that say nothing."""
         parameters = self._space.parameters
         return np.array(
-            [
-                min(max(parameters[n].to_unit(params[n]), 0.0), 1.0) if n in params else float(otherwise[i])
-                for i, n in enumerate(self._ranges)
-            ]
+            [unit(parameters[n], params[n]) if n in params else float(otherwise[i]) for i, n in enumerate(self._ranges)]
         )
 
     def _move_shares(self, ranked: Sequence[Observed]) -> None:

@@ -13,14 +13,14 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
+from foldstep.models.catalog.metrics import Direction
 from foldstep.service.contract.leaderboard import BorderFinding
 from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
-from foldstep.service.contract.spec import CvSpec, Direction, Spec, StageSpec
+from foldstep.service.contract.spec import CvSpec, Spec, StageSpec
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import TrialState
-from foldstep.service.contract.trial import TrialRecord
 from foldstep.service.planner.borders import extend_borders, find_borders
-from foldstep.service.planner.evidence import Judged, good_trials, judge
+from foldstep.service.planner.evidence import Evidence, Judged, good_trials, judge
 
 MIN_SHARE = 0.25  # of the last stage's range, in its scale, that always stays
 NEAR_EDGE = 0.05  # less than this share is not worth cutting off
@@ -35,27 +35,27 @@ SHORT = 0.25  # a stage of less than this share of the last one's epochs says no
 
 
 def next_stage(
-    spec: Spec, finished: StagePlan, records: Sequence[TrialRecord], direction: Direction
+    spec: Spec, finished: StagePlan, evidence: Evidence, direction: Direction
 ) -> tuple[StagePlan | None, list[BorderFinding]]:
     """The stage after `finished`, and the borders found on the way; None after the last one.
 
     Args:
         spec: the search.
         finished: the stage that ended.
-        records: the trials of that stage.
+        evidence: of that stage.
         direction: whether more or less is better.
     """
     planned = spec.planned_stages()
     if finished.index + 1 >= len(planned):
         return None, []
     coming = planned[finished.index + 1]
-    trials = judge(records, direction)
+    trials = judge(evidence, direction)
     horizon = (finished.epochs or 1) / max(1, *(stage.epochs for stage in planned))
     narrowed = narrow(finished.space, trials, _n_folds(spec.cv), horizon)
-    borders = find_borders(finished.space, records, direction)
+    borders = find_borders(finished.space, evidence, direction)
     extended = extend_borders(borders, narrowed, spec.border, finished.extensions)
     survivors = _survivors(trials, extended.space, max_survivors(coming, finished.epochs or 0))
-    completed = {record.number for record in records if record.state is TrialState.COMPLETED}
+    completed = {trial.number for trial in evidence.trials if trial.state is TrialState.COMPLETED}
     plan = StagePlan(
         index=finished.index + 1,
         space=extended.space,

@@ -1,31 +1,62 @@
-"""What the finished trials of a stage say: ranked, and the good ones told from the noise."""
+"""Say what ended trials say of their hyperparameters: which of them count, how they rank, which of them are good."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
+from foldstep.models.catalog.metrics import Direction
 from foldstep.service.contract.space import Params
-from foldstep.service.contract.spec import Direction
 from foldstep.service.contract.states import TrialState
 from foldstep.service.contract.trial import TrialRecord
 
 GOOD_SHARE = 0.2  # of a stage's trials, the best ones that are good whatever the noise
 MIN_GOOD = 5
 
-_TELLING = (TrialState.COMPLETED, TrialState.PRUNED, TrialState.DIVERGED)
-"""States in which a trial says something of its hyperparameters; a failed one says something of a worker."""
+TELLING = frozenset({TrialState.COMPLETED, TrialState.PRUNED, TrialState.DIVERGED})
+"""States in which a trial says something of its hyperparameters."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The trials that say something of their hyperparameters, in the order of their numbers.
+
+    Planners and the analysis take these, so that none of them filters for itself. A failed trial says something of a
+    worker, not of its hyperparameters, and one that was cancelled or is on its way says nothing. Batches and budgets
+    count failed trials all the same, for they have ended.
+
+    Raises:
+        ValueError: a trial in another state.
+    """
+
+    trials: tuple[TrialRecord, ...]
+
+    def __post_init__(self) -> None:
+        for trial in self.trials:
+            if trial.state not in TELLING:
+                raise ValueError(f"expected trials that say something, however: trial {trial.number} is {trial.state}")
+
+    @classmethod
+    def of(cls, records: Iterable[TrialRecord]) -> Evidence:
+        """Take those trials of a history that say something."""
+        telling = (record for record in records if record.state in TELLING)
+        return cls(tuple(sorted(telling, key=lambda record: record.number)))
+
+    def losses(self, direction: Direction) -> list[float]:
+        """List the loss of each trial, infinite where it diverged: worse than any other."""
+        return [_loss(trial, direction) for trial in self.trials]
 
 
 class Judged(NamedTuple):
-    """A finished trial.
+    """A trial with its loss.
 
     Attributes:
         number: within its search.
         params: its hyperparameters.
-        loss: the score, negated where more is better; infinite for a diverged trial.
+        loss: see `Evidence.losses`.
         spread: standard deviation over the folds; 0 where it is not known.
     """
 
@@ -35,16 +66,15 @@ class Judged(NamedTuple):
     spread: float
 
 
-def judge(records: Iterable[TrialRecord], direction: Direction) -> list[Judged]:
-    """The finished trials, best first; equal ones by number."""
-    sign = 1.0 if direction == "minimize" else -1.0
-    telling = sorted((r for r in records if r.state in _TELLING), key=lambda r: r.number)
-    judged = [Judged(r.number, r.params, _loss(r, sign), r.spread or 0.0) for r in telling]
+def judge(evidence: Evidence, direction: Direction) -> list[Judged]:
+    """Rank trials, the best first; equal ones by number."""
+    pairs = zip(evidence.trials, evidence.losses(direction), strict=True)
+    judged = [Judged(trial.number, trial.params, loss, trial.spread or 0.0) for trial, loss in pairs]
     return sorted(judged, key=lambda trial: trial.loss)
 
 
 def good_trials(trials: Sequence[Judged], n_folds: int) -> list[Judged]:
-    """The best fifth, at least five, and every other that is within the noise of the best.
+    """Take the best fifth, at least five, and every other that is within the noise of the best.
 
     The noise is the standard error of a mean over the folds, as a typical one of the best trials has it. The
     folds are shared, which makes differences between trials less noisy than this: it errs towards keeping.
@@ -62,6 +92,7 @@ def good_trials(trials: Sequence[Judged], n_folds: int) -> list[Judged]:
     return finite[: max(n_best, within_noise)]
 
 
-def _loss(record: TrialRecord, sign: float) -> float:
-    is_worst = record.state is TrialState.DIVERGED or record.score is None or not math.isfinite(record.score)
-    return math.inf if is_worst else sign * (record.score or 0.0)
+def _loss(trial: TrialRecord, direction: Direction) -> float:
+    if trial.state is TrialState.DIVERGED or trial.score is None or not math.isfinite(trial.score):
+        return math.inf
+    return direction.loss_of(trial.score)

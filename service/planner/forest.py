@@ -18,17 +18,17 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from sklearn.ensemble import RandomForestRegressor
 
-from foldstep.service.contract.space import Choices, Params, Space
+from foldstep.service.contract.space import Params, Space
 from foldstep.service.planner.acquisition import expected_improvement, neighbour, random_points
 from foldstep.service.planner.observed import normal_scores
 from foldstep.service.planner.optuna_space import drawn, from_optuna, to_optuna
+from foldstep.service.planner.vectors import INACTIVE, expanded, rows
 
 N_TREES = 50
 MIN_LEAF = 3
 FEATURE_SHARE = 5 / 6  # that a split chooses from
 N_RANDOM = 1000  # points that are looked at anywhere in the space
 N_PARENTS, N_CHILDREN, N_ROUNDS = 10, 20, 3  # points around the most promising ones, and rounds of going on from there
-INACTIVE = -1.0
 Array: TypeAlias = npt.NDArray[np.float64]
 
 
@@ -141,21 +141,9 @@ class _Forest:
         ).fit(self._rows(tried), losses)
 
     def judge(self, points: list[Params]) -> _Candidates:
-        rows = self._rows(points).astype(np.float32)
-        by_tree = np.stack([tree.predict(rows, check_input=False) for tree in self._trees.estimators_])
+        places = self._rows(points).astype(np.float32)
+        by_tree = np.stack([tree.predict(places, check_input=False) for tree in self._trees.estimators_])
         return _Candidates(points, by_tree.mean(axis=0), by_tree.std(axis=0), self._best)
 
     def _rows(self, points: Sequence[Params]) -> Array:
-        return np.array([self._row(params) for params in points])
-
-    def _row(self, params: Params) -> list[float]:
-        row: list[float] = []
-        for name in self._names:
-            distribution = self._space.parameters[name]
-            if isinstance(distribution, Choices):
-                chosen = distribution.choices.index(params[name]) if name in params else None
-                empty = 0.0 if name in params else INACTIVE
-                row += [1.0 if i == chosen else empty for i in range(len(distribution.choices))]
-            else:
-                row.append(distribution.to_unit(params[name]) if name in params else INACTIVE)
-        return row
+        return expanded(self._space, self._names, rows(self._space, self._names, points), INACTIVE)

@@ -22,8 +22,9 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
 from foldstep.service.contract.space import Choices, Params, Space
-from foldstep.service.planner.acquisition import expected_improvement, neighbour, random_points, unit
+from foldstep.service.planner.acquisition import expected_improvement, neighbour, random_points
 from foldstep.service.planner.observed import Observed, levelled, thin
+from foldstep.service.planner.vectors import INACTIVE, rows
 
 N_BEST, N_OTHERS = 75, 75  # trials that are looked at, of a long history
 N_RANDOM = 500  # points that are looked at anywhere in the space
@@ -31,7 +32,6 @@ N_PARENTS, N_CHILDREN, N_ROUNDS = 10, 20, 3  # points around promising ones, bef
 MOST_POINTS = 800  # that are kept in mind
 N_NEAR, N_FRESH = 3, 4  # of the most promising ones, and points around each, before a further proposal
 MOST_FRESH = 50  # how often they are looked for in a batch
-INACTIVE = -1.0
 MIDDLE, OFF = 0.5, 0.75  # of a range; squared distance from there to where the parameter is not active
 _JITTER = 1e-8
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -40,11 +40,11 @@ Array: TypeAlias = npt.NDArray[np.float64]
 def gp(space: Space, observed: Sequence[Observed], size: int, generator: np.random.Generator) -> Iterator[Params]:
     """Proposals of one batch."""
     known = thin(observed, N_BEST, N_OTHERS, generator)
-    rows = _Rows(space)
+    kernel = _Rows(space)
     losses = levelled([o.loss for o in known])
-    process = _Process(rows, rows.of([o.params for o in known]), losses)
+    process = _Process(kernel, kernel.of([o.params for o in known]), losses)
     best = sorted(known, key=lambda o: o.loss)[:N_PARENTS]
-    pool = _Pool(rows, process, random_points(space, N_RANDOM, generator))
+    pool = _Pool(kernel, process, random_points(space, N_RANDOM, generator))
     pool.look_near([o.params for o in best], N_CHILDREN, generator)
     for _ in range(N_ROUNDS):
         pool.look_near(pool.most_promising(N_PARENTS), N_CHILDREN, generator)
@@ -57,7 +57,7 @@ def gp(space: Space, observed: Sequence[Observed], size: int, generator: np.rand
 
 
 class _Rows:
-    """Points as rows of numbers: unit coordinates, numbers of choices, -1 for what is not active."""
+    """The points of a space as rows, and how far rows lie apart."""
 
     def __init__(self, space: Space) -> None:
         self.space = space
@@ -65,7 +65,7 @@ class _Rows:
         self._is_choice = np.array([isinstance(space.parameters[n], Choices) for n in self._names])
 
     def of(self, points: Sequence[Params]) -> Array:
-        return np.array([[self._number(n, p) for n in self._names] for p in points]).reshape(-1, len(self._names))
+        return rows(self.space, self._names, points)
 
     def squared_distances(self, a: Array, b: Array) -> Array:
         """Shape (parameters, rows of a, rows of b)."""
@@ -78,14 +78,6 @@ class _Rows:
                 x, y = np.where(x == INACTIVE, MIDDLE, x), np.where(y == INACTIVE, MIDDLE, y)
                 squared[name] = (x[:, None] - y) ** 2 + OFF * apart
         return squared
-
-    def _number(self, name: str, params: Params) -> float:
-        if name not in params:
-            return INACTIVE
-        distribution = self.space.parameters[name]
-        if isinstance(distribution, Choices):
-            return distribution.choices.index(params[name])
-        return unit(self.space, name, params)
 
 
 class _Process:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from foldstep.models.hyperparameters import Value
-from foldstep.service.contract.space import Distribution, FloatRange, IntRange, Params, Space
+from foldstep.service.contract.space import Distribution, Params, Space, Values
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.planner.base import IndexedPlanner
 
@@ -133,48 +133,12 @@ class GridPlanner(IndexedPlanner):
         return [self._grid.point(index) for index in range(first, end)]
 
 
-class Values(Protocol):
-    """What a grid asks of a parameter's values; a list, a range and `_FloatSteps` have it."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Value: ...
-
-    def index(self, value: Any, /) -> int:  # noqa: D102
-        ...
-
-
-class _FloatSteps:
-    """The steps of a range, computed when asked for; the values are those of `FloatRange.grid`."""
-
-    def __init__(self, steps: FloatRange) -> None:
-        assert steps.step is not None
-        self._low, self._high, self._step = steps.low, steps.high, steps.step
-        self._size = int((steps.high - steps.low) / steps.step + 1e-9) + 1
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __getitem__(self, index: int, /) -> float:
-        return min(self._low + index * self._step, self._high)
-
-    def index(self, value: float, /) -> int:
-        index = round((value - self._low) / self._step)
-        if not 0 <= index < self._size or self[index] != value:
-            raise ValueError(value)
-        return index
-
-
 def grid_values(name: str, distribution: Distribution) -> Values:
     """The values that a grid search runs through.
 
     Raises:
         ValueError: a range without steps.
     """
-    if isinstance(distribution, IntRange) and not distribution.log:
-        return range(distribution.low, distribution.high + 1, distribution.step)
-    if isinstance(distribution, FloatRange) and distribution.step is not None:
-        return _FloatSteps(distribution)
     values = distribution.grid()
     if values is None:
         raise ValueError(f"{name}: a grid needs a list of values or a step")

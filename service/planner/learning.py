@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from foldstep.models.catalog.metrics import Direction
+from foldstep.service.contract.methods import Method
 from foldstep.service.contract.space import Params
-from foldstep.service.contract.spec import Direction, Method
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import TERMINAL_TRIAL
 from foldstep.service.contract.trial import TrialRecord

@@ -1,4 +1,4 @@
-"""What a model learns from: the finished trials of the batches before, with losses that are all finite."""
+"""Turn evidence into what a model learns from: points of the space with losses that are all finite."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from foldstep.models.catalog.metrics import Direction
 from foldstep.service.contract.space import Params
-from foldstep.service.contract.spec import Direction
-from foldstep.service.contract.states import TERMINAL_TRIAL, TrialState
-from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.planner.evidence import Evidence
 
 _HUGE = 1e100  # losses whose squares still have a sum
 
 
 class Observed(NamedTuple):
-    """A finished trial.
+    """A trial of the batches before.
 
     Attributes:
         position: within the stage, from 0.
         params: its point of the space.
-        loss: less is better; the worst one seen for a trial without a score.
+        loss: less is better; the worst one seen for a diverged trial.
     """
 
     position: int
@@ -31,26 +30,22 @@ class Observed(NamedTuple):
     loss: float
 
 
-def observe(records: Sequence[TrialRecord], names: Sequence[str], first: int, direction: Direction) -> list[Observed]:
-    """The finished trials in the order of their numbers.
+def observe(evidence: Evidence, names: Sequence[str], first: int, direction: Direction) -> list[Observed]:
+    """Give a model the trials of a stage, in the order of their numbers.
 
-    A diverged or a failed trial is as bad as the worst that has a score, so that a model keeps away from where
-    training goes wrong. A cancelled one tells nothing.
+    A diverged trial is as bad as the worst that has a score, so that a model keeps away from where training goes wrong.
 
     Args:
-        records: trials of the stage.
+        evidence: of the stage.
         names: of the space's parameters.
         first: number of the stage's first trial.
         direction: whether more or less is better.
     """
-    telling = [r for r in records if r.state in TERMINAL_TRIAL and r.state is not TrialState.CANCELLED]
-    telling.sort(key=lambda record: record.number)
-    sign = 1.0 if direction == "minimize" else -1.0
-    losses = [math.inf if r.score is None else sign * r.score for r in telling]
+    losses = evidence.losses(direction)
     worst = max((loss for loss in losses if math.isfinite(loss)), default=0.0)
     return [
-        Observed(r.number - first, {n: r.params[n] for n in names if n in r.params}, min(loss, worst))
-        for r, loss in zip(telling, losses, strict=True)
+        Observed(t.number - first, {n: t.params[n] for n in names if n in t.params}, min(loss, worst))
+        for t, loss in zip(evidence.trials, losses, strict=True)
     ]
 
 

@@ -28,11 +28,11 @@ def drawn(distribution: Distribution) -> Drawn:
         return FloatDistribution(low - 0.5, high + 0.5, log=True) if _is_long(distribution) else IntDistribution(
             low, high, log=True)  # fmt: skip
     if isinstance(distribution, IntRange):
-        last = (distribution.high - distribution.low) // distribution.step
+        last = distribution.n_values - 1
         return FloatDistribution(-0.5, last + 0.5) if _is_long(distribution) else IntDistribution(0, last)
     assert isinstance(distribution, FloatRange)
-    if distribution.step is not None:
-        return IntDistribution(0, int((distribution.high - distribution.low) / distribution.step + 1e-9))
+    if distribution.n_values is not None:
+        return IntDistribution(0, distribution.n_values - 1)
     return FloatDistribution(distribution.low, distribution.high, log=distribution.log)
 
 
@@ -43,11 +43,10 @@ def from_optuna(distribution: Distribution, x: float) -> Value:
     if isinstance(distribution, IntRange) and distribution.log:
         return _within(distribution, round(x))
     if isinstance(distribution, IntRange):
-        last = (distribution.high - distribution.low) // distribution.step
-        return distribution.low + distribution.step * min(max(round(x), 0), last)
+        return distribution.value_at(min(max(round(x), 0), distribution.n_values - 1))
     assert isinstance(distribution, FloatRange)
     if distribution.step is not None:
-        return min(distribution.low + int(x) * distribution.step, distribution.high)
+        return distribution.value_at(int(x))
     return min(max(float(x), distribution.low), distribution.high)
 
 
@@ -61,7 +60,7 @@ def to_optuna(distribution: Distribution, value: Value) -> float:
         return value
     if distribution.step is None:
         return value
-    return round((value - distribution.low) / distribution.step)
+    return distribution.index_of(value)
 
 
 def suggest(trial: Trial, space: Space) -> Params:
@@ -97,7 +96,7 @@ def _suggest(trial: Trial, name: str, wanted: Drawn) -> float:
 
 
 def _is_long(distribution: IntRange) -> bool:
-    return (distribution.high - distribution.low) // distribution.step >= MANY
+    return distribution.n_values > MANY
 
 
 def _within(distribution: IntRange, x: int) -> int:

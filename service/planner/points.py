@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from foldstep.models.hyperparameters import Value
-from foldstep.service.contract.space import Choices, Distribution, FloatRange, IntRange, Params, Space
-from foldstep.service.planner.grid import Grid, Values, grid_values
+from foldstep.service.contract.space import Choices, Distribution, FloatRange, IntRange, Params, Space, Values
+from foldstep.service.planner.grid import Grid, grid_values
 
 MAX_DRAWS = 20  # random ones, before the space is walked through for a point that is left
 FINE = 2**20  # values that stand for those of a range without steps
@@ -85,7 +85,7 @@ def _all_values(name: str, distribution: Distribution) -> Values:
     if isinstance(distribution, FloatRange) and distribution.step is None:
         return [distribution.low]
     if isinstance(distribution, IntRange):
-        return range(distribution.low, distribution.high + 1, distribution.step)
+        return distribution.values()
     if isinstance(distribution, Choices):
         return _distinct(distribution.choices)
     return grid_values(name, distribution)

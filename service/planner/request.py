@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from foldstep.models.catalog.metrics import Direction
+from foldstep.service.contract.methods import Method
 from foldstep.service.contract.space import Frozen, Space
-from foldstep.service.contract.spec import Direction, Method
 from foldstep.service.contract.trial import TrialRecord
 
 

@@ -30,7 +30,8 @@ from foldstep.service.planner.racing import Field, is_clearly_worse, n_first_fol
 
 MAX_SQUARED = 5
 """Up to this eta a block has eta^2 trials, so that the first one brings one trial past two rungs; above it eta."""
-HYPERBAND_BRACKETS = 3
+N_BRACKETS = {"none": 0, "asha": 1, "hyperband": 3}
+"""For each kind of rungs, in how many ways trials leave out the first of them; none: there are no rungs."""
 
 
 class Rung(NamedTuple):
@@ -110,33 +111,33 @@ def ladder(rules: EarlyStopSpec, index: int, epochs: int, n_folds: int) -> list[
 
 def _boundaries(rules: EarlyStopSpec, index: int, epochs: int) -> Iterator[int]:
     epoch = rules.min_epochs * rules.eta ** bracket(rules, index)
-    while rules.rungs != "none" and epoch < epochs:
+    while N_BRACKETS[rules.rungs] > 0 and epoch < epochs:
         yield epoch
         epoch *= rules.eta
 
 
 def bracket(rules: EarlyStopSpec, index: int) -> int:
     """How many of the first rungs a trial leaves out."""
-    if rules.rungs != "hyperband":
+    if N_BRACKETS[rules.rungs] <= 1:
         return 0
     place = index % block_size(rules)
-    for skipped, size in enumerate(_bracket_sizes(rules.eta)):
+    for skipped, size in enumerate(_bracket_sizes(rules)):
         if place < size:
             return skipped
         place -= size
     raise AssertionError("expected a place inside the block")
 
 
-def _bracket_sizes(eta: int) -> list[int]:
+def _bracket_sizes(rules: EarlyStopSpec) -> list[int]:
     """Trials of each bracket in a round, as many as cost about the same: ceil(S / (s + 1) * eta^s) in Hyperband."""
-    s_max = HYPERBAND_BRACKETS - 1
-    return [math.ceil((s_max + 1) / (s + 1) * eta**s) for s in range(s_max, -1, -1)]
+    s_max = N_BRACKETS[rules.rungs] - 1
+    return [math.ceil((s_max + 1) / (s + 1) * rules.eta**s) for s in range(s_max, -1, -1)]
 
 
 def block_size(rules: EarlyStopSpec) -> int:
     """Trials that are decided together; a block of Hyperband has one round of all its brackets."""
-    if rules.rungs == "hyperband":
-        return sum(_bracket_sizes(rules.eta))
+    if N_BRACKETS[rules.rungs] > 1:
+        return sum(_bracket_sizes(rules))
     return rules.eta**2 if rules.eta <= MAX_SQUARED else rules.eta
 
 
@@ -160,7 +161,7 @@ def decide(
         block: trials that are decided together, where the planner waits for that many verdicts before it goes on.
     """
     verdicts = [Verdict(set(), set()) for _ in range(max((c.n_rungs for c in climbers), default=0))]
-    for brackets in range(HYPERBAND_BRACKETS if rules.rungs == "hyperband" else 1):
+    for brackets in range(max(1, N_BRACKETS[rules.rungs])):
         own = [c for c in climbers if bracket(rules, c.index) == brackets]
         arrivals = _blocks(own, block or block_size(rules), None if is_closed else len(climbers))
         for rung, verdict in enumerate(verdicts):

@@ -5,29 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from foldstep.models.catalog.metrics import Direction
 from foldstep.service.contract.leaderboard import BorderFinding
+from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.space import Frozen, Params
-from foldstep.service.contract.spec import DEFAULT_TRIALS, LEARNING, Direction, Method, Spec
+from foldstep.service.contract.spec import DEFAULT_TRIALS, Spec
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.trial import TrialRecord
 from foldstep.service.planner.base import IndexedPlanner, Planner
 from foldstep.service.planner.batches import default_batch
 from foldstep.service.planner.borders import report_borders
 from foldstep.service.planner.child import propose_in_child
-from foldstep.service.planner.coarse_to_fine import max_survivors, next_stage
-from foldstep.service.planner.grid import Grid, GridPlanner
+from foldstep.service.planner.coarse_to_fine import max_survivors
+from foldstep.service.planner.evidence import Evidence
+from foldstep.service.planner.grid import Grid
 from foldstep.service.planner.learning import LearningPlanner
+from foldstep.service.planner.load import load
 from foldstep.service.planner.points import n_points
-from foldstep.service.planner.random import RandomPlanner
-from foldstep.service.planner.sobol import SobolPlanner
 
-_INDEXED: dict[Method, Callable[[StagePlan, int], IndexedPlanner]] = {
-    "grid": GridPlanner,
-    "random": RandomPlanner,
-    "sobol": SobolPlanner,
-    "coarse_to_fine": RandomPlanner,
-}
 History: TypeAlias = Sequence[TrialRecord]
+NextStage: TypeAlias = Callable[[Spec, StagePlan, Evidence, Direction], tuple[StagePlan | None, list[BorderFinding]]]
+"""The search, its finished stage, what that one says, which scores are better → the stage to come, and the borders."""
 
 
 class StageEnd(Frozen):
@@ -54,18 +52,21 @@ def first_stage(spec: Spec, warm: Sequence[Params] = ()) -> StagePlan:
 
 
 def _first_stage(spec: Spec) -> StagePlan:
-    if spec.method == "coarse_to_fine":
+    method = METHODS[spec.method]
+    if method.is_staged:
         stage = spec.planned_stages()[0]
         return StagePlan(index=0, space=spec.space, trials=stage.trials, epochs=stage.epochs)
     trials = _single_stage_trials(spec)
-    batch = (spec.batch or default_batch(spec.budget.trials or trials)) if spec.method in LEARNING else None
+    batch = (spec.batch or default_batch(spec.budget.trials or trials)) if method.learns else None
     return StagePlan(index=0, space=spec.space, trials=trials, batch=batch)
 
 
 def make_planner(spec: Spec, plan: StagePlan) -> Planner:
     """The planner for a stage of a search, whose metric is known."""
-    if spec.method not in LEARNING:
-        return _INDEXED[spec.method](plan, spec.seed)
+    method = METHODS[spec.method]
+    if method.planner is not None:
+        planner: Callable[[StagePlan, int], IndexedPlanner] = load(method.planner)
+        return planner(plan, spec.seed)
     assert spec.metric is not None
     return LearningPlanner(plan, spec.seed, spec.method, spec.metric.direction, propose_in_child)
 
@@ -79,8 +80,10 @@ def end_stage(spec: Spec, finished: StagePlan, history: History, direction: Dire
         history: trials of the search; only those of `finished` count.
         direction: whether more or less is better.
     """
-    own = [record for record in history if record.stage == finished.index]
-    if spec.method == "coarse_to_fine" and finished.index + 1 < len(spec.planned_stages()):
+    own = Evidence.of(record for record in history if record.stage == finished.index)
+    method = METHODS[spec.method]
+    if method.next_stage is not None and finished.index + 1 < len(spec.planned_stages()):
+        next_stage: NextStage = load(method.next_stage)
         plan, findings = next_stage(spec, finished, own, direction)
         return StageEnd(findings=findings, next=plan)
     return StageEnd(findings=report_borders(finished.space, own, direction), next=None)
@@ -94,9 +97,10 @@ def n_continued(spec: Spec, stage: int) -> int:
 
 def n_possible(spec: Spec) -> int | None:
     """How many trials its space can give; None for no limit."""
-    if spec.method == "grid":
+    method = METHODS[spec.method]
+    if method.enumerates:
         return Grid(spec.space).n_points
-    return n_points(spec.space) if spec.method in LEARNING else None
+    return n_points(spec.space) if method.never_repeats else None
 
 
 def _single_stage_trials(spec: Spec) -> int | None:
@@ -105,11 +109,9 @@ def _single_stage_trials(spec: Spec) -> int | None:
     A method that trains no configuration twice has at most the points of its space.
     """
     trials = spec.budget.trials
-    if spec.method == "grid":
-        return _least(trials, Grid(spec.space).n_points)
-    if trials is None and spec.budget.time is None:
+    if trials is None and spec.budget.time is None and not METHODS[spec.method].enumerates:
         trials = DEFAULT_TRIALS
-    return _least(trials, n_points(spec.space)) if spec.method in LEARNING else trials
+    return _least(trials, n_possible(spec))
 
 
 def _least(*limits: int | None) -> int | None:

@@ -22,6 +22,7 @@ from scipy.special import logsumexp, ndtr, ndtri
 from foldstep.models.hyperparameters import Value
 from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
 from foldstep.service.planner.observed import Observed, thin
+from foldstep.service.planner.vectors import coordinate
 
 GOOD_SHARE, MAX_GOOD = 0.1, 25  # of the trials that are known
 N_BEST, N_OTHERS = 50, 200  # trials that are looked at, of a long history
@@ -171,23 +172,16 @@ def _n_choices(distribution: Distribution) -> int:
 
 def _n_cells(distribution: Distribution) -> int:
     """Values of a range with even steps; 0 where it is (as good as) continuous."""
-    if isinstance(distribution, IntRange) and not distribution.log:
-        n = (distribution.high - distribution.low) // distribution.step + 1
-    elif isinstance(distribution, FloatRange) and distribution.step is not None:
-        n = int((distribution.high - distribution.low) / distribution.step + 1e-9) + 1
-    else:
+    if not isinstance(distribution, FloatRange | IntRange) or distribution.log:
         return 0
-    return n if n <= MANY else 0
+    n = distribution.n_values
+    return n if n is not None and n <= MANY else 0
 
 
 def _number(distribution: Distribution, value: Value) -> float:
-    if isinstance(distribution, Choices):
-        return distribution.choices.index(value)
     if isinstance(distribution, FloatRange) and (n := _n_cells(distribution)):
-        assert distribution.step is not None
-        assert isinstance(value, int | float)
-        return (round((value - distribution.low) / distribution.step) + 0.5) / n
-    return 0.0 if isinstance(distribution, Fixed) else min(max(distribution.to_unit(value), 0.0), 1.0)
+        return (distribution.index_of(value) + 0.5) / n
+    return 0.0 if isinstance(distribution, Fixed) else coordinate(distribution, value)
 
 
 def _weights(n: int) -> Array:

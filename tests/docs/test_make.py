@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import typer.main
@@ -14,10 +14,12 @@ from packaging.requirements import Requirement
 from docs.make import FOLDER, PAGES, page
 from docs.picture import MOST_BYTES, PICTURE
 from foldstep.cli import app
+from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.hyperparameters import REGISTRY
 from foldstep.service.contract.errors import FoldstepError
+from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.parse import NOT_YET, load_text, parse_spec
-from foldstep.service.contract.spec import METRIC_DIRECTION, Method, Spec
+from foldstep.service.contract.spec import Spec
 from foldstep.service.settings import PREFIX, Settings
 
 ROOT = FOLDER.parent
@@ -73,10 +75,11 @@ def test_every_error_code_is_documented() -> None:
 
 
 def test_every_hyperparameter_metric_method_and_key_is_documented() -> None:
-    hyperparameters, spec = ((FOLDER / name).read_text() for name in ("hyperparameters.md", "spec.md"))
+    pages = ("hyperparameters.md", "methods.md", "metrics.md", "spec.md")
+    hyperparameters, methods, metrics, spec = ((FOLDER / name).read_text() for name in pages)
     assert [n for n in REGISTRY if f"| `{n}`" not in hyperparameters] == []
-    assert [n for n in METRIC_DIRECTION if n not in spec] == []
-    assert [m for m in get_args(Method) if f"`{m}`" not in spec and f" {m} " not in spec] == []
+    assert [n for n in METRICS if f"| `{n}` |" not in metrics] == []
+    assert [n for n in METHODS if f"| `{n}` |" not in methods] == []
     keys = {"parameters" if k == "space" else k for k in Spec.model_fields}
     assert [k for k in keys if not re.search(rf"^(# )?{k}:", spec, re.MULTILINE)] == []
     promised = [key for key in NOT_YET if re.search(rf"^{key}:", spec, re.MULTILINE)]

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from foldstep.models.metrics import score_classes, score_values
+from foldstep.models.catalog.metrics import METRICS, Direction, Metric, metrics_of
+from foldstep.models.metrics import finish, score_classes, score_of, score_values
 
 ORACLES = {
     "accuracy": lambda y, p: metrics.accuracy_score(y, p.argmax(1)),
@@ -29,7 +30,7 @@ ORACLES = {
 }
 
 
-@pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "f1", "log_loss", "roc_auc"])
+@pytest.mark.parametrize("name", metrics_of("classification"))
 @given(n_classes=st.integers(2, 5), n_rows=st.integers(6, 60), seed=st.integers(0, 10_000), ties=st.booleans())
 def test_class_metrics_equal_scikit_learn(name: str, n_classes: int, n_rows: int, seed: int, ties: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -46,7 +47,7 @@ def test_class_metrics_equal_scikit_learn(name: str, n_classes: int, n_rows: int
         assert score == pytest.approx(ORACLES[name](truth, member.T), abs=1e-9)
 
 
-@pytest.mark.parametrize("name", ["rmse", "mse", "mae", "r2", "poisson_deviance"])
+@pytest.mark.parametrize("name", metrics_of("regression"))
 @given(n_rows=st.integers(2, 60), seed=st.integers(0, 10_000))
 def test_value_metrics_equal_scikit_learn(name: str, n_rows: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -67,3 +68,59 @@ def test_of_equal_logits_the_first_class_is_predicted() -> None:
     logits = torch.tensor([[[1.0, 0.0, 2.0], [1.0, 0.0, 3.0], [0.0, 0.0, 3.0]]])  # (members, classes, rows)
     for truth, hits in (([0, 0, 1], 3), ([1, 1, 2], 0), ([0, 2, 1], 2)):
         assert score_classes("accuracy", logits, torch.tensor(truth)).item() == pytest.approx(hits / 3)
+
+
+TOYS = [
+    Metric("toy", "", "classification", Direction.MAXIMIZE),
+    Metric("toy", "", "regression", Direction.MINIMIZE),
+    Metric("toy", "", "regression", Direction.MINIMIZE, mean_of="squares"),
+    Metric("toy", "", "classification", Direction.MAXIMIZE, mean_of="right"),
+]
+
+
+@pytest.mark.parametrize("toy", TOYS, ids=repr)
+def test_a_metric_without_a_function_is_refused(toy: Metric) -> None:
+    """Importing `models/metrics.py` asks so for every metric of the table."""
+    with pytest.raises(NotImplementedError, match="toy"):
+        score_of(toy)
+
+
+def test_a_metric_of_errors_needs_a_function_even_where_the_mean_is_of_right_predictions() -> None:
+    with pytest.raises(KeyError):
+        finish("f1", torch.zeros(1), torch.zeros(1))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_entry_tells_the_truth(name: str) -> None:
+    """A better prediction has the better score; scores of perfect ones are 1 where the entry says so."""
+    metric = METRICS[name]
+    truth = torch.tensor([0, 1, 2, 1, 0, 2])
+    if metric.task == "classification":
+        perfect = 20.0 * torch.nn.functional.one_hot(truth, 3).double().T
+        good, bad = score_classes(name, torch.stack([perfect, perfect.roll(1, dims=0)]), truth).tolist()
+    else:
+        values = truth.double() + 1
+        good, bad = score_values(name, torch.stack([values, values.flip(0) + 1]), values).tolist()
+    assert metric.direction.is_better(good, than=bad)
+    assert not metric.direction.is_better(bad, than=good)
+    assert not metric.direction.is_better(good, than=good)
+    assert (good == pytest.approx(1.0)) == metric.is_at_most_one
+    assert metric.direction.score_of(metric.direction.loss_of(bad)) == bad
+
+
+@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.mean_of])
+@given(seed=st.integers(0, 1000))
+def test_a_mean_over_the_rows_decides_the_metric(name: str, seed: int) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    metric = METRICS[name]
+    if metric.task == "classification":
+        outputs, truth = torch.rand(2, 3, 9, generator=rng), torch.randint(0, 3, (9,), generator=rng)
+        whole = score_classes(name, outputs, truth)
+        rows = {"right": (outputs.argmax(dim=1) == truth).double()}
+    else:
+        outputs, truth = (torch.rand(*shape, generator=rng, dtype=torch.float64) for shape in ((2, 9), (9,)))
+        whole = score_values(name, outputs, truth)
+        rows = {"squares": (outputs - truth) ** 2, "distances": (outputs - truth).abs()}
+    assert metric.mean_of is not None
+    found = finish(name, rows[metric.mean_of].mean(dim=1), truth.double().var(correction=0))
+    assert found.tolist() == pytest.approx(whole.tolist())

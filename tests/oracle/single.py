@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.fnn import FNN
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.metrics import score_classes, score_values
 from foldstep.models.noise import Stream, counters, dropout_noise, threshold
 from foldstep.models.schedules import factors, plateau_factor
-from foldstep.service.contract.spec import METRIC_DIRECTION
 from foldstep.worker.data.inputs import FoldData
 from foldstep.worker.feed.shapes import columns_of, effective_batch
 from foldstep.worker.train.stopping import MAX_RESTARTS, RESTART_FACTOR
@@ -80,8 +80,8 @@ def train_single(
 
 
 def _is_better(scores: list[float], metric: str) -> list[bool]:
-    sign = 1 if METRIC_DIRECTION[metric] == "maximize" else -1
-    return [all(sign * s > sign * earlier for earlier in scores[:i]) for i, s in enumerate(scores)]
+    direction = METRICS[metric].direction
+    return [all(direction.is_better(s, than=earlier) for earlier in scores[:i]) for i, s in enumerate(scores)]
 
 
 class _Run:

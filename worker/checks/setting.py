@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from foldstep.models.catalog.optimizers import OPTIMIZERS
+from foldstep.models.catalog.tasks import Task
 from foldstep.models.hyperparameters import Hyperparameters, resolve
 from foldstep.models.stack import Weights
 from foldstep.service.contract.space import Params
-from foldstep.service.contract.spec import Task
 from foldstep.worker.data.inputs import FoldData, FoldSource
 from foldstep.worker.settings import PACK_BYTES_CPU
 from foldstep.worker.steps.engine import Engine

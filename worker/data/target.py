@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues, Label, NumberColumn, class_labels
-from foldstep.service.contract.spec import Task
 
+LINKS = ("identity", "log")
 _LEAST_COUNT = 0.5
 """What a training part without a single count is taken to have, for there is no log of zero."""
 
@@ -30,12 +31,19 @@ class TargetCoder:
         mean: of the training part's target, or the log of its mean rate; 0 for classification.
         scale: population standard deviation of the training part's target; 1 where it is constant.
         link: `identity` or `log`.
+
+    Raises:
+        ValueError: another link.
     """
 
     classes: tuple[Label, ...] | None
     mean: float = 0.0
     scale: float = 1.0
     link: str = "identity"
+
+    def __post_init__(self) -> None:
+        if self.link not in LINKS:
+            raise ValueError(f"expected a link among {', '.join(LINKS)}, however: {self.link}")
 
     @classmethod
     def fit(
@@ -162,4 +170,4 @@ class TargetCoder:
         """What `to_json` wrote."""
         classes = raw["classes"]
         numbers = float(raw["mean"]), float(raw["scale"])
-        return cls(None if classes is None else tuple(classes), *numbers, raw.get("link", "identity"))
+        return cls(None if classes is None else tuple(classes), *numbers, raw["link"])

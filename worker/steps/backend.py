@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from foldstep.models.catalog.losses import Task
+from foldstep.models.catalog.tasks import Task
 from foldstep.models.eager.averaging import WeightAverage
 from foldstep.models.eager.optim import PackedOptimizer
 from foldstep.models.eager.packed import PackedFNN

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from foldstep.models.catalog.losses import Task
+from foldstep.models.catalog.tasks import Task
 from foldstep.models.compiled.build import NotBuilt
 from foldstep.models.compiled.interface import COLUMNS, RECORDS, STACKS
 from foldstep.models.compiled.library import library, pointer, pointers

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.compiled.interface import number_of
 from foldstep.models.compiled.library import library, pointer, pointers
 from foldstep.models.layout import Layout
-from foldstep.models.metrics import OF_MEANS
+from foldstep.models.metrics import finish
 from foldstep.worker.feed.shapes import EVALUATION_COLUMNS
 from foldstep.worker.feed.validation import Validated, Validation
 
@@ -21,7 +22,7 @@ def sums(metric: str, link: str) -> bool:
 
     For other metrics, and outputs that are logs of values, it hands out the outputs.
     """
-    return metric in OF_MEANS and link == "identity"
+    return METRICS[metric].mean_of is not None and link == "identity"
 
 
 class CompiledScores:
@@ -59,7 +60,7 @@ class CompiledScores:
     def fields(self) -> dict[str, Any]:
         """List the fields of the record `Evaluation` that are about the rows and the answer."""
         _, n_chunks, channels, _ = self._targets.shape
-        score = OF_MEANS[self._metric][0] if self._metric in OF_MEANS else "none"
+        score = METRICS[self._metric].mean_of or "none"
         return {
             "n_chunks": n_chunks, "channels": channels, "columns_of": pointers(self._inputs),
             "targets": pointer(self._targets), "weights": pointer(self._weights),
@@ -71,8 +72,8 @@ class CompiledScores:
     def validated(self) -> Validated:
         """What the library has found."""
         scores = self._sums / self._n_rows
-        if self._metric in OF_MEANS:
-            scores = OF_MEANS[self._metric][1](scores, self._variance)
+        if METRICS[self._metric].mean_of is not None:
+            scores = finish(self._metric, scores, self._variance)
         self._validation.score(self._left, scores)
         return Validated(scores, self._losses.clone())
 

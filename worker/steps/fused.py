@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from triton.errors import TritonError
 
-from foldstep.models.catalog.losses import Task
+from foldstep.models.catalog.tasks import Task
 from foldstep.models.eager.optim import PackedOptimizer
 from foldstep.models.eager.packed import PackedFNN
 from foldstep.models.fused.launch import FedSteps, FusedMembers

@@ -10,9 +10,9 @@ from typing import Protocol
 
 import torch
 
+from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.layout import padded
 from foldstep.models.stack import Weights
-from foldstep.service.contract.spec import METRIC_DIRECTION
 from foldstep.worker.data.inputs import FoldData
 from foldstep.worker.feed.fold import DeviceFold
 from foldstep.worker.feed.sample import sample_chunks
@@ -82,7 +82,7 @@ class Training:
 
     def __init__(self, source: Folds, metric: str, engine: Engine, probing: Callable[..., Probe] = Probe) -> None:
         self._source, self._metric, self._engine, self._probing = source, metric, engine, probing
-        self._direction = METRIC_DIRECTION[metric]
+        self._direction = METRICS[metric].direction
         self._folds: dict[tuple[Group, int], DeviceFold] = {}
         self._in_flight = PacksInFlight(engine.packs_in_flight, engine.device)
         self._saving = SavingRound(lambda: False, lambda: None)

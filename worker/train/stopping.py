@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from foldstep.models.catalog.metrics import Direction
 from foldstep.models.hyperparameters import Hyperparameters
-from foldstep.service.contract.spec import Direction
 
 MAX_RESTARTS = 2
 RESTART_FACTOR = 0.1
@@ -84,9 +84,7 @@ class Progress:
         if not is_finite:
             self.end = End.DIVERGED
             return False
-        better = self.best_score is None or (
-            score > self.best_score if direction == "maximize" else score < self.best_score
-        )
+        better = self.best_score is None or direction.is_better(score, than=self.best_score)
         self.is_better.append(better)
         epoch = self.epoch
         if better:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from foldstep.models.catalog.tasks import Task
 from foldstep.models.eager.averaging import WeightAverage
 from foldstep.models.eager.losses import PackedLoss
 from foldstep.models.eager.optim import PackedOptimizer
@@ -21,7 +22,6 @@ from foldstep.models.eager.packed import PackedFNN
 from foldstep.models.layout import Layout, Slot
 from foldstep.models.noise import Stream
 from foldstep.models.stack import MemberRows, Stack, Weights
-from foldstep.service.contract.spec import Task
 from foldstep.worker.feed.fold import DeviceFold
 from foldstep.worker.feed.validation import Validation
 from foldstep.worker.steps.backend import PackParts, steps_of

@@ -77,6 +77,14 @@ def test_diverged_trials_are_counted_and_one_sided_searches_said() -> None:
     assert "too few" in found.sentence
 
 
+def test_failed_trials_say_nothing_of_a_choice() -> None:
+    records = [finished(i, {"optimizer": ("adam", "sgd")[i % 2]}, 0.5 + i / 100) for i in range(10)]
+    failed = [finished(10 + i, {"optimizer": "sgd"}, None, state="failed") for i in range(3)]
+    assert compare("s", ACCURACY, "optimizer", SPACE, [*records, *failed]) == compare(
+        "s", ACCURACY, "optimizer", SPACE, records
+    )
+
+
 def test_a_range_is_cut_into_thirds_of_its_scale() -> None:
     drawn = [random_params(SPACE, 0, n) for n in range(60)]
     records = [finished(n, p, float(p["lr"])) for n, p in enumerate(drawn)]  # type: ignore[arg-type]

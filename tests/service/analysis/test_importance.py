@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 import pytest
 
+from foldstep.models.catalog.metrics import Direction
 from foldstep.service.analysis.child import report_in_child
 from foldstep.service.analysis.importance import anova
 from foldstep.service.analysis.report import importance_report
@@ -18,6 +19,7 @@ from foldstep.service.contract.insight import ImportanceReport
 from foldstep.service.contract.space import Choices, FloatRange, IntRange, Params, Space
 from foldstep.service.contract.spec import MetricSpec
 from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.planner.evidence import Evidence
 from foldstep.service.planner.random import random_params
 from tests.service.planner.spaces import finished
 
@@ -155,7 +157,7 @@ def test_it_agrees_with_optunas_analysis() -> None:
     plain = Space(parameters={"dropout": SPACE.parameters["dropout"], "optimizer": SPACE.parameters["optimizer"],
                               "input_dropout": FloatRange(low=0.0, high=0.9)})  # fmt: skip
     records = history(score, 300, plain)
-    ours = anova(table_of(plain, records, "minimize")).importance
+    ours = anova(table_of(plain, Evidence.of(records), Direction.MINIMIZE)).importance
     theirs = _optunas(records)
     total = sum(ours.values())
     for name, share in theirs.items():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from foldstep.service.contract.leaderboard import TrialView
 from foldstep.service.contract.lease import Lease
+from foldstep.service.contract.methods import METHODS, SearchMethod
 from foldstep.service.contract.space import Space
-from foldstep.service.contract.spec import Method
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import SearchState, TrialState
 from foldstep.service.db import stages
@@ -26,18 +26,22 @@ PARAMETERS: dict[str, Any] = {
     "momentum": {"low": 0.5, "high": 0.99, "when": {"optimizer": "sgd"}},
 }
 GRID: dict[str, Any] = {"lr": [0.1, 0.01, 0.001], "dropout": [0.0, 0.4], "optimizer": ["sgd", "adam"]}
-N_TRIALS = {"grid": 12}
-CHANGES: dict[str, dict[str, Any]] = {
-    "grid": {"parameters": GRID, "budget": {}},
-    "coarse_to_fine": {"stages": [{"trials": 8, "epochs": 1}, {"trials": 6, "epochs": 3}], "budget": {}},
-}
+STAGES = [{"trials": 8, "epochs": 1}, {"trials": 6, "epochs": 3}]
+N_OF_GRID, N_TRIALS = 12, 14
 RUNGS = {"early_stop": {"rungs": "asha", "eta": 2, "min_epochs": 1}}
 
 
 def search_of(context: Context, method: str, changes: dict[str, Any]) -> str:
-    learning = {"batch": 4} if method in ("tpe", "gp", "cmaes", "forest") else {}
-    whole = {"method": method, "budget": {"trials": 14}, "parameters": PARAMETERS, **learning}
-    return new_search(context, **{**whole, **CHANGES.get(method, {}), **changes})
+    return new_search(context, **{"method": method, "parameters": PARAMETERS, **fitting(METHODS[method]), **changes})
+
+
+def fitting(method: SearchMethod) -> dict[str, Any]:
+    """What a spec of this method needs."""
+    if method.enumerates:
+        return {"parameters": GRID, "budget": {}}
+    if method.is_staged:
+        return {"stages": STAGES, "budget": {}}
+    return {"budget": {"trials": N_TRIALS}, **({"batch": 4} if method.learns else {})}
 
 
 def rows(context: Context, search: str) -> list[TrialView]:
@@ -104,7 +108,7 @@ def spaces(context: Context, search: str, n_stages: int) -> list[Space]:
 
 
 @pytest.mark.parametrize("changes", [{}, RUNGS], ids=["straight", "rungs"])
-@pytest.mark.parametrize("method", get_args(Method))
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_keeps_its_promises(method: str, changes: dict[str, Any], make_context: MakeContext) -> None:
     """In the space, the budget exactly, the same whoever works, and a master that restarts between any two calls."""
     context = make_context()
@@ -115,7 +119,7 @@ def test_every_method_keeps_its_promises(method: str, changes: dict[str, Any], m
     for search in (alone, shared):
         seen = view.search(context, search)
         assert seen.state is SearchState.COMPLETED
-        assert sum(seen.counts.values()) == N_TRIALS.get(method, 14)
+        assert sum(seen.counts.values()) == (N_OF_GRID if METHODS[method].enumerates else N_TRIALS)
         assert set(seen.counts) <= {TrialState.COMPLETED, *([TrialState.PRUNED] if changes else [])}
     one = rows(context, alone)
     assert [outcome(row) for row in one] == [outcome(row) for row in rows(context, shared)]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from foldstep.models.catalog.metrics import Direction
 from foldstep.service.contract.states import SearchState, TrialState
 from foldstep.service.db import trials
 from foldstep.service.flow import view
@@ -140,7 +141,14 @@ def boundary_request(context: Context, search: str) -> Any:
         history = trials.history(connection, search)
     space = view.search(context, search).stages[0].space
     return BatchRequest(
-        method="tpe", space=space, number=2, size=4, seed=0, direction="maximize", first_trial=0, history=history
+        method="tpe",
+        space=space,
+        number=2,
+        size=4,
+        seed=0,
+        direction=Direction.MAXIMIZE,
+        first_trial=0,
+        history=history,
     )
 
 

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foldstep.models.catalog.metrics import Direction
 from foldstep.models.hyperparameters import lookup
 from foldstep.service.contract.space import Choices, Distribution, FloatRange, IntRange, Space
 from foldstep.service.contract.spec import BorderSpec
 from foldstep.service.contract.states import TrialState
 from foldstep.service.contract.trial import TrialRecord
 from foldstep.service.planner.borders import Border, extend_borders, find_borders, report_borders
+from foldstep.service.planner.evidence import Evidence
 from tests.service.planner.spaces import finished
 
 
@@ -24,7 +26,9 @@ def history(name: str, values: list[float], best: float) -> list[TrialRecord]:
 
 
 def borders(name: str, distribution: Distribution, values: list[float], best: float) -> list[Border]:
-    return find_borders(Space(parameters={name: distribution}), history(name, values, best), "maximize")
+    return find_borders(
+        Space(parameters={name: distribution}), Evidence.of(history(name, values, best)), Direction.MAXIMIZE
+    )
 
 
 LR = FloatRange(low=1e-6, high=10.0, log=True)
@@ -63,20 +67,20 @@ def test_a_best_value_near_an_edge_is_named(
 def test_both_edges_and_several_parameters_at_once() -> None:
     space = Space(parameters={"lr": LR, "width": IntRange(low=8, high=64), "depth": IntRange(low=4, high=4)})
     records = [finished(i, {"lr": 9.0 / 10**i, "width": 8 + 2 * i, "depth": 4}, -float(i)) for i in range(5)]
-    assert [(b.parameter, b.edge) for b in find_borders(space, records, "maximize")] == [
+    assert [(b.parameter, b.edge) for b in find_borders(space, Evidence.of(records), Direction.MAXIMIZE)] == [
         ("lr", "high"),
         ("width", "low"),
     ]
-    assert [(b.parameter, b.edge) for b in find_borders(space, records, "minimize")] == []
+    assert [(b.parameter, b.edge) for b in find_borders(space, Evidence.of(records), Direction.MINIMIZE)] == []
 
 
 def test_a_clear_trend_is_named_though_the_best_is_inside() -> None:
     space = Space(parameters={"lr": LR})
     places = np.linspace(0.0, 0.89, 40)
     records = [finished(i, {"lr": LR.from_unit(u)}, u) for i, u in enumerate(places)]
-    [border] = find_borders(space, records, "maximize")
+    [border] = find_borders(space, Evidence.of(records), Direction.MAXIMIZE)
     assert (border.edge, border.is_trend) == ("high", True)
-    assert report_borders(space, records, "maximize")[0].sentence == (
+    assert report_borders(space, Evidence.of(records), Direction.MAXIMIZE)[0].sentence == (
         "lr: scores improve towards the high edge 10 of its range, the best value is 1.698; "
         "search again with high: 100."
     )
@@ -87,7 +91,7 @@ def test_a_peak_before_the_edge_is_no_trend() -> None:
     places = np.linspace(0.0, 1.0, 60)
     for peak in (0.6, 0.7, 0.8):
         records = [finished(i, {"lr": LR.from_unit(u)}, -abs(u - peak)) for i, u in enumerate(places)]
-        assert find_borders(space, records, "maximize") == []
+        assert find_borders(space, Evidence.of(records), Direction.MAXIMIZE) == []
 
 
 def test_noise_is_no_trend() -> None:
@@ -97,15 +101,17 @@ def test_noise_is_no_trend() -> None:
     n_trends = 0
     for _ in range(200):
         records = [finished(i, {"lr": LR.from_unit(generator.random())}, generator.random()) for i in range(40)]
-        n_trends += sum(b.is_trend for b in find_borders(space, records, "maximize"))
+        n_trends += sum(b.is_trend for b in find_borders(space, Evidence.of(records), Direction.MAXIMIZE))
     assert n_trends <= 1
 
 
 def test_without_a_finite_score_nothing_is_named() -> None:
     space = Space(parameters={"lr": LR})
-    assert find_borders(space, [finished(i, {"lr": 9.0}, None) for i in range(9)], "maximize") == []
-    assert find_borders(space, [finished(0, {"lr": 9.0}, 1.0)], "maximize") == []
-    assert find_borders(space, [], "maximize") == []
+    assert (
+        find_borders(space, Evidence.of([finished(i, {"lr": 9.0}, None) for i in range(9)]), Direction.MAXIMIZE) == []
+    )
+    assert find_borders(space, Evidence.of([finished(0, {"lr": 9.0}, 1.0)]), Direction.MAXIMIZE) == []
+    assert find_borders(space, Evidence.of([]), Direction.MAXIMIZE) == []
 
 
 def test_diverged_trials_are_the_worst_and_failed_ones_say_nothing() -> None:
@@ -113,8 +119,8 @@ def test_diverged_trials_are_the_worst_and_failed_ones_say_nothing() -> None:
     values = [(9.0, None), (0.1, 3.0), (0.2, 2.0), (0.3, 1.0)]
     records = [finished(i, {"lr": v}, s) for i, (v, s) in enumerate(values)]
     broken = TrialRecord(number=9, stage=0, state=TrialState.FAILED, params={"lr": 9.0})
-    assert find_borders(space, [*records, broken], "minimize") == []
-    assert find_borders(space, [*records, broken], "maximize") == []
+    assert find_borders(space, Evidence.of([*records, broken]), Direction.MINIMIZE) == []
+    assert find_borders(space, Evidence.of([*records, broken]), Direction.MAXIMIZE) == []
 
 
 def test_a_parameter_that_the_best_trial_lacks_is_not_named() -> None:
@@ -126,8 +132,8 @@ def test_a_parameter_that_the_best_trial_lacks_is_not_named() -> None:
     )
     sgd = [finished(i, {"optimizer": "sgd", "momentum": 0.9 - i / 10}, -float(i)) for i in range(4)]
     adam = finished(7, {"optimizer": "adam"}, 1.0)
-    assert [b.parameter for b in find_borders(space, sgd, "maximize")] == ["momentum"]
-    assert find_borders(space, [*sgd, adam], "maximize") == []
+    assert [b.parameter for b in find_borders(space, Evidence.of(sgd), Direction.MAXIMIZE)] == ["momentum"]
+    assert find_borders(space, Evidence.of([*sgd, adam]), Direction.MAXIMIZE) == []
 
 
 EXTENSIONS: list[tuple[str, Distribution, float, float | None]] = [
@@ -234,11 +240,13 @@ def test_the_sentences() -> None:
     assert sentence(BorderSpec(), distribution=Choices(choices=[0.1, 1.0, 8.1])) == (
         "lr: the best value is the high edge 8.1 of its range; search again with a value above 8.1."
     )
-    last = report_borders(Space(parameters={"lr": LR}), history("lr", [8.1] * 4, 8.1), "maximize")
+    last = report_borders(Space(parameters={"lr": LR}), Evidence.of(history("lr", [8.1] * 4, 8.1)), Direction.MAXIMIZE)
     assert [f.sentence for f in last] == [start + "search again with high: 100."]
     assert last[0].extended_to is None
     dropout = FloatRange(low=0.0, high=0.5)
-    at_zero = report_borders(Space(parameters={"dropout": dropout}), history("dropout", [0.0] * 4, 0.0), "maximize")
+    at_zero = report_borders(
+        Space(parameters={"dropout": dropout}), Evidence.of(history("dropout", [0.0] * 4, 0.0)), Direction.MAXIMIZE
+    )
     assert at_zero[0].sentence == (
         "dropout: the best value is the low edge 0 of its range; there is nothing to extend, for it can go no further."
     )

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foldstep.models.catalog.metrics import Direction
 from foldstep.service.contract.space import Choices, Fixed, FloatRange, IntRange, Params, Space
 from foldstep.service.contract.spec import Spec
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import TrialState
 from foldstep.service.contract.trial import TrialRecord
 from foldstep.service.planner.coarse_to_fine import MIN_SHARE, narrow
-from foldstep.service.planner.evidence import good_trials, judge
+from foldstep.service.planner.evidence import Evidence, good_trials, judge
 from foldstep.service.planner.random import random_params
 from foldstep.service.planner.stages import StageEnd, end_stage, first_stage, make_planner
 from tests.service.planner.spaces import finished, log10_of, spaces, spec_of
@@ -47,7 +48,7 @@ def stages(spec: Spec, score: Score, spread: float = 0.0) -> list[tuple[StagePla
     while plan is not None:
         own = run_stage(spec, plan, score, spread)
         history += own
-        end = end_stage(spec, plan, history, "maximize")
+        end = end_stage(spec, plan, history, Direction.MAXIMIZE)
         done.append((plan, own, end))
         plan = end.next
     return done
@@ -129,7 +130,7 @@ def test_short_stages_keep_what_pays_late() -> None:
     """A rate that is best for one epoch is too high for thirty, and penalties keep from what has not happened yet."""
 
     def narrowed(name: str, score: Score, horizon: float) -> tuple[float, float]:
-        trials = judge(run_stage(SPEC, first_stage(SPEC), score), "maximize")
+        trials = judge(Evidence.of(run_stage(SPEC, first_stage(SPEC), score)), Direction.MAXIMIZE)
         distribution = narrow(SPACE, trials, 5, horizon).parameters[name]
         assert isinstance(distribution, FloatRange)
         return distribution.low, distribution.high
@@ -142,9 +143,9 @@ def test_short_stages_keep_what_pays_late() -> None:
 
 
 def test_noise_is_measured_by_the_folds() -> None:
-    trials = judge([finished(i, {}, float(i), spread=3.0) for i in range(100)], "minimize")
+    trials = judge(Evidence.of([finished(i, {}, float(i), spread=3.0) for i in range(100)]), Direction.MINIMIZE)
     assert len(good_trials(trials, n_folds=1)) == 20
-    wide = judge([finished(i, {}, float(i), spread=60.0) for i in range(100)], "minimize")
+    wide = judge(Evidence.of([finished(i, {}, float(i), spread=60.0) for i in range(100)]), Direction.MINIMIZE)
     assert len(good_trials(wide, n_folds=1)) == 61
     assert len(good_trials(wide, n_folds=4)) == 31
 
@@ -160,12 +161,14 @@ def test_a_choice_goes_only_on_evidence() -> None:
             records.append(
                 finished(i, {"optimizer": name, "lr": 0.5}, {"a": 1.0, "b": 0.0, "rare": 0.0}[name] - i / 1e4)
             )
-        narrowed = narrow(space, judge(records, "maximize"), 5).parameters["optimizer"]
+        narrowed = narrow(space, judge(Evidence.of(records), Direction.MAXIMIZE), 5).parameters["optimizer"]
         assert isinstance(narrowed, Choices)
         return [str(c) for c in narrowed.choices]
 
     five = Space(parameters={"optimizer": Choices(choices=list("abcde"))})
-    trials = judge([finished(i, {"optimizer": "abcde"[i // 5]}, -float(i)) for i in range(25)], "maximize")
+    trials = judge(
+        Evidence.of([finished(i, {"optimizer": "abcde"[i // 5]}, -float(i)) for i in range(25)]), Direction.MAXIMIZE
+    )
     assert narrow(five, trials, 5) == five  # of the best five trials, four choices are missing by chance easily
     assert after(60) == ["a", "rare"]  # b had its chance, the other was tried once
     assert after(8) == ["a", "b", "rare"]
@@ -216,7 +219,7 @@ def test_a_trial_that_did_not_train_its_whole_stage_is_not_continued() -> None:
     records = run_stage(spec, plan, peak_at(1e-2))
     first, second, third, *_ = sorted(records, key=lambda r: -(r.score or 0))
     cut = [r.model_copy(update={"state": TrialState.PRUNED}) if r is second else r for r in records]
-    coming = end_stage(spec, plan, cut, "maximize").next
+    coming = end_stage(spec, plan, cut, Direction.MAXIMIZE).next
     assert coming is not None
     assert coming.continues == [first.number, None, third.number]
     assert coming.survivors == [
@@ -237,7 +240,7 @@ def test_a_least_share_of_a_range_always_stays() -> None:
 
     def after(best: float) -> tuple[float, float]:
         records = [finished(i, {"dropout": best}, 1.0) for i in range(10)]
-        narrowed = narrow(space, judge(records, "maximize"), 5).parameters["dropout"]
+        narrowed = narrow(space, judge(Evidence.of(records), Direction.MAXIMIZE), 5).parameters["dropout"]
         assert isinstance(narrowed, FloatRange)
         return narrowed.low, narrowed.high
 
@@ -269,7 +272,7 @@ def test_a_narrowed_space_lies_in_the_old_one_and_keeps_a_share(space: Space, se
     generator = np.random.default_rng(seed)
     params = [random_params(space, seed, n) for n in range(40)]
     records = [finished(n, p, float(generator.random())) for n, p in enumerate(params)]
-    narrowed = narrow(space, judge(records, "maximize"), 5)
+    narrowed = narrow(space, judge(Evidence.of(records), Direction.MAXIMIZE), 5)
     for n in range(20):
         point = random_params(narrowed, seed, n)
         assert all(space.parameters[name].contains(value) for name, value in point.items())
@@ -292,4 +295,6 @@ def test_steps_and_whole_numbers_stay_what_they_are() -> None:
 def test_planning_is_a_pure_function_of_the_history_in_any_order() -> None:
     plan = first_stage(SPEC)
     history = run_stage(SPEC, plan, peak_at(1e-2))
-    assert end_stage(SPEC, plan, history, "maximize") == end_stage(SPEC, plan, history[::-1], "maximize")
+    assert end_stage(SPEC, plan, history, Direction.MAXIMIZE) == end_stage(
+        SPEC, plan, history[::-1], Direction.MAXIMIZE
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,17 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from foldstep.service.contract.methods import METHODS, Method
 from foldstep.service.contract.space import Choices, FloatRange, IntRange, Params, Space
-from foldstep.service.contract.spec import LEARNING, Method, MetricSpec, Spec
+from foldstep.service.contract.spec import MetricSpec, Spec
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.trial import PlannedTrial
 from foldstep.service.planner.base import Planner
 from foldstep.service.planner.stages import first_stage, make_planner
 from tests.service.planner.spaces import ANY_DISTRIBUTIONS, GRID_DISTRIBUTIONS, log10_of, spaces, spec_of
 
-METHODS: tuple[Method, ...] = get_args(Method)
-DRAWN = [method for method in METHODS if method != "grid"]
-BLIND = [method for method in DRAWN if method not in LEARNING]  # to results
+DRAWN = [name for name, method in METHODS.items() if not method.enumerates]
+BLIND = [name for name in DRAWN if not METHODS[name].learns]  # to results
 FALSE_ALARM = 1e-4
 
 
@@ -47,7 +47,7 @@ def searched_params(trial: PlannedTrial, space: Space) -> Params:
 
 
 def any_space(method: Method) -> st.SearchStrategy[Space]:
-    return spaces(GRID_DISTRIBUTIONS if method == "grid" else ANY_DISTRIBUTIONS)
+    return spaces(GRID_DISTRIBUTIONS if METHODS[method].enumerates else ANY_DISTRIBUTIONS)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -103,11 +103,11 @@ def test_the_seed_decides(method: Method) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_budget_is_exact(method: Method) -> None:
-    space = GRID_SPACE if method == "grid" else SPACE
+    space = GRID_SPACE if METHODS[method].enumerates else SPACE
     spec = spec_for(method, space, trials=7)
     planner = make_planner(spec, first_stage(spec))
     total = planner.total
-    assert total == (spec.planned_stages()[0].trials if method == "coarse_to_fine" else 7)
+    assert total == (spec.planned_stages()[0].trials if METHODS[method].is_staged else 7)
     assert len(planner.suggest(0, 1000, []).trials) == total
     assert planner.suggest(total, 5, []).trials == []
     assert [t.number for t in planner.suggest(total - 1, 5, []).trials] == [total - 1]
@@ -115,7 +115,7 @@ def test_the_budget_is_exact(method: Method) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_stage_plan_survives_storage(method: Method) -> None:
-    space = GRID_SPACE if method == "grid" else SPACE
+    space = GRID_SPACE if METHODS[method].enumerates else SPACE
     spec = spec_for(method, space)
     plan = first_stage(spec)
     stored = StagePlan.model_validate(json.loads(plan.model_dump_json()))
@@ -125,7 +125,7 @@ def test_a_stage_plan_survives_storage(method: Method) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_numbers_run_on_in_later_stages_and_epochs_are_set(method: Method) -> None:
-    space = GRID_SPACE if method == "grid" else SPACE
+    space = GRID_SPACE if METHODS[method].enumerates else SPACE
     spec = spec_for(method, space, seed=9)
     plan = StagePlan(index=1, space=space, trials=5, epochs=17, first_trial=30, batch=4)
     trials = make_planner(spec, plan).suggest(0, 10, []).trials
@@ -170,7 +170,7 @@ def test_parameters_are_drawn_independently(method: Method) -> None:
         assert stats.spearmanr(units[a], units[b]).pvalue > FALSE_ALARM
 
 
-@pytest.mark.parametrize("method", ["random", "coarse_to_fine"])
+@pytest.mark.parametrize("method", [name for name in BLIND if METHODS[name].planner == METHODS["random"].planner])
 def test_another_parameter_changes_no_other_draw(method: Method) -> None:
     more = Space(parameters={"eps": FloatRange(low=0.1, high=1.0), **SPACE.parameters})
     before, after = (planner_for(method, space).suggest(0, 20, []).trials for space in (SPACE, more))

@@ -8,10 +8,11 @@ import tracemalloc
 import pytest
 from hypothesis import given
 
+from foldstep.service.contract.parse import load_text, parse_spec
 from foldstep.service.contract.space import Choices, FloatRange, IntRange, Params, Space
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.planner.grid import Grid, GridPlanner
-from foldstep.service.planner.stages import first_stage
+from foldstep.service.planner.stages import first_stage, make_planner
 from tests.service.planner.spaces import GRID_DISTRIBUTIONS, spaces, spec_of
 
 
@@ -19,7 +20,9 @@ def enumerated(space: Space) -> list[Params]:
     """The points in order by brute force: the oracle."""
     points: list[Params] = [{}]
     for name in space.ordered():
-        values = space.parameters[name].grid() or []
+        steps = space.parameters[name].grid()
+        assert steps is not None
+        values = [steps[i] for i in range(len(steps))]
         points = [
             longer
             for point in points
@@ -41,6 +44,28 @@ def test_each_point_comes_once(space: Space) -> None:
     grid = Grid(space)
     seen = [tuple(sorted((n, str(v)) for n, v in grid.point(i).items())) for i in range(min(grid.n_points, 300))]
     assert len(set(seen)) == len(seen)
+
+
+STEPPED_WHEN = """
+name: stepped
+method: grid
+data: {dataset: wine}
+parameters:
+  epochs: 2
+  dropout: {low: 0.0, high: 0.5, step: 0.1}
+  l1: {choices: [0.1, 0.2], when: {dropout: [0.3]}}
+"""
+
+
+def test_a_condition_names_a_step_as_users_write_it() -> None:
+    """In binary three steps of 0.1 are 0.30000000000000004, which no condition names."""
+    spec = parse_spec(load_text(STEPPED_WHEN))
+    plan = first_stage(spec)
+    assert plan.trials == 7
+    points = [t.params for t in make_planner(spec, plan).suggest(0, 100, []).trials]
+    assert [(p["dropout"], p.get("l1")) for p in points] == [
+        (0.0, None), (0.1, None), (0.2, None), (0.3, 0.1), (0.3, 0.2), (0.4, None), (0.5, None)
+    ]  # fmt: skip
 
 
 def test_an_inactive_parameter_multiplies_nothing() -> None:

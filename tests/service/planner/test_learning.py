@@ -10,8 +10,10 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from foldstep.models.catalog.metrics import Direction
+from foldstep.service.contract.methods import Method, learning_methods
 from foldstep.service.contract.space import Choices, FloatRange, IntRange, Params, Space
-from foldstep.service.contract.spec import LEARNING, Method, MetricSpec
+from foldstep.service.contract.spec import MetricSpec
 from foldstep.service.contract.states import TrialState
 from foldstep.service.contract.trial import TrialRecord
 from foldstep.service.planner.batches import batch_end, batch_start, default_batch, n_startup
@@ -23,14 +25,14 @@ from tests.service.planner.functions import MIXED, mixed
 from tests.service.planner.play import play
 from tests.service.planner.spaces import finished, spaces, spec_of
 
-METHODS: list[Method] = sorted(LEARNING)
+METHODS = learning_methods()
 
 
 def planner_for(method: Method, space: Space, *, seed: int = 0, **changes: Any) -> LearningPlanner:
     """As a search has it, but in this process."""
     changes.setdefault("budget", {"trials": 20})
     spec = spec_of(space.parameters, method=method, seed=seed, metric=MetricSpec(name="log_loss"), **changes)
-    return LearningPlanner(first_stage(spec), seed, method, "minimize", propose)
+    return LearningPlanner(first_stage(spec), seed, method, Direction.MINIMIZE, propose)
 
 
 def keys(records: list[TrialRecord], space: Space) -> list[str]:
@@ -96,7 +98,7 @@ def test_more_is_better_where_the_metric_says_so(method: Method) -> None:
     history = play(planner_for(method, MIXED, batch=4, budget={"trials": 8}), mixed)
     turned = [r.model_copy(update={"score": None if r.score is None else -r.score}) for r in history]
     plan = planner_for(method, MIXED, batch=4).plan
-    maximizing = LearningPlanner(plan, 0, method, "maximize", propose)
+    maximizing = LearningPlanner(plan, 0, method, Direction.MAXIMIZE, propose)
     assert maximizing.suggest(8, 4, turned) == planner_for(method, MIXED, batch=4).suggest(8, 4, history)
 
 
@@ -135,18 +137,40 @@ def test_a_history_that_says_nothing_is_no_trouble(method: Method, score: float 
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_models_keep_away_from_where_trials_diverge_or_fail(method: Method) -> None:
+def test_models_keep_away_from_where_trials_diverge(method: Method) -> None:
     space = Space(parameters={"lr": FloatRange(low=1e-6, high=1.0, log=True), "dropout": FloatRange(low=0, high=0.5)})
     planner = planner_for(method, space, batch=20, budget={"trials": 200})
     history: list[TrialRecord] = []
     while len(history) < 140:
         for trial in planner.suggest(len(history), 100, history).trials:
             loss = float(str(trial.params["dropout"]))
-            fails = float(str(trial.params["lr"])) > 1e-3
-            state = ("diverged" if trial.number % 2 else "failed") if fails else "completed"
-            history.append(finished(trial.number, trial.params, None if fails else loss, state=state))
-    failing = sum(r.score is None for r in history[100:])
-    assert failing < 16, "half of the space fails: 20 of 40 at random"
+            diverges = float(str(trial.params["lr"])) > 1e-3
+            history.append(finished(trial.number, trial.params, None if diverges else loss))
+    diverged = sum(r.score is None for r in history[100:])
+    assert diverged < 16, "half of the space diverges: 20 of 40 at random"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_failed_trials_fill_batches_and_say_nothing_else(method: Method) -> None:
+    """As if they had never been, but that the batch is complete and their configurations are not tried again."""
+    planner = planner_for(method, MIXED, batch=4, budget={"trials": 40})
+    history = play(planner_for(method, MIXED, batch=4, budget={"trials": 24}), mixed)
+    failed = {9, 10, 17}
+    scored = [r.model_copy(update={"state": TrialState.FAILED, "score": None}) if r.number in failed else r
+              for r in history]  # fmt: skip
+    proposals = planner.suggest(24, 4, scored)
+    assert len(proposals.trials) == 4, "failed trials have ended"
+    worst = [r.model_copy(update={"score": 1e9}) if r.number in failed else r for r in history]
+    assert proposals != planner.suggest(24, 4, worst), "they are not bad"
+    assert not {*keys(history, MIXED)} & {*keys([finished(t.number, t.params, 0.0) for t in proposals.trials], MIXED)}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_batch_comes_where_every_trial_failed(method: Method) -> None:
+    planner = planner_for(method, MIXED, batch=4)
+    history = [finished(t.number, t.params, None, state="failed") for t in planner.suggest(0, 8, []).trials]
+    points = keys([finished(t.number, t.params, 0.0) for t in planner.suggest(8, 4, history).trials], MIXED)
+    assert len({*points, *keys(history, MIXED)}) == 12
 
 
 def test_a_long_history_is_thinned_and_the_best_stay() -> None:
@@ -175,7 +199,7 @@ def test_the_startup_is_that_of_a_random_search() -> None:
 def test_a_request_survives_its_way_to_the_planners_process() -> None:
     history = play(planner_for("tpe", MIXED, batch=4, budget={"trials": 12}), mixed)
     request = BatchRequest(
-        method="tpe", space=MIXED, number=3, size=4, seed=2**63 - 1, direction="minimize", first_trial=0,
+        method="tpe", space=MIXED, number=3, size=4, seed=2**63 - 1, direction=Direction.MINIMIZE, first_trial=0,
         history=history,
     )  # fmt: skip
     assert BatchRequest.model_validate_json(request.model_dump_json()) == request

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from threadpoolctl import threadpool_limits
 
+from foldstep.models.catalog.metrics import Direction
+from foldstep.service.contract.methods import METHODS, Method, learning_methods
 from foldstep.service.contract.space import Space
-from foldstep.service.contract.spec import LEARNING, Method, MetricSpec
+from foldstep.service.contract.spec import MetricSpec
+from foldstep.service.planner.base import Planner
 from foldstep.service.planner.learning import LearningPlanner
 from foldstep.service.planner.propose import propose
 from foldstep.service.planner.stages import first_stage, make_planner
@@ -38,9 +41,9 @@ def best(method: Method, space: Space, judge: Judge, seed: int, n_trials: int = 
         space.parameters, method=method, seed=seed, budget={"trials": n_trials}, metric=MetricSpec(name="log_loss")
     )
     plan = first_stage(spec)
-    planner = (
-        LearningPlanner(plan, seed, method, "minimize", propose) if method in LEARNING else make_planner(spec, plan)
-    )
+    planner: Planner = make_planner(spec, plan)
+    if METHODS[method].learns:
+        planner = LearningPlanner(plan, seed, method, Direction.MINIMIZE, propose)
     return min(r.score for r in play(planner, judge, n_workers=4) if r.score is not None)
 
 
@@ -63,7 +66,7 @@ def best_of_optuna(sampler: Callable[[int], Any], space: Space, judge: Judge, se
 
 
 @pytest.mark.parametrize("function", sorted(FUNCTIONS))
-@pytest.mark.parametrize("method", sorted(LEARNING))
+@pytest.mark.parametrize("method", learning_methods())
 def test_learning_beats_chance_with_twice_the_trials(method: Method, function: str) -> None:
     """Random search with twice the trials is the yardstick of Li et al. 2018 ("Hyperband")."""
     space, judge = FUNCTIONS[function]

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.columns import NumberColumn
 from foldstep.service.contract.parse import parse_spec
-from foldstep.service.contract.spec import CvSpec, Task
+from foldstep.service.contract.spec import CvSpec
 from foldstep.service.planner.candidates import candidates
 from foldstep.worker.checks.setting import CheckSetting
 from foldstep.worker.data.inputs import FoldSource

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from foldstep.models.catalog.tasks import Task
 from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.parse import parse_spec
-from foldstep.service.contract.spec import CvSpec, Task
+from foldstep.service.contract.spec import CvSpec
 from foldstep.service.planner.candidates import candidates
 from foldstep.worker.checks.chance import chance_loss, constant_loss, floor_loss
 from foldstep.worker.checks.overfit import few_rows

@@ -66,3 +66,9 @@ def test_an_unknown_label_is_refused() -> None:
 def test_a_regression_on_text_is_refused() -> None:
     with pytest.raises(TypeError, match="it is text"):
         TargetCoder.fit(texts(["1", "2", "3", "4"]), ALL, "regression")
+
+
+def test_a_link_that_nobody_knows_is_refused() -> None:
+    known = TargetCoder(classes=None, mean=1.0, scale=2.0, link="log").to_json()
+    with pytest.raises(ValueError, match="expected a link among identity, log, however: logit"):
+        TargetCoder.from_json({**known, "link": "logit"})

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from foldstep.models.catalog.metrics import METRICS, metrics_of
 from foldstep.models.hyperparameters import resolve
-from foldstep.models.metrics import _CLASS_METRICS, _VALUE_METRICS, OF_MEANS
 from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
 from foldstep.worker.train.member import Member
@@ -34,14 +34,14 @@ OF_VALUES: list[dict[str, Any]] = [
 
 def trainer(metric: str, *, may_compile: bool, dtype: torch.dtype = torch.float64) -> PackTrainer:
     """A pack after an epoch."""
-    data, mix = (CLASSES, OF_CLASSES) if metric in _CLASS_METRICS else (VALUES, OF_VALUES)
+    data, mix = (CLASSES, OF_CLASSES) if metric in metrics_of("classification") else (VALUES, OF_VALUES)
     these = [Member(t, f, resolve({"batch_size": 32, **hp})) for t, hp in enumerate(mix) for f in range(3)]
     made = Training(data, metric, Engine(CPU, 1 << 30, dtype, may_compile)).trainer(these)
     made.train_epoch(1)
     return made
 
 
-@pytest.mark.parametrize("metric", [*_CLASS_METRICS, *_VALUE_METRICS])
+@pytest.mark.parametrize("metric", METRICS)
 def test_the_library_scores_as_the_metrics_do(metric: str) -> None:
     compiled, eager = (trainer(metric, may_compile=may_compile) for may_compile in (True, False))
     np.testing.assert_allclose(compiled.evaluate(), eager.evaluate(), rtol=1e-9)
@@ -49,7 +49,7 @@ def test_the_library_scores_as_the_metrics_do(metric: str) -> None:
     assert len(set(eager.evaluate().tolist())) > 6, "a metric that says nothing would agree with anything"
 
 
-@pytest.mark.parametrize("metric", sorted(OF_MEANS))
+@pytest.mark.parametrize("metric", sorted(name for name, metric in METRICS.items() if metric.mean_of))
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
 def test_an_output_that_is_not_finite_gives_a_score_that_is_not(metric: str, number: float) -> None:
     compiled = trainer(metric, may_compile=True, dtype=torch.float32)

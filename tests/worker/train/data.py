@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from sklearn import datasets
 
+from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.columns import NumberColumn
 from foldstep.service.contract.lease import SearchContext
-from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec, Task
+from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import Table
 

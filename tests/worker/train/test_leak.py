@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from foldstep.models.catalog.tasks import Task
 from foldstep.models.hyperparameters import SCALERS, resolve
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues, NumberColumn
-from foldstep.service.contract.spec import CvSpec, Task
+from foldstep.service.contract.spec import CvSpec
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import Table
 from foldstep.worker.steps.engine import Engine

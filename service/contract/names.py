@@ -1,0 +1,31 @@
+"""Let records take the names of a table, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
+
+
+class OneOf:
+    """Annotate a text field that holds a name of a table, as in `Annotated[str, OneOf(METRICS)]`.
+
+    The table is asked when a value is checked, so nobody repeats its names. Faults read as those of a `Literal`.
+    """
+
+    def __init__(self, table: Mapping[str, object]) -> None:
+        self._table = table
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._known, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "enum": list(self._table)}
+
+    def _known(self, value: Any) -> str:
+        if isinstance(value, str) and value in self._table:
+            return value
+        *others, last = [repr(name) for name in self._table]
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(others)} or {last}"})

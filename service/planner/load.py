@@ -1,0 +1,31 @@
+"""Find the code that the table of methods names."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+class NotImplementedMethod(LookupError):
+    """The table of methods names code that is not there."""
+
+
+def load(named: str) -> Any:
+    """Import `module:attribute` of this package when it is needed.
+
+    Raises:
+        NotImplementedMethod: there is no such module, or it has no such attribute.
+    """
+    module, _, attribute = named.partition(":")
+    full = f"foldstep.service.planner.{module}"
+    try:
+        found = importlib.import_module(full)
+    except ModuleNotFoundError as error:
+        if error.name != full:
+            raise  # something that the module itself imports
+        raise NotImplementedMethod(
+            f"{named}: write service/planner/{module}.py, or mend the table of methods"
+        ) from None
+    if not hasattr(found, attribute):
+        raise NotImplementedMethod(f"{named}: service/planner/{module}.py has no {attribute}")
+    return getattr(found, attribute)
