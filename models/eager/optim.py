@@ -91,6 +91,11 @@ class PackedOptimizer:
         if self._lbfgs is not None:
             self._lbfgs.step(losses, self.rates.squeeze(1))
 
+    @property
+    def step_count(self) -> Tensor:
+        """Steps that the members have taken, a single number: Adam's corrections depend on it."""
+        return self._steps
+
     def advance(self, steps: int) -> None:
         """Count steps that somebody else has taken on the same stacks."""
         self._steps += steps
