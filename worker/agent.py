@@ -72,9 +72,7 @@ class Agent:
         self._client, self._settings = client, settings
         self._leaving = threading.Event()
         self._loaded: _Loaded | None = None
-        where = torch.device(settings.device)
-        may_fuse, at_once = settings.is_cuda and chosen() == "fused", settings.packs_in_flight
-        self._engine = Engine(where, settings.resolved_pack_bytes, may_fuse=may_fuse, packs_in_flight=at_once)
+        self._engine = _engine(settings)
         device: Device = "cuda" if settings.is_cuda else "cpu"
         step: Step = "eager"
         if not settings.is_cuda and why_not() is None:
@@ -194,6 +192,17 @@ class Agent:
         except (CheckpointDamaged, FoldstepError) as error:
             log.warning("trial %d starts over, its snapshot cannot be used: %s", trial.number, error)
             return None
+
+
+def _engine(settings: WorkerSettings) -> Engine:
+    """Make the engine of a worker's device, with the backends that its environment chooses."""
+    return Engine(
+        torch.device(settings.device),
+        settings.resolved_pack_bytes,
+        may_fuse=settings.is_cuda and chosen() == "fused",
+        may_capture=chosen() != "eager",
+        packs_in_flight=settings.packs_in_flight,
+    )
 
 
 def _next_growth(growth: int, lasted_s: float) -> int:

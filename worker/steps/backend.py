@@ -56,7 +56,7 @@ def steps_of(backend: Backend, parts: PackParts, eager: EagerSteps, engine: Engi
         pack = parts.net, parts.optimizer, parts.average, parts.best
         return CompiledSteps(*pack, parts.class_weights, parts.n_rows, parts.task)
     ways = _kernels(parts) if backend == "fused" else {}
-    record = engine.recorder or recorder_of(engine.device)
+    record = (engine.recorder or recorder_of(engine.device)) if engine.may_capture else None
     if record is not None:
         ways["captured steps"] = GraphSteps(eager, record)
     return _fastest(ways, parts, eager, engine) if ways else eager

@@ -36,6 +36,7 @@ class Engine:
         pack_bytes: estimated memory at which a pack is cut; see `worker/settings.py`.
         may_compile: whether the compiled library trains the members that it covers.
         may_fuse: whether the kernel for GPUs does where it can: opt-in, for no GPU has passed `tests/gpu` yet.
+        may_capture: whether steps are captured where the device can.
         recorder: captures steps; the device's own way when left out.
         packs_in_flight: how many train at a time.
         step_cost: what the packs that it trained have taken.
@@ -47,6 +48,7 @@ class Engine:
     dtype: torch.dtype = torch.float32
     may_compile: bool = True
     may_fuse: bool = False
+    may_capture: bool = True
     recorder: Recorder | None = None
     packs_in_flight: int = 1
     step_cost: StepCost = field(default_factory=StepCost, compare=False)
