@@ -65,7 +65,7 @@ class Part:
         return weights
 
     def targets(self, n_columns: int) -> Tensor:
-        """Give what losses aim at: (classes, n_columns), a row's weight at its class; or (2, n_columns), value, offset."""
+        """Give what losses aim at, (classes or 2, n_columns): a row's weight at its class, or its value and offset."""
         if self.coder.classes is not None:
             targets = torch.zeros(self.coder.n_outputs, n_columns, dtype=torch.float64, device=self.truth.device)
             targets[:, : len(self.truth)].scatter_(0, self.truth.unsqueeze(0), 1 / len(self.truth))

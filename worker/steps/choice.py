@@ -9,8 +9,8 @@ from foldstep.service.contract.errors import Fault, InvalidInput
 
 VARIABLE = "FOLDSTEP_BACKEND"
 Choice: TypeAlias = Literal["auto", "eager", "fused"]
-"""`auto`: the compiled library on CPUs, captured steps on GPUs. `eager`: without the library. `fused`: on GPUs
-the kernel, for the members that it covers."""
+"""`auto`: the compiled library on CPUs, captured steps on GPUs. `eager`: PyTorch's operations, called one by one.
+`fused`: as `auto`, and on GPUs the kernel for the members that it covers."""
 CHOICES: tuple[Choice, ...] = get_args(Choice)
 
 

@@ -53,7 +53,7 @@ def gains_from_bf16() -> bool:
 
 
 def _slowly(reason: str) -> str:
-    return f"{reason} Networks are trained without the compiled step, which takes about twice as long."
+    return f"{reason} Networks are trained without the compiled backend, which takes about twice as long."
 
 
 def is_compiled(hp: Hyperparameters, device: torch.device) -> bool:
