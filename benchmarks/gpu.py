@@ -11,8 +11,8 @@ It needs torch, numpy and scikit-learn alone, works on `models/` directly, and h
 - grid: a sample of the published table's grid (widths 16 to 512 twice, four batch sizes) in packs as large as memory
   allows, and the time that follows for all 62,208 configurations of 100 epochs, four times each;
 - memory: of a pack at its peak;
-- product: whole trainings by the worker's own loop, with one and with two packs in flight, and in tf32, with how far
-  that moves scores; only where the packages are installed that a worker needs.
+- product: whole trainings by the worker's own loop, with one and with two packs in flight, with the kernel, and in
+  tf32, with how far that moves scores; only where the packages are installed that a worker needs.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ PROCESSES = (1, 2, 4, 8)
 KERNEL_WARPS = (4, 8)
 STRATA = 24
 PRODUCT_TRIALS, LEAST_ACCURACY = 2000, 0.9
+PRODUCTS = (("float32", 1, False), ("float32", 2, False), ("float32", 2, True), ("tf32", 2, True))
+"""Precision, packs in flight, and whether the kernel may take steps: it is opt-in in the product."""
 GRID_UNITS, GRID_BATCHES, GRID_CONFIGURATIONS, GRID_REPEATS = (16, 32, 64, 128, 256, 512), (8, 16, 32, 64), 62_208, 4
 GRID_ROWS, GRID_EPOCHS, GRID_MEMBERS = 3525, 100, 8192
 
@@ -230,10 +232,10 @@ def product(device: Device, trials: int) -> Iterator[dict[str, Any]]:
     rates = np.geomspace(3e-4, 1e-2, trials)
     same = {"hidden": [32, 32], "batch_size": 32, "epochs": 20}
     exact: list[float] = []
-    for precision, at_once in (("float32", 1), ("float32", 2), ("tf32", 2)):
+    for precision, at_once, may_fuse in PRODUCTS:
         share = [(i, {**same, "lr": float(r), "precision": precision}) for i, r in enumerate(rates)]
         begun = time.perf_counter()
-        engine = Engine(device.torch, PACK_BYTES_CUDA, packs_in_flight=at_once)
+        engine = Engine(device.torch, PACK_BYTES_CUDA, may_fuse=may_fuse, packs_in_flight=at_once)
         steps, scores = train_packed(source_of(5), share, engine=engine)
         per_s = steps / (time.perf_counter() - begun)
         found = [max(scores[key]) for key in sorted(scores)]
@@ -243,6 +245,7 @@ def product(device: Device, trials: int) -> Iterator[dict[str, Any]]:
             "measured": "product",
             "precision": precision,
             "packs_in_flight": at_once,
+            "may_fuse": may_fuse,
             "members": len(scores),
             "per_s": per_s,
             "accuracy": float(np.median(found)),

@@ -33,8 +33,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a sc
 torch.set_num_threads(1)  # as in a worker process
 collect_ignore: list[str] = []
 if torch.cuda.is_available():
-    # a process compiles the kernel for GPUs or interprets it: here tests/gpu takes the place of
-    collect_ignore += ["worker/train/test_fused.py", "benchmarks/test_gpu.py"]
+    # a process compiles the kernel for GPUs or interprets it: here tests/gpu takes the place of these
+    collect_ignore += ["worker/steps/test_fused.py", "benchmarks/test_gpu.py"]
 else:
     os.environ["TRITON_INTERPRET"] = "1"
 

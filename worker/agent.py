@@ -33,10 +33,12 @@ from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import read_table
 from foldstep.worker.heartbeat import Interval, Reporter, snapshot_name
 from foldstep.worker.settings import WorkerSettings
+from foldstep.worker.steps.choice import chosen
 from foldstep.worker.steps.compiled import gains_from_bf16, why_not
 from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
 from foldstep.worker.train.member import Member
+from foldstep.worker.train.oversight import Limits
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +72,7 @@ class Agent:
         self._client, self._settings = client, settings
         self._leaving = threading.Event()
         self._loaded: _Loaded | None = None
-        where = torch.device(settings.device)
-        self._engine = Engine(where, settings.resolved_pack_bytes, packs_in_flight=settings.packs_in_flight)
+        self._engine = _engine(settings)
         device: Device = "cuda" if settings.is_cuda else "cpu"
         step: Step = "eager"
         if not settings.is_cuda and why_not() is None:
@@ -122,10 +123,8 @@ class Agent:
         monitor = _LeaseMonitor(assignment, reporter, self._leaving, *intervals)
         for finished in assignment.take_finished():
             reporter.finish(finished)
-        loaded.training.time_limit_s = lease.trial_time_s
-        loaded.training.seconds_left = reporter.seconds_left
         try:
-            loaded.training.train(assignment.members(), monitor)
+            loaded.training.train(assignment.members(), monitor, Limits(lease.trial_time_s, reporter.seconds_left))
         except (RuntimeError, MemoryError, ValueError, ArithmeticError) as error:
             # whatever training throws must end as failed trials, not as a dead worker
             log.error("training failed: %s\n%s", error, traceback.format_exc())
@@ -193,6 +192,17 @@ class Agent:
         except (CheckpointDamaged, FoldstepError) as error:
             log.warning("trial %d starts over, its snapshot cannot be used: %s", trial.number, error)
             return None
+
+
+def _engine(settings: WorkerSettings) -> Engine:
+    """Make the engine of a worker's device, with the backends that its environment chooses."""
+    return Engine(
+        torch.device(settings.device),
+        settings.resolved_pack_bytes,
+        may_fuse=settings.is_cuda and chosen() == "fused",
+        may_capture=chosen() != "eager",
+        packs_in_flight=settings.packs_in_flight,
+    )
 
 
 def _next_growth(growth: int, lasted_s: float) -> int:

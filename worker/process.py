@@ -16,7 +16,9 @@ from foldstep.service.contract.errors import FoldstepError
 from foldstep.worker.agent import Agent
 from foldstep.worker.client import MasterClient
 from foldstep.worker.settings import WorkerSettings
+from foldstep.worker.steps.choice import VARIABLE, chosen
 from foldstep.worker.steps.compiled import why_not
+from foldstep.worker.steps.engine import has_triton
 
 
 def run() -> int:
@@ -32,8 +34,12 @@ def run() -> int:
         patience_s=arguments.patience,
         save_interval_s=arguments.save_interval,
     )
-    if not settings.is_cuda and why_not() is not None:
-        logging.warning(why_not())
+    try:
+        reason = why_not_chosen(settings)
+    except FoldstepError as error:
+        return _refused(error)
+    if reason is not None:
+        logging.warning(reason)
     url, token = arguments.url, os.environ.get("FOLDSTEP_TOKEN", "")
     if url == "-":
         url, token = (sys.stdin.readline().strip() for _ in range(2))
@@ -46,9 +52,26 @@ def run() -> int:
     try:
         agent.run()
     except FoldstepError as error:
-        sys.stderr.write(f"foldstep worker: {error.message}\n")
-        return 1
+        return _refused(error)
     return 0
+
+
+def why_not_chosen(settings: WorkerSettings) -> str | None:
+    """Say why this worker trains without the backend that it is to have; None where it has it.
+
+    Raises:
+        InvalidInput: the environment asks for a backend that there is not.
+    """
+    if chosen() == "fused" and not (settings.is_cuda and has_triton()):
+        return (
+            f"{VARIABLE} is fused, but the kernel needs a GPU and the package triton. Networks are trained without it."
+        )
+    return None if settings.is_cuda else why_not()
+
+
+def _refused(error: FoldstepError) -> int:
+    sys.stderr.write(f"foldstep worker: {error.message}\n")
+    return 1
 
 
 def _arguments() -> argparse.Namespace:

@@ -106,6 +106,11 @@ class PackedOptimizer:
     def _lbfgs(self) -> PackedLBFGS | None:
         return next((rule for rule in self._rules if isinstance(rule, PackedLBFGS)), None)
 
+    @property
+    def step_count(self) -> Tensor:
+        """Steps that the members have taken, a single number: Adam's corrections depend on it."""
+        return self._steps
+
     def advance(self, steps: int) -> None:
         """Count steps that somebody else has taken on the same stacks."""
         self._steps += steps

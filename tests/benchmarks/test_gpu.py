@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.gpu import agreement, agreement_of_kernel, product
+from benchmarks.gpu import PRODUCTS, agreement, agreement_of_kernel, product
 from benchmarks.gpu_pack import Device, Pack
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +56,7 @@ def test_a_kernel_that_learns_something_else_is_an_error(monkeypatch: pytest.Mon
 
 def test_the_product_is_measured_where_its_packages_are() -> None:
     rows = list(product(CPU, 4))
-    assert [(row["precision"], row["packs_in_flight"]) for row in rows] == [("float32", 1), ("float32", 2), ("tf32", 2)]
+    assert [(row["precision"], row["packs_in_flight"], row["may_fuse"]) for row in rows] == list(PRODUCTS)
     assert len({row["accuracy"] for row in rows}) == 1, "a CPU rounds for nobody's tf32"
     assert {row["moved"] for row in rows} == {0.0}
     assert all(row["per_s"] > 0 and row["members"] == 20 for row in rows)

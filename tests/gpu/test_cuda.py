@@ -38,7 +38,7 @@ def train(device: torch.device, dtype: torch.dtype, recorder: Recorder | None = 
     wine = source("wine")
     these = [Member(t, f, resolve({"batch_size": 16, **c})) for t, c in enumerate(MIX) for f in range(3)]
     watch = Watch()
-    engine = Engine(device, 1 << 30, dtype, recorder=recorder, **({"may_fuse": False} | how))
+    engine = Engine(device, 1 << 30, dtype, recorder=recorder, **how)
     Training(wine, "log_loss", engine).train(these, watch)
     return watch
 
@@ -77,8 +77,20 @@ def test_products_that_may_round_train_nearly_the_same(may_fuse: bool, monkeypat
     assert losses[0] != losses[1]
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_every_way_agrees_with_the_plain_one(dtype: torch.dtype, caplog: pytest.LogCaptureFixture) -> None:
+    """Both forms of the kernel and captured steps are compared, and none is refused, nor does one fail."""
+    longer = [hp | {"epochs": 20} for hp in MIX]
+    these = [Member(t, 0, resolve({"batch_size": 16, **hp})) for t, hp in enumerate(longer)]
+    engine = Engine(CUDA, 1 << 30, dtype, may_fuse=True)
+    Training(source("wine"), "log_loss", engine).train(these, Watch())
+    assert caplog.records == []
+    ways = ("a kernel of 4 warps", "a kernel of 8 warps", "captured steps")
+    assert all(t.agrees(way, {("optimizer", "sgd")}) for t in engine.timings.values() for way in ways)
+
+
 def test_several_packs_in_flight_train_what_one_trains() -> None:
-    several = train(CUDA, torch.float64, may_fuse=None, packs_in_flight=2)
+    several = train(CUDA, torch.float64, may_fuse=True, packs_in_flight=2)
     assert_close(several, train(CUDA, torch.float64), TOLERANCE[torch.float64])
 
 

@@ -1,4 +1,4 @@
-"""What the steps of an epoch are fed."""
+"""Holds the batches that the steps of an epoch read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class StepBatch:
-    """What a pack is fed in a step: the entries of an `EpochBatches` without their first axis."""
+    """The batch that a pack reads in a step: the entries of an `EpochBatches` without their first axis."""
 
     inputs: list[Tensor]
     targets: Tensor
@@ -20,7 +20,7 @@ class StepBatch:
 
 @dataclass(frozen=True)
 class EpochBatches:
-    """What a pack is fed in an epoch.
+    """The batches that a pack reads in an epoch.
 
     Attributes:
         inputs: by data group, (steps, columns, padded inputs).
@@ -37,21 +37,21 @@ class EpochBatches:
     rates: Tensor
 
     def __getitem__(self, step: int) -> StepBatch:
-        """The batch of one step; nothing is copied."""
+        """Give the batch of one step; nothing is copied."""
         dropout = self.dropout[step] if self.dropout is not None else None
         return StepBatch(
             [x[step] for x in self.inputs], self.targets[step], self.weights[step], dropout, self.rates[step]
         )
 
     def at(self, step: Tensor) -> StepBatch:
-        """The same of a step that only the device knows, (1,) int64; a copy."""
+        """Copy the batch of a step that only the device knows, (1,) int64."""
         inputs = [x.index_select(0, step)[0] for x in self.inputs]
         dropout = self.dropout.index_select(0, step)[0] if self.dropout is not None else None
         targets, weights, rates = (x.index_select(0, step)[0] for x in (self.targets, self.weights, self.rates))
         return StepBatch(inputs, targets, weights, dropout, rates)
 
     def copy(self) -> EpochBatches:
-        """In memory of its own."""
+        """Copy all numbers to memory of their own."""
         dropout = self.dropout.clone() if self.dropout is not None else None
         others = (self.targets.clone(), self.weights.clone(), dropout, self.rates.clone())
         return EpochBatches([x.clone() for x in self.inputs], *others)

@@ -1,4 +1,4 @@
-"""One fold's data on the device, shared by all packs that read it."""
+"""Holds one fold's data on the device, shared by all packs that read it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class DeviceFold:
         return Sample(self.x_train, Part(target, y, self._exposure_train))
 
     def targets(self, rows: Tensor, weights: Tensor, *, with_offsets: bool) -> Tensor:
-        """Training targets of some rows, as the loss wants them.
+        """Give the training targets of some rows, as the loss wants them.
 
         Args:
             rows: (steps, columns) row numbers; `n_train` for a filling column.

@@ -1,4 +1,4 @@
-"""Rows of a fold that are evaluated: the validation part, and some of the training rows."""
+"""Holds the rows of a fold that are evaluated: the validation part, and some of the training rows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Part:
     exposure: Tensor | None = None
 
     def predictions(self, outputs: Tensor) -> Tensor:
-        """Predictions in the user's units.
+        """Turn outputs into predictions in the user's units.
 
         Args:
             outputs: (members, rows).
@@ -47,7 +47,7 @@ class Part:
         return values.exp_() if self.exposure is None else values.exp_().mul_(self.exposure)
 
     def score(self, metric: str, outputs: Tensor) -> Tensor:
-        """The metric of each member, (members,) float64, in the user's units.
+        """Compute the metric of each member, (members,) float64, in the user's units.
 
         Args:
             metric: its name.
@@ -59,13 +59,13 @@ class Part:
         return score_values(metric, self.predictions(outputs[:, 0]), self.truth)
 
     def weights(self, n_columns: int) -> Tensor:
-        """(n_columns,) float64: 1 / rows for each row, 0 for the columns that fill up."""
+        """Give (n_columns,) float64: 1 / rows for each row, 0 for the columns that fill up."""
         weights = torch.zeros(n_columns, dtype=torch.float64, device=self.truth.device)
         weights[: len(self.truth)] = 1 / len(self.truth)
         return weights
 
     def targets(self, n_columns: int) -> Tensor:
-        """For losses: (classes, n_columns), a row's weight at its class; or values and offsets, (2, n_columns)."""
+        """Give what losses aim at, (classes or 2, n_columns): a row's weight at its class, or its value and offset."""
         if self.coder.classes is not None:
             targets = torch.zeros(self.coder.n_outputs, n_columns, dtype=torch.float64, device=self.truth.device)
             targets[:, : len(self.truth)].scatter_(0, self.truth.unsqueeze(0), 1 / len(self.truth))
@@ -80,7 +80,7 @@ class Part:
         return targets
 
     def chance(self) -> Tensor:
-        """(outputs,) float64: outputs that know nothing of a row: log shares of the classes, or what the mean makes."""
+        """Give (outputs,) float64 that know nothing of a row: log shares of the classes, or what the mean makes."""
         if self.coder.classes is None:
             return torch.zeros(1, dtype=torch.float64, device=self.truth.device)
         counts = torch.bincount(self.truth, minlength=self.coder.n_outputs).double()
@@ -88,7 +88,7 @@ class Part:
 
 
 def sample_chunks(n_train: int) -> int:
-    """How many chunks of `EVALUATION_COLUMNS` the sample of so many training rows has."""
+    """Count the chunks of `EVALUATION_COLUMNS` of the sample of so many training rows."""
     return min(max(n_train // _ROWS_SHARE // EVALUATION_COLUMNS, 1), _MAX_CHUNKS)
 
 
@@ -116,12 +116,12 @@ class Sample:
         self.part = Part(whole.coder, whole.truth[rows], exposure)
 
     def inputs(self, chunk: int) -> Tensor:
-        """(columns, padded inputs) of a chunk; zeros where this fold has none of that number."""
+        """Give (columns, padded inputs) of a chunk; zeros where this fold has none of that number."""
         return self.x[chunk] if chunk < len(self.x) else torch.zeros_like(self.x[0])
 
 
 class LossRows:
-    """What a loss wants for the rows of every member, always in the same memory.
+    """The targets and weights that a loss reads for the rows of every member, always in the same memory.
 
     Fresh memory of this size goes back to the system at once, and to get it anew takes longer than the loss.
 
@@ -143,7 +143,7 @@ class LossRows:
         self._gradient = torch.empty(0)
 
     def losses(self, loss: PackedLoss, outputs: Tensor) -> Tensor:
-        """The loss of each member, (members,), of its outputs for these rows, which may be overwritten."""
+        """Compute the loss of each member, (members,), of its outputs for these rows, which may be overwritten."""
         if loss.overwrites_targets:
             torch.index_select(self._of_groups, 0, self._group_of, out=self._targets)
         if self._gradient.shape != outputs.shape:

@@ -1,4 +1,4 @@
-"""The numbers that give a step its shape."""
+"""Computes the numbers that give a step its shape."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class FoldShape:
 
 
 def columns_of(batch_size: int) -> int:
-    """Columns of a batch: its rows, filled up to a multiple of the vector width."""
+    """Count the columns of a batch: its rows, filled up to a multiple of the vector width."""
     return math.ceil(batch_size / _COLUMN_QUANTUM) * _COLUMN_QUANTUM
 
 
 def n_batches(n_rows: int, batch_size: int) -> int:
-    """Steps an epoch; the last batch may be short."""
+    """Count the steps of an epoch; the last batch may be short."""
     return math.ceil(n_rows / batch_size)
 
 
 def effective_batch(hp: Hyperparameters, n_rows: int) -> int:
-    """The rows of a full batch: never more than there are."""
+    """Count the rows of a full batch: never more than there are."""
     return min(hp.batch_size, n_rows)

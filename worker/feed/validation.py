@@ -1,4 +1,4 @@
-"""How the members of a pack do on the validation rows of their folds."""
+"""Scores the members of a pack on the validation rows of their folds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from foldstep.worker.feed.sample import LossRows
 
 @dataclass(frozen=True)
 class Validated:
-    """The members of a pack after an epoch.
+    """The scores of a pack's members after an epoch.
 
     Attributes:
         scores: (members,) float64, the metric in the user's units; not finite where a member's outputs are not.
@@ -60,7 +60,7 @@ class Validation:
         return torch.empty(shape, dtype=self._dtype, device=self._device)
 
     def validated(self) -> Validated:
-        """What `outputs` come to; they are overwritten."""
+        """Score `outputs`; they are overwritten."""
         scores = torch.empty(len(self._layout), dtype=torch.float64, device=self._device)
         self.score(range(len(self.folds)), scores)
         return Validated(scores, self._rows.losses(self._loss, self.outputs))

@@ -1,4 +1,4 @@
-"""Who takes the steps of a pack on an engine."""
+"""Makes the steps of a pack, by the backend of its members."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ from foldstep.models.eager.averaging import WeightAverage
 from foldstep.models.eager.optim import PackedOptimizer
 from foldstep.models.eager.packed import PackedFNN
 from foldstep.models.stack import Stack
+from foldstep.worker.steps.agreement import Comparison, kinds_of
 from foldstep.worker.steps.compiled import CompiledSteps
-from foldstep.worker.steps.eager import EagerSteps, Steps
+from foldstep.worker.steps.eager import EagerSteps
 from foldstep.worker.steps.engine import Backend, Engine
 from foldstep.worker.steps.fastest import FastestSteps, Timings, cuda_stopwatch, host_stopwatch
 from foldstep.worker.steps.graphs import GraphSteps, recorder_of
+from foldstep.worker.steps.protocol import FastSteps, Steps
+
+PLAIN = "single operations"
+"""The name of the plain way among the others."""
 
 
 @dataclass(frozen=True)
 class PackParts:
-    """What the steps of a pack work on.
+    """The parts of a pack that its steps work on.
 
     Attributes:
         class_weights: for each member its classes' weights, (classes,); None for none.
@@ -40,7 +45,7 @@ class PackParts:
 
 
 def steps_of(backend: Backend, parts: PackParts, eager: EagerSteps, engine: Engine) -> Steps:
-    """The steps of a pack.
+    """Make the steps of a pack.
 
     Args:
         backend: of its members.
@@ -51,19 +56,29 @@ def steps_of(backend: Backend, parts: PackParts, eager: EagerSteps, engine: Engi
     if backend == "compiled":
         pack = parts.net, parts.optimizer, parts.average, parts.best
         return CompiledSteps(*pack, parts.class_weights, parts.n_rows, parts.task)
-    record = engine.recorder or recorder_of(engine.device)
-    called = GraphSteps(eager, record) if record is not None else eager
-    return _fastest(called, parts, eager, engine) if backend == "fused" else called
+    ways = _kernels(parts) if backend == "fused" else {}
+    record = (engine.recorder or recorder_of(engine.device)) if engine.may_capture else None
+    if record is not None:
+        ways["captured steps"] = GraphSteps(eager, record)
+    return _fastest(ways, parts, eager, engine) if ways else eager
 
 
-def _fastest(called: Steps, parts: PackParts, eager: EagerSteps, engine: Engine) -> FastestSteps:
-    """The kernel's steps, or the others, whichever turn out to be faster here."""
+def _kernels(parts: PackParts) -> dict[str, FastSteps]:
+    """Make the kernel's steps, in each of its forms."""
     from foldstep.models.fused.launch import WARPS
     from foldstep.worker.steps.fused import FusedSteps
 
-    pack = eager, parts.net, parts.optimizer, parts.task
-    ways: dict[str, Steps] = {f"a kernel of {warps} warps": FusedSteps(*pack, warps) for warps in WARPS}
+    return {f"a kernel of {n} warps": FusedSteps(parts.net, parts.optimizer, parts.task, n) for n in WARPS}
+
+
+def _fastest(ways: dict[str, FastSteps], parts: PackParts, eager: EagerSteps, engine: Engine) -> FastestSteps:
+    """Make steps that find the fastest way; where steps are not captured, the plain way is one of them."""
     layout, stopwatch = parts.net.layout, cuda_stopwatch if engine.device.type == "cuda" else host_stopwatch
     precision = layout.slots[0].hp.precision  # of all: see `shape_key`
     shape = (layout.n_inputs_padded, *layout.widths, layout.n_outputs, eager.columns, precision)
-    return FastestSteps(ways | {"single operations": called}, engine.timings.setdefault(shape, Timings()), stopwatch)
+    timings, kinds = engine.timings.setdefault(shape, Timings()), kinds_of(layout)
+    if "captured steps" not in ways:
+        ways = ways | {PLAIN: eager}
+        timings.agree(PLAIN, kinds)
+    comparison = Comparison(eager, parts.net, parts.optimizer, parts.average)
+    return FastestSteps(ways, eager, comparison, kinds, timings, stopwatch)

@@ -1,8 +1,7 @@
-"""A pack's steps by the compiled library: the same training as by `worker.steps.eager`, within rounding."""
+"""Takes a pack's steps with the compiled library: the same training as by `worker.steps.eager`, within rounding."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -25,22 +24,15 @@ from foldstep.models.stack import Stack
 from foldstep.worker.feed.epoch import EpochBatches
 from foldstep.worker.feed.shapes import EVALUATION_COLUMNS, columns_of
 from foldstep.worker.feed.validation import Validated, Validation
+from foldstep.worker.steps.choice import VARIABLE, chosen
 from foldstep.worker.steps.compiled_scores import CompiledScores
-
-STEP = "FOLDSTEP_BACKEND"
-"""Set to `eager`, this variable keeps a process from using the library, and the kernel for GPUs."""
-
-
-def is_eager_by_choice() -> bool:
-    """Whether whoever started this process wants neither the library nor the kernel for GPUs."""
-    return os.environ.get(STEP) == "eager"
 
 
 @cache
 def why_not() -> str | None:
-    """Why this process does without the library, in two sentences; None where it uses it."""
-    if is_eager_by_choice():
-        return _slowly(f"{STEP} is eager.")
+    """Say why this process does without the library, in two sentences; None where it uses it."""
+    if chosen() == "eager":
+        return _slowly(f"{VARIABLE} is eager.")
     try:
         library()
     except NotBuilt as reason:
@@ -49,22 +41,22 @@ def why_not() -> str | None:
 
 
 def gains_from_bf16() -> bool:
-    """Whether this process trains faster where factors of products may be rounded to bfloat16."""
+    """Tell whether this process trains faster where factors of products may be rounded to bfloat16."""
     return why_not() is None and library().has_tiles
 
 
 def _slowly(reason: str) -> str:
-    return f"{reason} Networks are trained without the compiled step, which takes about twice as long."
+    return f"{reason} Networks are trained without the compiled backend, which takes about twice as long."
 
 
 def is_compiled(hp: Hyperparameters, device: torch.device) -> bool:
-    """Whether the library trains such a member: a function of the member and the machine, not of the pack."""
+    """Tell whether the library trains such a member: a function of the member and the machine, not of the pack."""
     return device.type == "cpu" and is_covered(hp) and why_not() is None
 
 
 @dataclass(frozen=True)
 class _FedInputs:
-    """The inputs of an epoch's batches as the library reads them besides.
+    """The inputs of an epoch's batches, and the further forms in which the library reads them.
 
     Attributes:
         by_column: for each group (steps, padded inputs, columns).
@@ -79,7 +71,7 @@ class _FedInputs:
 
 
 class CompiledSteps:
-    """The members of one pack in the library's hands.
+    """The steps of one pack, taken by the compiled library, member by member.
 
     Args:
         net: their network, on the CPU.
@@ -122,7 +114,7 @@ class CompiledSteps:
     def run(
         self, batches: EpochBatches, steps: range, before: int, *, passes: bool = True, updates: bool = True
     ) -> Tensor:
-        """See `worker.steps.eager.Steps`."""
+        """See `worker.steps.protocol.Steps`."""
         losses = torch.zeros(len(self._net.layout), dtype=self._net.dtype)
         n_steps, n_groups, channels, columns = batches.targets.shape
         assert steps.stop <= n_steps
@@ -143,7 +135,7 @@ class CompiledSteps:
         return losses
 
     def _feed(self, batches: EpochBatches) -> _FedInputs:
-        """Made once for all runs of an epoch."""
+        """Make the inputs that the library reads, once for all runs of an epoch."""
         if self._fed is None or self._fed.batches is not batches:
             by_column = [self._library.transposed(x) for x in batches.inputs]
             paired = (batches.inputs, by_column) if self._members.in_bf16 else ([], [])
@@ -151,7 +143,7 @@ class CompiledSteps:
         return self._fed
 
     def evaluate(self, validation: Validation) -> Validated:
-        """See `worker.steps.eager.Steps`."""
+        """See `worker.steps.protocol.Steps`."""
         if self._scores is None:
             self._scores = CompiledScores(validation, self._net.layout)
         record = RECORDS["Evaluation"](
@@ -162,7 +154,7 @@ class CompiledSteps:
         return self._scores.validated()
 
     def keep_best(self, is_best: Tensor) -> None:
-        """See `worker.steps.eager.Steps`."""
+        """See `worker.steps.protocol.Steps`."""
         members = self._members.records
         record = RECORDS["Keeping"](
             members=members, n_members=len(members), stack=self._scored, is_best=pointer(is_best)

@@ -1,4 +1,4 @@
-"""Validation by the compiled library: what it wants to know of the rows, and what its sums come to."""
+"""Scores members with the compiled library: hands it the rows, and reads losses and metrics from its sums."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from foldstep.worker.feed.validation import Validated, Validation
 
 
 def sums(metric: str, link: str) -> bool:
-    """Whether the library sums up a member's metric: a matter of its own, never of its pack.
+    """Tell whether the library sums up a member's metric: a matter of its own, never of its pack.
 
     For other metrics, and outputs that are logs of values, it hands out the outputs.
     """
@@ -50,7 +50,7 @@ class CompiledScores:
         self._values, self._codings = self._truth(n_columns)
 
     def _truth(self, n_columns: int) -> tuple[Tensor, Tensor]:
-        """By group the truth, (groups, n_columns), in the user's units; scale and mean of the target, (groups, 2)."""
+        """Give the truth, (groups, n_columns), in the user's units, and scale and mean of each target, (groups, 2)."""
         values = torch.zeros(len(self._parts), n_columns, dtype=torch.float64)
         for row, part in zip(values, self._parts, strict=True):
             row[: len(part.truth)] = part.truth
@@ -70,7 +70,7 @@ class CompiledScores:
         }  # fmt: skip
 
     def validated(self) -> Validated:
-        """What the library has found."""
+        """Turn the sums of the library into scores and losses."""
         scores = self._sums / self._n_rows
         if METRICS[self._metric].mean_of is not None:
             scores = finish(self._metric, scores, self._variance)

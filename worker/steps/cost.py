@@ -1,4 +1,4 @@
-"""What a step of a pack costs on this device, fitted to the packs that a worker has trained.
+"""Estimates what a step of a pack costs on this device, fitted to the packs that a worker has trained.
 
 A step takes so long for itself, however small the pack (calls from Python, launches of kernels), and so long for each
 multiply-add. Both differ by more than ten times from device to device, so they are measured where they are needed.
@@ -27,7 +27,7 @@ class StepCost:
         self._seen: deque[tuple[float, float]] = deque(maxlen=_KEPT)
 
     def note(self, work: float, seconds: float) -> None:
-        """A step was taken.
+        """Add a step that was taken.
 
         Args:
             work: multiply-adds of the pass forward of its pack, padding and all.

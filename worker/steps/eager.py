@@ -1,9 +1,8 @@
-"""A pack's steps with `models.eager.packed`, operation by operation: every feature on every device."""
+"""Takes a pack's steps with `models.eager.packed`, operation by operation: every feature on every device."""
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -19,40 +18,8 @@ from foldstep.worker.feed.validation import Validated, Validation
 from foldstep.worker.steps.precision import products_rounded_to
 
 
-class Steps(Protocol):
-    """Whoever takes the steps of a pack.
-
-    Attributes:
-        columns: of the batches that it wants.
-    """
-
-    columns: int
-
-    def run(
-        self, batches: EpochBatches, steps: range, before: int, *, passes: bool = True, updates: bool = True
-    ) -> Tensor:
-        """Take some steps of an epoch.
-
-        Args:
-            batches: the epoch's, of `columns` columns.
-            steps: which of them.
-            before: how many steps the members have taken before this epoch.
-            passes: whether to compute losses and gradients.
-            updates: whether to apply the gradients; without `passes` those of the last pass.
-
-        Returns:
-            Each member's sum of losses over the steps, (members,).
-        """
-
-    def evaluate(self, validation: Validation) -> Validated:
-        """Score the members on the validation rows of their groups, with the weights that are scored."""
-
-    def keep_best(self, is_best: Tensor) -> None:
-        """Remember the weights that are scored as the best ones of some members, (members,) bool."""
-
-
 class EagerSteps:
-    """The members of one pack, all at once.
+    """The steps of one pack, taken operation by operation for all members at once.
 
     Args:
         net: their network.
@@ -81,7 +48,7 @@ class EagerSteps:
     def run(
         self, batches: EpochBatches, steps: range, before: int, *, passes: bool = True, updates: bool = True
     ) -> Tensor:
-        """See `Steps`."""
+        """See `worker.steps.protocol.Steps`."""
         total = torch.zeros_like(self._last_loss)
         for number in steps:
             batch = batches[number]
@@ -91,8 +58,17 @@ class EagerSteps:
                 self._update(batch.rates, is_first=before + number == 0)
         return total
 
+    @staticmethod
+    def covers(_steps: range, _before: int) -> bool:
+        """See `worker.steps.protocol.FastSteps`: where nothing is faster, this is a way like others."""
+        return True
+
+    @staticmethod
+    def prepare(_batches: EpochBatches, _before: int) -> None:
+        """See `worker.steps.protocol.FastSteps`: there is nothing to prepare."""
+
     def step(self, batch: StepBatch) -> Tensor:
-        """One step, not the first one of a training; each member's loss, (members,)."""
+        """Take one step, not the first one of a training; return each member's loss, (members,)."""
         loss = self._pass(batch)
         self._update(batch.rates, is_first=False)
         return loss
@@ -136,7 +112,7 @@ class EagerSteps:
         return self._average.weights if self._average is not None else self._net.parameters
 
     def evaluate(self, validation: Validation) -> Validated:
-        """See `Steps`."""
+        """See `worker.steps.protocol.Steps`."""
         n_outputs = self._net.layout.n_outputs
         for i, chunk in enumerate(torch.split(validation.outputs, EVALUATION_COLUMNS, dim=2)):
             inputs = [fold.x_valid[i] for fold in validation.folds]
@@ -144,7 +120,7 @@ class EagerSteps:
         return validation.validated()
 
     def keep_best(self, is_best: Tensor) -> None:
-        """See `Steps`."""
+        """See `worker.steps.protocol.Steps`."""
         for now, best in zip(self._scored.parts, self._best.parts, strict=True):
             rows = self._net.layout.blocks[now.block].run.members
             torch.where(is_best[rows].unsqueeze(1), now.flat, best.flat, out=best.flat)

@@ -1,4 +1,4 @@
-"""A pack's steps by the kernel for GPUs: all steps of an epoch of all members in one launch for each depth."""
+"""Takes a pack's steps with the kernel for GPUs: all steps of an epoch of all members in one launch for each depth."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ from foldstep.models.eager.optim import PackedOptimizer
 from foldstep.models.eager.packed import PackedFNN
 from foldstep.models.fused.launch import FedSteps, FusedMembers
 from foldstep.worker.feed.epoch import EpochBatches
-from foldstep.worker.feed.validation import Validated, Validation
-from foldstep.worker.steps.eager import EagerSteps
 
 
 class FusedSteps:
-    """The members of one pack in the kernel's hands; scores, and steps that are looked at, are `EagerSteps`'.
+    """The steps of one pack, taken by the kernel, a program for each member.
 
     Args:
-        eager: the same members.
         net: their network.
         optimizer: its optimizer.
         task: `classification` or `regression`.
         warps: of each member's program.
     """
 
-    def __init__(self, eager: EagerSteps, net: PackedFNN, optimizer: PackedOptimizer, task: Task, warps: int) -> None:
-        self._eager, self._optimizer = eager, optimizer
+    def __init__(self, net: PackedFNN, optimizer: PackedOptimizer, task: Task, warps: int) -> None:
+        self._optimizer = optimizer
         moments = optimizer.first, optimizer.second
         self._members = FusedMembers(net.layout, net.parameters, *moments, net.streams, task, warps)
-        self.columns = eager.columns
 
-    def run(
-        self, batches: EpochBatches, steps: range, before: int, *, passes: bool = True, updates: bool = True
-    ) -> Tensor:
-        """See `worker.steps.eager.Steps`."""
-        if not (passes and updates):
-            return self._eager.run(batches, steps, before, passes=passes, updates=updates)
+    @staticmethod
+    def covers(_steps: range, _before: int) -> bool:
+        """See `worker.steps.protocol.FastSteps`: all whole steps."""
+        return True
+
+    def prepare(self, batches: EpochBatches, before: int) -> None:
+        """See `worker.steps.protocol.FastSteps`: compile the kernel and find out whether the device has room."""
+        self.run(batches, range(0), before)
+
+    def run(self, batches: EpochBatches, steps: range, before: int) -> Tensor:
+        """See `worker.steps.protocol.FastSteps`."""
         self._optimizer.advance(len(steps))
         inputs = torch.stack(batches.inputs, dim=1)
         fed = FedSteps(inputs, batches.targets, batches.weights, batches.dropout, batches.rates)
@@ -45,11 +46,3 @@ class FusedSteps:
             return self._members.take(fed, steps, before)
         except TritonError as error:
             raise RuntimeError(f"{type(error).__name__}: {error}") from error
-
-    def evaluate(self, validation: Validation) -> Validated:
-        """See `worker.steps.eager.Steps`."""
-        return self._eager.evaluate(validation)
-
-    def keep_best(self, is_best: Tensor) -> None:
-        """See `worker.steps.eager.Steps`."""
-        self._eager.keep_best(is_best)

@@ -1,4 +1,4 @@
-"""A pack's steps on a GPU: one step is captured, then the device repeats it without asking the host for its kernels.
+"""Takes a pack's steps on a GPU: one step is captured, then repeated without asking the host for its kernels.
 
 The captured step reads everything that differs from step to step from memory that stays where it is: the batches of the
 epoch, and a counter on the device that says which of them is next.
@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from foldstep.worker.feed.epoch import EpochBatches
-from foldstep.worker.feed.validation import Validated, Validation
 from foldstep.worker.steps.eager import EagerSteps
 
 log = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ the device cannot capture it."""
 
 
 def record_cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
-    """A `Recorder` that captures a CUDA graph."""
+    """Capture a step as a CUDA graph: a `Recorder`."""
     aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
@@ -43,7 +42,7 @@ def record_cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
 
 
 def recorder_of(device: torch.device) -> Recorder | None:
-    """What captures steps on a device; None where nothing does."""
+    """Choose what captures steps on a device; None where nothing does."""
     return record_cuda_graph if device.type == "cuda" else None
 
 
@@ -65,27 +64,28 @@ class _Captured:
 
 
 class GraphSteps:
-    """The members of one pack, all at once, by steps that are captured.
+    """The steps of one pack, taken by repeating a captured one.
 
     Args:
-        eager: takes the steps that are not whole or come before all others, and those that are captured.
+        eager: takes the steps that come before all others, and those that are captured.
         record: captures a step.
     """
 
     def __init__(self, eager: EagerSteps, record: Recorder) -> None:
         self._eager, self._record = eager, record
         self._captured: _Captured | None = None
-        self.columns = eager.columns
 
-    def run(
-        self, batches: EpochBatches, steps: range, before: int, *, passes: bool = True, updates: bool = True
-    ) -> Tensor:
-        """See `worker.steps.eager.Steps`."""
-        first = range(steps.start, min(steps.start + (before + steps.start == 0), steps.stop))
-        rest = range(first.stop, steps.stop)
-        if not (passes and updates) or (self._captured is None and len(rest) <= WARM_UP):
-            return self._eager.run(batches, steps, before, passes=passes, updates=updates)
-        # the very first step of a training starts the running average: it is unlike the others
+    def covers(self, steps: range, before: int) -> bool:
+        """See `worker.steps.protocol.FastSteps`: an epoch is too short if nothing would be left of it to repeat."""
+        return self._captured is not None or len(_split(steps, before)[1]) > WARM_UP
+
+    @staticmethod
+    def prepare(_batches: EpochBatches, _before: int) -> None:
+        """See `worker.steps.protocol.FastSteps`: a step that cannot be captured is called instead."""
+
+    def run(self, batches: EpochBatches, steps: range, before: int) -> Tensor:
+        """See `worker.steps.protocol.FastSteps`."""
+        first, rest = _split(steps, before)
         losses = self._eager.run(batches, first, before)
         if self._captured is None:
             return self._run_and_capture(batches, rest, losses)
@@ -121,10 +121,8 @@ class GraphSteps:
             self._captured.take()
         return losses.clone()
 
-    def evaluate(self, validation: Validation) -> Validated:
-        """See `worker.steps.eager.Steps`."""
-        return self._eager.evaluate(validation)
 
-    def keep_best(self, is_best: Tensor) -> None:
-        """See `worker.steps.eager.Steps`."""
-        self._eager.keep_best(is_best)
+def _split(steps: range, before: int) -> tuple[range, range]:
+    """Cut off the very first step of a training: it starts the running average, so it is unlike the others."""
+    at = min(steps.start + (before + steps.start == 0), steps.stop)
+    return range(steps.start, at), range(at, steps.stop)

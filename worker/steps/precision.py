@@ -1,4 +1,4 @@
-"""What the products of a pass on a GPU may round their factors to."""
+"""Sets what the products of a pass on a GPU may round their factors to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def products_rounded_to(precision: str) -> Iterator[None]:
-    """Matrix products of float32 on a GPU round their factors as a pack's members may, until the block ends.
+    """Let matrix products of float32 on a GPU round their factors as a pack's members may, until the block ends.
 
     What it says is of the whole process, and read when a product is launched or captured.
 

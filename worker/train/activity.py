@@ -1,4 +1,4 @@
-"""What the activations of one hidden layer look like: mean, spread, saturation, dead units, for all members at once."""
+"""Describes the activations of one hidden layer: mean, spread, saturation, dead units, for all members at once."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class LayerActivity:
         self._square += torch.bmm(activations.square_(), shares).squeeze(2)
 
     def numbers(self) -> Tensor:
-        """(members, 4) float64: mean, spread, saturated and dead share; NaN where there is no such number.
+        """Compute (members, 4) float64: mean, spread, saturated and dead share; NaN where there is no such number.
 
         A layer with a value that is not finite has none of them.
         """

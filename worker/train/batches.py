@@ -1,4 +1,4 @@
-"""The batches of an epoch, as a pack's steps read them: a function of the streams, not of who reads."""
+"""Makes the batches of an epoch, as a pack's steps read them: a function of the streams, not of who reads."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Batches:
         self._is_steady = [False] * len(members)
 
     def of(self, epoch: int, columns: int) -> EpochBatches:
-        """The batches of an epoch, each filled up to `columns`; an epoch is 1 for the first."""
+        """Make the batches of an epoch, each filled up to `columns`; an epoch is 1 for the first."""
         inputs, targets, weights = [], [], []
         for seed, fold_index, fold in self._groups:
             stream = Stream(seed, fold_index, self._members[0].hp.batch_size)
@@ -75,7 +75,7 @@ class Batches:
         return hp.base_lr * member.progress.rate_factor * factors(leg, epoch, self.n_steps, plateau)
 
     def _rows_of(self, stream: Stream, fold: DeviceFold, epoch: int, columns: int) -> tuple[Tensor, Tensor]:
-        """Row numbers and weights of an epoch's batches, (steps, columns) each."""
+        """Choose row numbers and weights of an epoch's batches, (steps, columns) each."""
         n_rows = effective_batch(self._members[0].hp, fold.n_train)  # folds smaller than a batch differ in it
         per_batch = np.full(self.n_steps * n_rows, fold.n_train)
         per_batch[: fold.n_train] = stream.order(fold.n_train, epoch)
@@ -93,5 +93,5 @@ class Batches:
 
 
 def _is_steady(hp: Hyperparameters) -> bool:
-    """Whether a member's rate is the same in every step of its training."""
+    """Tell whether a member's rate is the same in every step of its training."""
     return SCHEDULES[hp.schedule].moves == "never" and not hp.warmup_epochs and hp.on_divergence != "restart"

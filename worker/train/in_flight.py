@@ -1,6 +1,6 @@
-"""Packs that train on one device at the same time: while it computes an epoch of one, the host does another's books.
+"""Trains several packs on one device at a time: while it computes an epoch of one, the host does another's books.
 
-A flight is the training of a pack, up to where the host would have to wait for the device: there it lets others go on.
+The training of a pack lets others go on where the host would have to wait for the device.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PackInFlight: TypeAlias = Iterator[bool]
 
 
 class PacksInFlight:
-    """Flies several at a time, each with its own queue of the device.
+    """Lets several packs train at a time, each with its own queue of the device.
 
     Args:
         at_once: how many.
@@ -30,37 +30,37 @@ class PacksInFlight:
 
     @property
     def is_alone(self) -> bool:
-        """Whether there is no other flight than the one that asks."""
+        """Whether the pack that asks has the device to itself."""
         return self._is_last or len(self._queues) == 1
 
-    def fly(self, flights: Iterable[PackInFlight]) -> None:
-        """Let all of them go on in turn, to their ends; one that fails ends all."""
-        parked: list[PackInFlight] = []
+    def run(self, packs: Iterable[PackInFlight]) -> None:
+        """Let all packs go on in turn, to their ends; one that fails ends all."""
+        apart: list[PackInFlight] = []
         self._is_last = False
-        self._run_together(flights, parked)
+        self._run_together(packs, apart)
         self._is_last = True
         with self._queues[0]():
-            for flight in parked:
-                for _ in flight:
+            for pack in apart:
+                for _ in pack:
                     pass
 
-    def _run_together(self, flights: Iterable[PackInFlight], parked: list[PackInFlight]) -> None:
-        """As above; those that want the device to themselves are `parked`."""
-        waiting = iter(flights)
-        flying = list(zip(self._queues, islice(waiting, len(self._queues)), strict=False))
-        while flying:
+    def _run_together(self, packs: Iterable[PackInFlight], apart: list[PackInFlight]) -> None:
+        """Let packs go on in turn; those that want the device to themselves are put `apart`."""
+        waiting = iter(packs)
+        in_flight = list(zip(self._queues, islice(waiting, len(self._queues)), strict=False))
+        while in_flight:
             following = []
-            for queue, flight in flying:
+            for queue, pack in in_flight:
                 with queue():
-                    goes_on = next(flight, None)
+                    goes_on = next(pack, None)
                 if goes_on is False:
-                    parked.append(flight)
-                following += [(queue, one) for one in ([flight] if goes_on else islice(waiting, 1))]
-            flying = following
+                    apart.append(pack)
+                following += [(queue, one) for one in ([pack] if goes_on else islice(waiting, 1))]
+            in_flight = following
 
 
 def _queue(device: torch.device) -> Callable[[], AbstractContextManager[object]]:
-    """What makes a part of the program put its work into a queue of its own."""
+    """Make what lets a part of the program put its work into a queue of its own."""
     if device.type != "cuda":
         return nullcontext
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
@@ -68,7 +68,7 @@ def _queue(device: torch.device) -> Callable[[], AbstractContextManager[object]]
 
 
 class SavingRound:
-    """When it is time to save, every pack takes the snapshots of its members after an epoch of its own.
+    """Tells each pack in flight when to take the snapshots of its members: all in one round, after an epoch of its own.
 
     They take turns, so none has gone on by an epoch when the last one has taken its snapshots: each is of the epoch
     that its member has come to.
@@ -80,27 +80,27 @@ class SavingRound:
 
     def __init__(self, is_due: Callable[[], bool], taken: Callable[[], None]) -> None:
         self._is_due, self._taken = is_due, taken
-        self._flying: set[object] = set()
+        self._in_flight: set[object] = set()
         self._to_take: set[object] = set()
 
     def join(self, pack: object) -> None:
-        """A pack begins."""
-        self._flying.add(pack)
+        """Add a pack that begins."""
+        self._in_flight.add(pack)
 
     def wants(self, pack: object) -> bool:
-        """Whether a pack is to take its snapshots now, and to say `took`."""
+        """Tell whether a pack is to take its snapshots now, and to say `took`."""
         if not self._to_take and self._is_due():
-            self._to_take = set(self._flying)
+            self._to_take = set(self._in_flight)
         return pack in self._to_take
 
     def took(self, pack: object) -> None:
-        """A pack has taken them."""
+        """Note that a pack has taken them; when all have, say so."""
         self._to_take.discard(pack)
         if not self._to_take:
             self._taken()
 
     def leave(self, pack: object) -> None:
-        """A pack has ended; nobody waits for it."""
-        self._flying.discard(pack)
+        """Remove a pack that has ended; nobody waits for it."""
+        self._in_flight.discard(pack)
         if pack in self._to_take:
             self.took(pack)

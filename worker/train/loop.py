@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import compress
@@ -12,18 +11,17 @@ import torch
 
 from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.layout import padded
-from foldstep.models.stack import Weights
 from foldstep.worker.data.inputs import FoldData
 from foldstep.worker.feed.fold import DeviceFold
 from foldstep.worker.feed.sample import sample_chunks
 from foldstep.worker.feed.shapes import EVALUATION_COLUMNS, FoldShape
 from foldstep.worker.steps.compiled_scores import sums
 from foldstep.worker.steps.engine import Backend, Engine
-from foldstep.worker.train.in_flight import PackInFlight, PacksInFlight, SavingRound
+from foldstep.worker.train.in_flight import PackInFlight, PacksInFlight
 from foldstep.worker.train.member import Member
+from foldstep.worker.train.oversight import UNLIMITED, Limits, Monitor, Oversight
 from foldstep.worker.train.packer import member_bytes, plan_packs, split_largest
 from foldstep.worker.train.probe import Probe
-from foldstep.worker.train.stopping import End
 from foldstep.worker.train.trainer import Group, PackTrainer, group_of
 
 SQUEEZE_SHARE = 1 / 8
@@ -31,39 +29,14 @@ SQUEEZE_SHARE = 1 / 8
 
 
 class Folds(Protocol):
-    """Whoever hands out the data that members train on."""
+    """Hands out the data that members train on."""
 
     def fold(self, index: int, scaler: str, link: str = "identity") -> FoldData:
-        """The data of fold `index` (from 0) under a scaler."""
-
-
-class Monitor(Protocol):
-    """Whoever watches the training: it hears of every epoch and may call members off."""
-
-    def epoch_done(self, members: Sequence[Member], member_steps: int) -> None:
-        """All `members` have trained one more epoch, in `member_steps` steps times members."""
-
-    def member_done(self, member: Member, weights: Weights | None) -> None:
-        """`member` trains no more, or has come to the epoch at which it waits.
-
-        `weights` are its best ones; None where it has none, or waits and carries its `snapshot`.
-        """
-
-    def dropped_trials(self) -> set[int]:
-        """Trials that are to stop at once."""
-
-    def is_leaving(self) -> bool:
-        """Whether to stop after this epoch and keep the snapshot of every member."""
-
-    def wants_snapshots(self) -> bool:
-        """Whether it is time to save where the members stand."""
-
-    def snapshots_taken(self) -> None:
-        """Every unfinished member of the pack carries its present `snapshot`."""
+        """Give the data of fold `index` (from 0) under a scaler."""
 
 
 def is_live(member: Member, epoch: int) -> bool:
-    """Whether a member of a pack that has trained `epoch` epochs goes on in it.
+    """Tell whether a member of a pack that has trained `epoch` epochs goes on in it.
 
     One that has fewer left the pack: it diverged, and begins again elsewhere.
     """
@@ -71,38 +44,34 @@ def is_live(member: Member, epoch: int) -> bool:
 
 
 class Training:
-    """Trains members of one search; keeps the data on the device between packs and leases.
-
-    Attributes:
-        time_limit_s: how long a member may be in training; it ends with the epoch in which that is over.
-        seconds_left: how long all of them may yet be; they end with the last epoch that fits.
-    """
-
-    time_limit_s: float | None = None
+    """Trains members of one search; keeps the data on the device between packs and leases."""
 
     def __init__(self, source: Folds, metric: str, engine: Engine, probing: Callable[..., Probe] = Probe) -> None:
         self._source, self._metric, self._engine, self._probing = source, metric, engine, probing
         self._direction = METRICS[metric].direction
         self._folds: dict[tuple[Group, int], DeviceFold] = {}
         self._in_flight = PacksInFlight(engine.packs_in_flight, engine.device)
-        self._saving = SavingRound(lambda: False, lambda: None)
-        self.seconds_left: Callable[[], float] = lambda: math.inf
 
-    def train(self, members: Iterable[Member], monitor: Monitor) -> None:
+    def train(self, members: Iterable[Member], monitor: Monitor, limits: Limits = UNLIMITED) -> None:
         """Train every member that has not ended or come to where it waits, pack by pack.
 
         Members are changed in place. Those that wait, or were to keep it, carry their `snapshot`, and so do unfinished
         ones that have begun when it is time to leave.
+
+        Args:
+            members: all of them, in any order.
+            monitor: hears of every epoch and of every end.
+            limits: how long they may train.
         """
         unfinished = [m for m in members if not m.is_resting]
-        self._saving = SavingRound(monitor.wants_snapshots, monitor.snapshots_taken)
-        while unfinished and not self._must_leave(monitor):
-            self._in_flight.fly(self._train_pack(pack, monitor) for pack in self.packs(unfinished))
+        oversight = Oversight(monitor, limits)
+        while unfinished and not oversight.must_leave():
+            self._in_flight.run(self._train_pack(pack, oversight) for pack in self.packs(unfinished))
             # those that diverged and left their packs to begin again
             unfinished = [m for m in unfinished if not m.is_resting]
 
     def packs(self, members: Iterable[Member]) -> list[list[Member]]:
-        """The members cut into those that train together."""
+        """Cut the members into those that train together."""
         listed = list(members)
         shapes = {m.key: self._shape(m) for m in listed}
         n_outputs = self._source.fold(0, "none").n_outputs if listed else 0
@@ -111,7 +80,7 @@ class Training:
         return split_largest(packs, engine.packs_in_flight)
 
     def estimated_bytes(self, member: Member) -> int:
-        """What a member holds beside others of its own sizes."""
+        """Estimate what a member holds beside others of its own sizes."""
         shape, n_outputs = self._shape(member), self._source.fold(0, "none").n_outputs
         sizes = [padded(size) for size in (shape.n_inputs, *member.hp.hidden, n_outputs)]
         return member_bytes(sizes, shape, member.hp, is_compiled=self._backend(member) == "compiled")
@@ -127,12 +96,12 @@ class Training:
         n_held = sample_chunks(n_train) * EVALUATION_COLUMNS if is_summed else None
         return FoldShape(n_train, len(data.y_valid), data.n_inputs, n_held)
 
-    def _train_pack(self, pack: Sequence[Member], monitor: Monitor) -> PackInFlight:
-        """Train a pack; in two halves where the device has no room for it, from their last snapshots."""
+    def _train_pack(self, pack: Sequence[Member], oversight: Oversight) -> PackInFlight:
+        """Train a pack; where the device has no room for it, as two packs, from their last snapshots."""
         for member in pack:
             member.remember()
         try:
-            yield from self._train_to_end(pack, monitor)
+            yield from self._train_to_end(pack, oversight)
             return
         except torch.cuda.OutOfMemoryError:
             if len(pack) == 1 and self._in_flight.is_alone:
@@ -144,31 +113,19 @@ class Training:
             member.go_back()
         if len(pack) == 1:
             yield False
-        for half in (unfinished[: len(unfinished) // 2], unfinished[len(unfinished) // 2 :]):
-            yield from self._train_pack(half, monitor)
+        for part in (unfinished[: len(unfinished) // 2], unfinished[len(unfinished) // 2 :]):
+            yield from self._train_pack(part, oversight)
 
-    def _train_to_end(self, pack: Sequence[Member], monitor: Monitor) -> PackInFlight:
-        live = self._without_dropped(pack, monitor)
-        while live and not self._must_leave(monitor):
+    def _train_to_end(self, pack: Sequence[Member], oversight: Oversight) -> PackInFlight:
+        live = oversight.without_dropped(pack)
+        while live and not oversight.must_leave():
             trainer = self.trainer(live)
-            yield from self._train_while_dense(trainer, monitor)
+            yield from self._train_while_dense(trainer, oversight)
             epoch = max(m.progress.epoch for m in trainer.members)
             live = [m for m in trainer.members if is_live(m, epoch)]
 
-    def _must_leave(self, monitor: Monitor) -> bool:
-        return monitor.is_leaving() or self.seconds_left() <= 0
-
-    def _without_dropped(self, members: Sequence[Member], monitor: Monitor) -> list[Member]:
-        """The members of trials that are still wanted; the others end here, before they begin."""
-        dropped = monitor.dropped_trials()
-        for member in members:
-            if member.trial in dropped:
-                member.progress.end = End.DROPPED
-                monitor.member_done(member, None)
-        return [m for m in members if m.trial not in dropped]
-
     def trainer(self, members: Sequence[Member]) -> PackTrainer:
-        """What trains the members of one pack."""
+        """Make what trains the members of one pack."""
         n_inputs = max(padded(self._shape(m).n_inputs) for m in members)
         groups = {group_of(m) for m in members}
         folds = {group: self._device_fold(group, n_inputs) for group in groups}
@@ -182,30 +139,30 @@ class Training:
             self._engine.wait()  # for packs read it that are in other queues of the device
         return self._folds[key]
 
-    def _train_while_dense(self, trainer: PackTrainer, monitor: Monitor) -> PackInFlight:
+    def _train_while_dense(self, trainer: PackTrainer, oversight: Oversight) -> PackInFlight:
         """Train until enough members have ended to rebuild the stack, or all have, or it is time to leave."""
-        self._saving.join(trainer)
+        oversight.saving.join(trainer)
         try:
-            yield from self._train_epochs(trainer, monitor)
+            yield from self._train_epochs(trainer, oversight)
         except torch.cuda.OutOfMemoryError:
-            self._saving.leave(trainer)
+            oversight.saving.leave(trainer)
             raise
-        self._saving.leave(trainer)
+        oversight.saving.leave(trainer)
 
-    def _train_epochs(self, trainer: PackTrainer, monitor: Monitor) -> PackInFlight:
+    def _train_epochs(self, trainer: PackTrainer, oversight: Oversight) -> PackInFlight:
         members = trainer.members
         epoch, live = members[0].progress.epoch, [True] * len(members)
         while True:
             epoch += 1
-            yield from self._train_epoch(trainer, epoch, live, monitor)
+            yield from self._train_epoch(trainer, epoch, live, oversight)
             live = [is_live(m, epoch) for m in members]
             n_live = sum(live)
             dense = n_live and len(members) - n_live < max(1, SQUEEZE_SHARE * len(members))
-            if not dense or self._must_leave(monitor):
+            if not dense or oversight.must_leave():
                 break
-            if self._saving.wants(trainer):
+            if oversight.saving.wants(trainer):
                 self._take_snapshots(trainer, epoch)
-                self._saving.took(trainer)
+                oversight.saving.took(trainer)
         self._take_snapshots(trainer, epoch)
 
     def _take_snapshots(self, trainer: PackTrainer, epoch: int) -> None:
@@ -219,8 +176,10 @@ class Training:
             trainer.members[i].snapshot = snapshot
             trainer.members[i].remember()
 
-    def _train_epoch(self, trainer: PackTrainer, epoch: int, live: Sequence[bool], monitor: Monitor) -> PackInFlight:
-        """One epoch of those that are live; others may go on while the device computes it."""
+    def _train_epoch(
+        self, trainer: PackTrainer, epoch: int, live: Sequence[bool], oversight: Oversight
+    ) -> PackInFlight:
+        """Train one epoch of those that are live; other packs may go on while the device computes it."""
         members = trainer.members
         begun = time.monotonic()
         losses = trainer.train_epoch(epoch)
@@ -231,36 +190,22 @@ class Training:
         seconds = time.monotonic() - begun
         if trainer.backend == "eager":  # the others have nothing to weigh up
             self._engine.step_cost.note(trainer.work, seconds / trainer.n_steps)
-        self._clock(compress(members, live), seconds)
+        oversight.count_time(compress(members, live), seconds)
         if trainer.may_go_back:
             self._send_back(trainer, [i for i, m in enumerate(members) if live[i] and m.progress.epoch < epoch])
-        trained = [m for m, on in zip(members, live, strict=True) if on]
-        monitor.epoch_done(trained, trainer.n_steps * len(trained))
-        dropped = monitor.dropped_trials()
-        for member in trained:
-            if member.trial in dropped:
-                member.progress.end = End.DROPPED
-        self._hand_over(trainer, [i for i, m in enumerate(members) if live[i] and m.is_resting], monitor)
+        oversight.end_epoch(list(compress(members, live)), trainer.n_steps)
+        self._hand_over(trainer, [i for i, m in enumerate(members) if live[i] and m.is_resting], oversight.monitor)
 
     def _hand_over(self, trainer: PackTrainer, resting: Sequence[int], monitor: Monitor) -> None:
-        """Tell of members that have just ended or come to where they wait."""
+        """Tell the monitor of members that have just ended or come to where they wait."""
         self._take(trainer, [i for i in resting if trainer.members[i].needs_snapshot])
         for i in resting:
             member = trainer.members[i]
             is_kept = member.progress.end is not None and member.progress.best_epoch
             monitor.member_done(member, trainer.best_of(i) if is_kept else None)
 
-    def _clock(self, members: Iterable[Member], seconds: float) -> None:
-        """Count an epoch's time; those whose time is over end with what they have."""
-        is_last = self.seconds_left() < seconds
-        for member in members:
-            member.progress.seconds += seconds
-            is_over = self.time_limit_s is not None and member.progress.seconds >= self.time_limit_s
-            if (is_last or is_over) and member.progress.end is None and member.progress.best_epoch:
-                member.progress.end = End.TIME
-
     def _send_back(self, trainer: PackTrainer, diverged: Sequence[int]) -> None:
-        """Members that are to begin again get the snapshot of their best epoch."""
+        """Give members that are to begin again the snapshot of their best epoch."""
         if diverged:
             for i, snapshot in zip(diverged, trainer.good_snapshots_of(diverged), strict=True):
                 member = trainer.members[i]

@@ -1,4 +1,4 @@
-"""The members of a search: one network in training each, and what it takes to resume one."""
+"""Holds the members of a search, one network in training each, and the snapshots that resume them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from foldstep.worker.train.stopping import End, Progress
 
 @dataclass
 class Snapshot:
-    """What it takes to go on with a member after its last epoch: all without padding.
+    """Everything that resumes a member after its last epoch, without padding.
 
     Attributes:
         best: the weights of its best epoch.
@@ -64,7 +64,7 @@ class Member:
         return self.progress.end is None or (self.keep_snapshot and self.progress.end is End.EPOCHS)
 
     def epochs_at(self, epoch: int) -> int:
-        """The epochs over which the schedule runs at an epoch: those of its leg."""
+        """Give the epochs over which the schedule runs at an epoch: those of its leg."""
         return next((leg for leg in self.legs if epoch <= leg), self.hp.epochs)
 
     @property

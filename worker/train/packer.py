@@ -1,8 +1,8 @@
-"""Which members train together.
+"""Decides which members train together.
 
 Members of a pack agree on what gives a step its shape: batch size, steps an epoch, validation rows, wide layers where
-they are padded to each other, who takes their steps, their precision where they take them together, and the epoch that
-they start from. Everything else may differ.
+they are padded to each other, their backend, their precision where they share products, and the epoch that they start
+from. Everything else may differ.
 How members are cut into packs changes the time, never a result.
 """
 
@@ -24,7 +24,7 @@ _LARGER = 4
 """How many times larger a pack may be whose members the compiled library trains: one by one, so that not the pack but a
 member has to fit the cache. What a pack costs for itself, 1 to 4 % of a search of digits, is shared by more."""
 _LEAST = 32
-"""Members that half a pack has at least: with fewer, to launch the steps of both takes longer than what it saves."""
+"""Members of each part of a pack that is split: with fewer, launching the steps of both costs more than it saves."""
 _COPIES = 7
 """Numbers for each weight: itself, gradient, two moments, update, the best one, the one before a probed step."""
 _LINE_SEARCH = 3
@@ -34,7 +34,7 @@ _OUTPUTS = 3
 
 
 def shape_key(member: Member, shape: FoldShape, backend: Backend = "eager") -> tuple[object, ...]:
-    """Members with equal keys may train together."""
+    """Give what members of a pack have to agree on: those with equal keys may train together."""
     # the library pads nobody to another's size
     sizes = [] if backend == "compiled" else [shape.n_inputs, *member.hp.hidden]
     classes = [size_class(size) for size in sizes]
@@ -71,7 +71,7 @@ def plan_packs(
         shapes: the fold's numbers by member key.
         n_outputs: output units.
         pack_bytes: estimated memory above which a pack is cut.
-        backend_of: who takes a member's steps.
+        backend_of: a member's backend.
         overhead: what a step costs before any arithmetic, in multiply-adds (`StepCost`): a pack may waste so much on
             padding before a pack of their own is cheaper for the members to come.
     """
@@ -89,7 +89,7 @@ def plan_packs(
 
 
 def split_largest(packs: Sequence[list[Member]], at_least: int) -> list[list[Member]]:
-    """The same packs, the largest ones cut in half until there are `at_least` as many, if they are large enough."""
+    """Cut the largest packs in two until there are `at_least` so many, if they are large enough."""
     found = list(packs)
     while 0 < len(found) < at_least:
         i = max(range(len(found)), key=lambda i: len(found[i]))
@@ -101,7 +101,7 @@ def split_largest(packs: Sequence[list[Member]], at_least: int) -> list[list[Mem
 
 
 def _cut(members: Sequence[Member], estimate: _Estimate, pack_bytes: int, overhead: float) -> list[list[Member]]:
-    """Deepest and widest first, so that padding grows from member to member; a new pack where it costs too much."""
+    """Cut members, the deepest and widest first, so that padding grows; begin a new pack where it costs too much."""
     ordered = sorted(members, key=lambda m: (-len(m.hp.hidden), [-s for s in estimate.sizes(m)], m.key))
     packs: list[list[Member]] = []
     room = waste = 0
@@ -118,43 +118,43 @@ def _cut(members: Sequence[Member], estimate: _Estimate, pack_bytes: int, overhe
 
 @dataclass(frozen=True)
 class _Estimate:
-    """What members cost beside the widest of their pack."""
+    """The costs of members beside the widest one of their pack."""
 
     shapes: Mapping[tuple[int, int], FoldShape]
     n_outputs: int
     is_compiled: bool
 
     def sizes(self, member: Member) -> tuple[int, ...]:
-        """Padded units of every layer of a member, from the input to the output."""
+        """Give the padded units of every layer of a member, from the input to the output."""
         n_inputs = padded(self.shapes[member.key].n_inputs)
         return (n_inputs, *(padded(w) for w in member.hp.hidden), padded(self.n_outputs))
 
     def waste(self, member: Member, widest: Member) -> int:
-        """Multiply-adds of a step that padding adds; the compiled library computes with none."""
+        """Count the multiply-adds that padding adds to a step; the compiled library computes with none."""
         if self.is_compiled:
             return 0
         columns = columns_of(effective_batch(member.hp, self.shapes[member.key].n_train))
         return columns * (_work(self._beside(member, widest)) - _work(self.sizes(member)))
 
     def bytes(self, member: Member, widest: Member) -> int:
-        """Memory, padding and all."""
+        """Estimate the memory of a member in bytes, padding and all."""
         shape = self.shapes[member.key]
         return member_bytes(self._beside(member, widest), shape, member.hp, is_compiled=self.is_compiled)
 
     def _beside(self, member: Member, widest: Member) -> tuple[int, ...]:
-        """The sizes of a member in a pack with a widest one; outputs are always alike."""
+        """Give the sizes of a member in a pack with a widest one; outputs are always alike."""
         own = self.sizes(member)
         hidden = [max(pair) for pair in zip(own[:-1], self.sizes(widest), strict=False)]
         return (*hidden, own[-1])
 
 
 def _work(sizes: Sequence[int]) -> int:
-    """Multiply-adds of one pass forward for one row."""
+    """Count the multiply-adds of one pass forward for one row."""
     return sum(a * b for a, b in pairwise(sizes))
 
 
 def member_bytes(sizes: Sequence[int], shape: FoldShape, hp: Hyperparameters, *, is_compiled: bool) -> int:
-    """Estimated memory of one member, in bytes of float32; `benchmarks.members` holds it against what is measured.
+    """Estimate the memory of a member, in bytes of float32; `benchmarks.members` holds it against what is measured.
 
     Args:
         sizes: padded units of every layer, from the input to the output.

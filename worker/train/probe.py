@@ -1,4 +1,4 @@
-"""Looks at a pack while it trains, without touching it: what the diagnostics of its members are made of.
+"""Reads the diagnostics of a pack's members while it trains, without changing its training.
 
 After some epochs (`is_probed`) a member gets a reading: the gradient's norm and each layer's update at the last
 step of the epoch, and from a pass over some of its training rows, without dropout, what the layers' activations look
@@ -43,7 +43,7 @@ _NO_NUMBERS = torch.empty(0)
 
 
 def is_probed(epoch: int, epochs: int, n_steps: int, n_rows: int) -> bool:
-    """Whether a member has a reading of an epoch: a function of the member alone, not of the pack.
+    """Tell whether a member has a reading of an epoch: a function of the member alone, not of the pack.
 
     The last epoch, unless there are too few steps in all to pay for it. With u the steps that pay for another probe:
     the first epoch, too, if there are 4 u steps, and those in which its steps reach u, 4 u, 16 u, … as long as four
@@ -108,7 +108,7 @@ class Probe:
         self._table = self._valid_loss = _NO_NUMBERS
 
     def begin(self, epoch: int) -> None:
-        """A new epoch starts."""
+        """Start a new epoch: find out which members are due."""
         self.epoch, self.is_on = epoch, False
         self._due = [False] * len(self.members)
         for which in self._courses.values():
@@ -129,7 +129,7 @@ class Probe:
     # -- the last step of an epoch --------------------------------------------------------------------------
 
     def before_step(self) -> None:
-        """The gradients are there, and the optimizer has touched nothing yet."""
+        """Read the gradients and remember the weights, before the optimizer has changed anything."""
         self._before = [p.flat.clone() for p in self._weights]
         squares = self._table.new_zeros(len(self.members))
         for part in self.net.gradients.parts:
@@ -137,7 +137,7 @@ class Probe:
         self._table[:, _GRADIENT_NORM] = squares.sqrt()
 
     def after_step(self) -> None:
-        """The optimizer has moved the parameters."""
+        """Read how far the optimizer has moved the weights."""
         for part, before in zip(self._weights, self._before, strict=True):
             block = self.net.layout.blocks[part.block]
             column = _OUTPUT_RATIO if block.is_output else _first_of(block.layer)
@@ -212,7 +212,7 @@ class Probe:
 
 
 def _first_of(layer: int) -> int:
-    """The column where a hidden layer's numbers begin, its update ratio first."""
+    """Give the column where a hidden layer's numbers begin, its update ratio first."""
     return OF_NETWORK - 1 + OF_LAYER * layer
 
 

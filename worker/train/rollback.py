@@ -1,4 +1,4 @@
-"""A copy of everything that training changes, as it was at each member's last good epoch."""
+"""Keeps a copy of everything that training changes, as it was at each member's last good epoch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Rollback:
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """For a moment, the tensors are as they were."""
+        """Put the tensors back to what they were, until the block ends."""
         present = [rows.values.clone() for rows in self._rows]
         self._fill(self._copies)
         try:

@@ -1,4 +1,4 @@
-"""How far one member is, whether it got better, and when it stops."""
+"""Follows one member: how far it is, whether it got better, and when it stops."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESTART_FACTOR = 0.1
 
 
 class End(StrEnum):
-    """Why a member trains no more."""
+    """The reason why a member trains no more."""
 
     EPOCHS = "epochs"  # its epochs are used up
     PATIENCE = "patience"
@@ -98,7 +98,7 @@ class Progress:
         return better
 
     def copy(self) -> Progress:
-        """One that does not change when this one does."""
+        """Copy the history, so that it does not change when this one does."""
         copied = copy(self)
         for name, value in vars(self).items():
             if isinstance(value, list):
@@ -118,11 +118,11 @@ class Progress:
         self.waited = 0
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values; `from_json` gives an equal record."""
+        """Turn the record into JSON values; `from_json` gives an equal one."""
         return {**vars(self), "end": self.end.value if self.end else None}
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Progress:
-        """What `to_json` wrote, or an earlier version of it that saw no validation losses."""
+        """Read what `to_json` wrote, or an earlier version of it that saw no validation losses."""
         unseen = {"valid_loss": [None] * len(raw["scores"])}
         return cls(**{**unseen, **raw, "end": End(raw["end"]) if raw["end"] else None})

@@ -1,7 +1,7 @@
-"""One pack on one device: its data, its epochs of lockstep steps, its evaluation.
+"""Trains one pack on one device: its data, its epochs of lockstep steps, its evaluation.
 
 Nothing here decides anything: which member is better or done is the business of `loop`. Inside an epoch the
-host waits for the device nowhere.
+host waits for the device nowhere, but where a fast way to take steps is compared with the plain one.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from foldstep.models.stack import MemberRows, Stack, Weights
 from foldstep.worker.feed.fold import DeviceFold
 from foldstep.worker.feed.validation import Validation
 from foldstep.worker.steps.backend import PackParts, steps_of
-from foldstep.worker.steps.eager import EagerSteps, Steps
+from foldstep.worker.steps.eager import EagerSteps
 from foldstep.worker.steps.engine import Engine
+from foldstep.worker.steps.protocol import Steps
 from foldstep.worker.train.batches import Batches
 from foldstep.worker.train.member import Member, Snapshot
 from foldstep.worker.train.probe import Probe
@@ -37,7 +38,7 @@ Group: TypeAlias = tuple[int, str, str]
 
 
 def group_of(member: Member) -> Group:
-    """The data that a member reads."""
+    """Name the data that a member reads."""
     return (member.fold, member.hp.scaler, member.hp.link)
 
 
@@ -53,7 +54,7 @@ class PackTrainer:
 
     Attributes:
         members: in the layout's order.
-        backend: who takes their steps.
+        backend: how their steps are taken.
     """
 
     def __init__(
@@ -156,7 +157,7 @@ class PackTrainer:
     # -- training -----------------------------------------------------------------------------------------
 
     def train_epoch(self, epoch: int) -> Tensor:
-        """One pass over the training rows.
+        """Train one epoch: a pass over the training rows.
 
         Args:
             epoch: 1 for the first.
@@ -178,7 +179,7 @@ class PackTrainer:
         return total / self.n_steps
 
     def probe(self, epoch: int) -> Callable[[], Tensor]:
-        """The first step of an epoch without its update: what it is called for, nothing but the gradients changes.
+        """Make a function that takes the first step of an epoch without its update: nothing but the gradients changes.
 
         Returns:
             A pass forward and backward over always the same batch with the same noise. It returns each member's loss,
@@ -205,7 +206,7 @@ class PackTrainer:
         return self.average.weights if self.average is not None else self.net.parameters
 
     def evaluate(self) -> Tensor:
-        """The validation score of each member, (members,) float64, in the user's units; the probe looks along."""
+        """Score each member on its validation rows, (members,) float64, in the user's units; the probe reads along."""
         found = self._steps.evaluate(self._validation)
         self.diagnostics.validated(found.losses)
         if self.diagnostics.is_on:
@@ -225,16 +226,16 @@ class PackTrainer:
             self._rollback.take(is_best)
 
     def best_of(self, i: int) -> Weights:
-        """The best weights of member `i`, without padding."""
+        """Give the best weights of member `i`, without padding."""
         return self.best.take(self.net.layout, i)
 
     def snapshots_of(self, which: Sequence[int]) -> list[Snapshot]:
-        """Everything that some members need to go on elsewhere."""
+        """Take the snapshots of some members: everything that they need to go on elsewhere."""
         goods = self.good_snapshots_of(which) if self._rollback is not None else [None] * len(which)
         return [replace(self._snapshot_of(i), good=good) for i, good in zip(which, goods, strict=True)]
 
     def good_snapshots_of(self, which: Sequence[int]) -> list[Snapshot]:
-        """Where some members, whose `on_divergence` is restart, stood at their best epoch."""
+        """Take the snapshots of where some members, whose `on_divergence` is restart, stood at their best epoch."""
         assert self._rollback is not None
         with self._rollback.restored():
             return [self._snapshot_of(i) for i in which]

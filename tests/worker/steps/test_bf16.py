@@ -33,7 +33,7 @@ SMALL, LARGE = 2e-4, 4e-4
 
 @pytest.fixture(scope="module", params=["native", "portable"])
 def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
-    """The library of this machine, and the one of a machine without AMX; both are to multiply by halves."""
+    """The library of this machine, and the one of a machine without AMX; both are to multiply bf16 factors."""
     with multiplying_bf16(tmp_path_factory.mktemp("portable"), portable=request.param == "portable") as made:
         yield made
 

@@ -58,6 +58,12 @@ narrow = st.fixed_dictionaries(
         "bias_init": st.sampled_from([0.0, 0.1]),
     },
 )
+RULES = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
+EVERYTHING: list[dict[str, Any]] = [
+    {"hidden": [[16], [24, 8], [40, 33, 7], []][i % 4], "activation": name, "optimizer": RULES[i % 7], "lr": 0.01}
+    | {"weight_decay": 0.01, "dropout": 0.3 * (i % 2), "batch_size": 23}
+    for i, name in enumerate(ACTIVATION_NAMES)
+]
 OF_TASK = {
     "wine": st.fixed_dictionaries({}, optional={"label_smoothing": st.sampled_from([0.0, 0.1])}),
     "counts": st.fixed_dictionaries(
@@ -68,7 +74,7 @@ OF_TASK = {
 
 
 class Always(Timings):
-    """Goes some ways only, in turn."""
+    """Goes some ways only, in turn, and trusts them: what they come to is for the test to judge."""
 
     def __init__(self, *ways: str) -> None:
         super().__init__()
@@ -78,6 +84,12 @@ class Always(Timings):
         assert set(self.ways) <= set(ways)
         self.taken.append(self.ways[len(self.taken) % len(self.ways)])
         return self.taken[-1]
+
+    def agrees(self, _way: str, _kinds: Any) -> bool:
+        return True
+
+    def fail(self, way: str) -> None:
+        raise AssertionError(f"{way} does not work")
 
 
 def train(name: str, these: list[Member], dtype: torch.dtype, *ways: str) -> Watch:
@@ -119,15 +131,59 @@ def test_the_kernel_equals_stock_pytorch(scene: tuple[str, list[dict[str, Any]]]
 
 def test_every_rule_and_function_gives_the_weights_of_single_operations() -> None:
     """Of all depths that there are, in float64 and, within what float32 can tell, in float32."""
-    rules = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
-    mix: list[dict[str, Any]] = [
-        {"hidden": [[16], [24, 8], [40, 33, 7], []][i % 4], "activation": name, "optimizer": rules[i % 7], "lr": 0.01}
-        | {"weight_decay": 0.01, "dropout": 0.3 * (i % 2), "batch_size": 23}
-        for i, name in enumerate(ACTIVATION_NAMES)
-    ]
     for dtype, rtol in ((torch.float64, 1e-8), (torch.float32, 2e-3)):
-        fused, single = (train("wine", members(mix, 3, folds=1), dtype, *ways) for ways in ((KERNEL,), ()))
+        fused, single = (train("wine", members(EVERYTHING, 3, folds=1), dtype, *ways) for ways in ((KERNEL,), ()))
         assert_close(fused, single, rtol)
+
+
+@pytest.mark.parametrize("lr", [0.01, 5.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_kernel_is_found_to_be_right(dtype: torch.dtype, lr: float, caplog: pytest.LogCaptureFixture) -> None:
+    """Even where members diverge, or amplify rounding, as they do at the higher rate."""
+    mix = [hp | {"lr": lr} for hp in EVERYTHING]
+    engine = Engine(CPU, 1 << 30, dtype, may_compile=False, may_fuse=True)
+    Training(SOURCES["wine"], METRIC["wine"], engine).train(members(mix, 2, folds=1), Watch())
+    assert caplog.records == []
+    (timings,) = engine.timings.values()
+    assert timings.agrees(KERNEL, {("optimizer", name) for name in RULES})
+
+
+def one_larger_update(members: FusedMembers, before: torch.Tensor, _losses: torch.Tensor) -> None:
+    whole = members._parameters.parts[0].flat
+    whole[0] += 0.01 * (whole[0] - before[: whole.numel()].view_as(whole)[0])
+
+
+def one_wrong_loss(_members: FusedMembers, _before: torch.Tensor, losses: torch.Tensor) -> None:
+    losses[0] *= 1.01
+
+
+def one_moment_that_is_no_number(members: FusedMembers, _before: torch.Tensor, _losses: torch.Tensor) -> None:
+    members._first.parts[0].flat[0, 0] = torch.nan
+
+
+@pytest.mark.parametrize("spoil", [one_larger_update, one_wrong_loss, one_moment_that_is_no_number])
+def test_a_kernel_that_is_wrong_makes_way(
+    spoil: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = FusedMembers.take
+
+    def wrong(self: FusedMembers, fed: Any, steps: range, before: int) -> torch.Tensor:
+        start = self._parameters.buffer.clone()
+        losses = take(self, fed, steps, before)
+        if steps:
+            spoil(self, start, losses)
+        return losses
+
+    monkeypatch.setattr(FusedMembers, "take", wrong)
+    mix: list[dict[str, Any]] = [{"hidden": [16], "batch_size": 23}, {"hidden": [8], "batch_size": 23}]
+    watch, engine = Watch(), Engine(CPU, 1 << 30, torch.float32, may_compile=False, may_fuse=True)
+    Training(SOURCES["wine"], METRIC["wine"], engine).train(members(mix, 4, folds=1), watch)
+    told = [r.getMessage() for r in caplog.records]
+    assert [m[: m.index(":")] for m in told] == [
+        f"steps are not taken by {name}, for it is wrong" for name in (KERNEL, OTHER_KERNEL)
+    ]
+    plain = train("wine", members(mix, 4, folds=1), torch.float32)
+    assert all(bits(watch, key) == bits(plain, key) for key in plain.done)
 
 
 def test_ways_may_alternate_within_a_training() -> None:

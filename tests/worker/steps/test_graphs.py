@@ -24,6 +24,7 @@ def train(name: str, these: list[Member], recorder: Recorder | None) -> Watch:
     engine = Engine(CPU, 1 << 30, torch.float32, may_compile=False, recorder=recorder)
     watch = Watch()
     Training(SOURCES[name], METRIC[name], engine).train(these, watch)
+    assert all(t.next_of(["captured steps"]) for t in engine.timings.values()), "they were found to be wrong"
     return watch
 
 

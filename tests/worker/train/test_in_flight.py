@@ -45,7 +45,7 @@ def train(
 
 @pytest.mark.parametrize("may_compile", [True, False])
 @given(scene=scenes(), at_once=st.integers(2, 4))
-def test_the_bits_do_not_depend_on_how_many_fly(
+def test_the_bits_do_not_depend_on_how_many_are_in_flight(
     may_compile: bool, scene: tuple[str, list[dict[str, Any]]], at_once: int
 ) -> None:
     name, mix = scene
@@ -142,7 +142,7 @@ def test_a_member_that_does_not_fit_at_all_is_an_error(monkeypatch: pytest.Monke
         train(mixed(), 2)
 
 
-def test_a_large_pack_is_halved_for_a_second_flight() -> None:
+def test_a_large_pack_is_split_so_that_two_are_in_flight() -> None:
     many = [Member(t, 0, resolve({"hidden": [8]})) for t in range(100)]
     assert [len(p) for p in split_largest([many], 2)] == [50, 50]
     assert [m for p in split_largest([many], 2) for m in p] == many

@@ -1,4 +1,4 @@
-"""A device without room for a pack: it is split_largest, and every member comes to what it comes to undisturbed."""
+"""A device without room for a pack: it is split, and every member comes to what it comes to undisturbed."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ BOTH_STEPS = pytest.mark.parametrize("may_compile", [True, False], ids=["compile
 
 
 @pytest.fixture(autouse=True, scope="module")
-def halves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Products by halves are tested on every machine, not only where they are fast."""
+def bf16(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Products of bf16 factors are tested on every machine, not only where they are fast."""
     with multiplying_bf16(tmp_path_factory.mktemp("portable")):
         yield
 

@@ -8,6 +8,7 @@ import pytest
 
 from foldstep.worker.train.loop import Training
 from foldstep.worker.train.member import Member
+from foldstep.worker.train.oversight import Limits
 from foldstep.worker.train.stopping import End
 from tests.worker.train.test_loop import ENGINE, MIX, WINE, assert_same, members, through_a_file, train
 from tests.worker.train.watch import Watch
@@ -54,9 +55,7 @@ def test_folds_that_come_later_have_the_bits_of_folds_that_came_first() -> None:
 
 def test_a_member_whose_time_is_over_ends_with_its_epoch_and_keeps_its_best() -> None:
     watch = Watch()
-    training = Training(WINE, "log_loss", ENGINE)
-    training.time_limit_s = 1e-9
-    training.train(members(*MIX), watch)
+    Training(WINE, "log_loss", ENGINE).train(members(*MIX), watch, Limits(trial_time_s=1e-9))
     assert {(m.progress.end, m.progress.epoch) for m, _ in watch.done.values()} == {(End.TIME, 1)}
     assert all(weights is not None for _, weights in watch.done.values())
 
@@ -64,10 +63,12 @@ def test_a_member_whose_time_is_over_ends_with_its_epoch_and_keeps_its_best() ->
 def test_members_end_with_the_last_epoch_that_fits_the_time_of_the_search() -> None:
     watch = Watch()
     training = Training(WINE, "log_loss", ENGINE)
-    training.seconds_left = lambda: 1e9 if watch.epochs < 3 else 1e-9  # positive, but less than an epoch takes
+    limits = Limits(seconds_left=lambda: 1e9 if watch.epochs < 3 else 1e-9)  # positive, but less than an epoch takes
     straight = train(members(*MIX))
-    training.train(members(*MIX), watch)
+    training.train(members(*MIX), watch, limits)
     assert {(m.progress.end, m.progress.epoch) for m, _ in watch.done.values()} == {(End.TIME, 4)}
+    training.train(members(*MIX), again := Watch())
+    assert_same(straight, again)  # what limited one lease does not limit the next one
     for key, (member, weights) in watch.done.items():
         whole = straight.done[key][0].progress
         assert member.progress.scores == whole.scores[:4]
@@ -76,10 +77,8 @@ def test_members_end_with_the_last_epoch_that_fits_the_time_of_the_search() -> N
 
 def test_packs_that_have_not_begun_when_the_time_is_over_stay_as_they_are() -> None:
     watch = Watch()
-    training = Training(WINE, "log_loss", ENGINE)
-    training.seconds_left = lambda: 0.0
     these = members(*MIX)
-    training.train(these, watch)
+    Training(WINE, "log_loss", ENGINE).train(these, watch, Limits(seconds_left=lambda: 0.0))
     assert not watch.done
     assert all(m.progress.epoch == 0 and m.snapshot is None for m in these)
 
@@ -89,7 +88,5 @@ def test_time_in_training_goes_on_where_it_was() -> None:
     spent = [m.progress.seconds for m in these]
     assert all(seconds > 0 for seconds in spent)
     watch = Watch()
-    training = Training(WINE, "log_loss", ENGINE)
-    training.time_limit_s = min(spent)
-    training.train(these, watch)
+    Training(WINE, "log_loss", ENGINE).train(these, watch, Limits(trial_time_s=min(spent)))
     assert {m.progress.epoch for m, _ in watch.done.values()} == {3}, "one more epoch shows that the time is over"
