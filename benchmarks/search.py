@@ -35,6 +35,7 @@ from benchmarks import rivals
 from benchmarks.report import arguments, median_and_spread, publish
 from benchmarks.rivals import Found, Problem
 from foldstep.options import NO_WINNER
+from foldstep.service.contract.spec import MetricName, Task
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 SECONDS, SEEDS, FOLDS, TEST_SHARE = 60.0, 5, 5, 0.2
@@ -48,11 +49,11 @@ class Case:
 
     file: str
     target: str
-    task: str
+    task: Task
     batch_size: int
 
     @property
-    def metric(self) -> str:
+    def metric(self) -> MetricName:
         """What is searched for."""
         return "accuracy" if self.task == "classification" else "rmse"
 

@@ -48,7 +48,7 @@ class Reporter:
         self._checks: CheckReport | None = None
         self._dropped: set[int] = set()
         self._bar, self._snapshot_bar = lease.checkpoint_bar, lease.snapshot_bar
-        self._is_maximized = METRIC_DIRECTION[lease.context.metric.name] == "maximize"
+        self._is_maximized = METRIC_DIRECTION[lease.problem.metric.name] == "maximize"
         self._time_is_over_at = _moment(lease.time_left_s)
         self._wake = threading.Event()
         self._closing = False
@@ -137,7 +137,6 @@ class Reporter:
         }
         results = self._with_checkpoints(finished)
         report = Report(
-            token=self._lease.token,
             progress=progress,
             results=results,
             member_steps=steps,
@@ -181,7 +180,7 @@ class Reporter:
         for member, weights in zip(finished.members, finished.weights, strict=True):
             assert weights is not None
             data = self._source.fold(member.fold, member.hp.scaler, member.hp.link)
-            name, content = checkpoint(self._lease.context, finished.leased, member, weights, data, finished.result)
+            name, content = checkpoint(self._lease, finished.leased, member, weights, data, finished.result)
             files[name] = content
         return files
 

@@ -10,15 +10,15 @@ from pydantic import BaseModel
 from foldstep.service.child import answer_once
 from foldstep.service.contract.dataset import DatasetDescription
 from foldstep.service.contract.spec import Spec
-from foldstep.service.data.check import check_spec
 from foldstep.service.data.ingest import ingest
+from foldstep.service.data.resolve import resolve_problem
 
 
 def perform(request: dict[str, Any]) -> BaseModel:
-    """The result of a request."""
+    """Perform a request."""
     if request["operation"] == "ingest":
         return ingest(request["source"], into=Path(request["into"]), shown_as=request["shown_as"])
-    return check_spec(
+    return resolve_problem(
         Spec.model_validate_json(request["spec"]),
         DatasetDescription.model_validate_json(request["description"]),
         Path(request["canonical_file"]),

@@ -104,6 +104,6 @@ def test_master_that_cannot_start_says_why(start: Start, environment: dict[str, 
 
 def test_master_imports_nothing_heavy() -> None:
     heavy = ["torch", "pyarrow", "sklearn", "scipy", "pandas", "alembic"]
-    code = f"import json, sys, service.app; print(json.dumps([m for m in {heavy} if m in sys.modules]))"
+    code = f"import json, sys, foldstep.service.app; print(json.dumps([m for m in {heavy} if m in sys.modules]))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(found.stdout) == []
