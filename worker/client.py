@@ -86,5 +86,5 @@ class MasterClient:
 
 
 def _fenced(lease: Lease) -> dict[str, str]:
-    """The header that every request under a lease carries."""
+    """Make the header that every request under a lease carries."""
     return {"X-Lease-Token": lease.token}

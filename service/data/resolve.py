@@ -203,7 +203,7 @@ class _Resolving:
             self._add("bad_exposure", "data.exposure", "a finite number above 0 in every row", got, "remove those rows")
 
     def _splits(self, data: DataSpec) -> Splits | None:
-        """The rows' parts as a worker makes them; None, with a fault for every way in which the rows are too few."""
+        """Split the rows as a worker does; None, with a fault for every way in which they are too few."""
         is_marked, is_complete = self._test_column_marks_some(), self._split_columns_are_complete()
         if not is_marked or not is_complete:
             return None
@@ -276,7 +276,7 @@ def _n_missing(column: ColumnValues) -> int:
 
 
 def _n_distinct(column: ColumnValues, rows: Rows) -> int:
-    """How many different values the rows have."""
+    """Count the different values of some rows."""
     return len(np.unique(_values(column)[rows]))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, delete, false, insert, or_, select, update
 
 from foldstep.service.contract.diagnostics import Diagnostics
 from foldstep.service.contract.report import Curve, FoldResult
@@ -46,9 +46,14 @@ def of_trials(
     connection: Connection, trials: Collection[tuple[str, int]]
 ) -> dict[tuple[str, int], list[tuple[float | None, str | None]]]:
     """Read (score, checkpoint) of every fold in order, for trials of any searches, each given as (search, number)."""
+    by_search: dict[str, list[int]] = {}
+    for search_id, trial in trials:
+        by_search.setdefault(search_id, []).append(trial)
+    # one condition a search: SQLite would read the whole table for `(search_id, trial) IN (…)`
+    wanted = [(folds.c.search_id == s) & folds.c.trial.in_(numbers) for s, numbers in by_search.items()]
     statement = (
         select(folds.c.search_id, folds.c.trial, folds.c.score, folds.c.checkpoint)
-        .where(tuple_(folds.c.search_id, folds.c.trial).in_(trials))
+        .where(or_(false(), *wanted))
         .order_by(folds.c.search_id, folds.c.trial, folds.c.fold)
     )
     found: dict[tuple[str, int], list[tuple[float | None, str | None]]] = {key: [] for key in trials}

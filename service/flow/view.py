@@ -104,7 +104,7 @@ def _views(connection: Connection, context: Context, rows: Sequence[SearchRow]) 
 
 
 def _best(connection: Connection, rows: Sequence[SearchRow]) -> dict[str, TrialView]:
-    """The best trial of each search that has one, which is the first in its ranking."""
+    """Find the best trial of each search that has one: the first in its ranking."""
     found = ranking.best_of(connection, [row.id for row in rows])
     ranked = [(row, found[row.id], 1) for row in rows if row.id in found]
     return {row.id: seen for (row, _, _), seen in zip(ranked, trial_views(connection, ranked), strict=True)}

@@ -39,7 +39,7 @@ def work(context: Context, search_id: str, number: int) -> Work:
 
 
 def _reached(connection: Connection, search: SearchRow, trial: TrialRow) -> tuple[int | None, int | None]:
-    """The epoch and the number of folds that a trial came to; None for all of them."""
+    """Find the epoch and the number of folds that a trial came to; None for all of them."""
     if trial.state is TrialState.PRUNED:
         key = (search.id, trial.number)
         n_folds = len(scores.of_trials(connection, [key])[key])
@@ -50,7 +50,7 @@ def _reached(connection: Connection, search: SearchRow, trial: TrialRow) -> tupl
 
 
 def _last_rung(connection: Connection, search: SearchRow, trial: TrialRow) -> tuple[int | None, int | None]:
-    """The rung that a diverged trial was on its way to."""
+    """Find the epoch and the folds of the rung that a diverged trial was on its way to."""
     plan = StagePlan.model_validate(stages.get(connection, search.id, trial.stage).plan)
     on_rungs = rungs.on_rungs(connection, search.id, trial.stage)
     rung = next_rung(search, plan, next(row for row in on_rungs if row.number == trial.number))

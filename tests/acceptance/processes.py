@@ -56,7 +56,9 @@ class Processes:
         options = {"--url": master.url, "--device": "cpu", "--name": name, "--cache-dir": str(self.folder / "cache")}
         words = [word for pair in options.items() for word in pair]
         token = os.environ.get("FOLDSTEP_TOKEN") or (self.data_dir / "token").read_text().strip()
-        return self.start("foldstep.worker", *words, "--members", str(members), "--patience", "30", *more, FOLDSTEP_TOKEN=token)
+        return self.start(
+            "foldstep.worker", *words, "--members", str(members), "--patience", "30", *more, FOLDSTEP_TOKEN=token
+        )
 
     def replace_master(self, process: subprocess.Popen[str], master: Foldstep) -> Foldstep:
         """Kill a master and start another one at its address."""
