@@ -163,6 +163,23 @@ def test_the_facts_of_stored_searches_become_problems_and_columns_again(empty: D
         assert searches.get(connection, "counted").problem == counted
 
 
+def test_a_developers_alembic_command_keeps_what_refers_to_a_table_that_is_made_anew(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade(empty)
+    run_to(empty, "0007")
+    with empty.write() as connection:
+        connection.execute(text(_SEARCH), {"id": "s", "spec": _spec()})
+        for statement in _A_TRIAL_WITH_A_FOLD:
+            connection.execute(text(statement))
+    monkeypatch.setenv("FOLDSTEP_DATABASE_URL", empty.engine.url.render_as_string(hide_password=False))
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    command.upgrade(config, "0008")
+    command.downgrade(config, "0007")
+    assert len(rows_of(empty, "folds", "fold")) == 1
+
+
 def test_head_is_the_newest_script() -> None:
     assert ScriptDirectory(str(_SCRIPTS)).get_current_head() == HEAD
 
