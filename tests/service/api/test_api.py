@@ -9,7 +9,7 @@ import pytest
 
 from foldstep.service.contract.archive import pack
 from foldstep.service.contract.leaderboard import Leaderboard, SearchView, TrialCurves, TrialView
-from foldstep.service.contract.lease import Lease
+from foldstep.service.contract.lease import Lease, Work
 from foldstep.service.contract.report import ReportReply
 from foldstep.service.flow.register import own_version
 from tests.service.api.conftest import Master, Serve, registered
@@ -74,6 +74,8 @@ def test_search_from_spec_to_leaderboard(master: Master, tmp_path: Path, table: 
     assert trial.score == 0.6
     curves = TrialCurves.model_validate(master.get(f"/searches/{submitted.id}/trials/1/curves").json())
     assert set(curves.curves) == {0, 1}
+    again = Work.model_validate(master.get(f"/searches/{submitted.id}/work/1").json())
+    assert (again.search, again.problem, again.trial) == (held.search, held.problem, held.trials[1])
     assert master.get(f"/searches/{submitted.id}/borders").json() == []
     assert master.get(f"/searches/{submitted.id}/spec").json()["data"]["target"] == "kind"
     assert [s["id"] for s in master.get("/searches").json()] == [submitted.id]
