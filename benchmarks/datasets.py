@@ -23,11 +23,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, root_mean_squared_error
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
+from benchmarks.problem import problem_of
 from benchmarks.ranges import DROPOUT, ranges
 from benchmarks.report import arguments, publish
 from foldstep.models.catalog.tasks import Task
-from foldstep.service.contract.lease import SearchContext
-from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec
+from foldstep.service.contract.spec import CvSpec, DataSpec, MetricName
 from foldstep.worker.data.inputs import FoldData, FoldSource
 from foldstep.worker.data.load import read_table
 
@@ -121,16 +121,10 @@ def search(case: Case, folder: Path) -> tuple[dict[str, Any], int]:
 
 def folds_of(case: Case, canonical: Path) -> FoldSource:
     """The folds that the search trained on: the same data, seed and split."""
-    context = SearchContext(
-        search="benchmark",
-        seed=0,
-        data=DataSpec(dataset=case.file, target=case.target, task=case.task),
-        task=case.task,
-        cv=CvSpec(folds=case.folds),
-        metric=MetricSpec(name="accuracy" if case.task == "classification" else "rmse"),
-        fingerprint=canonical.stem,
-    )
-    return FoldSource(read_table(canonical, canonical.stem), context)
+    data = DataSpec(dataset=case.file, target=case.target, task=case.task)
+    metric: MetricName = "accuracy" if case.task == "classification" else "rmse"
+    problem = problem_of(data, CvSpec(folds=case.folds), metric, n_folds=case.folds)
+    return FoldSource(read_table(canonical, canonical.stem), problem)
 
 
 def default_mlp(data: FoldData) -> float:

@@ -29,13 +29,13 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
+from benchmarks.problem import problem_of
 from benchmarks.report import RESULTS, arguments, publish
 from benchmarks.scatter import Point, scatter
 from benchmarks.sides import ScoreKeeper
 from foldstep.models.hyperparameters import Hyperparameters, resolve
 from foldstep.service.contract.columns import NumberColumn
-from foldstep.service.contract.lease import SearchContext
-from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec
+from foldstep.service.contract.spec import CvSpec, DataSpec
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import Table
 from foldstep.worker.feed.shapes import FoldShape, columns_of, n_batches
@@ -140,16 +140,9 @@ def source() -> FoldSource:
     with gzip.open(DATA / "parkinsons.csv.gz", "rt") as file:
         names = file.readline().strip().split(",")
         values = np.loadtxt(file, delimiter=",")
-    context = SearchContext(
-        search="benchmark",
-        seed=0,
-        data=DataSpec(dataset="parkinsons", target="total_updrs", task="regression", test=0.2),
-        task="regression",
-        cv=CvSpec(holdout=0.25, repeats=SPLITS),
-        metric=MetricSpec(name="mse"),
-        fingerprint="0" * 64,
-    )
-    return FoldSource(Table({name: NumberColumn(values[:, i].copy()) for i, name in enumerate(names)}), context)
+    data = DataSpec(dataset="parkinsons", target="total_updrs", task="regression", test=0.2)
+    problem = problem_of(data, CvSpec(holdout=0.25, repeats=SPLITS), "mse", n_folds=SPLITS)
+    return FoldSource(Table({name: NumberColumn(values[:, i].copy()) for i, name in enumerate(names)}), problem)
 
 
 def _shape() -> FoldShape:

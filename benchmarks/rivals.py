@@ -24,12 +24,13 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from benchmarks.problem import problem_of
 from benchmarks.ranges import ranges
 from benchmarks.sides import ScoreKeeper
+from foldstep.models.catalog.tasks import Task
 from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.columns import NumberColumn
-from foldstep.service.contract.lease import SearchContext
-from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec
+from foldstep.service.contract.spec import CvSpec, DataSpec, MetricName
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import Table
 from foldstep.worker.settings import PACK_BYTES_CPU
@@ -58,8 +59,8 @@ class Problem:
     y: Numbers
     n_test: int
     fold: npt.NDArray[np.int64]
-    task: str
-    metric: str
+    task: Task
+    metric: MetricName
     batch_size: int
     seed: int
 
@@ -91,14 +92,10 @@ class Problem:
     def _source(self, x: Numbers, y: Numbers, fold: npt.NDArray[np.int64]) -> FoldSource:
         columns = {name: NumberColumn(x[:, i].copy()) for i, name in enumerate(self.names)}
         extra = {"target": NumberColumn(y.copy()), "fold": NumberColumn(fold.astype(np.float64))}
-        context = SearchContext.model_validate(
-            {
-                "search": "benchmark", "seed": self.seed, "task": self.task, "fingerprint": "0" * 64,
-                "data": DataSpec(dataset="x", target="target"), "cv": CvSpec(column="fold"),
-                "metric": MetricSpec.model_validate({"name": self.metric}),
-            }
-        )  # fmt: skip
-        return FoldSource(Table({**columns, **extra}), context)
+        data = DataSpec.model_validate({"dataset": "x", "target": "target", "task": self.task})
+        n_folds = len(np.unique(fold))
+        problem = problem_of(data, CvSpec(column="fold"), self.metric, n_folds=n_folds, seed=self.seed)
+        return FoldSource(Table({**columns, **extra}), problem)
 
     def score_of(self, predictions: Sequence[float]) -> float:
         """The metric of predictions for the test part."""

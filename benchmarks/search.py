@@ -34,7 +34,9 @@ import numpy as np
 from benchmarks import rivals
 from benchmarks.report import arguments, median_and_spread, publish
 from benchmarks.rivals import Found, Problem
+from foldstep.models.catalog.tasks import Task
 from foldstep.options import NO_WINNER
+from foldstep.service.contract.spec import MetricName
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 SECONDS, SEEDS, FOLDS, TEST_SHARE = 60.0, 5, 5, 0.2
@@ -48,11 +50,11 @@ class Case:
 
     file: str
     target: str
-    task: str
+    task: Task
     batch_size: int
 
     @property
-    def metric(self) -> str:
+    def metric(self) -> MetricName:
         """What is searched for."""
         return "accuracy" if self.task == "classification" else "rmse"
 

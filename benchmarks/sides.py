@@ -10,13 +10,13 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
+from benchmarks.problem import problem_of
 from foldstep.models.hyperparameters import Hyperparameters, resolve
 from foldstep.models.init import initial_weights
 from foldstep.models.noise import Stream
 from foldstep.models.stack import Weights
 from foldstep.service.contract.columns import NumberColumn
-from foldstep.service.contract.lease import SearchContext
-from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec
+from foldstep.service.contract.spec import CvSpec, DataSpec
 from foldstep.worker.data.inputs import FoldData, FoldSource
 from foldstep.worker.data.load import Table
 from foldstep.worker.settings import PACK_BYTES_CPU
@@ -40,16 +40,8 @@ def folds_of(bunch: Any, folds: int) -> FoldSource:
     """A classification of scikit-learn's, split into folds."""
     columns = {f"x{i}": NumberColumn(bunch.data[:, i].astype(np.float64)) for i in range(bunch.data.shape[1])}
     columns["target"] = NumberColumn(bunch.target.astype(np.float64))
-    context = SearchContext(
-        search="benchmark",
-        seed=0,
-        data=DataSpec(dataset="bundled", target="target", task="classification"),
-        task="classification",
-        cv=CvSpec(folds=folds),
-        metric=MetricSpec(name="accuracy"),
-        fingerprint="0" * 64,
-    )
-    return FoldSource(Table(columns), context)
+    data = DataSpec(dataset="bundled", target="target", task="classification")
+    return FoldSource(Table(columns), problem_of(data, CvSpec(folds=folds), "accuracy", n_folds=folds))
 
 
 class ScoreKeeper:

@@ -29,6 +29,7 @@ from foldstep.service.contract.leaderboard import (
     TrialView,
     WorkerView,
 )
+from foldstep.service.contract.lease import Work
 from foldstep.service.contract.states import TERMINAL_SEARCH
 from foldstep.service.contract.submit import Validated
 
@@ -101,6 +102,14 @@ class Foldstep:
     def trial(self, search: str, number: int) -> TrialView:
         """One trial."""
         return TrialView.model_validate_json(self._get(f"/searches/{search}/trials/{number}"))
+
+    def work(self, search: str, number: int) -> Work:
+        """Get what it takes to train one trial again: the problem of its search, and the trial as it would be leased.
+
+        Raises:
+            Conflict: it was not trained to its end, so there is nothing to train again.
+        """
+        return Work.model_validate_json(self._get(f"/searches/{search}/work/{number}"))
 
     def curves(self, search: str, number: int) -> TrialCurves:
         """The learning curves of one trial, by fold."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 
 from alembic import context
 from sqlalchemy import Connection
@@ -24,5 +25,5 @@ if given is not None:
     run(given)
 else:
     url = Settings(database_url=os.environ["FOLDSTEP_DATABASE_URL"]).resolved_database_url
-    with Database(url).write() as own:
+    with closing(Database(url)) as database, database.rebuild() as own:
         run(own)

@@ -15,14 +15,14 @@ from foldstep.models.checkpoint import CheckpointDamaged
 from foldstep.models.stack import Weights
 from foldstep.service.contract.errors import FoldstepError, LeaseLost
 from foldstep.service.contract.lease import (
+    Backend,
     Device,
     Lease,
     LeasedTrial,
     LeaseRequest,
-    SearchContext,
-    Step,
     WorkerRegistration,
 )
+from foldstep.service.contract.problem import LearningProblem
 from foldstep.service.contract.report import Report, TrialResult
 from foldstep.service.contract.version import __version__
 from foldstep.worker.assignment import Assignment, Finished, TrialWork
@@ -53,9 +53,9 @@ _LOOK_AT_DATA = "Look at the data folder of the master: the data of this search 
 
 @dataclass(frozen=True)
 class _Loaded:
-    """The data of one search, kept between its leases."""
+    """The data of one problem, kept between the leases of its search."""
 
-    context: SearchContext
+    problem: LearningProblem
     source: FoldSource
     training: Training
 
@@ -74,11 +74,11 @@ class Agent:
         self._loaded: _Loaded | None = None
         self._engine = _engine(settings)
         device: Device = "cuda" if settings.is_cuda else "cpu"
-        step: Step = "eager"
+        backend: Backend = "eager"
         if not settings.is_cuda and why_not() is None:
-            step = "compiled amx" if gains_from_bf16() else "compiled"
+            backend = "compiled amx" if gains_from_bf16() else "compiled"
         names = {"name": settings.name, "version": __version__}
-        self._registration = WorkerRegistration(device=device, step=step, **names)
+        self._registration = WorkerRegistration(device=device, backend=backend, **names)
 
     def leave(self) -> None:
         """Finish the present epoch, save, give back, end; safe to call from a signal handler."""
@@ -108,7 +108,7 @@ class Agent:
     def _work(self, lease: Lease, interval_s: float) -> None:
         """Train a lease to its end; work that is no longer ours is dropped quietly."""
         try:
-            loaded = self._load(lease.context)
+            loaded = self._load(lease.problem)
         except FoldstepError as error:
             self._give_up(lease, error.message)
             return
@@ -134,21 +134,17 @@ class Agent:
     def _check(self, lease: Lease, loaded: _Loaded, reporter: Reporter) -> None:
         """Run the checks of a search and report them; the lease is renewed meanwhile."""
         reporter.start()
-        reporter.checked(run_checks(loaded.source, lease.context, lease.candidates))
+        reporter.checked(run_checks(loaded.source, lease.problem, lease.candidates))
         try:
             reporter.close()
-            self._client.complete(lease)
+            self._client.release(lease)
         except LeaseLost:
             log.info("lease %d is somebody else's by now; its checks are dropped", lease.lease)
 
     def _end(self, lease: Lease, assignment: Assignment, reporter: Reporter) -> None:
         try:
             reporter.close()
-            snapshots = self._put_snapshots(lease, assignment)
-            if any(True for _ in assignment):
-                self._client.release(lease, snapshots)
-            else:
-                self._client.complete(lease)
+            self._client.release(lease, self._put_snapshots(lease, assignment))
         except LeaseLost:
             log.info("lease %d is somebody else's by now; its work is dropped", lease.lease)
 
@@ -167,28 +163,28 @@ class Agent:
             TrialResult(trial=t.number, outcome="failed", folds=[], duration_s=0, message=message) for t in lease.trials
         ]
         try:
-            self._client.report(lease, Report(token=lease.token, results=results, checks=checks))
-            self._client.complete(lease)
+            self._client.report(lease, Report(results=results, checks=checks))
+            self._client.release(lease)
         except LeaseLost:
             log.info("lease %d is somebody else's by now", lease.lease)
 
-    def _load(self, context: SearchContext) -> _Loaded:
-        if self._loaded is None or self._loaded.context != context:
+    def _load(self, problem: LearningProblem) -> _Loaded:
+        if self._loaded is None or self._loaded.problem != problem:
             self._loaded = None  # free the last search's data before the next one's comes
-            path = self._client.fetch_dataset(context.fingerprint, self._settings.cache_dir)
-            source = FoldSource(read_table(path, context.fingerprint), context)
-            self._loaded = _Loaded(context, source, Training(source, context.metric.name, self._engine))
+            path = self._client.fetch_dataset(problem.fingerprint, self._settings.cache_dir)
+            source = FoldSource(read_table(path, problem.fingerprint), problem)
+            self._loaded = _Loaded(problem, source, Training(source, problem.metric.name, self._engine))
         return self._loaded
 
     def _trial_work(self, lease: Lease, trial: LeasedTrial, n_folds: int) -> TrialWork:
-        return TrialWork(trial, n_folds, lease.context.seed, self._resumed(lease, trial))
+        return TrialWork(trial, n_folds, lease.problem.seed, self._resumed(lease, trial))
 
     def _resumed(self, lease: Lease, trial: LeasedTrial) -> SavedTrial | None:
         if trial.resume is None:
             return None
         try:
             content = self._client.get_snapshot(lease, trial.resume)
-            return decode_snapshot(content, trial.params, lease.context.fingerprint, trial.legs)
+            return decode_snapshot(content, trial.params, lease.problem.fingerprint, trial.legs)
         except (CheckpointDamaged, FoldstepError) as error:
             log.warning("trial %d starts over, its snapshot cannot be used: %s", trial.number, error)
             return None
@@ -214,7 +210,7 @@ def _next_growth(growth: int, lasted_s: float) -> int:
 
 def _snapshots_of(assignment: Assignment) -> dict[int, bytes]:
     """The snapshot of every unfinished trial that has begun."""
-    saved = {w.leased.number: w.saved(assignment.lease.context.fingerprint) for w in assignment if not w.is_dropped}
+    saved = {w.leased.number: w.saved(assignment.lease.problem.fingerprint) for w in assignment if not w.is_dropped}
     return {trial: encode_snapshot(s) for trial, s in saved.items() if s is not None}
 
 

@@ -177,7 +177,7 @@ class Assignment:
         if not work.is_done:
             return None
         del self._works[member.trial]
-        return None if work.is_dropped else work.finished(self.lease.context.fingerprint)
+        return None if work.is_dropped else work.finished(self.lease.problem.fingerprint)
 
     def remove(self, trial: int) -> None:
         """Have no more to do with a trial."""
@@ -188,4 +188,4 @@ class Assignment:
         done = [w for w in self if w.is_done]
         for work in done:
             del self._works[work.leased.number]
-        return [w.finished(self.lease.context.fingerprint) for w in done]
+        return [w.finished(self.lease.problem.fingerprint) for w in done]

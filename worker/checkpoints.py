@@ -19,7 +19,7 @@ from foldstep.models.hyperparameters import resolve
 from foldstep.models.stack import Weights
 from foldstep.service.contract.checkpoint_name import CheckpointName
 from foldstep.service.contract.columns import NumberColumn
-from foldstep.service.contract.lease import LeasedTrial, SearchContext
+from foldstep.service.contract.lease import Lease, LeasedTrial
 from foldstep.service.contract.report import TrialResult
 from foldstep.service.contract.space import Params
 from foldstep.worker.data.load import Table
@@ -35,18 +35,21 @@ _CHECKPOINT, _SNAPSHOT = "checkpoint", "snapshot"
 
 
 def checkpoint(
-    context: SearchContext, trial: LeasedTrial, member: Member, weights: Weights, data: FoldData, result: TrialResult
+    lease: Lease, trial: LeasedTrial, member: Member, weights: Weights, data: FoldData, result: TrialResult
 ) -> tuple[str, bytes]:
-    """A fold's best network as a file: its name and its content.
+    """Make a file of a fold's best network: its name and its content.
 
     The trial's whole result is in every fold's file, so that any of them restores the trial's leaderboard row.
     """
     progress = member.progress
     assert progress.best_score is not None
-    name = CheckpointName(context.metric.name, progress.best_score, member.trial, member.fold, progress.best_epoch)
+    name = CheckpointName(
+        lease.problem.metric.name, progress.best_score, member.trial, member.fold, progress.best_epoch
+    )
     facts = {
         "kind": _CHECKPOINT,
-        "context": context.model_dump(mode="json"),
+        # the key and the names in it are those of the first version, so that every version reads every file
+        "context": {"search": lease.search, **lease.problem.model_dump(mode="json")},
         "trial": member.trial,
         "fold": member.fold,
         "epoch": progress.best_epoch,

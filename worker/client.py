@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import TypeAdapter
 
@@ -39,19 +40,14 @@ class MasterClient:
         Raises:
             LeaseLost: the lease is somebody else's by now.
         """
-        path = f"/leases/{lease.lease}:report"
-        answer = self._connection.request("POST", path, json=report.model_dump(mode="json"))
+        sent = report.model_dump(mode="json")
+        answer = self._connection.request("POST", f"/leases/{lease.lease}:report", json=sent, headers=_fenced(lease))
         return ReportReply.model_validate_json(answer.content)
 
-    def complete(self, lease: Lease) -> None:
-        """End a lease of which every trial is reported."""
-        end = LeaseEnd(token=lease.token)
-        self._connection.request("POST", f"/leases/{lease.lease}:complete", json=end.model_dump(mode="json"))
-
-    def release(self, lease: Lease, snapshots: dict[int, str]) -> None:
-        """Give back what is not finished, with the snapshots to go on from."""
-        end = LeaseEnd(token=lease.token, snapshots=snapshots)
-        self._connection.request("POST", f"/leases/{lease.lease}:release", json=end.model_dump(mode="json"))
+    def release(self, lease: Lease, snapshots: Mapping[int, str] = MappingProxyType({})) -> None:
+        """End a lease; what is not finished goes back, with the snapshots to go on from."""
+        end = LeaseEnd(snapshots=dict(snapshots)).model_dump(mode="json")
+        self._connection.request("POST", f"/leases/{lease.lease}:release", json=end, headers=_fenced(lease))
 
     def put_checkpoints(self, lease: Lease, files: Mapping[str, bytes]) -> None:
         """Hand checkpoints up, name to content, in as few requests as their size allows."""
@@ -71,7 +67,7 @@ class MasterClient:
     def get_snapshot(self, lease: Lease, name: str) -> bytes:
         """Fetch the snapshot that a leased trial goes on from."""
         path = f"/leases/{lease.lease}/snapshots/{name}"
-        return self._connection.request("GET", path, headers={"X-Lease-Token": lease.token}).content
+        return self._connection.request("GET", path, headers=_fenced(lease)).content
 
     def fetch_dataset(self, fingerprint: str, into: Path) -> Path:
         """The canonical data file, from the worker's own folder where it is there."""
@@ -85,5 +81,10 @@ class MasterClient:
         return path
 
     def _put(self, lease: Lease, path: str, content: bytes) -> None:
-        headers = {"X-Lease-Token": lease.token, "Content-Type": "application/octet-stream"}
+        headers = {**_fenced(lease), "Content-Type": "application/octet-stream"}
         self._connection.request("PUT", path, content=content, headers=headers)
+
+
+def _fenced(lease: Lease) -> dict[str, str]:
+    """Make the header that every request under a lease carries."""
+    return {"X-Lease-Token": lease.token}

@@ -47,7 +47,7 @@ class Reporter:
         self._checks: CheckReport | None = None
         self._dropped: set[int] = set()
         self._bar, self._snapshot_bar = lease.checkpoint_bar, lease.snapshot_bar
-        self._direction = lease.context.metric.direction
+        self._direction = lease.problem.metric.direction
         self._time_is_over_at = _moment(lease.time_left_s)
         self._wake = threading.Event()
         self._closing = False
@@ -136,7 +136,6 @@ class Reporter:
         }
         results = self._with_checkpoints(finished)
         report = Report(
-            token=self._lease.token,
             progress=progress,
             results=results,
             member_steps=steps,
@@ -180,7 +179,7 @@ class Reporter:
         for member, weights in zip(finished.members, finished.weights, strict=True):
             assert weights is not None
             data = self._source.fold(member.fold, member.hp.scaler, member.hp.link)
-            name, content = checkpoint(self._lease.context, finished.leased, member, weights, data, finished.result)
+            name, content = checkpoint(self._lease, finished.leased, member, weights, data, finished.result)
             files[name] = content
         return files
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from foldstep.models.eager.packed import Workspace
 from foldstep.models.stack import Weights
-from foldstep.service.contract.lease import LeasedTrial, SearchContext
+from foldstep.service.contract.lease import Work
 from foldstep.service.contract.report import TrialResult
 from foldstep.worker.client import MasterClient
 from foldstep.worker.rerun import rerun
@@ -119,14 +119,13 @@ class HistogramProbe(Probe):
 
 
 def histograms(
-    client: MasterClient, context: SearchContext, trial: LeasedTrial, cache_dir: Path, epochs: Collection[int]
+    client: MasterClient, work: Work, cache_dir: Path, epochs: Collection[int]
 ) -> tuple[list[Histogram], TrialResult]:
     """Train a trial again as `rerun` does, and count along the way.
 
     Args:
         client: the master that has the data.
-        context: the trial's search.
-        trial: its number and hyperparameters.
+        work: what the master has of the trial and its search.
         cache_dir: where data files are kept.
         epochs: after which to count; none for the first and the last.
 
@@ -138,5 +137,5 @@ def histograms(
         DatasetUnreadable: the data file is damaged.
     """
     wanted = Wanted(epochs)
-    result = rerun(client, context, trial, cache_dir, partial(HistogramProbe, wanted=wanted))
+    result = rerun(client, work, cache_dir, partial(HistogramProbe, wanted=wanted))
     return sorted(wanted.found, key=lambda h: (h.fold, h.epoch, h.layer, h.what)), result

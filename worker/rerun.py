@@ -1,4 +1,4 @@
-"""Trains one trial again, alone in this process: what a worker would report of it, to hold against what is stored."""
+"""Train one trial again, alone in this process: what a worker would report of it, to hold against what is stored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from foldstep.models.stack import Weights
-from foldstep.service.contract.lease import LeasedTrial, SearchContext
+from foldstep.service.contract.lease import Work
 from foldstep.service.contract.report import TrialResult
 from foldstep.worker.assignment import TrialWork
 from foldstep.worker.client import MasterClient
@@ -21,19 +21,12 @@ from foldstep.worker.train.member import Member
 from foldstep.worker.train.probe import Probe
 
 
-def rerun(
-    client: MasterClient,
-    context: SearchContext,
-    trial: LeasedTrial,
-    cache_dir: Path,
-    probing: Callable[..., Probe] = Probe,
-) -> TrialResult:
+def rerun(client: MasterClient, work: Work, cache_dir: Path, probing: Callable[..., Probe] = Probe) -> TrialResult:
     """Fetch the search's data and train the trial from its first epoch on, on one CPU thread.
 
     Args:
         client: the master that has the data.
-        context: the trial's search.
-        trial: its number and hyperparameters.
+        work: what the master has of the trial and its search.
         cache_dir: where data files are kept.
         probing: what looks at the training; it changes no bit of it.
 
@@ -42,12 +35,13 @@ def rerun(
         DatasetUnreadable: the data file is damaged.
     """
     torch.set_num_threads(1)  # as a worker does: the bits depend on it
-    path = client.fetch_dataset(context.fingerprint, cache_dir)
-    source = FoldSource(read_table(path, context.fingerprint), context)
-    work = TrialWork(trial, source.n_folds, context.seed, saved=None)
-    training = Training(source, context.metric.name, Engine(torch.device("cpu"), PACK_BYTES_CPU), probing)
-    training.train(work.members, _Keeper(work))
-    return work.finished(context.fingerprint).result
+    problem = work.problem
+    path = client.fetch_dataset(problem.fingerprint, cache_dir)
+    source = FoldSource(read_table(path, problem.fingerprint), problem)
+    again = TrialWork(work.trial, source.n_folds, problem.seed, saved=None)
+    training = Training(source, problem.metric.name, Engine(torch.device("cpu"), PACK_BYTES_CPU), probing)
+    training.train(again.members, _Keeper(again))
+    return again.finished(problem.fingerprint).result
 
 
 class _Keeper:

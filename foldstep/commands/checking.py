@@ -13,7 +13,6 @@ from foldstep.commands.running import read_local_spec
 from foldstep.connect import DEFAULT_DIR, connect
 from foldstep.local import local_master
 from foldstep.options import CHECKS_FAILED, Dir, Json, SpecFile, Token, Url, out, print_json, quiet_exit, read_spec
-from foldstep.retraining import context_from, worker_client
 from foldstep.service.contract.checks import CheckReport
 from foldstep.service.contract.errors import Unauthorized, Unavailable
 from foldstep.service.contract.parse import parse_spec
@@ -57,16 +56,17 @@ def _running_master(url: str | None, token: str | None, data_dir: Path) -> Folds
 
 
 def _report(master: Foldstep, spec: dict[str, Any]) -> CheckReport:
-    context = context_from(master, spec, "check")
+    problem = master.validate(spec).problem
     import torch
 
     from foldstep.service.planner.candidates import candidates
     from foldstep.worker.checks.run import run_checks
+    from foldstep.worker.client import MasterClient
     from foldstep.worker.data.inputs import FoldSource
     from foldstep.worker.data.load import read_table
     from foldstep.worker.settings import default_cache_dir
 
     torch.set_num_threads(1)  # as a worker does: the bits depend on it
-    path = worker_client(master).fetch_dataset(context.fingerprint, default_cache_dir())
-    source = FoldSource(read_table(path, context.fingerprint), context)
-    return run_checks(source, context, candidates(parse_spec(spec)))
+    path = MasterClient(master.connection).fetch_dataset(problem.fingerprint, default_cache_dir())
+    source = FoldSource(read_table(path, problem.fingerprint), problem)
+    return run_checks(source, problem, candidates(parse_spec(spec)))

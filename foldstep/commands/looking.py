@@ -10,7 +10,6 @@ import typer
 from foldstep import display_diagnostics
 from foldstep.connect import DEFAULT_DIR, connect
 from foldstep.options import Dir, Json, SearchId, Token, Url, out, print_json
-from foldstep.retraining import retraining
 from foldstep.service.contract.errors import Fault, InvalidInput
 
 Epochs = Annotated[
@@ -28,12 +27,14 @@ def histograms(
     as_json: Json = False,
 ) -> None:
     """Train one trial again on this machine and show histograms of its activations and gradients, layer by layer."""
+    from foldstep.worker.client import MasterClient
     from foldstep.worker.histograms import histograms as count
     from foldstep.worker.settings import default_cache_dir
 
-    again = retraining(connect(url, token, data_dir), search, trial)
-    wanted = read_epochs(epochs, again.leased.until or again.stored.epochs)
-    found, _ = count(again.client, again.context, again.leased, default_cache_dir(), wanted)
+    master = connect(url, token, data_dir)
+    work = master.work(search, trial)
+    wanted = read_epochs(epochs, work.trial.until or master.trial(search, trial).epochs)
+    found, _ = count(MasterClient(master.connection), work, default_cache_dir(), wanted)
     if as_json:
         print_json({"trial": trial, "histograms": [asdict(histogram) for histogram in found]})
         return

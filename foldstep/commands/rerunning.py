@@ -11,7 +11,6 @@ from rich.table import Table
 from foldstep import display
 from foldstep.connect import DEFAULT_DIR, connect
 from foldstep.options import Dir, Json, SearchId, Token, Url, out, print_json, quiet_exit
-from foldstep.retraining import retraining
 from foldstep.service.contract.leaderboard import TrialCurves, TrialView
 from foldstep.service.contract.report import TrialResult
 
@@ -27,18 +26,18 @@ def rerun(
     as_json: Json = False,
 ) -> None:
     """Train one trial again, alone, on this machine's CPU; exit code 3 where not the same bits come out."""
+    from foldstep.worker.client import MasterClient
     from foldstep.worker.rerun import rerun as train
     from foldstep.worker.settings import default_cache_dir
 
     master = connect(url, token, data_dir)
-    again = retraining(master, search, trial)
-    curves = master.curves(search, trial)
-    result = train(again.client, again.context, again.leased, default_cache_dir())
-    is_same = same_bits(result, again.stored, curves)
+    work, stored, curves = master.work(search, trial), master.trial(search, trial), master.curves(search, trial)
+    result = train(MasterClient(master.connection), work, default_cache_dir())
+    is_same = same_bits(result, stored, curves)
     if as_json:
-        print_json(_as_record(result, again.stored, is_same=is_same))
+        print_json(_as_record(result, stored, is_same=is_same))
     else:
-        _print(result, again.stored, is_same=is_same)
+        _print(result, stored, is_same=is_same)
     quiet_exit(0 if is_same else DIFFERENT)
 
 
@@ -70,7 +69,7 @@ def _print(result: TrialResult, stored: TrialView, *, is_same: bool) -> None:
     else:
         out.print(
             "Not the same bits. Expected where a GPU or another kind of machine trained the trial (another processor, "
-            "or one of the two without a C++ compiler), or where the data behind the spec has changed since."
+            "or one of the two without a C++ compiler)."
         )
 
 

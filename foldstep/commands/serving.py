@@ -106,7 +106,7 @@ def doctor(data_dir: Dir = DEFAULT_DIR, url: Url = None, token: Token = None) ->
         from foldstep.worker.launch.local import find_devices
         from foldstep.worker.steps.compiled import gains_from_bf16, why_not
 
-        out.print(f"compiled step: {why_not() or 'there'}", markup=False)
+        out.print(f"compiled backend: {why_not() or 'there'}", markup=False)
         gain = "faster here" if gains_from_bf16() else "no gain here, so networks train in float32"
         out.print(f"precision bfloat16: {gain}", markup=False)
         out.print(f"a worker here would use: {', '.join(find_devices('auto', None))}")

@@ -14,8 +14,9 @@ from foldstep.service.api.problems import responses
 from foldstep.service.contract.archive import unpack
 from foldstep.service.contract.lease import Lease, LeaseRequest
 from foldstep.service.contract.report import LeaseEnd, Report, ReportReply
-from foldstep.service.flow import release, transfer
+from foldstep.service.flow import transfer
 from foldstep.service.flow.lease import lease
+from foldstep.service.flow.release import release
 from foldstep.service.flow.report import report
 
 router = APIRouter(prefix="/leases", tags=["leases"])
@@ -35,32 +36,17 @@ def post_lease(request: LeaseRequest, context: InContext) -> Lease | Response:
 
 
 @router.post("/{lease_id}:report", openapi_extra=_report_body.documentation, responses=responses(409, 422))
-def post_report(lease_id: LeaseId, sent: Annotated[Report, Depends(_report_body)], context: InContext) -> ReportReply:
+def post_report(
+    lease_id: LeaseId, token: LeaseToken, sent: Annotated[Report, Depends(_report_body)], context: InContext
+) -> ReportReply:
     """Heartbeat, progress and results in one; the same again changes nothing."""
-    return report(context, lease_id, sent)
-
-
-@router.post("/{lease_id}:complete", status_code=_NO_CONTENT, responses=responses(409, 422))
-def post_complete(lease_id: LeaseId, sent: LeaseEnd, context: InContext) -> None:
-    """End a lease of which nothing is left."""
-    release.complete(context, lease_id, sent)
+    return report(context, lease_id, token, sent)
 
 
 @router.post("/{lease_id}:release", status_code=_NO_CONTENT, responses=responses(409, 422))
-def post_release(lease_id: LeaseId, sent: LeaseEnd, context: InContext) -> None:
-    """Give unfinished trials back, with the snapshots that were uploaded for them."""
-    release.release(context, lease_id, sent)
-
-
-@router.put(
-    "/{lease_id}/checkpoints/{name}",
-    status_code=_NO_CONTENT,
-    openapi_extra=FILE_BODY,
-    responses=responses(409, 413, 422),
-)
-def put_checkpoint(lease_id: LeaseId, name: str, token: LeaseToken, body: Body, context: InContext) -> None:
-    """Upload a fold's checkpoint, before the result that names it."""
-    transfer.put_checkpoints(context, lease_id, token, {name: body})
+def post_release(lease_id: LeaseId, token: LeaseToken, sent: LeaseEnd, context: InContext) -> None:
+    """End a lease; what is not finished goes back, with the snapshots that were uploaded for it."""
+    release(context, lease_id, token, sent)
 
 
 @router.put(
@@ -70,7 +56,7 @@ def put_checkpoint(lease_id: LeaseId, name: str, token: LeaseToken, body: Body, 
     responses=responses(409, 413, 422),
 )
 def put_checkpoints(lease_id: LeaseId, token: LeaseToken, body: Body, context: InContext) -> None:
-    """Upload many checkpoints as one tar archive; for small networks that is several times as fast."""
+    """Upload folds' checkpoints as one tar archive, before the results that name them."""
     transfer.put_checkpoints(context, lease_id, token, unpack(body))
 
 

@@ -9,7 +9,9 @@ from fastapi import APIRouter, Path, Query
 from foldstep.service.api.deps import InContext
 from foldstep.service.api.problems import responses
 from foldstep.service.contract.leaderboard import Leaderboard, OrderBy, TrialCurves, TrialDiagnostics, TrialView
+from foldstep.service.contract.lease import Work
 from foldstep.service.flow import diagnostics, rank
+from foldstep.service.flow.work import work
 
 router = APIRouter(prefix="/searches/{search_id}", tags=["trials"])
 Number = Annotated[int, Path(ge=0, le=2**31 - 1, description="the trial's number")]
@@ -31,6 +33,12 @@ def get_leaderboard(
 def get_trial(search_id: str, number: Number, context: InContext) -> TrialView:
     """One trial."""
     return rank.trial(context, search_id, number)
+
+
+@router.get("/work/{number}", responses=responses(404, 409, 422))
+def get_work(search_id: str, number: Number, context: InContext) -> Work:
+    """What it takes to train one trial again: the search's problem, and the trial as it would be leased."""
+    return work(context, search_id, number)
 
 
 @router.get("/trials/{number}/curves", responses=responses(404, 422))

@@ -6,9 +6,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime
 
-from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.space import Frozen
-from foldstep.service.contract.spec import MetricSpec
 
 
 class Column(Frozen):
@@ -53,23 +51,3 @@ class Dataset(Frozen):
     name: str
     description: DatasetDescription
     created_at: AwareDatetime
-
-
-class CheckedData(Frozen):
-    """What a spec and its data say together; everything that the spec left to the data is filled in.
-
-    Attributes:
-        task: as given, or inferred from the target.
-        target: the target column.
-        metric: as given, or the task's first.
-        n_folds: members that each trial has.
-        n_rows: of the data set, the test part among them.
-        notes: what was inferred or decided, one sentence each.
-    """
-
-    task: Task
-    target: str
-    metric: MetricSpec
-    n_folds: int
-    n_rows: int
-    notes: list[str]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues
 from foldstep.service.contract.dataset import DatasetDescription
-from foldstep.service.contract.spec import ColumnRef, CvSpec, DataSpec, Spec
+from foldstep.service.contract.spec import ColumnRef, CvSpec, DataSpec
 
 MAX_CATEGORIES = 64  # categories of a column with an input of their own; the most frequent ones
 RARE_COUNT = 10  # seen less often, a category is rare; a hundredth of the rows where that is less
@@ -55,14 +54,22 @@ def n_inputs(column: ColumnValues) -> int:
     return int(usable.any()) * (1 + (not usable.all()))
 
 
-def network_ends(description: DatasetDescription, spec: Spec, task: Task) -> tuple[int, int] | None:
-    """Input and output units of a search's networks; None where the data was read by a version that did not count.
+def network_ends(description: DatasetDescription, data: DataSpec, cv: CvSpec) -> tuple[int, int] | None:
+    """Count the input and output units of a search's networks.
 
     Counted over all rows: a fold whose training part lacks a rare category or a missing value has fewer inputs.
+
+    Args:
+        description: of the data.
+        data: with `target` and `task` filled in.
+        cv: the spec's.
+
+    Returns:
+        None where the data was read by a version that did not count.
     """
     columns = {column.name: column for column in description.columns}
-    counts = [columns[name].n_inputs for name in feature_names(list(columns), spec.data, spec.cv)]
+    counts = [columns[name].n_inputs for name in feature_names(list(columns), data, cv)]
     known = [n for n in counts if n is not None]
-    if len(known) < len(counts) or spec.data.target is None:
+    if len(known) < len(counts) or data.target is None:
         return None
-    return sum(known), columns[spec.data.target].n_distinct if task == "classification" else 1
+    return sum(known), columns[data.target].n_distinct if data.task == "classification" else 1

@@ -6,13 +6,12 @@ from typing import Literal, Self, TypeAlias
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from foldstep.models.catalog.tasks import Task
+from foldstep.service.contract.problem import LearningProblem
 from foldstep.service.contract.space import Frozen, Params
-from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec
 
 Device: TypeAlias = Literal["cpu", "cuda"]
-Step: TypeAlias = Literal["compiled", "compiled amx", "eager"]
-"""Who takes a worker's training steps: the compiled library, on a processor with AMX or without, or PyTorch."""
+Backend: TypeAlias = Literal["compiled", "compiled amx", "eager"]
+"""What computes a worker's training steps: the compiled library, on a processor with AMX or without, or PyTorch."""
 Purpose: TypeAlias = Literal["train", "check"]
 
 
@@ -21,7 +20,7 @@ class WorkerRegistration(Frozen):
 
     name: str = Field(min_length=1, max_length=200)  # host and process, for people
     device: Device
-    step: Step | None = None  # results of one and another agree within rounding, not to the bit
+    backend: Backend | None = None  # results of one and another agree within rounding, not to the bit
     version: str  # of the distribution; the master refuses another major or minor
 
 
@@ -69,32 +68,28 @@ class LeasedTrial(Frozen):
     keep_snapshot: bool = False
 
 
-class SearchContext(Frozen):
-    """All that a worker needs to know of a search to train its trials; the same for every lease of it.
+class Work(Frozen):
+    """A trial to train once more from its first epoch (`GET /searches/{id}/work/{number}`).
 
     Attributes:
-        search: id, which is also the name of its checkpoint folder.
-        data: `data.target` and `data.task` are filled in, whatever the spec left out.
-        fingerprint: the canonical data file to fetch and to check.
-        seed: the search's, which splits rows into folds.
+        search: id of its search.
+        trial: as it would be leased: its legs first, and no further than it came.
     """
 
     search: str
-    seed: int
-    data: DataSpec
-    task: Task
-    cv: CvSpec
-    metric: MetricSpec
-    fingerprint: str
+    problem: LearningProblem
+    trial: LeasedTrial
 
 
 class Lease(Frozen):
     """The right to train some trials, or to check a search before them, until `expires_at`; every report renews it.
 
     Attributes:
+        search: id, which is also the name of its checkpoint folder.
+        problem: the same for every lease of the search.
         purpose: what to do; a lease to check has candidates instead of trials.
         candidates: draws from the search's space for the checks.
-        token: fences the work: a report under another token gets `LeaseLost`.
+        token: fences the work: what is sent under another one gets `LeaseLost`; it travels in `X-Lease-Token`.
         checkpoint_bar: score that a trial must reach or beat for its checkpoints to be kept; None: any score.
         keep_checkpoints: of how many of the best trials the search keeps them; None for all.
         snapshot_bar: score that a trial must reach for its state to go up where it is to be kept; None: any score.
@@ -105,7 +100,8 @@ class Lease(Frozen):
     lease: int
     token: str
     expires_at: AwareDatetime
-    context: SearchContext
+    search: str
+    problem: LearningProblem
     purpose: Purpose = "train"
     trials: list[LeasedTrial] = Field(default_factory=list)
     candidates: list[Params] = Field(default_factory=list)

@@ -86,7 +86,6 @@ class Report(Frozen):
         checks: the report of a lease to check, once they are done.
     """
 
-    token: str
     progress: list[TrialProgress] = Field(default_factory=list)
     results: list[TrialResult] = Field(default_factory=list)
     member_steps: int = Field(default=0, ge=0)
@@ -111,11 +110,10 @@ class ReportReply(Frozen):
 
 
 class LeaseEnd(Frozen):
-    """`:complete` (nothing is left) and `:release` (give back what is not finished, snapshots go with it).
+    """`POST /leases/{id}:release`: a worker ends a lease; what it has not finished goes back.
 
     Attributes:
-        snapshots: trial number to the name of its uploaded snapshot, for `:release`.
+        snapshots: trial number to the name of its uploaded snapshot; none where nothing is left.
     """
 
-    token: str
     snapshots: dict[int, str] = Field(default_factory=dict)

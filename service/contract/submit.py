@@ -6,29 +6,24 @@ import re
 
 from pydantic import Field
 
-from foldstep.models.catalog.tasks import Task
+from foldstep.service.contract.problem import LearningProblem
 from foldstep.service.contract.space import Frozen
-from foldstep.service.contract.spec import Duration, MetricSpec
+from foldstep.service.contract.spec import Duration
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 """The names that a data set can have."""
 
 
 class Validated(Frozen):
-    """A spec that fits its data, and what was filled in.
+    """Say that a spec fits its data, and what was filled in.
 
     Attributes:
         trials: how many it will have; None for no limit.
-        fingerprint: of the data.
         notes: what the user should know, one sentence each.
     """
 
-    task: Task
-    target: str
-    metric: MetricSpec
-    n_folds: int
+    problem: LearningProblem
     trials: int | None
-    fingerprint: str
     notes: list[str]
 
 

@@ -10,21 +10,21 @@ from pydantic import BaseModel
 from foldstep.service.child import answer_once
 from foldstep.service.contract.dataset import DatasetDescription
 from foldstep.service.contract.spec import Spec
-from foldstep.service.data.check import check_spec
 from foldstep.service.data.ingest import ingest
+from foldstep.service.data.resolve import resolve_problem
 
 
 def perform(request: dict[str, Any]) -> BaseModel:
-    """The result of a request."""
+    """Perform a request."""
     if request["operation"] == "ingest":
         return ingest(request["source"], into=Path(request["into"]), shown_as=request["shown_as"])
-    if request["operation"] == "check":
-        return check_spec(
+    if request["operation"] == "resolve":
+        return resolve_problem(
             Spec.model_validate_json(request["spec"]),
             DatasetDescription.model_validate_json(request["description"]),
             Path(request["canonical_file"]),
         )
-    raise ValueError(f"expected ingest or check, however: {request['operation']}")
+    raise ValueError(f"expected ingest or resolve, however: {request['operation']}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs the reading and checking of data in a child process.
+"""Read data, and resolve specs against it, in a child process.
 
 So a huge or malicious file costs the master nothing, and neither pyarrow nor scikit-learn lives in it. The child is
 `service/data/__main__.py`.
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from foldstep.service.child import ChildDied, ChildTooSlow, ask
-from foldstep.service.contract.dataset import CheckedData, DatasetDescription
+from foldstep.service.contract.dataset import DatasetDescription
+from foldstep.service.contract.problem import ResolvedProblem
 from foldstep.service.contract.spec import Spec
 from foldstep.service.data.sources import refusal
 
@@ -20,7 +21,7 @@ TIMEOUT_S = 900.0
 def ingest_in_child(
     source: str | Path, *, into: Path, shown_as: str | None = None, timeout_s: float = TIMEOUT_S
 ) -> DatasetDescription:
-    """`ingest.ingest` in a process of its own.
+    """Call `ingest.ingest` in a process of its own.
 
     Raises:
         DatasetUnreadable: as `ingest` does; or the child died (`reader_died`) or took too long (`too_slow`).
@@ -29,22 +30,22 @@ def ingest_in_child(
     return DatasetDescription.model_validate(_ask(request, timeout_s))
 
 
-def check_in_child(
+def resolve_in_child(
     spec: Spec, description: DatasetDescription, canonical_file: Path, *, timeout_s: float = TIMEOUT_S
-) -> CheckedData:
-    """`check.check_spec` in a process of its own.
+) -> ResolvedProblem:
+    """Call `resolve.resolve_problem` in a process of its own.
 
     Raises:
         SpecInvalid: the spec does not fit the data; every fault is named.
         DatasetUnreadable: the child died (`reader_died`) or took too long (`too_slow`).
     """
     request = {
-        "operation": "check",
+        "operation": "resolve",
         "spec": spec.model_dump_json(),
         "description": description.model_dump_json(),
         "canonical_file": str(canonical_file),
     }
-    return CheckedData.model_validate(_ask(request, timeout_s))
+    return ResolvedProblem.model_validate(_ask(request, timeout_s))
 
 
 def _ask(request: dict[str, Any], timeout_s: float) -> Any:

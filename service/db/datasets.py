@@ -48,19 +48,6 @@ def get(connection: Connection, name: str) -> Dataset:
     return row.dataset
 
 
-def by_fingerprint(connection: Connection, fingerprint: str) -> DatasetDescription:
-    """What is known of the data with that fingerprint.
-
-    Raises:
-        NotFound: no data set has it.
-    """
-    statement = select(datasets.c.description).where(datasets.c.fingerprint == fingerprint).limit(1)
-    description = connection.execute(statement).scalar_one_or_none()
-    if description is None:
-        raise NotFound(f"There is no data set with the fingerprint {fingerprint}.")
-    return DatasetDescription.model_validate(description)
-
-
 def all_of_them(connection: Connection) -> list[Dataset]:
     """Every data set, by name."""
     return [_row(row).dataset for row in connection.execute(select(*_COLUMNS).order_by(datasets.c.name))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, func, select, tu
 from foldstep.service.contract.errors import NotFound
 from foldstep.service.contract.space import Params
 from foldstep.service.contract.states import TrialState
-from foldstep.service.db.tables import trials
+from foldstep.service.db.tables import searches, trials
 
 REST = (
     TrialState.RUNNING,
@@ -29,6 +29,7 @@ REST = (
 class TrialRow:
     """A trial as users see it."""
 
+    search_id: str
     number: int
     stage: int
     state: TrialState
@@ -49,6 +50,7 @@ class TrialRow:
 
 
 _COLUMNS = [trials.c[name] for name in TrialRow.__dataclass_fields__]
+_OTHER = trials.alias()
 _GROUP = case({state: i for i, state in enumerate(REST)}, value=trials.c.state)
 
 
@@ -107,7 +109,17 @@ def rank_of(connection: Connection, search_id: str, row: TrialRow) -> int | None
     return connection.execute(statement).scalar_one() + 1
 
 
-def best_of(connection: Connection, search_ids: Iterable[str]) -> dict[str, TrialRow]:
+def best_of(connection: Connection, search_ids: Collection[str]) -> dict[str, TrialRow]:
     """The best trial of each search that has one with a score."""
-    best = {search_id: scored(connection, search_id, None, 1) for search_id in search_ids}
-    return {search_id: rows[0] for search_id, rows in best.items() if rows}
+    # a look into the index for each search, in one statement: a window function would read every trial of them all
+    first = (
+        select(_OTHER.c.number)
+        .where(_OTHER.c.search_id == searches.c.id, _OTHER.c.rank_key.is_not(None))
+        .order_by(_OTHER.c.rank_key, _OTHER.c.number)
+        .limit(1)
+        .correlate(searches)
+        .scalar_subquery()
+    )
+    is_first = (trials.c.search_id == searches.c.id) & (trials.c.number == first)
+    statement = select(*_COLUMNS).select_from(searches.join(trials, is_first)).where(searches.c.id.in_(search_ids))
+    return {row.search_id: row for row in _rows(connection, statement)}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, false, insert, or_, select, update
 
 from foldstep.service.contract.diagnostics import Diagnostics
 from foldstep.service.contract.report import Curve, FoldResult
@@ -43,17 +43,22 @@ def add(connection: Connection, search_id: str, results: Sequence[tuple[int, Fol
 
 
 def of_trials(
-    connection: Connection, search_id: str, trials: Sequence[int]
-) -> dict[int, list[tuple[float | None, str | None]]]:
-    """(score, checkpoint) of every fold in order, by trial; trials without folds are absent."""
+    connection: Connection, trials: Collection[tuple[str, int]]
+) -> dict[tuple[str, int], list[tuple[float | None, str | None]]]:
+    """Read (score, checkpoint) of every fold in order, for trials of any searches, each given as (search, number)."""
+    by_search: dict[str, list[int]] = {}
+    for search_id, trial in trials:
+        by_search.setdefault(search_id, []).append(trial)
+    # one condition a search: SQLite would read the whole table for `(search_id, trial) IN (…)`
+    wanted = [(folds.c.search_id == s) & folds.c.trial.in_(numbers) for s, numbers in by_search.items()]
     statement = (
-        select(folds.c.trial, folds.c.score, folds.c.checkpoint)
-        .where(folds.c.search_id == search_id, folds.c.trial.in_(trials))
-        .order_by(folds.c.trial, folds.c.fold)
+        select(folds.c.search_id, folds.c.trial, folds.c.score, folds.c.checkpoint)
+        .where(or_(false(), *wanted))
+        .order_by(folds.c.search_id, folds.c.trial, folds.c.fold)
     )
-    found: dict[int, list[tuple[float | None, str | None]]] = {}
-    for trial, score, checkpoint in connection.execute(statement):
-        found.setdefault(trial, []).append((score, checkpoint))
+    found: dict[tuple[str, int], list[tuple[float | None, str | None]]] = {key: [] for key in trials}
+    for search_id, trial, score, checkpoint in connection.execute(statement):
+        found[search_id, trial].append((score, checkpoint))
     return found
 
 

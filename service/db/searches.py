@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert,
 from sqlalchemy.exc import IntegrityError
 
 from foldstep.models.catalog.metrics import Direction
-from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.checks import CheckReport
 from foldstep.service.contract.errors import Conflict, IllegalTransition, NotFound
+from foldstep.service.contract.problem import LearningProblem
 from foldstep.service.contract.spec import MetricSpec, Spec
 from foldstep.service.contract.states import TERMINAL_SEARCH, SearchEvent, SearchState, TrialState
 from foldstep.service.db.moves import n_moved, search_move
@@ -26,8 +26,8 @@ class SearchRow:
     """A search as it is stored.
 
     Attributes:
-        spec: with `data.target`, `data.task` and `metric` filled in, whatever the user left out.
-        n_inputs: of its networks, counted over all rows; None where an earlier version read the data. n_outputs alike.
+        spec: as its problem resolved it (`LearningProblem.resolved`): planners ask it for the metric's direction.
+        problem: what its trials learn.
         deadline_at: when its time budget ends; None before the start, and where there is none.
     """
 
@@ -35,11 +35,7 @@ class SearchRow:
     name: str
     state: SearchState
     spec: Spec
-    dataset: str
-    fingerprint: str
-    n_folds: int
-    n_inputs: int | None
-    n_outputs: int | None
+    problem: LearningProblem
     notes: list[str]
     failure: str | None
     stage: int
@@ -54,14 +50,7 @@ class SearchRow:
     @property
     def metric(self) -> MetricSpec:
         """What its trials are ranked by."""
-        assert self.spec.metric is not None
-        return self.spec.metric
-
-    @property
-    def task(self) -> Task:
-        """Classification or regression."""
-        assert self.spec.data.task is not None
-        return self.spec.data.task
+        return self.problem.metric
 
     @property
     def direction(self) -> Direction:
@@ -91,15 +80,22 @@ _COLUMNS = [c for c in searches.c if c.name != "submitted"]
 
 @lru_cache(maxsize=256)
 def _spec(text: str) -> Spec:
-    """The spec; read again and again while its search runs, so the last ones are kept."""
+    """Parse a spec; read again and again while its search runs, so the last ones are kept."""
     return Spec.model_validate_json(text)
+
+
+@lru_cache(maxsize=256)
+def _problem(text: str) -> LearningProblem:
+    """Parse a problem; see `_spec`."""
+    return LearningProblem.model_validate_json(text)
 
 
 def _row(row: Row[Any]) -> SearchRow:
     values = row._asdict()
     checks = values["checks"]
     report = None if checks is None else CheckReport.model_validate(checks)
-    return SearchRow(**{**values, "spec": _spec(values["spec"]), "checks": report})
+    parsed = {"spec": _spec(values["spec"]), "problem": _problem(values["problem"]), "checks": report}
+    return SearchRow(**{**values, **parsed})
 
 
 def add(connection: Connection, row: SearchRow, submitted: Any) -> None:
@@ -109,7 +105,8 @@ def add(connection: Connection, row: SearchRow, submitted: Any) -> None:
         Conflict: the id is taken.
     """
     values = {c.name: getattr(row, c.name) for c in _COLUMNS}
-    values |= {"spec": row.spec.model_dump_json(), "submitted": submitted, "checks": _as_json(row.checks)}
+    values |= {"spec": row.spec.model_dump_json(), "problem": row.problem.model_dump_json()}
+    values |= {"submitted": submitted, "checks": _as_json(row.checks)}
     try:
         connection.execute(insert(searches), values)
     except IntegrityError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -60,10 +60,13 @@ def get(connection: Connection, search_id: str, stage: int) -> StageRow:
     return _row(connection.execute(_GET, {"id": search_id, "number": stage}).one()._asdict())
 
 
-def of_search(connection: Connection, search_id: str) -> list[StageRow]:
-    """All stages of a search in their order."""
-    statement = select(*_COLUMNS).where(stages.c.search_id == search_id).order_by(stages.c.stage)
-    return [_row(row._asdict()) for row in connection.execute(statement)]
+def of_searches(connection: Connection, search_ids: Collection[str]) -> dict[str, list[StageRow]]:
+    """Read all stages of some searches, in their order, by search."""
+    found: dict[str, list[StageRow]] = {search_id: [] for search_id in search_ids}
+    statement = select(*_COLUMNS).where(stages.c.search_id.in_(search_ids)).order_by(stages.c.search_id, stages.c.stage)
+    for row in connection.execute(statement):
+        found[row.search_id].append(_row(row._asdict()))
+    return found
 
 
 def count_planned(connection: Connection, row: StageRow, n: int, *, exhausted: bool) -> bool:
@@ -90,11 +93,11 @@ def record_findings(connection: Connection, row: StageRow, findings: Sequence[Bo
     connection.execute(update(stages).where(*where).values(findings=[f.model_dump() for f in findings]))
 
 
-def n_finished(connection: Connection, search_id: str) -> dict[int, int]:
-    """Terminal trials by stage."""
+def n_finished(connection: Connection, search_ids: Collection[str]) -> dict[tuple[str, int], int]:
+    """Count the terminal trials of some searches by (search, stage); stages without any are absent."""
     statement = (
-        select(trials.c.stage, func.count())
-        .where(trials.c.search_id == search_id, trials.c.state.in_(sorted(TERMINAL_TRIAL)))
-        .group_by(trials.c.stage)
+        select(trials.c.search_id, trials.c.stage, func.count())
+        .where(trials.c.search_id.in_(search_ids), trials.c.state.in_(sorted(TERMINAL_TRIAL)))
+        .group_by(trials.c.search_id, trials.c.stage)
     )
-    return dict(connection.execute(statement).all())
+    return {(search_id, stage): n for search_id, stage, n in connection.execute(statement)}

@@ -67,9 +67,6 @@ searches = Table(
     Column("state", State(SearchState), nullable=False),
     Column("submitted", JSON, nullable=False),  # as the user wrote it
     Column("spec", Text, nullable=False),  # as it was read, what it left out filled in; the JSON of a `Spec`
-    Column("dataset", Text, nullable=False),
-    Column("fingerprint", String(64), nullable=False),
-    Column("n_folds", Integer, nullable=False),
     Column("notes", JSON, nullable=False),
     Column("failure", Text),
     Column("stage", Integer, nullable=False),
@@ -79,14 +76,12 @@ searches = Table(
     Column("paused_at", UtcDateTime),
     Column("deadline_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
-    Column("n_inputs", Integer),  # of its networks; NULL where the data was read before they were counted
-    Column("n_outputs", Integer),
     Column("checks", JSON(none_as_null=True)),  # the report of the checks before it, once they are done
+    Column("problem", Text, nullable=False),  # what its trials learn; the JSON of a `LearningProblem`
     CheckConstraint(f"state IN ({words(SearchState)})", name="state"),
     CheckConstraint(f"(finished_at IS NOT NULL) = (state IN ({words(TERMINAL_SEARCH)}))", name="finished"),
     CheckConstraint("(failure IS NOT NULL) = (state = 'failed')", name="failure"),
     CheckConstraint("(paused_at IS NOT NULL) = (state = 'paused')", name="paused"),
-    CheckConstraint("n_folds >= 1", name="folds"),
     CheckConstraint("stage >= 0 AND stage < n_stages", name="stage"),
     Index(None, "state", "created_at"),
 )
@@ -113,7 +108,7 @@ workers = Table(
     Column("version", String(64), nullable=False),
     Column("registered_at", UtcDateTime, nullable=False),
     Column("last_seen_at", UtcDateTime, nullable=False),
-    Column("step", String(16)),  # who takes its training steps; null where it does not say
+    Column("backend", String(16)),  # what computes its training steps; null where it does not say
     sqlite_autoincrement=True,
 )
 

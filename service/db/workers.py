@@ -46,16 +46,16 @@ def names(connection: Connection, ids: Collection[int]) -> dict[int, str]:
     return dict(found.all())
 
 
-def ways(connection: Connection, search_id: str) -> list[tuple[str, str]]:
-    """Devices and steps, as far as they are known, by which the trials of a search were trained, in order."""
+def backends(connection: Connection, search_id: str) -> list[tuple[str, str]]:
+    """List the devices and backends, as far as they are known, that trained a search's trials, in order."""
     statement = (
-        select(workers.c.device, workers.c.step)
+        select(workers.c.device, workers.c.backend)
         .select_from(trials.join(workers, trials.c.worker_id == workers.c.id))
-        .where(trials.c.search_id == search_id, workers.c.step.is_not(None))
+        .where(trials.c.search_id == search_id, workers.c.backend.is_not(None))
         .distinct()
-        .order_by(workers.c.device, workers.c.step)
+        .order_by(workers.c.device, workers.c.backend)
     )
-    return [(device, step) for device, step in connection.execute(statement)]
+    return [(device, backend) for device, backend in connection.execute(statement)]
 
 
 def seen_since(connection: Connection, since: datetime) -> list[WorkerView]:

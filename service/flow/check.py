@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from foldstep.service.contract.checks import CheckReport
-from foldstep.service.contract.lease import Lease, LeaseRequest, SearchContext
+from foldstep.service.contract.lease import Lease, LeaseRequest
 from foldstep.service.contract.states import LeaseState, SearchEvent
 from foldstep.service.db import leases, searches
 from foldstep.service.db.searches import SearchRow
@@ -37,7 +37,8 @@ def grant_checks(
         lease=lease_id,
         token=token,
         expires_at=expires_at,
-        context=search_context(search),
+        search=search.id,
+        problem=search.problem,
         purpose="check",
         candidates=candidates(search.spec),
     )
@@ -77,16 +78,3 @@ def give_up(connection: Connection, search: SearchRow, max_attempts: int, now: d
 def new_token() -> str:
     """What fences a lease."""
     return secrets.token_urlsafe(24)
-
-
-def search_context(search: SearchRow) -> SearchContext:
-    """What a worker needs to know of a search."""
-    return SearchContext(
-        search=search.id,
-        seed=search.spec.seed,
-        data=search.spec.data,
-        task=search.task,
-        cv=search.spec.cv,
-        metric=search.metric,
-        fingerprint=search.fingerprint,
-    )

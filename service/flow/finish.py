@@ -62,19 +62,19 @@ def end(connection: Connection, search: SearchRow, ending: Ending, now: datetime
     trials.cancel(connection, search.id, now)
     continued.forget_snapshots(connection, search.id)  # their files go with the end, also where it is extended later
     searches.move(connection, search.id, ending.event, finished_at=now, failure=ending.failure)
-    searches.add_notes(connection, search, [*ending.notes, *_ways(connection, search)])
+    searches.add_notes(connection, search, [*ending.notes, *_mixed_backends(connection, search)])
 
 
-def _ways(connection: Connection, search: SearchRow) -> list[str]:
-    """Whether its results depend on which worker trained what."""
-    ways = {" ".join(way) for way in workers.ways(connection, search.id)}
+def _mixed_backends(connection: Connection, search: SearchRow) -> list[str]:
+    """Say so where the results depend on which worker trained what."""
+    kinds = {" ".join(kind) for kind in workers.backends(connection, search.id)}
     precision = search.spec.space.parameters.get("precision")
     if precision is None or not precision.contains("bfloat16"):
-        ways = {way.removesuffix(" amx") for way in ways}  # it rounds only where it may
-    if len(ways) < 2:
+        kinds = {kind.removesuffix(" amx") for kind in kinds}  # it rounds only where it may
+    if len(kinds) < 2:
         return []
     return [
-        f"Workers of different kinds trained this search ({', '.join(sorted(ways))}): their results agree within "
+        f"Workers of different kinds trained this search ({', '.join(sorted(kinds))}): their results agree within "
         "rounding, not to the bit; `foldstep doctor` says what a machine has and what it lacks."
     ]
 

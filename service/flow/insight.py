@@ -51,7 +51,7 @@ def _subject(context: Context, search_id: str) -> tuple[MetricSpec, int, Space, 
     """The metric, and number, space and trials of the stage that says the most."""
     with context.database.read() as connection:
         search = searches.get(connection, search_id)
-        plans = [StagePlan.model_validate(row.plan) for row in stages.of_search(connection, search_id)]
+        plans = [StagePlan.model_validate(row.plan) for row in stages.of_searches(connection, [search_id])[search_id]]
         records = trials.history(connection, search_id)
     by_stage = [[r for r in records if r.stage == plan.index] for plan in plans]
     number = subject_stage(by_stage)

@@ -16,7 +16,7 @@ from foldstep.service.db import continued, leases, searches, stages, trials, wor
 from foldstep.service.db.searches import SearchRow
 from foldstep.service.db.stages import StageRow
 from foldstep.service.db.trials import ClaimedTrial
-from foldstep.service.flow.check import grant_checks, new_token, search_context
+from foldstep.service.flow.check import grant_checks, new_token
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.finish import settle
 from foldstep.service.flow.plan import fill, start
@@ -98,7 +98,8 @@ def _grant(
         lease=lease_id,
         token=token,
         expires_at=expires_at,
-        context=search_context(search),
+        search=search.id,
+        problem=search.problem,
         trials=[_leased(search, plan, trial, legs.get(trial.number, [])) for trial in claimed],
         keep_checkpoints=search.spec.checkpoints.limit,
         checkpoint_bar=last.score if last else None,
@@ -131,7 +132,7 @@ def _share(
     have work and end at about the same time. A batch of a method that learns is shared evenly: it is small, and a few
     trials take hardly less time in lockstep than twice as many.
     """
-    share = max(1, members // search.n_folds)
+    share = max(1, members // search.problem.n_folds)
     n_workers = max(1, workers.n_active(connection, now - timedelta(seconds=context.settings.lease_ttl_s)))
     is_learning = METHODS[search.spec.method].learns
     n_left = trials.n_in(connection, search.id, TrialState.RUNNING) if is_learning else stage.left

@@ -40,7 +40,8 @@ def leaderboard(
     with context.database.read() as connection:
         search = searches.get(connection, search_id)
         rows = _page(connection, search_id, after, limit + 1, order_by)
-        page = trial_views(connection, search, rows[:limit])
+        ranks = _ranks(connection, search_id, rows[:limit])
+        page = trial_views(connection, [(search, row, rank) for row, rank in zip(rows, ranks, strict=False)])
     following = _Cursor.after(rows[limit - 1], order_by).text if len(rows) > limit else None
     return Leaderboard(search=search_id, metric=search.metric, rows=page, cursor=following)
 
@@ -53,7 +54,8 @@ def trial(context: Context, search_id: str, number: int) -> TrialView:
     """
     with context.database.read() as connection:
         search = searches.get(connection, search_id)
-        return trial_views(connection, search, [ranking.get(connection, search_id, number)])[0]
+        row = ranking.get(connection, search_id, number)
+        return trial_views(connection, [(search, row, ranking.rank_of(connection, search_id, row))])[0]
 
 
 def curves(context: Context, search_id: str, number: int) -> TrialCurves:
@@ -68,27 +70,28 @@ def curves(context: Context, search_id: str, number: int) -> TrialCurves:
         return TrialCurves(trial=number, curves=scores.curves(connection, search_id, number))
 
 
-def trial_views(connection: Connection, search: SearchRow, rows: Sequence[TrialRow]) -> list[TrialView]:
-    """Trials as users see them; the ranks run on from the first ranked row where rows follow each other."""
-    folds = scores.of_trials(connection, search.id, [row.number for row in rows])
+def trial_views(connection: Connection, ranked: Sequence[tuple[SearchRow, TrialRow, int | None]]) -> list[TrialView]:
+    """Make the views of trials of any searches, each given with its search and its rank there; two queries for all."""
+    rows = [row for _, row, _ in ranked]
+    folds = scores.of_trials(connection, [(row.search_id, row.number) for row in rows])
     names = workers.names(connection, {row.worker_id for row in rows if row.worker_id is not None})
-    ranks = _ranks(connection, search.id, rows)
-    sizes = [_n_parameters(search, row) for row in rows]
     return [
-        _view(r, rank, size, folds.get(r.number, []), names) for r, rank, size in zip(rows, ranks, sizes, strict=True)
+        _view(row, rank, _n_parameters(search, row), folds[row.search_id, row.number], names)
+        for search, row, rank in ranked
     ]
 
 
 def _n_parameters(search: SearchRow, row: TrialRow) -> int | None:
-    if search.n_inputs is None or search.n_outputs is None:
+    n_inputs, n_outputs = search.problem.n_inputs, search.problem.n_outputs
+    if n_inputs is None or n_outputs is None:
         return None
-    return resolve(row.params).n_parameters(search.n_inputs, search.n_outputs)
+    return resolve(row.params).n_parameters(n_inputs, n_outputs)
 
 
 def _ranks(connection: Connection, search_id: str, rows: Sequence[TrialRow]) -> list[int | None]:
-    """Counted once, for the first; where the rows do not follow each other in rank, for each."""
+    """Count once, for the first; where the rows do not follow each other in rank, for each."""
     keys = [(row.rank_key, row.number) for row in rows if row.rank_key is not None]
-    if keys != sorted(keys) or len(rows) == 1:
+    if keys != sorted(keys):
         return [ranking.rank_of(connection, search_id, row) for row in rows]
     first = ranking.rank_of(connection, search_id, rows[0]) if keys else None
     return [None if row.rank_key is None or first is None else first + i for i, row in enumerate(rows)]

@@ -1,4 +1,4 @@
-"""Use cases: a worker ends a lease, because nothing is left of it, or because it gives back what it has."""
+"""Use case: a worker ends a lease, because nothing is left of it, or because it gives back what it has."""
 
 from __future__ import annotations
 
@@ -12,17 +12,8 @@ from foldstep.service.flow.prune import clean_up
 from foldstep.service.flow.report import lock_lease
 
 
-def complete(context: Context, lease_id: int, sent: LeaseEnd) -> None:
-    """End a lease whose trials are done; what is not done after all goes back to waiting.
-
-    Raises:
-        LeaseLost: the lease is not held, or not under this token.
-    """
-    release(context, lease_id, sent)
-
-
-def release(context: Context, lease_id: int, sent: LeaseEnd) -> None:
-    """Give the unfinished trials of a lease back; the attempt does not count, and snapshots go with them.
+def release(context: Context, lease_id: int, token: str, sent: LeaseEnd) -> None:
+    """End a lease; trials that are not finished go back, with their snapshots, and the attempt does not count.
 
     The same again changes nothing.
 
@@ -32,9 +23,9 @@ def release(context: Context, lease_id: int, sent: LeaseEnd) -> None:
     now = context.now()
     with context.database.write() as connection:
         lease, search = lock_lease(connection, lease_id)
-        if lease.state is LeaseState.RELEASED and leases.is_token(lease, sent.token):
+        if lease.state is LeaseState.RELEASED and leases.is_token(lease, token):
             return  # a repeated call, whose first answer was lost
-        leases.release(connection, lease_id, sent.token, now)
+        leases.release(connection, lease_id, token, now)
         folder = files.snapshot_folder(context.settings, search.id)
         trials.give_back(connection, lease_id, files.stored_snapshots(folder, lease_id, sent.snapshots))
         search = settle(connection, search, now)

@@ -26,7 +26,7 @@ from foldstep.service.flow.score import mean_and_spread, rank_key
 from foldstep.service.planner.stages import n_continued
 
 
-def report(context: Context, lease_id: int, sent: Report) -> ReportReply:
+def report(context: Context, lease_id: int, token: str, sent: Report) -> ReportReply:
     """Store a report. The same one again changes nothing, and gets the same answer.
 
     Raises:
@@ -37,7 +37,7 @@ def report(context: Context, lease_id: int, sent: Report) -> ReportReply:
     expires_at = context.lease_end(now)
     with context.database.write() as connection:
         lease, search = lock_lease(connection, lease_id)
-        leases.renew(connection, lease, sent.token, now=now, expires_at=expires_at, steps=sent.member_steps)
+        leases.renew(connection, lease, token, now=now, expires_at=expires_at, steps=sent.member_steps)
         states = trials.under(connection, lease_id)
         saved = files.stored_snapshots(files.snapshot_folder(context.settings, search.id), lease_id, sent.snapshots)
         finished = _store(connection, lease, search, sent, _in(states, TrialState.RUNNING), saved, now)
@@ -139,7 +139,7 @@ def _ended(search: SearchRow, result: TrialResult, row: RungRow | None, resume: 
     if event in (TrialEvent.COMPLETE, TrialEvent.PRUNE) and score is None:
         event = TrialEvent.DIVERGE
     has_score = event in (TrialEvent.COMPLETE, TrialEvent.PRUNE)
-    is_ranked = has_score and len(result.folds) == search.n_folds
+    is_ranked = has_score and len(result.folds) == search.problem.n_folds
     reached = row.rungs if row is not None else None
     return FinishedTrial(
         number=result.trial,
@@ -158,10 +158,10 @@ def _ended(search: SearchRow, result: TrialResult, row: RungRow | None, resume: 
 
 def _check(search: SearchRow, result: TrialResult) -> None:
     numbers = sorted(fold.fold for fold in result.folds)
-    is_complete = numbers == list(range(search.n_folds))
-    is_partial = len(set(numbers)) == len(numbers) and set(numbers) <= set(range(search.n_folds))
+    is_complete = numbers == list(range(search.problem.n_folds))
+    is_partial = len(set(numbers)) == len(numbers) and set(numbers) <= set(range(search.problem.n_folds))
     if not (is_complete if result.outcome == "completed" else is_partial):
-        expected = f"each fold from 0 to {search.n_folds - 1} once"
+        expected = f"each fold from 0 to {search.problem.n_folds - 1} once"
         raise _fault(f"results.{result.trial}.folds", expected, str(numbers))
     for fold in result.folds:
         _check_fold(result.trial, fold)

@@ -23,12 +23,14 @@ _LOST = (TrialState.DIVERGED, TrialState.FAILED)
 _STOPPABLE = (TrialState.PAUSED, TrialState.RUNNING, TrialState.WAITING)
 
 
-def next_rung(search: SearchRow, plan: StagePlan, trial: ClaimedTrial) -> Rung | None:
+def next_rung(search: SearchRow, plan: StagePlan, trial: ClaimedTrial | RungRow) -> Rung | None:
     """How far a trial may train under a new lease; None: to its end."""
     rules = search.spec.early_stop
     if rules is None:
         return None
-    ahead = ladder(rules, trial.number - plan.first_trial, trial.epochs, search.n_folds)[len(trial.rungs or ()) :]
+    ahead = ladder(rules, trial.number - plan.first_trial, trial.epochs, search.problem.n_folds)[
+        len(trial.rungs or ()) :
+    ]
     return ahead[0] if ahead else None
 
 
@@ -56,7 +58,7 @@ def to_the_end(search: SearchRow, row: RungRow, scores: list[float | None]) -> R
     rules = search.spec.early_stop
     if rules is None:
         return None
-    n_rungs = len(ladder(rules, 0, row.epochs, search.n_folds))  # no bracket has more rungs than the first
+    n_rungs = len(ladder(rules, 0, row.epochs, search.problem.n_folds))  # no bracket has more rungs than the first
     reached = row.rungs or []
     return [*reached, *[scores] * (n_rungs + 1 - len(reached))]
 
@@ -76,7 +78,7 @@ def climb(connection: Connection, search: SearchRow, now: datetime) -> None:
     plan = StagePlan.model_validate(stage.plan)
     rows = rungs.on_rungs(connection, search.id, stage.stage)
     climbers = [_climber(search, rules, row, row.number - plan.first_trial) for row in rows]
-    verdicts = decide(rules, climbers, n_folds=search.n_folds, is_closed=stage.left == 0, block=plan.batch)
+    verdicts = decide(rules, climbers, n_folds=search.problem.n_folds, is_closed=stage.left == 0, block=plan.batch)
     pairs = list(zip(rows, climbers, strict=True))
     on = [row.number for row, c in pairs if row.state in (TrialState.PAUSED, TrialState.PRUNED) and _is_on(c, verdicts)]
     off = [row for row, c in pairs if row.state is TrialState.PAUSED and _is_off(c, verdicts)]
@@ -97,7 +99,7 @@ def _climber(search: SearchRow, rules: EarlyStopSpec, row: RungRow, index: int) 
     return Climber(
         index=index,
         losses=[[_loss(search, score) for score in scores] for scores in row.rungs or ()],
-        n_rungs=len(ladder(rules, index, row.epochs, search.n_folds)),
+        n_rungs=len(ladder(rules, index, row.epochs, search.problem.n_folds)),
         is_lost=row.state in _LOST,
     )
 
@@ -117,8 +119,8 @@ def _is_off(climber: Climber, verdicts: Sequence[Verdict]) -> bool:
 def _behind(search: SearchRow, row: RungRow) -> str:
     """Why a trial was stopped at its rung."""
     n_scores = len((row.rungs or [[]])[-1])
-    if n_scores < search.n_folds:
-        return f"Clearly worse than the best trial on its first {n_scores} of {search.n_folds} folds."
+    if n_scores < search.problem.n_folds:
+        return f"Clearly worse than the best trial on its first {n_scores} of {search.problem.n_folds} folds."
     return "Not among the best at its rung; it goes on should later trials do worse."
 
 
@@ -126,6 +128,6 @@ def _pruned(search: SearchRow, row: RungRow, message: str) -> PrunedTrial:
     """A trial that lost its last folds has no rank: a mean of other folds cannot be held against the others'."""
     scores = (row.rungs or [[]])[-1]
     score, spread = mean_and_spread(scores)
-    is_ranked = score is not None and len(scores) == search.n_folds
+    is_ranked = score is not None and len(scores) == search.problem.n_folds
     return PrunedTrial(row.number, score, rank_key(search, score) if is_ranked and score is not None else None, spread,
                        message)  # fmt: skip

@@ -6,18 +6,17 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from foldstep.service.contract.dataset import CheckedData, DatasetDescription
 from foldstep.service.contract.errors import Fault, NotFound, SpecInvalid
-from foldstep.service.contract.features import network_ends
 from foldstep.service.contract.leaderboard import SearchView
 from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.parse import parse_spec
+from foldstep.service.contract.problem import LearningProblem
 from foldstep.service.contract.space import Params
 from foldstep.service.contract.spec import Spec
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import SearchState
 from foldstep.service.contract.submit import Validated
-from foldstep.service.data.child import check_in_child
+from foldstep.service.data.child import resolve_in_child
 from foldstep.service.db import searches, trials
 from foldstep.service.db.searches import SearchRow
 from foldstep.service.flow import view
@@ -30,18 +29,16 @@ from foldstep.service.planner.warm import MOST_LOOKED_AT, warm_configurations
 
 
 @dataclass(frozen=True)
-class Checked:
+class Submission:
     """A spec that fits its data; what it left out is filled in.
 
     Attributes:
-        data: what the spec and its data say together.
-        description: the data.
         first: the stage that the search starts with.
     """
 
     spec: Spec
-    data: CheckedData
-    description: DatasetDescription
+    problem: LearningProblem
+    notes: list[str]
     first: StagePlan
 
     @property
@@ -65,16 +62,8 @@ def validate(context: Context, raw: Any) -> Validated:
         PathNotAllowed: the data file is outside the allowed roots.
         DatasetUnreadable: it is no table.
     """
-    checked = _check(context, raw)
-    return Validated(
-        task=checked.data.task,
-        target=checked.data.target,
-        metric=checked.data.metric,
-        n_folds=checked.data.n_folds,
-        trials=checked.n_trials,
-        fingerprint=checked.description.fingerprint,
-        notes=checked.data.notes,
-    )
+    resolved = _resolve(context, raw)
+    return Validated(problem=resolved.problem, trials=resolved.n_trials, notes=resolved.notes)
 
 
 def submit(context: Context, raw: Any) -> SearchView:
@@ -85,29 +74,24 @@ def submit(context: Context, raw: Any) -> SearchView:
         PathNotAllowed: the data file is outside the allowed roots.
         DatasetUnreadable: it is no table.
     """
-    return view.search(context, store(context, _check(context, raw), raw))
+    return view.search(context, store(context, _resolve(context, raw), raw))
 
 
-def store(context: Context, checked: Checked, raw: Any) -> str:
+def store(context: Context, submission: Submission, raw: Any) -> str:
     """Insert a search and its first stage; returns its id."""
-    row = _row(context, checked)
+    row = _row(context, submission)
     with context.database.write() as connection:
         searches.add(connection, row, raw)
-        add_stage(connection, row.id, checked.first, row.created_at)
+        add_stage(connection, row.id, submission.first, row.created_at)
     return row.id
 
 
-def _check(context: Context, raw: Any) -> Checked:
+def _resolve(context: Context, raw: Any) -> Submission:
     spec = parse_spec(raw)
     description = described(context, spec.data.dataset)
-    data = check_in_child(spec, description, canonical_file(context, description.fingerprint))
-    filled = spec.model_copy(
-        update={
-            "data": spec.data.model_copy(update={"target": data.target, "task": data.task}),
-            "metric": data.metric,
-        }
-    )
-    return Checked(filled, data, description, first_stage(filled, _warm_start(context, filled)))
+    found = resolve_in_child(spec, description, canonical_file(context, description.fingerprint))
+    resolved = found.problem.resolved(spec)
+    return Submission(resolved, found.problem, found.notes, first_stage(resolved, _warm_start(context, resolved)))
 
 
 def _warm_start(context: Context, spec: Spec) -> list[Params]:
@@ -133,23 +117,18 @@ def _unknown_search(name: str) -> Fault:
     return Fault(code="unknown_search", path="warm_start", expected="the id of a search", got=name, hint=hint)
 
 
-def _row(context: Context, checked: Checked) -> SearchRow:
-    spec = checked.spec
-    n_inputs, n_outputs = network_ends(checked.description, spec, checked.data.task) or (None, None)
+def _row(context: Context, submission: Submission) -> SearchRow:
+    spec = submission.spec
     return SearchRow(
         id=f"{spec.name}-{secrets.token_hex(3)}",
         name=spec.name,
         state=SearchState.QUEUED,
         spec=spec,
-        dataset=spec.data.dataset,
-        fingerprint=checked.description.fingerprint,
-        n_folds=checked.data.n_folds,
-        n_inputs=n_inputs,
-        n_outputs=n_outputs,
-        notes=checked.data.notes,
+        problem=submission.problem,
+        notes=submission.notes,
         failure=None,
         stage=0,
-        n_stages=checked.n_stages,
+        n_stages=submission.n_stages,
         created_at=context.now(),
         started_at=None,
         paused_at=None,

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from foldstep.service.contract.leaderboard import BorderFinding, SearchView, StageView, WorkerView
+from foldstep.service.contract.leaderboard import BorderFinding, SearchView, StageView, TrialView, WorkerView
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.db import leases, ranking, searches, stages, trials, workers
 from foldstep.service.db.searches import SearchRow
@@ -55,7 +55,9 @@ def borders(context: Context, search_id: str) -> list[BorderFinding]:
     """
     with context.database.read() as connection:
         searches.get(connection, search_id)
-        return [finding for stage in stages.of_search(connection, search_id) for finding in stage.findings]
+        return [
+            finding for stage in stages.of_searches(connection, [search_id])[search_id] for finding in stage.findings
+        ]
 
 
 def all_workers(context: Context) -> list[WorkerView]:
@@ -66,26 +68,28 @@ def all_workers(context: Context) -> list[WorkerView]:
 
 
 def _views(connection: Connection, context: Context, rows: Sequence[SearchRow]) -> list[SearchView]:
+    """Make the views of searches, in as many queries for one of them as for all."""
     ids = [row.id for row in rows]
     counts = trials.counts(connection, ids)
-    best = ranking.best_of(connection, ids)
+    best = _best(connection, rows)
     since = context.now() - timedelta(seconds=5 * context.settings.report_interval_s)
     rates = leases.member_steps_per_s(connection, since)
+    reached, finished = stages.of_searches(connection, ids), stages.n_finished(connection, ids)
     return [
         SearchView(
             id=row.id,
             name=row.name,
             state=row.state,
             method=row.spec.method,
-            task=row.task,
+            task=row.problem.task,
             metric=row.metric,
-            dataset=row.dataset,
+            dataset=row.problem.data.dataset,
             stage=row.stage,
             n_stages=row.n_stages,
-            trials=_n_trials(row, reached := stages.of_search(connection, row.id)),
+            trials=_n_trials(row, reached[row.id]),
             counts=counts[row.id],
-            n_folds=row.n_folds,
-            best=trial_views(connection, row, [best[row.id]])[0] if row.id in best else None,
+            n_folds=row.problem.n_folds,
+            best=best.get(row.id),
             member_steps_per_s=rates.get(row.id),
             notes=[*row.notes, *([row.failure] if row.failure else [])],
             checks=row.checks,
@@ -93,10 +97,17 @@ def _views(connection: Connection, context: Context, rows: Sequence[SearchRow]) 
             created_at=row.created_at,
             started_at=row.started_at,
             finished_at=row.finished_at,
-            stages=_stage_views(connection, row, reached),
+            stages=[_stage_view(stage, finished.get((row.id, stage.stage), 0)) for stage in reached[row.id]],
         )
         for row in rows
     ]
+
+
+def _best(connection: Connection, rows: Sequence[SearchRow]) -> dict[str, TrialView]:
+    """Find the best trial of each search that has one: the first in its ranking."""
+    found = ranking.best_of(connection, [row.id for row in rows])
+    ranked = [(row, found[row.id], 1) for row in rows if row.id in found]
+    return {row.id: seen for (row, _, _), seen in zip(ranked, trial_views(connection, ranked), strict=True)}
 
 
 def _n_trials(row: SearchRow, reached: Sequence[StageRow]) -> int | None:
@@ -108,19 +119,13 @@ def _n_trials(row: SearchRow, reached: Sequence[StageRow]) -> int | None:
     return sum(known) if len(known) == len(numbers) else None
 
 
-def _stage_views(connection: Connection, row: SearchRow, reached: Sequence[StageRow]) -> list[StageView]:
-    finished = stages.n_finished(connection, row.id)
-    views = []
-    for stage in reached:
-        plan = StagePlan.model_validate(stage.plan)
-        views.append(
-            StageView(
-                stage=stage.stage,
-                epochs=plan.epochs,
-                trials=stage.n_planned if stage.n_trials is None else stage.n_trials,
-                finished=finished.get(stage.stage, 0),
-                space=plan.space,
-                borders=stage.findings,
-            )
-        )
-    return views
+def _stage_view(stage: StageRow, n_finished: int) -> StageView:
+    plan = StagePlan.model_validate(stage.plan)
+    return StageView(
+        stage=stage.stage,
+        epochs=plan.epochs,
+        trials=stage.n_planned if stage.n_trials is None else stage.n_trials,
+        finished=n_finished,
+        space=plan.space,
+        borders=stage.findings,
+    )

@@ -178,7 +178,7 @@ def test_doctor(busy_desk: Desk, tmp_path: Path) -> None:
     well = busy_desk("doctor")
     assert well.returncode == 0
     assert "torch: there" in well.stdout
-    assert "compiled step: there" in well.stdout
+    assert "compiled backend: there" in well.stdout
     gain = "faster here" if library().has_tiles else "no gain here"
     assert f"precision bfloat16: {gain}" in well.stdout
     assert f"master at {busy_desk.master.url}" in well.stdout

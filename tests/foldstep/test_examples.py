@@ -68,8 +68,8 @@ def test_example_fits_its_data(desk: Desk, name: str) -> None:
     if file in TABLES:
         desk.write(file, TABLES[file](random.Random(1)))
     checked = desk.master.validate(spec)
-    assert checked.task == ("regression" if name == "demand.yaml" else "classification")
-    assert checked.n_folds == {"digits.yaml": 5, "credit.yaml": 10, "demand.yaml": 4}[name]
+    assert checked.problem.task == ("regression" if name == "demand.yaml" else "classification")
+    assert checked.problem.n_folds == {"digits.yaml": 5, "credit.yaml": 10, "demand.yaml": 4}[name]
     assert checked.trials == {"digits.yaml": 92, "credit.yaml": 64, "demand.yaml": 62}[name]
 
 

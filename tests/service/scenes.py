@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from foldstep.service.contract.checkpoint_name import CheckpointName
-from foldstep.service.contract.dataset import CheckedData, Column, DatasetDescription
-from foldstep.service.contract.lease import Lease, LeaseRequest, Step, WorkerRegistration
+from foldstep.service.contract.lease import Backend, Lease, LeaseRequest, WorkerRegistration
 from foldstep.service.contract.parse import parse_spec
+from foldstep.service.contract.problem import LearningProblem
 from foldstep.service.contract.report import (
     Curve,
     FoldResult,
@@ -26,9 +26,9 @@ from foldstep.service.contract.version import __version__
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.lease import lease
 from foldstep.service.flow.register import register_worker
-from foldstep.service.flow.release import complete, release
+from foldstep.service.flow.release import release
 from foldstep.service.flow.report import report
-from foldstep.service.flow.submit import Checked, store
+from foldstep.service.flow.submit import Submission, store
 from foldstep.service.planner.stages import first_stage
 
 FINGERPRINT = "ab" * 32
@@ -66,24 +66,21 @@ def new_search(context: Context, **changes: Any) -> str:
     """Store a search as `submit` does, its data taken for granted."""
     raw = spec(**changes)
     parsed = parse_spec(raw)
-    metric = parsed.metric or MetricSpec(name="accuracy")
-    data = CheckedData(
-        task="classification", target="target", metric=metric, n_folds=parsed.cv.folds or 1, n_rows=178, notes=[]
+    problem = LearningProblem(
+        fingerprint=FINGERPRINT,
+        task="classification",
+        target="target",
+        metric=parsed.metric or MetricSpec(name="accuracy"),
+        data=parsed.data.model_copy(update={"target": "target", "task": "classification"}),
+        cv=parsed.cv,
+        seed=parsed.seed,
+        n_folds=parsed.cv.folds or 1,
+        n_rows=178,
+        n_inputs=1,
+        n_outputs=3,
     )
-    filled = parsed.model_copy(
-        update={
-            "data": parsed.data.model_copy(update={"target": data.target, "task": data.task}),
-            "metric": metric,
-        }
-    )
-    columns = [
-        Column(name="alcohol", kind="number", n_missing=0, n_distinct=126, n_inputs=1),
-        Column(name="target", kind="number", n_missing=0, n_distinct=3, n_inputs=1),
-    ]
-    description = DatasetDescription(
-        fingerprint=FINGERPRINT, source="wine", bundled=True, n_rows=178, columns=columns, bytes=0
-    )
-    return store(context, Checked(filled, data, description, first_stage(filled)), raw)
+    resolved = problem.resolved(parsed)
+    return store(context, Submission(resolved, problem, [], first_stage(resolved)), raw)
 
 
 def result(
@@ -125,11 +122,11 @@ class Hand:
 
     context: Context
     name: str = "hand"
-    step: Step | None = None
+    backend: Backend | None = None
     worker: int = field(init=False)
 
     def __post_init__(self) -> None:
-        registration = WorkerRegistration(name=self.name, device="cpu", step=self.step, version=__version__)
+        registration = WorkerRegistration(name=self.name, device="cpu", backend=self.backend, version=__version__)
         self.worker = register_worker(self.context, registration).worker
 
     def take(self, members: int = 4) -> Lease:
@@ -149,28 +146,24 @@ class Hand:
         snapshots: Mapping[int, str] | None = None,
     ) -> ReportReply:
         sent = Report(
-            token=held.token,
             results=list(results),
             progress=list(progress),
             member_steps=steps,
             snapshots=dict(snapshots or {}),
         )
-        return report(self.context, held.lease, sent)
-
-    def complete(self, held: Lease) -> None:
-        complete(self.context, held.lease, LeaseEnd(token=held.token))
+        return report(self.context, held.lease, held.token, sent)
 
     def release(self, held: Lease, snapshots: Mapping[int, str] | None = None) -> None:
-        release(self.context, held.lease, LeaseEnd(token=held.token, snapshots=dict(snapshots or {})))
+        release(self.context, held.lease, held.token, LeaseEnd(snapshots=dict(snapshots or {})))
 
     def work(self, members: int = 4, scores: Iterable[float | None] = (0.5, 0.7)) -> list[int]:
-        """Take, finish and complete one lease; the trials that were in it, none where nothing waits."""
+        """Take, finish and release one lease; the trials that were in it, none where nothing waits."""
         held = self.try_take(members)
         if held is None:
             return []
         numbers = [t.number for t in held.trials]
         self.report(held, *(result(n, scores) for n in numbers))
-        self.complete(held)
+        self.release(held)
         return numbers
 
     def work_all(self, members: int = 4) -> list[int]:

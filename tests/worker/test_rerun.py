@@ -42,15 +42,18 @@ class Desk:
         self.folder, self.processes, self.master = folder, processes, master
 
     def rerun(self, search: str, trial: int, *words: str) -> CompletedProcess[str]:
-        home = str(self.folder / "home")
-        return foldstep("rerun", search, str(trial), "--dir", "data", *words, cwd=self.folder, HOME=home)
+        return self.command("rerun", search, str(trial), *words)
+
+    def command(self, *words: str, home: str = "home") -> CompletedProcess[str]:
+        """Run a command whose own copies of data files are below `home`."""
+        return foldstep(*words, "--dir", "data", cwd=self.folder, HOME=str(self.folder / home))
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("rerun")
     with Processes(folder) as processes:
-        _, master = processes.master()
+        _, master = processes.master(FOLDSTEP_DATA_ROOTS=str(folder))
         processes.worker(master)
         yield Desk(folder, processes, master)
 
@@ -72,6 +75,26 @@ def test_alone_the_same_bits_come_out(desk: Desk, searched: str) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         stored = {"score": trial.score, "folds": trial.folds}
         assert json.loads(done.stdout) == {"trial": trial.trial, **stored, "stored": stored, "same": True}
+
+
+@pytest.mark.parametrize("fate", ["changed", "gone"])
+def test_what_became_of_the_file_since_changes_no_bit(desk: Desk, fate: str) -> None:
+    path = desk.folder / f"{fate}.csv"
+    path.write_text("a,b,kind\n" + "".join(f"{i % 7},{i % 5},{'no' if i % 3 else 'yes'}\n" for i in range(60)))
+    parameters = {"lr": 0.01, "width": 8, "batch_size": 16, "epochs": 3}
+    data = {"dataset": path.name, "target": "kind"}
+    search = desk.master.submit({**SPEC, "name": fate, "data": data, "parameters": parameters}).id
+    assert desk.master.wait(search, poll_s=0.05).state == "completed"
+    if fate == "gone":
+        path.unlink()
+    else:
+        path.write_text("a,b,kind\n" + "".join(f"{i % 3},{i % 4},{'no' if i % 2 else 'yes'}\n" for i in range(90)))
+    done = desk.command("rerun", search, "0", "--json", home=fate)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["same"]
+    counted = desk.command("histograms", search, "0", "--json", home=fate)
+    assert counted.returncode == 0, counted.stderr
+    assert {h["epoch"] for h in json.loads(counted.stdout)["histograms"]} == {1, 3}
 
 
 def test_the_last_bit_of_one_fold_is_noticed(desk: Desk, searched: str) -> None:

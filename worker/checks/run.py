@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from foldstep.service.contract.checks import CheckReport, CheckResult
-from foldstep.service.contract.lease import SearchContext
+from foldstep.service.contract.problem import LearningProblem
 from foldstep.service.contract.space import Params
 from foldstep.worker.checks.gradients import gradients
 from foldstep.worker.checks.initial_loss import initial_loss
@@ -28,17 +28,17 @@ THROWN = (RuntimeError, MemoryError, ValueError, ArithmeticError)
 """What training throws must end as a failed check, as it ends as failed trials, and not as a dead worker."""
 
 
-def run_checks(source: FoldSource, context: SearchContext, candidates: Sequence[Params]) -> CheckReport:
+def run_checks(source: FoldSource, problem: LearningProblem, candidates: Sequence[Params]) -> CheckReport:
     """Run every check; on one kind of CPU with one thread the same report for the same spec and data, but for its time.
 
     Args:
         source: the search's data.
-        context: the search.
+        problem: of the search.
         candidates: draws from its space, as `service.planner.candidates` makes them.
     """
     begun = time.monotonic()
     try:
-        setting = CheckSetting.of(source, candidates, context.task, context.seed)
+        setting = CheckSetting.of(source, candidates, problem.task, problem.seed)
     except THROWN as error:
         results = [_thrown("data", error)]
     else:

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from foldstep.service.contract.columns import NumberColumn
 from foldstep.service.contract.features import feature_names
-from foldstep.service.contract.lease import SearchContext
-from foldstep.worker.data.folds import Rows, Splits, make_splits
+from foldstep.service.contract.folds import Rows, Splits, make_splits
+from foldstep.service.contract.problem import LearningProblem
 from foldstep.worker.data.load import Table
 from foldstep.worker.data.preprocess import Preprocessor
 from foldstep.worker.data.target import TargetCoder
@@ -66,22 +66,21 @@ class FoldData:
 class FoldSource:
     """Hands out the folds of one search; keeps the last used ones in memory, up to a bound in bytes."""
 
-    def __init__(self, table: Table, context: SearchContext, *, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, table: Table, problem: LearningProblem, *, cache_bytes: int = CACHE_BYTES) -> None:
         """Split the rows.
 
         Args:
             table: the search's data.
-            context: the search; `data.target` is filled in.
+            problem: of the search.
             cache_bytes: bound of the memory kept; one fold is kept even where it is greater.
         """
-        assert context.data.target is not None
-        self.splits: Splits = make_splits(table, context)
-        self.features = feature_names(list(table.columns), context.data, context.cv)
+        self.splits: Splits = make_splits(table.columns, problem.data, problem.cv, problem.seed)
+        self.features = feature_names(list(table.columns), problem.data, problem.cv)
         self._table = table
-        self._task = context.task
-        self._target = table.columns[context.data.target]
+        self._task = problem.task
+        self._target = table.columns[problem.target]
         self._cache_bytes = cache_bytes
-        self._exposure = None if context.data.exposure is None else table.columns[context.data.exposure]
+        self._exposure = None if problem.data.exposure is None else table.columns[problem.data.exposure]
         self._cache: OrderedDict[tuple[int, str, str], FoldData] = OrderedDict()
 
     @property

@@ -9,7 +9,7 @@ import pytest
 
 from foldstep.service.contract.archive import pack
 from foldstep.service.contract.leaderboard import Leaderboard, SearchView, TrialCurves, TrialView
-from foldstep.service.contract.lease import Lease
+from foldstep.service.contract.lease import Lease, Work
 from foldstep.service.contract.report import ReportReply
 from foldstep.service.contract.version import __version__
 from tests.service.api.conftest import Master, Serve, registered
@@ -37,9 +37,13 @@ def take(master: Master, worker_id: int, members: int = 4) -> Lease | None:
     return Lease.model_validate(answer.json()) if answer.status_code == 200 else None
 
 
+def fenced(held: Lease) -> dict[str, str]:
+    return {"X-Lease-Token": held.token}
+
+
 def report(master: Master, held: Lease, *numbers: int) -> ReportReply:
     results = [result(n, checkpoints=True).model_dump() for n in numbers]
-    answer = master.post(f"/leases/{held.lease}:report", json={"token": held.token, "results": results})
+    answer = master.post(f"/leases/{held.lease}:report", json={"results": results}, headers=fenced(held))
     assert answer.status_code == 200, answer.text
     return ReportReply.model_validate(answer.json())
 
@@ -53,14 +57,14 @@ def test_search_from_spec_to_leaderboard(master: Master, tmp_path: Path, table: 
     assert (submitted.task, submitted.n_folds, submitted.trials) == ("classification", 2, 2)
     held = take(master, worker(master))
     assert held is not None
-    data = master.get(f"/datasets/{held.context.fingerprint}/file")
+    data = master.get(f"/datasets/{held.problem.fingerprint}/file")
     assert data.content[:4] == b"PAR1"
     name = checkpoint(0, 0)
-    path = f"/leases/{held.lease}/checkpoints/{name}"
-    kept = master.http.put(f"/api/v1{path}", content=b"net", headers={"X-Lease-Token": held.token})
+    path = f"/api/v1/leases/{held.lease}/checkpoints"
+    kept = master.http.put(path, content=pack({name: b"net"}), headers=fenced(held))
     assert kept.status_code == 204, kept.text
     report(master, held, 0, 1)
-    assert master.post(f"/leases/{held.lease}:complete", json={"token": held.token}).status_code == 204
+    assert master.post(f"/leases/{held.lease}:release", json={}, headers=fenced(held)).status_code == 204
     seen = SearchView.model_validate(master.get(f"/searches/{submitted.id}").json())
     assert seen.state == "completed"
     board = Leaderboard.model_validate(master.get(f"/searches/{submitted.id}/leaderboard").json())
@@ -70,6 +74,8 @@ def test_search_from_spec_to_leaderboard(master: Master, tmp_path: Path, table: 
     assert trial.score == 0.6
     curves = TrialCurves.model_validate(master.get(f"/searches/{submitted.id}/trials/1/curves").json())
     assert set(curves.curves) == {0, 1}
+    again = Work.model_validate(master.get(f"/searches/{submitted.id}/work/1").json())
+    assert (again.search, again.problem, again.trial) == (held.search, held.problem, held.trials[1])
     assert master.get(f"/searches/{submitted.id}/borders").json() == []
     assert master.get(f"/searches/{submitted.id}/spec").json()["data"]["target"] == "kind"
     assert [s["id"] for s in master.get("/searches").json()] == [submitted.id]
@@ -78,7 +84,7 @@ def test_search_from_spec_to_leaderboard(master: Master, tmp_path: Path, table: 
 def test_validate_stores_no_search(master: Master) -> None:
     answer = master.post("/searches:validate", json=spec(data={"dataset": "iris"}, metric="log_loss"))
     assert answer.status_code == 200, answer.text
-    assert answer.json()["target"] == "target"
+    assert answer.json()["problem"]["target"] == "target"
     assert answer.json()["trials"] == 6
     assert master.get("/searches").json() == []
 
@@ -124,7 +130,7 @@ def test_a_warm_start_trains_the_best_of_the_other_search_first(master: Master, 
     held = take(master, worker_id, 8)
     assert held is not None
     results = [result(t.number, (t.number / 10, t.number / 10)).model_dump() for t in held.trials]
-    master.post(f"/leases/{held.lease}:report", json={"token": held.token, "results": results})
+    master.post(f"/leases/{held.lease}:report", json={"results": results}, headers=fenced(held))
     new = master.post("/searches", json=spec(data=data, budget={"trials": 8}, warm_start=old))
     assert new.status_code == 202, new.text
     warm = take(master, worker_id, 16)
@@ -194,18 +200,29 @@ def test_states_go_up_and_down(master: Master) -> None:
     hand = worker(master)
     held = take(master, hand)
     assert held is not None
-    token = {"X-Lease-Token": held.token}
     path = f"/api/v1/leases/{held.lease}/snapshots/pack.safetensors"
-    assert master.http.put(path, content=b"state", headers=token).status_code == 204
-    end = {"token": held.token, "snapshots": {"0": "pack.safetensors"}}
-    assert master.post(f"/leases/{held.lease}:release", json=end).status_code == 204
+    assert master.http.put(path, content=b"state", headers=fenced(held)).status_code == 204
+    end = {"snapshots": {"0": "pack.safetensors"}}
+    assert master.post(f"/leases/{held.lease}:release", json=end, headers=fenced(held)).status_code == 204
     again = take(master, hand)
     assert again is not None
     resume = again.trials[0].resume
-    token = {"X-Lease-Token": again.token}
+    token = fenced(again)
     assert master.get(f"/leases/{again.lease}/snapshots/{resume}", headers=token).content == b"state"
     assert master.get(f"/leases/{again.lease}/snapshots/{resume}", headers={"X-Lease-Token": "no"}).status_code == 409
     assert master.get(f"/leases/{again.lease}/snapshots/other.safetensors", headers=token).status_code == 404
+
+
+def test_without_the_token_in_its_header_nothing_is_done_under_a_lease(master: Master) -> None:
+    search = new_search(master.app.state.context)
+    held = take(master, worker(master))
+    assert held is not None
+    for action in ("report", "release"):
+        answer = master.post(f"/leases/{held.lease}:{action}", json={})
+        assert (answer.status_code, answer.json()["faults"][0]["path"]) == (422, "X-Lease-Token")
+        in_body = master.post(f"/leases/{held.lease}:{action}", json={"token": held.token}, headers=fenced(held))
+        assert (in_body.status_code, in_body.json()["faults"][0]["path"]) == (422, "token")
+    assert master.get(f"/searches/{search}").json()["counts"]["running"] == 2
 
 
 def test_silent_worker_loses_its_trials_to_the_background_sweep(serve: Serve) -> None:
@@ -217,7 +234,7 @@ def test_silent_worker_loses_its_trials_to_the_background_sweep(serve: Serve) ->
     clock.advance(61)
     while "running" in master.get(f"/searches/{search}").json()["counts"]:
         pass
-    answer = master.post(f"/leases/{held.lease}:report", json={"token": held.token})
+    answer = master.post(f"/leases/{held.lease}:report", json={}, headers=fenced(held))
     assert (answer.status_code, answer.json()["code"]) == (409, "lease_lost")
 
 
@@ -260,7 +277,7 @@ def test_many_checkpoints_go_up_as_one_archive(master: Master) -> None:
     held = take(master, worker(master))
     assert held is not None
     sent = {checkpoint(trial, fold): f"{trial}/{fold}".encode() for trial in (0, 1) for fold in (0, 1)}
-    path, token = f"/api/v1/leases/{held.lease}/checkpoints", {"X-Lease-Token": held.token}
+    path, token = f"/api/v1/leases/{held.lease}/checkpoints", fenced(held)
     assert master.http.put(path, content=pack(sent), headers=token).status_code == 204
     for name, content in sent.items():
         assert master.get(f"/searches/{search}/checkpoints/{name}").content == content

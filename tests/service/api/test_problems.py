@@ -130,7 +130,9 @@ def test_body_that_is_no_text(master: Master) -> None:
 
 
 def test_faults_of_a_body_have_paths(master: Master) -> None:
-    answer = master.post("/leases/1:report", json={"token": "x", "results": [{"trial": "one"}], "extra": 1})
+    answer = master.post(
+        "/leases/1:report", json={"results": [{"trial": "one"}], "extra": 1}, headers={"X-Lease-Token": "x"}
+    )
     paths = {f["path"] for f in check_problem(answer, 422, "invalid_input")["faults"]}
     assert {"results.0.trial", "results.0.folds", "extra"} <= paths
 

@@ -12,11 +12,9 @@ import pytest
 
 from foldstep.models.fnn import FNN
 from foldstep.models.hyperparameters import resolve
-from foldstep.service.contract.features import network_ends
-from foldstep.service.contract.lease import SearchContext
 from foldstep.service.contract.parse import parse_spec
-from foldstep.service.data.check import check_spec
 from foldstep.service.data.ingest import ingest
+from foldstep.service.data.resolve import resolve_problem
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import read_table
 
@@ -46,16 +44,11 @@ def test_the_count_is_that_of_the_trained_network(tmp_path: Path, target: str, p
     data = {"dataset": "t", "target": target, "ignore": ["left_out"]}
     spec = parse_spec({"name": "t", "data": data, "cv": {"column": "fold"}})
     path = tmp_path / f"{description.fingerprint}.parquet"
-    checked = check_spec(spec, description, path)
-    counted = network_ends(description, spec, checked.task)
-    source = FoldSource(
-        read_table(path, description.fingerprint),
-        SearchContext(
-            search="t-0", seed=0, data=spec.data, task=checked.task, cv=spec.cv, metric=checked.metric,
-            fingerprint=description.fingerprint,
-        ),
-    )  # fmt: skip
-    fold = source.fold(0, "standard")
+    problem = resolve_problem(spec, description, path).problem
+    fold = FoldSource(read_table(path, problem.fingerprint), problem).fold(0, "standard")
+    assert problem.n_inputs is not None
+    assert problem.n_outputs is not None
+    counted = problem.n_inputs, problem.n_outputs
     assert counted == (fold.n_inputs, fold.n_outputs)
     hp = resolve(params)
     trained = sum(p.numel() for p in FNN(hp, *counted).parameters())

@@ -13,8 +13,12 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import IntegrityError
 
 from foldstep.service.contract.errors import Conflict
+from foldstep.service.contract.parse import parse_spec
+from foldstep.service.contract.spec import ColumnRef, CvSpec, DataSpec, MetricSpec
+from foldstep.service.db import searches
 from foldstep.service.db.engine import Database
 from foldstep.service.db.migrate import HEAD, revision, upgrade
 from foldstep.service.db.tables import metadata
@@ -73,12 +77,25 @@ def test_second_upgrade_changes_nothing(empty: Database) -> None:
     assert not upgrade(empty)
 
 
-def test_tables_that_are_made_anew_keep_their_rows_and_what_refers_to_them(empty: Database) -> None:
-    with empty.write() as connection:
+def run_to(database: Database, script: str) -> None:
+    """Bring a database up, or down, to a script."""
+    with database.rebuild() as connection:
         config = Config()
         config.set_main_option("script_location", str(_SCRIPTS))
         config.attributes["connection"] = connection
-        command.upgrade(config, "0004")
+        present = revision(connection)
+        (command.upgrade if present is None or present < script else command.downgrade)(config, script)
+
+
+def rows_of(database: Database, table: str, key: str = "id") -> list[dict[str, Any]]:
+    with database.read() as connection:
+        return [dict(row) for row in connection.execute(text(f"SELECT * FROM {table} ORDER BY {key}")).mappings()]
+
+
+def test_tables_that_are_made_anew_keep_their_rows_and_what_refers_to_them(empty: Database) -> None:
+    run_to(empty, "0004")
+    with empty.write() as connection:
+        connection.execute(text(_SEARCH), {"id": "s", "spec": _spec()})
         for statement in _A_TRIAL_WITH_A_FOLD:
             connection.execute(text(statement))
     assert upgrade(empty)
@@ -89,14 +106,78 @@ def test_tables_that_are_made_anew_keep_their_rows_and_what_refers_to_them(empty
         assert connection.execute(text("SELECT count(*) FROM folds")).scalar_one() == 0, "foreign keys are on again"
 
 
-_A_TRIAL_WITH_A_FOLD = (
+def _spec(**metric: Any) -> str:
+    """A spec as an earlier version stored it, everything filled in."""
+    data = {"dataset": "mine.csv", "target": "y", "task": "regression", "test": {"column": "part"}}
+    raw = {"name": "s", "seed": 7, "data": data, "cv": {"folds": 3, "repeats": 2}, "metric": {"name": "mae", **metric}}
+    return parse_spec(raw).model_dump_json()
+
+
+_SEARCH = (
     "INSERT INTO searches (id, name, state, submitted, spec, dataset, fingerprint, n_folds, notes, stage, n_stages,"
-    " created_at) VALUES ('s', 's', 'queued', '{}', '{}', 'd', 'f', 1, '[]', 0, 1, '2030-01-01')",
+    " created_at) VALUES (:id, 's', 'queued', '{}', :spec, 'mine.csv', 'f', 6, '[]', 0, 1, '2030-01-01')"
+)
+_A_TRIAL_WITH_A_FOLD = (
     "INSERT INTO trials (search_id, number, stage, state, params, pack_key, epoch, epochs, attempts, kept, created_at)"
     " VALUES ('s', 0, 0, 'waiting', '{}', 32, 0, 1, 0, false, '2030-01-01')",
     "INSERT INTO folds (search_id, trial, fold, best_epoch, epochs, train_loss, scores)"
     " VALUES ('s', 0, 0, 0, 0, '', '')",
 )
+_DATASET = (
+    "INSERT INTO datasets (name, fingerprint, description, created_at)"
+    """ VALUES ('mine', 'known', '{"n_rows": 90}', '2030-01-01')"""
+)
+_WORKER = (
+    "INSERT INTO workers (id, name, device, version, registered_at, last_seen_at, step)"
+    " VALUES (1, 'w', 'cpu', '0.1.0', '2030-01-01', '2030-01-01', 'compiled amx')"
+)
+
+
+def test_the_facts_of_stored_searches_become_problems_and_columns_again(empty: Database) -> None:
+    run_to(empty, "0007")
+    with empty.write() as connection:
+        connection.execute(text(_SEARCH), {"id": "counted", "spec": _spec(target=0.5)})
+        connection.execute(text(_SEARCH), {"id": "old", "spec": _spec()})
+        known = "UPDATE searches SET fingerprint = 'known', n_inputs = 4, n_outputs = 1 WHERE id = 'counted'"
+        for statement in (known, _DATASET, _WORKER, *(s.replace("'s'", "'old'") for s in _A_TRIAL_WITH_A_FOLD)):
+            connection.execute(text(statement))
+    before = rows_of(empty, "searches"), rows_of(empty, "workers")
+    assert upgrade(empty)
+    with empty.read() as connection:
+        counted, old = searches.get(connection, "counted").problem, searches.get(connection, "old").problem
+    facts = {"task": "regression", "target": "y", "seed": 7, "n_folds": 6}
+    assert counted.model_dump() | facts == counted.model_dump()
+    assert (counted.fingerprint, counted.n_rows, counted.n_inputs, counted.n_outputs) == ("known", 90, 4, 1)
+    assert (old.fingerprint, old.n_rows, old.n_inputs, old.n_outputs) == ("f", None, None, None)
+    assert counted.metric == MetricSpec(name="mae", target=0.5)
+    assert old.data == DataSpec(dataset="mine.csv", target="y", task="regression", test=ColumnRef(column="part"))
+    assert old.cv == CvSpec(folds=3, repeats=2)
+    assert rows_of(empty, "workers")[0]["backend"] == "compiled amx"
+    run_to(empty, "0007")
+    assert (rows_of(empty, "searches"), rows_of(empty, "workers")) == before
+    assert len(rows_of(empty, "folds", "fold")) == 1
+    with pytest.raises(IntegrityError), empty.write() as connection:
+        connection.execute(text("UPDATE searches SET n_folds = 0"))
+    assert upgrade(empty)
+    with empty.read() as connection:
+        assert searches.get(connection, "counted").problem == counted
+
+
+def test_a_developers_alembic_command_keeps_what_refers_to_a_table_that_is_made_anew(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade(empty)
+    run_to(empty, "0007")
+    with empty.write() as connection:
+        connection.execute(text(_SEARCH), {"id": "s", "spec": _spec()})
+        for statement in _A_TRIAL_WITH_A_FOLD:
+            connection.execute(text(statement))
+    monkeypatch.setenv("FOLDSTEP_DATABASE_URL", empty.engine.url.render_as_string(hide_password=False))
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    command.upgrade(config, "0008")
+    command.downgrade(config, "0007")
+    assert len(rows_of(empty, "folds", "fold")) == 1
 
 
 def test_head_is_the_newest_script() -> None:

@@ -34,7 +34,7 @@ BEFORE = {"before": True}
 
 
 def told(hand: Hand, held: Lease, checks: CheckReport) -> ReportReply:
-    return report(hand.context, held.lease, Report(token=held.token, checks=checks))
+    return report(hand.context, held.lease, held.token, Report(checks=checks))
 
 
 def test_checks_come_first_and_then_trials_flow(context: Context) -> None:
@@ -48,7 +48,7 @@ def test_checks_come_first_and_then_trials_flow(context: Context) -> None:
     assert len(held.candidates) == N_CANDIDATES
     assert view.search(context, search).checks is None
     told(hand, held, GOOD)
-    hand.complete(held)
+    hand.release(held)
     assert hand.take().purpose == "train"
     found = view.search(context, search)
     assert found.checks == GOOD
@@ -78,7 +78,7 @@ def test_a_failed_check_ends_the_search_and_says_why(context: Context) -> None:
     held = hand.take()
     told(hand, held, BAD)
     told(hand, held, BAD)  # its first answer was lost
-    hand.complete(held)
+    hand.release(held)
     found = view.search(context, search)
     assert found.state is SearchState.FAILED
     assert found.checks == BAD
@@ -105,10 +105,10 @@ def test_one_worker_checks_and_the_others_get_other_work(context: Context, clock
     clock.advance(1)
     hand, other = Hand(context), Hand(context, "other")
     held = hand.take()
-    assert held.context.search == checked
+    assert held.search == checked
     assert other.try_take() is None
     plain = new_search(context)
-    assert other.take().context.search == plain
+    assert other.take().search == plain
 
 
 def test_a_crashed_checker_is_replaced_and_its_late_report_changes_nothing(context: Context, clock: Clock) -> None:
@@ -168,7 +168,7 @@ def test_a_master_that_starts_again_goes_on_where_the_gate_stood(
 def test_paused_stopped_and_deleted_while_it_is_checked(context: Context) -> None:
     paused, stopped, deleted = (new_search(context, checks=BEFORE) for _ in range(3))
     hand = Hand(context)
-    held = {lease.context.search: lease for lease in (hand.take() for _ in range(3))}
+    held = {lease.search: lease for lease in (hand.take() for _ in range(3))}
     control.pause(context, paused)
     control.stop(context, stopped)
     control.delete(context, deleted)
@@ -220,7 +220,7 @@ class GateMachine(MasterMachine):
             assert taken is not None
             assert taken.purpose == "train"
             self.hands[who].report(taken, *(result(t.number) for t in taken.trials))
-            self.hands[who].complete(taken)
+            self.hands[who].release(taken)
         elif self.holder is not None:
             assert taken is None
         else:

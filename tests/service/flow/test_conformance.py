@@ -71,7 +71,7 @@ def work_alone(context: Context) -> None:
     hand = Hand(context)
     while lease := hand.try_take(4):
         train(hand, lease)
-        hand.complete(lease)
+        hand.release(lease)
 
 
 def work_together(make_context: MakeContext, context: Context, search: str) -> Context:
@@ -93,7 +93,7 @@ def work_together(make_context: MakeContext, context: Context, search: str) -> C
         if lease := held.pop(hand.name, None):
             train(hand, lease)
             next(masters)
-            hand.complete(lease)
+            hand.release(lease)
         elif lease := hand.try_take(4):
             held[hand.name] = lease
         context = next(masters)

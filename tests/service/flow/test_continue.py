@@ -56,7 +56,7 @@ def work(hand: Hand, members: int = 100) -> list[LeasedTrial]:
     if held is None:
         return []
     hand_up(hand, held, *held.trials)
-    hand.complete(held)
+    hand.release(held)
     return held.trials
 
 
@@ -130,7 +130,7 @@ def test_without_the_word_nothing_is_handed_up_or_kept(context: Context) -> None
     with context.database.read() as connection:
         assert continued.resumes(connection, search) == {0: f"lease-{held.lease}_{name(held.trials[0])}"}
     hand.report(held, trained(held.trials[0]))
-    hand.complete(held)
+    hand.release(held)
     again = hand.take(100).trials
     assert [(t.legs, t.resume) for t in again] == [([], None)] * 6
     assert state_files(context, search) == set()
@@ -141,7 +141,7 @@ def test_a_state_that_did_not_arrive_is_trained_again(context: Context) -> None:
     hand = Hand(context)
     held = hand.take(100)
     hand.report(held, *(trained(t) for t in held.trials), snapshots={t.number: name(t) for t in held.trials})
-    hand.complete(held)
+    hand.release(held)
     assert [(t.legs, t.resume) for t in hand.take(100).trials[:2]] == [([1], None)] * 2
 
 
@@ -152,7 +152,7 @@ def test_a_diverged_trial_hands_nothing_up(context: Context) -> None:
         put_snapshot(context, held.lease, held.token, name(trial), b"")
     sent = [result(t.number, (None, None), outcome="diverged", epochs=1) for t in held.trials]
     hand.report(held, *sent, snapshots={t.number: name(t) for t in held.trials})
-    hand.complete(held)
+    hand.release(held)
     assert [(t.legs, t.resume) for t in hand.take(100).trials] == [([], None)] * 6
     assert state_files(context, search) == set()
 

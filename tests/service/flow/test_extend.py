@@ -145,7 +145,7 @@ def test_budgets_are_met_exactly_by_any_number_of_workers(context: Context, n_ha
         assert view.search(context, search).counts.get(TrialState.RUNNING, 0) <= 3
         for hand, lease in zip(hands, held, strict=False):
             hand.report(lease, *(result(t.number) for t in lease.trials))
-            hand.complete(lease)
+            hand.release(lease)
     assert view.search(context, search).counts == {TrialState.COMPLETED: 7}
 
 

@@ -89,7 +89,7 @@ def train(context: Context, scores: list[float]) -> None:
             name = checkpoint(number, fold, score)
             transfer.put_checkpoints(context, held.lease, held.token, {name: name.encode()})
         hand.report(held, result(number, (score, score), checkpoints=True))
-        hand.complete(held)
+        hand.release(held)
 
 
 def test_checkpoints_of_the_best_trials_stay(context: Context) -> None:

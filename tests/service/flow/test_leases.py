@@ -41,7 +41,7 @@ def test_expired_trials_go_to_another_worker_with_the_attempt_counted(context: C
     with pytest.raises(LeaseLost):
         silent.report(lost, result(0, (0.9, 0.9)))
     with pytest.raises(LeaseLost):
-        silent.complete(lost)
+        silent.release(lost)
     other.report(taken, result(0), result(1))
     assert rank.trial(context, search, 0).score == 0.6
     assert view.search(context, search).counts == {TrialState.COMPLETED: 2}
@@ -66,8 +66,8 @@ def test_reported_states_outlive_the_worker(context: Context, clock: Clock) -> N
     held = Hand(context, "dies").take(4)
     first, second = (t.number for t in held.trials)
     transfer.put_snapshot(context, held.lease, held.token, "first.safetensors", b"where it stands")
-    sent = Report(token=held.token, snapshots={first: "first.safetensors", second: "never-arrived.safetensors"})
-    report(context, held.lease, sent)
+    sent = Report(snapshots={first: "first.safetensors", second: "never-arrived.safetensors"})
+    report(context, held.lease, held.token, sent)
     clock.advance(61)
     taken = Hand(context, "goes on").take(4)
     resume = {t.number: t.resume for t in taken.trials}
@@ -108,7 +108,7 @@ def test_completing_and_releasing_twice_changes_nothing(context: Context) -> Non
     held = hand.take(2)
     hand.report(held, result(0))
     for _ in range(2):
-        hand.complete(held)
+        hand.release(held)
         hand.release(held)
     assert view.search(context, search).counts[TrialState.COMPLETED] == 1
 
@@ -118,15 +118,16 @@ def test_same_report_twice_changes_nothing_and_gets_the_same_answer(context: Con
     hand = Hand(context)
     held = hand.take(4)
     sent = Report(
-        token=held.token,
         results=[result(0, checkpoints=True)],
         progress=[TrialProgress(trial=1, epoch=2, score=0.25)],
     )
-    first = report(context, held.lease, sent)
+    first = report(context, held.lease, held.token, sent)
     before = rank.leaderboard(context, search)
-    assert report(context, held.lease, sent) == first
+    assert report(context, held.lease, held.token, sent) == first
     assert rank.leaderboard(context, search) == before
-    assert report(context, held.lease, sent.model_copy(update={"results": [result(0, (0.9, 0.9))]})) == first
+    assert (
+        report(context, held.lease, held.token, sent.model_copy(update={"results": [result(0, (0.9, 0.9))]})) == first
+    )
     assert rank.trial(context, search, 0).score == 0.6
 
 
@@ -135,7 +136,7 @@ def test_wrong_token_changes_nothing(context: Context) -> None:
     hand = Hand(context)
     held = hand.take(2)
     forged = held.model_copy(update={"token": "other"})
-    for act in (lambda: hand.report(forged, result(0)), lambda: hand.complete(forged), lambda: hand.release(forged)):
+    for act in (lambda: hand.report(forged, result(0)), lambda: hand.release(forged)):
         with pytest.raises(LeaseLost):
             act()
     with pytest.raises(LeaseLost):
@@ -244,9 +245,9 @@ def test_many_workers_at_once_train_each_trial_once(
             for trial in held.trials if held else ():
                 hand.report(held, progress=[TrialProgress(trial=trial.number, epoch=1, score=0.5)])
                 hand.report(held, result(trial.number, (trial.number / 100, 0.5)))
-                trained.append((held.context.search, trial.number))
+                trained.append((held.search, trial.number))
             if held:
-                hand.complete(held)
+                hand.release(held)
 
     with ThreadPoolExecutor(len(hands)) as pool:
         for done in [pool.submit(train, hand) for hand in hands]:

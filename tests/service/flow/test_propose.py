@@ -36,7 +36,7 @@ def work(hand: Hand, members: int = 4) -> bool:
     if held is None:
         return False
     hand.report(held, *(result(t.number, [score_of(t.params)] * 2) for t in held.trials))
-    hand.complete(held)
+    hand.release(held)
     return True
 
 
@@ -66,7 +66,7 @@ def test_failed_trials_end_a_batch_too(context: Context) -> None:
                 for t in held.trials
             ),
         )
-        hand.complete(held)
+        hand.release(held)
     assert view.search(context, search).counts == {TrialState.COMPLETED: 7, TrialState.FAILED: 7}
 
 

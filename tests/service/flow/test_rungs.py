@@ -43,7 +43,7 @@ def work(hand: Hand, members: int = 12) -> list[LeasedTrial]:
     if held is None:
         return []
     hand.report(held, *(trained(t) for t in held.trials))
-    hand.complete(held)
+    hand.release(held)
     return held.trials
 
 
@@ -60,7 +60,7 @@ def test_trials_train_to_their_rungs_and_a_third_goes_on(context: Context) -> No
     hand.report(held, *(trained(t) for t in held.trials))
     seen = view.search(context, search)
     assert seen.counts == {TrialState.WAITING: 3, TrialState.PRUNED: 6}
-    hand.complete(held)
+    hand.release(held)
     assert [t.until for t in hand.take(100).trials] == [3, 3, 3]
 
 
@@ -98,7 +98,7 @@ def test_the_number_of_workers_changes_nothing(context: Context, n_hands: int, e
             hand, lease = held.pop(draw.randrange(len(held)))
             for trial in draw.sample(lease.trials, len(lease.trials)):
                 hand.report(lease, trained(trial))
-            hand.complete(lease)
+            hand.release(lease)
     assert outcome(context, together) == outcome(context, alone)
 
 
@@ -131,7 +131,7 @@ class Trouble:
         elif self.draw.random() < 0.5:
             hand.release(held)
         else:
-            hand.complete(held)
+            hand.release(held)
 
 
 @pytest.mark.parametrize("early_stop", [{"rungs": "asha"}, {"rungs": "asha", "race_folds": True}])
@@ -159,7 +159,7 @@ def test_state_goes_with_a_trial_that_goes_on(context: Context) -> None:
         *(trained(t) for t in held.trials),
         snapshots={t.number: f"trial-{t.number}.safetensors" for t in held.trials},
     )
-    hand.complete(held)
+    hand.release(held)
     (going_on,) = hand.take(100).trials
     assert going_on.resume == f"lease-{held.lease}_trial-{going_on.number}.safetensors"
     assert going_on.resume in files.names_in(files.snapshot_folder(context.settings, search))
@@ -171,7 +171,7 @@ def test_a_trial_left_behind_goes_on_when_later_ones_are_worse(context: Context)
     held = hand.take(27)
     assert len(held.trials) == 9
     hand.report(held, *(trained(t, better) for t in held.trials))
-    hand.complete(held)
+    hand.release(held)
     assert rank.trial(context, search, 3).state is TrialState.PRUNED
     assert (
         rank.trial(context, search, 3).message
@@ -180,7 +180,7 @@ def test_a_trial_left_behind_goes_on_when_later_ones_are_worse(context: Context)
     while rank.trial(context, search, 3).state is TrialState.PRUNED:
         held = hand.take(100)
         hand.report(held, *(trained(t, better) for t in held.trials))
-        hand.complete(held)
+        hand.release(held)
     again = rank.trial(context, search, 3)
     assert (again.state, again.message, again.rank, again.finished_at) == (TrialState.WAITING, None, None, None)
 
@@ -190,7 +190,7 @@ def test_clearly_worse_trials_lose_their_last_folds_and_have_no_rank(context: Co
     quality = {n: 0.9 + n % 5 / 100 if n % 3 else 0.1 for n in range(24)}
     while held := hand.try_take(9):
         hand.report(held, *(trained(t, quality) for t in held.trials))
-        hand.complete(held)
+        hand.release(held)
     rows = rank.leaderboard(context, search).rows
     dropped = [r for r in rows if r.state is TrialState.PRUNED]
     assert {9, 12, 15, 18, 21} <= {r.trial for r in dropped}
@@ -208,7 +208,7 @@ def test_diverged_and_failed_trials_hold_nobody_up(context: Context) -> None:
     sent = [trained(t) if t.number < 2 else result(t.number, (), outcome="diverged" if t.number % 2 else "failed")
             for t in held.trials]  # fmt: skip
     hand.report(held, *sent)
-    hand.complete(held)
+    hand.release(held)
     while work(hand):
         pass
     seen = view.search(context, search)
@@ -252,7 +252,7 @@ def test_a_trial_out_of_time_is_pruned_with_its_score_and_never_goes_on(context:
     assert held.trial_time_s is None
     over = result(8, (0.99, 0.99, 0.99), outcome="pruned", message="time over")
     hand.report(held, *(trained(t) for t in held.trials[:8]), over)
-    hand.complete(held)
+    hand.release(held)
     while work(hand):
         pass
     last = rank.trial(context, search, 8)
@@ -269,11 +269,11 @@ def test_stages_have_rungs_of_their_own(context: Context) -> None:
     first = hand.take(100)
     assert [t.until for t in first.trials] == [None] * 6
     hand.report(first, *(result(t.number, (0.5, 0.6, 0.7), epochs=1) for t in first.trials))
-    hand.complete(first)
+    hand.release(first)
     second = hand.take(100)
     assert [(t.number, t.until) for t in second.trials] == [(n, 1) for n in range(6, 15)]
     hand.report(second, *(trained(t) for t in second.trials))
-    hand.complete(second)
+    hand.release(second)
     while work(hand):
         pass
     seen = view.search(context, search)

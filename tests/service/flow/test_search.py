@@ -7,7 +7,7 @@ import math
 import pytest
 
 from foldstep.service.contract.errors import IllegalTransition, NotFound
-from foldstep.service.contract.lease import LeaseRequest, Step
+from foldstep.service.contract.lease import Backend, LeaseRequest
 from foldstep.service.contract.states import SearchState, TrialState
 from foldstep.service.flow import control, rank, view
 from foldstep.service.flow.context import Context
@@ -110,12 +110,12 @@ def test_leases_of_a_time_budget_take_a_part_of_what_is_left_at_the_pace_so_far(
     assert len(held.trials) == FEW, "nothing is known yet"
     clock.advance(4)  # two trials a second
     hand.report(held, *(result(t.number) for t in held.trials))
-    hand.complete(held)
+    hand.release(held)
     held = hand.take(1000)
     assert len(held.trials) == 2 * 96 * SHARE_OF_TIME
     clock.advance(95)
     hand.report(held, *(result(t.number) for t in held.trials))
-    hand.complete(held)
+    hand.release(held)
     assert len(hand.take(1000).trials) == FEW
 
 
@@ -194,7 +194,7 @@ def test_exhausted_space_completes_and_says_so(context: Context) -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "precision", "said"),
+    ("backends", "precision", "said"),
     [
         (("compiled", "eager"), "float32", "(cpu compiled, cpu eager)"),
         (("compiled amx", "eager"), "float32", "(cpu compiled, cpu eager)"),
@@ -205,15 +205,15 @@ def test_exhausted_space_completes_and_says_so(context: Context) -> None:
     ],
 )
 def test_a_search_says_when_workers_of_different_kinds_trained_it(
-    context: Context, steps: tuple[Step | None, Step | None], precision: object, said: str | None
+    context: Context, backends: tuple[Backend | None, Backend | None], precision: object, said: str | None
 ) -> None:
     parameters = {"lr": [0.1, 0.01], "precision": precision}
     search = new_search(context, method="grid", parameters=parameters, budget={"trials": 2, "parallel": 1})
-    for step in steps:
-        hand = Hand(context, step=step)
+    for backend in backends:
+        hand = Hand(context, backend=backend)
         held = hand.take()
         hand.report(held, *(result(trial.number) for trial in held.trials))
-        hand.complete(held)
+        hand.release(held)
     found = view.search(context, search)
     assert found.state is SearchState.COMPLETED
     told = [note.removeprefix("Workers of different kinds trained this search ") for note in found.notes]
@@ -232,7 +232,7 @@ def test_stages_follow_each_other_with_their_epochs(context: Context) -> None:
         stage = view.search(context, search).stage
         assert {t.params["epochs"] for t in held.trials} == {stages[stage]["epochs"]}
         hand.report(held, *(result(t.number, (0.5 + t.number / 100, 0.5)) for t in held.trials))
-        hand.complete(held)
+        hand.release(held)
     assert sorted(done) == list(range(9))
     assert epochs == {1, 4}
     seen = view.search(context, search)
@@ -314,7 +314,7 @@ def test_searches_share_the_workers(context: Context, clock: Clock) -> None:
     clock.advance(1)
     newer = new_search(context)
     hands = [Hand(context) for _ in range(3)]
-    served = [hand.take(2).context.search for hand in hands]
+    served = [hand.take(2).search for hand in hands]
     assert served == [older, newer, older]
 
 
@@ -323,8 +323,8 @@ def test_waiting_search_is_served_when_another_has_nothing_to_give(context: Cont
     clock.advance(1)
     other = new_search(context)
     Hand(context).take(100)
-    assert Hand(context).take(100).context.search == other
-    assert Hand(context).take(2).context.search == other
+    assert Hand(context).take(100).search == other
+    assert Hand(context).take(2).search == other
 
 
 def test_parallel_bounds_the_trials_in_training(context: Context) -> None:
@@ -369,7 +369,7 @@ def test_search_goes_on_when_the_master_restarts_between_any_two_calls(make_cont
         hand.context = make_context()
         hand.report(held, result(held.trials[0].number))
         hand.context = make_context()
-        hand.complete(held)
+        hand.release(held)
         done.append(held.trials[0].number)
     assert sorted(done) == list(range(5))
     assert view.search(make_context(), search).state is SearchState.COMPLETED
@@ -382,7 +382,7 @@ def test_best_value_at_an_edge_is_found_and_its_range_extended(context: Context)
     while held := hand.try_take(16):
         better = {t.number: math.log10(float(t.params["lr"])) / 10 + 0.6 for t in held.trials}  # type: ignore[arg-type]
         hand.report(held, *(result(n, (score, score + 1e-4)) for n, score in better.items()))
-        hand.complete(held)
+        hand.release(held)
     found = {finding.parameter: finding for finding in view.borders(context, search)}
     assert found["lr"].edge == "high"
     assert found["lr"].extended_to is not None

@@ -1,4 +1,4 @@
-"""Tables and search contexts for the tests of the worker's data."""
+"""Tables and problems for the tests of the worker's data."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from foldstep.service.contract.columns import ColumnValues, NumberColumn, category_column
-from foldstep.service.contract.lease import SearchContext
 from foldstep.service.contract.parse import parse_spec
+from foldstep.service.contract.problem import LearningProblem
 from foldstep.service.contract.spec import MetricSpec
 from foldstep.worker.data.load import Table
 
@@ -30,18 +30,23 @@ def table_of(**columns: ColumnValues) -> Table:
     return Table(columns)
 
 
-def context_of(
+def problem_of(
     *, task: str = "classification", cv: dict[str, Any] | None = None, seed: int = 0, **data: Any
-) -> SearchContext:
+) -> LearningProblem:
     """A search over a table whose target is `y`."""
     raw = {"name": "t", "data": {"dataset": "d", "target": "y", "task": task, **data}, "cv": cv or {"folds": 5}}
     spec = parse_spec(raw)
-    return SearchContext(
-        search="s",
-        seed=seed,
-        data=spec.data,
-        task=spec.data.task or "classification",
-        cv=spec.cv,
-        metric=MetricSpec(name="accuracy" if task == "classification" else "rmse"),
+    assert spec.data.task is not None
+    return LearningProblem(
         fingerprint="f",
+        task=spec.data.task,
+        target="y",
+        metric=MetricSpec(name="accuracy" if task == "classification" else "rmse"),
+        data=spec.data,
+        cv=spec.cv,
+        seed=seed,
+        n_folds=(spec.cv.folds or 1) * spec.cv.repeats,
+        n_rows=None,
+        n_inputs=None,
+        n_outputs=None,
     )

@@ -11,7 +11,7 @@ from sklearn.datasets import load_diabetes, load_digits
 from foldstep.service.contract.features import feature_names
 from foldstep.worker.data.inputs import FoldData, FoldSource
 from foldstep.worker.data.load import Table
-from tests.worker.data.tables import context_of, numbers, table_of, texts
+from tests.worker.data.tables import numbers, problem_of, table_of, texts
 
 
 def bundled(loader: Any) -> Table:
@@ -23,7 +23,7 @@ DIGITS, DIABETES = bundled(load_digits), bundled(load_diabetes)
 
 
 def test_classification() -> None:
-    source = FoldSource(DIGITS, context_of(test=0.2))
+    source = FoldSource(DIGITS, problem_of(test=0.2))
     assert (source.n_folds, len(source.splits.test), source.features) == (5, 359, [f"x{i}" for i in range(64)])
     fold = source.fold(0, "standard")
     train, valid = source.splits.folds[0]
@@ -40,7 +40,7 @@ def test_classification() -> None:
 
 
 def test_regression() -> None:
-    source = FoldSource(DIABETES, context_of(task="regression", cv={"holdout": 0.25}))
+    source = FoldSource(DIABETES, problem_of(task="regression", cv={"holdout": 0.25}))
     fold = source.fold(0, "minmax")
     train, valid = source.splits.folds[0]
     assert (source.n_folds, fold.n_outputs) == (1, 1)
@@ -53,11 +53,11 @@ def test_regression() -> None:
 
 def test_columns_that_say_how_to_split_are_no_features() -> None:
     columns = ["x", "y", "id", "group", "day", "part", "fold"]
-    grouped = context_of(cv={"folds": 2, "group": "group"}, test={"column": "part"}, ignore=["id"])
+    grouped = problem_of(cv={"folds": 2, "group": "group"}, test={"column": "part"}, ignore=["id"])
     assert feature_names(columns, grouped.data, grouped.cv) == ["x", "day", "fold"]
-    timed = context_of(cv={"folds": 2, "time": "day"})
+    timed = problem_of(cv={"folds": 2, "time": "day"})
     assert feature_names(columns, timed.data, timed.cv) == ["x", "id", "group", "part", "fold"]
-    given = context_of(cv={"column": "fold"})
+    given = problem_of(cv={"column": "fold"})
     assert feature_names(columns, given.data, given.cv) == ["x", "id", "group", "day", "part"]
 
 
@@ -72,8 +72,8 @@ def test_validation_and_test_rows_change_no_bit_of_the_training_part(task: str, 
     n = 120
     x, word = generator.normal(size=n), generator.choice(list("abc"), n)
     y = generator.integers(0, 2, n).astype(float) if task == "classification" else generator.normal(size=n)
-    context = context_of(task=task, cv={"folds": 4, "stratify": False}, test=0.2)
-    clean = FoldSource(table_of(x=numbers(x), word=texts(list(word)), y=numbers(y)), context)
+    problem = problem_of(task=task, cv={"folds": 4, "stratify": False}, test=0.2)
+    clean = FoldSource(table_of(x=numbers(x), word=texts(list(word)), y=numbers(y)), problem)
     for index in range(4):
         train, _ = clean.splits.folds[index]
         others = np.setdiff1d(np.arange(n), train)
@@ -82,12 +82,12 @@ def test_validation_and_test_rows_change_no_bit_of_the_training_part(task: str, 
         for i in others:
             wild_word[i] = f"other {i}"
         wild_y[others] = 1 - y[others] if task == "classification" else 1e6
-        wild = FoldSource(table_of(x=numbers(wild_x), word=texts(wild_word), y=numbers(wild_y)), context)
+        wild = FoldSource(table_of(x=numbers(wild_x), word=texts(wild_word), y=numbers(wild_y)), problem)
         assert bits(wild.fold(index, scaler)) == bits(clean.fold(index, scaler))
 
 
 def test_folds_are_prepared_once_and_cannot_be_written() -> None:
-    source = FoldSource(DIGITS, context_of())
+    source = FoldSource(DIGITS, problem_of())
     fold = source.fold(1, "standard")
     assert source.fold(1, "standard") is fold
     assert source.fold(1, "minmax") is not fold
@@ -96,8 +96,8 @@ def test_folds_are_prepared_once_and_cannot_be_written() -> None:
 
 
 def test_the_cache_is_bounded_and_drops_what_was_not_used_longest() -> None:
-    one = FoldSource(DIGITS, context_of()).fold(0, "none").nbytes
-    source = FoldSource(DIGITS, context_of(), cache_bytes=int(2.5 * one))
+    one = FoldSource(DIGITS, problem_of()).fold(0, "none").nbytes
+    source = FoldSource(DIGITS, problem_of(), cache_bytes=int(2.5 * one))
     first, second = source.fold(0, "none"), source.fold(1, "none")
     assert source.fold(0, "none") is first
     source.fold(2, "none")
@@ -108,5 +108,5 @@ def test_the_cache_is_bounded_and_drops_what_was_not_used_longest() -> None:
 
 
 def test_a_fold_larger_than_the_bound_is_still_handed_out() -> None:
-    source = FoldSource(DIGITS, context_of(), cache_bytes=1)
+    source = FoldSource(DIGITS, problem_of(), cache_bytes=1)
     assert source.fold(0, "none") is source.fold(0, "none")

@@ -7,7 +7,7 @@ from sklearn import datasets
 
 from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.columns import NumberColumn
-from foldstep.service.contract.lease import SearchContext
+from foldstep.service.contract.problem import LearningProblem
 from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import Table
@@ -23,16 +23,20 @@ def source(
     task: Task = "regression" if name == "diabetes" else "classification"
     if exposure:
         columns["exposure"] = NumberColumn(np.random.default_rng(1).uniform(0.2, 3.0, n_rows))
-    return FoldSource(Table(columns), context(task, cv or CvSpec(folds=folds), "exposure" if exposure else None))
+    return FoldSource(Table(columns), problem(task, cv or CvSpec(folds=folds), "exposure" if exposure else None))
 
 
-def context(task: Task, cv: CvSpec, exposure: str | None = None) -> SearchContext:
-    return SearchContext(
-        search="test-0000",
-        seed=7,
-        data=DataSpec(dataset="test", target="target", task=task, exposure=exposure),
-        task=task,
-        cv=cv,
-        metric=MetricSpec(name="accuracy" if task == "classification" else "rmse"),
+def problem(task: Task, cv: CvSpec, exposure: str | None = None) -> LearningProblem:
+    return LearningProblem(
         fingerprint="0" * 64,
+        task=task,
+        target="target",
+        metric=MetricSpec(name="accuracy" if task == "classification" else "rmse"),
+        data=DataSpec(dataset="test", target="target", task=task, exposure=exposure),
+        cv=cv,
+        seed=7,
+        n_folds=(cv.folds or 1) * cv.repeats,
+        n_rows=None,
+        n_inputs=None,
+        n_outputs=None,
     )

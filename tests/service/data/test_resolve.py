@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foldstep.service.contract.dataset import CheckedData, DatasetDescription
+from foldstep.service.contract.dataset import DatasetDescription
 from foldstep.service.contract.errors import SpecInvalid
-from foldstep.service.contract.lease import SearchContext
 from foldstep.service.contract.parse import parse_spec
+from foldstep.service.contract.problem import ResolvedProblem
 from foldstep.service.contract.spec import Spec
-from foldstep.service.data.check import check_spec
-from foldstep.service.data.child import check_in_child
+from foldstep.service.data.child import resolve_in_child
 from foldstep.service.data.ingest import ingest
-from foldstep.worker.data.folds import make_splits
+from foldstep.service.data.resolve import resolve_problem
+from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import read_table
 
 N = 60
@@ -54,12 +54,12 @@ class Data:
         self.description: DatasetDescription = ingest(folder / "t.parquet", into=folder)
         self.file = folder / f"{self.description.fingerprint}.parquet"
 
-    def check(self, **parts: Any) -> CheckedData:
-        return check_spec(spec_of(**parts), self.description, self.file)
+    def resolve(self, **parts: Any) -> ResolvedProblem:
+        return resolve_problem(spec_of(**parts), self.description, self.file)
 
     def faults(self, **parts: Any) -> set[tuple[str, str]]:
         with pytest.raises(SpecInvalid) as error:
-            self.check(**parts)
+            self.resolve(**parts)
         return {(f.path, f.code) for f in error.value.faults}
 
 
@@ -85,24 +85,27 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Data:
     ],
 )  # fmt: skip
 def test_the_task_is_inferred_and_said(table: Data, target: str, task: str, metric: str, note: str) -> None:
-    checked = table.check(data={"target": target})
-    assert (checked.task, checked.metric.name, checked.target) == (task, metric, target)
-    assert checked.notes[0] == note
-    assert checked.notes[1] == f"The metric is {metric}, the default of {task}."
-    assert "Columns without any value are left out: nothing." in checked.notes
+    found = table.resolve(data={"target": target})
+    problem = found.problem
+    assert (problem.task, problem.metric.name, problem.target) == (task, metric, target)
+    assert (problem.data.task, problem.data.target) == (task, target)
+    assert found.notes[0] == note
+    assert found.notes[1] == f"The metric is {metric}, the default of {task}."
+    assert "Columns without any value are left out: nothing." in found.notes
 
 
 def test_what_is_given_is_taken_without_a_note(table: Data) -> None:
-    checked = table.check(data={"target": "digit", "task": "regression"}, metric={"name": "r2", "target": 0.9})
-    assert (checked.task, checked.metric.name, checked.metric.target) == ("regression", "r2", 0.9)
-    assert checked.notes == ["Columns without any value are left out: nothing."]
+    found = table.resolve(data={"target": "digit", "task": "regression"}, metric={"name": "r2", "target": 0.9})
+    problem = found.problem
+    assert (problem.task, problem.metric.name, problem.metric.target) == ("regression", "r2", 0.9)
+    assert found.notes == ["Columns without any value are left out: nothing."]
 
 
 def test_metrics_of_two_classes_over_more_are_said(table: Data) -> None:
     assert "roc_auc over 10 classes is the mean of each class against the rest." in (
-        table.check(data={"target": "digit"}, metric="roc_auc").notes
+        table.resolve(data={"target": "digit"}, metric="roc_auc").notes
     )
-    assert not [n for n in table.check(data={"target": "text"}, metric="f1").notes if "mean of" in n]
+    assert not [n for n in table.resolve(data={"target": "text"}, metric="f1").notes if "mean of" in n]
 
 
 FINE: list[dict[str, Any]] = [
@@ -110,6 +113,8 @@ FINE: list[dict[str, Any]] = [
     {"data": {"target": "real"}, "cv": {"folds": 3}, "parameters": {"optimizer": "lbfgs", "batch_size": 40}},
     {"data": {"target": "real"},
      "parameters": {"optimizer": ["adam", "lbfgs"], "batch_size": {"choices": [8, 16], "when": {"optimizer": "adam"}}}},
+    {"data": {"target": "real"}, "cv": {"folds": 6, "group": "group"},
+     "parameters": {"optimizer": "lbfgs", "batch_size": 50}},
     {"data": {"target": "digit"}, "parameters": {"class_weight": {3: 2, "4": 0.5}}},
     {"data": {"target": "text"}, "parameters": {"class_weight": [{"yes": 2}, "balanced"], "loss": "cross_entropy"}},
     {"data": {"target": "many", "exposure": "group_size"}, "parameters": {"loss": "poisson"}},
@@ -119,7 +124,7 @@ FINE: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("parts", FINE)
 def test_what_only_looks_like_a_misfit_is_fine(table: Data, parts: dict[str, Any]) -> None:
-    assert table.check(**parts).n_folds > 1
+    assert table.resolve(**parts).problem.n_folds > 1
 
 
 FOLDS: list[tuple[dict[str, Any], int]] = [
@@ -135,7 +140,7 @@ FOLDS: list[tuple[dict[str, Any], int]] = [
 
 @pytest.mark.parametrize(("parts", "n_folds"), FOLDS)
 def test_the_number_of_folds(table: Data, parts: dict[str, Any], n_folds: int) -> None:
-    assert table.check(data={"target": "text"}, **parts).n_folds == n_folds
+    assert table.resolve(data={"target": "text"}, **parts).problem.n_folds == n_folds
 
 
 MISFITS: list[tuple[str, dict[str, Any], set[tuple[str, str]]]] = [
@@ -180,6 +185,9 @@ MISFITS: list[tuple[str, dict[str, Any], set[tuple[str, str]]]] = [
      {"data": {"target": "real"}, "cv": {"folds": 3},
       "parameters": {"optimizer": "lbfgs", "batch_size": {"low": 39, "high": 60}}},
      {("parameters.batch_size", "contradiction")}),
+    ("lbfgs on batches of groups",
+     {"data": {"target": "real"}, "cv": {"folds": 6, "group": "group"},
+      "parameters": {"optimizer": "lbfgs", "batch_size": 49}}, {("parameters.batch_size", "contradiction")}),
     ("a class of one", {"data": {"target": "lonely"}}, {("cv.folds", "too_few_of_class")}),
     ("a class of one, holdout", {"data": {"target": "lonely"}, "cv": {"holdout": 0.5}},
      {("cv.holdout", "too_few_of_class")}),
@@ -220,29 +228,22 @@ def test_misfits(table: Data, parts: dict[str, Any], faults: set[tuple[str, str]
 
 def test_the_nearest_column_is_named(table: Data) -> None:
     with pytest.raises(SpecInvalid, match="did you mean text"):
-        table.check(data={"target": "txet"})
+        table.resolve(data={"target": "txet"})
 
 
 def test_a_bundled_set_has_its_target(tmp_path: Path) -> None:
     description = ingest("iris", into=tmp_path)
     spec = parse_spec({"name": "t", "data": {"dataset": "iris"}})
-    checked = check_spec(spec, description, tmp_path / f"{description.fingerprint}.parquet")
-    assert (checked.target, checked.task, checked.n_rows) == ("target", "classification", 150)
+    problem = resolve_problem(spec, description, tmp_path / f"{description.fingerprint}.parquet").problem
+    assert (problem.target, problem.task, problem.n_rows) == ("target", "classification", 150)
 
 
 def test_the_child_answers_as_this_process_does(table: Data) -> None:
     spec = spec_of(data={"target": "text", "test": {"column": "part"}}, cv={"folds": 3}, budget={"time": "2h"})
-    assert check_in_child(spec, table.description, table.file) == check_spec(spec, table.description, table.file)
+    assert resolve_in_child(spec, table.description, table.file) == resolve_problem(spec, table.description, table.file)
     with pytest.raises(SpecInvalid) as error:
-        check_in_child(spec_of(data={"target": "gaps"}), table.description, table.file)
+        resolve_in_child(spec_of(data={"target": "gaps"}), table.description, table.file)
     assert [f.code for f in error.value.faults] == ["missing_values"]
-
-
-def context_of(spec: Spec, checked: CheckedData, seed: int) -> SearchContext:
-    data = spec.data.model_copy(update={"target": checked.target, "task": checked.task})
-    return SearchContext(
-        search="s", seed=seed, data=data, task=checked.task, cv=spec.cv, metric=checked.metric, fingerprint="f"
-    )
 
 
 _CVS = st.one_of(
@@ -263,16 +264,16 @@ _TESTS = st.none() | st.floats(0.01, 0.99) | st.just({"column": "part"})
 def test_the_worker_splits_what_the_master_let_through(
     table: Data, cv: dict[str, Any], test: Any, target: str, seed: int
 ) -> None:
-    """As many folds as foretold, none of them empty, all classes on both sides of a stratified one."""
-    spec = spec_of(data={"target": target, "test": test} if test else {"target": target}, cv=cv)
+    """As many folds as the master counted, none of them empty, all classes on both sides of a stratified one."""
+    spec = spec_of(data={"target": target, "test": test} if test else {"target": target}, cv=cv, seed=seed)
     try:
-        checked = check_spec(spec, table.description, table.file)
+        problem = resolve_problem(spec, table.description, table.file).problem
     except SpecInvalid:
         return
-    splits = make_splits(read_table(table.file), context_of(spec, checked, seed))
-    assert len(splits.folds) == checked.n_folds
+    source = FoldSource(read_table(table.file), problem)
+    assert source.n_folds == problem.n_folds
     classes = np.array(COLUMNS[target])
-    for train, valid in splits.folds:
+    for train, valid in source.splits.folds:
         assert min(len(train), len(valid)) > 0
-        if checked.task == "classification" and not {"group", "time", "column"} & set(cv):
+        if problem.task == "classification" and not {"group", "time", "column"} & set(cv):
             assert set(classes[train]) == set(classes[valid]) == set(classes)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from foldstep.service.contract.columns import NumberColumn
-from foldstep.worker.data.folds import Splits, make_splits
+from foldstep.service.contract.columns import NumberColumn, category_column
+from foldstep.service.contract.folds import Splits, make_splits, marked_as_test, n_held_out
 from foldstep.worker.data.load import Table
-from tests.worker.data.tables import context_of, numbers, table_of, texts
+from tests.worker.data.tables import numbers, problem_of, table_of, texts
 
 N = 200
 RNG = np.random.default_rng(0)
@@ -45,7 +45,8 @@ TESTS: dict[str, Any] = {"no test": None, "share": 0.2, "text": {"column": "part
 
 
 def split(seed: int = 0, table: Table = TABLE, **parts: Any) -> Splits:
-    return make_splits(table, context_of(seed=seed, **parts))
+    problem = problem_of(seed=seed, **parts)
+    return make_splits(table.columns, problem.data, problem.cv, problem.seed)
 
 
 def same(a: Splits, b: Splits) -> bool:
@@ -143,3 +144,18 @@ def test_given_test_rows() -> None:
 
 def test_the_test_part_does_not_depend_on_the_folds() -> None:
     assert np.array_equal(split(test=0.2).test, split(test=0.2, cv={"folds": 3, "repeats": 2}).test)
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "expected"),
+    [(100, 0.2, 20), (101, 0.2, 20), (10, 0.99, 9), (10, 0.01, 1), (2, 0.5, 1), (2, 0.01, 1), (1, 0.5, 0), (0, 0.5, 0)],
+)
+def test_a_share_leaves_a_row_on_either_side(count: int, share: float, expected: int) -> None:
+    assert n_held_out(count, share) == expected
+
+
+def test_marks_of_test_rows() -> None:
+    labels = ["test", "TEST", "True", "1", "train", "false", "0", "tests"]
+    column = category_column(np.array([*range(8), -1]), labels)
+    assert marked_as_test(column).tolist() == [True] * 4 + [False] * 5
+    assert marked_as_test(NumberColumn(np.array([1.0, 0.0, 2.0, np.nan]))).tolist() == [True, False, False, False]

@@ -1,4 +1,4 @@
-"""Check whether a spec fits its data, before any trial is planned; every misfit is named at once."""
+"""Resolve a spec against its data before any trial is planned; every misfit is named at once."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from foldstep.service.contract.columns import (
     class_labels,
     column_from_arrow,
 )
-from foldstep.service.contract.dataset import CheckedData, DatasetDescription
+from foldstep.service.contract.dataset import DatasetDescription
 from foldstep.service.contract.errors import Fault, SpecInvalid
+from foldstep.service.contract.features import network_ends
+from foldstep.service.contract.folds import Rows, Splits, Splitter, marked_as_test
 from foldstep.service.contract.parameters import nearest
+from foldstep.service.contract.problem import LearningProblem, ResolvedProblem
 from foldstep.service.contract.rules import can_be_poisson, class_faults, lbfgs_faults, task_faults
-from foldstep.service.contract.spec import ColumnRef, MetricSpec, Spec
-from foldstep.service.contract.splits import marked_as_test, n_held_out
+from foldstep.service.contract.spec import ColumnRef, DataSpec, MetricSpec, Spec
 from foldstep.service.data.sources import BUNDLED_TARGET
 
 MAX_CLASSES_INFERRED = 20
 """A target with at most so many different whole numbers is taken for classes."""
 
-Counts = npt.NDArray[np.int64]
 
-
-def check_spec(spec: Spec, description: DatasetDescription, canonical_file: Path) -> CheckedData:
-    """Check a spec against its data and fill in what it leaves open.
+def resolve_problem(spec: Spec, description: DatasetDescription, canonical_file: Path) -> ResolvedProblem:
+    """Resolve a spec against its data: fill in what it leaves open, and split the rows as a worker will.
 
     Args:
         spec: the spec.
@@ -52,7 +52,7 @@ def check_spec(spec: Spec, description: DatasetDescription, canonical_file: Path
     names = dict.fromkeys([target, *exposure, *(name for _, name in _split_columns(spec))])
     table = pq.read_table(canonical_file, columns=list(names))
     columns = {name: column_from_arrow(table.column(name).combine_chunks()) for name in names}
-    return _Check(spec, target, columns, description).run()
+    return _Resolving(spec, target, columns, description).run()
 
 
 def _split_columns(spec: Spec) -> Iterator[tuple[str, str]]:
@@ -82,8 +82,8 @@ def _name_faults(spec: Spec, target: str | None, description: DatasetDescription
         yield Fault(code="no_features", path="data", expected="a column left to learn from", got="none")
 
 
-class _Check:
-    """One check; gathers faults and notes. All columns named are there."""
+class _Resolving:
+    """Gathers faults and notes. All columns named are there."""
 
     def __init__(
         self, spec: Spec, target: str, columns: Mapping[str, ColumnValues], description: DatasetDescription
@@ -93,25 +93,34 @@ class _Check:
         self.faults: list[Fault] = []
         self.notes: list[str] = []
 
-    def run(self) -> CheckedData:
+    def run(self) -> ResolvedProblem:
         self._check_target()
         task = self.spec.data.task or self._infer_task()
+        data = self.spec.data.model_copy(update={"target": self.name, "task": task})
         metric = self._metric(task)
-        is_left = self._not_test_rows()
-        n_folds = self._n_folds(task, is_left)
-        self._check_space(task, is_left)
+        splits = self._splits(data)
+        self._check_space(task, splits)
         empty = [c.name for c in self.description.columns if c.n_distinct == 0]
         if empty:
             self.notes.append(f"Columns without any value are left out: {', '.join(empty)}.")
-        if self.faults:
+        if self.faults or splits is None:
             raise SpecInvalid(self.faults)
-        return CheckedData(
+        return ResolvedProblem(problem=self._problem(data, task, metric, len(splits.folds)), notes=self.notes)
+
+    def _problem(self, data: DataSpec, task: Task, metric: MetricSpec, n_folds: int) -> LearningProblem:
+        n_inputs, n_outputs = network_ends(self.description, data, self.spec.cv) or (None, None)
+        return LearningProblem(
+            fingerprint=self.description.fingerprint,
             task=task,
             target=self.name,
             metric=metric,
+            data=data,
+            cv=self.spec.cv,
+            seed=self.spec.seed,
             n_folds=n_folds,
             n_rows=self.description.n_rows,
-            notes=self.notes,
+            n_inputs=n_inputs,
+            n_outputs=n_outputs,
         )
 
     def _add(self, code: str, path: str, expected: str, got: Any, hint: str | None = None) -> None:
@@ -168,16 +177,16 @@ class _Check:
             self._add("negative_target", "metric.name", f"a target of at least 0 for {name}", got)
         return self.spec.metric
 
-    def _check_space(self, task: Task, is_left: npt.NDArray[np.bool_] | None) -> None:
-        """Whether the hyperparameters fit the task and the target."""
+    def _check_space(self, task: Task, splits: Splits | None) -> None:
+        """Find the hyperparameters that do not fit the task, the target or the training parts."""
         space = self.spec.space
         self.faults += task_faults(space, task)
         if task == "classification":
             self.faults += class_faults(space, [str(label) for label in class_labels(self.target)])
         elif can_be_poisson(space) and isinstance(self.target, NumberColumn):
             self._check_counts(self.target)
-        if is_left is not None:
-            self.faults += lbfgs_faults(space, self._n_train(is_left))
+        if splits is not None:
+            self.faults += lbfgs_faults(space, max(len(train) for train, _ in splits.folds))
 
     def _check_counts(self, target: NumberColumn) -> None:
         if target.values.min() < 0:
@@ -192,37 +201,32 @@ class _Check:
             got = "a row without one" if np.isnan(exposure.values).any() else f"{exposure.values.min():g}"
             self._add("bad_exposure", "data.exposure", "a finite number above 0 in every row", got, "remove those rows")
 
-    def _n_train(self, is_left: npt.NDArray[np.bool_]) -> int:
-        """Rows of the greatest training part; of whole groups, which are not foretold, all rows."""
-        cv, n_rows = self.spec.cv, self._n_rows_left(is_left)
-        if cv.group is not None or n_rows < 2:
-            return n_rows
-        if cv.column is not None:
-            return n_rows - int(_counts(self.columns[cv.column], is_left).min(initial=0))
-        if cv.holdout is not None:
-            return n_rows - n_held_out(n_rows, cv.holdout)
-        assert cv.folds is not None
-        return n_rows - n_rows // (cv.folds + (cv.time is not None))
+    def _splits(self, data: DataSpec) -> Splits | None:
+        """Split the rows as a worker does; None, with a fault for every way in which they are too few."""
+        is_marked, is_complete = self._test_column_marks_some(), self._split_columns_are_complete()
+        if not is_marked or not is_complete:
+            return None
+        n_before = len(self.faults)
+        splitter = Splitter(self.columns, data, self.spec.cv, self.spec.seed)
+        self._check_rest(data, splitter.rest)
+        is_target_bad = any(fault.path == "data.target" for fault in self.faults)
+        return None if is_target_bad or len(self.faults) > n_before else splitter.splits()
 
-    def _n_folds(self, task: Task, is_left: npt.NDArray[np.bool_] | None) -> int:
-        """Members of a trial; adds a fault for every way in which the rows are too few."""
+    def _check_rest(self, data: DataSpec, rest: Rows) -> None:
+        """Find what the rows outside the test part are too few of for their folds."""
         cv = self.spec.cv
-        if not self._split_columns_are_complete() or is_left is None:
-            return 0
-        if cv.stratify and task == "regression":
+        if cv.stratify and data.task == "regression":
             self._add("contradiction", "cv.stratify", "no stratify with regression", "true")
         if cv.column is not None:
-            n_given = len(_counts(self.columns[cv.column], is_left))
-            self._check_enough("cv.column", 2, n_given, "different values")
-            return n_given
+            self._check_enough("cv.column", 2, _n_distinct(self.columns[cv.column], rest), "different values")
+            return
         path, needed = ("cv.holdout", 2) if cv.folds is None else ("cv.folds", cv.folds + (cv.time is not None))
         if cv.group is not None:
-            self._check_enough(path, needed, self._n_groups_left(cv.group, is_left), f"groups of {cv.group}")
-        self._check_enough(path, needed, self._n_rows_left(is_left), "rows")
-        stratified = task == "classification" and cv.stratify is not False and cv.time is None
+            self._check_enough(path, needed, _n_distinct(self.columns[cv.group], rest), f"groups of {cv.group}")
+        self._check_enough(path, needed, len(rest), "rows")
+        stratified = data.task == "classification" and cv.stratify is not False and cv.time is None
         if stratified and not any(fault.path == "data.target" for fault in self.faults):
-            self._check_classes(path, is_left)
-        return (cv.folds or 1) * cv.repeats
+            self._check_classes(path, rest)
 
     def _split_columns_are_complete(self) -> bool:
         n_before = len(self.faults)
@@ -236,45 +240,22 @@ class _Check:
         if there < needed:
             self._add("too_few", path, f"at least {needed} {what}", there, "take fewer folds, or more data")
 
-    def _not_test_rows(self) -> npt.NDArray[np.bool_] | None:
-        """All rows, or those that the test column does not mark; a share is counted where it matters.
-
-        None, with a fault, where the column leaves nothing on one side.
-        """
+    def _test_column_marks_some(self) -> bool:
         test = self.spec.data.test
         if not isinstance(test, ColumnRef):
-            return np.ones(self.description.n_rows, dtype=bool)
+            return True
         is_test = marked_as_test(self.columns[test.column])
-        if is_test.all() or not is_test.any():
-            got = "all rows marked" if is_test.all() else "no row marked"
-            expected = "some rows marked as test (1, true or test), not all"
-            self._add("no_test_rows", "data.test.column", expected, got)
-            return None
-        return ~is_test
+        if is_test.any() and not is_test.all():
+            return True
+        got = "all rows marked" if is_test.all() else "no row marked"
+        self._add("no_test_rows", "data.test.column", "some rows marked as test (1, true or test), not all", got)
+        return False
 
-    def _share(self) -> float | None:
-        test = self.spec.data.test
-        return None if isinstance(test, ColumnRef) else test
-
-    def _n_rows_left(self, is_left: npt.NDArray[np.bool_]) -> int:
-        n_rows, share = int(is_left.sum()), self._share()
-        return n_rows if share is None else n_rows - n_held_out(n_rows, share)
-
-    def _n_groups_left(self, group: str, is_left: npt.NDArray[np.bool_]) -> int:
-        """The fewest groups that can be left: whole ones are held out until the share is reached."""
-        sizes, share = np.sort(_counts(self.columns[group], is_left)), self._share()
-        if share is None:
-            return len(sizes)
-        return max(1, len(sizes) - int(np.searchsorted(np.cumsum(sizes), share * sizes.sum())) - 1)
-
-    def _check_classes(self, path: str, is_left: npt.NDArray[np.bool_]) -> None:
+    def _check_classes(self, path: str, rest: Rows) -> None:
         """Every class needs a member in each part of a stratified split."""
-        cv, share = self.spec.cv, self._share()
-        needed = cv.folds or 2
+        needed = self.spec.cv.folds or 2
         labels, class_of_row = np.unique(_values(self.target), return_inverse=True)
-        counts = np.bincount(class_of_row[is_left], minlength=len(labels))
-        if share is not None and cv.group is None:
-            counts = np.array([count - n_held_out(int(count), share) for count in counts])
+        counts = np.bincount(class_of_row[rest], minlength=len(labels))
         rarest = int(np.argmin(counts))
         if counts[rarest] >= needed:
             return
@@ -293,9 +274,9 @@ def _n_missing(column: ColumnValues) -> int:
     return int(is_missing.sum())
 
 
-def _counts(column: ColumnValues, rows: npt.NDArray[np.bool_]) -> Counts:
-    """How often each different value occurs among the rows, values in order."""
-    return np.unique(_values(column)[rows], return_counts=True)[1]
+def _n_distinct(column: ColumnValues, rows: Rows) -> int:
+    """Count the different values of some rows."""
+    return len(np.unique(_values(column)[rows]))
 
 
 def _values(column: ColumnValues) -> npt.NDArray[Any]:

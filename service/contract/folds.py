@@ -1,0 +1,207 @@
+"""Split rows into a test part and folds; a pure function of the columns, the spec and the seed.
+
+The worker trains on these folds, and the master's data process looks at them before a search is stored. This is the
+one module of the contract that imports scikit-learn: the master's own process must not import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold, TimeSeriesSplit
+
+from foldstep.service.contract.columns import CategoryColumn, ColumnValues
+from foldstep.service.contract.spec import ColumnRef, CvSpec, DataSpec
+
+Rows: TypeAlias = npt.NDArray[np.int64]
+Labels: TypeAlias = npt.NDArray[np.int64]
+
+TEST_WORDS = frozenset({"test", "true", "1"})
+"""What a text column of the test part says, in any case, for a row that belongs to it; in a number column it is 1."""
+_TEST_STREAM = 0  # the test part's own random numbers; repeat r of the folds uses r + 1
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Hold row numbers, each part in ascending order.
+
+    Attributes:
+        test: rows held out before anything else; empty where there are none.
+        folds: training and validation rows of each fold; disjoint, and neither holds a test row.
+    """
+
+    test: Rows
+    folds: list[tuple[Rows, Rows]]
+
+
+def make_splits(columns: Mapping[str, ColumnValues], data: DataSpec, cv: CvSpec, seed: int) -> Splits:
+    """Hold out the test part, then split the rest into folds.
+
+    The test part is a share (in proportion to the classes; whole groups with `cv.group`; the last rows with
+    `cv.time`; the same share of each given fold with `cv.column`) or the rows that a column marks.
+
+    Args:
+        columns: the target and those that say how to split, at least.
+        data: with `target` and `task` filled in.
+        cv: the spec's.
+        seed: the search's.
+    """
+    return Splitter(columns, data, cv, seed).splits()
+
+
+def n_held_out(count: int, share: float) -> int:
+    """Count the rows that a share holds out of `count` rows (of a class, where classes are kept in proportion).
+
+    At least one on either side where there are two rows; none of a single row.
+    """
+    return min(max(round(count * share), 1), count - 1) if count > 1 else 0
+
+
+def marked_as_test(column: ColumnValues) -> npt.NDArray[np.bool_]:
+    """Find the rows that a column marks as test rows; see `TEST_WORDS`."""
+    if isinstance(column, CategoryColumn):
+        marked = [i for i, label in enumerate(column.labels) if label.lower() in TEST_WORDS]
+        return np.isin(column.codes, marked)
+    return np.equal(column.values, 1.0)
+
+
+def labels_of(column: ColumnValues) -> Labels:
+    """Number each row's value by its place among the sorted different values; missing values count as one value."""
+    if isinstance(column, CategoryColumn):
+        return column.codes.astype(np.int64)
+    return np.unique(column.values, return_inverse=True)[1].astype(np.int64)
+
+
+class Splitter:
+    """Know which column says what; one method for each way to split. For the arguments see `make_splits`."""
+
+    def __init__(self, columns: Mapping[str, ColumnValues], data: DataSpec, cv: CvSpec, seed: int) -> None:
+        assert data.target is not None
+        self._columns, self._cv, self._seed = columns, cv, seed
+        self._share = data.test
+        target = columns[data.target]
+        self._n_rows = len(target.codes if isinstance(target, CategoryColumn) else target.values)
+        stratify = data.task == "classification" if cv.stratify is None else cv.stratify
+        self._classes = labels_of(target) if stratify else None
+
+    @cached_property
+    def test(self) -> Rows:
+        """The rows held out before anything else."""
+        rows = np.arange(self._n_rows)
+        if self._share is None:
+            return rows[:0]
+        if isinstance(self._share, ColumnRef):
+            return rows[marked_as_test(self._columns[self._share.column])]
+        return np.sort(self._hold_out(rows, self._share, _generator(self._seed, _TEST_STREAM)))
+
+    @cached_property
+    def rest(self) -> Rows:
+        """All other rows."""
+        return np.setdiff1d(np.arange(self._n_rows), self.test)
+
+    def splits(self) -> Splits:
+        """Split the rest into folds.
+
+        Raises:
+            ValueError: there are too few rows, groups or rows of a class for so many folds.
+        """
+        rest = self.rest
+        folds = [(np.sort(rest[train]), np.sort(rest[valid])) for train, valid in self._folds(rest)]
+        return Splits(test=self.test, folds=folds)
+
+    def _labels(self, name: str | None) -> Labels | None:
+        return None if name is None else labels_of(self._columns[name])
+
+    def _time(self) -> npt.NDArray[Any] | None:
+        """Values that sort as time does: numbers, or ISO dates and other text that sorts."""
+        if self._cv.time is None:
+            return None
+        column = self._columns[self._cv.time]
+        return column.codes if isinstance(column, CategoryColumn) else column.values
+
+    def _folds(self, rows: Rows) -> Iterator[tuple[Rows, Rows]]:
+        """Positions within `rows`, training part first."""
+        given = self._labels(self._cv.column)
+        if given is not None:
+            yield from _given_folds(given[rows])
+        elif self._cv.holdout is not None:
+            yield from self._holdouts(rows, self._cv.holdout)
+        else:
+            yield from self._k_folds(rows, self._cv.folds or 5)
+
+    def _hold_out(self, rows: Rows, share: float, generator: np.random.Generator) -> Rows:
+        """The held-out ones of `rows`."""
+        time, groups = self._time(), self._labels(self._cv.group)
+        if time is not None:
+            n_first = len(rows) - n_held_out(len(rows), share)
+            return rows[np.argsort(time[rows], kind="stable")][n_first:]
+        if groups is not None:
+            return rows[_hold_out_groups(groups[rows], share, generator)]
+        strata = self._classes if self._cv.column is None else self._labels(self._cv.column)
+        return rows[_hold_out_rows(np.zeros_like(rows) if strata is None else strata[rows], share, generator)]
+
+    def _holdouts(self, rows: Rows, share: float) -> Iterator[tuple[Rows, Rows]]:
+        positions = np.arange(len(rows))
+        for repeat in range(self._cv.repeats):
+            held_out = self._hold_out(rows, share, _generator(self._seed, repeat + 1))
+            is_valid = np.isin(rows, held_out)
+            yield positions[~is_valid], positions[is_valid]
+
+    def _k_folds(self, rows: Rows, k: int) -> Iterator[tuple[Rows, Rows]]:
+        time = self._time()
+        if time is not None:
+            order = np.argsort(time[rows], kind="stable")
+            yield from ((order[train], order[valid]) for train, valid in TimeSeriesSplit(k).split(order))
+            return
+        groups = self._labels(self._cv.group)
+        strata = np.zeros_like(rows) if self._classes is None else self._classes[rows]
+        for repeat in range(self._cv.repeats):
+            yield from self._shuffled(k, _legacy_random_state(self._seed, repeat + 1), strata, groups, rows)
+
+    def _shuffled(
+        self, k: int, state: np.random.RandomState, strata: Labels, groups: Labels | None, rows: Rows
+    ) -> Iterator[tuple[Rows, Rows]]:
+        if groups is not None:  # with a single stratum it balances the folds' sizes
+            splitter: Any = StratifiedGroupKFold(k, shuffle=True, random_state=state)
+            return iter(splitter.split(rows, strata, groups[rows]))
+        if self._classes is None:
+            return iter(KFold(k, shuffle=True, random_state=state).split(rows))
+        return iter(StratifiedKFold(k, shuffle=True, random_state=state).split(rows, strata))
+
+
+def _given_folds(labels: Labels) -> Iterator[tuple[Rows, Rows]]:
+    positions = np.arange(len(labels))
+    for label in np.unique(labels):
+        yield positions[labels != label], positions[labels == label]
+
+
+def _hold_out_rows(strata: Labels, share: float, generator: np.random.Generator) -> Rows:
+    """Positions held out: of each stratum the same share, drawn without replacement."""
+    shuffled = generator.permutation(len(strata))
+    # one sort, not a pass for each stratum: a column of a million different words may be named as the target
+    by_stratum = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    sizes = np.unique(strata, return_counts=True)[1]
+    parts = np.split(by_stratum, np.cumsum(sizes)[:-1])
+    return np.concatenate([members[: n_held_out(len(members), share)] for members in parts])
+
+
+def _hold_out_groups(groups: Labels, share: float, generator: np.random.Generator) -> Rows:
+    """Positions held out: whole groups in random order until the share is reached, never all of them."""
+    order = generator.permutation(np.unique(groups))
+    sizes = np.bincount(groups, minlength=int(groups.max()) + 1)[order]
+    n_groups = int(np.searchsorted(np.cumsum(sizes), share * len(groups))) + 1
+    return np.flatnonzero(np.isin(groups, order[: min(n_groups, len(order) - 1)]))
+
+
+def _generator(seed: int, stream: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=[seed, stream]))
+
+
+def _legacy_random_state(seed: int, stream: int) -> np.random.RandomState:
+    """What scikit-learn's splitters take, seeded by all 64 bits of `seed`."""
+    return np.random.RandomState(np.random.MT19937(np.random.SeedSequence([seed, stream])))
