@@ -146,7 +146,7 @@ def test_a_failed_write_leaves_nothing(csv_file: Path, tmp_path: Path) -> None:
 
 def test_the_master_imports_neither_pyarrow_nor_scikit_learn_for_its_data() -> None:
     code = (
-        "import sys, service.data.child, service.data.sources, service.planner.stages; "
+        "import sys, foldstep.service.data.child, foldstep.service.data.sources, foldstep.service.planner.stages; "
         "print([m for m in ('pyarrow', 'sklearn', 'scipy', 'torch', 'pandas') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
