@@ -263,6 +263,8 @@ def _enumerations() -> Iterator[str]:
         yield f"enum class {name} : int64_t {{ {', '.join(words)} }};"
     yield f"enum Stack : int64_t {{ {', '.join(name.upper() for name in STACKS)}, STACKS }};"
     yield f"enum class Status : int64_t {{ {', '.join(f'{s.name.lower()} = {s.value}' for s in Status)} }};"
+    needs_input = (str(ACTIVATIONS[name].needs_input).lower() for name in ENUMERATIONS["Activation"])
+    yield f"constexpr bool NEEDS_INPUT[] = {{{', '.join(needs_input)}}};  // by Activation"
     for name, value in _CONSTANTS.items():
         yield f"constexpr double {name} = {value!r};"
     yield f"constexpr int64_t TILE_TERMS = {TILE_TERMS};"

@@ -100,6 +100,7 @@ def test_the_oracle_raises(chosen: dict[str, Any]) -> None:
 def test_the_compiled_backend_is_not_built(enumeration: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     named = {**interface.ENUMERATIONS, enumeration: [*interface.ENUMERATIONS[enumeration], "toy"]}
     monkeypatch.setattr(interface, "ENUMERATIONS", named)
+    monkeypatch.setitem(ACTIVATIONS, "toy", Activation())  # type: ignore[arg-type]
     monkeypatch.setattr(building, "FLAGS", [flag for flag in building.FLAGS if flag != "-O3"])
     with pytest.raises(NotBuilt, match="toy"):
         build(tmp_path)

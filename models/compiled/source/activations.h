@@ -15,7 +15,10 @@ template <class T, class F> inline void change(T *values, const T *by, int64_t c
     for (int64_t i = 0; i < count; i += N<T>) store(values + i, function(load(values + i), load(by + i)));
 }
 
-inline bool needs_input(Activation name) { return name == Activation::gelu || name == Activation::silu; }
+inline bool needs_input(Activation name) {
+    if (uint64_t(name) >= sizeof(NEEDS_INPUT)) throw UnknownName();
+    return NEEDS_INPUT[uint64_t(name)];
+}
 
 // Pre-activations to activations, in place. Comparisons let NaN through.
 template <class T> void activate(Activation name, T *z, int64_t count) {

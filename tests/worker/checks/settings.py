@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from foldstep.models.catalog.tasks import Task
+from foldstep.models.hyperparameters import ACTIVATIONS, INITS, NORMS, OPTIMIZERS
 from foldstep.service.contract.columns import NumberColumn
 from foldstep.service.contract.parse import parse_spec
 from foldstep.service.contract.spec import CvSpec
@@ -16,15 +17,14 @@ from foldstep.service.planner.candidates import candidates
 from foldstep.worker.checks.setting import CheckSetting
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import Table
-from tests.worker.train.data import context, source
+from tests.worker.train.data import problem, source
 
 WIDE: dict[str, Any] = {
     "lr": {"low": 1e-5, "high": 1.0, "log": True},
-    "activation": ["relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid"],
-    "norm": ["none", "batch", "layer"],
-    "init": ["uniform", "lecun_uniform", "lecun_normal", "glorot_uniform", "glorot_normal", "he_uniform", "he_normal",
-             "orthogonal"],
-    "optimizer": ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"],
+    "activation": list(ACTIVATIONS),
+    "norm": list(NORMS),
+    "init": list(INITS),
+    "optimizer": [name for name, optimizer in OPTIMIZERS.items() if not optimizer.rule.takes_all_rows],
     "width": {"low": 8, "high": 128, "log": True},
     "depth": {"low": 1, "high": 5},
     "dropout": {"low": 0.0, "high": 0.5},
@@ -54,11 +54,11 @@ def changed(name: str, change: Callable[[dict[str, np.ndarray]], None]) -> FoldS
     columns = {key: column.values.copy() for key, column in whole._table.columns.items()}  # type: ignore[union-attr]
     change(columns)
     table = Table({key: NumberColumn(values) for key, values in columns.items()})
-    return FoldSource(table, context("classification", CvSpec(folds=5)))
+    return FoldSource(table, problem("classification", CvSpec(folds=5)))
 
 
 def made(x: np.ndarray, y: np.ndarray, task: Task = "classification") -> FoldSource:
     """A table of these numbers."""
     columns = {f"x{i}": NumberColumn(column.astype(np.float64)) for i, column in enumerate(x.T)}
     table = Table({**columns, "target": NumberColumn(y.astype(np.float64))})
-    return FoldSource(table, context(task, CvSpec(folds=5)))
+    return FoldSource(table, problem(task, CvSpec(folds=5)))

@@ -18,7 +18,7 @@ from foldstep.worker.checks.overfit import few_rows
 from foldstep.worker.checks.run import CHECKS, run_checks
 from foldstep.worker.checks.setting import MAX_ROWS, MAX_WIDTH, MAX_WORK, CheckSetting, in_common
 from tests.worker.checks.settings import WIDE, bundled, made, setting
-from tests.worker.train.data import context
+from tests.worker.train.data import problem
 
 NAMES = ("wine", "digits", "diabetes", "breast_cancer")
 
@@ -40,7 +40,7 @@ def test_healthy_searches_pass(name: str, space: dict[str, Any], seed: int) -> N
 
 def report(name: str, task: Task, **parameters: Any) -> Any:
     spec = parse_spec({"name": "t", "data": {"dataset": name}, "parameters": parameters})
-    made_of = run_checks(bundled(name), context(task, CvSpec(folds=5)), candidates(spec))
+    made_of = run_checks(bundled(name), problem(task, CvSpec(folds=5)), candidates(spec))
     return made_of.model_dump(exclude={"duration_s"})
 
 

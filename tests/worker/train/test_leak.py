@@ -23,7 +23,7 @@ from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
 from foldstep.worker.train.member import Member
 from foldstep.worker.train.stopping import Progress
-from tests.worker.train.data import context
+from tests.worker.train.data import problem
 from tests.worker.train.watch import Watch
 
 N = 90
@@ -56,7 +56,7 @@ def columns(task: Task, *, planted: bool) -> dict[str, ColumnValues]:
 
 def train(task: Task, params: dict[str, Any], *, planted: bool) -> tuple[Progress, list[bytes]]:
     """The planted fold's history, and its weights after the last epoch."""
-    search = context(task, CvSpec(column="fold"), "exposure" if params.get("loss") == "poisson" else None)
+    search = problem(task, CvSpec(column="fold"), "exposure" if params.get("loss") == "poisson" else None)
     source = FoldSource(Table(columns(task, planted=planted)), search)
     member = Member(0, 1, resolve({"batch_size": 16, "epochs": 4, **params}))
     watch = Watch(leave_after=3)  # the snapshot is that of the last epoch, whichever was the best
