@@ -63,7 +63,7 @@ def _options(
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Hyperparameter search for feed-forward networks on tabular data."""
+    """Search hyperparameters of feed-forward networks on tabular data."""
 
 
 def main() -> None:
