@@ -171,7 +171,7 @@ def pack_work(pack: Sequence[Member]) -> float:
     """Estimate the work of a pack in multiply-adds: forward, two products backward, the update, overhead per step."""
     hp = pack[0].hp
     weights = sum(_shape().n_inputs * m.hp.hidden[0] + m.hp.hidden[0] * m.hp.hidden[1] for m in pack)
-    update = 10  # the optimizer's time for a weight, in multiply-adds
+    update = 10  # the optimizer's time for each weight, in multiply-adds
     per_step = DEFAULT_OVERHEAD + weights * (3 * columns_of(hp.batch_size) + update)
     return n_batches(_shape().n_train, hp.batch_size) * per_step
 

@@ -83,7 +83,7 @@ def run(side: str, configured: Sequence[dict[str, Any]]) -> tuple[float, Result]
     """Train one side in two processes; return the member-steps per second, and the scores."""
     context = multiprocessing.get_context("spawn")
     ready, results = context.Barrier(PROCESSES), context.Queue()
-    # trials are dealt out in turn, so that both processes have as much to do
+    # trials are dealt out in turn, so that both processes have the same amount of work
     shares = [list(enumerate(configured))[i::PROCESSES] for i in range(PROCESSES)]
     children = [context.Process(target=_child, args=(side, share, ready, results)) for share in shares]
     for child in children:

@@ -66,7 +66,7 @@ def _report(master: Foldstep, spec: dict[str, Any]) -> CheckReport:
     from foldstep.worker.data.load import read_table
     from foldstep.worker.settings import default_cache_dir
 
-    torch.set_num_threads(1)  # as a worker does: the bits depend on it
+    torch.set_num_threads(1)  # as a worker does: results depend on it bit for bit
     path = MasterClient(master.connection).fetch_dataset(problem.fingerprint, default_cache_dir())
     source = FoldSource(read_table(path, problem.fingerprint), problem)
     return run_checks(source, problem, candidates(parse_spec(spec)))

@@ -1,4 +1,4 @@
-"""A master and a worker of the module's own, as processes, and the command line as a process beside them."""
+"""Fixtures for tests of the command line: a master and a worker for each module, and commands, all as processes."""
 
 from __future__ import annotations
 
