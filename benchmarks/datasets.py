@@ -1,7 +1,7 @@
 """A search over each real data set against scikit-learn's default MLP, on the same folds.
 
 Scikit-learn's side gets the same rows, the same preprocessed matrices (standardised, one-hot) and, for regression,
-the same standardised target; `MLPClassifier()` and `MLPRegressor()` are left at their defaults but for a seed. Its
+the same standardised target; `MLPClassifier()` and `MLPRegressor()` keep their defaults except for the seed. Its
 score is the one after its last iteration; Foldstep's is that of each fold's best epoch, as early stopping picks it.
 """
 
@@ -50,7 +50,7 @@ class Case:
 
 RANGES = {**ranges(lr=(1e-4, 3e-2), width=(32, 192), deepest=3, epochs=60), "dropout": DROPOUT}
 # Nearly noiseless and long to train: a search over the ranges above at constant rates, cut to a few trials, lost to the
-# default (0.140 to 0.172 against 0.124); rates that fall to zero are what it needs.
+# default (0.140 to 0.172 against 0.124); learning rates that fall to zero are necessary.
 BIKE: dict[str, Any] = {
     "lr": {"low": 1e-3, "high": 5e-3, "log": True}, "width": 112, "depth": 3, "schedule": "cosine", "epochs": 60
 }  # fmt: skip
@@ -71,12 +71,12 @@ def main() -> None:
     rows = []
     for case in cases:
         rows.append(measure(case))
-        print(rows[-1], file=sys.stderr, flush=True)  # a search at a time, for the whole takes minutes
+        print(rows[-1], file=sys.stderr, flush=True)  # after each search, because all of them take minutes
     publish("datasets", options, rows, unit="accuracy (more is better) or rmse (less is better), mean over the folds")
 
 
 def measure(case: Case) -> dict[str, Any]:
-    """One row: Foldstep's best trial and scikit-learn's default."""
+    """Measure one data set: Foldstep's best trial against scikit-learn's default; return one row."""
     with tempfile.TemporaryDirectory() as folder:
         begun = time.monotonic()
         best, n_trials = search(case, Path(folder))
@@ -102,7 +102,7 @@ def measure(case: Case) -> dict[str, Any]:
 
 
 def search(case: Case, folder: Path) -> tuple[dict[str, Any], int]:
-    """Run the command on a spec as a user would; the best row, and the number of trials."""
+    """Run a search with `foldstep run` as a user would; return the best row and the number of trials."""
     spec = {
         "name": case.file.partition(".")[0].replace("_", "-"),
         "method": case.method,
@@ -120,7 +120,7 @@ def search(case: Case, folder: Path) -> tuple[dict[str, Any], int]:
 
 
 def folds_of(case: Case, canonical: Path) -> FoldSource:
-    """The folds that the search trained on: the same data, seed and split."""
+    """Load the folds that the search trained on: the same data, seed and split."""
     data = DataSpec(dataset=case.file, target=case.target, task=case.task)
     metric: MetricName = "accuracy" if case.task == "classification" else "rmse"
     problem = problem_of(data, CvSpec(folds=case.folds), metric, n_folds=case.folds)
@@ -128,7 +128,7 @@ def folds_of(case: Case, canonical: Path) -> FoldSource:
 
 
 def default_mlp(data: FoldData) -> float:
-    """The score of scikit-learn's default network on one fold."""
+    """Train scikit-learn's default network on one fold and return its validation score."""
     warnings.simplefilter("ignore", ConvergenceWarning)
     if data.target.classes is not None:
         classifier = MLPClassifier(random_state=0).fit(data.x_train, data.y_train)

@@ -1,8 +1,8 @@
-"""What the diagnostics cost: training with and without the probe, taking turns in one process.
+"""The cost of the diagnostics: training with and without the probe, by turns in one process.
 
 The shapes and the data are those of `benchmarks.throughput`. Time is the process's own CPU time on one thread, so
-that neighbours on the machine count little; each pair of turns gives one ratio, and the median of them is the result,
-beside it the ratio of each side's fastest turn, which a busy machine disturbs the least.
+that other processes on the machine matter little; each pair of turns gives one ratio. The result is their median, and
+the ratio of each side's fastest turn, which a busy machine disturbs the least.
 Both sides must come to the same scores, bit for bit.
 """
 
@@ -26,19 +26,19 @@ LENGTHS = ((4, 10), (30, 2))
 
 
 class Blind(Probe):
-    """A probe that sees nothing, for the side without."""
+    """A probe that measures nothing, for the side without diagnostics."""
 
     def begin(self, epoch: int) -> None:
-        """Nothing is due."""
+        """Do nothing: no probe is due."""
 
     def validated(self, losses: object) -> None:
-        """No loss is taken."""
+        """Do nothing with the losses."""
 
     def look(self, space: Workspace, weights: Stack) -> None:
-        """Never called."""
+        """Do nothing; it is never called."""
 
     def note(self, live: Sequence[bool]) -> None:
-        """Nothing was seen."""
+        """Do nothing: there are no readings to store."""
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def measure(source: FoldSource, shape: tuple[int, int], length: tuple[int, int], turns: int) -> dict[str, Any]:
-    """One row: both sides, taking turns, each first about as often as the other."""
+    """Measure both sides by turns, each first in about half of them; return one row."""
     (width, batch), (epochs, n_trials) = shape, length
     share = list(enumerate(configurations(width, batch, n_trials, epochs)))
     sides.train_packed(source, share[:1])  # warm up

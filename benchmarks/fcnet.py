@@ -1,13 +1,13 @@
-"""The outside check: trains configurations of a published table (Klein and Hutter 2019, arXiv 1905.04970) and compares.
+"""Compare trainings with a published table of configurations (Klein and Hutter 2019, arXiv 1905.04970).
 
 The table holds the validation errors of two-hidden-layer networks on Parkinsons, trained by others with Keras. The same
 configurations are trained here, packed, as they were there: inputs and target z-scored by the training part, 60 %
 training and 20 % validation, Glorot-uniform weights, zero biases, Adam with Keras' defaults, 100 epochs at a constant
-rate or one that falls to zero by a cosine per epoch, dropout after each hidden layer. Compared is the validation error
-of the z-scored target after the last epoch with the mean of the four published seeds.
+rate or one that falls to zero by a cosine per epoch, dropout after each hidden layer. The validation error of the
+z-scored target after the last epoch is compared with the mean of the four published seeds.
 
-What differs: the published splits are not known, and each published seed had one of its own (here configurations take
-turns on four splits); Keras' Adam adds its eps before the second moment is freed of its bias, PyTorch's after.
+Differences: the published splits are not known, and each published seed had a different one (here the configurations
+take turns on four splits); Keras' Adam adds its eps before the bias correction of the second moment, PyTorch's after.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Published:
 
     @cached_property
     def hp(self) -> Hyperparameters:
-        """The configuration in Foldstep's words."""
+        """The configuration as Foldstep's hyperparameters."""
         s = self.settings
         return resolve(
             {
@@ -109,7 +109,7 @@ def main() -> None:
 
 
 def read_published() -> list[Published]:
-    """The whole table."""
+    """Read the whole table."""
     with gzip.open(DATA / "fcnet_parkinsons_table.csv.gz", "rt") as file:
         rows = list(csv.DictReader(file))
     seeds = [name for name in rows[0] if name.startswith("valid_mse_")]
@@ -119,7 +119,7 @@ def read_published() -> list[Published]:
 
 
 def sample(table: Sequence[Published], per_stratum: int) -> list[Published]:
-    """As many random configurations of each batch size and learning rate."""
+    """Draw `per_stratum` random configurations of each pair of batch size and learning rate."""
     strata: dict[tuple[int, float], list[Published]] = {}
     for row in table:
         strata.setdefault((row.hp.batch_size, row.hp.lr), []).append(row)
@@ -136,7 +136,7 @@ def sample(table: Sequence[Published], per_stratum: int) -> list[Published]:
 
 @cache
 def source() -> FoldSource:
-    """Parkinsons, 60 % training, 20 % validation, 20 % unused, split four times."""
+    """Load Parkinsons, split four times: 60 % training, 20 % validation, 20 % unused."""
     with gzip.open(DATA / "parkinsons.csv.gz", "rt") as file:
         names = file.readline().strip().split(",")
         values = np.loadtxt(file, delimiter=",")
@@ -151,9 +151,9 @@ def _shape() -> FoldShape:
 
 
 def train(chosen: Sequence[Published]) -> Errors:
-    """The validation error of each configuration after its last epoch.
+    """Train the configurations and return the validation error of each after its last epoch.
 
-    Packs are dealt to the processes one by one, those with the most work first, so that both end together.
+    The processes take packs one by one, those with the most work first, so that both end at about the same time.
     """
     members = [Member(i, i % SPLITS, row.hp) for i, row in enumerate(chosen)]
     packs = plan_packs(members, {m.key: _shape() for m in members}, 1, PACK_BYTES_CPU)
@@ -168,16 +168,16 @@ def train(chosen: Sequence[Published]) -> Errors:
 
 
 def pack_work(pack: Sequence[Member]) -> float:
-    """Estimated work of a pack in multiply-adds: forward, two products backward, the update, and each step's own."""
+    """Estimate the work of a pack in multiply-adds: forward, two products backward, the update, overhead per step."""
     hp = pack[0].hp
     weights = sum(_shape().n_inputs * m.hp.hidden[0] + m.hp.hidden[0] * m.hp.hidden[1] for m in pack)
-    update = 10  # the optimizer's time for a weight, in multiply-adds
+    update = 10  # the optimizer's time for each weight, in multiply-adds
     per_step = DEFAULT_OVERHEAD + weights * (3 * columns_of(hp.batch_size) + update)
     return n_batches(_shape().n_train, hp.batch_size) * per_step
 
 
 def train_pack(pack: Sequence[Member]) -> Errors:
-    """Train one pack in this process."""
+    """Train one pack in this process and return the errors of its members."""
     torch.set_num_threads(1)
     watch = ScoreKeeper()
     Training(source(), "mse", Engine(torch.device("cpu"), PACK_BYTES_CPU)).train(pack, watch)
@@ -185,7 +185,7 @@ def train_pack(pack: Sequence[Member]) -> Errors:
 
 
 def _standardised(fold: int, scores: Sequence[float]) -> float:
-    """The last epoch's error in units of the training part's variance."""
+    """Scale the last epoch's mean squared error by the target's variance in the training part."""
     if math.isnan(scores[-1]):
         return math.inf
     return scores[-1] / source().fold(fold, "standard").target.scale ** 2
@@ -195,7 +195,7 @@ def _standardised(fold: int, scores: Sequence[float]) -> float:
 
 
 def comparisons(chosen: Sequence[Published], errors: Errors) -> list[dict[str, Any]]:
-    """One row for all configurations, and one for each value of what was varied."""
+    """Compute one row for all configurations, and one for each value of each hyperparameter."""
     everyone = range(len(chosen))
     rows = [_comparison("all", everyone, chosen, errors)]
     for name in ("batch_size", "activation_fn_1", "activation_fn_2", "init_lr", "lr_schedule"):
@@ -233,7 +233,7 @@ def _spearman(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def save_points(chosen: Sequence[Published], errors: Errors) -> None:
-    """The scatter as a picture, and every configuration with both errors as CSV."""
+    """Write the scatter plot as SVG, and every configuration with both errors as CSV."""
     labels = [" ".join(f"{k}={v}" for k, v in row.settings.items()) for row in chosen]
     points = [
         Point(row.error, errors[i], f"batch size {row.hp.batch_size}", f"{labels[i]}: {row.error:.4g}, {errors[i]:.4g}")

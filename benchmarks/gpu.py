@@ -1,18 +1,18 @@
-"""Everything that there is to measure on a GPU, in one call: `benchmarks/gpu.sh`.
+"""All measurements on a GPU in one call: `benchmarks/gpu.sh`.
 
-It needs torch, numpy and scikit-learn alone, works on `models/` directly, and holds its batches on the device. With
-`--device cpu` it does the same without graphs.
+It needs only torch, numpy and scikit-learn, uses `models/` directly, and holds its batches on the device. With
+`--device cpu` it measures the same without CUDA graphs.
 
-- agreement: losses of a pack on the device, in both precisions, and on the CPU, after some steps, by single operations
-  and by the kernel;
-- packs: member-steps a second against the number of members, step by step, as a captured CUDA graph, and where the
-  networks are narrow by the kernel that takes a whole epoch's steps; in float32 and with products rounded to tf32;
-- plain: `nn.Sequential` and `torch.optim.Adam` on the same device, one network a process, by the number of processes;
+- agreement: losses of a pack on the device, in both precisions, and on the CPU, after some steps of the eager and
+  of the fused backend;
+- packs: member-steps a second against the number of members: eager, as a captured CUDA graph, and for narrow networks
+  with the fused kernel, which takes all steps of an epoch; in float32 and with products rounded to tf32;
+- plain: `nn.Sequential` and `torch.optim.Adam` on the same device, one network per process, by number of processes;
 - grid: a sample of the published table's grid (widths 16 to 512 twice, four batch sizes) in packs as large as memory
-  allows, and the time that follows for all 62,208 configurations of 100 epochs, four times each;
-- memory: of a pack at its peak;
-- product: whole trainings by the worker's own loop, with one and with two packs in flight, with the kernel, and in
-  tf32, with how far that moves scores; only where the packages are installed that a worker needs.
+  allows, and the time estimated from it for all 62,208 configurations of 100 epochs, four times each;
+- memory: the peak memory of a pack;
+- product: whole trainings by the worker's training loop, with one and with two packs in flight, with the fused kernel,
+  and in tf32, with the change of the scores; only where the packages that a worker needs are installed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ KERNEL_WARPS = (4, 8)
 STRATA = 24
 PRODUCT_TRIALS, LEAST_ACCURACY = 2000, 0.9
 PRODUCTS = (("float32", 1, False), ("float32", 2, False), ("float32", 2, True), ("tf32", 2, True))
-"""Precision, packs in flight, and whether the kernel may take steps: it is opt-in in the product."""
+"""Precision, packs in flight, and whether the fused backend may train packs: it is opt-in in the product."""
 GRID_UNITS, GRID_BATCHES, GRID_CONFIGURATIONS, GRID_REPEATS = (16, 32, 64, 128, 256, 512), (8, 16, 32, 64), 62_208, 4
 GRID_ROWS, GRID_EPOCHS, GRID_MEMBERS = 3525, 100, 8192
 
@@ -50,7 +50,7 @@ GRID_ROWS, GRID_EPOCHS, GRID_MEMBERS = 3525, 100, 8192
 
 
 def agreement(device: Device, precision: str = "float32") -> dict[str, Any]:
-    """The losses of some members after 20 steps, on the device and on the CPU."""
+    """Compare the losses of some members after 20 steps on the device with those on the CPU."""
     losses = []
     for where in (device, Device(torch.device("cpu"))):
         pack = Pack(16, (32, 32), 32, where, precision)
@@ -62,7 +62,7 @@ def agreement(device: Device, precision: str = "float32") -> dict[str, Any]:
 
 
 def agreement_of_kernel(device: Device) -> Iterator[dict[str, Any]]:
-    """The mean losses of an epoch by the kernel, and those of single operations on the CPU."""
+    """Compare an epoch's losses by the fused kernel on the device with those of the eager backend on the CPU."""
     pack, other = Pack(4, (16,), 128, device), Pack(4, (16,), 128, Device(torch.device("cpu")))
     if pack.is_narrow:
         pack.fused(4)()
@@ -81,7 +81,7 @@ def _compared(what: str, found: Tensor, right: Tensor) -> dict[str, Any]:
 
 
 def rate(device: Device, act: Callable[[], None], feed: Callable[[int], None]) -> float:
-    """Calls a second, batches being fed."""
+    """Measure how often per second a batch can be fed and `act` be called."""
     for number in range(3):
         feed(number)
         act()
@@ -97,7 +97,7 @@ def rate(device: Device, act: Callable[[], None], feed: Callable[[int], None]) -
 
 
 def packs(device: Device, shape: tuple[int, int], n: int, precision: str = "float32") -> list[dict[str, Any]]:
-    """Rows of one pack: eager, captured, and its memory."""
+    """Measure one pack in every way that the device supports, and its memory; return the rows."""
     width, batch = shape
     if device.is_cuda:
         torch.cuda.reset_peak_memory_stats(device.torch)
@@ -114,7 +114,7 @@ def packs(device: Device, shape: tuple[int, int], n: int, precision: str = "floa
 
 
 def _ways(pack: Pack) -> Iterator[tuple[str, Callable[[], None], Callable[[int], None], int]]:
-    """Name, what takes steps, what feeds it, and how many steps it takes."""
+    """List the ways to take steps: name, function that steps, function that feeds it, steps in each call."""
     yield "eager", pack.step, pack.feed, 1
     if pack.device.is_cuda:
         yield "graph", pack.captured(), pack.feed, 1
@@ -123,7 +123,7 @@ def _ways(pack: Pack) -> Iterator[tuple[str, Callable[[], None], Callable[[int],
 
 
 def plain(device: Device, shape: tuple[int, int], processes: int) -> dict[str, Any]:
-    """Member-steps a second of plain networks, one a process."""
+    """Measure the member-steps per second of plain PyTorch networks, one in each process."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes) as pool:
         rates = pool.starmap(_plain_rate, [(device, shape)] * processes)
@@ -153,7 +153,7 @@ def _plain_rate(device: Device, shape: tuple[int, int]) -> float:
 
 
 def grid(device: Device, strata: int) -> list[dict[str, Any]]:
-    """Rows of a sample of the grid, batch sizes in turn, and one for the whole grid."""
+    """Measure a sample of the grid, the batch sizes in turn; return its rows and an estimate for the whole grid."""
     draw = random.Random(0)
     pairs = draw.sample([(a, b) for a in GRID_UNITS for b in GRID_UNITS], strata)
     rows, seconds = [], {batch: list[float]() for batch in GRID_BATCHES}
@@ -171,7 +171,11 @@ def grid(device: Device, strata: int) -> list[dict[str, Any]]:
 
 
 def _largest(device: Device, hidden: tuple[int, ...], batch: int) -> tuple[int, float]:
-    """The fastest rate of the largest pack that fits, beginning with many; on a CPU with few."""
+    """Find the largest pack that fits, by halving its size until it does, and measure its fastest rate.
+
+    Returns:
+        The number of members, and member-steps a second.
+    """
     n = GRID_MEMBERS if device.is_cuda else 16
     while True:
         try:
@@ -185,7 +189,7 @@ def _largest(device: Device, hidden: tuple[int, ...], batch: int) -> tuple[int, 
 
 
 def main() -> None:
-    """Measure everything; one JSON record, the rows as they come on standard error."""
+    """Measure everything; write one JSON record, and each row to standard error as soon as it is measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--quick", action="store_true", help="little of everything")
@@ -220,7 +224,7 @@ def _all(device: Device, *, quick: bool) -> Any:
 
 
 def product(device: Device, trials: int) -> Iterator[dict[str, Any]]:
-    """Whole trainings by the worker's loop."""
+    """Measure whole trainings by the worker's training loop."""
     try:
         from benchmarks.sides import digits as source_of
         from benchmarks.sides import train_packed

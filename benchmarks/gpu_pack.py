@@ -1,4 +1,4 @@
-"""A pack that takes steps on digits, in every way that a device has: for `benchmarks.gpu`."""
+"""A pack that trains on digits in every way that a device supports; for `benchmarks.gpu`."""
 
 from __future__ import annotations
 
@@ -28,30 +28,31 @@ N_INPUTS, N_CLASSES = 64, 10
 
 @dataclass(frozen=True)
 class Device:
-    """Where to measure, and for how long each time."""
+    """The device to measure on, and the seconds of each measurement."""
 
     torch: torch.device
     seconds: float = 2.0
 
     @property
     def is_cuda(self) -> bool:
-        """Whether there are graphs, and a memory of its own."""
+        """Whether it is a GPU, which has CUDA graphs and separate memory."""
         return self.torch.type == "cuda"
 
     def wait(self) -> None:
-        """Until everything that was asked of it is done."""
+        """Wait until the device has finished all its work."""
         if self.is_cuda:
             torch.cuda.synchronize(self.torch)
 
 
 class Pack:
-    """A pack that takes steps on digits.
+    """A pack that trains on digits.
 
     Args:
-        n: members, with learning rates on a log scale.
-        hidden: their layers.
-        batch: rows of a step.
-        precision: of all members' products.
+        n: number of members; their learning rates are spaced on a log scale.
+        hidden: widths of their hidden layers.
+        batch: rows of a mini-batch.
+        device: where to train.
+        precision: of all members' matrix products.
     """
 
     def __init__(self, n: int, hidden: tuple[int, ...], batch: int, device: Device, precision: str = "float32") -> None:
@@ -74,12 +75,12 @@ class Pack:
         self.losses = torch.zeros(n, device=device.torch)
 
     def feed(self, number: int) -> None:
-        """Put a batch where the steps read it."""
+        """Copy a batch to the buffers that the steps read."""
         self._x.copy_(self._inputs[number % len(self._inputs)])
         self._y.copy_(self._targets[number % len(self._targets)])
 
     def step(self) -> None:
-        """One step of every member."""
+        """Take one step of every member."""
         targets = self._y.expand(self.n, -1, -1)
         with products_rounded_to(self._precision):
             outputs = self.net.forward(self._batch, self._space)[:, :N_CLASSES]
@@ -88,7 +89,11 @@ class Pack:
         self._optimizer.step(self.losses)
 
     def fused(self, warps: int) -> Callable[[], None]:
-        """All batches, a step each, by the kernel."""
+        """Make a function that takes one step for each batch with the fused kernel.
+
+        Args:
+            warps: warps that share the work of a member.
+        """
         from foldstep.models.fused.launch import FedSteps, FusedMembers
 
         net, optimizer = self.net, self._optimizer
@@ -107,18 +112,18 @@ class Pack:
 
     @property
     def n_batches(self) -> int:
-        """Steps of a pass over the data."""
+        """Batches of the data, and so steps of an epoch."""
         return len(self._inputs)
 
     @property
     def is_narrow(self) -> bool:
-        """Whether the kernel takes its steps, and can be compiled."""
+        """Whether the fused kernel covers its members and can run here."""
         has_place = self.device.is_cuda or "TRITON_INTERPRET" in os.environ
         covered = all(is_covered(s.hp, N_INPUTS, N_CLASSES) for s in self.net.layout.slots)
         return covered and has_place and find_spec("triton") is not None
 
     def captured(self) -> Callable[[], None]:
-        """The step as a CUDA graph."""
+        """Capture one step as a CUDA graph and return the function that replays it."""
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -132,7 +137,7 @@ class Pack:
 
 
 def digits(columns: int, batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Batches of standardised digits: (batches, columns, inputs) and (batches, classes, columns)."""
+    """Make batches of standardised digits: inputs (batches, columns, inputs), targets (batches, classes, columns)."""
     bunch = load_digits()
     x = (bunch.data - bunch.data.mean(0)) / np.where(bunch.data.std(0) > 0, bunch.data.std(0), 1)
     n = len(x) // batch

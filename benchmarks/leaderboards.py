@@ -1,10 +1,10 @@
-"""Leaderboards of small searches over all methods and optimizers, to hold one version against another bit for bit.
+"""Leaderboards of small searches over all methods and optimizers, to compare two versions bit for bit.
 
     python -m benchmarks.leaderboards save before.json [--checkout DIR]
     python -m benchmarks.leaderboards compare before.json after.json
 
 Three problems (classes, numbers, early stopping on many classes), each searched by every method. The spaces hold every
-optimizer, activation, normalisation, initialisation and schedule; a rounding that moves anywhere moves a score.
+optimizer, activation, normalisation, initialisation and schedule, so any change of rounding changes a score.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ PROBLEMS: dict[str, dict[str, Any]] = {
 
 
 def spec_of(problem: str, method: str) -> dict[str, Any]:
-    """Return the spec of one search."""
+    """Make the spec of one search."""
     given = PROBLEMS[problem]
     enumerates = METHODS[method].enumerates
     space = _GRID if enumerates else {**_SPACE, **given["parameters"]}
@@ -75,7 +75,7 @@ def spec_of(problem: str, method: str) -> dict[str, Any]:
 
 
 def run(spec: dict[str, Any], checkout: Path) -> list[dict[str, Any]]:
-    """Run one search with the code of a checkout; its whole leaderboard, without the names of files."""
+    """Run one search with the code of a checkout; return its whole leaderboard, without the checkpoints' paths."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "spec.json"
         path.write_text(json.dumps(spec))
@@ -99,7 +99,7 @@ def save(target: Path, checkout: Path) -> None:
 
 
 def compare(before: Path, after: Path) -> int:
-    """Say which searches differ; returns how many."""
+    """Print which searches differ between two files; return how many."""
     old, new = (json.loads(path.read_text()) for path in (before, after))
     differing = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     print(f"{len(old)} searches, {sum(map(len, old.values()))} trials: {len(differing)} differ {differing or ''}")
@@ -111,7 +111,7 @@ def compare(before: Path, after: Path) -> int:
 
 
 def main() -> None:
-    """Save or compare."""
+    """Run the command line: save leaderboards, or compare two files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     saving, comparing = commands.add_parser("save"), commands.add_parser("compare")

@@ -1,8 +1,8 @@
-"""What a member-step costs and what a member holds, from 10 to 10,000 members: one process with one thread.
+"""The time of a member-step and the memory of a member, from 10 to 10,000 members: one process with one thread.
 
-Members have two hidden layers and train on scikit-learn's digits. Their time is taken as a worker cuts them into packs,
-in whole trainings of a few epochs; their memory in a single pack, as the growth of the process's peak over that of a
-training of one trial, and held against the packer's estimate.
+Members have two hidden layers and train on scikit-learn's digits. Their time is measured in whole trainings of a few
+epochs, in packs as a worker makes them; their memory in a single pack, as the growth of the process's peak over that of
+a training of one trial, and compared with the packer's estimate.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ def main() -> None:
 
 
 def cost(n: int, turns: int) -> dict[str, Any]:
-    """One row: the time of a member-step."""
+    """Measure the time of a member-step; return one row."""
     width, batch = SHAPES[0]
     taken = [_child(n, width, batch, in_one_pack=False)["us"] for _ in range(turns)]
     return {"measured": "time", "members": n, "width": width, "batch": batch, "us": round(statistics.median(taken), 2)}
 
 
 def memory(width: int, batch: int, n: int) -> dict[str, Any]:
-    """One row: the memory of a member, beside its estimate."""
+    """Measure the memory of a member and compare it with the packer's estimate; return one row."""
     few, many = (_child(size, width, batch, in_one_pack=True) for size in (FOLDS, n))
     peak = (many["peak_kib"] - few["peak_kib"]) / (n - FOLDS)
     row = {"measured": "memory", "members": n, "width": width, "batch": batch, "kib": round(peak, 1)}
@@ -66,7 +66,7 @@ def _child(n: int, width: int, batch: int, *, in_one_pack: bool) -> dict[str, fl
 
 
 def _measure(n: int, width: int, batch: int, in_one_pack: int) -> dict[str, float]:
-    """In a process of its own: time, peak, estimate."""
+    """Train in this process; measure microseconds a member-step, peak KiB, and estimated KiB a member."""
     import torch
 
     from benchmarks import sides

@@ -1,8 +1,8 @@
-"""A mixed space against perfectly homogeneous packs: what the packer loses by what members do not share.
+"""A mixed space against homogeneous packs: the time lost because the members of a mixed space differ.
 
 Widths from 16 to 512, one to five layers, four batch sizes, eight activations, on the folds of scikit-learn's digits,
-one process with one thread. Mixed: all configurations in one call, cut into packs as a worker does. Homogeneous: of
-each configuration as many copies as make a full lease, with other learning rates; its share of their time, summed up.
+one process with one thread. Mixed: all configurations in one call, cut into packs as a worker does. Homogeneous: for
+each configuration copies that differ only in the learning rate; the times per copy, summed over the configurations.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def drawn(n: int, seed: int) -> list[Configuration]:
-    """Configurations of the mixed space."""
+    """Draw configurations of the mixed space."""
     draw, space = random.Random(seed), SPACES["mixed"]
     low, high = space["width"]["low"], space["width"]["high"]
     return [
@@ -54,7 +54,7 @@ def drawn(n: int, seed: int) -> list[Configuration]:
 
 
 def measure(step: str, n: int, turns: int) -> dict[str, Any]:
-    """One row: some drawn spaces with one of the two steps."""
+    """Measure some draws with one backend, compiled or eager; return one row."""
     engine = Engine(torch.device("cpu"), PACK_BYTES_CPU, may_compile=step == "compiled")
     training = Training(digits(FOLDS), "accuracy", engine)
     taken = [both(training, drawn(n, seed)) for seed in range(turns)]
@@ -68,15 +68,15 @@ def measure(step: str, n: int, turns: int) -> dict[str, Any]:
 
 
 def both(training: Training, configurations: Sequence[Configuration]) -> tuple[float, float]:
-    """Seconds of the mixed packs, and the sum of the homogeneous ones' shares."""
-    train(training, configurations[:1])  # what is made once
+    """Measure the seconds of the mixed packs, and the summed seconds per copy of the homogeneous ones."""
+    train(training, configurations[:1])  # warm up: builds what is built only once
     mixed = train(training, configurations)
     copies = [[{**c, "lr": c["lr"] * (1 + i / COPIES)} for i in range(COPIES)] for c in configurations]
     return mixed, sum(train(training, same) / COPIES for same in copies)
 
 
 def train(training: Training, configurations: Sequence[Configuration]) -> float:
-    """Seconds that all folds of some configurations take."""
+    """Train all folds of some configurations; return the seconds."""
     hps = enumerate(resolve(c) for c in configurations)
     members = [Member(trial, fold, hp) for trial, hp in hps for fold in range(FOLDS)]
     begun = time.perf_counter()

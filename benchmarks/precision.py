@@ -1,9 +1,9 @@
-"""What `precision: bfloat16` does to scores, and what it gains: the same configurations trained both ways.
+"""The effect of `precision: bfloat16` on scores and speed: the same configurations trained both ways.
 
-Rounding changes every score a little, and so does another seed, which nobody minds. So each configuration is trained
+Rounding changes every score a little, as another seed does, which is acceptable. So each configuration is trained
 three times: in float32, with rounded products, and in float32 from another seed. A configuration's score is the mean
-over its folds of each fold's best epoch, as in a search. Rounding is harmless where it moves scores no further than
-another seed does, in no direction, and finds as good a winner. Times are processor seconds of one process, in turns.
+over its folds of each fold's best epoch, as in a search. Rounding is harmless if it changes scores no more than
+another seed does, without bias, and finds as good a winner. Times are processor seconds of one process.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def drawn(n: int) -> list[dict[str, Any]]:
-    """Configurations of narrow to middling networks."""
+    """Draw configurations of networks with 16 to 256 units in each hidden layer."""
     draw = random.Random(0)
     return [
         {
@@ -68,10 +68,10 @@ def drawn(n: int) -> list[dict[str, Any]]:
 
 
 def measure(name: str, n: int) -> dict[str, Any]:
-    """One row: a data set."""
+    """Measure one data set; return one row."""
     metric, source = data(name)
     configurations = drawn(n)
-    train(source, metric, configurations[:1])  # what is made once
+    train(source, metric, configurations[:1])  # warm up: builds what is built only once
     found = {way: train(source, metric, [{**c, **more} for c in configurations]) for way, more in WAYS.items()}
     full, seconds = found["float32"]
     rounded, rounded_seconds = found["bfloat16"]
@@ -95,7 +95,7 @@ def measure(name: str, n: int) -> dict[str, Any]:
 
 
 def data(name: str) -> tuple[str, FoldSource]:
-    """The metric and the folds."""
+    """Load the metric and the folds of a data set."""
     if name == DIGITS:
         return "accuracy", digits(5)
     problem = problem_of(FILES[name], seed=0)
@@ -103,7 +103,7 @@ def data(name: str) -> tuple[str, FoldSource]:
 
 
 def train(source: FoldSource, metric: str, configurations: Sequence[dict[str, Any]]) -> tuple[Scores, float]:
-    """The score of each configuration, and processor seconds."""
+    """Train the configurations; return the score of each, and the processor seconds of all."""
     hps = [resolve(c) for c in configurations]
     members = [Member(trial, fold, hp) for trial, hp in enumerate(hps) for fold in range(source.n_folds)]
     watch = ScoreKeeper()
@@ -116,12 +116,12 @@ def train(source: FoldSource, metric: str, configurations: Sequence[dict[str, An
 
 
 def moved(scores: Scores, others: Scores) -> float:
-    """Median distance."""
+    """Compute the median absolute difference."""
     return statistics.median(abs(a - b) for a, b in zip(scores, others, strict=True))
 
 
 def bias(scores: Scores, others: Scores) -> dict[str, float]:
-    """Mean difference of the others, and its standard error."""
+    """Compute the mean difference of the other scores to the first, and its standard error."""
     differences = [b - a for a, b in zip(scores, others, strict=True)]
     return {
         "mean_difference": statistics.mean(differences),
@@ -130,7 +130,7 @@ def bias(scores: Scores, others: Scores) -> dict[str, float]:
 
 
 def correlation(scores: Scores, others: Scores) -> float:
-    """Spearman's."""
+    """Compute Spearman's rank correlation."""
     return round(float(spearmanr(scores, others).statistic), 3)
 
 

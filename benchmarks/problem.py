@@ -1,4 +1,4 @@
-"""The problem of a benchmark that trains on rows of its own, without a master."""
+"""The learning problem of a benchmark that trains without a master."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from foldstep.service.contract.spec import CvSpec, DataSpec, MetricName
 
 
 def problem_of(data: DataSpec, cv: CvSpec, metric: MetricName, *, n_folds: int, seed: int = 0) -> LearningProblem:
-    """Make the record that a master would send; what only a master needs is left open.
+    """Make the record that a master would send; fields that only a master needs are None.
 
     Args:
         data: with `target` and `task`.
         cv: how the rows are split.
-        metric: what is scored.
-        n_folds: that `cv` comes to.
+        metric: of the scores.
+        n_folds: number of folds that `cv` makes.
         seed: of the split.
     """
     assert data.task is not None

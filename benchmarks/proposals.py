@@ -1,8 +1,8 @@
-"""What a proposal costs: the time of one batch, divided by its trials, after 100, 1,000 and 10,000 trials.
+"""The cost of a proposal: the time of one batch, divided by its trials, after 100, 1,000 and 10,000 trials.
 
 The batch is proposed from a history of random trials of an eight-parameter space, in this process, with one thread, as
-the planner's own process does it; the request is written and read as JSON, as on its way there. Batches have the
-default size of a search of that many trials.
+in the planner's process; the request is written and read as JSON, as between the processes. Batches have the default
+size of a search of that many trials.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
 
 def _row(method: Method, n_trials: int, n_runs: int) -> dict[str, Any]:
     request = _request(method, n_trials)
-    propose(request)  # what is imported on the way is not counted
+    propose(request)  # warm up: imports are not counted
     runs = [_time_ms(request) / request.size for _ in range(n_runs)]
     median, least, greatest = median_and_spread(runs)
     return {"method": method, "history": n_trials, "batch": request.size, "ms": median, "least": least,

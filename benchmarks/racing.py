@@ -1,8 +1,8 @@
-"""How often racing drops who would have won: on the folds' scores of real searches that `benchmarks.stopping` kept.
+"""How often racing drops the eventual winner, on the folds' scores of real searches kept by `benchmarks.stopping`.
 
-The rule sees what it would have seen, search by search, in many random orders of the trials and of the folds. Counted
-are the orders in which the eventual winner loses its last folds, and, over all orders, the raced trials that would have
-beaten their incumbent and were dropped; the rule states that at most `FALSE_DROPS` of those are.
+The rule is applied to the stored scores, search by search, in many random orders of the trials and of the folds. Two
+numbers are counted: the orders in which the eventual winner is dropped, and, over all orders, the raced trials that
+would have beaten their incumbent and were dropped. The rule states that at most a share `FALSE_DROPS` of those are.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ RULES = EarlyStopSpec(rungs="none", race_folds=True)
 
 
 class Race(NamedTuple):
-    """What one order of one search came to.
+    """The outcome of one order of one search.
 
     Attributes:
+        winner_dropped: whether the trial with the best score over all folds was dropped.
         n_better: raced trials that would have beaten the best of the blocks before them.
         n_better_dropped: how many of those were dropped.
+        folds_share: folds trained, as a share of all folds of all trials.
     """
 
     winner_dropped: bool
@@ -46,7 +48,7 @@ def main() -> None:
 
 
 def row(name: str, searches: dict[str, list[list[float]]], n_orders: int) -> dict[str, Any]:
-    """One data set: all of its searches in all orders."""
+    """Race all searches of one data set in all orders; return one row."""
     draw = random.Random(0)
     sign = 1.0 if name == "concrete" else -1.0
     own = [[[sign * s for s in folds] for folds in trials] for k, trials in searches.items() if k.startswith(name)]
@@ -63,13 +65,17 @@ def row(name: str, searches: dict[str, list[list[float]]], n_orders: int) -> dic
 
 
 def shuffled(losses: Sequence[Sequence[float]], draw: random.Random) -> list[list[float]]:
-    """The trials in another order, and their folds, all of them in the same."""
+    """Shuffle the trials, and their folds by one order for all trials."""
     folds = draw.sample(range(len(losses[0])), len(losses[0]))
     return [[trial[f] for f in folds] for trial in draw.sample(list(losses), len(losses))]
 
 
 def race(losses: Sequence[Sequence[float]]) -> Race:
-    """One search in one order."""
+    """Race one search in one order.
+
+    Args:
+        losses: the loss of each trial on each fold, in the order of trials and folds; less is better.
+    """
     n_folds, n_first = len(losses[0]), n_first_folds(len(losses[0]))
     climbers = [Climber(i, [folds[:n_first], folds, folds], 1) for i, folds in enumerate(losses)]
     (verdict,) = decide(RULES, climbers, n_folds=n_folds, is_closed=True)

@@ -1,20 +1,20 @@
-"""The hyperparameters that most benchmarks search; what differs from one to the other is what they say here."""
+"""The ranges of hyperparameters that most benchmarks search; the arguments are what differs between benchmarks."""
 
 from __future__ import annotations
 
 from typing import Any
 
 DROPOUT = {"low": 0.0, "high": 0.5}
-"""For searches whose other sides have it too."""
+"""Range of dropout, for the searches whose competitors have dropout too."""
 
 
 def ranges(*, lr: tuple[float, float], width: tuple[int, int], deepest: int, epochs: int) -> dict[str, Any]:
-    """The `parameters` of a spec, but for the batch size and dropout.
+    """Make the `parameters` of a spec, without the batch size and dropout.
 
     Args:
         lr: lowest and highest learning rate.
-        width: the same of the width.
-        deepest: most hidden layers.
+        width: lowest and highest width of a hidden layer.
+        deepest: largest number of hidden layers.
         epochs: of every trial.
     """
     return {

@@ -1,4 +1,4 @@
-"""What every benchmark shares: the machine in words, a table on standard output, JSON in `benchmarks/results/`."""
+"""Functions shared by all benchmarks: options, the machine's description, results as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PACKAGES = ("torch", "numpy", "scikit-learn", "sqlalchemy", "fastapi")
 
 
 def arguments(description: str) -> argparse.Namespace:
-    """The options of every benchmark: `--quick` for a look, `--json` to print JSON, `--save` to keep the result."""
+    """Parse the options of every benchmark: `--quick` for a short run, `--json` to print JSON, `--save` to store it."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="fewer and smaller runs, for a look")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -30,7 +30,7 @@ def arguments(description: str) -> argparse.Namespace:
 
 
 def machine() -> dict[str, Any]:
-    """The machine that this runs on."""
+    """Describe the machine: processor, cores, memory, system and versions."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
@@ -49,13 +49,13 @@ def _processor() -> str:
 
 
 def publish(name: str, options: argparse.Namespace, rows: Sequence[dict[str, Any]], **facts: Any) -> None:
-    """Print the rows as a table or JSON, and keep them where that was asked for.
+    """Print the rows as a table or as JSON; with `--save` write them to `benchmarks/results/`.
 
     Args:
         name: of the benchmark.
         options: from `arguments`.
-        rows: one record a line, all with the same keys.
-        facts: what was measured, in words and numbers.
+        rows: one record for each line of the table, all with the same keys.
+        facts: settings and goals of the benchmark.
     """
     result = {
         "benchmark": name,
@@ -86,5 +86,5 @@ def _print_table(name: str, rows: Sequence[dict[str, Any]], facts: dict[str, Any
 
 
 def median_and_spread(values: Sequence[float]) -> tuple[float, float, float]:
-    """Median, least and greatest."""
+    """Compute median, least and greatest of the values."""
     return statistics.median(values), min(values), max(values)

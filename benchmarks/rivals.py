@@ -1,4 +1,4 @@
-"""The other sides of `benchmarks.search`: Optuna around plain PyTorch, and scikit-learn's halving search."""
+"""The competitors in `benchmarks.search`: Optuna around plain PyTorch, and scikit-learn's halving search."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from tests.oracle.single import train_single
 
 EPOCHS = 30
 REFITS = 5
-"""Trainings of each winner for the test part."""
+"""Trainings of each winner whose test scores are averaged."""
 RANGES = ranges(lr=(1e-4, 1e-1), width=(16, 128), deepest=3, epochs=EPOCHS)
 Numbers = npt.NDArray[np.float64]
 
@@ -51,7 +51,10 @@ class Problem:
     """One search: rows in a random order, the last `n_test` of them held back.
 
     Attributes:
-        fold: of each row of the search's part.
+        names: of the features.
+        x: features of all rows, (rows, features).
+        y: targets of all rows, (rows,).
+        fold: number of the validation fold of each row that is searched on, (rows - n_test,).
     """
 
     names: list[str]
@@ -66,7 +69,7 @@ class Problem:
 
     @property
     def n_folds(self) -> int:
-        """Of the search's part."""
+        """Number of folds of the rows that are searched on."""
         return int(self.fold.max()) + 1
 
     @property
@@ -76,17 +79,17 @@ class Problem:
 
     @property
     def y_search(self) -> Numbers:
-        """Their targets."""
+        """Targets of the rows that are searched on."""
         return self.y[: -self.n_test]
 
     @cached_property
     def source(self) -> FoldSource:
-        """The search's folds, standardised fold by fold."""
+        """The folds of the search, each standardised by its training part."""
         return self._source(self.x_search, self.y_search, self.fold)
 
     @cached_property
     def final(self) -> FoldSource:
-        """All rows of the search to train on, and the test part to score."""
+        """All rows of the search as the training part, and the test part as the validation part."""
         return self._source(self.x, self.y, (np.arange(len(self.y)) >= len(self.y) - self.n_test).astype(np.int64))
 
     def _source(self, x: Numbers, y: Numbers, fold: npt.NDArray[np.int64]) -> FoldSource:
@@ -98,13 +101,13 @@ class Problem:
         return FoldSource(Table({**columns, **extra}), problem)
 
     def score_of(self, predictions: Sequence[float]) -> float:
-        """The metric of predictions for the test part."""
+        """Compute the metric of predictions for the test part."""
         truth, given = self.y[-self.n_test :], np.asarray(predictions)
         return float(np.mean(given == truth) if self.metric == "accuracy" else np.sqrt(np.mean((given - truth) ** 2)))
 
     @property
     def sign(self) -> int:
-        """1 where more is better, else -1."""
+        """1 where a greater score is better, else -1."""
         return 1 if self.metric == "accuracy" else -1
 
 
@@ -116,7 +119,8 @@ class Found:
         score: mean over the folds; NaN where there is no winner.
         params: its hyperparameters.
         n_trials: configurations that were tried.
-        test: what the side itself predicts for the test part, scored; None where a user trains the winner anew.
+        wall_s: seconds that the search took.
+        test: score of the side's own predictions for the test part; None where a user trains the winner anew.
     """
 
     score: float
@@ -127,12 +131,12 @@ class Found:
 
 
 def nothing(n_trials: int, wall_s: float) -> Found:
-    """Of a side that finished no configuration in its time."""
+    """Make the result of a side that finished no configuration in its time."""
     return Found(math.nan, {}, n_trials, wall_s)
 
 
 def plain_score(problem: Problem, params: dict[str, Any], fold: int) -> float:
-    """Train one network with stock PyTorch; the best epoch's score."""
+    """Train one network with stock PyTorch; return the best epoch's score, NaN where none is finite."""
     hp = resolve({"batch_size": problem.batch_size, "seed": problem.seed, **params})
     result = train_single(hp, fold, problem.source.fold(fold, hp.scaler), problem.metric, torch.float32)
     finite = [s for s in result.scores if np.isfinite(s)]
@@ -140,10 +144,11 @@ def plain_score(problem: Problem, params: dict[str, Any], fold: int) -> float:
 
 
 def test_score(problem: Problem, params: dict[str, Any]) -> float:
-    """The score on the test part, trained on all rows of the search for as many epochs as its folds took on average.
+    """Train the winner anew on all rows of the search and score it on the test part.
 
-    The mean of `REFITS` trainings with other seeds: a single one says more of its own luck than of its hyperparameters.
-    They train in lockstep, which equals the plain training (`tests/worker/train/test_packed.py`) and is sooner done.
+    It trains for the mean number of epochs that its folds took to their best. The score is the mean of `REFITS` seeds,
+    since a single training depends more on its seed than on the hyperparameters. The networks train in lockstep, which
+    equals plain training (`tests/worker/train/test_packed.py`) and is faster.
     """
     seeds = range(REFITS)
     folds = _train(problem.source, problem, params, [(seed, fold) for seed in seeds for fold in range(problem.n_folds)])
@@ -155,7 +160,7 @@ def test_score(problem: Problem, params: dict[str, Any]) -> float:
 def _train(
     source: FoldSource, problem: Problem, params: dict[str, Any], runs: Sequence[tuple[int, int]]
 ) -> dict[tuple[int, int], list[float]]:
-    """By (seed, fold), the score of every epoch."""
+    """Train a network for each (seed, fold) of `runs` and return its score in every epoch."""
     watch = ScoreKeeper()
     members = [
         Member(seed, fold, resolve({"batch_size": problem.batch_size, **params, "epochs": EPOCHS, "seed": seed}))
@@ -173,7 +178,7 @@ def _best_epoch(scores: Sequence[float], sign: int) -> int:
 
 
 def optuna_tpe(problem: Problem, folder: Path, seconds: float) -> Found:
-    """TPE with a median pruner, two processes on one storage."""
+    """Search with Optuna's TPE and a median pruner, in two processes on one storage."""
     begun = time.monotonic()
     path = str(folder / "journal.log")
     context = multiprocessing.get_context("spawn")
@@ -219,7 +224,7 @@ def _objective(problem: Problem, trial: optuna.Trial, until: float) -> float:
 
 
 def suggested(trial: optuna.Trial, name: str, values: Any) -> Any:
-    """Optuna's draw from one entry of `RANGES`."""
+    """Let Optuna draw a value from one entry of `RANGES`."""
     if isinstance(values, list):
         return trial.suggest_categorical(name, values)
     if not isinstance(values, dict):
@@ -232,7 +237,7 @@ def suggested(trial: optuna.Trial, name: str, values: Any) -> Any:
 
 
 def halving(problem: Problem, folder: Path, seconds: float) -> Found:
-    """scikit-learn's search in a process of its own, ended when the time is up."""
+    """Search with scikit-learn in a separate process, which is killed when the time is up."""
     np.savez(folder / "problem.npz", x=problem.x, y=problem.y, fold=problem.fold)
     facts = {"n_test": problem.n_test, "task": problem.task, "metric": problem.metric, "seed": problem.seed}
     (folder / "facts.json").write_text(json.dumps({**facts, "batch_size": problem.batch_size, "names": problem.names}))
@@ -261,7 +266,7 @@ def _halve_for_ever(folder: Path) -> None:
 
 
 def halve(problem: Problem, seed: int) -> dict[str, Any]:
-    """One halving search of nine configurations: its winner as a JSON record."""
+    """Run one halving search of nine configurations; return its winner as a JSON record."""
     from scipy.stats import loguniform
     from sklearn.experimental import enable_halving_search_cv  # noqa: F401
     from sklearn.model_selection import HalvingRandomSearchCV, PredefinedSplit
@@ -279,12 +284,12 @@ def halve(problem: Problem, seed: int) -> dict[str, Any]:
         resource=prefix + "max_iter", min_resources=3, max_resources=EPOCHS, factor=3, n_candidates=9,
         scoring=scoring, cv=PredefinedSplit(problem.fold), random_state=seed, n_jobs=2, refit=False,
     ).fit(problem.x_search, problem.y_search)  # fmt: skip
-    # a score of scikit-learn's is always the greater the better
+    # in scikit-learn a greater score is always better
     return {"score": problem.sign * float(search.best_score_), "params": search.best_params_, "n_trials": 9}
 
 
 def halving_test_score(problem: Problem, params: dict[str, Any]) -> float:
-    """The score on the test part of scikit-learn's networks, trained on all rows of the search as `test_score` does."""
+    """Train scikit-learn's winner `REFITS` times on all rows of the search; return the mean score on the test part."""
     from sklearn.metrics import get_scorer
 
     model, prefix, scoring = _sklearn(problem)
@@ -297,7 +302,7 @@ def halving_test_score(problem: Problem, params: dict[str, Any]) -> float:
 
 
 def _sklearn(problem: Problem) -> tuple[Any, str, str]:
-    """The model, where its network's parameters are, and what it is scored by."""
+    """Build the model; return it, the prefix of its network's parameter names, and the name of its scorer."""
     from sklearn.compose import TransformedTargetRegressor
     from sklearn.neural_network import MLPClassifier, MLPRegressor
     from sklearn.pipeline import make_pipeline

@@ -1,15 +1,15 @@
-"""How near the engine comes to what one core can do: its matrix products and its memory, measured in the same run.
+"""How near the engine comes to the limits of one core, matrix products and memory, measured in the same run.
 
 First the core: the rate of a large matrix product in float32, and the rates of a copy within the cache and beyond it
-(a copy moves two bytes for each byte copied). Then the engine, one process with one thread, packs as a worker cuts
-them: member-steps a second of its steps alone, and of whole epochs with their validation and all that is around them.
+(a copy moves two bytes for each byte copied). Then the engine, one process with one thread, packs as a worker makes
+them: member-steps a second of the steps alone, and of whole epochs with validation and all other overhead.
 
-The operations of a member-step are counted, not measured: a multiplication with an addition is two. Of a layer with
-n_in and n_out units and a batch of b rows, forward and weight gradient take 2 b n_in n_out each, and so does the delta
-for the layer below, which the first one does not need. Only matrix products count: what else is done counts as time
-alone. Bytes are what has to move if nothing stays in a cache from step to step: parameters, gradients and Adam's two
-moments are read and written once (p, m, v both ways; g written and read; p read by both passes), and activations and
-deltas are written once and read twice.
+The operations of a member-step are counted, not measured: a multiply-add is two operations. For a layer with n_in and
+n_out units and a batch of b rows, the forward product and the weight gradient take 2 b n_in n_out each, and so does the
+gradient for the layer below, which the first layer does not need. Only matrix products are counted; other work adds
+time only. Bytes are those that have to move if nothing stays in a cache from step to step: parameters, gradients and
+Adam's two moments are read and written once (p, m, v both ways; g written and read; p read by both passes);
+activations and their gradients are written once and read twice.
 """
 
 from __future__ import annotations
@@ -53,19 +53,19 @@ def main() -> None:
 
 
 def matrix_rate(turns: int) -> float:
-    """Operations a second of a large matrix product."""
+    """Measure the operations per second of a large float32 matrix product."""
     a, b, out = torch.randn(LARGE, LARGE), torch.randn(LARGE, LARGE), torch.empty(LARGE, LARGE)
     return 2 * LARGE**3 / _seconds(lambda: torch.mm(a, b, out=out), turns, repeat=10)
 
 
 def copy_rate(n_bytes: int, turns: int) -> float:
-    """Bytes a second, read and written, of copying a buffer."""
+    """Measure the bytes per second, read and written, of copying a buffer."""
     source, target = torch.ones(n_bytes // 4), torch.empty(n_bytes // 4)
     return 2 * n_bytes / _seconds(lambda: target.copy_(source), turns, repeat=max(1, (1 << 29) // n_bytes))
 
 
 def _seconds(act: Callable[[], object], turns: int, *, repeat: int) -> float:
-    """Of one call: the median of some turns, the first of which does not count."""
+    """Measure the seconds of one call: the median of `turns` turns after one that is not counted."""
     took = []
     for _ in range(turns + 1):
         begun = time.perf_counter()
@@ -76,7 +76,16 @@ def _seconds(act: Callable[[], object], turns: int, *, repeat: int) -> float:
 
 
 def measure(width: int, batch: int, flops: float, cached: float, beyond: float, turns: int) -> dict[str, Any]:
-    """One row: two hidden layers of a width, at a batch size."""
+    """Measure networks with two hidden layers of one width, at one batch size; return one row.
+
+    Args:
+        width: units of each hidden layer.
+        batch: rows of a mini-batch.
+        flops: operations a second of a large matrix product.
+        cached: bytes a second of a copy within the cache.
+        beyond: bytes a second of a copy beyond the cache.
+        turns: repetitions.
+    """
     steps, whole = engine(width, batch, turns)
     sizes = (N_INPUTS, width, width, N_OUTPUTS)
     operations, moved = count_operations(sizes, batch), count_bytes(sizes, batch)
@@ -95,20 +104,20 @@ def measure(width: int, batch: int, flops: float, cached: float, beyond: float, 
 
 
 def count_operations(sizes: Sequence[int], batch: int) -> int:
-    """Of the matrix products of one member's step."""
+    """Count the operations of the matrix products in one step of one member."""
     layers = [2 * batch * n_in * n_out for n_in, n_out in pairwise(sizes)]
     return 3 * sum(layers) - layers[0]
 
 
 def count_bytes(sizes: Sequence[int], batch: int) -> int:
-    """That one member's step moves where nothing stays in a cache, in float32."""
+    """Count the bytes that one step of one member moves in float32 if nothing stays in a cache."""
     n_parameters = sum((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))
     n_activations = batch * sum(sizes[1:])
     return 4 * ((2 * 3 + 2 + 2) * n_parameters + 2 * 3 * n_activations)
 
 
 def engine(width: int, batch: int, turns: int) -> tuple[float, float]:
-    """Member-steps a second: of the steps alone, and of whole epochs."""
+    """Measure the member-steps per second of the steps alone, and of whole epochs."""
     source = sides.digits(FOLDS)
     share = list(enumerate(configurations(width, batch, 40, 2)))
     training = Training(source, "accuracy", Engine(torch.device("cpu"), PACK_BYTES_CPU))

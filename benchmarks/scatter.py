@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 SIZE, LEFT, TOP, BOTTOM = 560, 80, 50, 60
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")  # told apart by the colour-blind, too
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")  # distinguishable with colour blindness
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Point:
 
 
 def scatter(points: Sequence[Point], title: str, x_title: str, y_title: str) -> str:
-    """The picture; points that are not finite lie on the upper edge of the range."""
+    """Draw the scatter plot as SVG; points that are not finite lie on the upper edge of the range."""
     axis = _Axis(points)
     groups = list(dict.fromkeys(p.group for p in points))
     colour = dict(zip(groups, (COLOURS[i % len(COLOURS)] for i in range(len(groups))), strict=True))
@@ -53,7 +53,7 @@ class _Axis:
         self.low, self.high = math.floor(math.log10(min(finite))), math.ceil(math.log10(max(finite)))
 
     def share(self, value: float) -> float:
-        """Where a value lies, from 0 to 1."""
+        """Compute the position of a value on the axis, from 0 to 1."""
         exponent = math.log10(value) if math.isfinite(value) else self.high
         return (exponent - self.low) / max(self.high - self.low, 1)
 

@@ -2,14 +2,14 @@
 
 All three search the same ranges on the same rows and folds, start-up included. Optuna is TPE with a median pruner
 around a plain PyTorch objective, k-fold inside it, in two processes on one storage; scikit-learn is
-`HalvingRandomSearchCV` over its own networks with `n_jobs=2`, again and again with new seeds until the time is up. A
-score of Foldstep and of Optuna is the mean over the folds of each fold's best epoch, one of scikit-learn that of its
-last iteration. Then the winners are scored on rows that no side has seen, in two ways. `test` is what a user of each
-gets: from Foldstep the winner's checkpoints, whose mean `foldstep predict` takes; from Optuna and scikit-learn a
-network trained anew on all rows of the search. `refit` is the latter on all sides: scikit-learn's networks by
-themselves, those of Foldstep and Optuna in the same way, for as many epochs as their folds took to their best on
-average. A network is trained anew five times with other seeds, and the mean of the five scores taken. The paired
-differences to the default's are given with their standard errors over the seeds of the search.
+`HalvingRandomSearchCV` over its own networks with `n_jobs=2`, repeated with new seeds until the time is up. A score of
+Foldstep and of Optuna is the mean over the folds of each fold's best epoch, one of scikit-learn that of its last
+iteration. Then the winners are scored on rows that no side has used, in two ways. `test` is the score of what a user
+gets: from Foldstep the mean prediction of the winner's checkpoints (`foldstep predict`); from Optuna and scikit-learn a
+network trained anew on all rows of the search. `refit` is the score of a network trained anew on all sides: by
+scikit-learn for its winner, by the packed engine for those of Foldstep and Optuna, for the mean number of epochs that
+their folds took to their best. A network is trained anew five times with different seeds, and the five scores are
+averaged. The paired differences to Foldstep's scores are given with their standard errors over the seeds of the search.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from foldstep.service.contract.spec import MetricName
 DATA = Path(__file__).parents[2] / "shared" / "data"
 SECONDS, SEEDS, FOLDS, TEST_SHARE = 60.0, 5, 5, 0.2
 STARTUP_S = 6.0
-"""Of the wall time, what Foldstep's own time budget does not count: processes that start, the end that is told."""
+"""Seconds of the wall time that Foldstep's time budget does not count: start-up and the report at the end."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Case:
 
     @property
     def metric(self) -> MetricName:
-        """What is searched for."""
+        """Metric of the search."""
         return "accuracy" if self.task == "classification" else "rmse"
 
 
@@ -87,12 +87,12 @@ def main() -> None:
 def compare(
     case: Case, sides: dict[str, Callable[[Problem, Path, float], Found]], seconds: float, seeds: int
 ) -> list[dict[str, Any]]:
-    """One row for each side."""
+    """Search one data set with every side and seed; return one row for each side."""
     found: dict[str, list[Found]] = {name: [] for name in sides}
     refits: dict[str, list[float]] = {name: [] for name in sides}
     for seed in range(seeds):
         problem = problem_of(case, seed)
-        for name, side in sides.items():  # taking turns, so that a slow minute of the machine hits all
+        for name, side in sides.items():  # by turns, so that a slow minute of the machine affects all sides
             with tempfile.TemporaryDirectory() as folder:
                 best = side(problem, Path(folder), seconds)
             found[name].append(best)
@@ -118,7 +118,7 @@ def compare(
 
 
 def refit_score(side: str, problem: Problem, found: Found) -> float:
-    """Of a side's winner, trained anew; NaN where there is none."""
+    """Train a side's winner anew and score it on the test part; NaN where there is no winner."""
     if math.isnan(found.score):
         return math.nan
     score = rivals.halving_test_score if side == "scikit-learn" else rivals.test_score
@@ -126,12 +126,12 @@ def refit_score(side: str, problem: Problem, found: Found) -> float:
 
 
 def median(scores: Sequence[float]) -> float:
-    """Of those seeds in which a side found anything."""
+    """Compute the median over the seeds in which a side found a winner."""
     return statistics.median([score for score in scores if not math.isnan(score)] or [math.nan])
 
 
 def against(defaults: Sequence[float], scores: Sequence[float], name: str) -> dict[str, float]:
-    """How far a side's scores lie from the default's, seed by seed: mean and standard error."""
+    """Compute mean and standard error of a side's differences to `defaults`, paired by seed."""
     differences = [own - default for own, default in zip(scores, defaults, strict=True) if math.isfinite(own + default)]
     mean = statistics.mean(differences) if differences else math.nan
     error = statistics.stdev(differences) / math.sqrt(len(differences)) if len(differences) > 1 else math.nan
@@ -139,7 +139,7 @@ def against(defaults: Sequence[float], scores: Sequence[float], name: str) -> di
 
 
 def row(case: Case, name: str, found: Sequence[Found]) -> dict[str, Any]:
-    """The figures of one side's search on one data set, of those seeds in which it found anything."""
+    """Summarise one side's searches on one data set, over the seeds in which it found a winner."""
     scores = [f.score for f in found if not math.isnan(f.score)]
     score, low, high = median_and_spread(scores or [math.nan])
     return {
@@ -156,7 +156,7 @@ def row(case: Case, name: str, found: Sequence[Found]) -> dict[str, Any]:
 
 
 def problem_of(case: Case, seed: int) -> Problem:
-    """The rows, shuffled; the folds of the search's part, and the test part."""
+    """Load and shuffle the rows, hold back the test part and split the others into folds."""
     opener = gzip.open if case.file.endswith(".gz") else open
     with opener(DATA / case.file, "rt") as file:
         names, *lines = list(csv.reader(file))
@@ -172,7 +172,7 @@ def problem_of(case: Case, seed: int) -> Problem:
 
 
 def foldstep(method: str, problem: Problem, folder: Path, seconds: float) -> Found:
-    """`foldstep run` as a user would, with a time budget."""
+    """Search with `foldstep run` as a user would, with a time budget."""
     with (folder / "search.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*problem.names, "target", "fold"])
@@ -203,7 +203,7 @@ def foldstep(method: str, problem: Problem, folder: Path, seconds: float) -> Fou
 
 
 def predicted(problem: Problem, folder: Path) -> float:
-    """The score of the winner's checkpoints, the only ones that were kept, on the test part."""
+    """Predict the test part with the winner's checkpoints, the only ones kept, and return the score."""
     with (folder / "test.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(problem.names)

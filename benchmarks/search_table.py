@@ -1,10 +1,10 @@
 """The search methods on a published table, without training: Klein and Hutter 2019 (arXiv 1905.04970), Parkinsons.
 
 A configuration's error is looked up: the mean of its four published seeds. The regret is the least error found so far
-minus the least of all 62,208. Foldstep proposes in batches of its default size, as in a search; Optuna's samplers are
-asked one at a time, so that each of their proposals knows of all results before it, and so are Foldstep's in rows of
-their own (`batch: 1`), which tell what is the method's and what the batches'. Both sides see the same space: ordered
-values by their number, so that neighbours are near, and lists of choices without an order.
+minus the least of all 62,208. Foldstep proposes in batches of its default size, as in a search; Optuna's samplers
+propose one trial at a time, so that each proposal uses all results before it. Additional rows have Foldstep do the same
+(`batch: 1`), which separates the effect of the method from that of the batches. Both sides search the same space:
+ordered values are integers in that order, others are lists of choices without an order.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from foldstep.service.planner.stages import first_stage, make_planner
 
 TABLE = Path(__file__).parents[2] / "shared" / "data" / "fcnet_parkinsons_table.csv.gz"
 EVALUATIONS = (25, 50, 100, 200)
-SEEDS = 100  # twenty told two random searches apart
-SEEDS_GP = 10  # a Gaussian process asked one at a time takes a minute for 200 proposals
+SEEDS = 100  # with twenty, two random searches differed
+SEEDS_GP = 10  # a Gaussian process takes a minute for 200 proposals, one at a time
 ORDERED = ("n_units_1", "n_units_2", "dropout_1", "dropout_2", "init_lr", "batch_size")
 COMPARED = [name for name, method in METHODS.items() if not (method.enumerates or method.is_staged)]
 Losses: TypeAlias = Iterator[float]
 
 
 class Run(NamedTuple):
-    """One search: whose method, which, with what seed."""
+    """One search: the side, its method and the seed."""
 
     side: str
     method: str
@@ -86,7 +86,7 @@ def _row(side: str, method: str, regrets: dict[Run, list[float]]) -> dict[str, A
 
 @cache
 def published() -> dict[tuple[str, ...], float]:
-    """Mean error by configuration, its values in the order of `columns`."""
+    """Read the mean error of each configuration, keyed by its values in the order of `columns`."""
     with gzip.open(TABLE, "rt") as file:
         rows = list(csv.DictReader(file))
     seeds = [name for name in rows[0] if name.startswith("valid_mse_")]
@@ -96,7 +96,7 @@ def published() -> dict[tuple[str, ...], float]:
 
 @cache
 def columns() -> dict[str, list[str]]:
-    """Each column's values, numbers by size."""
+    """List each column's values; those of ordered columns in increasing order."""
     with gzip.open(TABLE, "rt") as file:
         names = [n for n in next(csv.reader(file)) if not n.startswith("valid_mse_")]
     values = {n: {key[i] for key in published()} for i, n in enumerate(names)}
@@ -104,12 +104,12 @@ def columns() -> dict[str, list[str]]:
 
 
 def error_at(places: dict[str, int]) -> float:
-    """The error of the configuration with the values at these places."""
+    """Look up the error of a configuration, given by the position of each value in its column."""
     return published()[tuple(values[places[name]] for name, values in columns().items())]
 
 
 def regrets_of(run: Run) -> list[float]:
-    """The regret after each number of evaluations."""
+    """Run one search; return the regret after each number of `EVALUATIONS`."""
     found = optuna_alone(run) if run.side == "optuna" else foldstep(run)
     losses = [loss for loss, _ in zip(found, range(EVALUATIONS[-1]), strict=False)]
     least = min(published().values())
@@ -117,7 +117,7 @@ def regrets_of(run: Run) -> list[float]:
 
 
 def foldstep(run: Run) -> Losses:
-    """A search of ours, batch by batch, the planner in this process; random search has no batches."""
+    """Search with Foldstep's planner in this process, batch by batch; random search has no batches."""
     space = Space(parameters={name: _distribution(name, len(values)) for name, values in columns().items()})
     spec = Spec.model_validate(
         {"name": "table", "method": run.method, "seed": run.seed, "space": space, "data": DataSpec(dataset="digits"),
@@ -175,11 +175,11 @@ def _cmaes(seed: int) -> Any:
 
 
 OPTUNA: dict[str, Callable[[int], Any]] = {"random": _random, "tpe": _tpe, "gp": _gp, "cmaes": _cmaes}
-"""Optuna's samplers with the defaults of its users."""
+"""Optuna's samplers with their default settings."""
 
 
 def optuna_alone(run: Run) -> Losses:
-    """Optuna, asked one at a time."""
+    """Search with Optuna, one trial at a time."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)

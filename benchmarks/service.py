@@ -1,9 +1,9 @@
-"""What the master and a worker cost: start, memory, and the master's share of a search of tiny trials.
+"""The cost of the master and of a worker: start, memory, and the master's share of a search of tiny trials.
 
 The master's work is its CPU time while a search of tiny networks on scikit-learn's wine runs with one worker: planning,
-leasing, reports, ranking, all of it. The worker's memory is its resident set after each tenth of the search. What binds
-such a search is told by the time that the same networks take in this process, in a loop with no service around it, and
-by the part of it that is the compiled library's.
+leasing, reports and ranking. The worker's memory is its resident set after each tenth of the search. For comparison,
+the same kind of networks is trained in this process without a service; the time in the compiled library is a part of
+that.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from foldstep.models.compiled.library import Library
 from foldstep.service.contract.states import TERMINAL_SEARCH
 
 MIB = 2**20
-LOOK_EVERY_S = 2.0  # as often as the page does, whose questions are among what the master has to answer
+LOOK_EVERY_S = 2.0  # the interval of the page, whose requests are part of the master's work
 TINY: dict[str, Any] = {
     "name": "tiny",
     "method": "random",
@@ -74,7 +74,7 @@ def main() -> None:
 
 @contextmanager
 def master(folder: Path) -> Iterator[tuple[Foldstep, psutil.Process, float]]:
-    """A master, its process, and how long it took to start."""
+    """Start a master; yield a client, its process and the seconds that the start took."""
     begun = time.monotonic()
     argv = [sys.executable, "-m", "foldstep", "serve", "--dir", str(folder), "--port", "0"]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
@@ -90,13 +90,13 @@ def master(folder: Path) -> Iterator[tuple[Foldstep, psutil.Process, float]]:
 
 
 def start_once() -> tuple[float, float]:
-    """Seconds to the first answer, and resident MiB then."""
+    """Start a master; return the seconds to its first answer and its resident MiB then."""
     with tempfile.TemporaryDirectory() as folder, master(Path(folder)) as (_, process, took_s):
         return took_s, process.memory_info().rss / MIB
 
 
 def start_worker_once() -> float:
-    """Seconds until the master knows a worker that was started."""
+    """Start a worker; return the seconds until it is registered with the master."""
     with tempfile.TemporaryDirectory() as folder, master(Path(folder)) as (client, _, _), worker_of(folder):
         begun = time.monotonic()
         while not client.workers():
@@ -106,7 +106,7 @@ def start_worker_once() -> float:
 
 @contextmanager
 def worker_of(folder: str) -> Iterator[psutil.Process]:
-    """One worker process on the CPU, for the master in a folder."""
+    """Run one worker process on the CPU, for the master in a folder, until the block ends."""
     argv = [sys.executable, "-m", "foldstep", "worker", "--dir", folder, "--processes", "1", "--device", "cpu"]
     worker = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
     try:
@@ -117,7 +117,7 @@ def worker_of(folder: str) -> Iterator[psutil.Process]:
 
 
 def trained_alone(trials: int) -> tuple[float, float]:
-    """Seconds that so many tiny trials take without a service, and those of them in the compiled library."""
+    """Train tiny trials without a service; return the seconds, and those of them in the compiled library."""
     draw, space = random.Random(0), TINY["parameters"]
     lr, source = space["lr"], folds_of(load_wine(), folds=5)
     drawn = [
@@ -136,7 +136,7 @@ def trained_alone(trials: int) -> tuple[float, float]:
 
 @contextmanager
 def library_clock() -> Iterator[list[float]]:
-    """The seconds of every call of the library in the block."""
+    """Measure the seconds of every call of the compiled library in the block."""
     took: list[float] = []
     functions = {name: getattr(Library, name) for name in ("train", "evaluate", "keep", "transposed")}
 
@@ -160,7 +160,7 @@ def library_clock() -> Iterator[list[float]]:
 
 
 def search_of(trials: int) -> dict[str, Any]:
-    """Run a search of tiny trials with one worker; the master's share, and the memory of both."""
+    """Run a search of tiny trials with one worker; measure the master's CPU share, and the memory of both."""
     with tempfile.TemporaryDirectory() as folder, master(Path(folder)) as (client, process, _):
         search = client.submit({**TINY, "budget": {"trials": trials}}).id
         with worker_of(folder) as worker:
@@ -172,7 +172,7 @@ def _watch(
 ) -> dict[str, Any]:
     while not n_done(client.search(search)):
         time.sleep(0.02)
-    # from the first results on: what came before is the worker's start, in which the master idles
+    # measured from the first results on: while the worker starts, the master is idle
     begun, cpu, done = time.monotonic(), _cpu_s(process), n_done(client.search(search))
     worker_mib: list[float] = []
     master_mib = 0.0
@@ -201,7 +201,7 @@ def _cpu_s(process: psutil.Process) -> float:
 
 
 def _tree_rss(process: psutil.Process) -> int:
-    """Resident bytes of the training process: the greatest of the command's children."""
+    """Read the resident bytes of the training process: the largest child process of the command."""
     return max(int(child.memory_info().rss) for child in process.children(recursive=True))
 
 

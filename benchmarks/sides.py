@@ -1,4 +1,4 @@
-"""The two sides of the throughput benchmark: the packed engine, and plain PyTorch as one writes it by hand."""
+"""The two sides of the throughput benchmark: the packed engine, and plain PyTorch written by hand."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ torch.set_num_threads(1)
 
 
 def digits(folds: int) -> FoldSource:
-    """Scikit-learn's digits, split into folds."""
+    """Load scikit-learn's digits, split into folds."""
     return folds_of(load_digits(), folds)
 
 
 def folds_of(bunch: Any, folds: int) -> FoldSource:
-    """A classification of scikit-learn's, split into folds."""
+    """Split a classification data set of scikit-learn into folds."""
     columns = {f"x{i}": NumberColumn(bunch.data[:, i].astype(np.float64)) for i in range(bunch.data.shape[1])}
     columns["target"] = NumberColumn(bunch.target.astype(np.float64))
     data = DataSpec(dataset="bundled", target="target", task="classification")
@@ -49,7 +49,7 @@ class ScoreKeeper:
 
     Attributes:
         steps: member-steps trained.
-        scores: by member, an entry an epoch.
+        scores: of each member, one for each epoch.
     """
 
     def __init__(self) -> None:
@@ -57,33 +57,37 @@ class ScoreKeeper:
         self.scores: Scores = {}
 
     def epoch_done(self, _members: Sequence[Member], member_steps: int) -> None:
-        """Count."""
+        """Count the steps."""
         self.steps += member_steps
 
     def member_done(self, member: Member, _weights: Weights | None) -> None:
-        """Keep the scores, an entry an epoch; NaN where one was not finite."""
+        """Keep the scores, one for each epoch; NaN where one was not finite."""
         self.scores[member.key] = [s if s is not None else float("nan") for s in member.progress.scores]
 
     def dropped_trials(self) -> set[int]:
-        """None are."""
+        """Return no trials: none is dropped."""
         return set()
 
     def is_leaving(self) -> bool:
-        """Never."""
+        """Return False: training is never interrupted."""
         return False
 
     def wants_snapshots(self) -> bool:
-        """Never."""
+        """Return False: no snapshots are requested."""
         return False
 
     def snapshots_taken(self) -> None:
-        """Never called, for no states are wanted."""
+        """Do nothing; it is never called, as no snapshots are requested."""
 
 
 def train_packed(
     source: FoldSource, share: Share, probing: type[Probe] = Probe, engine: Engine | None = None
 ) -> tuple[int, Scores]:
-    """All trials and folds in lockstep, on a core unless an engine is given."""
+    """Train all trials and folds in lockstep, on one core unless an engine is given.
+
+    Returns:
+        The number of member-steps, and the scores of each (trial, fold) by epoch.
+    """
     watch = ScoreKeeper()
     members = [Member(trial, fold, resolve(c)) for trial, c in share for fold in range(source.n_folds)]
     engine = engine or Engine(torch.device("cpu"), PACK_BYTES_CPU)
@@ -92,7 +96,7 @@ def train_packed(
 
 
 def train_plain(source: FoldSource, share: Share) -> tuple[int, Scores]:
-    """One network after another."""
+    """Train one network after another with plain PyTorch; return what `train_packed` returns."""
     steps, scores = 0, {}
     for trial, configuration in share:
         hp = resolve(configuration)

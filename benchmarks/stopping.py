@@ -1,9 +1,9 @@
-"""Rungs and racing against no stopping: the same searches, the winners' scores and the epochs that were trained.
+"""Rungs and racing compared with no early stopping: the winners' scores and the epochs trained.
 
 Each search draws the same configurations with stopping and without (random search, the same seed), so the winner
 without stopping is the best there is to find. The `regret` is how far the winner with stopping stays behind it, in the
-metric's units; `spread` is the standard deviation over the folds of the winner without stopping, what a difference has
-to be held against. Epochs are counted by fold. Both sides run through a master and a worker process.
+metric's units; `spread` is the standard deviation over the folds of the winner without stopping, a scale
+for such differences. Epochs are counted by fold. Both sides run through a master and a worker process.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WAYS: dict[str, dict[str, Any] | None] = {
     "racing": {"rungs": "none", "race_folds": True},
 }
 FOLDS_FILE = RESULTS / "stopping_folds.json"
-"""The folds' scores of every trial of the searches without stopping, for `benchmarks.racing`."""
+"""File of the folds' scores of every trial of the searches without stopping, for `benchmarks.racing`."""
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def run(master: Foldstep, name: str, way: str, seed: int) -> list[TrialView]:
-    """All trials of one search, by number."""
+    """Run one search; return all its trials, by number."""
     spec = {
         "name": f"stopping-{name}", "method": "random", "seed": seed, "data": SETS[name], "cv": {"folds": FOLDS},
         "parameters": PARAMETERS, "budget": {"trials": TRIALS}, "checkpoints": {"keep": "none"},
@@ -77,17 +77,17 @@ def run(master: Foldstep, name: str, way: str, seed: int) -> list[TrialView]:
 
 
 def epochs_of(trials: list[TrialView]) -> int:
-    """Epochs trained, by fold."""
+    """Count the epochs trained, summed over trials and folds."""
     return sum(t.epoch * len(t.folds) for t in trials)
 
 
 def winner(trials: list[TrialView]) -> TrialView:
-    """The trial of rank 1."""
+    """Find the trial of rank 1."""
     return next(t for t in trials if t.rank == 1)
 
 
 def row(runs: dict[tuple[str, str, int], list[TrialView]], name: str, way: str, seeds: range) -> dict[str, Any]:
-    """One data set and one way of stopping, over all seeds."""
+    """Summarise one data set and one way of stopping, over all seeds."""
     pairs = [(runs[name, "none", s], runs[name, way, s]) for s in seeds]
     shares = [epochs_of(b) / epochs_of(a) for a, b in pairs]
     best = [(winner(a), winner(b)) for a, b in pairs]

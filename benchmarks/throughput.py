@@ -23,11 +23,11 @@ GOALS = {(32, 32): 25, (64, 128): 8, (128, 128): 3}
 FOLDS = 5
 PROCESSES = 2
 Result = dict[tuple[int, int], list[float]]
-"""(trial, fold) to the validation accuracy of each epoch."""
+"""The validation accuracy in each epoch, by (trial, fold)."""
 
 
 def configurations(width: int, batch: int, n_trials: int, epochs: int) -> list[dict[str, Any]]:
-    """Two hidden layers, learning rates on a log scale."""
+    """Make configurations with two hidden layers and learning rates on a log scale."""
     rates = np.geomspace(3e-4, 1e-2, n_trials)
     return [{"hidden": [width, width], "batch_size": batch, "lr": float(r), "epochs": epochs, "seed": 0} for r in rates]
 
@@ -46,9 +46,9 @@ def main() -> None:
 
 
 def measure(width: int, batch: int, n_trials: int, epochs: int, repetitions: int) -> dict[str, Any]:
-    """One row: both sides, taking turns."""
+    """Measure both sides by turns; return one row."""
     configured = configurations(width, batch, n_trials, epochs)
-    n_plain = max(2, n_trials // 10)  # plain steps cost the same however many there are
+    n_plain = max(2, n_trials // 10)  # the time of a plain step does not depend on their number
     packed, plain = [], []
     largest_difference = 0.0
     for _ in range(repetitions):
@@ -72,7 +72,7 @@ def measure(width: int, batch: int, n_trials: int, epochs: int, repetitions: int
 
 
 def difference(packed: Result, plain: Result, stride: int) -> float:
-    """Largest difference of a last epoch's accuracy between the two sides, over the members that both trained."""
+    """Compute the largest difference of the last epoch's accuracy between the sides, over members that both trained."""
     pairs = [(scores[-1], packed[trial * stride, fold][-1]) for (trial, fold), scores in plain.items()]
     found = max(abs(a - b) for a, b in pairs)
     assert found < 0.02, f"the two sides did not learn the same thing: scores differ by {found}"
@@ -80,10 +80,10 @@ def difference(packed: Result, plain: Result, stride: int) -> float:
 
 
 def run(side: str, configured: Sequence[dict[str, Any]]) -> tuple[float, Result]:
-    """Train on one side in two processes; member-steps a second, and the scores."""
+    """Train one side in two processes; return the member-steps per second, and the scores."""
     context = multiprocessing.get_context("spawn")
     ready, results = context.Barrier(PROCESSES), context.Queue()
-    # trials are dealt out in turn, so that both processes have as much to do
+    # trials are dealt out in turn, so that both processes have the same amount of work
     shares = [list(enumerate(configured))[i::PROCESSES] for i in range(PROCESSES)]
     children = [context.Process(target=_child, args=(side, share, ready, results)) for share in shares]
     for child in children:

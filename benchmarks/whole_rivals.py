@@ -1,4 +1,4 @@
-"""The other sides of `benchmarks.whole_search`: `python -m benchmarks.whole_rivals SIDE FOLDER` prints their scores."""
+"""The competitors in `benchmarks.whole_search`: `python -m benchmarks.whole_rivals SIDE FOLDER` prints their scores."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Digits:
         self.x, self.y, self.fold = table[:, :-2], table[:, -2].astype(np.int64), table[:, -1].astype(np.int64)
 
     def split(self, fold: int) -> tuple[npt.NDArray[Any], ...]:
-        """Training and validation part, standardised by the training part."""
+        """Split into training and validation part, standardised by the training part: x, y, x_valid, y_valid."""
         is_valid = self.fold == fold
         mean, std = self.x[~is_valid].mean(axis=0), self.x[~is_valid].std(axis=0)
         x = (self.x - mean) / np.where(std > 0, std, 1)
@@ -40,13 +40,13 @@ class Digits:
 
 
 def hidden(params: Params) -> tuple[int, ...]:
-    """Widths of the hidden layers."""
+    """List the widths of the hidden layers."""
     width, depth = int(params["width"]), int(params["depth"])
     return (width,) * depth
 
 
 def network(sizes: tuple[int, ...], activation: str) -> Any:
-    """A plain `nn.Sequential` with 64 inputs and 10 outputs."""
+    """Build a plain `nn.Sequential` with 64 inputs and 10 outputs."""
     from torch import nn
 
     layers: list[Any] = []
@@ -59,7 +59,7 @@ def network(sizes: tuple[int, ...], activation: str) -> Any:
 
 
 def run_optuna(folder: Path, configurations: list[Params]) -> list[float]:
-    """Two processes on one storage; the configurations are its queue."""
+    """Train the configurations with Optuna, in two processes on one storage whose queue holds them."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -104,7 +104,7 @@ def _optimise(folder: Path) -> None:
 
 
 def train(params: Params, x: Any, y: Any, x_valid: Any, y_valid: Any) -> float:
-    """Plain PyTorch; the accuracy of the best epoch."""
+    """Train one network with plain PyTorch; return the accuracy of the best epoch."""
     import torch
     from torch import nn
 
@@ -127,7 +127,7 @@ def train(params: Params, x: Any, y: Any, x_valid: Any, y_valid: Any) -> float:
 
 
 def run_sklearn(folder: Path, configurations: list[Params]) -> list[float]:
-    """`MLPClassifier`; a score is that of the last epoch."""
+    """Train the configurations with `MLPClassifier`; a score is that of the last epoch."""
     from sklearn.neural_network import MLPClassifier
 
     points = _points(configurations, sizes="hidden_layer_sizes", activation="activation", rate="learning_rate_init")
@@ -136,7 +136,7 @@ def run_sklearn(folder: Path, configurations: list[Params]) -> list[float]:
 
 
 def run_skorch(folder: Path, configurations: list[Params]) -> list[float]:
-    """The `NeuralNetClassifier`, without validation of its own; a score is that of the last epoch."""
+    """Train the configurations with `NeuralNetClassifier`, without its own validation; scores are of the last epoch."""
     import torch
     from skorch import NeuralNetClassifier
 
@@ -149,7 +149,7 @@ def run_skorch(folder: Path, configurations: list[Params]) -> list[float]:
 
 
 def _points(configurations: list[Params], *, sizes: str, activation: str, rate: str) -> list[dict[str, Any]]:
-    """The configurations under a library's own names."""
+    """Rename the hyperparameters of the configurations to those of a library."""
     return [
         {sizes: hidden(p), activation: p["activation"], rate: p["lr"], "batch_size": p["batch_size"]}
         for p in configurations
@@ -179,7 +179,7 @@ SIDES: dict[str, Callable[[Path, list[Params]], list[float]]] = {
 
 
 def main() -> None:
-    """Train every configuration of a folder; the scores go to standard output."""
+    """Train every configuration of a folder and print the scores to standard output."""
     folder = Path(sys.argv[2])
     configurations = json.loads((folder / "configurations.json").read_text())
     print(json.dumps(SIDES[sys.argv[1]](folder, configurations)))

@@ -1,16 +1,16 @@
 """A whole search, from the command to the leaderboard: Foldstep against Optuna, scikit-learn and skorch.
 
-Foldstep is measured in float32 and, where the processor is faster for it, with products rounded to bfloat16, in turns.
+Foldstep is measured in float32 and, on processors that are faster with it, with products rounded to bfloat16, by turns.
 
 Foldstep draws configurations at random and trains them on the folds of scikit-learn's digits; then the other sides
-train the very same configurations, folds and epochs, each in two processes with one thread, start-up included. Optuna
+train the same configurations, folds and epochs, each in two processes with one thread; start-up is included. Optuna
 is given them by `enqueue_trial`, around a plain PyTorch loop; scikit-learn and skorch (where it is installed) search
-them with `GridSearchCV`, `n_jobs=2`, which is what `RandomizedSearchCV` does once it has drawn. The space `small` has
-what all sides have; `mixed` has widths from 16 to 512, one to five layers, four batch sizes and eight activations,
-most of which scikit-learn does not have; skorch, the slowest in `small`, is left out there.
+them with `GridSearchCV`, `n_jobs=2`, which is what `RandomizedSearchCV` does after drawing. The space `small` has only
+what all sides support; `mixed` has widths from 16 to 512, one to five layers, four batch sizes and eight activations,
+most of which scikit-learn lacks; skorch, the slowest in `small`, is left out there.
 
-That all sides learned the same thing is checked by the scores of all configurations: close in the median, and in
-nearly the same order. How fast the machine was is told by its rate of a large matrix product beside each side.
+The scores of all configurations are checked to be close in the median and in nearly the same order on all sides. The
+speed of the machine during each side is given by its rate of a large matrix product.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def measure(space: str, trials: int, repetitions: int) -> list[dict[str, Any]]:
-    """One row a side."""
+    """Measure every side on one space; return one row for each."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_data(folder)
@@ -98,7 +98,7 @@ def measure(space: str, trials: int, repetitions: int) -> list[dict[str, Any]]:
 
 
 def measure_own(folder: Path, space: str, trials: int, repetitions: int) -> tuple[list[dict[str, Any]], Board]:
-    """One row for each precision, and the leaderboard in float32."""
+    """Measure Foldstep; return one row for each precision, and the leaderboard in float32."""
     precisions = PRECISIONS if library().has_tiles else PRECISIONS[:1]
     took: dict[str, list[float]] = {precision: [] for precision in precisions}
     boards: dict[str, Board] = {}
@@ -118,25 +118,25 @@ def measure_own(folder: Path, space: str, trials: int, repetitions: int) -> tupl
 
 
 def in_order_of(board: Board, other: Board) -> Scores:
-    """The scores of another leaderboard, trial by trial as on the first."""
+    """List the scores of another leaderboard in the order of the trials on the first."""
     scores = {trial["trial"]: trial["score"] for trial in other}
     return [scores[trial["trial"]] for trial in board]
 
 
 def machine_rate() -> dict[str, float]:
-    """Of a large matrix product, one thread."""
+    """Measure the rate of a large matrix product with one thread, in GFLOP/s."""
     return {"matrix_gflops": round(matrix_rate(5) / 1e9)}
 
 
 def timed(act: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds, and what came of it."""
+    """Call a function; return the seconds that it took, and its result."""
     begun = time.monotonic()
     answer = act()
     return time.monotonic() - begun, answer
 
 
 def row(space: str, trials: int, side: str, seconds: float, theirs: Scores, board: Board) -> dict[str, Any]:
-    """The figures of one side; a side that learned something else is an error."""
+    """Make the row of one side; assert that its scores agree with those of the leaderboard."""
     ours = [trial["score"] for trial in board]
     difference = statistics.median(abs(a - b) for a, b in zip(ours, theirs, strict=True))
     correlation = float(spearmanr(ours, theirs).statistic)
@@ -148,7 +148,7 @@ def row(space: str, trials: int, side: str, seconds: float, theirs: Scores, boar
 
 
 def write_data(folder: Path) -> None:
-    """The digits with a column that says each row's fold."""
+    """Write the digits as CSV with a column for each row's fold."""
     bunch = load_digits()
     fold = np.random.default_rng(0).permutation(len(bunch.target)) % FOLDS
     with (folder / "digits.csv").open("w", newline="") as file:
@@ -158,7 +158,7 @@ def write_data(folder: Path) -> None:
 
 
 def run_foldstep(folder: Path, space: str, trials: int, precision: str) -> Board:
-    """The leaderboard of a random search, as a user gets it."""
+    """Run a random search with `foldstep run` as a user would; return the leaderboard."""
     spec = {
         "name": "benchmark",
         "method": "random",
@@ -178,7 +178,7 @@ def run_foldstep(folder: Path, space: str, trials: int, precision: str) -> Board
 
 
 def run_rival(folder: Path, side: str) -> Scores:
-    """The scores of all configurations, by a side in processes of its own."""
+    """Train all configurations with another side, in a separate process; return the scores."""
     argv = [sys.executable, "-m", "benchmarks.whole_rivals", side, str(folder)]
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     environment = {**os.environ, **one_thread, "PYTHONWARNINGS": "ignore"}

@@ -1,8 +1,8 @@
-"""Draw the imports between the packages and inside of them, and name every arrow that goes upwards.
+"""Draw the imports between the packages and inside of them, and report every import of a higher layer.
 
-The layers are those of the contracts in `pyproject.toml`, so there is one source of what stands above what. A package
-without a contract has its modules in the layers that their imports make. `python -m docs.drawing` writes
-`docs/imports.md` and the drawing in `ARCHITECTURE.md`; it ends with 1 where an arrow goes upwards.
+The layers are those of the contracts in `pyproject.toml`, the only source of their order. The layers of a package
+without a contract are derived from the imports of its modules. `python -m docs.drawing` writes
+`docs/imports.md` and the drawing in `ARCHITECTURE.md`; it exits with 1 where a layer imports a higher one.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ ROOT = Path(__file__).parents[1]
 PAGE, ARCHITECTURE = ROOT / "docs" / "imports.md", ROOT / "ARCHITECTURE.md"
 BEGIN, END = "<!-- drawn by `python -m docs.drawing` -->\n", "<!-- end of the drawing -->\n"
 _SHOWN = 5
-"""Names of a box that are written out; dots stand for the others."""
+"""Number of names written in a box; dots stand for the others."""
 
 Arrows = Counter[tuple[str, str]]
 
 
 class Layer(NamedTuple):
-    """Names of one height; where they are apart, none may import another."""
+    """The names of one layer; if they are `apart`, none may import another."""
 
     names: tuple[str, ...]
     apart: bool
 
     @property
     def groups(self) -> list[tuple[str, ...]]:
-        """Group the names into what is drawn as one box."""
+        """The names in groups, each of which is drawn as one box."""
         return [(name,) for name in self.names] if self.apart else [self.names]
 
 
 class Box(NamedTuple):
-    """A box of a drawing, and the names that it stands for."""
+    """A box of a drawing: its identifier, its label, and the names that it stands for."""
 
     key: str
     label: str
@@ -54,12 +54,12 @@ class Drawing(NamedTuple):
     layers: tuple[Layer, ...]
 
     def heights(self) -> dict[str, int]:
-        """Map each name to its layer's place, counted from the top."""
+        """Map each name to the index of its layer, counted from the top."""
         return {name: place for place, layer in enumerate(self.layers) for name in layer.names}
 
 
 def contracts(pyproject: Path) -> list[Drawing]:
-    """Read the layers of every package that has a contract about them."""
+    """Read the layers of every package that has a contract of the type `layers`."""
     read: list[dict[str, Any]] = tomllib.loads(pyproject.read_text())["tool"]["importlinter"]["contracts"]
     return [
         Drawing(package, tuple(_layer(line) for line in contract["layers"]))
@@ -74,25 +74,25 @@ def _layer(line: str) -> Layer:
 
 
 def by_contract(graph: grimp.ImportGraph, pyproject: Path) -> list[Drawing]:
-    """List the packages that have a contract, the whole first."""
+    """List the packages that have a contract with their layers, the root package first."""
     return [_existing(graph, drawing) for drawing in contracts(pyproject)]
 
 
 def by_imports(graph: grimp.ImportGraph, known: Iterable[Drawing]) -> list[Drawing]:
-    """List the other packages, their modules in layers by what they import."""
+    """List the packages that are not `known`, with layers derived from their imports."""
     drawn = {drawing.package for drawing in known}
     return [_by_imports(graph, m) for m in sorted(graph.modules) if m not in drawn and graph.find_children(m)]
 
 
 def _existing(graph: grimp.ImportGraph, drawing: Drawing) -> Drawing:
-    """Leave out what a contract allows for and is not there."""
+    """Remove the names of a contract that do not exist in the package."""
     there = {_short(child) for child in graph.find_children(drawing.package)}
     kept = (Layer(tuple(n for n in layer.names if n in there), layer.apart) for layer in drawing.layers)
     return Drawing(drawing.package, tuple(layer for layer in kept if layer.names))
 
 
 def _by_imports(graph: grimp.ImportGraph, package: str) -> Drawing:
-    """Put each module above those that it imports; what imports in a circle is left, at the top."""
+    """Put each module above those that it imports; modules that import each other in a cycle form the top layer."""
     left = {_short(child) for child in graph.find_children(package)}
     below = {name: {b for a, b in arrows(graph, package) if a == name} for name in left}
     layers: list[Layer] = []
@@ -104,7 +104,7 @@ def _by_imports(graph: grimp.ImportGraph, package: str) -> Drawing:
 
 
 def arrows(graph: grimp.ImportGraph, package: str) -> Arrows:
-    """Count the imports from each child of a package to each other."""
+    """Count the imports from each child of a package to each other child."""
     return Counter((a, b) for a, b, _, _ in _imports(graph, package))
 
 
@@ -126,7 +126,7 @@ def _short(module: str) -> str:
 
 
 def upward(graph: grimp.ImportGraph, drawings: Iterable[Drawing]) -> list[str]:
-    """Name every import that goes up, or across between those that are apart, and what stands in no layer."""
+    """Report every import of a higher layer or within a layer that is `apart`, and every child without a layer."""
     found = []
     for drawing in drawings:
         heights = drawing.heights()
@@ -144,7 +144,7 @@ def _goes_down(drawing: Drawing, start: int, end: int) -> bool:
 
 
 def table(graph: grimp.ImportGraph, drawing: Drawing) -> list[str]:
-    """Write the layers as a table, each name with what it imports and how often."""
+    """Write the layers as a Markdown table: each name with the children that it imports and how often."""
     counted = arrows(graph, drawing.package)
     lines = ["| layer | who | imports |", "| --- | --- | --- |"]
     for place, layer in enumerate(drawing.layers):
@@ -155,7 +155,7 @@ def table(graph: grimp.ImportGraph, drawing: Drawing) -> list[str]:
 
 
 def mermaid(graph: grimp.ImportGraph, package: str, boxes: list[Box]) -> list[str]:
-    """Draw boxes with arrows that say how many imports they stand for."""
+    """Draw boxes as a Mermaid flowchart; each arrow is labelled with its number of imports."""
     of = {name: place for place, box in enumerate(boxes) for name in box.names}
     counted: Counter[tuple[int, int]] = Counter()
     for (a, b), n in arrows(graph, package).items():
@@ -167,13 +167,13 @@ def mermaid(graph: grimp.ImportGraph, package: str, boxes: list[Box]) -> list[st
 
 
 def boxes_of(drawing: Drawing) -> list[Box]:
-    """Make a box of each name, and one of names in a layer that may import each other."""
+    """Make a box for each name, but a single one for the names of a layer that may import each other."""
     groups = [group for layer in drawing.layers for group in layer.groups]
     return [Box(names[0].strip("_"), _listed(names), names) for names in groups]
 
 
 def boxes_of_whole(whole: Drawing, inside: list[Drawing]) -> list[Box]:
-    """Make one box of each package, with its layers in it, and one of all that stands above them."""
+    """Make one box for each package, labelled with its layers, and one for all names above the packages."""
     layers = {_short(drawing.package): drawing.layers for drawing in inside}
     top = tuple(takewhile(lambda layer: not layers.keys() & set(layer.names), whole.layers))
     packages = [name for layer in whole.layers[len(top) :] for name in layer.names]
@@ -191,7 +191,7 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def page(graph: grimp.ImportGraph, held: list[Drawing], others: list[Drawing]) -> str:
-    """Write the page of all imports; `held` are the packages whose layers a contract holds."""
+    """Write the page of all imports; `held` are the packages with a contract, `others` those without."""
     found = upward(graph, held + others)
     lines = [
         "# Imports", "",
@@ -215,14 +215,14 @@ def page(graph: grimp.ImportGraph, held: list[Drawing], others: list[Drawing]) -
 
 
 def architecture(text: str, graph: grimp.ImportGraph, held: list[Drawing]) -> str:
-    """Put the drawing of the whole into the text of ARCHITECTURE.md."""
+    """Replace the drawing of the whole project in the text of ARCHITECTURE.md."""
     before, _, rest = text.partition(BEGIN)
     drawn = "\n".join(mermaid(graph, held[0].package, boxes_of_whole(held[0], held[1:]))) + "\n"
     return before + BEGIN + drawn + END + rest.partition(END)[2]
 
 
 def main() -> int:
-    """Write both drawings and say what goes upwards."""
+    """Write both drawings and print the imports of higher layers; return 1 where there are any, else 0."""
     graph = grimp.build_graph("foldstep", cache_dir=None)
     held = by_contract(graph, ROOT / "pyproject.toml")
     others = by_imports(graph, held)

@@ -1,6 +1,6 @@
-"""Write the pages that come from the code: hyperparameters, methods, metrics, states, settings, errors, commands.
+"""Write the pages made from the code: hyperparameters, methods, metrics, states, settings, errors, commands.
 
-A test holds them up to date. Run `python -m docs.make` after a change.
+A test checks that they are up to date. Run `python -m docs.make` after a change.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NOTE = "<!-- written by `python -m docs.make` -->\n\n"
 
 
 def hyperparameters() -> str:
-    """Write the table of hyperparameters."""
+    """Write the page of hyperparameters as a table."""
     lines = ["# Hyperparameters", "", "Each can be fixed, listed, or drawn from a range.", ""]
     lines += ["| name | what it is | values | default |", "| --- | --- | --- | --- |"]
     for row in REGISTRY.values():
@@ -45,7 +45,7 @@ def hyperparameters() -> str:
 
 
 def methods() -> str:
-    """Describe the search methods."""
+    """Write the page of search methods."""
     lines = ["# Methods", "", "How a search chooses what to train; `docs/spec.md` says what each can be told.", ""]
     lines += ["| name | what it does | how |", "| --- | --- | --- |"]
     for method in METHODS.values():
@@ -65,7 +65,7 @@ def _traits(method: SearchMethod) -> list[str]:
 
 
 def metrics() -> str:
-    """Describe the metrics, by task."""
+    """Write the page of metrics, by task."""
     lines = ["# Metrics", "", "What trials are ranked by; a score is the mean over the folds.", ""]
     for task in get_args(Task):
         lines += [f"## {task.capitalize()}", "", "| name | what it is | better | |", "| --- | --- | --- | --- |"]
@@ -81,7 +81,7 @@ def metrics() -> str:
 
 
 def states() -> str:
-    """Draw the states of a search, a trial and a lease."""
+    """Write the page of the state machines of a search, a trial and a lease."""
     parts = ["# States", "", "Every change of state is one of these; anything else is refused.", ""]
     diagrams = {
         "A search": diagram(SEARCH_TRANSITIONS),
@@ -94,7 +94,7 @@ def states() -> str:
 
 
 def settings() -> str:
-    """Write the table of the master's settings."""
+    """Write the page of the master's settings as a table."""
     lines = ["# Settings of the master", "", "Each is read from the environment.", ""]
     lines += ["| variable | what it is | default |", "| --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
@@ -104,7 +104,7 @@ def settings() -> str:
 
 
 def errors() -> str:
-    """Write the table of the codes of all refusals."""
+    """Write the page of all error codes as a table."""
     lines = [
         "# Errors",
         "",
@@ -125,7 +125,7 @@ def _tree(error: type[FoldstepError]) -> list[type[FoldstepError]]:
 
 
 def commands() -> str:
-    """Write each command with its options."""
+    """Write the page of all commands with their options."""
     root: Any = typer.main.get_command(app)
     lines = ["# Commands", "", root.epilog or "", "", *_options(root), ""]
     for name, command in root.commands.items():
@@ -167,7 +167,7 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def page(name: str) -> str:
-    """Write one page as it should be."""
+    """Write one page in full: the note, and the wrapped text."""
     return _NOTE + wrapped(PAGES[name]())
 
 

@@ -1,4 +1,4 @@
-"""Make the README's picture: a real search, trained by a real worker, in a real browser.
+"""Make the README's picture: a screenshot of a real search, trained by a real worker, in a real browser.
 
 Run `python -m docs.picture`; it takes about a minute and needs chromium.
 """
@@ -22,7 +22,7 @@ WIDTH, HEIGHT = 1340, 1110
 
 
 def draw(spec: dict[str, Any]) -> bytes:
-    """Train a search and take a picture of its page."""
+    """Run a search and take a screenshot of its page, as PNG."""
     with TemporaryDirectory() as folder, ExitStack() as ended:
         url = _start(ended, "serve", "--dir", folder, "--port", "0").readline().strip()
         token = (Path(folder) / "token").read_text().strip()

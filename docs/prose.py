@@ -1,4 +1,4 @@
-"""Wrap the prose of the Markdown files at one width.
+"""Wrap the prose of the Markdown files at `WIDTH` characters.
 
 Tables, code blocks, headings and lines of links are left as they are. Run `python -m docs.prose` after writing.
 """
@@ -14,16 +14,16 @@ WIDTH = 120
 _FENCE = re.compile(r"^\s*```")
 _ITEM = re.compile(r"^(\s*)([-•*]|\d+\.)\s+")
 _ALONE = re.compile(r"^\s*(\||#|<|!\[|\[!\[|$| {4})")
-"""Lines that no paragraph goes through: tables, headings, comments, pictures, empty ones, indented blocks."""
+"""Lines that are no part of a paragraph: tables, headings, comments, pictures, empty lines, indented blocks."""
 _SPAN = re.compile(r"`[^`]{1,60}`")
-"""Code, which is not cut."""
+"""Inline code, which is not broken over lines."""
 _STARTS = re.compile(r" (?=(?:[-•*+|#>]|\d+\.)(?: |$))")
-"""Before what would begin a list, a table or a heading if it stood first in a line."""
+"""A space before characters that would begin a list, a table or a heading at the start of a line."""
 _JOIN = "\N{WORD JOINER}"
 PROSE = sorted(
     path
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
-    if path.name != "imports.md"  # it is drawn
+    if path.name != "imports.md"  # written by docs.drawing
 )
 
 
@@ -61,7 +61,7 @@ def _wrap(paragraph: list[str]) -> list[str]:
 
 
 def too_wide(text: str) -> list[str]:
-    """List the lines of prose that are not as `wrapped` would have them."""
+    """List the lines of prose that `wrapped` would change."""
     now, then = text.splitlines(), set(wrapped(text).splitlines())
     return [line for line in now if line not in then]
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from foldstep.client import Foldstep
     from foldstep.service.contract.version import __version__
 else:
-    # Every process of ours imports this package first, and few of them need the client: it takes 0.2 s to import.
+    # Every Foldstep process imports this package first, and few of them need the client: it takes 0.2 s to import.
     _HOMES = {"Foldstep": "foldstep.client", "__version__": "foldstep.service.contract.version"}
 
     def __getattr__(name: str) -> object:

@@ -1,6 +1,6 @@
 """The command line: every command is a function of `foldstep/commands/`.
 
-Exit codes: 0 done, 1 refused or not to be had, 2 wrong usage, 3 the search ended without a winner, a rerun came out
+Exit codes: 0 done, 1 refused or not available, 2 wrong usage, 3 the search ended without a winner, a rerun came out
 differently or a check failed, 130 interrupted.
 """
 
@@ -63,7 +63,7 @@ def _options(
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Hyperparameter search for feed-forward networks on tabular data."""
+    """Search hyperparameters of feed-forward networks on tabular data."""
 
 
 def main() -> None:

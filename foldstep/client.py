@@ -1,4 +1,4 @@
-"""The Python client: everything a user can do over REST, one method a call.
+"""The Python client: one method for each REST call that a user can make.
 
 from foldstep import Foldstep
 master = Foldstep("http://127.0.0.1:8765", token="…")
@@ -39,15 +39,15 @@ _WORKERS = TypeAdapter(list[WorkerView])
 
 
 class Foldstep:
-    """One master, as users see it.
+    """A client of one master.
 
     Attributes:
-        connection: how it is spoken to.
+        connection: the HTTP connection to the master.
 
     Args:
         url: address of the master.
         token: the master's token.
-        patience_s: how long to go on trying while the master is not there.
+        patience_s: seconds for which a request is retried while the master cannot be reached.
     """
 
     def __init__(self, url: str, token: str, *, patience_s: float = 0.0) -> None:
@@ -71,27 +71,27 @@ class Foldstep:
         return Validated.model_validate_json(self._post_spec("/searches:validate", spec))
 
     def searches(self) -> list[SearchView]:
-        """All searches, the newest first."""
+        """List all searches, the newest first."""
         return _SEARCHES.validate_json(self._get("/searches"))
 
     def search(self, search: str) -> SearchView:
-        """One search at a glance."""
+        """Get one search: its state, counts and best trial."""
         return SearchView.model_validate_json(self._get(f"/searches/{search}"))
 
     def spec(self, search: str) -> dict[str, Any]:
-        """The spec as it was submitted."""
+        """Get the spec of a search as it was submitted."""
         spec: dict[str, Any] = self.connection.request("GET", f"/searches/{search}/spec").json()
         return spec
 
     def leaderboard(
         self, search: str, *, limit: int = 20, cursor: str | None = None, order_by: OrderBy = "score"
     ) -> Leaderboard:
-        """A page of the ranking."""
+        """Get one page of the ranking."""
         params = {"limit": limit, "order_by": order_by} | ({"cursor": cursor} if cursor else {})
         return Leaderboard.model_validate_json(self._get(f"/searches/{search}/leaderboard", **params))
 
     def all_trials(self, search: str, *, order_by: OrderBy = "score") -> list[TrialView]:
-        """The whole ranking, page after page."""
+        """Collect the whole ranking, page by page."""
         page = self.leaderboard(search, limit=500, order_by=order_by)
         rows = list(page.rows)
         while page.cursor:
@@ -100,47 +100,47 @@ class Foldstep:
         return rows
 
     def trial(self, search: str, number: int) -> TrialView:
-        """One trial."""
+        """Get one trial by its number."""
         return TrialView.model_validate_json(self._get(f"/searches/{search}/trials/{number}"))
 
     def work(self, search: str, number: int) -> Work:
-        """Get what it takes to train one trial again: the problem of its search, and the trial as it would be leased.
+        """Get what is needed to train one trial again: the problem of its search, and the trial as it would be leased.
 
         Raises:
-            Conflict: it was not trained to its end, so there is nothing to train again.
+            Conflict: the trial was not trained to its end, so its training cannot be repeated.
         """
         return Work.model_validate_json(self._get(f"/searches/{search}/work/{number}"))
 
     def curves(self, search: str, number: int) -> TrialCurves:
-        """The learning curves of one trial, by fold."""
+        """Get the learning curves of one trial, by fold."""
         return TrialCurves.model_validate_json(self._get(f"/searches/{search}/trials/{number}/curves"))
 
     def diagnostics(self, search: str, number: int) -> TrialDiagnostics:
-        """What was seen of one trial while it trained, and what follows from it."""
+        """Get the measurements taken while one trial trained, and the diagnoses drawn from them."""
         return TrialDiagnostics.model_validate_json(self._get(f"/searches/{search}/trials/{number}/diagnostics"))
 
     def importance(self, search: str) -> ImportanceReport:
-        """Which hyperparameters matter, alone and together, and what follows for each."""
+        """Get how much each hyperparameter matters, alone and together with others, with advice for each."""
         return ImportanceReport.model_validate_json(self._get(f"/searches/{search}/importance"))
 
     def compare(self, search: str, by: str) -> Comparison:
-        """The choices of one hyperparameter, each with everything else as good as its trials made it."""
+        """Compare the choices of one hyperparameter, each by its best trials over all other hyperparameters."""
         return Comparison.model_validate_json(self._get(f"/searches/{search}/compare", by=by))
 
     def pause(self, search: str) -> SearchView:
-        """Lease nothing new; what is in training goes on to its end."""
+        """Pause a search: no new trials are leased; those in training continue to their end."""
         return self._event(search, "pause")
 
     def resume(self, search: str) -> SearchView:
-        """Go on with a paused search."""
+        """Resume a paused search."""
         return self._event(search, "resume")
 
     def stop(self, search: str) -> SearchView:
-        """End a search; what it has stays."""
+        """End a search; its results are kept."""
         return self._event(search, "stop")
 
     def extend(self, search: str, *, trials: int | None = None, time: float | str | None = None) -> SearchView:
-        """Give a search more trials or more time (seconds, or 90s, 10m, 2h); one that is completed goes on."""
+        """Give a search more trials or more time (seconds, or 90s, 10m, 2h); a completed search continues."""
         more = {"trials": trials, "time": time}
         answer = self.connection.request("POST", f"/searches/{search}:extend", json=more)
         return SearchView.model_validate_json(answer.content)
@@ -156,8 +156,8 @@ class Foldstep:
 
         Args:
             search: its id.
-            poll_s: seconds between looks.
-            on_look: called with the search at every look.
+            poll_s: seconds between two requests.
+            on_look: called with the search after every request.
         """
         while True:
             view = self.search(search)
@@ -168,11 +168,11 @@ class Foldstep:
             time.sleep(poll_s)
 
     def datasets(self) -> list[Dataset]:
-        """Every registered data set, by name."""
+        """List the registered data sets, by name."""
         return _DATASETS.validate_json(self._get("/datasets"))
 
     def upload_dataset(self, name: str, path: Path) -> Dataset:
-        """Register a local file under a name; its content goes to the master."""
+        """Register a local file under a name; its content is uploaded to the master."""
         with path.open("rb") as file:
             answer = self.connection.request(
                 "POST", "/datasets:upload", data={"name": name}, files={"file": (path.name, file)}
@@ -185,7 +185,7 @@ class Foldstep:
         return Dataset.model_validate_json(answer.content)
 
     def workers(self) -> list[WorkerView]:
-        """Every worker that the master has seen."""
+        """List every worker that has registered with the master."""
         return _WORKERS.validate_json(self._get("/workers"))
 
     def close(self) -> None:
@@ -193,7 +193,7 @@ class Foldstep:
         self.connection.close()
 
     def _post_spec(self, path: str, spec: dict[str, Any]) -> bytes:
-        # NaN, infinities and dates go along as they are: it is for the master to name the fault and its path
+        # NaN, infinities and dates are sent as they are: the master names the fault and its path
         text = json.dumps(spec, default=str)
         return self.connection.request("POST", path, content=text, headers={"Content-Type": "application/json"}).content
 

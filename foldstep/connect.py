@@ -1,4 +1,4 @@
-"""Finds the master: from options, from the environment, or from the data folder of a master on this machine."""
+"""Find the master: from options, from the environment, or from the data folder of a master on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEFAULT_DIR = Path("foldstep-data")
 
 
 def connect(url: str | None, token: str | None, data_dir: Path) -> Foldstep:
-    """A client for the master that is meant.
+    """Make a client for the master that the options name.
 
     Args:
         url: its address; None for `FOLDSTEP_URL`, then for the master that serves `data_dir`.
@@ -27,7 +27,7 @@ def connect(url: str | None, token: str | None, data_dir: Path) -> Foldstep:
 
 
 def find_url(url: str | None, data_dir: Path) -> str:
-    """The master's address; see `connect`."""
+    """Find the master's address; see `connect`."""
     found = url or os.environ.get("FOLDSTEP_URL") or _first_line(data_dir / "address")
     if not found:
         raise Unavailable(
@@ -38,7 +38,7 @@ def find_url(url: str | None, data_dir: Path) -> str:
 
 
 def find_token(token: str | None, data_dir: Path) -> str:
-    """The master's token; see `connect`."""
+    """Find the master's token; see `connect`."""
     found = token or os.environ.get("FOLDSTEP_TOKEN") or _first_line(data_dir / "token")
     if not found:
         raise Unauthorized(f"No token is known. Pass --token, set FOLDSTEP_TOKEN, or name the folder with --dir; "

@@ -1,4 +1,4 @@
-"""What the CLI shows: progress while a search runs, the leaderboard, findings."""
+"""The tables and texts of the CLI: progress while a search runs, the leaderboard, findings."""
 
 from __future__ import annotations
 
@@ -30,36 +30,36 @@ STATE_STYLE = {
 
 
 def number(value: Any) -> str:
-    """A value as people read it: four significant digits for floats."""
+    """Format a value for people: floats with four significant digits."""
     if isinstance(value, bool) or not isinstance(value, float):
         return str(value)
     return f"{value:.4g}"
 
 
 def score(value: float | None) -> str:
-    """A score with five decimals, or a dash."""
+    """Format a score with five decimals; None is a dash."""
     return "–" if value is None else f"{value:.5f}"
 
 
 def count(value: int | None) -> str:
-    """A number of things with thousands apart, or a dash."""
+    """Format a count with thousands separators; None is a dash."""
     return "–" if value is None else f"{value:,}"
 
 
 def span(seconds: float) -> str:
-    """A duration in its two greatest units."""
+    """Format a duration in its two largest units: hours and minutes, or minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def n_done(search: SearchView) -> int:
-    """Trials that have come to an end."""
+    """Count the trials that have ended."""
     return sum(n for state, n in search.counts.items() if state in TERMINAL_TRIAL)
 
 
 class Watch:
-    """A live display of one search; on anything but a terminal, one line whenever a stage ends."""
+    """A live display of one search; outside a terminal, one line whenever the stage changes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -67,13 +67,13 @@ class Watch:
         self._stage = -1
 
     def __enter__(self) -> Watch:
-        """Begin to draw."""
+        """Start the live display on a terminal."""
         if self._console.is_terminal:
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Clear what was drawn."""
+        """Stop the live display and clear it."""
         self._live.stop()
 
     def look(self, search: SearchView) -> None:
@@ -87,7 +87,7 @@ class Watch:
 
 
 def progress(search: SearchView) -> Group:
-    """Bar, counts, speed, best score and time left."""
+    """Render a search's progress: bar, counts, speed, best score and time left."""
     done, total = n_done(search), search.trials
     bar = ProgressBar(total=total, completed=done, width=40) if total else Text("no limit of trials")
     head = Text.assemble((search.id, "bold"), "  ", (search.state.value, STATE_STYLE[search.state]))
@@ -104,7 +104,10 @@ def progress(search: SearchView) -> Group:
 
 
 def _time_left(search: SearchView, done: int) -> float | None:
-    """Epochs to train at the pace so far: trials of later stages have more of them."""
+    """Estimate the seconds left, from the epochs trained so far and those planned; None where nothing is known.
+
+    Epochs are counted rather than trials because trials of later stages train longer.
+    """
     if search.started_at is None or not done:
         return None
     trained = sum((s.epochs or 1) * s.finished for s in search.stages)
@@ -118,7 +121,7 @@ def _time_left(search: SearchView, done: int) -> float | None:
 
 
 def leaderboard(search: SearchView, rows: Sequence[TrialView], width: int = 80) -> Table:
-    """The ranking: a column for each searched hyperparameter where `width` characters hold them, else one for all."""
+    """Build the ranking: a column for each searched hyperparameter if `width` characters suffice, else one for all."""
     names = _searched(search)
     cells = [[number(r.params[n]) if n in r.params else "" for n in names] for r in rows]
     lengths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
@@ -151,7 +154,7 @@ OUTCOME_STYLE = {"passed": "green", "failed": "red", "skipped": "yellow"}
 
 
 def checks(report: CheckReport) -> Table:
-    """One line a check, with what to look at where it failed."""
+    """Build the table of checks: one row for each, with what to look at where it failed."""
     table = Table(title=f"Checks before the search, {report.duration_s:.1f} s", title_justify="left")
     table.add_column("check", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
@@ -163,7 +166,7 @@ def checks(report: CheckReport) -> Table:
 
 
 def searches(found: Iterable[SearchView]) -> Table:
-    """One line a search."""
+    """Build the table of searches: one row for each."""
     table = Table()
     table.add_column("search", no_wrap=True)
     for heading in ("state", "trials", "best", "method", "begun (UTC)"):
@@ -177,7 +180,7 @@ def searches(found: Iterable[SearchView]) -> Table:
 
 
 def findings(search: SearchView) -> list[str]:
-    """What the border check and the master have to say, stage by stage."""
+    """List the sentences of the master and of the border check, stage by stage."""
     said = [f"Stage {s.stage + 1}: {b.sentence}" for s in search.stages for b in s.borders]
     if len(search.stages) == 1:
         said = [b.sentence for s in search.stages for b in s.borders]
@@ -185,7 +188,7 @@ def findings(search: SearchView) -> list[str]:
 
 
 def trial(search: SearchView, row: TrialView) -> Table:
-    """Everything about one trial."""
+    """Build the table of everything known about one trial."""
     table = Table("", "", show_header=False, title=f"{search.id}, trial {row.trial}", title_justify="left")
     table.columns[1].overflow = "fold"
     table.add_row("state", row.state.value + (f": {escape(row.message)}" if row.message else ""))
@@ -205,7 +208,7 @@ def trial(search: SearchView, row: TrialView) -> Table:
 
 
 def datasets(found: Iterable[Dataset]) -> Table:
-    """One line a data set."""
+    """Build the table of data sets: one row for each."""
     table = Table()
     for heading in ("name", "rows", "columns", "source", "fingerprint"):
         table.add_column(heading)

@@ -1,4 +1,4 @@
-"""How the CLI shows what was seen of a trial while it trained: the diagnoses in words, a table by layer, histograms."""
+"""The diagnostics of a trial in the CLI: the diagnoses in words, a table of its layers, histograms."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _COLUMNS: tuple[tuple[str, Callable[[LayerReading], float | None]], ...] = (
 
 
 def shown(seen: TrialDiagnostics) -> Iterator[RenderableType]:
-    """The diagnoses, one a line, and the layers at the last probe."""
+    """Render the diagnoses, one on each line, and the table of layers at the last probe."""
     for diagnosis in seen.diagnoses:
         yield Text(f"• {diagnosis.sentence}")
     last = [fold.probes[-1] for fold in seen.folds.values() if fold.probes]
@@ -38,7 +38,7 @@ def shown(seen: TrialDiagnostics) -> Iterator[RenderableType]:
 
 
 def layers(readings: Sequence[Reading]) -> Table:
-    """A line for each layer: the medians over the folds' last probes."""
+    """Build the table of layers: each value is the median over the folds' last probes."""
     epochs = sorted({reading.epoch for reading in readings})
     when = f"after epoch {epochs[0]}" if len(epochs) == 1 else f"after epochs {epochs[0]} to {epochs[-1]}"
     table = Table("layer", title=f"layers {when}, median of the folds", title_justify="left")
@@ -60,7 +60,7 @@ _BARS = " ▁▂▃▄▅▆▇█"
 
 
 def histograms(found: Iterable[Histogram]) -> Iterator[Table]:
-    """A table for each fold and epoch, a line of bars for each layer; a full bar is the fullest bin of its line."""
+    """Build a table for each fold and epoch: a line of bars for each layer, scaled to its fullest bin."""
     for (fold, epoch), own in groupby(found, key=lambda h: (h.fold, h.epoch)):
         table = Table("layer", "", title=f"fold {fold}, after epoch {epoch}", title_justify="left")
         table.add_column("least", justify="right")
@@ -76,6 +76,6 @@ def histograms(found: Iterable[Histogram]) -> Iterator[Table]:
 
 
 def bar_line(counts: Sequence[int]) -> str:
-    """One character a bin; a bin with anything in it is never blank."""
+    """Draw the counts as bars, one character for each bin; a bin that is not empty is never blank."""
     most = max(counts, default=0)
     return "".join(_BARS[math.ceil(8 * n / most)] if n else _BARS[0] for n in counts)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SHUTDOWN_S = 15
 _PATIENCE_S = 15.0
-"""Workers of a command end by themselves when their master is gone for so long."""
+"""Seconds without a master after which the workers of a command end by themselves."""
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def local_master(data_dir: Path, data_roots: Sequence[Path]) -> Iterator[Foldste
         data_roots: folders that data files may be read from.
 
     Raises:
-        Unavailable: the master did not start; its own words say why.
+        Unavailable: the master did not start; the message is the master's own.
     """
     with _starting(data_dir, data_roots) as answer:
         yield answer()
@@ -41,7 +41,7 @@ def local_master(data_dir: Path, data_roots: Sequence[Path]) -> Iterator[Foldste
 def local_service(
     data_dir: Path, data_roots: Sequence[Path], processes: int | None
 ) -> Iterator[tuple[Foldstep, WorkerGroup]]:
-    """A master as `local_master`, and worker processes for it until the block ends, or they are told to leave.
+    """Start a master as `local_master` does, and worker processes for it, until the block ends.
 
     Both take more than a second to start, so they start at the same time.
     """
@@ -62,7 +62,7 @@ def local_service(
 
 @contextmanager
 def _starting(data_dir: Path, data_roots: Sequence[Path]) -> Iterator[Callable[[], Foldstep]]:
-    """A master that starts, and ends with the block; what is yielded waits for its first words."""
+    """Start a master that ends with the block; the function that is yielded waits until it answers."""
     data_dir.mkdir(parents=True, exist_ok=True)
     log_path = data_dir / "master.log"
     roots = os.pathsep.join(dict.fromkeys(str(p.absolute()) for p in (data_dir, *data_roots)))
@@ -70,7 +70,7 @@ def _starting(data_dir: Path, data_roots: Sequence[Path]) -> Iterator[Callable[[
     with log_path.open("w") as log:
         master = subprocess.Popen(
             argv,
-            stdin=subprocess.PIPE,  # it ends when this process does, however that comes about
+            stdin=subprocess.PIPE,  # it ends when this process ends, for whatever reason
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,

@@ -1,4 +1,4 @@
-"""What the commands share: options, consoles, exit codes, and how a refusal is shown."""
+"""Parts shared by the commands: options, consoles, exit codes, and the display of errors."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ Dir = Annotated[Path, typer.Option("--dir", help="Data folder of the master on t
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 SearchId = Annotated[str, typer.Argument(metavar="ID", help="Search, as `foldstep searches` lists it.")]
 SpecFile = Annotated[str, typer.Argument(metavar="SPEC", help="YAML or JSON file; - for standard input.")]
-Force = Annotated[bool, typer.Option("--force", help="Go on in spite of failed checks (checks: {force: true}).")]
+Force = Annotated[bool, typer.Option("--force", help="Continue in spite of failed checks (checks: {force: true}).")]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Worker processes; one a GPU or CPU core when left out.")
 ]
 
 
 def read_spec(path: str) -> dict[str, Any]:
-    """The mapping in a spec file.
+    """Read the mapping in a spec file.
 
     Raises:
-        InvalidInput: there is no such file, or it is no text.
-        SpecInvalid: it is no YAML.
+        InvalidInput: the file cannot be read, is not UTF-8 text, or holds no mapping.
+        SpecInvalid: the text is not YAML.
     """
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
@@ -57,13 +57,13 @@ def read_spec(path: str) -> dict[str, Any]:
 
 
 def forced(spec: dict[str, Any]) -> dict[str, Any]:
-    """The spec with `checks.force`; one whose checks are no mapping stays as it is, for the master to refuse."""
+    """Set `checks.force` in a copy of the spec; one whose `checks` is no mapping is left for the master to refuse."""
     checks = spec.get("checks", {})
     return {**spec, "checks": {**checks, "force": True}} if isinstance(checks, dict) else spec
 
 
 def print_json(value: BaseModel | Iterable[BaseModel] | Any) -> None:
-    """Print records as JSON."""
+    """Print records as JSON on standard output."""
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json")
     elif isinstance(value, list):
@@ -72,7 +72,7 @@ def print_json(value: BaseModel | Iterable[BaseModel] | Any) -> None:
 
 
 def show_error(error: FoldstepError) -> None:
-    """One sentence, or one line a fault where there are several."""
+    """Print an error on standard error: one sentence, or one line for each fault where there are several."""
     if len(error.faults) > 1:
         err.print(f"[red]{len(error.faults)} faults[/] ({error.code}):", highlight=False)
         for fault in error.faults:
@@ -83,7 +83,7 @@ def show_error(error: FoldstepError) -> None:
 
 @contextmanager
 def terminated_as_interrupt() -> Iterator[None]:
-    """SIGTERM unwinds the block like Ctrl-C, so that child processes end in good order."""
+    """Treat SIGTERM like Ctrl-C within the block, so that child processes are ended properly."""
     previous = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         yield
@@ -92,11 +92,11 @@ def terminated_as_interrupt() -> Iterator[None]:
 
 
 def quiet_exit(code: int) -> None:
-    """End with an exit code, without a word."""
+    """Exit with a code other than 0 without printing anything; do nothing for 0."""
     if code:
         raise typer.Exit(code)
 
 
 def close_standard_output() -> None:
-    """Point standard output nowhere: whoever read it has gone (`foldstep … | head`)."""
+    """Redirect standard output to the null device, once its reader has closed the pipe (`foldstep … | head`)."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -30,23 +30,23 @@ STATES: Mapping[TrialState, StudyState] = {
     TrialState.FAILED: StudyState.FAIL,
     TrialState.CANCELLED: StudyState.FAIL,
 }
-"""What each state in which a trial has ended is to Optuna; other trials are left out."""
+"""Optuna's state for each state in which a trial has ended; trials in other states are left out."""
 
 
 def write_study(master: Foldstep, search_id: str, storage: str) -> int:
-    """Write a search into an Optuna storage as a study of the search's name.
+    """Write a search into an Optuna storage as a study named by the search's id.
 
     Args:
         master: where the search is.
         search_id: the search.
-        storage: URL of a database, as Optuna takes it.
+        storage: URL of a database, in Optuna's form.
 
     Returns:
         How many trials the study has.
 
     Raises:
         NotFound: there is no such search.
-        Conflict: the storage has a study of that name.
+        Conflict: the storage has a study of that name already.
         InvalidInput: the storage cannot be used.
     """
     search = master.search(search_id)
@@ -105,12 +105,12 @@ def _attributes(trial: TrialView) -> dict[str, Any]:
 
 
 def _local(time: Any) -> Any:
-    """Optuna's times are local ones without a zone."""
+    """Convert a time to local time without a zone, as Optuna stores it."""
     return None if time is None else time.astimezone().replace(tzinfo=None)
 
 
 def _intermediate(curves: Sequence[Curve]) -> dict[int, float]:
-    """The mean score of the folds by epoch, as far as all of them went."""
+    """Compute the mean score over the folds for each epoch in which every fold has a finite score."""
     values = {}
     for epoch, scores in enumerate(zip(*(c.score for c in curves), strict=False), start=1):
         known = [s for s in scores if s is not None and math.isfinite(s)]
@@ -120,12 +120,12 @@ def _intermediate(curves: Sequence[Curve]) -> dict[int, float]:
 
 
 def _plain(value: Value) -> Any:
-    """A value that Optuna can hold: lists and mappings as JSON."""
+    """Convert a value to one that Optuna can store: lists and mappings become JSON."""
     return json.dumps(value) if isinstance(value, list | dict) else value
 
 
 def _distribution(name: str, value: Value, stages: Sequence[StageView]) -> BaseDistribution:
-    """One distribution over all stages, which narrow and extend ranges: wide enough for every trial."""
+    """Build one distribution that covers a hyperparameter's ranges in all stages and the value of this trial."""
     found = [s.space.parameters[name] for s in stages if name in s.space.parameters]
     ranges = [d for d in found if isinstance(d, FloatRange | IntRange)]
     if not ranges:

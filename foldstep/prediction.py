@@ -1,4 +1,4 @@
-"""Predicts the rows of a file with one checkpoint, or with the mean of several."""
+"""Predict the rows of a file with one checkpoint, or with the mean of several."""
 
 from __future__ import annotations
 
@@ -17,10 +17,18 @@ from foldstep.worker.data.load import Table
 
 
 def predict_file(checkpoints: Sequence[Path], file: Path, *, proba: bool) -> tuple[list[str], list[list[Any]]]:
-    """Header and rows of the predictions: means of the checkpoints' probabilities or values.
+    """Predict every row of a file by the mean of the checkpoints' probabilities or values.
 
     The networks of all folds together are a cross-validation committee (Parmanto, Munro and Doyle 1996), which errs
     less than each of them.
+
+    Args:
+        checkpoints: files of networks with the same target and classes.
+        file: a table with the columns of the training data.
+        proba: class probabilities instead of classes.
+
+    Returns:
+        The header, and one row of predictions for each row of the file.
 
     Raises:
         InvalidInput: a checkpoint is damaged, they predict different things, or the file lacks a column that they were
@@ -56,7 +64,7 @@ def _check_alike(predictors: Sequence[Predictor], checkpoints: Sequence[Path]) -
 
 
 def _predicted(predictor: Predictor) -> tuple[Any, ...]:
-    """What a checkpoint predicts: the column, and its classes."""
+    """Identify what a checkpoint predicts: the target column and its classes."""
     return predictor.target_name, predictor.target.classes
 
 

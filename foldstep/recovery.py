@@ -1,4 +1,4 @@
-"""Turns a folder of checkpoints back into leaderboards."""
+"""Rebuild leaderboards from a folder of checkpoints."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Row = dict[str, Any]
 
 
 def recover_leaderboards(folder: Path) -> tuple[dict[str, list[Row]], list[str]]:
-    """The ranking of every search of which there are checkpoints in a folder or below it.
+    """Rebuild the ranking of every search that has checkpoints in a folder or its subfolders.
 
     Returns:
-        Search to rows, the best first; and the names of files that are damaged.
+        The rows of each search, the best first; and the paths of damaged files.
     """
     trials: dict[str, dict[int, Row]] = {}
     metrics: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Settings and fixtures shared by all tests."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ settings.load_profile(os.environ.get("FOLDSTEP_TEST_PROFILE", "ci"))
 for inherited in [
     name for name in os.environ if name.startswith("FOLDSTEP_") and not name.startswith("FOLDSTEP_TEST_")
 ]:
-    del os.environ[inherited]  # what somebody's shell points to must not take part
+    del os.environ[inherited]  # settings of the user's shell must not affect the tests
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a script starts in the background
+signal.signal(signal.SIGINT, signal.default_int_handler)  # scripts start background processes that ignore it
 torch.set_num_threads(1)  # as in a worker process
 collect_ignore: list[str] = []
 if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""`check`: the checks before a search, alone, in this process."""
+"""`check`: run the checks before a search in this process, without the search."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check(
 def _some_master(
     spec: str, url: str | None, token: str | None, data_dir: Path
 ) -> Iterator[tuple[Foldstep, dict[str, Any]]]:
-    """The master that is meant, or one of its own where none serves `data_dir`; with the spec as it would see it."""
+    """Connect to the running master, or start one for the block if none serves `data_dir`; yield it with the spec."""
     master = _running_master(url, token, data_dir)
     if master is not None:
         yield master, read_spec(spec)
@@ -66,7 +66,7 @@ def _report(master: Foldstep, spec: dict[str, Any]) -> CheckReport:
     from foldstep.worker.data.load import read_table
     from foldstep.worker.settings import default_cache_dir
 
-    torch.set_num_threads(1)  # as a worker does: the bits depend on it
+    torch.set_num_threads(1)  # as a worker does: results depend on it bit for bit
     path = MasterClient(master.connection).fetch_dataset(problem.fingerprint, default_cache_dir())
     source = FoldSource(read_table(path, problem.fingerprint), problem)
     return run_checks(source, problem, candidates(parse_spec(spec)))

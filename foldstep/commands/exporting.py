@@ -1,4 +1,4 @@
-"""`export`: hands a search to other tools."""
+"""`export`: write a search for other tools."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def export(
     data_dir: Dir = DEFAULT_DIR,
     as_json: Json = False,
 ) -> None:
-    """Write a search as a study that Optuna and its dashboard open."""
+    """Write a search as a study that Optuna and its dashboard can open."""
     from foldstep.optuna_study import write_study
 
     n_trials = write_study(connect(url, token, data_dir), search, optuna)

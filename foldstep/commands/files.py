@@ -1,4 +1,4 @@
-"""`predict` and `recover`: what checkpoint files are good for by themselves, without a master."""
+"""`predict` and `recover`: uses of checkpoint files that need no master."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def predict(
     file: Annotated[Path, typer.Argument(help="CSV or Parquet file with the columns of the training data.")],
     proba: Annotated[bool, typer.Option("--proba", help="Class probabilities instead of classes.")] = False,
 ) -> None:
-    """Predict every row of a file, by the mean of several checkpoints where several are given; writes CSV."""
+    """Predict every row of a file and write CSV; several checkpoints predict by their mean."""
     from foldstep.prediction import predict_file
 
     header, rows = predict_file(checkpoints, file, proba=proba)

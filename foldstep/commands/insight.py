@@ -1,4 +1,4 @@
-"""`importance` and `compare`: what a search says about its hyperparameters."""
+"""`importance` and `compare`: analyses of the hyperparameters of a search."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BAR_WIDTH = 20
 def importance(
     search: SearchId, url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR, as_json: Json = False
 ) -> None:
-    """Which hyperparameters matter, alone and together, and what follows for each."""
+    """Show which hyperparameters matter, alone and together, with advice for each."""
     report = connect(url, token, data_dir).importance(search)
     if as_json:
         print_json(report.model_dump(mode="json"))

@@ -1,4 +1,4 @@
-"""`histograms`: trains one trial again and shows what its activations and gradients look like."""
+"""`histograms`: train one trial again and show histograms of its activations and gradients."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def histograms(
 
 
 def read_epochs(text: str, epochs: int) -> list[int]:
-    """The numbers of `--epochs`; none where it was left out.
+    """Parse the epochs of `--epochs`; the list is empty where the option was left out.
 
     Raises:
-        InvalidInput: something in it is no epoch of the trial.
+        InvalidInput: an entry is not a number from 1 to `epochs`.
     """
     words = [word.strip() for word in text.split(",")] if text else []
     for word in words:

@@ -1,4 +1,4 @@
-"""`rerun`: trains one trial again and says whether the same comes out."""
+"""`rerun`: train one trial again and tell whether the result is the same."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def rerun(
     data_dir: Dir = DEFAULT_DIR,
     as_json: Json = False,
 ) -> None:
-    """Train one trial again, alone, on this machine's CPU; exit code 3 where not the same bits come out."""
+    """Train one trial again, alone, on this machine's CPU; exit code 3 if the result differs in any bit."""
     from foldstep.worker.client import MasterClient
     from foldstep.worker.rerun import rerun as train
     from foldstep.worker.settings import default_cache_dir
@@ -42,7 +42,7 @@ def rerun(
 
 
 def same_bits(result: TrialResult, stored: TrialView, curves: TrialCurves) -> bool:
-    """Whether every fold has the same score, and the same loss and score in every epoch."""
+    """Tell whether every fold has the same score, and the same loss and score in every epoch."""
     folds = [fold.score for fold in result.folds]
     return folds == stored.folds and {fold.fold: fold.curve for fold in result.folds} == curves.curves
 
@@ -74,5 +74,5 @@ def _print(result: TrialResult, stored: TrialView, *, is_same: bool) -> None:
 
 
 def _full(score: float | None) -> str:
-    """Every digit, so that two different scores never look alike."""
+    """Format a score with every digit, so that two different scores never look the same."""
     return "–" if score is None else repr(score)

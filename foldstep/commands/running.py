@@ -44,7 +44,7 @@ def run(
     data_dir: Dir = DEFAULT_DIR,
     as_json: Json = False,
 ) -> None:
-    """Run a search on this machine: master, workers and search in one go. An unfinished one is gone on with."""
+    """Run a search on this machine: master, workers and search in one go. An unfinished search resumes."""
     content, roots = read_local_spec(spec)
     _run(forced(content) if force else content, roots, workers, data_dir, as_json=as_json)
 
@@ -85,12 +85,12 @@ def _run(
                 if not as_json:
                     _say_goodbye(page, data_dir, stay=stay)
     except KeyboardInterrupt:
-        err.print(f"Interrupted; nothing is lost. The same command goes on with the search in {data_dir}.")
+        err.print(f"Interrupted; nothing is lost. The same command resumes the search in {data_dir}.")
         quiet_exit(INTERRUPTED)
 
 
 def _begin(master: Foldstep, spec: dict[str, Any], *, fresh: bool) -> SearchView:
-    """Submit the spec; or the unfinished search that was submitted with the same one."""
+    """Submit the spec; unless `fresh`, take the unfinished search of the same spec instead, resumed if paused."""
     for search in [] if fresh else master.searches():
         if search.state not in TERMINAL_SEARCH and master.spec(search.id) == spec:
             return master.resume(search.id) if search.state is SearchState.PAUSED else search
@@ -98,9 +98,9 @@ def _begin(master: Foldstep, spec: dict[str, Any], *, fresh: bool) -> SearchView
 
 
 def unless_gone(group: WorkerGroup, data_dir: Path) -> Callable[[SearchView], None]:
-    """Make a look at a search that refuses to wait on when its workers have all ended for good.
+    """Make a callback for `Foldstep.wait` that raises `Unavailable` once all workers have ended for good.
 
-    They must have been gone at the look before: what they reported last is in the search by then.
+    They must have ended by the previous call, so that their last reports are in the search by now.
     """
     was_gone = False
 
@@ -109,7 +109,7 @@ def unless_gone(group: WorkerGroup, data_dir: Path) -> Callable[[SearchView], No
         if was_gone and search.state not in TERMINAL_SEARCH:
             raise Unavailable(
                 f"No worker is left to train {search.id} ({group.reason}). "
-                f"Nothing is lost: the same command goes on with the search in {data_dir}."
+                f"Nothing is lost: the same command resumes the search in {data_dir}."
             )
         was_gone = group.is_gone
 
@@ -136,7 +136,10 @@ def _say_goodbye(page: str, data_dir: Path, *, stay: bool) -> None:
 
 
 def read_local_spec(path: str) -> tuple[dict[str, Any], list[Path]]:
-    """A spec for a master on this machine, its data file named absolutely, and the folders that the master may read.
+    """Read a spec for a master on this machine; its data file becomes an absolute path.
+
+    Returns:
+        The spec, and the folders that the master may read data files from.
 
     Raises:
         InvalidInput: the spec cannot be read.
@@ -144,12 +147,12 @@ def read_local_spec(path: str) -> tuple[dict[str, Any], list[Path]]:
     content = read_spec(path)
     roots = [Path.cwd()] if path == "-" else [Path.cwd(), Path(path).absolute().parent]
     content = _with_absolute_data(content, roots)
-    file = _data_file(content)  # whoever types the command may read what they name
+    file = _data_file(content)  # the user of the command may read any file that they name
     return content, [*roots, file.parent] if file else roots
 
 
 def _with_absolute_data(spec: dict[str, Any], roots: list[Path]) -> dict[str, Any]:
-    """The spec with a data file named absolutely, where it is one relative to here or to the spec."""
+    """Make the path of the data file absolute where it is found in one of the folders `roots`."""
     source = _source(spec)
     found = next((root / source for root in roots if (root / source).is_file()), None) if source else None
     return {**spec, "data": {**spec["data"], "dataset": str(found.resolve())}} if found else spec

@@ -1,4 +1,4 @@
-"""`submit`, `searches`, `leaderboard`, `show`, `pause`, `resume`, `extend`, `stop`, `datasets`: users' calls."""
+"""`submit`, `searches`, `leaderboard`, `show`, `pause`, `resume`, `extend`, `stop`, `datasets`: REST calls of users."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def submit(
 
 
 def with_upload(master: Foldstep, spec: dict[str, Any]) -> dict[str, Any]:
-    """The spec with its data file uploaded under the file's name.
+    """Upload the data file of a spec and return the spec with the registered name in place of the path.
 
     Raises:
         InvalidInput: `data.dataset` is no file on this machine.
@@ -88,10 +88,10 @@ def watch_to_end(
     """Wait for a search to end, with a live display.
 
     Args:
-        master: the search's.
+        master: the master that runs the search.
         search: its id.
-        show_progress: whether to draw.
-        on_look: called with the search at every look.
+        show_progress: whether to show the live display.
+        on_look: called with the search after every request.
     """
     with display.Watch(out) if show_progress else nullcontext() as watch:
 
@@ -105,7 +105,7 @@ def watch_to_end(
 
 
 def show_end(master: Foldstep, search_id: str, *, as_json: bool, said: Collection[str] = ()) -> None:
-    """The leaderboard and all findings but those `said` before; leaves with `NO_WINNER` where there is no winner."""
+    """Print the leaderboard and the findings not `said` before; exit with `NO_WINNER` if there is no winner."""
     search = master.search(search_id)
     if as_json:
         print_json([as_row(r) for r in master.all_trials(search_id)])
@@ -125,7 +125,7 @@ def show_end(master: Foldstep, search_id: str, *, as_json: bool, said: Collectio
 
 
 def best_checkpoint(search: SearchView) -> str:
-    """The checkpoint of the best trial's best fold."""
+    """Find the checkpoint of the best trial's best fold."""
     best = search.best
     assert best is not None
     scored = [(s, path) for s, path in zip(best.folds, best.checkpoints, strict=True) if s is not None]
@@ -133,7 +133,7 @@ def best_checkpoint(search: SearchView) -> str:
 
 
 def as_row(trial: TrialView) -> dict[str, Any]:
-    """A row of the leaderboard as `run --json` prints it."""
+    """Convert a trial to a row of the leaderboard as `run --json` prints it."""
     return {
         "rank": trial.rank,
         "trial": trial.trial,
@@ -208,12 +208,12 @@ def show(
 
 
 def pause(search: SearchId, url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR) -> None:
-    """Pause a search: what is in training goes on to its end, nothing new begins."""
+    """Pause a search: trials in training continue to their end, no others begin."""
     _say(connect(url, token, data_dir).pause(search))
 
 
 def resume(search: SearchId, url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR) -> None:
-    """Go on with a paused search."""
+    """Resume a paused search."""
     _say(connect(url, token, data_dir).resume(search))
 
 
@@ -225,12 +225,12 @@ def extend(
     token: Token = None,
     data_dir: Dir = DEFAULT_DIR,
 ) -> None:
-    """Give a search more trials or more time; one that is completed goes on."""
+    """Give a search more trials or more time; a completed search continues."""
     _say(connect(url, token, data_dir).extend(search, trials=trials, time=time))
 
 
 def stop(search: SearchId, url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR) -> None:
-    """End a search; what it has stays."""
+    """End a search; its results are kept."""
     _say(connect(url, token, data_dir).stop(search))
 
 

@@ -1,4 +1,4 @@
-"""`serve`, `worker`, `upgrade`, `doctor`: the processes, and what they need."""
+"""`serve`, `worker`, `upgrade`, `doctor`: run the master and the workers, and check what they need."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def serve(
 
 
 def _end_with_standard_input() -> None:
-    while os.read(0, 4096):  # not through sys.stdin, whose lock a daemon thread would hold at the end
+    while os.read(0, 4096):  # not through sys.stdin: a daemon thread would hold its lock when the process ends
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -52,7 +52,7 @@ def worker(
     patience: Annotated[float, typer.Option(help="Seconds to wait for a master that is not there.")] = 600.0,
     cache: Annotated[Path | None, typer.Option(help="Folder for data files.")] = None,
 ) -> None:
-    """Train what a master has to train. Needs nothing but its address and token; ends cleanly on SIGTERM."""
+    """Train the trials of a master. Needs only its address and token; ends cleanly on SIGTERM."""
     from foldstep.worker.launch.local import WorkerCommand, WorkerGroup, find_devices
     from foldstep.worker.settings import default_cache_dir
 
@@ -68,7 +68,7 @@ def worker(
     group.start()
     group.connect(master, its_token)
     exit_code = group.wait()
-    if not all(end.is_final for end in group.ends.values()):  # what has been refused is on the screen already
+    if not all(end.is_final for end in group.ends.values()):  # refusals are on the screen already
         raise Unavailable(f"The worker processes have ended: {group.reason}.")
     quiet_exit(REFUSED if exit_code else 0)
 
@@ -80,7 +80,7 @@ def _check_device(device: str) -> None:
 
 
 def upgrade(data_dir: Dir = DEFAULT_DIR) -> None:
-    """Bring the database to this version. `serve` does so by itself."""
+    """Migrate the database to this version. `serve` does so by itself."""
     from foldstep.service.db.engine import Database
     from foldstep.service.db.migrate import upgrade as upgrade_database
     from foldstep.service.settings import settings_from_environment
@@ -96,7 +96,7 @@ def upgrade(data_dir: Dir = DEFAULT_DIR) -> None:
 
 
 def doctor(data_dir: Dir = DEFAULT_DIR, url: Url = None, token: Token = None) -> None:
-    """Say what this machine has, and what is wrong."""
+    """Report what this machine has for Foldstep, and what is wrong."""
     is_well = True
     out.print(f"Python {platform.python_version()} on {platform.machine()}, {os.cpu_count()} cores")
     for package, extra in (("torch", "worker"), ("safetensors", "worker"), ("psycopg", "postgres")):

@@ -133,7 +133,7 @@ class IllegalTransition(Conflict):
 
 
 class LeaseLost(Conflict):
-    """A report under a token that is no longer the lease's; the worker drops that work and goes on."""
+    """A report under a token that is no longer the lease's; the worker drops that work and continues."""
 
     code = "lease_lost"
 

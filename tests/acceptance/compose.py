@@ -1,4 +1,4 @@
-"""Reads docker-compose.yml as Docker Compose does, as far as the file needs it."""
+"""Read docker-compose.yml as Docker Compose does, with the features that the file uses."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::(?P<kind>[?-])(?P<rest>[^}]*))?\}"
 
 
 class MissingVariable(Exception):
-    """A variable that the file demands is not set; the message is the file's own."""
+    """A required variable is not set; the message is the one given in the file."""
 
 
 def compose(environment: Mapping[str, str]) -> dict[str, Any]:
-    """The file with its variables filled in.
+    """Read the file with its variables replaced by their values.
 
     Raises:
-        MissingVariable: as `docker compose` refuses to start then.
+        MissingVariable: a required variable is not set; `docker compose` refuses to start then.
     """
     found: dict[str, Any] = _filled(yaml.safe_load((ROOT / "docker-compose.yml").read_text()), environment)
     return found

@@ -1,4 +1,4 @@
-"""Real processes: a master, workers, commands; started on free ports, ended whatever happens."""
+"""Real processes for tests: a master on a free port, workers, commands; all are ended when a test ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WAIT_S = 120
 
 
 class Processes:
-    """Everything that a test starts; as a context manager it ends them."""
+    """The processes that a test starts; as a context manager it ends them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -60,7 +60,7 @@ class Processes:
         return self.start("foldstep.worker", *words, FOLDSTEP_TOKEN=token)
 
     def replace_master(self, process: subprocess.Popen[str], master: Foldstep) -> Foldstep:
-        """Kill a master and start another one at its address."""
+        """Kill a master and start another one at the same address."""
         process.kill()
         process.wait()
         return self.master(int(master.url.rpartition(":")[2]))[1]
@@ -104,7 +104,7 @@ def terminate(process: subprocess.Popen[str]) -> int:
 
 
 def results(master: Foldstep, search: str) -> list[dict[str, Any]]:
-    """Everything about the trials that must not depend on who trained them when; floats in full."""
+    """Collect everything about the trials that must not depend on which worker trained them when; floats are exact."""
     rows = master.all_trials(search, order_by="number")
     return [
         {
@@ -116,7 +116,7 @@ def results(master: Foldstep, search: str) -> list[dict[str, Any]]:
 
 
 def spec(name: str, n_trials: int, **parameters: Any) -> dict[str, Any]:
-    """A random search whose members differ in what packs are made by."""
+    """Make the spec of a random search whose members differ in the hyperparameters that decide the packs."""
     searched = {
         "lr": {"low": 1e-4, "high": 1e-1, "log": True},
         "width": {"low": 8, "high": 48, "log": True},
@@ -131,7 +131,7 @@ def spec(name: str, n_trials: int, **parameters: Any) -> dict[str, Any]:
 
 
 def undisturbed(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a search comes to with one worker that nobody disturbs."""
+    """Run a search with one worker and no disturbance; return its `results`."""
     with TemporaryDirectory() as folder, Processes(Path(folder)) as processes:
         _, master = processes.master()
         processes.worker(master)
@@ -141,7 +141,7 @@ def undisturbed(spec: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def assert_same(master: Foldstep, search: str, expected: list[dict[str, Any]], processes: Processes) -> None:
-    """Holds that a search ends complete, every trial once, with the same bits."""
+    """Assert that a search completes with every trial once and the same results, bit for bit."""
     view = master.wait(search)
     assert view.state == "completed", processes.logs()
     assert view.counts == Counter(row["state"] for row in expected)

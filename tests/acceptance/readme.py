@@ -1,4 +1,4 @@
-"""The guide as something to execute: its pages' fenced blocks and inline commands, a shell that remembers variables."""
+"""The guide's executable parts: fenced blocks and inline commands of its pages, and a shell to run them in."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import NamedTuple
 
 _ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", *(f"docs/{name}.md" for name in ("search", "early-stopping", "service", "workers", "results")))
-"""What a reader does from the first command to the last, page by page."""
+"""The pages of the guide, in the order of reading."""
 GUIDE = "\n".join((_ROOT / name).read_text() for name in PAGES)
 _ASSIGNMENT = re.compile(r"^[A-Z]+=.*$", re.MULTILINE)
 
 
 class Block(NamedTuple):
-    """One fenced block."""
+    """One fenced code block."""
 
     language: str
     text: str
 
     @property
     def commands(self) -> list[str]:
-        """Its lines without comments and empty ones."""
+        """Its lines without comments and empty lines."""
         lines = (line.split("  #")[0].rstrip() for line in self.text.splitlines())
         return [line for line in lines if line and not line.startswith("#")]
 
@@ -34,7 +34,7 @@ BLOCKS = [Block(m[1], m[2]) for m in re.finditer(r"^```(\w+)\n(.*?)^```$", GUIDE
 
 
 def inline_commands() -> list[str]:
-    """Every `foldstep …` and `docker …` of the prose, with `pause|resume|stop` as three."""
+    """List every inline command `foldstep …` and `docker …` of the prose; `pause|resume|stop` become three."""
     prose = re.sub(r"^```.*?^```$", "", GUIDE, flags=re.MULTILINE | re.DOTALL)
     found = [m[1].replace("\n", " ") for m in re.finditer(r"`((?:foldstep|docker) [^`]+)`", prose)]
     return [c for words in found for c in _alternatives(words)]
@@ -46,7 +46,7 @@ def _alternatives(command: str) -> list[str]:
 
 
 class Shell:
-    """bash in one folder, as a reader of the guide has it open: variables stay from block to block."""
+    """A bash session in one folder, as a reader of the guide uses it: variables are kept from block to block."""
 
     def __init__(self, folder: Path, substitutions: Mapping[str, str]) -> None:
         self.folder, self.substitutions = folder, substitutions
@@ -64,7 +64,7 @@ class Shell:
         return text
 
     def run(self, script: str) -> str:
-        """Run commands to their end; an answer that is no success ends curl with an error, as any command's."""
+        """Run commands to their end and return their output; a failed command or HTTP request fails the test."""
         script = self.substituted(script)
         checked = 'set -euo pipefail\ncurl() { command curl --fail-with-body "$@"; }'
         whole = "\n".join([checked, *self._assignments, script])
@@ -89,7 +89,7 @@ class Shell:
         return process
 
     def end(self) -> list[int]:
-        """Ctrl-C in every terminal, the last opened first; their exit codes."""
+        """Terminate every background command, the last started first; return their exit codes in order of start."""
         for process in reversed(self._background):
             if process.poll() is None:
                 process.terminate()

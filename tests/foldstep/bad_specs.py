@@ -1,4 +1,4 @@
-"""What users get wrong: a change to a good spec, the file that it is about, and what the answer must name."""
+"""Mistakes of users: a change to a good spec, the file that it concerns, and the words that the answer must have."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Bad(NamedTuple):
     Attributes:
         change: parts of the spec that replace those of `GOOD`.
         names: words of the answer, the path first.
-        code: of the error.
+        code: code of the error.
     """
 
     change: dict[str, Any]
@@ -169,6 +169,6 @@ _CONTENT: dict[str, bytes] = {
 
 
 def write_files(folder: Path) -> None:
-    """Write every file that the mistakes are about."""
+    """Write every data file that the mistakes refer to."""
     for name, content in _CONTENT.items():
         (folder / name).write_bytes(content)

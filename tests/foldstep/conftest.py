@@ -1,4 +1,4 @@
-"""A master and a worker of the module's own, as processes, and the command line as a process beside them."""
+"""Fixtures for tests of the command line: a master and a worker for each module, and commands, all as processes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from tests.acceptance.processes import Processes, foldstep
 
 
 class Desk:
-    """Somebody at a terminal in a folder with a master's data folder `data` in it.
+    """A terminal in a folder that holds a master's data folder `data`; call it to run a command.
 
     Attributes:
         folder: where commands run; a data root of the master.
-        master: a client, to look behind what commands say.
+        processes: the started processes.
+        master: a client, to check what the commands did.
     """
 
     def __init__(self, folder: Path, processes: Processes, master: Foldstep) -> None:
@@ -47,7 +48,7 @@ def busy_desk(desk: Desk) -> Desk:
 
 
 def refused(done: subprocess.CompletedProcess[str], *names: str, code: str, exit_code: int = 1) -> None:
-    """Holds that a command ended as every refusal does: an exit code, the error's code, one line a fault."""
+    """Assert that a command was refused: with an exit code, the error's code and one line for each fault."""
     assert done.returncode == exit_code, done.stdout + done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr

@@ -207,7 +207,7 @@ def test_interrupted_run_leaves_no_process_and_goes_on_to_the_same_bits(run: Run
         process.send_signal(name)
         out, err = process.communicate(timeout=WAIT_S)
         assert process.returncode == 130
-        assert "The same command goes on" in err
+        assert "The same command resumes the search" in err
         assert "Traceback" not in err + out
         assert run.processes() == []
     last = run.start("--json")

@@ -52,7 +52,7 @@ def test_run_ends_with_the_reason_and_goes_on_when_workers_live(
     *_, last = died.stderr.splitlines()
     assert last.startswith("unavailable: No worker is left to train gone-")
     assert reason in last
-    assert "the same command goes on with the search in foldstep-data" in last
+    assert "the same command resumes the search in foldstep-data" in last
     assert "commands/running.py" not in died.stderr, "a refusal is a sentence, not a traceback"
     assert len((tmp_path / "starts").read_text() if starts else "") == starts, "each was started again, thrice"
     well = foldstep(*words, "--workers", "1", cwd=tmp_path)

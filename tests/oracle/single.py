@@ -1,7 +1,7 @@
-"""Trains one network with stock `torch.nn` and `torch.optim`: the oracle of every packed feature.
+"""Train one network with stock `torch.nn` and `torch.optim`: the reference for every packed feature.
 
-It shares with the packed engine only what makes the question the same: initial weights, data order, noise, and the
-course of the learning rate (whose own oracle are PyTorch's schedulers, in its tests).
+It shares with the packed engine only the inputs of the comparison: initial weights, data order, noise, and the learning
+rate schedule (which its own tests compare with PyTorch's schedulers).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.oracle.single_lbfgs import SingleLBFGS
 
 @dataclass(frozen=True)
 class SingleResult:
-    """What one network came to: per epoch mean training loss and validation score; the last weights."""
+    """The result of one training: mean training loss and validation score of each epoch; the network after the last."""
 
     train_loss: list[float]
     scores: list[float]
@@ -51,16 +51,16 @@ def train_single(
 
     Args:
         hp: the configuration.
-        fold: number of the fold, which names the stream.
-        data: the fold.
+        fold: number of the fold, which selects the random stream.
+        data: rows of the fold.
         metric: of the validation part.
-        dtype: of everything.
-        shift: by how much, and by what share, the initial weights are off; shows how much of a result is chance.
+        dtype: of parameters and data.
+        shift: the initial weights w become w (1 + shift) + shift, to see how far rounding errors carry.
     """
     run = _Run(hp, fold, data, dtype)
     with torch.no_grad():
         for parameter in run.net.parameters():
-            parameter.mul_(1 + shift).add_(shift)  # a bias of 0, too: its gradient may be nothing but rounding
+            parameter.mul_(1 + shift).add_(shift)  # a bias of 0, too: its gradient may be only rounding error
     losses: list[float] = []
     scores: list[float] = []
     good, restarts = (copy.deepcopy(run), 0), 0
@@ -106,7 +106,7 @@ class _Run:
                 self.offsets += torch.from_numpy(data.exposure_train).log().unsqueeze(1)
 
     def epoch(self, epoch: int, plateau: float, rate_factor: float) -> float:
-        """Mean loss over the epoch's steps."""
+        """Train one epoch and return the mean loss over its steps."""
         order = torch.from_numpy(Stream(self.hp.seed, self.fold, self.hp.batch_size).order(len(self.x), epoch))
         batches = list(torch.split(order, effective_batch(self.hp, len(self.x))))
         rates = self.hp.base_lr * rate_factor * factors(self.hp, epoch, len(batches), plateau)
@@ -135,7 +135,7 @@ class _Run:
         return float(loss.detach())
 
     def _dropout_masks(self, epoch: int, step: int, n_steps: int, n_rows: int) -> list[Tensor] | None:
-        """The factors of the inputs and of each hidden layer, (rows, units), from the stream's noise."""
+        """Compute the dropout factors of the inputs and each hidden layer, (rows, units), from the stream's noise."""
         hp, masks = self.hp, []
         if not (hp.input_dropout or any(hp.dropout)):
             return None
@@ -150,7 +150,7 @@ class _Run:
         return masks
 
     def evaluate(self, metric: str) -> float:
-        """The score of the validation part."""
+        """Compute the score of the validation part."""
         net = self.net if self.average is None else self.average.module
         net.eval()
         with torch.no_grad():
@@ -183,7 +183,7 @@ def _optimizer(hp: Hyperparameters, net: FNN) -> torch.optim.Optimizer:
 
 
 def _sgd(hp: Hyperparameters, parameters: Iterable[nn.Parameter], *, nesterov: bool = False) -> torch.optim.Optimizer:
-    looks_ahead = nesterov and hp.momentum > 0  # PyTorch refuses it without a momentum, where it changes nothing
+    looks_ahead = nesterov and hp.momentum > 0  # PyTorch refuses Nesterov without momentum; it would have no effect
     return torch.optim.SGD(
         parameters, lr=hp.lr, momentum=hp.momentum, nesterov=looks_ahead, weight_decay=hp.weight_decay
     )

@@ -1,7 +1,7 @@
-"""Limited-memory BFGS of one network, written plainly: the oracle of `models.eager.lbfgs`.
+"""Limited-memory BFGS of one network, written plainly: the reference for `models.eager.lbfgs`.
 
-PyTorch's `LBFGS` cannot take a step back between two evaluations; where this one need not either, it goes the same
-way to the last bit but one, which its tests hold.
+PyTorch's `LBFGS` cannot shorten a step after an evaluation. Where this one does not either, both agree up to rounding,
+which `test_lbfgs.py` checks.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from foldstep.models.eager.lbfgs import ARMIJO, LEAST_CURVATURE, LONGEST, MAX_RE
 
 
 class SingleLBFGS(torch.optim.Optimizer):
-    """One evaluation of the loss a step: call `step` with the loss at the present parameters.
+    """An optimizer with one evaluation of the loss in each step: call `step` with the loss at the current parameters.
 
     Args:
         parameters: of the network.
-        lr: the learning rate, which a user of `param_groups` may change.
-        weight_decay: of the L2 penalty.
-        l1: of the L1 penalty, whose gradient is there already.
+        lr: the learning rate; it can be changed in `param_groups`.
+        weight_decay: coefficient of the L2 penalty, added here to the loss and the gradient.
+        l1: coefficient of the L1 penalty, added here to the loss only; the gradient must include it already.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, l1: float) -> None:
@@ -35,7 +35,7 @@ class SingleLBFGS(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, loss: float) -> None:  # type: ignore[override]
-        """Judge the present point, then go to the next one."""
+        """Accept the current point or shorten the step to it, then move the parameters to the next point."""
         x = torch.cat([p.flatten() for p in self._parameters()])
         g = torch.cat(
             [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in self._parameters()]

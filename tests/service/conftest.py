@@ -23,7 +23,7 @@ _names = itertools.count()
 
 
 class PostgresServer:
-    """A private server, and the databases made on it."""
+    """A private Postgres server, and the databases made on it."""
 
     def __init__(self, folder: Path) -> None:
         with warnings.catch_warnings():
@@ -49,7 +49,7 @@ class PostgresServer:
 
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
-    """A server in a folder of its own: pytest's are closed to others whenever another run of it begins."""
+    """Run a server in a temporary folder, not in one of pytest's, whose permissions change when another run begins."""
     with TemporaryDirectory(prefix="foldstep-postgres-", ignore_cleanup_errors=True) as folder:
         server = PostgresServer(Path(folder))
         yield server

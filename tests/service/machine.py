@@ -1,4 +1,4 @@
-"""What state machines over a master share: a database of their own, a clock, workers that are moved by hand."""
+"""The base of state machine tests over a master: a fresh database, a clock, workers that the test controls."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ LEASE_S = 60
 
 
 class MasterMachine(RuleBasedStateMachine):
-    """A master with one search; what the model is, subclasses say.
+    """A master with one search; subclasses define the model that it is compared with.
 
     Attributes:
         now: seconds since the start.
 
     Args:
-        n_hands: workers.
-        search: what `new_search` is to change in its spec.
+        n_hands: number of workers.
+        search: changes of the spec for `new_search`.
         settings: of the master.
     """
 
@@ -56,7 +56,7 @@ class MasterMachine(RuleBasedStateMachine):
 
     @abstractmethod
     def expire_in_model(self) -> None:
-        """Leases that end now or before are lost."""
+        """Expire in the model the leases that end now or earlier."""
 
     @rule(seconds=st.sampled_from([10, LEASE_S // 2, LEASE_S + 1]))
     def wait(self, seconds: int) -> None:
@@ -67,14 +67,14 @@ class MasterMachine(RuleBasedStateMachine):
 
 
 def hold(machine: type[MasterMachine], original: Path, folder: Path, *, examples: int, steps: int) -> None:
-    """Run random histories of a machine.
+    """Run random histories of a state machine.
 
     Args:
-        machine: which.
+        machine: its class.
         original: a migrated SQLite database.
         folder: for the masters' folders.
-        examples: histories.
-        steps: rules in each, at most.
+        examples: number of histories.
+        steps: largest number of rules in each.
     """
     machine.original, machine.folder = original, folder
     run = machine.TestCase

@@ -1,4 +1,4 @@
-"""What tests of the flow act with: a clock, searches without data, a worker that the test moves by hand."""
+"""Helpers for tests of the flow: a clock, searches without data, a worker that the test controls."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LR = {"low": 1e-4, "high": 1e-1, "log": True}
 
 
 class Clock:
-    """A time that moves only when a test says so."""
+    """A clock that moves only when a test advances it."""
 
     def __init__(self) -> None:
         self.time = datetime(2030, 1, 1, tzinfo=UTC)
@@ -49,7 +49,7 @@ class Clock:
 
 
 def spec(**changes: Any) -> dict[str, Any]:
-    """A spec as a user would write it."""
+    """Make a spec as a user would write it."""
     plain = {
         "name": "wine",
         "method": "random",
@@ -63,7 +63,7 @@ def spec(**changes: Any) -> dict[str, Any]:
 
 
 def new_search(context: Context, **changes: Any) -> str:
-    """Store a search as `submit` does, its data taken for granted."""
+    """Store a search as `submit` does, without checking its data; return its id."""
     raw = spec(**changes)
     parsed = parse_spec(raw)
     problem = LearningProblem(
@@ -92,7 +92,7 @@ def result(
     epochs: int = 3,
     message: str | None = None,
 ) -> TrialResult:
-    """What a worker says of a finished trial."""
+    """Make a worker's report of a finished trial."""
     folds = [
         FoldResult(
             fold=i,
@@ -108,7 +108,7 @@ def result(
 
 
 def score_of(params: Mapping[str, Any]) -> float:
-    """An accuracy that depends on the hyperparameters."""
+    """Compute an accuracy that depends on the hyperparameters."""
     return 0.9 - abs(math.log10(params["lr"]) + 2) / 10 - params["dropout"] / 10
 
 
@@ -118,7 +118,7 @@ def checkpoint(trial: int, fold: int, score: float = 0.5) -> str:
 
 @dataclass
 class Hand:
-    """A worker that the test moves by hand."""
+    """A worker whose actions the test calls one by one."""
 
     context: Context
     name: str = "hand"
@@ -157,7 +157,7 @@ class Hand:
         release(self.context, held.lease, held.token, LeaseEnd(snapshots=dict(snapshots or {})))
 
     def work(self, members: int = 4, scores: Iterable[float | None] = (0.5, 0.7)) -> list[int]:
-        """Take, finish and release one lease; the trials that were in it, none where nothing waits."""
+        """Take, finish and release one lease; return its trials, an empty list where none can be leased."""
         held = self.try_take(members)
         if held is None:
             return []
@@ -167,7 +167,7 @@ class Hand:
         return numbers
 
     def work_all(self, members: int = 4) -> list[int]:
-        """Work until nothing waits; every trial that was trained, in order of training."""
+        """Work until no trial can be leased; return every trained trial, in order of training."""
         done: list[int] = []
         while numbers := self.work(members):
             done += numbers

@@ -1,4 +1,4 @@
-"""A real master: uvicorn in a thread, spoken to over a socket."""
+"""A real master: uvicorn in a thread, reached over a socket."""
 
 from __future__ import annotations
 

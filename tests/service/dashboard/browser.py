@@ -1,4 +1,4 @@
-"""A headless Chromium, driven through its DevTools pipe: JSON messages, each ended by a zero byte."""
+"""A headless Chromium, controlled through its DevTools pipe: JSON messages, each ended by a zero byte."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _OPTIONS = (
 
 
 def find_browser() -> str:
-    """The program to run.
+    """Find the browser program.
 
     Raises:
-        AssertionError: there is none; `make test` installs one where it may.
+        AssertionError: none is installed; `make test` installs one where it may.
     """
     found = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
     assert found is not None, f"a browser is needed, one of {', '.join(PROGRAMS)}; try `make tools`"
@@ -36,7 +36,7 @@ def find_browser() -> str:
 
 
 def is_shown(part: str) -> str:
-    """The question whether an element is there and not hidden, in JavaScript."""
+    """Write the JavaScript expression that tells whether an element exists and is not hidden."""
     return f"document.getElementById('{part}')?.hidden === false"
 
 
@@ -62,12 +62,12 @@ class Browser:
             self._call(f"{part}.enable")
 
     def open(self, url: str) -> None:
-        """Go to an address; always a fresh page, also where only the fragment differs."""
+        """Go to an address; the page is always loaded afresh, even if only the fragment differs."""
         self._call("Page.navigate", url="about:blank")
         self._call("Page.navigate", url=url)
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression on the page; None while there is no such page yet."""
+        """Evaluate a JavaScript expression on the page and return its value; None where it raises an exception."""
         answer = self._call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         return None if "exceptionDetails" in answer else answer["result"].get("value")
 
@@ -79,19 +79,19 @@ class Browser:
             time.sleep(0.05)
 
     def press_enter(self) -> None:
-        """Press and release the Enter key, for whatever has the focus."""
+        """Press and release the Enter key in the focused element."""
         key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
         self._call("Input.dispatchKeyEvent", type="keyDown", **key)
         self._call("Input.dispatchKeyEvent", type="keyUp", **key)
 
     def screenshot(self, width: int, height: int) -> bytes:
-        """Take a picture of the page, as PNG, in a window of so many pixels."""
+        """Take a screenshot of the page, as PNG, in a window of `width` × `height` pixels."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._call("Emulation.setDeviceMetricsOverride", **size)
         return base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"])
 
     def text(self) -> str:
-        """What somebody in front of the page reads."""
+        """Read the visible text of the page."""
         return str(self.evaluate("document.body.innerText"))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Functions to find the least value of: one smooth, one with choices and conditions."""
+"""Functions to minimise: one smooth, one with choices and conditions."""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ def _number(params: Params, name: str) -> float:
 
 
 def branin(params: Params) -> float:
-    """Branin's function (Dixon and Szegő 1978) above its least value, the first coordinate an exponent."""
+    """Compute Branin's function (Dixon and Szegő 1978) less its minimum; its first coordinate is log10 of `lr`."""
     x, y = math.log10(_number(params, "lr")), _number(params, "dropout")
     inner = y - 5.1 / (4 * math.pi**2) * x * x + 5 / math.pi * x - 6
     return inner**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10 - 0.397887
 
 
 def mixed(params: Params) -> float | None:
-    """Best with sgd, momentum 0.9, lr 0.01, [128, 128], width 100 and dropout 0.3; large rates diverge."""
+    """Compute a loss that is least with sgd, momentum 0.9, lr 0.01, [128, 128], width 100 and dropout 0.3.
+
+    Large learning rates diverge: the loss is None.
+    """
     exponent = math.log10(_number(params, "lr"))
     if exponent > 0.5:
         return None

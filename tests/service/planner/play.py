@@ -1,4 +1,4 @@
-"""Searches without training: trials are judged by a function, in whatever order the workers finish them."""
+"""Searches without training: a function gives each trial's loss, and trials end in a random order."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Judge = Callable[[Params], float | None]
 
 
 def play(planner: Planner, judge: Judge, *, n_workers: int = 1, seed: int = 0) -> list[TrialRecord]:
-    """Play a stage to its end; a trial without a loss diverges.
+    """Simulate a stage to its end and return its trials; a trial without a loss diverges.
 
     Args:
         planner: of the stage.
-        judge: the loss of a point, less being better.
-        n_workers: trials in training at once; which of them ends next is left to chance.
-        seed: of that chance.
+        judge: the loss of a configuration; less is better.
+        n_workers: trials in training at once; which of them ends next is random.
+        seed: of that random order.
     """
     chance = random.Random(seed)
     history: list[TrialRecord] = []

@@ -16,14 +16,14 @@ NAMES = ("lr", "width", "dropout", "optimizer", "momentum", "weight_decay", "bat
 
 
 def spec_of(parameters: dict[str, Distribution], **changes: Any) -> Spec:
-    """A spec over a space, on bundled data."""
+    """Make a spec over a space, on bundled data."""
     return Spec.model_validate(
         {"name": "test", "data": DataSpec(dataset="digits"), "space": Space(parameters=parameters), **changes}
     )
 
 
 def finished(number: int, params: Params, score: float | None, **changes: Any) -> TrialRecord:
-    """A record of a finished trial; diverged where it has no score."""
+    """Make the record of a finished trial; it diverged if it has no score."""
     state = TrialState.DIVERGED if score is None else TrialState.COMPLETED
     return TrialRecord.model_validate(
         {"number": number, "stage": 0, "state": state, "params": params, "score": score, **changes}
@@ -32,14 +32,14 @@ def finished(number: int, params: Params, score: float | None, **changes: Any) -
 
 @st.composite
 def stepped_ranges(draw: st.DrawFn) -> FloatRange:
-    """From one to five steps; the high end may lie between two of them."""
+    """Draw a range with a step and one to six values; its upper end may lie between two steps."""
     low, step = draw(st.floats(-5, 5)), draw(st.floats(0.1, 2))
     return FloatRange(low=low, high=low + step * draw(st.floats(0, 5)), step=step)
 
 
 @st.composite
 def float_ranges(draw: st.DrawFn) -> FloatRange:
-    """Even or logarithmic, possibly of one point."""
+    """Draw a range, linear or logarithmic, possibly of a single point."""
     log = draw(st.booleans())
     low = draw(st.floats(1e-8, 10) if log else st.floats(-100, 100))
     return FloatRange(low=low, high=low * draw(st.floats(1, 1e6)) if log else low + draw(st.floats(0, 50)), log=log)
@@ -47,7 +47,7 @@ def float_ranges(draw: st.DrawFn) -> FloatRange:
 
 @st.composite
 def int_ranges(draw: st.DrawFn, *, log: bool) -> IntRange:
-    """Small enough for a grid."""
+    """Draw an integer range that is small enough for a grid."""
     low = draw(st.integers(1, 20))
     step = 1 if log else draw(st.integers(1, 3))
     return IntRange(low=low, high=low + draw(st.integers(0, 6)), log=log, step=step)
@@ -65,7 +65,7 @@ ANY_DISTRIBUTIONS = st.one_of(GRID_DISTRIBUTIONS, float_ranges(), int_ranges(log
 
 @st.composite
 def spaces(draw: st.DrawFn, distributions: st.SearchStrategy[Distribution] = ANY_DISTRIBUTIONS) -> Space:
-    """A space whose later parameters may depend on values of earlier ones, in any order of writing."""
+    """Draw a space whose parameters may depend on values of others, written in any order."""
     names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=5, unique=True))
     parameters: dict[str, Distribution] = {}
     for name in names:
@@ -80,7 +80,7 @@ def spaces(draw: st.DrawFn, distributions: st.SearchStrategy[Distribution] = ANY
 
 
 def log10_of(params: Params, name: str) -> float:
-    """The exponent of a positive number among the hyperparameters."""
+    """Compute the base-10 logarithm of a positive hyperparameter."""
     value = params[name]
     assert isinstance(value, int | float)
     return math.log10(value)

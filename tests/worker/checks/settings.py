@@ -1,4 +1,4 @@
-"""Data and spaces that the checks are tried on."""
+"""Data and spaces for the tests of the checks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def bundled(name: str) -> FoldSource:
 
 
 def setting(data: str | FoldSource, seed: int = 0, **parameters: Any) -> CheckSetting:
-    """The setting that a search with these parameters would be checked in."""
+    """Make the setting in which a search with these parameters would be checked."""
     from_name = isinstance(data, str)
     folds = bundled(data) if isinstance(data, str) else data
     task: Task = "regression" if from_name and data == "diabetes" else "classification"
@@ -49,7 +49,7 @@ def setting(data: str | FoldSource, seed: int = 0, **parameters: Any) -> CheckSe
 
 
 def changed(name: str, change: Callable[[dict[str, np.ndarray]], None]) -> FoldSource:
-    """A bundled set whose columns (`x0` …, `target`) were changed in place."""
+    """Load a bundled data set and let `change` modify its columns (`x0` …, `target`) in place."""
     whole = bundled(name)
     columns = {key: column.values.copy() for key, column in whole._table.columns.items()}  # type: ignore[union-attr]
     change(columns)
@@ -58,7 +58,7 @@ def changed(name: str, change: Callable[[dict[str, np.ndarray]], None]) -> FoldS
 
 
 def made(x: np.ndarray, y: np.ndarray, task: Task = "classification") -> FoldSource:
-    """A table of these numbers."""
+    """Make folds of a table with features x, (rows, features), and target y, (rows,)."""
     columns = {f"x{i}": NumberColumn(column.astype(np.float64)) for i, column in enumerate(x.T)}
     table = Table({**columns, "target": NumberColumn(y.astype(np.float64))})
     return FoldSource(table, problem(task, CvSpec(folds=5)))

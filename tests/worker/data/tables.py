@@ -15,25 +15,25 @@ from foldstep.worker.data.load import Table
 
 
 def numbers(values: Sequence[float | None] | np.ndarray[Any, Any]) -> NumberColumn:
-    """A column of numbers; None is missing."""
+    """Make a column of numbers; None is missing."""
     return NumberColumn(np.array([np.nan if v is None else v for v in values], dtype=np.float64))
 
 
 def texts(values: Sequence[str | None]) -> ColumnValues:
-    """A column of text; None is missing."""
+    """Make a column of text; None is missing."""
     labels = sorted({v for v in values if v is not None})
     return category_column(np.array([-1 if v is None else labels.index(v) for v in values]), labels)
 
 
 def table_of(**columns: ColumnValues) -> Table:
-    """A table of these columns."""
+    """Make a table of these columns."""
     return Table(columns)
 
 
 def problem_of(
     *, task: str = "classification", cv: dict[str, Any] | None = None, seed: int = 0, **data: Any
 ) -> LearningProblem:
-    """A search over a table whose target is `y`."""
+    """Make the learning problem of a search over a table whose target is `y`."""
     raw = {"name": "t", "data": {"dataset": "d", "target": "y", "task": task, **data}, "cv": cv or {"folds": 5}}
     spec = parse_spec(raw)
     assert spec.data.task is not None

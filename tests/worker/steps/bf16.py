@@ -1,4 +1,4 @@
-"""Libraries whose products round their factors, on any machine."""
+"""Compiled libraries whose matrix products round their factors to bfloat16, on any machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from foldstep.worker.steps import compiled
 
 
 def portable_library(folder: Path) -> Library:
-    """As it is built where there is no AMX."""
+    """Build the library as on a processor without AMX."""
     without = ("-mno-amx-bf16",) if platform.machine() == "x86_64" else ()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(building, "FLAGS", (*FLAGS, *without))
@@ -28,7 +28,12 @@ def portable_library(folder: Path) -> Library:
 
 @contextmanager
 def multiplying_bf16(folder: Path, *, portable: bool = False) -> Iterator[Library]:
-    """Training goes by such a library until the block ends: this machine's own, or a portable one without AMX."""
+    """Train with bfloat16 products until the block ends: in the library of this machine, or a portable one without AMX.
+
+    Args:
+        folder: where the portable library is built.
+        portable: take the portable library in any case.
+    """
     own = loading.library()
     made = portable_library(folder) if portable or not own.has_tiles else own
     with pytest.MonkeyPatch.context() as patch:

@@ -1,7 +1,7 @@
-"""Compiles the kernel for a GPU that need not be there.
+"""Compile the fused kernel for a GPU that this machine need not have.
 
-`python -m tests.worker.steps.compile_kernel 90 fp32` compiles a few variants; with `ACTIVATIONS=256` after it, one
-where that constant has that value.
+`python -m tests.worker.steps.compile_kernel 90 fp32` compiles a few variants; with `ACTIVATIONS=256` appended, one with
+that value of the constant.
 """
 
 from __future__ import annotations
@@ -30,7 +30,13 @@ WHOLE_TABLES = {"noise": "*i32", "whole": "*i64"}
 
 
 def main(capability: int, dtype: str, *changes: str) -> None:
-    """Print the registers and the stack of a few variants, or of one with changed constants."""
+    """Print the registers and stack bytes of a few variants, or of one with changed constants.
+
+    Args:
+        capability: compute capability of the GPU, such as 90.
+        dtype: Triton's name of the floats, `fp32` or `fp64`.
+        changes: constants of the kernel as NAME=VALUE.
+    """
     if changes:
         constants = {name: int(value) for name, value in (change.split("=") for change in changes)}
         sys.stdout.write(f"changed: {compiled(capability, dtype, PLAIN | constants)}\n")

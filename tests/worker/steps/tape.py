@@ -1,7 +1,7 @@
-"""A captured step on a CPU: what a CUDA graph does, as strictly.
+"""A captured step on a CPU, as strict as a CUDA graph.
 
-Like a graph, a tape repeats operations on the memory that they had when they were recorded, and asks Python for
-nothing. It refuses what a graph cannot hold: a result that the host waits for, and numbers that Python brings along.
+Like a graph, a tape repeats operations on the memory that they had when they were recorded, without running the Python
+code again. It refuses what a graph cannot hold: a result that the host waits for, and numbers copied from Python.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from foldstep.worker.steps.graphs import WARM_UP
 
 _ATEN = torch.ops.aten
 HOST_WAITS = (_ATEN._local_scalar_dense.default, _ATEN.nonzero.default, _ATEN.equal.default, _ATEN.is_nonzero.default)
-BROUGHT_ALONG = (_ATEN.lift_fresh.default,)  # of torch.tensor(...): a copy from memory of the host's
+BROUGHT_ALONG = (_ATEN.lift_fresh.default,)  # of torch.tensor(...): a copy from host memory
 
 
 class Tape(TorchDispatchMode):
-    """Records the operations of a block."""
+    """A mode that records the operations of a block."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Tape(TorchDispatchMode):
         return result
 
     def replay(self) -> None:
-        """Do it all again, into the same memory."""
+        """Repeat all operations, with results in the same memory."""
         for func, args, kwargs, result in self.calls:
             again = func(*args, **kwargs)
             given = {storage_of(x) for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)}
@@ -52,7 +52,7 @@ def storage_of(tensor: Tensor) -> int:
 
 
 def record_tape(step: Callable[[], None]) -> Callable[[], None]:
-    """A `Recorder`: the step that is recorded is the last one of the warm-up, for on a CPU to record is to take."""
+    """Record a step as a `Recorder` does; it is the last warm-up step, since recording on a CPU also takes the step."""
     for _ in range(WARM_UP - 1):
         step()
     with Tape() as tape:

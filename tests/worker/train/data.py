@@ -1,4 +1,4 @@
-"""Small real folds for tests of the engine."""
+"""Small folds of real data for tests of the engine."""
 
 from __future__ import annotations
 

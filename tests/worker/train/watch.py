@@ -1,4 +1,4 @@
-"""A monitor that remembers everything."""
+"""A monitor that records everything it is told about a training."""
 
 from __future__ import annotations
 
