@@ -24,12 +24,12 @@ from foldstep.models.noise import weight_generator
 
 
 def initial_weights(name: str, seed: int, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
-    """The weights of one layer, shape (fan_out, fan_in), float64.
+    """Draw the initial weights of one layer, shape (fan_out, fan_in), float64, before `init_gain`.
 
     Args:
         name: a value of the hyperparameter `init`.
         seed: the trial's seed.
-        layer: 0 for the first; the layers of a network draw independently.
+        layer: 0 for the first; the layers of a network are drawn independently.
         fan_in: inputs of the layer, without padding.
         fan_out: units of the layer, without padding.
     """
@@ -82,4 +82,4 @@ _INITS: Mapping[str, tuple[Callable[[int, int, int, int], np.ndarray], Callable[
     "he_normal": (_normal_draws, _he),
     "orthogonal": (_orthogonal, lambda _fan_in, _fan_out: 1.0),
 }
-"""What is drawn, and the standard deviation that draws of variance 1 are brought to."""
+"""By the value of the hyperparameter `init`: draws of variance 1 (or an orthogonal matrix), and their factor."""
