@@ -59,7 +59,7 @@ def threshold(rate: float) -> int:
 
 
 def counters(n_units: int, n_columns: int, device: torch.device) -> Tensor:
-    """Number the units of all columns of a batch, shape (n_units, n_columns), int32.
+    """Enumerate the units of all columns of a batch, shape (n_units, n_columns), int32.
 
     The numbers of unit u do not depend on `n_units`, so padding a layer does not change its noise.
     """
