@@ -74,7 +74,7 @@ class FNN(nn.Module):
         return [layer for layer in self.linears if isinstance(layer, nn.Linear)]
 
     def forward(self, x: Tensor, dropout_masks: list[Tensor] | None = None) -> Tensor:
-        """Compute the outputs.
+        """Compute the outputs, (rows, n_outputs).
 
         Args:
             x: (rows, n_inputs).

@@ -1,7 +1,6 @@
 """Initial weights of one layer of one network, by name.
 
-With fan_in inputs and fan_out outputs, and b the bound of a symmetric uniform or s the standard deviation of
-a normal distribution:
+With fan_in inputs and fan_out outputs, and b the bound of a symmetric uniform distribution:
 
 - uniform: b = 1 / sqrt(fan_in), the common heuristic that Glorot and Bengio (2010, eq. 1) start from
 - lecun_uniform, lecun_normal: variance 1 / fan_in, LeCun et al. (1998, section 4.6)

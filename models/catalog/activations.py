@@ -57,4 +57,4 @@ ACTIVATIONS: Mapping[str, Activation] = {
         zero_at_zero=False, saturated_below=(1 - _FLAT) / 2, saturated_above=(1 + _FLAT) / 2
     ),
 }
-"""By the value of the hyperparameter `activation`. In the order of the documentation, by which backends number them."""
+"""The activation functions by name, in the order of the documentation; backends number them in this order."""

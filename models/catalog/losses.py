@@ -41,7 +41,7 @@ LOSSES: Mapping[str, Loss] = {
     "huber": Loss("regression", bends=True),
     "poisson": Loss("regression", link="log"),
 }
-"""By the value of the hyperparameter `loss`. In the order of the documentation, by which backends number them."""
+"""By the value of the hyperparameter `loss`, in the order of the documentation; backends number them in this order."""
 
 LOSSES_OF_TASK: Mapping[Task, tuple[str, ...]] = {
     task: tuple(name for name, loss in LOSSES.items() if loss.task == task) for task in get_args(Task)

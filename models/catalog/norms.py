@@ -29,4 +29,4 @@ NORMS: Mapping[str, Norm] = {
     "batch": Norm(over_rows=True),
     "layer": Norm(),
 }
-"""By the value of the hyperparameter `norm`. In the order of the documentation, by which backends number them."""
+"""By the value of the hyperparameter `norm`, in the order of the documentation; backends number them in this order."""

@@ -36,7 +36,7 @@ class Engine:
         pack_bytes: greatest estimated memory of a pack, in bytes; see `worker/settings.py`.
         dtype: float32, or float64 in tests.
         may_compile: whether the compiled backend trains the members that it covers.
-        may_fuse: whether the fused backend trains the members that it covers; opt-in, as no GPU passed `tests/gpu`.
+        may_fuse: whether the fused backend trains what it covers; opt-in: no GPU has passed `tests/gpu` yet.
         may_capture: whether steps are captured if the device can.
         recorder: captures steps; None for the recorder of the device.
         packs_in_flight: number of packs that train at a time.

@@ -34,7 +34,7 @@ class FusedSteps:
         return True
 
     def prepare(self, batches: EpochBatches, before: int) -> None:
-        """See `worker.steps.protocol.FastSteps`: compiles the kernel and tests for memory, by taking no steps."""
+        """See `worker.steps.protocol.FastSteps`: compiles the kernel and allocates its inputs, without a step."""
         self.run(batches, range(0), before)
 
     def run(self, batches: EpochBatches, steps: range, before: int) -> Tensor:
