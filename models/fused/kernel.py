@@ -155,7 +155,7 @@ def backward(stacks, layers, delta, below, before, hidden, keys, n_streams, scal
                      UNITS if i > 0 else INPUTS, RULES, REMEMBERS, PRECISION)  # fmt: skip
 
 
-# Many arguments: a kernel cannot take objects, and its loops share everything that it reads and writes.
+# Long: a kernel cannot take objects, so everything that it reads and writes is an argument, which its loops share.
 @triton.jit(do_not_specialize=["start", "stop", "first_member", "n_members", "n_groups", "n_streams"])
 def take_steps(
     parameters, first, second, inputs, targets, weights, rates, paces, scales, noise, whole, real, losses,

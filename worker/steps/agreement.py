@@ -130,7 +130,7 @@ class _Numbers:
 
 
 class Comparison:
-    """Trains epochs of a pack in two ways and compares them; this needs up to four copies of the pack on the device.
+    """The comparison of two ways to train epochs of a pack; it needs up to four copies of the pack on the device.
 
     Args:
         plain: the way that is right by definition.

@@ -17,7 +17,7 @@ PackInFlight: TypeAlias = Iterator[bool]
 
 
 class PacksInFlight:
-    """Runs the training of several packs in turn, each with its own queue (CUDA stream) of the device.
+    """Several packs that train in turn, each with its own queue (CUDA stream) of the device.
 
     Args:
         at_once: number of packs that train at a time.
@@ -68,7 +68,7 @@ def _queue(device: torch.device) -> Callable[[], AbstractContextManager[object]]
 
 
 class SavingRound:
-    """Decides when each pack in flight takes the snapshots of its members: all in one round, each pack after an epoch.
+    """The schedule of snapshots: all packs in flight take them in one round, each after one of its epochs.
 
     The packs run in turn, so when the last one has taken its snapshots, no other has trained a further epoch: every
     snapshot is of its member's present epoch.

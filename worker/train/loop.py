@@ -29,7 +29,7 @@ SQUEEZE_SHARE = 1 / 8
 
 
 class Folds(Protocol):
-    """Provides the data that members train on."""
+    """The source of the data that members train on."""
 
     def fold(self, index: int, scaler: str, link: str = "identity") -> FoldData:
         """Load the data of fold `index` (from 0) for a scaler and a link."""
@@ -188,7 +188,7 @@ class Training:
         self._record(trainer, live, losses.tolist(), scores.tolist())
         trainer.diagnostics.note(live)
         seconds = time.monotonic() - begun
-        if trainer.backend == "eager":  # the packs of the other backends do not depend on the step cost
+        if trainer.backend == "eager":  # the cost model is that of the eager backend
             self._engine.step_cost.note(trainer.work, seconds / trainer.n_steps)
         oversight.count_time(compress(members, live), seconds)
         if trainer.may_go_back:

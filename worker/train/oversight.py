@@ -14,7 +14,7 @@ from foldstep.worker.train.stopping import End
 
 
 class Monitor(Protocol):
-    """Is notified of every epoch of a training, and can stop members."""
+    """The observer of a training: it is notified of every epoch, and can stop members."""
 
     def epoch_done(self, members: Sequence[Member], member_steps: int) -> None:
         """Handle the end of an epoch of all `members`, who took `member_steps` steps in total."""
