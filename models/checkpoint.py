@@ -1,7 +1,7 @@
-"""The file format of checkpoints and training states: safetensors, with JSON facts and a checksum inside.
+"""The file format of checkpoints and snapshots: safetensors, with metadata (facts) in JSON and a checksum inside.
 
-Only safetensors and JSON are ever read, never a pickle. The checksum covers tensors and facts, so that a
-damaged file is told from a whole one.
+Only safetensors and JSON are read, never a pickle. The checksum covers tensors and facts, so that a damaged
+file is detected.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ Facts = dict[str, Any]
 
 
 class CheckpointDamaged(ValueError):
-    """The file is cut short, changed, or not one of ours."""
+    """The file is cut short, changed, or was not written by Foldstep."""
 
 
 def encode(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> bytes:
-    """A whole file as bytes.
+    """Encode arrays and facts as the bytes of a file.
 
     Args:
-        arrays: by name; contiguous.
-        facts: anything that JSON can hold.
+        arrays: arrays by name.
+        facts: metadata, as values that JSON can represent.
     """
     ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
     text = json.dumps(facts, sort_keys=True, allow_nan=False)
     envelope = {"facts": text, "format": FORMAT, "sha256": _checksum(ordered, text)}
-    # a single entry, for the library writes several in random order, and equal content should give equal bytes
+    # one entry only: the library writes several in random order, and equal content should give equal bytes
     return save(ordered, metadata={_ENTRY: json.dumps(envelope)})
 
 
 def decode(content: bytes) -> tuple[Arrays, Facts]:
-    """What `encode` made a file of.
+    """Decode the bytes of a file into arrays and facts.
 
     Raises:
-        CheckpointDamaged: the bytes are no such file, or not as they were written.
+        CheckpointDamaged: the bytes are not a file of `encode`, or have changed since.
     """
     try:
         arrays = load(content)
@@ -59,10 +59,10 @@ def decode(content: bytes) -> tuple[Arrays, Facts]:
 
 
 def read_facts(path: str) -> Facts:
-    """The facts of a file alone, without reading its tensors or checking them.
+    """Read only the facts of a file; its tensors are neither read nor checked.
 
     Raises:
-        CheckpointDamaged: the file is none of ours.
+        CheckpointDamaged: the file cannot be read, or was not written by Foldstep.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -74,10 +74,10 @@ def read_facts(path: str) -> Facts:
 
 
 def _envelope(metadata: Mapping[str, str]) -> dict[str, str]:
-    """What `encode` put around the facts.
+    """Parse the entry of the metadata that `encode` wrote: facts, format and checksum.
 
     Raises:
-        ValueError: there is none, or of another format.
+        ValueError: the entry is missing or has another format.
     """
     envelope = json.loads(metadata.get(_ENTRY, "null"))
     if not isinstance(envelope, dict) or not envelope.keys() >= {"facts", "format", "sha256"}:
@@ -88,7 +88,7 @@ def _envelope(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def _metadata(content: bytes) -> dict[str, str]:
-    """The header's free text: 8 bytes of little-endian length, then JSON (the safetensors specification)."""
+    """Read the metadata of the header: 8 bytes of little-endian length, then JSON (the safetensors specification)."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     metadata: dict[str, str] = header.get("__metadata__") or {}

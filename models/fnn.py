@@ -1,4 +1,4 @@
-"""One feed-forward network in stock PyTorch: what a member of a pack is, when it is alone."""
+"""One feed-forward network in plain PyTorch: the network that a member of a pack trains."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NORMS: dict[str, Callable[[int, torch.dtype], nn.Module]] = {
 
 
 class FNN(nn.Module):
-    """Linear layers, each but the last followed by a normalisation (or none) and an activation.
+    """A feed-forward network: linear layers, each but the last followed by a normalisation (or none) and an activation.
 
     Shape:
         input (rows, n_inputs), output (rows, n_outputs): logits, or the standardised target.
@@ -60,7 +60,7 @@ class FNN(nn.Module):
                     linear.bias.fill_(hp.bias_init)
 
     def load(self, weights: Weights) -> None:
-        """Take trained weights over, and be ready to predict."""
+        """Load trained weights and switch to evaluation mode."""
         with torch.no_grad():
             for i, layer in enumerate(weights):
                 norm = self.norms[i] if i < len(self.norms) else None
@@ -74,7 +74,7 @@ class FNN(nn.Module):
         return [layer for layer in self.linears if isinstance(layer, nn.Linear)]
 
     def forward(self, x: Tensor, dropout_masks: list[Tensor] | None = None) -> Tensor:
-        """Compute the outputs.
+        """Compute the outputs, (rows, n_outputs).
 
         Args:
             x: (rows, n_inputs).

@@ -1,8 +1,8 @@
-"""Every hyperparameter of a trial: its name, its type, its domain and its default.
+"""The hyperparameters of a trial: names, types, domains and defaults.
 
-This table is the only place that knows them. The spec is validated against it, the planner draws within
-it, the engine trains what `resolve` makes of it. It is free of torch and numpy, so that the master may
-import it.
+They are defined only here. A spec is validated against the table `REGISTRY`, the planner draws values from its
+domains, and the engine trains the configuration that `resolve` returns. The module imports neither torch nor numpy, so
+that the master can import it.
 
 A new hyperparameter is one row in `REGISTRY` and one field in `Hyperparameters`.
 """
@@ -24,18 +24,18 @@ from foldstep.models.catalog.schedules import SCHEDULES
 from foldstep.models.catalog.tasks import Task
 
 Value: TypeAlias = bool | int | float | str | list[int] | dict[str, float] | None
-"""What a hyperparameter can hold; a list of ints is a list of widths, a mapping is a weight for each class."""
+"""A value of a hyperparameter; a list of ints holds widths, a mapping a weight for each class."""
 
 MAX_DEPTH = 64
 MAX_WIDTH = 65_536
 ALL_ROWS = 2**31 - 1
-"""The batch size that is always the whole training part."""
+"""The batch size that stands for the whole training part."""
 LEAST_EPS = 1e-30
-"""Far below, float32 has nothing but 0, which guards against nothing."""
+"""Least value of `eps`. Much smaller values are rounded to 0 in float32 and no longer prevent a division by zero."""
 
 
 class Kind(StrEnum):
-    """How the values of a hyperparameter are read."""
+    """The type of a hyperparameter's values."""
 
     FLOAT = "float"
     INT = "int"
@@ -50,15 +50,15 @@ class Hyperparameter:
 
     Attributes:
         name: the key in a spec's `parameters`.
-        kind: how its values are read.
-        default: the value when a spec does not name it; None means "depends on others", see `resolve`.
-        low: least allowed value (numbers), None for unbounded.
-        high: greatest allowed value (numbers), None for unbounded.
-        low_open: True where `low` itself is not allowed.
-        high_open: True where `high` itself is not allowed.
+        kind: the type of its values.
+        default: the value if a spec does not name it; None if it depends on other hyperparameters, see `resolve`.
+        low: least allowed value (numbers); None for no bound.
+        high: greatest allowed value (numbers); None for no bound.
+        low_open: whether `low` itself is excluded.
+        high_open: whether `high` itself is excluded.
         choices: the allowed names (`Kind.CHOICE`).
-        per_layer: whether `name_1`, `name_2`, … exist for single layers.
-        meaning: one line for the documentation.
+        per_layer: whether the keys `name_1`, `name_2`, … set it for single hidden layers.
+        meaning: its description in the documentation, one line.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Hyperparameter:
         return f"{noun} {' and '.join(parts)}" if parts else noun
 
     def allows(self, value: Value) -> bool:
-        """Whether `value` has the right type and lies in the domain."""
+        """Tell whether `value` has the right type and lies in the domain."""
         if self.kind is Kind.CHOICE:
             return isinstance(value, str) and value in self.choices
         if self.kind is Kind.WIDTHS:
@@ -225,7 +225,7 @@ REGISTRY: dict[str, Hyperparameter] = {row.name: row for row in _ROWS}
 
 
 def lookup(name: str) -> Hyperparameter | None:
-    """The row for a key of a spec, `width` and `width_2` alike; None for an unknown name."""
+    """Find the row for a key of a spec, which may name one layer (`width_2`); return None for an unknown key."""
     if name in REGISTRY:
         return REGISTRY[name]
     base, _, layer = name.rpartition("_")
@@ -237,7 +237,7 @@ def lookup(name: str) -> Hyperparameter | None:
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """A trial's configuration with every default filled in; the per-layer fields have one entry a hidden layer."""
+    """A trial's configuration with all defaults filled in; per-layer fields have one entry for each hidden layer."""
 
     hidden: tuple[int, ...]
     activation: tuple[str, ...]
@@ -281,7 +281,7 @@ class Hyperparameters:
 
     @property
     def base_lr(self) -> float:
-        """The learning rate before any schedule, scaled with the batch size where that was asked for.
+        """The learning rate before any schedule, scaled with the batch size according to `scale_lr_with_batch`.
 
         Linear scaling is that of Goyal et al. (2017), the square root that of Krizhevsky (2014).
         """
@@ -290,24 +290,24 @@ class Hyperparameters:
 
     @property
     def link(self) -> Link:
-        """What the network's output is of the target: the standardised target itself, or the log of a count's mean."""
+        """Meaning of the network's output: the standardised target (identity), or the log of a count's mean (log)."""
         return "identity" if self.loss is None else LOSSES[self.loss].link
 
     @property
     def family(self) -> str:
-        """The formula of its optimizer."""
+        """The family of its optimizer, a key of `FAMILIES`."""
         return OPTIMIZERS[self.optimizer].family
 
     def loss_for(self, task: Task) -> str:
-        """Name what training minimises, in a search of that task."""
+        """Name the loss that training minimises in a search of that task."""
         return self.loss or LOSSES_OF_TASK[task][0]
 
     def has_bias(self, layer: int) -> bool:
-        """Whether a layer (0 for the first) has biases; a batch normalisation after it would take them away."""
+        """Tell whether a layer (0 for the first) has biases; before a batch normalisation they would have no effect."""
         return not NORMS[self.norm].over_rows or layer == len(self.hidden)
 
     def n_parameters(self, n_inputs: int, n_outputs: int) -> int:
-        """Number of trained numbers for the given numbers of input and output units."""
+        """Count the trained parameters for the given numbers of input and output units."""
         sizes = (n_inputs, *self.hidden, n_outputs)
         biases = sum(n for i, n in enumerate(sizes[1:]) if self.has_bias(i))
         normalised = 2 * sum(self.hidden) if NORMS[self.norm].is_scaled else 0
@@ -315,11 +315,11 @@ class Hyperparameters:
 
 
 def resolve(params: Mapping[str, Value], *, seed: int = 0) -> Hyperparameters:
-    """Fill every default in.
+    """Fill in all defaults.
 
     Args:
-        params: hyperparameter name to value, as a trial stores them; names not in the table raise.
-        seed: the search's seed, used where `params` names none.
+        params: values by the name of the hyperparameter, as a trial stores them.
+        seed: the search's seed, used if `params` has no seed.
 
     Raises:
         ValueError: an unknown name, or a value outside its domain.

@@ -1,7 +1,6 @@
 """Initial weights of one layer of one network, by name.
 
-With fan_in inputs and fan_out outputs, and b the bound of a symmetric uniform or s the standard deviation of
-a normal distribution:
+With fan_in inputs and fan_out outputs, and b the bound of a symmetric uniform distribution:
 
 - uniform: b = 1 / sqrt(fan_in), the common heuristic that Glorot and Bengio (2010, eq. 1) start from
 - lecun_uniform, lecun_normal: variance 1 / fan_in, LeCun et al. (1998, section 4.6)
@@ -24,12 +23,12 @@ from foldstep.models.noise import weight_generator
 
 
 def initial_weights(name: str, seed: int, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
-    """The weights of one layer, shape (fan_out, fan_in), float64.
+    """Draw the initial weights of one layer, shape (fan_out, fan_in), float64, before `init_gain`.
 
     Args:
         name: a value of the hyperparameter `init`.
         seed: the trial's seed.
-        layer: 0 for the first; the layers of a network draw independently.
+        layer: 0 for the first; the layers of a network are drawn independently.
         fan_in: inputs of the layer, without padding.
         fan_out: units of the layer, without padding.
     """
@@ -82,4 +81,4 @@ _INITS: Mapping[str, tuple[Callable[[int, int, int, int], np.ndarray], Callable[
     "he_normal": (_normal_draws, _he),
     "orthogonal": (_orthogonal, lambda _fan_in, _fan_out: 1.0),
 }
-"""What is drawn, and the standard deviation that draws of variance 1 are brought to."""
+"""By the value of the hyperparameter `init`: draws of variance 1 (or an orthogonal matrix), and their factor."""

@@ -1,14 +1,14 @@
-"""Where each member of a pack lies: which layers it has, how wide they are padded, who its neighbours are.
+"""The layout of a pack: the order of its members, and the padded sizes of their layers.
 
-Members are sorted so that those which share a choice (optimizer family, activation) or data lie side by side;
-a choice is then applied to a contiguous run of the stack. Deeper members come first, so that the members
-that have a layer l are a prefix of the stack.
+Members are sorted so that those with the same choice (optimizer family, activation) or data are adjacent; a choice is
+then applied to a contiguous run of the stack. Deeper members come first, so that the members with a layer l are a
+prefix of the stack.
 
-Padding never changes a result. Two facts, measured on x86-64 with PyTorch's MKL build, make that so in float32:
-sizes that are multiples of 16 never reach the remainder code of a kernel, and a product over at most 192
-terms is summed in one sweep, so that trailing zeros change nothing. Beyond 192 terms the library cuts the sum
-at places that depend on its length; such layers are padded by their own width alone, and only members that
-agree on it share a pack (`size_class`).
+Padding does not change a result. In float32 this holds for two reasons, measured on x86-64 with PyTorch's MKL build:
+sizes that are multiples of 16 do not reach the remainder code of a kernel, and a product over at most 192 terms is
+summed in one sweep, so that trailing zeros change nothing. Beyond 192 terms the library splits the sum at places that
+depend on its length; such layers are padded depending only on their own width, and members share a pack only if these
+padded widths are equal (`size_class`).
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ K = TypeVar("K")
 
 
 def padded(size: int) -> int:
-    """The least padded size of a layer with `size` units; a function of the size alone."""
+    """Compute the least padded size of a layer with `size` units; it depends on nothing else."""
     quantum = QUANTUM if size <= ONE_SWEEP else _WIDE_QUANTUM
     return max(-(-size // quantum) * quantum, QUANTUM)
 
 
 def size_class(size: int) -> int:
-    """Layers of one pack agree on this: 0 for sizes that may be padded freely, else the padded size."""
+    """Compute what layers of one pack must agree in: 0 if the layer may be padded freely, else its padded size."""
     return 0 if size <= ONE_SWEEP else padded(size)
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One member's place: its network and what it is fed.
+    """One member of a layout: its network, and the data and noise that it reads.
 
     Attributes:
-        key: whatever the owner knows the member by.
+        key: identifies the member: (trial, fold).
         hp: its hyperparameters.
-        group: index of the preprocessed data that it reads.
+        group: index of the data group (preprocessed data) that it reads.
         stream: its data order and noise.
         n_inputs: input units without padding.
     """
@@ -64,13 +64,13 @@ class Slot:
         return len(self.hp.hidden)
 
     def sizes(self, n_outputs: int) -> tuple[int, ...]:
-        """Units of every layer from the input to the output, without padding."""
+        """List the units of every layer from the input to the output, without padding."""
         return (self.n_inputs, *self.hp.hidden, n_outputs)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A contiguous run of members, `start` to `stop`, that share `value`."""
+    """A contiguous run of members, from `start` (included) to `stop` (excluded)."""
 
     start: int
     stop: int
@@ -82,11 +82,11 @@ class Run:
 
     @property
     def length(self) -> int:
-        """How many members it has."""
+        """Number of members."""
         return self.stop - self.start
 
     def holds(self, member: int) -> bool:
-        """Whether a member is in it."""
+        """Tell whether the run contains a member, given by its index."""
         return self.start <= member < self.stop
 
 
@@ -96,10 +96,10 @@ class Block:
 
     Attributes:
         layer: 0 for the first layer of the network.
-        run: the members that have it.
+        run: the members that have this layer.
         n_out: padded units.
         n_in: padded inputs.
-        is_output: whether it makes the network's outputs.
+        is_output: whether it is the network's output layer.
     """
 
     layer: int
@@ -117,7 +117,7 @@ def _order(slot: Slot) -> tuple[object, ...]:
 
 
 class Layout:
-    """The members of a pack in their order, and the runs that share something.
+    """The members of a pack in their order, their blocks of weights, and runs of members with a common property.
 
     Args:
         slots: the members, in any order.
@@ -140,7 +140,7 @@ class Layout:
 
     @cached_property
     def active(self) -> list[int]:
-        """For each hidden layer, how many members have it; they are the first of the stack."""
+        """For each hidden layer, the number of members that have it; they are the first of the stack."""
         return [sum(s.depth > layer for s in self.slots) for layer in range(self.depth)]
 
     @cached_property
@@ -172,7 +172,7 @@ class Layout:
         return hidden + output
 
     def runs(self, value: Callable[[Slot], K], stop: int | None = None) -> list[tuple[K, Run]]:
-        """Maximal contiguous runs of members that agree on `value`, among the first `stop`."""
+        """List the maximal contiguous runs of members with equal `value`, among the first `stop` (None for all)."""
         found: list[tuple[K, Run]] = []
         start = 0
         for shared, members in groupby(self.slots[:stop], key=value):

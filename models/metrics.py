@@ -1,8 +1,8 @@
 """Compute validation metrics for all members of a pack at once, in double precision and the user's own units.
 
-Each takes predictions and truths and returns one number a member. What there is to know of a metric stands in
-`models/catalog/metrics.py`; here are the functions, and a metric of that table without one is refused when this is
-imported. Scikit-learn is the oracle in the tests.
+Each function takes predictions and truths and returns one number for each member. The properties of the metrics are in
+`models/catalog/metrics.py`; importing this module fails if a metric of that table has no function here. The tests
+compare with scikit-learn.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from foldstep.models.catalog.metrics import METRICS, MeanOf, Metric
 
 _Metric = Callable[[Tensor, Tensor], Tensor]
 Finish = Callable[[Tensor, Tensor], Tensor]
-"""(mean over the rows, variance of the truth) to the metric."""
+"""Maps (mean over the rows, variance of the truth) to the metric."""
 
 _FINISHES: Mapping[str, Finish] = {
     "accuracy": lambda mean, _: mean,
@@ -26,14 +26,14 @@ _FINISHES: Mapping[str, Finish] = {
     "r2": lambda mean, variance: 1 - mean / variance,
     "mae": lambda mean, _: mean,
 }
-"""How the metrics that are means over the rows follow from them. Whoever goes through the rows may take the mean."""
+"""By name, the formula of each metric with a `mean_of`. The mean may be computed elsewhere, as the C++ library does."""
 
 
 def score_classes(metric: str, logits: Tensor, truth: Tensor) -> Tensor:
     """Score a classification.
 
     Args:
-        metric: one of a classification.
+        metric: name of a metric for classification.
         logits: (members, classes, rows).
         truth: (rows,) int64, the class of each row.
 
@@ -49,7 +49,7 @@ def score_values(metric: str, predictions: Tensor, truth: Tensor) -> Tensor:
     """Score a regression.
 
     Args:
-        metric: one of a regression.
+        metric: name of a metric for regression.
         predictions: (members, rows) float64 in the target's units.
         truth: (rows,) float64.
 
@@ -60,18 +60,18 @@ def score_values(metric: str, predictions: Tensor, truth: Tensor) -> Tensor:
 
 
 def finish(metric: str, mean: Tensor, variance: Tensor) -> Tensor:
-    """Turn a mean over the rows into the metric that it decides.
+    """Compute a metric from the mean over the rows that determines it.
 
     Args:
-        metric: one with a `mean_of`.
-        mean: of what the table says, (members,).
-        variance: of the truth, (members,).
+        metric: name of a metric with a `mean_of`.
+        mean: mean over the rows of the quantity `mean_of`, (members,).
+        variance: variance of the truth, (members,) or a scalar.
     """
     return _FINISHES[metric](mean, variance)
 
 
 def _predicted(logits: Tensor) -> Tensor:
-    # the first of equal ones, as argmax gives, which takes nine times as long along this axis
+    # the first of equal logits, as with argmax, which takes nine times as long along this axis
     return logits.max(dim=1).indices
 
 
@@ -80,7 +80,7 @@ def _accuracy(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def _counts(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """For each member and class: rows rightly predicted, rows predicted, rows there are; (members, classes)."""
+    """Count the rows rightly predicted, predicted, and truly of each class, (members, classes) each."""
     classes = torch.arange(logits.shape[1], device=logits.device).view(-1, 1)
     predicted = _predicted(logits).unsqueeze(1) == classes
     there = truth == classes
@@ -124,7 +124,7 @@ def _roc_auc(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def _auc(decision: Tensor, positive: Tensor) -> Tensor:
-    """Area under the ROC curve as the Mann-Whitney statistic with midranks (Hanley and McNeil 1982).
+    """Compute the area under the ROC curve by the Mann-Whitney statistic with midranks (Hanley and McNeil 1982).
 
     Shape:
         decision (members, rows), positive (rows,) bool, result (members,).
@@ -145,13 +145,13 @@ def _of_errors(metric: str, of_row: Callable[[Tensor], Tensor], predictions: Ten
 
 
 def _poisson_deviance(predictions: Tensor, truth: Tensor) -> Tensor:
-    """Mean of 2 (y log(y / p) - y + p), McCullagh and Nelder (1989, 2.3); predictions are kept positive."""
+    """Compute the mean of 2 (y log(y / p) - y + p), McCullagh and Nelder (1989, 2.3), with p at least 1e-9."""
     p = predictions.clamp(min=1e-9)
     return 2 * (torch.xlogy(truth, truth / p) - truth + p).mean(dim=1)
 
 
 _OF_ROW: Mapping[MeanOf, Callable[[Tensor], Tensor]] = {"squares": torch.square, "distances": torch.abs}
-"""What a regression's means are of, from the errors."""
+"""Maps the errors of a regression to the quantity that is averaged over the rows."""
 _FUNCTIONS: Mapping[str, _Metric] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
@@ -166,7 +166,7 @@ def score_of(metric: Metric) -> _Metric:
     """Find the function of a metric.
 
     Raises:
-        NotImplementedError: the table has it, and this module does not.
+        NotImplementedError: this module has no function for the metric.
     """
     if metric.mean_of is not None and metric.name not in _FINISHES:
         raise NotImplementedError(f"models/metrics.py does not say how {metric.name} follows from a mean over the rows")

@@ -1,8 +1,8 @@
-"""All randomness of training, as pure functions of names: no generator carries state from step to step.
+"""The random numbers of training, as pure functions of keys: no generator keeps a state between steps.
 
-A stream is one data order and one noise source, named by (seed, fold, batch size). What a stream gives at a
-step depends on its name and the step alone, so members that share a stream see the same batches and the same
-noise, and neither the packing nor a resume can change them.
+A stream is one data order and one noise source, identified by (seed, fold, batch size). Its numbers at a step depend
+only on this key and the step, so members with the same stream see the same batches and the same noise, and neither the
+packing nor a resume changes them.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# What a draw is for; part of every key, so that no two purposes ever share numbers.
+# The purpose of a draw, part of every key, so that different purposes use different numbers.
 _ORDER, _DROPOUT, _WEIGHTS = 1, 2, 3
 
 _RESOLUTION_BITS = 24
 RESOLUTION = 1 << _RESOLUTION_BITS
-"""Dropout compares whole numbers below this with `threshold(rate)`: the same decision on every device."""
+"""Dropout compares whole numbers below this with `threshold(rate)`, so every device drops the same units."""
 
 
 @dataclass(frozen=True, order=True)
 class Stream:
-    """The name of a data order and noise source."""
+    """A data order and noise source, identified by its fields."""
 
     seed: int
     fold: int
     batch_size: int
 
     def order(self, n_rows: int, epoch: int) -> np.ndarray:
-        """The row order of an epoch, shape (n_rows,), int64."""
+        """Draw the order of the rows in an epoch, shape (n_rows,), int64."""
         return _generator(_ORDER, self.seed, self.fold, self.batch_size, epoch).permutation(n_rows)
 
     def dropout_keys(self, layer: int, epoch: int, n_steps: int) -> np.ndarray:
-        """Multiplier (odd) and offset that seed the noise of one layer, for each step of an epoch.
+        """Draw the multiplier (odd) and offset that seed one layer's noise, for each step of an epoch.
 
         Returns:
             (n_steps, 2) int32.
@@ -45,7 +45,7 @@ class Stream:
 
 
 def weight_generator(seed: int, layer: int, fan_in: int, fan_out: int) -> np.random.Generator:
-    """The generator of one layer's initial weights; independent of everything but its arguments."""
+    """Make the generator of one layer's initial weights; its numbers depend only on the arguments."""
     return _generator(_WEIGHTS, seed, layer, fan_in, fan_out)
 
 
@@ -54,23 +54,23 @@ def _generator(*key: int) -> np.random.Generator:
 
 
 def threshold(rate: float) -> int:
-    """The number below which a unit is dropped, for a dropout rate in [0, 1)."""
+    """Compute the number below which the noise drops a unit, for a dropout rate in [0, 1)."""
     return round(rate * RESOLUTION)
 
 
 def counters(n_units: int, n_columns: int, device: torch.device) -> Tensor:
-    """Positions of the units in the batch, shape (n_units, n_columns), int32.
+    """Enumerate the units of all columns of a batch, shape (n_units, n_columns), int32.
 
-    Unit u has the same numbers whatever `n_units` is, so padding a layer does not change its noise.
+    The numbers of unit u do not depend on `n_units`, so padding a layer does not change its noise.
     """
     return torch.arange(n_units * n_columns, dtype=torch.int32, device=device).view(n_units, n_columns)
 
 
 def dropout_noise(positions: Tensor, multipliers: Tensor, offsets: Tensor) -> Tensor:
-    """Uniform whole numbers in [0, RESOLUTION), one for each (stream, unit, column).
+    """Draw uniform whole numbers in [0, RESOLUTION), one for each (stream, unit, column).
 
-    A keyed linear map of the position followed by the 32-bit finaliser of MurmurHash3 (A. Appleby, public
-    domain, 2011). Whole-number arithmetic wraps alike on every device, so CPU and GPU drop the same units.
+    The position is mapped linearly with the stream's key, then hashed by the 32-bit finaliser of MurmurHash3 (A.
+    Appleby, public domain, 2011). Integers overflow in the same way on all devices, so CPU and GPU drop the same units.
 
     Args:
         positions: from `counters`, (units, columns) int32.
@@ -90,5 +90,5 @@ def dropout_noise(positions: Tensor, multipliers: Tensor, offsets: Tensor) -> Te
 
 
 def _logical_shift(x: Tensor, bits: int) -> Tensor:
-    """Shift right and fill with zeros; torch's own shift of signed numbers fills with the sign."""
+    """Shift right and fill with zeros; torch's shift of signed numbers fills with the sign bit."""
     return (x >> bits).bitwise_and_((1 << (32 - bits)) - 1)

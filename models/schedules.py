@@ -1,16 +1,16 @@
-"""The course of the learning rate: a factor on it for every step of an epoch, as a function of names and numbers alone.
+"""The schedules of the learning rate: a factor on the rate for every step of an epoch, as a pure function.
 
-A schedule's clock is in epochs and starts when the warm-up is over; T is what is left of the epochs then. Those
-that PyTorch steps once an epoch hold still within it; cyclical, one_cycle, trapezoidal and the warm-up move with
+A schedule's time t is counted in epochs from the end of the warm-up; T is the number of epochs after it. Schedules that
+PyTorch steps once an epoch are constant within an epoch; cyclical, one_cycle, trapezoidal and the warm-up change with
 every step. With d = decay, k = decay_epochs, f = lr_floor:
 
 - step d^floor(t/k) · exponential d^(t/k) · inverse_time 1/(1 + t/k) · inverse_sqrt 1/sqrt(1 + t/k)
 - linear 1 - (1 - f) t/T · cosine f + (1 - f) (1 + cos(pi t/T)) / 2 (Loshchilov and Hutter 2017)
-- cosine_restarts: a cosine over every cycle; the first has cycle_epochs, each next cycle_growth times as many (same)
+- cosine_restarts: a cosine over every cycle, the first of cycle_epochs, each cycle_growth times the one before (same)
 - trapezoidal: 1, then linearly to f over the last `cooldown` share (Zhai et al. 2022)
 - cyclical: f to 1 and back in 2 cycle_epochs (Smith 2017)
 - one_cycle: cosine from 1/25 to 1 over the first `cooldown` share, then to 1/250,000 (Smith and Topin 2019)
-- plateau: times d whenever the score has not become better for more than k epochs; see `Plateau`
+- plateau: multiplied by d when the score has not improved for more than k epochs; see `plateau_factor`
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _ONE_CYCLE_END = _ONE_CYCLE_START / 1e4
 
 
 def factors(hp: Hyperparameters, epoch: int, n_steps: int, plateau: float = 1.0) -> np.ndarray:
-    """The factor on the learning rate at each step of an epoch, (n_steps,) float64.
+    """Compute the factor on the learning rate at each step of an epoch, (n_steps,) float64.
 
     Args:
         hp: the member's hyperparameters.
         epoch: 1 for the first.
-        n_steps: steps an epoch.
-        plateau: what `plateau` has come to so far; 1 for the other schedules.
+        n_steps: steps in an epoch.
+        plateau: the present factor of the schedule plateau, see `plateau_factor`; 1 for the other schedules.
     """
     times = epoch - 1 + np.arange(n_steps) / n_steps
     total = max(hp.epochs - hp.warmup_epochs, 1)
@@ -97,11 +97,11 @@ _FACTORS: Mapping[str, Callable[[Hyperparameters, float, int, int], float]] = {
 
 
 def plateau_factor(hp: Hyperparameters, is_better: list[bool]) -> float:
-    """What the schedule plateau has come to after some epochs.
+    """Compute the factor of the schedule plateau after the epochs so far.
 
     Args:
-        hp: `decay`, and `decay_epochs` as the patience.
-        is_better: for each epoch so far, whether its score was the best until then.
+        hp: its `decay` is the factor of each reduction, its `decay_epochs` the patience.
+        is_better: for each epoch so far, whether its score was better than all before.
     """
     factor, waited = 1.0, 0
     for better in is_better:

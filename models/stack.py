@@ -1,4 +1,4 @@
-"""One number for every parameter of every member, in a few stacked tensors."""
+"""Stacks: one number for every parameter of every member (weight, gradient, moment), in a few tensors."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from foldstep.models.layout import Block, Layout, Run
 
 Layer = dict[str, np.ndarray]
 """One layer of one network without padding, by name: weight (out, in), bias (out,), and where the layer is
-normalised scale, shift (out,), and for batch normalisation running_mean, running_var (out,)."""
+normalised scale, shift (out,), for batch normalisation also running_mean, running_var (out,)."""
 Weights = list[Layer]
-"""One network without padding, the first layer first."""
+"""The layers of one network without padding, from the first to the output layer."""
 
 PARAMETERS = ("weight", "bias", "scale", "shift")
 STATISTICS = ("running_mean", "running_var")
@@ -27,9 +27,9 @@ class Part:
 
     Attributes:
         block: index of the layout's block.
-        name: in `Layer`.
+        name: a key of `Layer`.
         values: (members, out, in) for weights, else (members, out, 1).
-        flat: the same as (members, numbers).
+        flat: a view of `values`, (members, numbers).
     """
 
     block: int
@@ -40,14 +40,14 @@ class Part:
 
 @dataclass(frozen=True)
 class MemberRows:
-    """A tensor (members, ...) and the run of members that it is of."""
+    """A tensor (members of the run, ...) and the run of members whose numbers it holds."""
 
     run: Run
     values: Tensor
 
 
 def part_names(block: Block, layout: Layout, *, statistics: bool) -> list[str]:
-    """What a block has: the parts of normalisation are there as soon as one member wants them."""
+    """List the parts of a block; it has those of a normalisation if at least one member uses it."""
     norms = [] if block.is_output else [NORMS[s.hp.norm] for s in layout.slots[block.run.members]]
     names = ["weight", "bias"]
     if any(norm.is_scaled for norm in norms):
@@ -58,13 +58,13 @@ def part_names(block: Block, layout: Layout, *, statistics: bool) -> list[str]:
 
 
 class Stack:
-    """The parameters, a gradient, a moment: one flat buffer, and its parts.
+    """The parameters of all members, or their gradients or moments: one flat buffer, divided into parts.
 
     Args:
         layout: the members.
-        dtype: of the numbers.
-        device: where they live.
-        statistics: whether the running statistics of batch normalisation belong to it.
+        dtype: type of the numbers.
+        device: device of the buffer.
+        statistics: whether it includes the running statistics of batch normalisation.
     """
 
     def __init__(self, layout: Layout, dtype: torch.dtype, device: torch.device, *, statistics: bool = False) -> None:
@@ -84,19 +84,19 @@ class Stack:
         self._by_name = {(p.block, p.name): p.values for p in self.parts}
 
     def of(self, block: int, name: str) -> Tensor:
-        """One part's values."""
+        """Look up the values of one part, by the index of its block and its name."""
         return self._by_name[block, name]
 
     def has(self, block: int, name: str) -> bool:
-        """Whether there is such a part."""
+        """Tell whether the stack has a part with that block and name."""
         return (block, name) in self._by_name
 
     def member_rows(self, layout: Layout) -> list[MemberRows]:
-        """All parts by the members that they are of."""
+        """List all parts, each with the run of members that it belongs to."""
         return [MemberRows(layout.blocks[p.block].run, p.flat) for p in self.parts]
 
     def put(self, layout: Layout, member: int, weights: Weights) -> None:
-        """Write one member's numbers; what padding there is stays as it is."""
+        """Write one member's numbers; the padding is not changed."""
         for layer, name, view in self.views(layout, member):
             view.copy_(torch.from_numpy(np.asarray(weights[layer][name])))
 
@@ -108,7 +108,7 @@ class Stack:
         return layers
 
     def views(self, layout: Layout, member: int) -> list[tuple[int, str, Tensor]]:
-        """One member's numbers without padding, to read and to write: layer (0 for the first), name, values."""
+        """List views of one member's numbers without padding: layer (0 for the first), name, values."""
         slot = layout.slots[member]
         sizes = slot.sizes(layout.n_outputs)
         views = []
@@ -123,9 +123,9 @@ class Stack:
 
 
 def is_own(name: str, norm: str, block: Block) -> bool:
-    """Whether a member with that normalisation has a part of that name in a block.
+    """Tell whether a member with that normalisation has a part of that name in a block.
 
-    There is no bias before a batch normalisation, which takes the mean away: its gradient would be rounding noise.
+    A layer before a batch normalisation has no bias: the mean is subtracted, so its gradient would be rounding noise.
     """
     if name == "weight" or block.is_output:
         return name in ("weight", "bias")

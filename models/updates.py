@@ -1,4 +1,4 @@
-"""The numbers that a member's update rule is told: all backends get them from here, and none asks for a name."""
+"""The coefficients of a member's update rule: all backends take them from here, not from the optimizer's name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from foldstep.models.hyperparameters import Hyperparameters
 
 
 class UpdateNumbers(NamedTuple):
-    """The numbers of a rule; `models.eager.optim` says what they do."""
+    """The coefficients of an update rule; their meaning is in the formulas of `models.eager.optim`."""
 
     momentum: float
     nesterov: float
@@ -23,7 +23,7 @@ class UpdateNumbers(NamedTuple):
 
 
 def update_numbers(hp: Hyperparameters) -> UpdateNumbers:
-    """Derive the numbers of a member's rule from its hyperparameters."""
+    """Derive the coefficients of a member's update rule from its hyperparameters."""
     optimizer = OPTIMIZERS[hp.optimizer]
     return UpdateNumbers(
         momentum=hp.momentum if optimizer.uses_momentum else 0.0,

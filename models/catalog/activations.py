@@ -1,4 +1,4 @@
-"""The activation functions: what the code needs to know of each besides its formula."""
+"""The activation functions: the properties of each that code asks about; the formulas are in the backends."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Activation:
     An activation is called saturated where the function's slope is under a twentieth of its greatest.
 
     Attributes:
-        zero_at_zero: whether f(0) = 0, so that padded units stay zero by themselves.
+        zero_at_zero: whether f(0) = 0, so that padded units stay zero without being masked.
         needs_input: whether the derivative is computed from the pre-activation, not from the activation.
-        saturated_below: activations at or below this are saturated; minus infinity where none is.
-        saturated_above: activations at or above this are saturated; infinity where none is.
-        rectifies: whether a unit can be dead: zero, and with a slope of zero, for every row.
-        kinked: whether its slope, or the slope of that, jumps somewhere.
-        backends: where it is implemented.
+        saturated_below: activations at or below this are saturated; minus infinity if the slope stays steep.
+        saturated_above: activations at or above this are saturated; infinity if the slope stays steep.
+        rectifies: whether a unit can be dead: activation and slope are zero for every row of the data.
+        kinked: whether its first or second derivative has a jump.
+        backends: the backends that implement it.
     """
 
     zero_at_zero: bool = True
@@ -57,4 +57,4 @@ ACTIVATIONS: Mapping[str, Activation] = {
         zero_at_zero=False, saturated_below=(1 - _FLAT) / 2, saturated_above=(1 + _FLAT) / 2
     ),
 }
-"""By the value of the hyperparameter `activation`, in the order of the documentation, which numbers them."""
+"""The activation functions by name, in the order of the documentation; backends number them in this order."""

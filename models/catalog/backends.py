@@ -1,4 +1,4 @@
-"""The ways to take training steps, each with its own code for what the tables name."""
+"""The backends: the implementations of the training step. Each has its own code for the names in the tables."""
 
 from __future__ import annotations
 

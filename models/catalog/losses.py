@@ -1,4 +1,4 @@
-"""The losses that training minimises: what each is for, and what a network's output means under it."""
+"""The losses that training minimises: the task of each, and the meaning of a network's output under it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Loss:
     """One loss.
 
     Attributes:
-        task: the task that it is for; the first loss of a task is its default.
-        link: what an output is: the standardised target itself, or the log of a count's mean.
-        bends: whether it reads `huber_delta`.
-        backends: where it is implemented.
+        task: the task that it belongs to; the first loss of a task is its default.
+        link: meaning of an output: the standardised target (identity), or the logarithm of a count's mean (log).
+        bends: whether it depends on `huber_delta`.
+        backends: the backends that implement it.
     """
 
     task: Task
@@ -30,7 +30,7 @@ class Loss:
 
     @property
     def counts(self) -> bool:
-        """Whether targets are counts: at least 0, of an exposure where there is one."""
+        """Whether targets are counts: at least 0, optionally with an exposure for each row."""
         return self.link == "log"
 
 
@@ -41,7 +41,7 @@ LOSSES: Mapping[str, Loss] = {
     "huber": Loss("regression", bends=True),
     "poisson": Loss("regression", link="log"),
 }
-"""By the value of the hyperparameter `loss`, in the order of the documentation, which numbers them."""
+"""By the value of the hyperparameter `loss`, in the order of the documentation; backends number them in this order."""
 
 LOSSES_OF_TASK: Mapping[Task, tuple[str, ...]] = {
     task: tuple(name for name, loss in LOSSES.items() if loss.task == task) for task in get_args(Task)

@@ -1,6 +1,6 @@
-"""Describe every metric: its task, which way is better, its bounds, and what the data must have for it.
+"""Describe every metric: its task, whether high or low scores are better, its bounds, and its demands on the data.
 
-The functions are in `models/metrics.py`, which cannot be imported while a metric of this table has none. A new metric
+The functions are in `models/metrics.py`, whose import fails while a metric of this table has no function. A new metric
 is an entry here, its function there, and `python -m docs.make`.
 """
 
@@ -14,25 +14,25 @@ from typing import Literal, TypeAlias
 from foldstep.models.catalog.tasks import Task
 
 MeanOf: TypeAlias = Literal["right", "squares", "distances"]
-"""What a mean over the rows can be of: right predictions, squared errors, absolute errors."""
+"""The quantity that is averaged over the rows: right predictions (0 or 1), squared errors, absolute errors."""
 
 
 class Direction(StrEnum):
-    """Which scores are better: greater ones, or smaller ones.
+    """The direction in which scores become better: greater (maximize) or smaller (minimize).
 
-    Everything that compares scores does it through these methods, so the sign is turned nowhere else.
+    Code compares scores only through these methods, so the sign of a score is turned nowhere else.
     """
 
     MAXIMIZE = "maximize"
     MINIMIZE = "minimize"
 
     def loss_of(self, score: float) -> float:
-        """Turn a score into a loss: less is better, whatever the metric."""
+        """Turn a score into a loss: a number of which less is better, for every metric."""
         return -score if self is Direction.MAXIMIZE else score
 
     def score_of(self, loss: float) -> float:
-        """Turn a loss back into the score that it comes from."""
-        return self.loss_of(loss)  # turning the sign twice is turning it back
+        """Turn a loss of `loss_of` back into the score."""
+        return self.loss_of(loss)  # negation is its own inverse
 
     def is_better(self, score: float, than: float) -> bool:
         """Tell whether a score beats another; an equal one does not."""
@@ -44,14 +44,15 @@ class Metric:
     """One entry of the table.
 
     Attributes:
-        name: what a user writes.
-        meaning: one line for the documentation.
-        task: whose predictions it scores; the first entry of a task is its default.
-        direction: which scores are better.
-        is_at_most_one: whether no score is above 1, so that names of files need one digit before the point.
-        mean_of: what the mean over the rows is of that decides it; None where no such mean does. How it follows is in
-            `models/metrics.py`.
-        over_classes: for more than two classes, what it is the mean of; None where it needs no telling.
+        name: the name that a user writes in a spec.
+        meaning: its description in the documentation, one line.
+        task: the task that it belongs to; the first metric of a task is its default.
+        direction: whether greater or smaller scores are better.
+        is_at_most_one: whether no score is above 1; such scores need one digit before the point in names of files.
+        mean_of: the quantity whose mean over the rows determines the metric, by a formula in `models/metrics.py`; None
+            if no such mean determines it.
+        over_classes: for more than two classes, the quantity that is averaged over the classes; None if there is
+            nothing to explain.
         needs_nonnegative_target: whether a target below 0 has no score.
     """
 

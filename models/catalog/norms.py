@@ -1,4 +1,4 @@
-"""The normalisations of hidden layers: which numbers each of them trains or keeps."""
+"""The normalisations of hidden layers: the parameters and running statistics of each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 EPSILON = 1e-5
 MOMENTUM = 0.1
-"""Share of a batch's statistics in the running ones; both constants are PyTorch's defaults."""
+"""Weight of a batch's statistics in the update of the running statistics. Both constants are PyTorch's defaults."""
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,9 @@ class Norm:
     """One normalisation.
 
     Attributes:
-        is_scaled: whether it trains a scale and a shift of every unit.
-        over_rows: whether it goes over the rows of a batch: it then keeps running statistics, and takes away what a
-            bias before it adds.
+        is_scaled: whether every unit has a trained scale and shift.
+        over_rows: whether mean and variance are taken over the rows of a batch. It then keeps running statistics, and a
+            bias before it has no effect.
     """
 
     is_scaled: bool = True
@@ -29,4 +29,4 @@ NORMS: Mapping[str, Norm] = {
     "batch": Norm(over_rows=True),
     "layer": Norm(),
 }
-"""By the value of the hyperparameter `norm`, in the order of the documentation, which numbers them."""
+"""By the value of the hyperparameter `norm`, in the order of the documentation; backends number them in this order."""

@@ -1,7 +1,7 @@
-"""The optimizers, and the families of update rules that they are.
+"""The optimizers and their families of update rules.
 
-A family is one formula; its optimizers differ in the numbers that go into it (`models.updates`). A new optimizer of a
-family is a row here; a new family is a row here and its formula in every backend that it names.
+A family is one formula; its optimizers differ in their coefficients (`models.updates`). A new optimizer of a
+family is a row here; a new family is a row here and its formula in every backend of that row.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ class Family:
     """One update formula.
 
     Attributes:
-        moments: what it remembers of every parameter, by the names of the stacks.
-        backends: where it is implemented; the eager backend has all of them.
-        takes_all_rows: whether a step wants the whole training part at once.
-        history: pairs of a step and the gradient's change that it remembers of every parameter, besides its moments.
+        moments: the moments that it keeps of every parameter, by the names of the stacks.
+        backends: the backends that implement it; the eager backend implements every family.
+        takes_all_rows: whether a step uses the whole training part as its batch, by default.
+        history: number of pairs (step, change of the gradient) that it keeps of every parameter, beside the moments.
     """
 
     moments: tuple[str, ...]
@@ -43,15 +43,15 @@ class Optimizer:
 
     Attributes:
         family: its formula, in `FAMILIES`.
-        steady_lr: a rate with which nearly every network learns.
-        lr: the learning rate where a spec names none.
-        momentum: the momentum where a spec names none.
-        uses_momentum: whether the formula reads the hyperparameter.
-        momentum_lengthens: whether a steady gradient's step is 1 / (1 - momentum) times as long.
-        nesterov: whether the gradient is looked at ahead (Sutskever et al. 2013).
-        forgets_squares: whether squares of gradients are a running average (by `rho`) instead of a sum.
-        decouples_decay: whether weights decay by themselves, not through the gradient (Loshchilov and Hutter 2019).
-        steady_clip: the greatest norm of a gradient at that steady rate; 0 for any.
+        steady_lr: a learning rate with which nearly every network learns.
+        lr: the default of the hyperparameter `lr`.
+        momentum: the default of the hyperparameter `momentum`.
+        uses_momentum: whether the formula depends on the hyperparameter `momentum`.
+        momentum_lengthens: whether momentum makes steps 1 / (1 - momentum) times as long under a constant gradient.
+        nesterov: whether it uses Nesterov's momentum (Sutskever et al. 2013).
+        forgets_squares: whether it keeps a running average (by `rho`) of squared gradients instead of their sum.
+        decouples_decay: whether weights are decayed directly, not through the gradient (Loshchilov and Hutter 2019).
+        steady_clip: norm to which gradients are clipped together with `steady_lr`; 0 for no clipping.
     """
 
     family: str
@@ -67,7 +67,7 @@ class Optimizer:
 
     @property
     def rule(self) -> Family:
-        """The formula that it is one of."""
+        """The family, as a row of `FAMILIES`."""
         return FAMILIES[self.family]
 
 
@@ -91,5 +91,5 @@ OPTIMIZERS: Mapping[str, Optimizer] = {
 
 
 def families_of(backend: Backend) -> tuple[str, ...]:
-    """List the families that a backend implements, in the table's order, which numbers them."""
+    """List the families that a backend implements, in the order of the table; the kernels number them in this order."""
     return tuple(name for name, family in FAMILIES.items() if backend in family.backends)

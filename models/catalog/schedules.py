@@ -1,4 +1,4 @@
-"""The schedules of the learning rate: when each of them changes it."""
+"""The schedules of the learning rate: when each of them changes the rate."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ class Schedule:
     """One schedule.
 
     Attributes:
-        moves: when the rate changes: never, from epoch to epoch, with every step, or as the score says.
+        moves: when the rate changes: never, from epoch to epoch, with every step, or depending on the validation score.
     """
 
     moves: Literal["never", "by_epoch", "by_step", "by_score"]
 
     @property
     def ends_low(self) -> bool:
-        """Whether the rate may come to next to nothing by the last epoch, whatever the scores."""
+        """Whether the rate may be close to zero in the last epoch, independently of the scores."""
         return self.moves in ("by_epoch", "by_step")
 
 

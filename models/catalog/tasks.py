@@ -1,4 +1,4 @@
-"""Name the tasks: what a network is to predict."""
+"""The tasks: the kinds of target that a network predicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds the library with the machine's own C++ compiler, once for each source, compiler and processor."""
+"""Build the library with the machine's C++ compiler, once for each source, compiler and processor."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ SOURCES = Path(__file__).parent / "source"
 FLAGS = (
     "-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-shared", "-fPIC", "-Werror=switch",
 )  # fmt: skip
-"""Sums keep their order (no -ffast-math); -march=native, for the library is built where it runs; a name that a `switch`
-forgets is an error."""
+"""Sums keep their order (no -ffast-math). -march=native is safe, as the library is built on the machine where it runs.
+-Werror=switch makes it an error if a `switch` leaves out a name of an enumeration."""
 _WIDE = "-mprefer-vector-width=512"
 TIME_LIMIT_S = 300
 
 
 class NotBuilt(Exception):
-    """There is no library on this machine; the message says why, in one sentence."""
+    """The library cannot be built or loaded on this machine; the message says why, in one sentence."""
 
 
 def cache_dir() -> Path:
-    """Where built libraries are kept; may be deleted at any time."""
+    """Find the folder in which built libraries are kept; it may be deleted at any time."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "foldstep" / "compiled"
 
 
 def build(folder: Path | None = None) -> Path:
-    """The library's path; compiles it where it is not there yet, or damaged.
+    """Compile the library, unless it is already there and intact, and return its path.
 
     Args:
-        folder: where to keep it; `cache_dir()` when left out.
+        folder: folder to keep it in; `cache_dir()` if None.
 
     Raises:
-        NotBuilt: no compiler, or one that cannot.
+        NotBuilt: there is no compiler, or it fails.
     """
     compiler = find_compiler()
     flags = [*FLAGS, *([_WIDE] if platform.machine() == "x86_64" else [])]
@@ -49,10 +49,10 @@ def build(folder: Path | None = None) -> Path:
 
 
 def find_compiler() -> str:
-    """`$CXX`, or g++.
+    """Find the compiler: `$CXX`, or g++ if that is not set.
 
     Raises:
-        NotBuilt: there is neither.
+        NotBuilt: the compiler is not installed.
     """
     wanted = os.environ.get("CXX") or "g++"
     found = shutil.which(wanted)
@@ -62,7 +62,7 @@ def find_compiler() -> str:
 
 
 def _fingerprint(compiler: str, flags: list[str]) -> str:
-    """Name all that the library's code depends on."""
+    """Compute a hash of everything that the library's machine code depends on."""
     told = hashlib.sha256()
     for part in (compiler, *flags, _run([compiler, "--version"]), _processor(), header()):
         told.update(part.encode() + b"\0")
@@ -72,7 +72,7 @@ def _fingerprint(compiler: str, flags: list[str]) -> str:
 
 
 def _processor() -> str:
-    """What -march=native goes by; a cache may be shared by several machines."""
+    """Describe the processor, on which -march=native depends: several machines may share a cache."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -83,7 +83,7 @@ def _processor() -> str:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether the library is there as it was built: to load a damaged one may end the process."""
+    """Tell whether the library exists and is intact; loading a damaged one may crash the process."""
     try:
         return _sum_of(path).read_text() == _digest(path)
     except (OSError, UnicodeDecodeError):
@@ -99,7 +99,7 @@ def _digest(path: Path) -> str:
 
 
 def _compile(command: list[str], path: Path) -> None:
-    """Compile into a file of its own first, so that nobody ever loads half a library."""
+    """Compile into a temporary file and then rename it, so that no process loads an incomplete library."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:

@@ -1,8 +1,8 @@
-"""What Python and the C++ library tell each other, written down once: C++ reads it as a header that is made from here.
+"""The interface between Python and the C++ library, declared once: the C++ header is generated from this module.
 
 Enumerations are numbered by the tables of `models.catalog`, structures are declared below. The header is written
-whenever the library is built; its text is part of what names a built library, and the library says at loading how large
-its structures are and where their fields lie, so that no side can drift from the other.
+whenever the library is built. Its text is part of the hash in a library's file name, and when a library is loaded, the
+sizes and field offsets of its structures are compared with Python's, so both sides always agree.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from foldstep.models.catalog.optimizers import families_of
 from foldstep.models.updates import UpdateNumbers
 
 STACKS = ("parameters", "gradients", "first", "second", "average", "best")
-"""In the order in which a layer points to them."""
+"""The stacks, in the order of a layer's pointers to them."""
 PARTS = {
     "weight": "weights", "bias": "biases", "scale": "scales", "shift": "shifts", "running_mean": "means",
     "running_var": "variances",
 }  # fmt: skip
-"""By a part's name in `models.stack`, the layer's pointers to it, in their order."""
+"""By a part's name in `models.stack`, the field of `Layer` that points to it, in the order of the fields."""
 COLUMNS = 16
-"""Columns of a batch are a multiple of this."""
+"""The number of columns of a batch is a multiple of this."""
 TILE_TERMS = 32
-"""Terms of a product in bf16 are filled up to a multiple of this."""
+"""The number of terms of a product in bf16 is filled up to a multiple of this."""
 
 
 class Status(IntEnum):
-    """What a call of the library came to."""
+    """The status that a call of the library returns."""
 
     OK = 0
     NO_MEMORY = 1
@@ -51,15 +51,15 @@ ENUMERATIONS: Mapping[str, Sequence[str]] = {
     "Rule": families_of("compiled"),
     "Score": ["none", *dict.fromkeys(metric.mean_of for metric in METRICS.values() if metric.mean_of)],
 }
-"""The names that C++ knows, in the order of their numbers."""
+"""The names of the enumerations in C++, in the order of their numbers."""
 _CONSTANTS = {"LEAK_SLOPE": LEAK, "NORM_EPSILON": EPSILON, "NORM_MOMENTUM": MOMENTUM}
 
 
 def number_of(enumeration: str, name: str) -> int:
-    """Find the number that C++ knows a name by.
+    """Find the number of a name in an enumeration of C++.
 
     Raises:
-        KeyError: the library does not know it.
+        KeyError: the enumeration does not have the name.
     """
     try:
         return ENUMERATIONS[enumeration].index(name)
@@ -68,7 +68,7 @@ def number_of(enumeration: str, name: str) -> int:
 
 
 class Field(NamedTuple):
-    """One field of a structure: its name, its type in C++, and what it holds."""
+    """One field of a structure: its name, its type in C++, and its meaning."""
 
     name: str
     type: str
@@ -80,7 +80,8 @@ class Structure:
     """One structure of C++.
 
     Attributes:
-        is_template: whether it is one of T, float or double; in Python both look alike, for T is behind pointers.
+        is_template: whether it is a template of T, float or double; Python needs one structure for both, as T is only
+            used behind pointers.
     """
 
     name: str
@@ -203,7 +204,7 @@ STRUCTURES = (
 
 
 def _python_type(declared: str, known: Mapping[str, Any]) -> Any:
-    """Find the ctypes type of a C++ type; pointers to pointers and to structures say what they point to."""
+    """Find the ctypes type of a C++ type; only pointers to pointers and to structures are typed pointers."""
     bare = declared.removeprefix("const ").removesuffix("*").strip().removesuffix("<T>")
     if declared.endswith("[STACKS]"):
         return c_void_p * len(STACKS)
@@ -217,7 +218,7 @@ def _python_type(declared: str, known: Mapping[str, Any]) -> Any:
 
 
 def _records() -> dict[str, Any]:
-    """Make a ctypes structure of each one that is declared."""
+    """Make a ctypes structure for each declared structure."""
     made: dict[str, Any] = {}
     for structure in STRUCTURES:
         fields = [(field.name, _python_type(field.type, made)) for field in structure.fields]
@@ -230,7 +231,7 @@ RECORDS: Mapping[str, Any] = _records()
 
 
 def sizes_and_offsets() -> list[int]:
-    """List the size of every structure and the places of its fields, as `layout` of the library does."""
+    """List the size of every structure and the offsets of its fields, in bytes, as `layout` of the library does."""
     numbers: list[int] = []
     for structure in STRUCTURES:
         record = RECORDS[structure.name]

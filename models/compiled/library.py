@@ -1,4 +1,4 @@
-"""The library as Python calls it: loaded, checked against the interface, its statuses turned into errors."""
+"""The library as called from Python: loads it, checks it against the interface, turns its statuses into errors."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _TURN = (c_void_p, c_int64, c_int64, c_int64, c_void_p)
 
 
 def _check(status: int) -> None:
-    """Turn what a call came to into an error.
+    """Raise an error unless the status of a call is OK.
 
     Raises:
-        MemoryError: there was no room for what the call needs.
-        RuntimeError: the call could not do what it was asked for.
+        MemoryError: there was no memory for the call's scratch space.
+        RuntimeError: the call failed in another way.
     """
     if status == Status.NO_MEMORY:
         raise MemoryError("the compiled backend found no memory for its scratch space")
@@ -33,13 +33,13 @@ def _check(status: int) -> None:
 
 
 class Library:
-    """The built library. A call lets other threads run.
+    """The built library. Its calls release the interpreter's lock, so that other threads run.
 
     Attributes:
-        has_tiles: whether products in bf16 are faster here than those of floats.
+        has_tiles: whether products in bf16 are faster on this machine than products of floats (AMX).
 
     Raises:
-        NotBuilt: its structures are not laid out as Python's.
+        NotBuilt: the layout of its structures differs from Python's.
     """
 
     def __init__(self, path: str) -> None:
@@ -63,19 +63,19 @@ class Library:
             raise NotBuilt("The compiled backend lays its structures out otherwise than Python does.")
 
     def train(self, steps: Any, dtype: torch.dtype) -> None:
-        """Run some steps of an epoch for some members: a record `Steps`."""
+        """Run the steps of an epoch for the members that a record `Steps` describes."""
         _check(self._by_name["train", dtype](ctypes.byref(steps)))
 
     def evaluate(self, evaluation: Any, dtype: torch.dtype) -> None:
-        """Score some members on validation rows: a record `Evaluation`."""
+        """Score members on validation rows, as a record `Evaluation` describes."""
         _check(self._by_name["evaluate", dtype](ctypes.byref(evaluation)))
 
     def keep(self, keeping: Any, dtype: torch.dtype) -> None:
-        """Remember the weights of some members as their best: a record `Keeping`."""
+        """Copy the weights of members to the stack of their best weights, as a record `Keeping` describes."""
         _check(self._by_name["keep", dtype](ctypes.byref(keeping)))
 
     def transposed(self, matrices: Tensor) -> Tensor:
-        """Turn (count, rows, columns) into (count, columns, rows), contiguous; both sizes are multiples of 16."""
+        """Transpose (count, rows, columns) to contiguous (count, columns, rows); both sizes are multiples of 16."""
         count, rows, columns = matrices.shape
         made = torch.empty(count, columns, rows, dtype=matrices.dtype)
         transpose = self._by_name["transpose", matrices.dtype]
@@ -83,7 +83,7 @@ class Library:
         return made
 
     def pairs(self, matrices: Tensor) -> Tensor:
-        """Round (count, rows, columns) of float32 to bfloat16 and lay two rows side by side.
+        """Round (count, rows, columns) of float32 to bfloat16 and interleave pairs of rows.
 
         Returns:
             (count, rows / 2, columns, 2) as int16; rows are filled up with zeros to a multiple of 32.
@@ -96,7 +96,7 @@ class Library:
 
 @cache
 def library() -> Library:
-    """Load the library; build it where it is not there yet.
+    """Load the library; build it first if necessary.
 
     Raises:
         NotBuilt: this machine cannot build or load it.
@@ -109,11 +109,11 @@ def library() -> Library:
 
 
 def pointer(tensor: Tensor) -> c_void_p:
-    """Say where a tensor's numbers lie, one after the other."""
+    """Return the address of a contiguous tensor's numbers."""
     assert tensor.is_contiguous()
     return c_void_p(tensor.data_ptr())
 
 
 def pointers(tensors: Sequence[Tensor]) -> ctypes.Array[c_void_p]:
-    """Say it of several tensors, in an array."""
+    """Return an array of the addresses of several contiguous tensors."""
     return (c_void_p * len(tensors))(*(pointer(tensor) for tensor in tensors))

@@ -1,4 +1,4 @@
-"""The members of a pack as the library sees them: where their numbers lie, and their hyperparameters."""
+"""The members of a pack as records for the library: addresses of their numbers, and their hyperparameters."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from foldstep.models.stack import Stack, is_own, part_names
 from foldstep.models.updates import update_numbers
 
 WIDEST = 768
-"""Units of a layer up to which the library is faster than the eager step, whose large products are cut into blocks: 1.4
-times at 256, 1.2 at 512, 0.95 at 1024 (batches of 128)."""
+"""Units of a layer up to which the library is faster than the eager backend, whose large products are cut into blocks:
+1.4 times at 256, 1.2 at 512, 0.95 at 1024 (batches of 128)."""
 
 
 def is_covered(hp: Hyperparameters) -> bool:
-    """Tell whether the library trains such a network: what its tables name, without very wide layers."""
+    """Tell whether the library can train such a network: it implements all choices, and no layer is very wide."""
     backends = [OPTIMIZERS[hp.optimizer].rule.backends, *(ACTIVATIONS[name].backends for name in hp.activation)]
-    if hp.loss is not None:  # the default of either task is everywhere
+    if hp.loss is not None:  # every backend implements the defaults of both tasks
         backends.append(LOSSES[hp.loss].backends)
     return all("compiled" in those for those in backends) and max(hp.hidden, default=0) <= WIDEST
 
@@ -39,15 +39,15 @@ class CompiledMembers:
 
     Attributes:
         records: in the layout's order.
-        in_bf16: whether products of some of them round their factors.
+        in_bf16: whether some members round the factors of their products to bfloat16.
 
     Args:
-        layout: the members, all `is_covered`.
-        stacks: by their names in `STACKS`; there may be no `second` and no `average`.
-        streams: the pack's streams in the order of the noise keys.
+        layout: the members; `is_covered` holds for each.
+        stacks: by their names in `STACKS`; `second` and `average` may be missing.
+        streams: the pack's streams, in the order of the noise keys.
         task: `classification` or `regression`.
-        class_weights: for each member its classes' weights, (classes,); None for none.
-        has_tiles: whether to round the factors of products for those who may.
+        class_weights: for each member the weights of its classes, (classes,); None for equal weights.
+        has_tiles: whether to round the factors of products for members whose `precision` is bfloat16.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class CompiledMembers:
         has_tiles: bool,
     ) -> None:
         self._layout, self._stacks = layout, stacks
-        self._kept: list[object] = []  # what records point to besides the stacks
+        self._kept: list[object] = []  # keeps alive what the records point to, apart from the stacks
         self.records = (RECORDS["Member"] * len(layout))()
         may_round = [has_tiles and slot.hp.precision == "bfloat16" for slot in layout.slots]
         self.in_bf16 = any(may_round)
@@ -75,7 +75,7 @@ class CompiledMembers:
             )  # fmt: skip
 
     def _layers(self, member: int, slot: Slot) -> Any:
-        """The layers of a member, its output layer last."""
+        """Make the records of a member's layers, the output layer last."""
         sizes = slot.sizes(self._layout.n_outputs)
         records = (RECORDS["Layer"] * (slot.depth + 1))()
         for i, block in enumerate(self._layout.blocks):

@@ -1,7 +1,7 @@
 """The activation functions and their derivatives, in place, on slices of a pack.
 
 Both directions work on contiguous slices whose length is a multiple of the vector width (the layout pads to
-it), so that no element ever falls to a kernel's scalar remainder, which may round differently.
+it), so that no element is computed in a kernel's scalar remainder loop, which may round differently.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Activation:
 
     Attributes:
         forward: turns the pre-activations into activations, in place.
-        backward: given (gradient with respect to the activations, activations, or the pre-activations where the
-            table says `needs_input`), turns the gradient into the
-            one with respect to the pre-activations, in place.
+        backward: given the gradient with respect to the activations, and the activations (or the pre-activations if
+            the table says `needs_input`), turns the gradient into
+            the one with respect to the pre-activations, in place.
     """
 
     forward: Callable[[Tensor], object]
@@ -79,4 +79,4 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "tanh": Activation(torch.tanh_, _tanh_backward),
     "sigmoid": Activation(torch.sigmoid_, _sigmoid_backward),
 }
-"""By the value of the hyperparameter `activation`; a test holds the names to the table's."""
+"""By the value of the hyperparameter `activation`; a test compares the names with those of the table."""

@@ -1,7 +1,7 @@
 """The running average of the weights (Polyak and Juditsky 1992; in this exponential form Tarvainen and Valpola 2017).
 
-average = decay * average + (1 - decay) * weights after every step, beginning with the weights after the first one, as
-PyTorch's `AveragedModel` does. The running statistics of batch normalisation are averaged alike.
+After every step average = decay * average + (1 - decay) * weights; the first average is the weights after the first
+step, as in PyTorch's `AveragedModel`. The running statistics of batch normalisation are averaged in the same way.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from foldstep.models.stack import Stack
 
 
 class WeightAverage:
-    """The averages of all members of a network; for a member without, the weights themselves.
+    """The averages of all members of a network; for a member without averaging they equal its weights.
 
     Attributes:
         weights: the averages.
@@ -28,10 +28,10 @@ class WeightAverage:
         self._shares: list[Tensor] = [self._share[net.layout.blocks[p.block].run.members] for p in self.weights.parts]
 
     def start(self) -> None:
-        """Take the present weights as the average."""
+        """Set the average to the present weights."""
         self.weights.buffer.copy_(self._net.parameters.buffer)
 
     def update(self) -> None:
-        """Take one step's weights in."""
+        """Update the average with the weights after a step."""
         for average, now, share in zip(self.weights.parts, self._net.parameters.parts, self._shares, strict=True):
             torch.lerp(average.flat, now.flat, share, out=average.flat)

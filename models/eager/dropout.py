@@ -1,6 +1,6 @@
-"""Dropout in a pack: members of a stream share the noise, each compares it with a rate of its own.
+"""Dropout in a pack: members of a stream share the noise; each compares it with its own rate.
 
-Inverted dropout (Srivastava et al. 2014, in PyTorch's form): what is kept is multiplied by 1 / (1 - rate).
+Inverted dropout (Srivastava et al. 2014, in PyTorch's form): kept units are multiplied by 1 / (1 - rate).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ class LayerDropout:
 
     Args:
         layout: the members.
-        rates: rate of each of the first `len(rates)` members.
+        rates: dropout rates of the first `len(rates)` members of the layout.
         n_units: padded units of the layer.
         n_columns: columns of a batch.
         streams: every stream of the pack, in the order of the noise keys.
-        dtype: of the activations.
-        device: where they live.
+        dtype: type of the activations.
+        device: device of the activations.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class LayerDropout:
         self._positions = counters(n_units, n_columns, device)
 
     def forward(self, values: Tensor, keys: Tensor, out: Tensor) -> None:
-        """Drop units.
+        """Apply dropout to the units of a layer.
 
         Args:
             values: (members, units, columns).

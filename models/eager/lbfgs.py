@@ -1,11 +1,12 @@
 """Limited-memory BFGS for the members of a pack, one evaluation of the loss a step (Liu and Nocedal 1989).
 
-The direction is the two-loop recursion (Nocedal and Wright 2006, algorithm 7.4) over the last `MEMORY` pairs of steps
-and changes of the gradient; the first step goes min(1, 1 / |g|_1) * lr along the gradient, later ones lr along the
-direction, as in PyTorch's `LBFGS` with `max_iter=1`. Two safeguards go beyond that. A step that does not lower the
-loss enough (Armijo's condition, in the book 3.4) is taken back by the next one, which tries a shorter way along the
-same direction (safeguarded quadratic interpolation, section 3.5): so every step is one evaluation, and members stay
-in lockstep. And a direction that does not lead down is dropped, with the memory, for the gradient.
+The direction is that of the two-loop recursion (Nocedal and Wright 2006, algorithm 7.4) over the last `MEMORY` pairs of
+steps and changes of the gradient; the first step has length min(1, 1 / |g|_1) * lr along the negative gradient, later
+ones length lr along the direction, as in PyTorch's `LBFGS` with `max_iter=1`. Two safeguards are added. A step that
+does not reduce the loss enough (Armijo's condition, in the book 3.4) is undone by the next step, which tries a shorter
+length along the same direction (safeguarded quadratic interpolation, section 3.5); so every step is one evaluation, and
+members stay in lockstep. A direction that is not a descent direction is replaced by the negative gradient, and the
+pairs are discarded.
 """
 
 from __future__ import annotations
@@ -27,17 +28,20 @@ from foldstep.models.stack import STATISTICS, MemberRows, Weights, is_own
 
 MEMORY = FAMILIES["lbfgs"].history
 LEAST_CURVATURE = 1e-10
-"""Pairs whose product is not above it are left out; PyTorch's value."""
+"""Pairs whose inner product is not above this are not stored; PyTorch's value."""
 ARMIJO = 1e-4
 MAX_RETREATS = 10
-"""After so many shorter tries in a row the memory is dropped."""
+"""After so many shortened steps in a row the pairs are discarded."""
 SHORTEST, LONGEST = 0.1, 0.5
-"""A shorter try goes between these shares of the last one."""
+"""Bounds of a shortened step's length, as shares of the length before."""
 
 
 @dataclass
 class _Piece:
-    """One part of the stacks for one run of members; all tensors (members, out, in), histories (MEMORY, ...)."""
+    """One part of the stacks for one run of members.
+
+    All tensors are (members, out, in); `steps` and `changes`, the stored pairs, are (MEMORY, members, out, in).
+    """
 
     block: Block
     name: str
@@ -51,7 +55,7 @@ class _Piece:
     changes: Tensor
 
     def numbers(self) -> dict[str, Tensor]:
-        """What a member takes along when it moves, by name."""
+        """List the tensors that belong to a member's snapshot, by name."""
         histories = {
             f"lbfgs_{kind}{i}": h[i]
             for kind, h in (("step", self.steps), ("change", self.changes))
@@ -61,18 +65,18 @@ class _Piece:
 
 
 class _Scalars(NamedTuple):
-    """Numbers of each member, (members,): of the point it last stood at, and of the way it tries from there."""
+    """Numbers of each member, (members,): of its last accepted point, and of the step that it tries from there."""
 
     loss: Tensor
     slope: Tensor
     length: Tensor
     scale: Tensor
     retreats: Tensor
-    curvatures: Tensor  # (MEMORY, members): 1 / (change * step), 0 where there is no pair
+    curvatures: Tensor  # (MEMORY, members): 1 / (change * step), 0 for an empty place
 
 
 class PackedLBFGS:
-    """Updates the members of a network whose optimizer is lbfgs."""
+    """The update of those members of a network whose optimizer is lbfgs."""
 
     def __init__(self, net: PackedFNN) -> None:
         self._net = net
@@ -92,12 +96,13 @@ class PackedLBFGS:
 
         Args:
             rates: (members, 1) learning rates.
+            _steps: not used.
             losses: (members,), at the present parameters, without penalties.
         """
         if self._is_penalised:
             losses = self._penalised(losses)
         state = self._state
-        # rounding alone must not look like a rise
+        # rounding errors must not count as an increase
         slack = 10 * torch.finfo(losses.dtype).eps * state.loss.abs()
         is_enough = losses <= state.loss + ARMIJO * state.length * state.slope + slack
         is_stuck = state.retreats >= MAX_RETREATS
@@ -105,7 +110,7 @@ class PackedLBFGS:
         self._advance(losses, rates.squeeze(1), is_enough | is_stuck, is_stuck)
 
     def _penalised(self, losses: Tensor) -> Tensor:
-        """The losses with both penalties; the L2 penalty's gradient is added here, the other one was before."""
+        """Add both penalties to the losses, and the gradient of L2 to the gradients, which already have that of L1."""
         squares, absolutes = (torch.zeros_like(losses) for _ in range(2))
         for p in self._pieces:
             squares[p.run.members] += self._sums(p.parameters.square())
@@ -114,7 +119,7 @@ class PackedLBFGS:
         return losses + self._penalties[0] * squares + self._penalties[1] * absolutes
 
     def _retreat(self, losses: Tensor, who: Tensor) -> None:
-        """Try a shorter way from the last point: where the parabola through both losses and the slope is least."""
+        """Shorten the step from the last point to the minimum of the parabola through both losses and the slope."""
         state = self._state
         rise = losses - state.loss - state.slope * state.length
         best = -state.slope * state.length.square() / (2 * rise)
@@ -127,7 +132,7 @@ class PackedLBFGS:
             torch.where(_rows(who, p), p.point + length * p.direction, p.parameters, out=p.parameters)
 
     def _advance(self, losses: Tensor, rates: Tensor, who: Tensor, is_stuck: Tensor) -> None:
-        """Accept the present point, remember what was learned on the way, and go on from it."""
+        """Accept the present point, store the pair of its step, and take a step from it, for the members `who`."""
         state = self._state
         self._remember(who & state.loss.isfinite())
         self._forget(who & is_stuck)
@@ -151,7 +156,7 @@ class PackedLBFGS:
             torch.where(rows, p.point + _rows(length, p) * direction, p.parameters, out=p.parameters)
 
     def _remember(self, who: Tensor) -> None:
-        """Add the pair of the accepted step to the memory; the oldest one goes."""
+        """Store the pair of the accepted step in place of the oldest one, for the members `who`."""
         state = self._state
         steps = [_rows(state.length, p) * p.direction for p in self._pieces]
         changes = [p.gradients - p.gradient for p in self._pieces]
@@ -171,7 +176,7 @@ class PackedLBFGS:
         self._state.scale.masked_fill_(who, 1.0)
 
     def _directions(self) -> list[Tensor]:
-        """The two-loop recursion; pairs that are not there have curvature 0 and change nothing."""
+        """Compute the directions by the two-loop recursion; empty places, of curvature 0, have no effect."""
         state, pieces = self._state, self._pieces
         q = [-p.gradients for p in pieces]
         shares: list[Tensor] = []
@@ -189,7 +194,7 @@ class PackedLBFGS:
         return q
 
     def _dot(self, pairs: Iterable[tuple[Tensor, Tensor | None]]) -> Tensor:
-        """Inner products over all parameters of each member, (members,); with None the sum of the first."""
+        """Compute inner products over all parameters of each member, (members,); with None the sum of the first."""
         total = torch.zeros_like(self._state.loss)
         for p, (a, b) in zip(self._pieces, pairs, strict=True):
             total[p.run.members] += self._sums(a if b is None else a * b)
@@ -198,7 +203,7 @@ class PackedLBFGS:
     # -- members in and out -------------------------------------------------------------------------------
 
     def member_rows(self) -> list[MemberRows]:
-        """All that `step` changes besides the parameters."""
+        """List all tensors that `step` changes, except the parameters."""
         everyone = Run(0, len(self._net.layout))
         rows = [MemberRows(everyone, s) for s in (*self._state[:-1], self._state.curvatures.t())]
         for p in self._pieces:
@@ -207,7 +212,7 @@ class PackedLBFGS:
         return rows
 
     def put(self, member: int, parts: Mapping[str, Weights]) -> None:
-        """Write what `take` read of a member."""
+        """Write a member's state, as `take` returned it."""
         for p, name, view in self._views(member):
             view.copy_(torch.from_numpy(parts[name][p.block.layer][p.name]).view_as(view))
         numbers = torch.from_numpy(parts["lbfgs_numbers"][0]["numbers"])
@@ -216,7 +221,7 @@ class PackedLBFGS:
         self._state.curvatures[:, member] = numbers[len(self._state) - 1 :].to(self._net.device)
 
     def take(self, member: int) -> dict[str, Weights]:
-        """Everything that a member needs to go on elsewhere, without padding; nothing for other optimizers."""
+        """Read the optimizer state of a member for its snapshot, without padding; empty for other optimizers."""
         slot = self._net.layout.slots[member]
         if slot.hp.family != "lbfgs":
             return {}
@@ -240,7 +245,7 @@ class PackedLBFGS:
 
 
 def _rows(numbers: Tensor, piece: _Piece) -> Tensor:
-    """A piece's members of (members,), ready to multiply (members, out, in)."""
+    """Select the members of a piece from (members,), in the shape (members, 1, 1) that broadcasts with its tensors."""
     return numbers[piece.run.members].view(-1, 1, 1)
 
 

@@ -1,6 +1,6 @@
 """The losses that training minimises, forward and backward, for all members of a pack at once.
 
-Outputs are (member, unit, column). Columns are weighted: 1 / (rows of the batch) for real rows and 0 for the
+Outputs are (member, unit, column). Columns have weights: 1 / (rows of the batch) for real rows and 0 for the
 columns that fill up a short last batch, so every batch has the same shape and the mean is over real rows.
 """
 
@@ -21,11 +21,11 @@ from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.layout import Layout
 
 Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""(outputs, targets, weights, delta) to the loss of each member."""
+"""Maps (outputs, targets, weights, delta) to the loss of each member, (members,); writes the gradient to `delta`."""
 
 
 def cross_entropy(outputs: Tensor, targets: Tensor, weights: Tensor, delta: Tensor) -> Tensor:
-    """Mean cross entropy of softmax(outputs), -log p(class); gradient p - target (Bridle 1990).
+    """Compute the mean cross entropy of softmax(outputs), -log p(class); gradient p - target (Bridle 1990).
 
     Args:
         outputs: (members, classes, columns) logits; overwritten.
@@ -45,12 +45,12 @@ def cross_entropy(outputs: Tensor, targets: Tensor, weights: Tensor, delta: Tens
 
 
 def squared_error(outputs: Tensor, targets: Tensor, weights: Tensor, delta: Tensor) -> Tensor:
-    """Mean squared error; gradient 2 (output - target).
+    """Compute the mean squared error; gradient 2 (output - target).
 
     Args:
         outputs: (members, 1, columns).
-        targets: (members, 1 or 2, columns): the target comes first, here and below.
-        weights: (members, 1, columns): see the module.
+        targets: (members, 1 or 2, columns): the target is the first row, as in the functions below.
+        weights: (members, 1, columns): see the docstring of the module.
         delta: (members, 1, columns), receives the gradient with respect to the outputs.
 
     Returns:
@@ -64,16 +64,16 @@ def squared_error(outputs: Tensor, targets: Tensor, weights: Tensor, delta: Tens
 
 
 def absolute_error(outputs: Tensor, targets: Tensor, weights: Tensor, delta: Tensor) -> Tensor:
-    """Mean absolute error; gradient sign(output - target). Arguments and result as `squared_error`."""
+    """Compute the mean absolute error; gradient sign(output - target). Arguments and result as in `squared_error`."""
     error = outputs - targets[:, :1]
     torch.sign(error, out=delta).mul_(weights)
     return error.abs_().mul_(weights).sum(dim=(1, 2))
 
 
 def huber(outputs: Tensor, targets: Tensor, weights: Tensor, delta: Tensor, *, bend: Tensor) -> Tensor:
-    """Huber's loss (1964): error^2 / 2 up to `bend`, bend (|error| - bend / 2) beyond; gradient clipped to +-bend.
+    """Compute Huber's loss (1964): error^2 / 2 up to `bend`, bend (|error| - bend / 2) beyond.
 
-    Arguments and result as `squared_error`; `bend` is (members, 1, 1).
+    The gradient is the error, clipped to +-bend. Arguments and result as in `squared_error`; `bend` is (members, 1, 1).
     """
     error = outputs - targets[:, :1]
     clipped = torch.minimum(torch.maximum(error, -bend), bend)
@@ -83,10 +83,11 @@ def huber(outputs: Tensor, targets: Tensor, weights: Tensor, delta: Tensor, *, b
 
 
 def poisson(outputs: Tensor, targets: Tensor, weights: Tensor, delta: Tensor) -> Tensor:
-    """Mean negative log likelihood of counts with mean mu = exp(output + offset), mu - y log(mu); gradient mu - y.
+    """Compute the mean of mu - y log(mu) for counts y with mean mu = exp(output + offset); gradient mu - y.
 
-    The term log(y!) is left out, as PyTorch's `PoissonNLLLoss` does (McCullagh and Nelder 1989, section 6.2).
-    Arguments and result as `squared_error`; the second row of `targets` is the offset, log of the exposure.
+    This is the negative log likelihood without the term log(y!), as in PyTorch's `PoissonNLLLoss` (McCullagh and Nelder
+    1989, section 6.2). Arguments and result as in `squared_error`; the second row of `targets` is the
+    offset, log of the exposure.
     """
     log_mean = outputs + targets[:, 1:]
     torch.exp(log_mean, out=delta)
@@ -101,24 +102,24 @@ LOSSES: Mapping[str, Loss] = {
     "mae": absolute_error,
     "poisson": poisson,
 }
-"""By the value of the hyperparameter `loss`; a test holds the names to the table's."""
+"""By the value of the hyperparameter `loss`; a test compares the names with those of the table."""
 BENDING_LOSSES: Mapping[str, Callable[..., Tensor]] = {"huber": huber}
-"""Those that read `huber_delta`, a number of each member, besides."""
+"""The losses with the further argument `bend`: each member's `huber_delta`."""
 
 
 class PackedLoss:
-    """The losses of all members of a pack: each run of members by its own formula.
+    """The losses of all members of a pack, where each run of members has its own formula.
 
     Attributes:
-        overwrites_targets: whether a call changes the targets that it is given.
+        overwrites_targets: whether a call changes its argument `targets`.
 
     Args:
         layout: the members.
         task: `classification` or `regression`.
-        class_weights: for each member its classes' weights, (classes,); None for none.
-        dtype: of the outputs.
-        device: where they live.
-        smoothed: whether labels are smoothed where members ask for it; not where rows are only looked at.
+        class_weights: for each member the weights of its classes, (classes,); None for equal weights.
+        dtype: type of the outputs.
+        device: device of the outputs.
+        smoothed: whether `label_smoothing` is applied: in training, not in evaluation.
     """
 
     def __init__(
@@ -158,14 +159,14 @@ class PackedLoss:
         return _SoftTargets(*numbers, torch.tensor(is_weighted, device=numbers[0].device))
 
     def __call__(self, outputs: Tensor, targets: Tensor, weights: Tensor, delta: Tensor) -> Tensor:
-        """The loss of each member, (members,), and its gradient.
+        """Compute the loss of each member, (members,), and its gradient.
 
         Args:
             outputs: (members, units, columns); may be overwritten.
             targets: (members, classes, columns), each column's weight at its class; or (members, 1, columns) values,
                 with a second row of offsets where a member's loss is poisson.
-            weights: (members, 1, columns): see the module.
-            delta: as outputs, receives the gradient.
+            weights: (members, 1, columns): see the docstring of the module.
+            delta: receives the gradient, in the shape of the outputs.
         """
         if self._soft_targets is not None:
             weights = self._soft_targets.apply(targets, weights)
@@ -176,10 +177,11 @@ class PackedLoss:
 
 
 class _SoftTargets:
-    """Class weights and label smoothing, by PyTorch's `CrossEntropyLoss`.
+    """Class weights and label smoothing, defined as in PyTorch's `CrossEntropyLoss`.
 
-    With weight w of each class, smoothing s and K classes: mean over the rows, weighted by w of their class, of
-    (1 - s) w_y nll_y + s / K sum_k w_k nll_k (Szegedy et al. 2016, section 7, for the smoothing).
+    With class weights w, smoothing s and K classes, the loss is the sum over the rows of
+    (1 - s) w_y nll_y + s / K sum_k w_k nll_k, divided by the sum of their w_y (for smoothing: Szegedy et al.
+    2016, section 7).
     """
 
     def __init__(self, smoothing: Tensor, class_weights: Tensor, is_weighted: Tensor) -> None:
@@ -187,9 +189,9 @@ class _SoftTargets:
         self._is_weighted = is_weighted.view(-1, 1, 1)
 
     def apply(self, targets: Tensor, weights: Tensor) -> Tensor:
-        """Change the targets in place; returns each column's sum of them, (members, 1, columns).
+        """Change the targets in place and return their sum over the classes, (members, 1, columns).
 
-        Members without class weights keep the bits that they have in a pack where nobody has any.
+        A member without class weights gets the same bits as in a pack without any class weights.
         """
         targets.mul_(self._class_weights)
         total = torch.where(self._is_weighted, targets.sum(dim=(1, 2)).view(-1, 1, 1), 1.0)

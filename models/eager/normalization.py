@@ -1,9 +1,9 @@
 """Batch and layer normalisation of pre-activations in a pack, forward and backward.
 
-Both give scale * x_hat + shift with x_hat = (z - mean) / sqrt(variance + EPSILON); over the rows of the batch for
-each unit (Ioffe and Szegedy 2015), or over the units for each row (Ba et al. 2016). Columns that fill up a short
-batch and units that pad a layer take no part: rows count by their weights, and sums over units are matrix
-products, whose bits do not depend on padding (see `models.layout`).
+Both compute scale * x_hat + shift with x_hat = (z - mean) / sqrt(variance + EPSILON). Batch normalisation takes mean
+and variance over the rows of the batch, for each unit (Ioffe and Szegedy 2015), layer normalisation over the units, for
+each row (Ba et al. 2016). Columns that fill up a short batch and units that pad a layer have no influence: rows are
+weighted, and sums over units are matrix products, whose bits do not depend on padding (see `models.layout`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from foldstep.models.catalog.norms import EPSILON, MOMENTUM
 from foldstep.models.layout import QUANTUM, Run
 
 _OVER_ROWS = {"batch": True, "layer": False}
-"""The kinds that are implemented here."""
+"""By normalisation, whether mean and variance are taken over the rows of a batch."""
 
 
 class Normalization:
-    """The normalisation of one hidden layer for one run of members that share its kind.
+    """The normalisation of one hidden layer for one run of members with the same kind of normalisation.
 
     Args:
-        kind: a normalisation of the table `NORMS`.
+        kind: `batch` or `layer`, a key of the table `NORMS`.
         run: the members.
         units: (members of the layer, padded units, 1): 1 for a unit, 0 for padding.
     """
@@ -31,20 +31,20 @@ class Normalization:
         self.run, self.over_rows = run, _OVER_ROWS[kind]
         self._units = units[run.members]
         share = self._units.transpose(1, 2) / self._units.sum(dim=1, keepdim=True)
-        self._average = share.expand(-1, QUANTUM, -1).contiguous()  # rows alike, for a product needs several
+        self._average = share.expand(-1, QUANTUM, -1).contiguous()  # equal rows: a product needs several
         self._x_hat = torch.empty(0)
         self._inverse = torch.empty(0)
 
     def train(
         self, z: Tensor, weights: Tensor, scale: Tensor, shift: Tensor, running: tuple[Tensor, Tensor] | None
     ) -> None:
-        """Normalise in place and remember what the backward pass needs.
+        """Normalise in place with the statistics of the batch, and keep the values that the backward pass needs.
 
         Args:
-            z: (members, units, columns) of the run.
+            z: (members of the run, units, columns) pre-activations.
             weights: (members, 1, columns): 1 / rows for a row, 0 for a filling column.
-            scale: (members, units, 1), shift alike.
-            shift: see scale.
+            scale: (members, units, 1).
+            shift: (members, units, 1).
             running: running mean and variance, (members, units, 1), updated; None for layer normalisation.
         """
         mean = self._mean(z, weights)
@@ -60,7 +60,7 @@ class Normalization:
         torch.addcmul(shift, self._x_hat, scale, out=z)
 
     def evaluate(self, z: Tensor, scale: Tensor, shift: Tensor, running: tuple[Tensor, Tensor] | None) -> None:
-        """Normalise in place with running statistics, or with a row's own for layer normalisation."""
+        """Normalise in place, with running statistics (batch normalisation) or those of each row (layer)."""
         if running is not None:
             z.sub_(running[0]).mul_(torch.rsqrt(running[1] + EPSILON))
         else:
@@ -71,7 +71,10 @@ class Normalization:
     def backward(
         self, gradient: Tensor, weights: Tensor, scale: Tensor, scale_gradient: Tensor, shift_gradient: Tensor
     ) -> None:
-        """Turn the gradient with respect to the result into the one with respect to z, in place."""
+        """Turn the gradient with respect to the result into the one with respect to z, in place.
+
+        `scale_gradient` and `shift_gradient` receive the gradients of the parameters, (members, units, 1).
+        """
         torch.sum(gradient, dim=2, keepdim=True, out=shift_gradient)
         torch.sum(gradient * self._x_hat, dim=2, keepdim=True, out=scale_gradient)
         gradient.mul_(scale)

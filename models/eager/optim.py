@@ -1,7 +1,7 @@
-"""The optimizers of a pack: every member with its own rule and its own numbers, in a few wide operations.
+"""The optimizers of a pack: each member has its own rule and coefficients, and few operations update all members.
 
-With gradient g of the loss (an L1 penalty adds l1 * sign(p); then it is clipped to a norm of `clip_norm` over all
-parameters of the member, Pascanu et al. 2013; then, except for adamw, L2 decay adds weight_decay * p), and rate lr:
+The gradient g is that of the loss. An L1 penalty adds l1 * sign(p); then g is clipped to a norm of `clip_norm` over all
+parameters of the member (Pascanu et al. 2013); then, except for adamw, L2 decay adds weight_decay * p. With rate lr:
 
 - sgd, momentum, nesterov (Sutskever et al. 2013, in PyTorch's form): b = momentum * b + g;
   p -= lr * b, for nesterov p -= lr * (g + momentum * b)
@@ -32,12 +32,12 @@ from foldstep.models.stack import STATISTICS, MemberRows, Stack, Weights
 from foldstep.models.updates import UpdateNumbers, update_numbers
 
 _CLIP_GUARD = 1e-6
-"""Keeps a zero norm from dividing; PyTorch's value."""
+"""Prevents a division by a norm of zero; PyTorch's value."""
 
 
 @dataclass(frozen=True)
 class _Segment:
-    """One part of the stacks for one run of members, as (members, numbers) views."""
+    """One part of the stacks for one run of members, as views (members, numbers)."""
 
     net: PackedFNN
     run: Run
@@ -48,30 +48,30 @@ class _Segment:
     update: Tensor | None
 
     def column(self, value: Callable[[UpdateNumbers], float]) -> Tensor:
-        """Make a column of one number of each member's rule, (members, 1)."""
+        """Make a column of one coefficient of each member's rule, (members, 1)."""
         return _column(self.net, self.run, lambda hp: value(update_numbers(hp)))
 
 
 class _Rule(Protocol):
-    """One family's formula for members that it is shared by."""
+    """The update formula of one family, for the members that use it."""
 
     def step(self, rates: Tensor, steps: Tensor, losses: Tensor) -> None:
         """Apply the gradients.
 
         Args:
-            rates: (members, 1) of the pack.
-            steps: how many were taken, this one among them; a scalar.
-            losses: (members,) of the batch that the gradients are of.
+            rates: (members, 1) learning rates of all members of the pack.
+            steps: number of steps taken, including this one; a scalar.
+            losses: (members,), of the batch of the gradients.
         """
 
 
 class PackedOptimizer:
-    """Updates all members of a network by one step.
+    """The optimizers of all members of a network.
 
     Attributes:
         first: momentum buffers, or Adam's first moments.
-        second: running squares of the gradients; None where no member's rule has them.
-        rates: (members, 1) learning rates of the present step; set them before `step`.
+        second: running averages or sums of squared gradients; None if no member's rule has them.
+        rates: (members, 1) learning rates of the present step; to be set before `step`.
     """
 
     def __init__(self, net: PackedFNN, step_count: int = 0) -> None:
@@ -89,10 +89,10 @@ class PackedOptimizer:
         self._rules = [rule for name in sorted(families) for rule in RULES[name](self)]
 
     def step(self, losses: Tensor) -> None:
-        """Apply the gradients that the network holds.
+        """Update the parameters with the gradients in `net.gradients`.
 
         Args:
-            losses: (members,), of the batch that the gradients are of.
+            losses: (members,), of the batch of the gradients.
         """
         self._steps += 1
         if self._penalties is not None:
@@ -108,20 +108,20 @@ class PackedOptimizer:
 
     @property
     def step_count(self) -> Tensor:
-        """Steps that the members have taken, a single number: Adam's corrections depend on it."""
+        """Number of steps that the members have taken, a scalar; Adam's bias corrections depend on it."""
         return self._steps
 
     def advance(self, steps: int) -> None:
-        """Count steps that somebody else has taken on the same stacks."""
+        """Add steps to the count that another backend has taken on the same stacks."""
         self._steps += steps
 
     def member_rows(self) -> list[MemberRows]:
-        """List all that `step` changes besides the parameters and the count of steps."""
+        """List all tensors that `step` changes, except the parameters and the count of steps."""
         moments = [rows for _, stack in self._moments() for rows in stack.member_rows(self._layout)]
         return moments + (self._lbfgs.member_rows() if self._lbfgs is not None else [])
 
     def put(self, member: int, parts: Mapping[str, Weights]) -> None:
-        """Write what `take` read of a member."""
+        """Write a member's state, as `take` returned it."""
         for name, stack in self._moments():
             if name in parts:
                 stack.put(self._layout, member, parts[name])
@@ -129,7 +129,7 @@ class PackedOptimizer:
             self._lbfgs.put(member, parts)
 
     def take(self, member: int) -> dict[str, Weights]:
-        """Everything that a member's rule needs to go on elsewhere, by name and without padding."""
+        """Read the optimizer state of a member for its snapshot, by name and without padding."""
         parts = {name: stack.take(self._layout, member) for name, stack in self._moments()}
         return parts | (self._lbfgs.take(member) if self._lbfgs is not None else {})
 
@@ -137,7 +137,7 @@ class PackedOptimizer:
         return [("first", self.first), *([("second", self.second)] if self.second is not None else [])]
 
     def segments(self, name: str) -> list[_Segment]:
-        """Cut the stacks into the parts that belong to a family."""
+        """Cut the parts of the stacks into segments of members of a family that one call can update."""
         found = []
         runs = [run for family, run in self._layout.runs(_shared_numbers) if family[0] == name]
         parameters = [p for p in self._net.parameters.parts if p.name not in STATISTICS]
@@ -156,24 +156,24 @@ class PackedOptimizer:
 
     @property
     def net(self) -> PackedFNN:
-        """The network whose members it updates."""
+        """The network whose parameters it updates."""
         return self._net
 
 
 def _shared_numbers(slot: Slot) -> tuple[object, ...]:
-    """Name what members have in common that one call of their rule updates: the family, and of Adam its betas."""
+    """List the values that members must share to be updated by one call: the family, for Adam also betas and eps."""
     hp = slot.hp
     return (hp.family, hp.beta1, hp.beta2, hp.eps) if hp.family == "adam" else (hp.family,)
 
 
 def _column(net: PackedFNN, run: Run, value: Callable[[Hyperparameters], float]) -> Tensor:
-    """One number of each member of a run, (members, 1)."""
+    """Make a column of one number of each member of a run, (members, 1)."""
     numbers = [value(s.hp) for s in net.layout.slots[run.members]]
     return torch.tensor(numbers, dtype=net.dtype, device=net.device).unsqueeze(1)
 
 
 class _L1:
-    """Adds the subgradient of an L1 penalty."""
+    """The L1 penalties: adds their subgradients to the gradients."""
 
     def __init__(self, net: PackedFNN) -> None:
         parts = [p for p in net.parameters.parts if p.name not in STATISTICS]
@@ -189,7 +189,7 @@ class _L1:
 
 
 class _Clipping:
-    """Scales each member's gradient down to its greatest norm."""
+    """Gradient clipping: scales each member's gradient down to a norm of at most its `clip_norm`."""
 
     def __init__(self, net: PackedFNN) -> None:
         self._net = net
@@ -202,14 +202,14 @@ class _Clipping:
         squares = torch.zeros_like(self._limit)
         for part, run in zip(self._net.gradients.parts, self._runs, strict=True):
             squares[run.members] += self._sums(part.values.square())
-        # an infinite limit gives a factor of 1; so does a norm that is not finite, whose member diverges anyway
+        # an infinite limit gives a factor of 1; so does NaN, whose member diverges anyway
         factor = (self._limit / (squares.sqrt() + _CLIP_GUARD)).clamp(max=1.0).nan_to_num(1.0).unsqueeze(1)
         for part, run in zip(self._net.gradients.parts, self._runs, strict=True):
             part.flat.mul_(factor[run.members])
 
 
 class _SgdRun:
-    """sgd, momentum and nesterov as one formula: p -= lr * (a * g + c * b)."""
+    """The update of sgd, momentum and nesterov by one formula: p += lr * (a * g + c * b)."""
 
     def __init__(self, segment: _Segment) -> None:
         self._at = segment
@@ -231,7 +231,10 @@ class _SgdRun:
 
 
 class _RmsRun:
-    """adagrad and rmsprop as one: v = keep * v + add * g^2; b = momentum * b + g / (sqrt(v) + eps); p -= lr * b."""
+    """The update of adagrad and rmsprop by one formula.
+
+    v = keep * v + add * g^2; b = momentum * b + g / (sqrt(v) + eps); p -= lr * b.
+    """
 
     def __init__(self, segment: _Segment) -> None:
         self._at = segment
@@ -257,10 +260,10 @@ class _RmsRun:
 
 
 class _AdamGroup:
-    """All members with the same betas and eps: one call of the fused kernel, whatever their rates.
+    """The update of all members with the same betas and eps, by one call of PyTorch's fused kernel.
 
-    The kernel takes one learning rate for all. It is therefore run at rate 1 with a decoupled decay of 1, which
-    makes its target u = 0 * u - m / (sqrt(v) + eps), the bare step; then p += lr * u with each member's own rate.
+    The kernel takes one learning rate for all. It is therefore called with rate 1 and a decoupled decay of 1 on a
+    buffer u, which it sets to u = 0 * u - m / (sqrt(v) + eps); then p += lr * u with each member's own rate.
     """
 
     def __init__(self, segments: list[_Segment]) -> None:
@@ -302,7 +305,7 @@ class _AdamGroup:
 
 
 def _adam_groups(optimizer: PackedOptimizer) -> list[_AdamGroup]:
-    """Gather what one call of the kernel updates."""
+    """Group the segments of Adam that one call of the kernel updates."""
     grouped: dict[object, list[_Segment]] = {}
     for segment in optimizer.segments("adam"):
         slot = segment.net.layout.slots[segment.run.start]
@@ -316,4 +319,4 @@ RULES: Mapping[str, Callable[[PackedOptimizer], Sequence[_Rule]]] = {
     "adam": _adam_groups,
     "lbfgs": lambda optimizer: [PackedLBFGS(optimizer.net)],
 }
-"""What updates the members of a family, by its name; a test holds the names to the table's."""
+"""By family, makes the rules that update its members; a test compares the names with those of the table."""

@@ -1,12 +1,12 @@
-"""The packed FNN: many small networks as one stacked network, with forward and backward passes by hand.
+"""The packed FNN: many small networks as one stacked network, with explicit forward and backward passes.
 
-Axis order is (member, unit, column): a column is one row of the batch. With units before columns the first
-layer of all members that read the same data is one matrix product, softmax runs over whole vectors, and a
-layer's activations are one contiguous block for each member.
+The order of axes is (member, unit, column); a column is one row of the batch. With units before columns the first
+layer of all members that read the same data is one matrix product, softmax runs over whole vectors, and the
+activations of a layer are one contiguous block for each member.
 
-The backward pass is the lecture-note one: delta of a layer = (weights above)^T delta above, times the
-activation's derivative; weight gradient = delta times activations below, transposed; bias gradient = sum of
-delta over the batch. Autograd on `models.fnn.FNN` is the oracle in the tests.
+The backward pass is standard backpropagation: delta of a layer = (weights above)^T delta above, times the
+activation's derivative; weight gradient = delta times the transposed activations below; bias gradient = sum of
+delta over the batch. The tests compare it with autograd on `models.fnn.FNN`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from foldstep.models.stack import Layer, Stack, Weights
 
 @dataclass(frozen=True)
 class Batch:
-    """What a training step is fed.
+    """The input of a training step.
 
     Attributes:
-        inputs: for each data group (columns, padded inputs).
+        inputs: for each data group, (columns, padded inputs).
         weights: (members, 1, columns): 1 / rows for a row of the batch, 0 for a column that fills it up.
-        dropout: (1 + hidden layers, streams, 2, 1, 1) int32: the noise of the inputs and of each layer; None
-            where no member drops units.
+        dropout: (1 + hidden layers, streams, 2, 1, 1) int32: noise keys of the inputs and of each hidden layer; None
+            if no member drops units.
     """
 
     inputs: Sequence[Tensor]
@@ -50,13 +50,15 @@ class Workspace:
     """Buffers for passes over a fixed number of columns.
 
     Attributes:
-        hidden: for each hidden layer (members with it, padded width, columns): activations after a pass.
-        below: what the layer above reads: `hidden`, or a copy with dropped units.
-        before: pre-activations, where an activation's derivative needs them.
+        hidden: for each hidden layer (members with it, padded width, columns): its activations after a pass.
+        below: for each hidden layer, the input of the next layer: `hidden`, or a copy with dropped units.
+        before: for each hidden layer its pre-activations, or None if no derivative needs them.
         outputs: (members, padded outputs, columns).
-        deltas: gradients with respect to `hidden`, then to the pre-activations.
-        output_delta: gradient with respect to the outputs.
-        dropped_inputs: by run of `Layout.input_runs`, (members, padded inputs, columns).
+        deltas: for each hidden layer the gradients with respect to `hidden`, then to the pre-activations.
+        output_delta: gradient with respect to the outputs, in their shape.
+        dropped_inputs: by run of `Layout.input_runs`, the inputs after dropout, (members, padded inputs, columns).
+        dropouts: for each hidden layer its dropout, or None if no member drops its units.
+        input_dropouts: by run of `Layout.input_runs`, the dropout of the inputs.
     """
 
     hidden: list[Tensor]
@@ -78,7 +80,7 @@ class PackedFNN:
     Args:
         layout: the members.
         dtype: float32 for training; float64 in tests.
-        device: where the weights live.
+        device: device of the weights.
     """
 
     def __init__(self, layout: Layout, dtype: torch.dtype, device: torch.device) -> None:
@@ -96,7 +98,7 @@ class PackedFNN:
     # -- members ------------------------------------------------------------------------------------------
 
     def initialise(self) -> None:
-        """Give every member its initial weights, which depend on its own seed and sizes alone."""
+        """Set the initial weights of every member; they depend only on its own hyperparameters and sizes."""
         for member in range(len(self.layout)):
             self.parameters.put(self.layout, member, self._initial(member))
 
@@ -114,7 +116,7 @@ class PackedFNN:
     # -- buffers ------------------------------------------------------------------------------------------
 
     def workspace(self, n_columns: int, *, training: bool) -> Workspace:
-        """Buffers for passes over `n_columns` columns."""
+        """Allocate buffers for passes over `n_columns` columns."""
         layout = self.layout
         shapes = [(layout.active[i], layout.widths[i], n_columns) for i in range(layout.depth)]
         hidden = [self._empty(*shape) for shape in shapes]
@@ -155,12 +157,12 @@ class PackedFNN:
     # -- forward ------------------------------------------------------------------------------------------
 
     def evaluate(self, inputs: Sequence[Tensor], space: Workspace, weights: Stack | None = None) -> Tensor:
-        """The outputs of all members, without dropout, normalised with running statistics.
+        """Compute the outputs of all members without dropout, with running statistics in batch normalisation.
 
         Args:
-            inputs: for each data group (columns, padded inputs).
+            inputs: for each data group, (columns, padded inputs).
             space: buffers for that many columns.
-            weights: what to compute with; the network's own parameters when left out.
+            weights: weights of the networks; the present parameters if None.
 
         Returns:
             `space.outputs`, (members, padded outputs, columns): logits or standardised predictions.
@@ -178,7 +180,11 @@ class PackedFNN:
         return space.outputs
 
     def forward(self, batch: Batch, space: Workspace) -> Tensor:
-        """The outputs of all members in training; `space` keeps what the backward pass needs."""
+        """Compute the outputs of all members in training; `space` keeps the values that the backward pass needs.
+
+        Returns:
+            `space.outputs`, (members, padded outputs, columns).
+        """
         if batch.dropout is not None:
             self._drop_inputs(batch, space)
         for i, block in self._hidden:
@@ -228,7 +234,7 @@ class PackedFNN:
             torch.addmm(bias, weight, inputs[group].t(), out=out[rows].flatten(0, 1))
 
     def _inputs_of(self, block: Block) -> list[tuple[int, Run, Run]]:
-        """For a first-layer block: data group, run counted from the block's first member, run of the layout."""
+        """List for a first-layer block: data group, run relative to the block's first member, run of `input_runs`."""
         first, last = block.run.start, block.run.stop
         cut = [(g, max(r.start, first), min(r.stop, last), r) for (g, _), r in self.layout.input_runs]
         return [(g, Run(a - first, b - first), r) for g, a, b, r in cut if a < b]
@@ -260,7 +266,7 @@ class PackedFNN:
     # -- backward -----------------------------------------------------------------------------------------
 
     def backward(self, batch: Batch, space: Workspace) -> None:
-        """Turn `space.output_delta` (the loss's gradient with respect to the outputs) into `gradients`."""
+        """Compute `gradients` from `space.output_delta`, the gradient of the loss with respect to the outputs."""
         for i, block in self._outputs:
             delta = space.output_delta[block.run.members]
             self._weight_gradient(i, block, delta, batch, space)

@@ -1,7 +1,7 @@
 """Sums over all numbers of each member, whose bits do not depend on padding.
 
-They are taken by matrix products, along the inputs and then along the units (see `models.layout`); a plain sum over
-a padded axis would be cut at other places.
+They are computed by matrix products, along the inputs and then along the units (see `models.layout`); a plain sum would
+split a padded axis at other places, and so round differently.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class MemberSums:
         self._ones: dict[int, Tensor] = {}
 
     def __call__(self, values: Tensor) -> Tensor:
-        """The sum of each member's numbers; `in` may be 1."""
+        """Sum the numbers of each member, (members, out, in) to (members,); `in` may be 1."""
         along = values.expand(-1, -1, QUANTUM) if values.shape[2] == 1 else values @ self._column(values.shape[2])
         row = self._column(values.shape[1]).t().expand(len(values), -1, -1)
         return torch.bmm(row, along)[:, 0, 0]

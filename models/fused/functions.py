@@ -1,7 +1,7 @@
 """The activation functions, losses and update rules of the kernel: those of `models.eager`.
 
-A choice that differs from member to member is a number that the kernel reads; `USED` has a bit for each one that the
-pack has at all, and nothing is compiled for the others. Comparisons are written so that what is not a number stays one.
+A choice that differs between members is a number that the kernel reads; `USED` has a bit for each choice that occurs in
+the pack, and no code is compiled for the others. Comparisons are written so that NaN stays NaN.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from foldstep.models.fused.numbers import ACTIVATION_NAMES, FAMILY_NAMES, LOSS_N
 
 
 def numbers(table: tuple[str, ...], names: tuple[str, ...]) -> list[tl.constexpr]:
-    """Find the places of names in a table, as the kernel's constants.
+    """Find the indices of names in a table, as constants of the kernel.
 
     Raises:
-        ValueError: the table does not have one of them.
+        ValueError: one of the names is not in the table.
     """
     return [tl.constexpr(table.index(name)) for name in names]
 
@@ -25,7 +25,7 @@ def numbers(table: tuple[str, ...], names: tuple[str, ...]) -> list[tl.constexpr
 _ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid")
 _ERRORS = ("mse", "mae", "huber", "poisson")
 _FAMILIES = ("sgd", "rms", "adam")
-# what this module has code for: its number in a table, and its bit; a name of a table that is not here is refused below
+# the functions implemented here: index in the table and bit; static_assert below refuses the other names of a table
 RELU, LEAKY_RELU, ELU, GELU, SILU, RELU6, TANH, SIGMOID = numbers(ACTIVATION_NAMES, _ACTIVATIONS)
 USED_RELU, USED_LEAKY_RELU, USED_ELU, USED_GELU, USED_SILU, USED_RELU6, USED_TANH, USED_SIGMOID = (
     tl.constexpr(1 << number.value) for number in numbers(ACTIVATION_NAMES, _ACTIVATIONS)
@@ -49,19 +49,19 @@ DENSITY_AT_0 = tl.constexpr(0.3989422804014327)  # of the normal distribution
 
 @triton.jit
 def sigmoid(z):
-    """1 / (1 + exp(-z))."""
+    """Compute 1 / (1 + exp(-z))."""
     return 1 / (1 + tl.exp(-z))
 
 
 @triton.jit
 def normal_share(z):
-    """The normal distribution function."""
+    """Compute the distribution function of the standard normal distribution."""
     return 0.5 * (1 + tl.erf(z * ROOT_HALF))
 
 
 @triton.jit
 def activated(z, name, USED: tl.constexpr):
-    """Compute f(z) for the function of that number."""
+    """Compute f(z) for the activation function f with index `name`."""
     tl.static_assert((KNOWN_ACTIVATIONS | USED) == KNOWN_ACTIVATIONS, "an activation that the kernel does not have")
     found = z
     if USED_RELU & USED:
@@ -93,7 +93,7 @@ def activated(z, name, USED: tl.constexpr):
 
 @triton.jit
 def slope(z, h, name, USED: tl.constexpr):
-    """Compute f'(z), where h = f(z)."""
+    """Compute the derivative f'(z), where h = f(z), for the activation function f with index `name`."""
     tl.static_assert((KNOWN_ACTIVATIONS | USED) == KNOWN_ACTIVATIONS, "an activation that the kernel does not have")
     found = tl.where(h > 0, 1.0, 0.0).to(z.dtype)  # relu's
     if USED_LEAKY_RELU & USED:
@@ -122,7 +122,7 @@ def slope(z, h, name, USED: tl.constexpr):
 
 @triton.jit
 def kept(multiplier, offset, limit, noise_row, UNITS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Which units of a layer are not dropped, (units, columns): the whole numbers of `models.noise.dropout_noise`."""
+    """Find the units of a layer that are kept, (units, columns) bool; draws as `models.noise.dropout_noise` does."""
     position = tl.arange(0, UNITS)[:, None] * noise_row + tl.arange(0, COLUMNS)[None, :]
     x = (position * multiplier + offset).to(tl.uint32, bitcast=True)
     x = (x ^ (x >> 16)) * 2246822507
@@ -132,12 +132,12 @@ def kept(multiplier, offset, limit, noise_row, UNITS: tl.constexpr, COLUMNS: tl.
 
 @triton.jit
 def cross_entropy(outputs, targets, weights, smoothing, n_classes, OUTPUTS: tl.constexpr):
-    """The loss and its gradient; see `models.eager.losses.cross_entropy`.
+    """Compute the loss and its gradient; see `models.eager.losses.cross_entropy`.
 
     Args:
-        outputs: (OUTPUTS, columns) logits, of which the first `n_classes` count.
+        outputs: (OUTPUTS, columns) logits; rows from `n_classes` on are padding.
         targets: (OUTPUTS, columns): each column's weight at its class.
-        weights: (columns,).
+        weights: (columns,), see `models.eager.losses`.
     """
     is_class = (tl.arange(0, OUTPUTS) < n_classes)[:, None]
     targets = tl.where(is_class, targets * (1 - smoothing) + weights[None, :] * (smoothing / n_classes), 0)
@@ -153,7 +153,7 @@ def cross_entropy(outputs, targets, weights, smoothing, n_classes, OUTPUTS: tl.c
 
 @triton.jit
 def error_loss(output, target, offset, weights, name, bend, USED: tl.constexpr):
-    """Compute the loss of one output and its gradient, (columns,), for the loss of that number."""
+    """Compute the regression loss with index `name`, summed over the columns, and its gradient, (columns,)."""
     tl.static_assert((KNOWN_ERRORS | USED) == KNOWN_ERRORS, "a loss that the kernel does not have")
     error = output - target
     part, gradient = error * error, 2 * error  # mse
@@ -177,11 +177,14 @@ def updated(p, g, m, v, rule, pace, numbers, USED: tl.constexpr):
     """Compute a parameter and its moments after a step; see `models.eager.optim`.
 
     Args:
-        p: parameters, as g, their gradients, and m and v, the first and the second moments.
-        rule: number of the family.
-        pace: the learning rate, the same over Adam's first correction, and 1 over the root of the second one.
-        numbers: of the rule.
-        USED: a bit for each rule of the pack.
+        p: parameters.
+        g: their gradients, with the shape of p.
+        m: their first moments, with the shape of p.
+        v: their second moments, with the shape of p.
+        rule: index of the family.
+        pace: the learning rate, the rate divided by Adam's first bias correction, and 1 / sqrt(the second correction).
+        numbers: pointer to the rule's numbers, in the order of `RULE_COLUMNS`.
+        USED: a bit for each family of the pack.
     """
     tl.static_assert((KNOWN_FAMILIES | USED) == KNOWN_FAMILIES, "a rule that the kernel does not have")
     rate, corrected, scale = pace

@@ -1,9 +1,9 @@
-"""The kernel: every program takes all steps of an epoch of one member.
+"""The kernel: each program computes all steps of an epoch for one member.
 
-Values are (unit, column), as in `models.eager`; sizes are padded to powers of two, and what lies beyond a member's own
-units is zero and stays zero. Activations and gradients live in registers. Weights and moments stay where they are and
-are read and written in every step: between the steps of a program they are in the caches of the chip, for the members
-that are at work at a time fit there.
+Values are (unit, column), as in `models.eager`; sizes are padded to powers of two, and entries beyond a member's real
+units are zero and stay zero. Activations and gradients are kept in registers. Weights and moments are read from and
+written to global memory in every step; between the steps they stay in the second-level cache, into which the members
+that are computed at the same time fit.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ KEPT_SCALE = tl.constexpr(len(REAL_COLUMNS))
 
 @triton.jit
 def matrix(layer, OUT: tl.constexpr, IN: tl.constexpr):
-    """The offsets of a layer's weights, (OUT, IN), and which of them the member has.
+    """Compute the offsets of a layer's weights, (OUT, IN), and a mask of those that are not padding.
 
-    Volatile, or the offsets of all layers would be kept in registers from step to step.
+    The loads are volatile; otherwise the compiler keeps the offsets of all layers in registers from step to step.
     """
     rows, columns = tl.arange(0, OUT)[:, None], tl.arange(0, IN)[None, :]
     n_in = tl.load(layer + ROW, volatile=True).to(tl.int32)
@@ -40,20 +40,20 @@ def matrix(layer, OUT: tl.constexpr, IN: tl.constexpr):
 
 @triton.jit
 def vector(layer, OUT: tl.constexpr):
-    """The same of its biases, (OUT,)."""
+    """Compute the offsets of a layer's biases, (OUT,), and a mask of those that are not padding."""
     return tl.arange(0, OUT), tl.arange(0, OUT) < tl.load(layer + OWN_UNITS, volatile=True)
 
 
 @triton.jit
 def weights_of(buffer, layer, OUT: tl.constexpr, IN: tl.constexpr):
-    """The weights of a layer in a stack's buffer."""
+    """Load the weights of a layer, (OUT, IN), from a stack's buffer."""
     at, own = matrix(layer, OUT, IN)
     return tl.load(buffer + tl.load(layer + WEIGHT) + at, own, 0)
 
 
 @triton.jit
 def linear(parameters, layer, below, OUT: tl.constexpr, IN: tl.constexpr, PRECISION: tl.constexpr):
-    """The pre-activations of a layer, (OUT, columns)."""
+    """Compute the pre-activations of a layer, (OUT, columns)."""
     w = weights_of(parameters, layer, OUT, IN)
     at, own = vector(layer, OUT)
     b = tl.load(parameters + tl.load(layer + BIAS) + at, own, 0)
@@ -62,7 +62,7 @@ def linear(parameters, layer, below, OUT: tl.constexpr, IN: tl.constexpr, PRECIS
 
 @triton.jit
 def update(stacks, start, at, own, g, rule, pace, numbers, RULES: tl.constexpr, REMEMBERS: tl.constexpr):
-    """Change some parameters and their moments by a step, where they lie: from `start` in the buffers, at `at`."""
+    """Update parameters and their moments in place, at the positions `start + at` of the buffers."""
     parameters, first, second = stacks
     p, m = tl.load(parameters + start + at, own, 0), tl.load(first + start + at, own, 0)
     v = tl.load(second + start + at, own, 0) if REMEMBERS else tl.zeros_like(m)
@@ -75,7 +75,7 @@ def update(stacks, start, at, own, g, rule, pace, numbers, RULES: tl.constexpr, 
 
 @triton.jit
 def drop(x, key, layer, scale, noise_row, UNITS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Dropout of a hidden layer, of its activations or of their gradient."""
+    """Apply a hidden layer's dropout to its activations, or to their gradient."""
     limit = tl.load(layer + DROPPED).to(tl.int32)
     is_kept = kept(tl.load(key), tl.load(key + 1), limit, noise_row, UNITS, COLUMNS)
     return tl.where(is_kept, x * tl.load(scale), 0)
@@ -87,7 +87,7 @@ def drop(x, key, layer, scale, noise_row, UNITS: tl.constexpr, COLUMNS: tl.const
 @triton.jit
 def loss_of(z, truth, weights, columns, is_column, name, real, n_columns, n_channels, n_outputs, OUTPUTS: tl.constexpr,
             LOSSES: tl.constexpr, CLASSIFIES: tl.constexpr):  # fmt: skip
-    """The loss of the outputs z, (OUTPUTS, columns), and its gradient."""
+    """Compute the loss of the outputs z, (OUTPUTS, columns), and its gradient."""
     outs = tl.arange(0, OUTPUTS)
     weight = tl.load(weights + columns, is_column, 0)
     if CLASSIFIES:
@@ -107,7 +107,7 @@ def loss_of(z, truth, weights, columns, is_column, name, real, n_columns, n_chan
 def forward(parameters, layers, x, keys, n_streams, scales, noise_row, DEPTH: tl.constexpr, INPUTS: tl.constexpr,
             UNITS: tl.constexpr, OUTPUTS: tl.constexpr, COLUMNS: tl.constexpr, ACTIVATIONS: tl.constexpr,
             DROPS: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
-    """The outputs for the inputs x; what each layer reads, and of each hidden layer pre-activations and activations."""
+    """Compute the outputs, the input of each layer, and each hidden layer's pre-activations and activations."""
     below, before, hidden = (x,), (), ()
     for i in tl.static_range(DEPTH):
         layer = layers + i * OF_LAYER
@@ -126,7 +126,7 @@ def forward(parameters, layers, x, keys, n_streams, scales, noise_row, DEPTH: tl
 @triton.jit
 def update_layer(stacks, layer, delta, below, rule, pace, numbers, OUT: tl.constexpr, IN: tl.constexpr,
                  RULES: tl.constexpr, REMEMBERS: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
-    """A step of a layer's weights and biases, from the gradient of its pre-activations."""
+    """Update a layer's weights and biases, from the gradient with respect to its pre-activations."""
     g = tl.dot(delta, tl.trans(below), input_precision=PRECISION, out_dtype=delta.dtype)
     at, own = matrix(layer, OUT, IN)
     update(stacks, tl.load(layer + WEIGHT), at, own, g, rule, pace, numbers, RULES, REMEMBERS)
@@ -139,7 +139,7 @@ def backward(stacks, layers, delta, below, before, hidden, keys, n_streams, scal
              DEPTH: tl.constexpr, INPUTS: tl.constexpr, UNITS: tl.constexpr, OUTPUTS: tl.constexpr,
              COLUMNS: tl.constexpr, ACTIVATIONS: tl.constexpr, RULES: tl.constexpr, DROPS: tl.constexpr,
              REMEMBERS: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
-    """A step of all layers, from the gradient of the outputs and what `forward` has found."""
+    """Backpropagate the gradient of the outputs and update all layers; the other values are those of `forward`."""
     for i in tl.static_range(DEPTH, -1, -1):
         layer, above = layers + i * OF_LAYER, delta
         if i > 0:
@@ -150,12 +150,12 @@ def backward(stacks, layers, delta, below, before, hidden, keys, n_streams, scal
                 delta = drop(delta, key, layer - OF_LAYER, scales + i - 1, noise_row, UNITS, COLUMNS)
             which = tl.load(layer - OF_LAYER + ACTIVATION)
             delta *= slope(before[i - 1], hidden[i - 1], which, ACTIVATIONS)
-        tl.debug_barrier()  # all have read the weights that some are about to change
+        tl.debug_barrier()  # all threads have read the weights before some threads change them
         update_layer(stacks, layer, above, below[i], rule, pace, numbers, OUTPUTS if i == DEPTH else UNITS,
                      UNITS if i > 0 else INPUTS, RULES, REMEMBERS, PRECISION)  # fmt: skip
 
 
-# Long: a kernel has no objects, so what it reads and writes are its arguments, and its loops share all of them.
+# Long: a kernel cannot take objects, so everything that it reads and writes is an argument, which its loops share.
 @triton.jit(do_not_specialize=["start", "stop", "first_member", "n_members", "n_groups", "n_streams"])
 def take_steps(
     parameters, first, second, inputs, targets, weights, rates, paces, scales, noise, whole, real, losses,
@@ -165,25 +165,28 @@ def take_steps(
     ACTIVATIONS: tl.constexpr, LOSSES: tl.constexpr, RULES: tl.constexpr, CLASSIFIES: tl.constexpr,
     DROPS: tl.constexpr, REMEMBERS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """The steps `start` to `stop` of an epoch for members of one depth.
+    """Take the steps `start` (included) to `stop` (excluded) of an epoch for members of one depth.
 
     Args:
-        parameters: the buffers of the stacks, as `first` and `second`, the moments.
+        parameters: buffer of the weights' stack.
+        first: buffer of the first moments' stack.
+        second: buffer of the second moments' stack; not read unless REMEMBERS.
         inputs: (steps, groups, columns, inputs).
         targets: (steps, groups, channels, columns).
         weights: (steps, groups, columns).
-        rates: (steps, members), as `paces` and `scales`; see `updated`.
-        noise: (steps, noise layers, streams, 2).
-        whole: (members, n_whole) int64, see above; as `real`, (members, n_real).
-        losses: (members,) receives the sum over the steps.
-        first_member: of the launch.
-        DEPTH: hidden layers.
-        INPUTS: padded, as UNITS, of every hidden layer, OUTPUTS and COLUMNS.
-        ACTIVATIONS: those of the pack, a bit each, as LOSSES and RULES.
+        rates: (steps, members), like `paces` and `scales`: the three numbers of `pace` in `updated`.
+        noise: (steps, noise layers, streams, 2) int32; not read unless DROPS.
+        whole: (members, n_whole) int64, see `models.fused.members.MemberTables`.
+        real: (members, n_real), see there.
+        losses: (members,), receives each member's sum of losses over the steps.
+        first_member: the first member of this launch.
+        DEPTH: number of hidden layers.
+        INPUTS: padded number of inputs; UNITS (of every hidden layer), OUTPUTS and COLUMNS are padded numbers, too.
+        ACTIVATIONS: bits of the activations of the pack; LOSSES and RULES are such bits, too.
         CLASSIFIES: whether the loss is the cross entropy.
-        DROPS: whether a member drops units.
-        REMEMBERS: whether there are second moments.
-        PRECISION: of the products, see `triton.language.dot`.
+        DROPS: whether a member of the pack drops units.
+        REMEMBERS: whether the pack has second moments.
+        PRECISION: `input_precision` of the products, see `triton.language.dot`.
     """
     member = first_member + tl.program_id(0)
     whole += member.to(tl.int64) * n_whole
@@ -217,6 +220,6 @@ def take_steps(
             stacks, layers, delta, below, before, hidden, keys, n_streams, kept_scales, noise_row, rule, pace, real,
             DEPTH, INPUTS, UNITS, OUTPUTS, COLUMNS, ACTIVATIONS, RULES, DROPS, REMEMBERS, PRECISION,
         )  # fmt: skip
-        tl.debug_barrier()  # the next step reads what this one has written
+        tl.debug_barrier()  # the next step reads weights that this one has written
 
     tl.store(losses + member, total)

@@ -1,4 +1,4 @@
-"""Calls the kernel for the members of a pack."""
+"""Launch the kernel for the members of a pack."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from foldstep.models.noise import Stream
 from foldstep.models.stack import Stack
 
 WARPS = (4, 8)
-"""What to try; which is faster differs from GPU to GPU and from shape to shape."""
+"""Numbers of warps to try; the faster one depends on the GPU and on the shapes."""
 _FINE, _ROUNDED = "tf32x3", "tf32"
-"""Products of float32: three of tensor cores for each one, which keep about as many digits (Ootomo and Yokota 2022), as
-on plain arithmetic units the compiler spills a hundred times as much; or one, where factors may be rounded."""
+"""Precision of float32 products. `_FINE` computes each by three products on tensor cores, about as exact as float32
+(Ootomo and Yokota 2022); without tensor cores the compiler would spill a hundred times as many registers. `_ROUNDED`
+computes one product of factors rounded to TF32, for trials that allow it."""
 
 
 @dataclass(frozen=True)
 class FedSteps:
-    """What the kernel is fed: the batches of an epoch.
+    """The kernel's input for an epoch: batches, noise and learning rates.
 
     Attributes:
         inputs: (steps, groups, columns, padded inputs).
         targets: (steps, groups, classes or channels, columns).
         weights: (steps, groups, columns).
-        noise: (steps, noise layers, streams, 2, 1, 1) int32; None where nobody drops.
-        rates: (steps, members, 1).
+        noise: (steps, noise layers, streams, 2, 1, 1) int32; None if no member drops units.
+        rates: (steps, members, 1) learning rates.
     """
 
     inputs: Tensor
@@ -43,16 +44,16 @@ class FedSteps:
 
 
 class FusedMembers:
-    """The members of a layout in the kernel's hands, all `models.fused.members.is_covered`.
+    """The members of a layout, trained by the kernel; `models.fused.members.is_covered` holds for each of them.
 
     Args:
         layout: the members.
         parameters: their weights.
         first: first moments.
-        second: second moments, where a rule of the pack has them.
-        streams: the pack's streams in the order of the noise keys.
+        second: second moments; None if no rule of the pack has them.
+        streams: the pack's streams, in the order of the noise keys.
         task: `classification` or `regression`.
-        warps: that share the work of a member.
+        warps: number of warps that compute one member.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class FusedMembers:
         self._layout, self._parameters, self._first, self._second = layout, parameters, first, second
         self._classifies, self._warps = task == "classification", warps
         self._tables = MemberTables(layout, parameters, streams, task)
-        may_round = layout.slots[0].hp.precision != "float32"  # of all: they are equal in a pack
+        may_round = layout.slots[0].hp.precision != "float32"  # the precision of all members: it is equal within a pack
         self._precision = {torch.float32: _ROUNDED if may_round else _FINE, torch.float64: "ieee"}
         self._activations = bits(ACTIVATION_NAMES, {a for s in layout.slots for a in s.hp.activation})
         self._losses = bits(LOSS_NAMES, {s.hp.loss_for(task) for s in layout.slots})
@@ -79,8 +80,8 @@ class FusedMembers:
 
         Args:
             fed: the epoch's batches.
-            steps: which of them.
-            before: how many steps the members have taken before this epoch.
+            steps: the steps to take, counted from 0.
+            before: number of steps that the members have taken before this epoch.
 
         Returns:
             Each member's sum of losses over the steps, (members,).
@@ -93,7 +94,7 @@ class FusedMembers:
         return losses
 
     def _corrected(self, rates: Tensor, before: int) -> tuple[Tensor, Tensor]:
-        """The rate over Adam's first correction, and 1 over the root of the second, (steps, members) each."""
+        """Compute rate / (Adam's first bias correction) and 1 / sqrt(the second correction), (steps, members) each."""
         taken = torch.arange(before + 1, before + 1 + len(rates), dtype=torch.float64, device=rates.device)
         first, second = 1 - self._tables.betas.unsqueeze(1) ** taken.unsqueeze(1)
         return (rates / first).to(rates.dtype), second.rsqrt().to(rates.dtype)
@@ -123,5 +124,5 @@ class FusedMembers:
             ACTIVATIONS=self._activations, LOSSES=self._losses, RULES=self._rules, CLASSIFIES=self._classifies,
             DROPS=noise is not None, REMEMBERS=second is not None, PRECISION=self._precision[fed.rates.dtype],
             num_warps=self._warps,
-            num_stages=1,  # nothing is read ahead: a step reads what the last one has written
+            num_stages=1,  # no prefetching: a step reads weights that the step before has written
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the kernel is told of the members of a pack, and which members it takes."""
+"""The tables that describe the members of a pack to the kernel, and the choice of members that it can train."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from foldstep.models.stack import Stack
 from foldstep.models.updates import update_numbers
 
 ON_CHIP = 10_240
-"""Weights of a member, padded, up to which the kernel takes its steps: with moments 120 KB, of which the second-level
-cache of an H100 (50 MB) holds the three members that are at work on each of its 132 multiprocessors at a time. Two
-hidden layers of 64 units below 10 classes have 9,216."""
+"""Greatest number of padded weights of a member that the kernel trains. With moments they take 120 KB, so the
+second-level cache of an H100 (50 MB) holds the three members that each of its 132 multiprocessors computes at a time.
+Two hidden layers of 64 units and 10 classes have 9,216."""
 WIDEST, WIDEST_BATCH, DEEPEST = 64, 128, 4
 
 
 def power_of_two(size: int) -> int:
-    """The least power of two, and of at least 16, that holds `size`."""
+    """Find the least power of two that is at least `size` and at least 16."""
     return max(16, 1 << (size - 1).bit_length())
 
 
 def is_covered(hp: Hyperparameters, n_inputs: int, n_outputs: int) -> bool:
-    """Whether the kernel trains such a network: narrow, and without what reads all of a member at once."""
+    """Tell whether the kernel can train such a network: small, and without what needs all weights at once."""
     has_more = hp.norm != "none" or hp.input_dropout or hp.l1 or hp.clip_norm or hp.ema_decay
     is_known = all(name in ACTIVATION_NAMES for name in hp.activation) and hp.family in FAMILY_NAMES
     is_known = is_known and (hp.loss is None or hp.loss in LOSS_NAMES)
@@ -44,7 +44,7 @@ def is_covered(hp: Hyperparameters, n_inputs: int, n_outputs: int) -> bool:
 
 
 def n_weights(hp: Hyperparameters, n_inputs: int, n_outputs: int) -> int:
-    """Weights of a member as the kernel holds them."""
+    """Count the weights of a member, padded as in the kernel."""
     inputs, outputs = power_of_two(padded(n_inputs)), power_of_two(n_outputs)
     if not hp.hidden:
         return inputs * outputs
@@ -53,19 +53,19 @@ def n_weights(hp: Hyperparameters, n_inputs: int, n_outputs: int) -> int:
 
 
 class MemberTables:
-    """The members of a layout, all `is_covered`, as the kernel reads them.
+    """The members of a layout as tables that the kernel reads; `is_covered` holds for each member.
 
     Attributes:
-        whole: (members, numbers) int64: data group, stream, rule and loss, and for each layer where its weights and
-            biases lie in the stacks' buffers, its units, the length of a row, its activation and its noise threshold.
-        real: (members, numbers): those of the rule, of the loss, and for each hidden layer what kept units are scaled
-            with.
-        betas: (2, members) float64: of Adam; 0 for other rules.
+        whole: (members, numbers) int64: data group, stream, rule and loss, and for each layer the offsets of its
+            weights and biases in the stacks' buffers, its units, the length of a row, activation and noise threshold.
+        real: (members, numbers): the numbers of the rule and of the loss, and for each hidden layer the factor on kept
+            units.
+        betas: (2, members) float64: beta1 and beta2 of Adam; 0 for other rules.
 
     Args:
         layout: the members.
-        parameters: their weights; moments lie alike.
-        streams: the pack's streams in the order of the noise keys.
+        parameters: their weights; the stacks of the moments have the same offsets.
+        streams: the pack's streams, in the order of the noise keys.
         task: `classification` or `regression`.
     """
 

@@ -1,4 +1,4 @@
-"""Where the kernel finds what: its tables are filled by these names in Python and read by the same ones on the GPU."""
+"""The columns of the kernel's tables, by name: Python fills the tables and the kernel reads them by these names."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from foldstep.models.updates import UpdateNumbers
 ACTIVATION_NAMES = tuple(name for name, activation in ACTIVATIONS.items() if "fused" in activation.backends)
 LOSS_NAMES = tuple(name for name, loss in LOSSES.items() if "fused" in loss.backends)
 FAMILY_NAMES = families_of("fused")
-"""What members may have, by the numbers that the kernel tells them by."""
+"""The activations, losses and families that the kernel has; it knows each by its index here."""
 
 MEMBER_COLUMNS = ("group", "stream", "rule", "loss")
 LAYER_COLUMNS = ("weight", "bias", "own_units", "row", "activation", "dropped")
-"""Of the table of whole numbers: those of the member, then those of each of its layers."""
+"""Columns of the table of whole numbers: first those of the member, then those of each of its layers."""
 
 RULE_COLUMNS = (*UpdateNumbers._fields, "new1", "new2")
 REAL_COLUMNS = (*RULE_COLUMNS, "smoothing", "bend")
-"""Of the table of real numbers: those of the rule and of the loss; then for each hidden layer the scale of kept units.
-`new1` and `new2` are 1 - beta1 and 1 - beta2 with all their digits."""
+"""Columns of the table of real numbers: the rule and the loss; the scale of kept units of each hidden layer follows.
+`new1` and `new2` are 1 - beta1 and 1 - beta2, computed in double precision."""
 
 
 def bits(names: tuple[str, ...], used: set[str]) -> int:
-    """Set a bit for each used name, at its place.
+    """Set a bit for each used name, at its index in `names`.
 
     Raises:
-        ValueError: the kernel does not have one of them.
+        ValueError: one of the used names is not in `names`.
     """
     return sum(1 << names.index(name) for name in used)

@@ -1,4 +1,4 @@
-"""Holds one fold's data on the device, shared by all packs that read it."""
+"""The data of one fold on the device, shared by all packs that read it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from foldstep.worker.feed.shapes import EVALUATION_COLUMNS, n_batches
 
 
 class DeviceFold:
-    """One fold's data on the device, padded to whole kernels.
+    """The data of one fold on the device, padded to the sizes of packs.
 
     Attributes:
+        data: the data that it was made of.
+        n_train: number of training rows.
+        n_valid: number of validation rows.
         x_train: (training rows + 1, padded inputs); the last row is zero and fills up short batches.
         x_valid: (chunks, EVALUATION_COLUMNS, padded inputs).
+        y_train: (training rows,) class indices, or the values that are trained on.
         valid: the truth of the validation rows.
     """
 
@@ -43,22 +47,22 @@ class DeviceFold:
 
     @cached_property
     def sample(self) -> Sample:
-        """The training rows that the diagnostics look at."""
+        """The sample of training rows on which diagnostics are measured."""
         target = self.data.target
         y = self.y_train.double() * target.scale + target.mean if target.standardises else self.y_train
         return Sample(self.x_train, Part(target, y, self._exposure_train))
 
     def targets(self, rows: Tensor, weights: Tensor, *, with_offsets: bool) -> Tensor:
-        """Give the training targets of some rows, as the loss wants them.
+        """Collect the training targets of some rows, in the form that the losses read.
 
         Args:
             rows: (steps, columns) row numbers; `n_train` for a filling column.
-            weights: (steps, columns).
-            with_offsets: whether a member of the pack learns the log of a count.
+            weights: (steps, columns): 1 / rows of the batch, 0 for a filling column.
+            with_offsets: whether to add offsets, for a pack with the link log.
 
         Returns:
-            (steps, classes, columns), each column's weight at its class; or (steps, 1, columns) values, with
-            offsets (steps, 2, columns).
+            (steps, classes, columns), each column's weight at its class; or (steps, 1, columns) values; or, with
+            offsets, (steps, 2, columns) values and offsets.
         """
         real = rows.clamp(max=self.n_train - 1)
         if self.data.target.classes is None:

@@ -1,4 +1,4 @@
-"""Holds the rows of a fold that are evaluated: the validation part, and some of the training rows."""
+"""The rows of a fold that are evaluated: the validation part, and a sample of the training rows."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Part:
     """Rows of one fold, with their truth.
 
     Attributes:
-        coder: of the target.
+        coder: the coding of the target.
         truth: (rows,) class indices, or float64 in the user's units.
-        exposure: (rows,) float64, of each row's count; None for 1.
+        exposure: (rows,) float64, the exposure of each row's count; None for 1.
     """
 
     coder: TargetCoder
@@ -33,7 +33,7 @@ class Part:
     exposure: Tensor | None = None
 
     def predictions(self, outputs: Tensor) -> Tensor:
-        """Turn outputs into predictions in the user's units.
+        """Compute predictions in the user's units from the outputs of a regression.
 
         Args:
             outputs: (members, rows).
@@ -50,8 +50,8 @@ class Part:
         """Compute the metric of each member, (members,) float64, in the user's units.
 
         Args:
-            metric: its name.
-            outputs: (members, outputs, columns): the rows, and columns that fill up.
+            metric: name of the metric.
+            outputs: (members, outputs, columns); columns after the rows are ignored.
         """
         outputs = outputs[:, :, : len(self.truth)]
         if self.coder.classes is not None:
@@ -59,13 +59,13 @@ class Part:
         return score_values(metric, self.predictions(outputs[:, 0]), self.truth)
 
     def weights(self, n_columns: int) -> Tensor:
-        """Give (n_columns,) float64: 1 / rows for each row, 0 for the columns that fill up."""
+        """Compute the weights of the columns, (n_columns,) float64: 1 / rows for each row, 0 for filling columns."""
         weights = torch.zeros(n_columns, dtype=torch.float64, device=self.truth.device)
         weights[: len(self.truth)] = 1 / len(self.truth)
         return weights
 
     def targets(self, n_columns: int) -> Tensor:
-        """Give what losses aim at, (classes or 2, n_columns): a row's weight at its class, or its value and offset."""
+        """Compute the loss's targets, (classes or 2, n_columns): a row's weight at its class, or value and offset."""
         if self.coder.classes is not None:
             targets = torch.zeros(self.coder.n_outputs, n_columns, dtype=torch.float64, device=self.truth.device)
             targets[:, : len(self.truth)].scatter_(0, self.truth.unsqueeze(0), 1 / len(self.truth))
@@ -80,7 +80,7 @@ class Part:
         return targets
 
     def chance(self) -> Tensor:
-        """Give (outputs,) float64 that know nothing of a row: log shares of the classes, or what the mean makes."""
+        """Compute constant outputs, (outputs,) float64: the logs of the classes' shares, or 0 for a regression."""
         if self.coder.classes is None:
             return torch.zeros(1, dtype=torch.float64, device=self.truth.device)
         counts = torch.bincount(self.truth, minlength=self.coder.n_outputs).double()
@@ -88,16 +88,16 @@ class Part:
 
 
 def sample_chunks(n_train: int) -> int:
-    """Count the chunks of `EVALUATION_COLUMNS` of the sample of so many training rows."""
+    """Count the chunks of `EVALUATION_COLUMNS` rows in the sample of `n_train` training rows."""
     return min(max(n_train // _ROWS_SHARE // EVALUATION_COLUMNS, 1), _MAX_CHUNKS)
 
 
 class Sample:
-    """Training rows of a fold, evenly spread: an eighth of them, but 128 at least and 2048 at most.
+    """A sample of a fold's training rows at equal distances: about an eighth, at least 128 (or all) and at most 2048.
 
     Attributes:
         x: (chunks, EVALUATION_COLUMNS, padded inputs).
-        part: their truth.
+        part: the truth of these rows.
 
     Args:
         x_train: (training rows + 1, padded inputs).
@@ -116,23 +116,23 @@ class Sample:
         self.part = Part(whole.coder, whole.truth[rows], exposure)
 
     def inputs(self, chunk: int) -> Tensor:
-        """Give (columns, padded inputs) of a chunk; zeros where this fold has none of that number."""
+        """Select the inputs of a chunk, (columns, padded inputs); zeros if this fold has fewer chunks."""
         return self.x[chunk] if chunk < len(self.x) else torch.zeros_like(self.x[0])
 
 
 class LossRows:
-    """The targets and weights that a loss reads for the rows of every member, always in the same memory.
+    """The targets and weights that a loss reads for the rows of every member, kept in the same memory.
 
-    Fresh memory of this size goes back to the system at once, and to get it anew takes longer than the loss.
+    Allocators return memory of this size to the system at once, and a new allocation takes longer than the loss.
 
     Attributes:
-        weights: (members, 1, columns).
+        weights: (members, 1, columns): 1 / rows for each row, 0 for filling columns.
 
     Args:
         parts: the rows of every data group.
-        n_columns: as many as the outputs have.
-        group_of: (members,) data group of each.
-        dtype: of the outputs.
+        n_columns: number of columns of the outputs.
+        group_of: (members,) data group of each member.
+        dtype: type of the outputs.
     """
 
     def __init__(self, parts: Sequence[Part], n_columns: int, group_of: Tensor, dtype: torch.dtype) -> None:
@@ -143,9 +143,9 @@ class LossRows:
         self._gradient = torch.empty(0)
 
     def losses(self, loss: PackedLoss, outputs: Tensor) -> Tensor:
-        """Compute the loss of each member, (members,), of its outputs for these rows, which may be overwritten."""
+        """Compute the loss of each member, (members,), from its outputs for these rows, which may be overwritten."""
         if loss.overwrites_targets:
             torch.index_select(self._of_groups, 0, self._group_of, out=self._targets)
         if self._gradient.shape != outputs.shape:
-            self._gradient = torch.empty_like(outputs)  # which nobody reads
+            self._gradient = torch.empty_like(outputs)  # required by the loss, not read
         return loss(outputs, self._targets, self.weights, self._gradient)

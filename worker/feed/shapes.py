@@ -1,4 +1,4 @@
-"""Computes the numbers that give a step its shape."""
+"""Compute the numbers that determine the shape of a step."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from foldstep.models.hyperparameters import Hyperparameters
 
 EVALUATION_COLUMNS = 128
-"""Validation rows are scored in chunks of this size: a constant, for the chunk must not depend on the pack."""
+"""Number of validation rows in a chunk; a constant, so that scores do not depend on the pack."""
 _COLUMN_QUANTUM = 8
 
 
 @dataclass(frozen=True)
 class FoldShape:
-    """The numbers of one fold under one scaler.
+    """The sizes of one fold under one scaler.
 
     Attributes:
-        n_held: rows for which every member's outputs are held; the validation rows when left out.
+        n_train: number of training rows.
+        n_valid: number of validation rows.
+        n_inputs: number of inputs, without padding.
+        n_held: number of rows for which the outputs of every member are kept; None for `n_valid`.
     """
 
     n_train: int
@@ -37,5 +40,5 @@ def n_batches(n_rows: int, batch_size: int) -> int:
 
 
 def effective_batch(hp: Hyperparameters, n_rows: int) -> int:
-    """Count the rows of a full batch: never more than there are."""
+    """Count the rows of a full batch: the batch size, but at most `n_rows`."""
     return min(hp.batch_size, n_rows)

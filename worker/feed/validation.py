@@ -1,4 +1,4 @@
-"""Scores the members of a pack on the validation rows of their folds."""
+"""Score the members of a pack on the validation rows of their folds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Validated:
 
     Attributes:
         scores: (members,) float64, the metric in the user's units; not finite where a member's outputs are not.
-        losses: (members,), without label smoothing.
+        losses: (members,), the validation losses, without label smoothing.
     """
 
     scores: Tensor
@@ -33,12 +33,14 @@ class Validation:
 
     Attributes:
         folds: the data of every group.
-        metric: its name.
+        metric: name of the metric.
 
     Args:
+        folds: the data of every group.
         layout: the members.
-        loss: what is minimised, without label smoothing.
-        dtype: of the outputs.
+        metric: name of the metric.
+        loss: the loss of training, without label smoothing.
+        dtype: type of the outputs.
     """
 
     def __init__(
@@ -50,23 +52,23 @@ class Validation:
 
     @property
     def n_columns(self) -> int:
-        """Validation rows, filled up to whole chunks."""
+        """Number of validation rows, filled up to whole chunks."""
         return self.folds[0].x_valid.shape[:2].numel()
 
     @cached_property
     def outputs(self) -> Tensor:
-        """Room for the outputs of all validation rows, (members, outputs, columns)."""
+        """Buffer for the outputs of all validation rows, (members, outputs, columns)."""
         shape = (len(self._layout), self._layout.n_outputs, self.n_columns)
         return torch.empty(shape, dtype=self._dtype, device=self._device)
 
     def validated(self) -> Validated:
-        """Score `outputs`; they are overwritten."""
+        """Compute scores and losses from `outputs`, which are overwritten."""
         scores = torch.empty(len(self._layout), dtype=torch.float64, device=self._device)
         self.score(range(len(self.folds)), scores)
         return Validated(scores, self._rows.losses(self._loss, self.outputs))
 
     def score(self, groups: Collection[int], scores: Tensor) -> None:
-        """Write the metric of `outputs` for the members of some groups to `scores`, (members,) float64."""
+        """Compute the metric of `outputs` for the members of some groups, into `scores`, (members,) float64."""
         for group, run in self._layout.group_runs:
             if group in groups:
                 scores[run.members] = self.folds[group].valid.score(self.metric, self.outputs[run.members])

@@ -1,16 +1,17 @@
-"""Compares a fast way to take steps with the plain one, in values: a wrong kernel would win by being fast.
+"""Compare the numbers of a fast way to take steps with those of the plain way, before the fast way is used.
 
-The plain way takes an epoch, all that it changed is put back, and the fast way takes it again. What both made of each
-member's weights, moments and loss may differ by rounding alone.
+A way is one implementation of the training step; the plain way is the eager backend. The plain way trains an epoch, the
+state before the epoch is restored, and the fast way trains it again. Each member's weights, moments and loss may then
+differ only by rounding. Without the comparison a wrong kernel could be chosen because it is fast.
 
-How far rounding goes: a number that is stored after every step is off by half a unit in the last place each time, which
-adds up like a random walk over the steps (`_STORED`). The factors of products are rounded (`rounding_of`), so what a
-gradient adds is off by about as much, relatively, however the sums are ordered (`_MULTIPLIED`).
+The tolerance has three parts. A number that is stored after every step has an error of half a unit in the last place
+each time; these errors grow like a random walk over the steps (`_STORED`). The factors of products are rounded
+(`rounding_of`), so the sum of the updates has about that relative error, in any order of summation (`_MULTIPLIED`).
 
-Some members amplify rounding: a training that is about to diverge, or Adam where a gradient is next to nothing. Where a
-difference is larger than the first two allow, the plain way takes the epoch once more from weights that are moved by a
-rounding. How far that leads is how far the member amplifies, and it may differ by so much more (`_AMPLIFIED`). A member
-that diverges in the plain way has to diverge in the fast way; its numbers are nobody's.
+Some members amplify rounding errors: a training that is about to diverge, or Adam with a gradient close to zero. If a
+difference exceeds the first two parts, the plain way trains the epoch once more from weights that are changed by one
+rounding error. The resulting change measures the amplification and increases the tolerance (`_AMPLIFIED`). A member
+that diverges in the plain way must also diverge in the fast way; its weights and moments are then not compared.
 """
 
 from __future__ import annotations
@@ -31,32 +32,32 @@ from foldstep.worker.feed.epoch import EpochBatches
 from foldstep.worker.steps.protocol import FastSteps, Steps
 
 _STORED = 4.0
-"""Units in the last place of a number that is stored, times the root of the steps."""
+"""Tolerance for stored numbers: units in the last place, times the square root of the number of steps."""
 _MULTIPLIED = 32.0
-"""Roundings of a factor, of what an epoch adds to a number: rounding in every layer, and a rule that divides."""
+"""Tolerance in multiples of `rounding_of`, relative to the epoch's change: every layer rounds, and rules divide."""
 _AMPLIFIED = 16.0
-"""Times what one rounding of the weights leads to: every step rounds, not the first one alone."""
+"""Tolerance in multiples of the change that one rounding of the weights causes: all steps round, not only the first."""
 _FACTOR_BITS = {"float32": 20, "tf32": 10, "bfloat16": 10}
-"""Binary digits that the factors of float32 products keep at least: three products of tensor cores for each one keep
-about 21; and GPUs round for bfloat16 as for tf32."""
+"""Least number of binary digits of the factors in float32 products, by the hyperparameter `precision`. Three products
+on tensor cores for each one (3xTF32) keep about 21; for bfloat16, GPUs round to tf32."""
 _CONSTANT_BITS = 26
-"""The same in float64, which only tests train in: what Triton makes of a number in a program's text is a float32."""
+"""The same for float64, which only tests use: Triton turns literal constants in a kernel into float32."""
 
 
 def rounding_of(dtype: torch.dtype, precision: str) -> float:
-    """Give the relative rounding of a product's factors.
+    """Compute the relative rounding error of a product's factors.
 
     Args:
-        dtype: of the numbers.
-        precision: the hyperparameter; float64 is never rounded.
+        dtype: type of the numbers.
+        precision: the hyperparameter; ignored for float64, which is never rounded.
     """
     return 2.0 ** -(_FACTOR_BITS[precision] if dtype == torch.float32 else _CONSTANT_BITS)
 
 
 def kinds_of(layout: Layout) -> frozenset[tuple[str, object]]:
-    """List what decides which code trains the members of a pack: each choice, and of each number whether it is zero.
+    """List the properties of members that decide which code trains them: depth, choices, and which numbers are 0.
 
-    A way that agreed for one kind of member need not be right for another.
+    A way that is right for members with some of these properties may be wrong for others.
     """
     found: set[tuple[str, object]] = set()
     for slot in layout.slots:
@@ -69,13 +70,13 @@ def kinds_of(layout: Layout) -> frozenset[tuple[str, object]]:
 
 @dataclass(frozen=True)
 class Difference:
-    """The largest difference between two ways, and whether rounding explains it.
+    """The difference between two ways that exceeds its tolerance the most.
 
     Attributes:
         member: (trial, fold).
-        part: of what is the member's.
-        distance: length of the difference, as a share of the length of the right numbers.
-        allowed: what rounding explains of it.
+        part: name of the member's tensor that differs.
+        distance: norm of the difference, as a share of the norm of the plain way's numbers.
+        allowed: the tolerance for rounding errors, as such a share.
     """
 
     member: tuple[int, int]
@@ -92,11 +93,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Compared:
-    """The outcome of an epoch that both ways took.
+    """The outcome of an epoch that was trained in both ways.
 
     Attributes:
-        losses: each member's sum over the steps, (members,), of the way whose numbers stand.
-        difference: where the ways disagree; None where they agree, and the fast way's numbers stand.
+        losses: each member's sum of losses over the steps, (members,), by the way whose numbers were kept.
+        difference: the difference, if the plain way's numbers were kept; None if the ways agree and the fast way's
+            numbers were kept.
     """
 
     losses: Tensor
@@ -108,7 +110,8 @@ class _Row:
     """One tensor of the pack, (members of a run, ...), that an epoch changes.
 
     Attributes:
-        origin: for weights and their averages, which row held the weights before; None for what gradients add up to.
+        origin: for weights and their averages, the index of the row of the weights before the epoch; None for moments
+            and losses.
     """
 
     name: str
@@ -119,7 +122,7 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Numbers:
-    """A copy of all that an epoch changes, and of the losses that it found."""
+    """A copy of all tensors that an epoch changes, and of its losses."""
 
     rows: list[Tensor]
     losses: Tensor
@@ -127,18 +130,18 @@ class _Numbers:
 
 
 class Comparison:
-    """Takes epochs of one pack in two ways and compares them; the device holds up to four copies of the pack meanwhile.
+    """The comparison of two ways to train epochs of a pack; it needs up to four copies of the pack on the device.
 
     Args:
-        plain: the way that is right.
+        plain: the way that is right by definition.
         net: the pack's network.
         optimizer: its optimizer.
-        average: the running average of its weights, where there is one.
+        average: the running average of its weights; None if no member has one.
     """
 
     def __init__(self, plain: Steps, net: PackedFNN, optimizer: PackedOptimizer, average: WeightAverage | None) -> None:
         self._plain, self._optimizer, self._layout, self._dtype = plain, optimizer, net.layout, net.dtype
-        self._factor = rounding_of(net.dtype, net.layout.slots[0].hp.precision)  # of all: see `shape_key`
+        self._factor = rounding_of(net.dtype, net.layout.slots[0].hp.precision)  # of all members: see `shape_key`
         self._parameters = self._rows_of("parameter", net.parameters)
         averages = [] if average is None else self._rows_of("running average", average.weights)
         of_rules = enumerate(optimizer.member_rows())
@@ -153,10 +156,10 @@ class Comparison:
         ]
 
     def run(self, fast: FastSteps, batches: EpochBatches, steps: range, before: int) -> Compared:
-        """Take some steps of an epoch both ways; the fast way's numbers stand if they are right, else the plain one's.
+        """Take steps of an epoch in both ways, and keep the fast way's numbers if they are right, else the plain way's.
 
-        Nothing that stood would differ had the fast way been trusted from the start, so the first pack of a shape has
-        the bits of the later ones. What the fast way raises passes through; then all is as before the steps.
+        If the fast way is right, the first pack of a shape, which is compared, so gets the same bits as later packs,
+        which are not. An error of the fast way is raised again, after the state before the steps is restored.
         """
         start = self._copy(torch.zeros(len(self._layout), device=self._optimizer.step_count.device))
         right = self._copy(self._plain.run(batches, steps, before))
@@ -184,14 +187,14 @@ class Comparison:
         self._optimizer.step_count.copy_(numbers.step_count)
 
     def _amplified(self, right: _Numbers, batches: EpochBatches, steps: range, before: int) -> list[Tensor]:
-        """Measure how far the plain way is led elsewhere by weights that are moved by a rounding of their own size.
+        """Measure how much the result of the plain way changes if the weights are changed by one rounding error.
 
         Returns:
-            For each row and, last, the losses: each member's distance, (members of the run,).
+            For each row and, as the last entry, for the losses: each member's distance, (members of the run,).
         """
         moves = []
         for row in self._parameters:
-            signs = 1 - 2 * (torch.arange(row.values.shape[1], device=row.values.device) % 2)  # up and down in turn
+            signs = 1 - 2 * (torch.arange(row.values.shape[1], device=row.values.device) % 2)  # alternately up and down
             moves.append(self._factor * row.values * signs)
             row.values.add_(moves[-1])
         led = self._copy(self._plain.run(batches, steps, before))
@@ -202,14 +205,14 @@ class Comparison:
     def _largest(
         self, start: _Numbers, right: _Numbers, found: _Numbers, n_steps: int, amplified: Sequence[Tensor]
     ) -> Difference | None:
-        """Find the difference that is the farthest beyond what rounding explains; None where it explains all.
+        """Find the difference that exceeds its tolerance the most; return None if none does.
 
         Args:
-            start: before the steps.
-            right: after them, by the plain way.
-            found: after them, by the fast way.
-            n_steps: how many they are.
-            amplified: what `_amplified` found, or nothing.
+            start: the numbers before the steps.
+            right: the numbers after them, by the plain way.
+            found: the numbers after them, by the fast way.
+            n_steps: number of steps.
+            amplified: the result of `_amplified`, or empty.
         """
         if not torch.equal(right.step_count, found.step_count):
             return Difference(self._layout.slots[0].key, "count of steps", math.inf, 0.0)
@@ -232,7 +235,7 @@ class Comparison:
         return difference if excess > 1 else None
 
     def _farthest(self, row: _Row, size: Tensor, distance: Tensor, allowed: Tensor) -> tuple[float, Difference]:
-        """Give how many times what is allowed a row's farthest member is off, and the difference."""
+        """Find a row's member with the greatest ratio of distance to tolerance; return the ratio and difference."""
         excess = torch.where(distance == 0, 0, distance / allowed).nan_to_num(nan=0.0, posinf=math.inf)
         at = int(excess.argmax())
         member = self._layout.slots[row.run.start + at].key
@@ -242,14 +245,14 @@ class Comparison:
 
 
 def _length(values: Tensor) -> Tensor:
-    """Give the length of each member's finite numbers, (members,) float64."""
+    """Compute the norm of each member's finite numbers, (members,) float64."""
     flat = values.reshape(len(values), -1).double().nan_to_num(0.0, 0.0, 0.0)
     length: Tensor = torch.linalg.vector_norm(flat, dim=1)
     return length
 
 
 def _distance(one: Tensor, other: Tensor) -> Tensor:
-    """Give the length of each member's difference, (members,) float64; infinite where just one has a finite number."""
+    """Compute the norm of each member's difference, (members,) float64; infinite where only one number is finite."""
     one, other = (values.reshape(len(values), -1).double() for values in (one, other))
     is_apart = (one.isfinite() != other.isfinite()).any(dim=1)
     return torch.where(is_apart, math.inf, _length(one - other))

@@ -1,4 +1,4 @@
-"""Makes the steps of a pack, by the backend of its members."""
+"""Make the steps of a pack, by the backend of its members."""
 
 from __future__ import annotations
 
@@ -22,16 +22,20 @@ from foldstep.worker.steps.graphs import GraphSteps, recorder_of
 from foldstep.worker.steps.protocol import FastSteps, Steps
 
 PLAIN = "single operations"
-"""The name of the plain way among the others."""
+"""Name of the plain way (the eager backend) in logs and timings."""
 
 
 @dataclass(frozen=True)
 class PackParts:
-    """The parts of a pack that its steps work on.
+    """The parts of a pack that its steps read and change.
 
     Attributes:
-        class_weights: for each member its classes' weights, (classes,); None for none.
-        n_rows: of a full batch.
+        net: their network.
+        optimizer: its optimizer.
+        average: the running average of its weights; None if no member has one.
+        best: stack of the weights of each member's best epoch.
+        class_weights: for each member the weights of its classes, (classes,); None for equal weights.
+        n_rows: rows of a full batch.
         task: `classification` or `regression`.
     """
 
@@ -48,10 +52,10 @@ def steps_of(backend: Backend, parts: PackParts, eager: EagerSteps, engine: Engi
     """Make the steps of a pack.
 
     Args:
-        backend: of its members.
-        parts: the pack.
-        eager: the same pack, operation by operation.
-        engine: where to train.
+        backend: the backend of its members.
+        parts: the parts of the pack.
+        eager: the eager steps of the same pack.
+        engine: the device and its settings.
     """
     if backend == "compiled":
         pack = parts.net, parts.optimizer, parts.average, parts.best
@@ -64,7 +68,7 @@ def steps_of(backend: Backend, parts: PackParts, eager: EagerSteps, engine: Engi
 
 
 def _kernels(parts: PackParts) -> dict[str, FastSteps]:
-    """Make the kernel's steps, in each of its forms."""
+    """Make the fused steps, by name, for each number of warps to try."""
     from foldstep.models.fused.launch import WARPS
     from foldstep.worker.steps.fused import FusedSteps
 
@@ -72,9 +76,9 @@ def _kernels(parts: PackParts) -> dict[str, FastSteps]:
 
 
 def _fastest(ways: dict[str, FastSteps], parts: PackParts, eager: EagerSteps, engine: Engine) -> FastestSteps:
-    """Make steps that find the fastest way; where steps are not captured, the plain way is one of them."""
+    """Make steps that choose the fastest way; if steps cannot be captured, the eager steps are one of the ways."""
     layout, stopwatch = parts.net.layout, cuda_stopwatch if engine.device.type == "cuda" else host_stopwatch
-    precision = layout.slots[0].hp.precision  # of all: see `shape_key`
+    precision = layout.slots[0].hp.precision  # the precision of all members: see `shape_key`
     shape = (layout.n_inputs_padded, *layout.widths, layout.n_outputs, eager.columns, precision)
     timings, kinds = engine.timings.setdefault(shape, Timings()), kinds_of(layout)
     if "captured steps" not in ways:

@@ -1,4 +1,4 @@
-"""Reads which backend a process is to use from the environment variable `FOLDSTEP_BACKEND`."""
+"""Read the choice of backend from the environment variable `FOLDSTEP_BACKEND`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from foldstep.service.contract.errors import Fault, InvalidInput
 
 VARIABLE = "FOLDSTEP_BACKEND"
 Choice: TypeAlias = Literal["auto", "eager", "fused"]
-"""`auto`: the compiled library on CPUs, captured steps on GPUs. `eager`: PyTorch's operations, called one by one.
-`fused`: as `auto`, and on GPUs the kernel for the members that it covers."""
+"""`auto`: the compiled backend on CPUs, the eager backend with captured steps on GPUs. `eager`: the eager backend,
+whose operations are called one by one. `fused`: as `auto`, but on GPUs the fused backend for members that it covers."""
 CHOICES: tuple[Choice, ...] = get_args(Choice)
 
 
 def chosen() -> Choice:
-    """Read which backend this process is to use.
+    """Read the choice of backend for this process; `auto` if the variable is not set.
 
     Raises:
-        InvalidInput: the variable holds another word.
+        InvalidInput: the variable has another value than those of `CHOICES`.
     """
     value = os.environ.get(VARIABLE, "auto")
     for choice in CHOICES:

@@ -1,4 +1,4 @@
-"""Takes a pack's steps with the compiled library: the same training as by `worker.steps.eager`, within rounding."""
+"""Take a pack's steps with the compiled backend: the same training as `worker.steps.eager`, up to rounding."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from foldstep.worker.steps.compiled_scores import CompiledScores
 
 @cache
 def why_not() -> str | None:
-    """Say why this process does without the library, in two sentences; None where it uses it."""
+    """Explain in two sentences why this process does not use the compiled backend; return None if it uses it."""
     if chosen() == "eager":
         return _slowly(f"{VARIABLE} is eager.")
     try:
@@ -41,7 +41,7 @@ def why_not() -> str | None:
 
 
 def gains_from_bf16() -> bool:
-    """Tell whether this process trains faster where factors of products may be rounded to bfloat16."""
+    """Tell whether this process trains faster if the factors of products may be rounded to bfloat16."""
     return why_not() is None and library().has_tiles
 
 
@@ -50,18 +50,19 @@ def _slowly(reason: str) -> str:
 
 
 def is_compiled(hp: Hyperparameters, device: torch.device) -> bool:
-    """Tell whether the library trains such a member: a function of the member and the machine, not of the pack."""
+    """Tell whether the compiled backend trains such a member; this depends on member and machine, not on the pack."""
     return device.type == "cpu" and is_covered(hp) and why_not() is None
 
 
 @dataclass(frozen=True)
 class _FedInputs:
-    """The inputs of an epoch's batches, and the further forms in which the library reads them.
+    """The inputs of an epoch's batches, and copies of them in the layouts that the library reads.
 
     Attributes:
+        batches: the batches that the copies were made of.
         by_column: for each group (steps, padded inputs, columns).
-        row_pairs: for each group `Library.pairs` of the inputs, where products of some members round them.
-        column_pairs: the same of `by_column`.
+        row_pairs: for each group `Library.pairs` of the inputs; empty if no member rounds to bfloat16.
+        column_pairs: for each group `Library.pairs` of `by_column`; empty likewise.
     """
 
     batches: EpochBatches
@@ -71,19 +72,19 @@ class _FedInputs:
 
 
 class CompiledSteps:
-    """The steps of one pack, taken by the compiled library, member by member.
+    """The steps of one pack in the compiled backend, member by member.
 
     Args:
         net: their network, on the CPU.
         optimizer: its optimizer.
-        average: the running average of its weights, where there is one.
-        best: where the weights of each member's best epoch are kept.
-        class_weights: for each member its classes' weights, (classes,); None for none.
-        n_rows: of a full batch.
+        average: the running average of its weights; None if no member has one.
+        best: stack of the weights of each member's best epoch.
+        class_weights: for each member the weights of its classes, (classes,); None for equal weights.
+        n_rows: rows of a full batch.
         task: `classification` or `regression`.
 
     Raises:
-        NotBuilt: there is no library on this machine.
+        NotBuilt: the library cannot be built or loaded on this machine.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class CompiledSteps:
         task: Task,
     ) -> None:
         self._library, self._net, self._noise_row = library(), net, columns_of(n_rows)
-        self.columns = -(-n_rows // COLUMNS) * COLUMNS  # filled up to what the library wants
+        self.columns = -(-n_rows // COLUMNS) * COLUMNS  # filled up to a multiple that the library needs
         stacks = {
             "parameters": net.parameters, "gradients": net.gradients, "first": optimizer.first, "best": best,
         }  # fmt: skip
@@ -135,7 +136,7 @@ class CompiledSteps:
         return losses
 
     def _feed(self, batches: EpochBatches) -> _FedInputs:
-        """Make the inputs that the library reads, once for all runs of an epoch."""
+        """Make the inputs in the layouts that the library reads, once for all calls of `run` in an epoch."""
         if self._fed is None or self._fed.batches is not batches:
             by_column = [self._library.transposed(x) for x in batches.inputs]
             paired = (batches.inputs, by_column) if self._members.in_bf16 else ([], [])

@@ -1,4 +1,4 @@
-"""Scores members with the compiled library: hands it the rows, and reads losses and metrics from its sums."""
+"""Score members with the compiled library: pass it the rows, and compute losses and metrics from its sums."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from foldstep.worker.feed.validation import Validated, Validation
 
 
 def sums(metric: str, link: str) -> bool:
-    """Tell whether the library sums up a member's metric: a matter of its own, never of its pack.
+    """Tell whether the library sums up a member's metric over the rows; this does not depend on its pack.
 
-    For other metrics, and outputs that are logs of values, it hands out the outputs.
+    For other metrics, and for the link log, the library returns the outputs.
     """
     return METRICS[metric].mean_of is not None and link == "identity"
 
@@ -50,7 +50,7 @@ class CompiledScores:
         self._values, self._codings = self._truth(n_columns)
 
     def _truth(self, n_columns: int) -> tuple[Tensor, Tensor]:
-        """Give the truth, (groups, n_columns), in the user's units, and scale and mean of each target, (groups, 2)."""
+        """Gather the truth, (groups, n_columns), in the user's units, and each target's scale and mean, (groups, 2)."""
         values = torch.zeros(len(self._parts), n_columns, dtype=torch.float64)
         for row, part in zip(values, self._parts, strict=True):
             row[: len(part.truth)] = part.truth
@@ -58,7 +58,7 @@ class CompiledScores:
         return values, torch.tensor(codings, dtype=torch.float64)
 
     def fields(self) -> dict[str, Any]:
-        """List the fields of the record `Evaluation` that are about the rows and the answer."""
+        """Make the fields of the record `Evaluation` that describe the rows and the results."""
         _, n_chunks, channels, _ = self._targets.shape
         score = METRICS[self._metric].mean_of or "none"
         return {
@@ -70,7 +70,7 @@ class CompiledScores:
         }  # fmt: skip
 
     def validated(self) -> Validated:
-        """Turn the sums of the library into scores and losses."""
+        """Compute scores and losses from the sums of the library."""
         scores = self._sums / self._n_rows
         if METRICS[self._metric].mean_of is not None:
             scores = finish(self._metric, scores, self._variance)

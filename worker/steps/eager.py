@@ -1,4 +1,4 @@
-"""Takes a pack's steps with `models.eager.packed`, operation by operation: every feature on every device."""
+"""Take a pack's steps with the eager backend, operation by operation: all hyperparameters on all devices."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class EagerSteps:
     Args:
         net: their network.
         optimizer: its optimizer.
-        average: the running average of its weights, where there is one.
-        best: where the weights of each member's best epoch are kept.
-        loss: what is minimised.
-        n_rows: of a full batch.
+        average: the running average of its weights; None if no member has one.
+        best: stack of the weights of each member's best epoch.
+        loss: the loss to minimise.
+        n_rows: rows of a full batch.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class EagerSteps:
         self._net, self._optimizer, self._average, self._best, self._loss = net, optimizer, average, best, loss
         self._group_of = torch.tensor([s.group for s in net.layout.slots], device=net.device)
         self._last_loss = torch.zeros(len(net.layout), dtype=net.dtype, device=net.device)
-        self._precision = net.layout.slots[0].hp.precision  # of all: see `shape_key`
+        self._precision = net.layout.slots[0].hp.precision  # the precision of all members: see `shape_key`
         self.columns = columns_of(n_rows)
 
     def run(
@@ -60,15 +60,15 @@ class EagerSteps:
 
     @staticmethod
     def covers(_steps: range, _before: int) -> bool:
-        """See `worker.steps.protocol.FastSteps`: where nothing is faster, this is a way like others."""
+        """See `worker.steps.protocol.FastSteps`: the eager steps cover everything."""
         return True
 
     @staticmethod
     def prepare(_batches: EpochBatches, _before: int) -> None:
-        """See `worker.steps.protocol.FastSteps`: there is nothing to prepare."""
+        """See `worker.steps.protocol.FastSteps`: nothing needs preparation."""
 
     def step(self, batch: StepBatch) -> Tensor:
-        """Take one step, not the first one of a training; return each member's loss, (members,)."""
+        """Take one step, which must not be the first of a training; return each member's loss, (members,)."""
         loss = self._pass(batch)
         self._update(batch.rates, is_first=False)
         return loss
@@ -99,12 +99,12 @@ class EagerSteps:
 
     @property
     def activations(self) -> list[Tensor]:
-        """For each hidden layer (members with it, padded width, columns), of the last pass; before dropout."""
+        """By hidden layer, (members with it, padded width, columns): activations before dropout in the last pass."""
         return self._space.hidden
 
     @cached_property
     def evaluation_space(self) -> Workspace:
-        """Buffers for validation rows."""
+        """Buffers for passes over validation rows."""
         return self._net.workspace(EVALUATION_COLUMNS, training=False)
 
     @property

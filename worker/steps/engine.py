@@ -1,4 +1,4 @@
-"""Describes where and how packs train: the device, and which backends may be used."""
+"""Describe where and how packs train: the device, and the backends that may be used."""
 
 from __future__ import annotations
 
@@ -17,30 +17,31 @@ from foldstep.worker.steps.fastest import Timings
 from foldstep.worker.steps.graphs import Recorder
 
 Backend: TypeAlias = Literal["compiled", "fused", "eager"]
-"""How a member's steps are taken: `compiled` by the library in C++; `fused` by the kernel for GPUs where it is right
-and the fastest; `eager` by `models.eager`, captured where the device can."""
+"""Backend of a member: `compiled`, the library in C++; `fused`, the kernel for GPUs if it is right and the fastest;
+`eager`, PyTorch's operations, captured if the device can."""
 
 
 @cache
 def has_triton() -> bool:
-    """Tell whether there is what compiles the kernel: PyTorch for CUDA brings it along, PyTorch for CPUs does not."""
+    """Tell whether Triton, which compiles the fused kernel, is installed; it is a part of PyTorch for CUDA only."""
     return find_spec("triton") is not None
 
 
 @dataclass(frozen=True)
 class Engine:
-    """One device, and what is used of it.
+    """One device, with the settings and measurements of training on it.
 
     Attributes:
+        device: the device.
+        pack_bytes: greatest estimated memory of a pack, in bytes; see `worker/settings.py`.
         dtype: float32, or float64 in tests.
-        pack_bytes: estimated memory at which a pack is cut; see `worker/settings.py`.
-        may_compile: whether the compiled library trains the members that it covers.
-        may_fuse: whether the kernel for GPUs does where it can: opt-in, for no GPU has passed `tests/gpu` yet.
-        may_capture: whether steps are captured where the device can.
-        recorder: captures steps; the device's own way when left out.
-        packs_in_flight: how many train at a time.
-        step_cost: what the packs that it trained have taken.
-        timings: what is known of the ways to take a pack's steps, by its shape.
+        may_compile: whether the compiled backend trains the members that it covers.
+        may_fuse: whether the fused backend trains what it covers; opt-in: no GPU has passed `tests/gpu` yet.
+        may_capture: whether steps are captured if the device can.
+        recorder: captures steps; None for the recorder of the device.
+        packs_in_flight: number of packs that train at a time.
+        step_cost: cost of a step, fitted to the packs that were trained.
+        timings: measurements of the ways to take a pack's steps, by the pack's shape.
     """
 
     device: torch.device
@@ -55,7 +56,7 @@ class Engine:
     timings: dict[object, Timings] = field(default_factory=dict, compare=False)
 
     def backend(self, hp: Hyperparameters, n_inputs: int, n_outputs: int) -> Backend:
-        """Choose the backend of a member: a function of the member and the machine, not of the pack.
+        """Choose the backend of a member; it depends on the member and the machine, not on the pack.
 
         Args:
             hp: the member's hyperparameters.
@@ -67,6 +68,6 @@ class Engine:
         return "fused" if self.may_fuse and has_triton() and is_covered(hp, n_inputs, n_outputs) else "eager"
 
     def wait(self) -> None:
-        """Wait until the device has done all that it was asked for."""
+        """Wait until the device has finished all work in its queues."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)

@@ -1,9 +1,9 @@
-"""Takes a pack's steps in the fastest of several ways that give the plain way's results, within rounding.
+"""Take a pack's steps in the fastest of several ways with equal results, up to rounding.
 
-A fast way is trusted after `COMPARED` epochs that the plain way took as well, with the same values (`agreement`), not
-before: a wrong one would win by being fast. Every way then takes whole epochs of the training itself. Its first one in
-a pack, in which kernels are compiled and steps captured, is not timed. What was found is kept for packs of the same
-shape.
+A way is one implementation of the training step; the plain way is the eager backend. A fast way is trusted after
+`COMPARED` epochs in which its numbers agreed with those of the plain way (see `agreement`). It then trains whole
+epochs, which are timed, except the first one of a pack, in which kernels are compiled and steps captured. Timings and
+agreement are kept for later packs of the same shape.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from foldstep.worker.steps.protocol import FastSteps, Steps
 log = logging.getLogger(__name__)
 
 Stopwatch: TypeAlias = Callable[[], Callable[[], Callable[[], float]]]
-"""Starts a clock, and returns what stops it; that returns what reads the seconds, later, without waiting for long."""
+"""Starts a clock and returns a function that stops it; that one returns a function that reads the seconds later."""
 WAY_FAILED = (RuntimeError, OSError, SubprocessError)
-"""What a way may raise that does not work on this machine: it is not supported, or its compiler is not there."""
+"""The errors of a way that does not work on this machine: it is not supported, or its compiler is missing."""
 COMPARED = 2
-"""Epochs of each way that are compared: in the first one kernels are compiled and steps captured, in the second one
-what was captured is fed other batches."""
+"""Compared epochs of each way: in the first one kernels are compiled and steps captured, in the second one the captured
+steps read other batches."""
 ENOUGH = 2
-"""Timed epochs of each way before one is chosen."""
+"""Timed epochs of each way before the fastest is chosen."""
 
 
 def host_stopwatch() -> Callable[[], Callable[[], float]]:
-    """Start a `Stopwatch` for a device that is done when its functions return."""
+    """Start a `Stopwatch` for a device whose work is finished when its functions return, such as a CPU."""
     begun = time.perf_counter()
 
     def stop() -> Callable[[], float]:
@@ -47,7 +47,7 @@ def host_stopwatch() -> Callable[[], Callable[[], float]]:
 
 
 def cuda_stopwatch() -> Callable[[], Callable[[], float]]:
-    """Start a `Stopwatch` of the present CUDA stream: the host does not wait for it."""
+    """Start a `Stopwatch` of the current CUDA stream, by events; the host waits only when the seconds are read."""
     begun = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
     ended = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
     begun.record()
@@ -65,14 +65,14 @@ def cuda_stopwatch() -> Callable[[], Callable[[], float]]:
 
 
 class Compares(Protocol):
-    """Takes an epoch in a fast way and in the plain one, as `agreement.Comparison` does."""
+    """Interface of `agreement.Comparison`, which trains an epoch in a fast way and in the plain way."""
 
     def run(self, fast: FastSteps, batches: EpochBatches, steps: range, before: int) -> Compared:
-        """Take some steps both ways; what stands is right."""
+        """See `agreement.Comparison.run`."""
 
 
 class Timings:
-    """The record of each way for packs of one shape: whether it is right, and its seconds a step."""
+    """Measurements of each way for packs of one shape: whether it is right, and its seconds per step."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, list[float]] = {}
@@ -80,38 +80,38 @@ class Timings:
         self._agreed: dict[str, set[object]] = {}
 
     def note(self, way: str, seconds: float) -> None:
-        """Remember how long a way took for each of an epoch's steps; of many epochs, the shortest times."""
+        """Record the mean seconds per step of an epoch; only the `ENOUGH` shortest times of a way are kept."""
         self._seconds[way] = sorted([*self._seconds.get(way, ()), seconds])[:ENOUGH]
 
     def fail(self, way: str) -> None:
-        """Rule a way out: it does not work here, or is wrong."""
+        """Exclude a way, because it does not work on this machine or is wrong."""
         self._failed.add(way)
 
     def agree(self, way: str, kinds: Set[object]) -> None:
-        """Remember that a way is right for some kinds of members."""
+        """Record that a way is right for members of these kinds (`agreement.kinds_of`)."""
         self._agreed.setdefault(way, set()).update(kinds)
 
     def agrees(self, way: str, kinds: Set[object]) -> bool:
-        """Tell whether a way is known to be right for all of some kinds of members."""
+        """Tell whether a way is known to be right for all of these kinds of members."""
         return kinds <= self._agreed.get(way, set())
 
     def next_of(self, ways: Sequence[str]) -> str | None:
-        """Choose a way: those that are not well known, one after the other, then the fastest; None where all fail."""
+        """Choose a way: first those with fewer than `ENOUGH` timings, then the fastest; None if all have failed."""
         open_ = [way for way in ways if way not in self._failed]
         unknown = [way for way in open_ if len(self._seconds.get(way, ())) < ENOUGH]
         return unknown[0] if unknown else min(open_, key=lambda way: self._seconds[way][0], default=None)
 
 
 class FastestSteps:
-    """The steps of one pack, taken in the fastest way that is right.
+    """The steps of one pack, in the fastest way that is right.
 
     Args:
-        ways: by name.
-        plain: takes what no way covers, and all where none is left; right by definition.
-        comparison: of a way with the plain one.
-        kinds: of the pack's members; a way is compared until it has agreed for all of them.
-        timings: of packs of this shape.
-        stopwatch: of the device.
+        ways: the ways, by name.
+        plain: the plain way, right by definition; takes the steps that no way covers, or all if every way failed.
+        comparison: compares a way with the plain way.
+        kinds: the kinds of the pack's members; a way is compared until it has agreed for all of them.
+        timings: measurements for packs of this shape.
+        stopwatch: measures the time of an epoch on the device.
     """
 
     def __init__(
@@ -149,14 +149,14 @@ class FastestSteps:
                 return self._compare(name, batches, steps, before)
         except torch.cuda.OutOfMemoryError:
             raise
-        except WAY_FAILED as error:  # and has changed nothing yet
+        except WAY_FAILED as error:  # the way has not changed any number yet
             log.warning("steps are not taken by %s: %s", name, error)
             self._timings.fail(name)
             return self.run(batches, steps, before)
         return self._take(name, batches, steps, before)
 
     def _take(self, name: str, batches: EpochBatches, steps: range, before: int) -> Tensor:
-        """Take an epoch in a way that is trusted; timed, but for the first one."""
+        """Train an epoch in a way that is trusted, and time it, except the first one of the pack."""
         if name not in self._warm:
             self._warm.add(name)
             return self._ways[name].run(batches, steps, before)
@@ -167,7 +167,7 @@ class FastestSteps:
         return losses
 
     def _compare(self, name: str, batches: EpochBatches, steps: range, before: int) -> Tensor:
-        """Take an epoch both ways; one that is wrong is out for all packs of this shape."""
+        """Train an epoch in both ways; exclude a wrong way for all packs of this shape."""
         compared = self._comparison.run(self._ways[name], batches, steps, before)
         self._warm.add(name)
         self._compared[name] = self._compared.get(name, 0) + 1

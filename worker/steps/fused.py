@@ -1,4 +1,4 @@
-"""Takes a pack's steps with the kernel for GPUs: all steps of an epoch of all members in one launch for each depth."""
+"""Take a pack's steps with the fused backend: one launch of the GPU kernel takes all steps of an epoch at one depth."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from foldstep.worker.feed.epoch import EpochBatches
 
 
 class FusedSteps:
-    """The steps of one pack, taken by the kernel, a program for each member.
+    """The steps of one pack in the fused backend, with one program of the kernel for each member.
 
     Args:
         net: their network.
         optimizer: its optimizer.
         task: `classification` or `regression`.
-        warps: of each member's program.
+        warps: number of warps of each member's program.
     """
 
     def __init__(self, net: PackedFNN, optimizer: PackedOptimizer, task: Task, warps: int) -> None:
@@ -30,11 +30,11 @@ class FusedSteps:
 
     @staticmethod
     def covers(_steps: range, _before: int) -> bool:
-        """See `worker.steps.protocol.FastSteps`: all whole steps."""
+        """See `worker.steps.protocol.FastSteps`: the kernel covers all whole steps."""
         return True
 
     def prepare(self, batches: EpochBatches, before: int) -> None:
-        """See `worker.steps.protocol.FastSteps`: compile the kernel and find out whether the device has room."""
+        """See `worker.steps.protocol.FastSteps`: compiles the kernel and allocates its inputs, without a step."""
         self.run(batches, range(0), before)
 
     def run(self, batches: EpochBatches, steps: range, before: int) -> Tensor:

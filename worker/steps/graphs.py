@@ -1,7 +1,7 @@
-"""Takes a pack's steps on a GPU: one step is captured, then repeated without asking the host for its kernels.
+"""Take a pack's steps on a GPU by capturing one step and replaying it, without launching each kernel from the host.
 
-The captured step reads everything that differs from step to step from memory that stays where it is: the batches of the
-epoch, and a counter on the device that says which of them is next.
+The captured step reads everything that differs between steps from fixed addresses: the batches of the epoch, and a
+counter on the device with the index of the next batch.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from foldstep.worker.steps.eager import EagerSteps
 log = logging.getLogger(__name__)
 
 WARM_UP = 2
-"""Steps that are taken before one is captured: libraries allocate what they need when they are first called."""
+"""Steps that are taken before one is captured: libraries allocate their memory in the first calls."""
 
 Recorder: TypeAlias = Callable[[Callable[[], None]], Callable[[], None]]
-"""Takes `WARM_UP` steps, captures another one without taking it, and returns what takes it. Raises RuntimeError where
-the device cannot capture it."""
+"""Takes `WARM_UP` steps, captures another one without taking it, and returns a function that takes it. Raises
+RuntimeError if the device cannot capture it."""
 
 
 def record_cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
@@ -42,7 +42,7 @@ def record_cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
 
 
 def recorder_of(device: torch.device) -> Recorder | None:
-    """Choose what captures steps on a device; None where nothing does."""
+    """Choose the recorder that captures steps on a device; None if steps cannot be captured there."""
     return record_cuda_graph if device.type == "cuda" else None
 
 
@@ -51,10 +51,10 @@ class _Captured:
     """A captured step and the memory that it reads and writes.
 
     Attributes:
-        batches: of the present epoch.
-        next: (1,) int64, the step of the epoch that comes next.
-        losses: (members,), the sum of the epoch's so far.
-        take: takes a step.
+        batches: the batches of the present epoch.
+        next: (1,) int64, the index of the next step in the epoch.
+        losses: (members,), the sum of the losses so far in the epoch.
+        take: function that takes the step.
     """
 
     batches: EpochBatches
@@ -64,10 +64,10 @@ class _Captured:
 
 
 class GraphSteps:
-    """The steps of one pack, taken by repeating a captured one.
+    """The steps of one pack, taken by replaying a captured step.
 
     Args:
-        eager: takes the steps that come before all others, and those that are captured.
+        eager: takes the first step of a training, the warm-up, and the step that is captured.
         record: captures a step.
     """
 
@@ -76,12 +76,12 @@ class GraphSteps:
         self._captured: _Captured | None = None
 
     def covers(self, steps: range, before: int) -> bool:
-        """See `worker.steps.protocol.FastSteps`: an epoch is too short if nothing would be left of it to repeat."""
+        """See `worker.steps.protocol.FastSteps`: an epoch is too short if the warm-up leaves no step to replay."""
         return self._captured is not None or len(_split(steps, before)[1]) > WARM_UP
 
     @staticmethod
     def prepare(_batches: EpochBatches, _before: int) -> None:
-        """See `worker.steps.protocol.FastSteps`: a step that cannot be captured is called instead."""
+        """See `worker.steps.protocol.FastSteps`: nothing can fail; a step that is not captured is called directly."""
 
     def run(self, batches: EpochBatches, steps: range, before: int) -> Tensor:
         """See `worker.steps.protocol.FastSteps`."""
@@ -101,7 +101,7 @@ class GraphSteps:
         return captured.losses.clone()
 
     def _run_and_capture(self, batches: EpochBatches, steps: range, losses: Tensor) -> Tensor:
-        """Take some steps, the first ones to warm up; where a step cannot be captured, all of them."""
+        """Take the steps: the first ones as warm-up, the others by a captured step, or directly if capturing fails."""
         at = torch.full((1,), steps.start, dtype=torch.int64, device=batches.targets.device)
         own = batches.copy()
 
@@ -116,13 +116,13 @@ class GraphSteps:
         except RuntimeError as error:
             log.warning("steps are not captured, which is slower: %s", error)
             self._captured = _Captured(own, at, losses, step)
-        # where it could not, some of the warm-up may have been taken, and nothing of the step to be captured
+        # if capturing failed, a part of the warm-up may have been taken, but not the step to be captured
         for _ in range(int(at) - steps.start, len(steps)):
             self._captured.take()
         return losses.clone()
 
 
 def _split(steps: range, before: int) -> tuple[range, range]:
-    """Cut off the very first step of a training: it starts the running average, so it is unlike the others."""
+    """Split off the very first step of a training, which is different: it starts the running average."""
     at = min(steps.start + (before + steps.start == 0), steps.stop)
     return range(steps.start, at), range(at, steps.stop)

@@ -1,4 +1,4 @@
-"""Sets what the products of a pass on a GPU may round their factors to."""
+"""Set the precision to which matrix products on a GPU may round their factors."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 
 @contextmanager
 def products_rounded_to(precision: str) -> Iterator[None]:
-    """Let matrix products of float32 on a GPU round their factors as a pack's members may, until the block ends.
+    """Let matrix products of float32 on a GPU round their factors as the hyperparameter allows, until the block ends.
 
-    What it says is of the whole process, and read when a product is launched or captured.
+    The setting is global to the process, and read when a product is launched or captured.
 
     Args:
-        precision: the hyperparameter; tensor cores round to tf32, and for bfloat16 so, too: it is as fast for the
-            sizes that packs have, and finer.
+        precision: the hyperparameter; both tf32 and bfloat16 let tensor cores round to tf32, which is as fast as
+            bfloat16 for the sizes of packs, and more precise.
     """
     matmul = torch.backends.cuda.matmul
     before = matmul.fp32_precision

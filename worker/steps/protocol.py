@@ -1,4 +1,4 @@
-"""Defines what every way to take the steps of a pack offers."""
+"""Define the interfaces of the ways to take the steps of a pack."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from foldstep.worker.feed.validation import Validated, Validation
 
 
 class Steps(Protocol):
-    """One way to take the steps of a pack.
+    """One implementation of the steps of a pack, and of their evaluation.
 
     Attributes:
-        columns: of the batches that it wants.
+        columns: number of columns of the batches that it reads.
     """
 
     columns: int
@@ -25,40 +25,40 @@ class Steps(Protocol):
         """Take some steps of an epoch.
 
         Args:
-            batches: the epoch's, of `columns` columns.
-            steps: which of them.
-            before: how many steps the members have taken before this epoch.
+            batches: the epoch's batches, with `columns` columns.
+            steps: indices of the steps in the epoch, from 0.
+            before: number of steps that the members have taken before this epoch.
             passes: whether to compute losses and gradients.
-            updates: whether to apply the gradients; without `passes` those of the last pass.
+            updates: whether to update the parameters; without `passes`, by the gradients of the last pass.
 
         Returns:
             Each member's sum of losses over the steps, (members,).
         """
 
     def evaluate(self, validation: Validation) -> Validated:
-        """Score the members on the validation rows of their groups, with the weights that are scored."""
+        """Score the members on the validation rows of their groups, with their weights or running averages."""
 
     def keep_best(self, is_best: Tensor) -> None:
-        """Remember the weights that are scored as the best ones of some members, (members,) bool."""
+        """Copy the scored weights of the members with `is_best`, (members,) bool, to the stack of best weights."""
 
 
 class FastSteps(Protocol):
-    """One way to take whole steps, faster than operation by operation; the rest is left to `worker.steps.eager`."""
+    """One way to take whole steps faster than the eager backend, which takes all other steps and evaluates."""
 
     def covers(self, steps: range, before: int) -> bool:
-        """Tell whether it takes these steps of an epoch in its own way.
+        """Tell whether it can take these steps of an epoch.
 
         Args:
-            steps: which of the epoch's.
-            before: how many steps the members have taken before this epoch.
+            steps: indices of the steps in the epoch, from 0.
+            before: number of steps that the members have taken before this epoch.
         """
 
     def prepare(self, batches: EpochBatches, before: int) -> None:
-        """Do what can fail on this machine, such as to compile, and change no number of any member.
+        """Do everything that can fail on this machine, such as compiling, without changing a number of a member.
 
         Raises:
-            RuntimeError, OSError: it does not work here.
+            RuntimeError, OSError: it does not work on this machine.
         """
 
     def run(self, batches: EpochBatches, steps: range, before: int) -> Tensor:
-        """Take whole steps that it covers, as `Steps.run` does."""
+        """Take whole steps that it covers; see `Steps.run`."""

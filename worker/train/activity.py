@@ -1,4 +1,4 @@
-"""Describes the activations of one hidden layer: mean, spread, saturation, dead units, for all members at once."""
+"""Summarise the activations of one hidden layer (mean, spread, saturation, dead units) for all members at once."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from foldstep.models.layout import Layout
 
 
 class LayerActivity:
-    """Sums over the rows of some chunks, one for each unit of a layer.
+    """Sums over the rows of several chunks, for each unit of a layer.
 
     Args:
         layout: the members.
-        layer: 0 for the first hidden one.
-        like: (members of the layer, padded units, columns): its activations, of any pass.
+        layer: index of the hidden layer, 0 for the first.
+        like: (members with the layer, padded units, columns): its activations in any pass, for shape and type.
     """
 
     def __init__(self, layout: Layout, layer: int, like: Tensor) -> None:
@@ -32,11 +32,11 @@ class LayerActivity:
         self._mean, self._square, self._saturated = zeros, zeros.clone(), zeros.clone()
 
     def add(self, activations: Tensor, shares: Tensor) -> None:
-        """Take a chunk in.
+        """Add a chunk of rows to the sums.
 
         Args:
             activations: (members, padded units, columns); overwritten.
-            shares: (members, columns, 1): what each column counts; they sum to 1 over all chunks.
+            shares: (members, columns, 1): weight of each column; they sum to 1 over all chunks.
         """
         self._mean += torch.bmm(activations, shares).squeeze(2)
         for run, low, high in self._saturating:
@@ -46,9 +46,9 @@ class LayerActivity:
         self._square += torch.bmm(activations.square_(), shares).squeeze(2)
 
     def numbers(self) -> Tensor:
-        """Compute (members, 4) float64: mean, spread, saturated and dead share; NaN where there is no such number.
+        """Compute mean, standard deviation, saturated share and dead share of the activations, (members, 4) float64.
 
-        A layer with a value that is not finite has none of them.
+        A share is NaN if it is not defined for the activation; all are NaN if an activation is not finite.
         """
         mean, square = self._over_units(self._mean), self._over_units(self._square)
         spread = (square - mean.square()).clamp(min=0).sqrt()

@@ -1,4 +1,4 @@
-"""Makes the batches of an epoch, as a pack's steps read them: a function of the streams, not of who reads."""
+"""Make the batches of an epoch for a pack's steps; they depend on the streams, not on the pack."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from foldstep.worker.train.member import Member
 
 
 class Batches:
-    """Makes the batches of a pack.
+    """The batches of a pack.
 
     Args:
-        members: of the pack, in its order.
-        groups: seed and data of each data group.
-        streams: whose noise the members take.
-        noise_layers: 1 + hidden layers, or 0 where nobody drops units.
-        dtype: of the numbers.
+        members: the members of the pack, in its order.
+        groups: seed, index of the fold (from 0) and data of each data group.
+        streams: the streams whose noise the members use.
+        noise_layers: 1 + hidden layers, or 0 if no member drops units.
+        dtype: type of the numbers.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Batches:
         self._is_steady = [False] * len(members)
 
     def of(self, epoch: int, columns: int) -> EpochBatches:
-        """Make the batches of an epoch, each filled up to `columns`; an epoch is 1 for the first."""
+        """Make the batches of an epoch (1 for the first), each filled up to `columns` columns."""
         inputs, targets, weights = [], [], []
         for seed, fold_index, fold in self._groups:
             stream = Stream(seed, fold_index, self._members[0].hp.batch_size)
@@ -65,7 +65,7 @@ class Batches:
             if not self._is_steady[i]:
                 self._rates[:, i, 0] = self._rates_of_member(member, epoch)
                 self._is_steady[i] = _is_steady(member.hp)
-        # a copy: what is handed out stays as it is
+        # a copy, so that returned rates do not change later
         return torch.tensor(self._rates, device=self._device, dtype=self._dtype)
 
     def _rates_of_member(self, member: Member, epoch: int) -> np.ndarray:
@@ -75,8 +75,8 @@ class Batches:
         return hp.base_lr * member.progress.rate_factor * factors(leg, epoch, self.n_steps, plateau)
 
     def _rows_of(self, stream: Stream, fold: DeviceFold, epoch: int, columns: int) -> tuple[Tensor, Tensor]:
-        """Choose row numbers and weights of an epoch's batches, (steps, columns) each."""
-        n_rows = effective_batch(self._members[0].hp, fold.n_train)  # folds smaller than a batch differ in it
+        """Compute the row indices and weights of an epoch's batches, (steps, columns) each."""
+        n_rows = effective_batch(self._members[0].hp, fold.n_train)  # differs if folds are smaller than a batch
         per_batch = np.full(self.n_steps * n_rows, fold.n_train)
         per_batch[: fold.n_train] = stream.order(fold.n_train, epoch)
         rows = np.full((self.n_steps, columns), fold.n_train)
@@ -93,5 +93,5 @@ class Batches:
 
 
 def _is_steady(hp: Hyperparameters) -> bool:
-    """Tell whether a member's rate is the same in every step of its training."""
+    """Tell whether a member's learning rate is the same in all steps of its training."""
     return SCHEDULES[hp.schedule].moves == "never" and not hp.warmup_epochs and hp.on_divergence != "restart"

@@ -1,6 +1,6 @@
-"""Trains several packs on one device at a time: while it computes an epoch of one, the host does another's books.
+"""Train several packs on one device concurrently: while the device computes one, the host handles another.
 
-The training of a pack lets others go on where the host would have to wait for the device.
+The training of a pack is a generator that yields where the host would have to wait for the device.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import TypeAlias
 import torch
 
 PackInFlight: TypeAlias = Iterator[bool]
-"""Whenever it lets others go on it says whether it goes on beside them; if not, it wants the device to itself."""
+"""The training of a pack. It yields True to let other packs run, False if it must continue alone on the device."""
 
 
 class PacksInFlight:
-    """Lets several packs train at a time, each with its own queue of the device.
+    """Several packs that train in turn, each with its own queue (CUDA stream) of the device.
 
     Args:
-        at_once: how many.
-        device: which.
+        at_once: number of packs that train at a time.
+        device: the device.
     """
 
     def __init__(self, at_once: int, device: torch.device) -> None:
@@ -30,11 +30,11 @@ class PacksInFlight:
 
     @property
     def is_alone(self) -> bool:
-        """Whether the pack that asks has the device to itself."""
+        """Whether packs train one after the other at present."""
         return self._is_last or len(self._queues) == 1
 
     def run(self, packs: Iterable[PackInFlight]) -> None:
-        """Let all packs go on in turn, to their ends; one that fails ends all."""
+        """Run the training of all packs to their ends; an error of one pack is raised and ends all."""
         apart: list[PackInFlight] = []
         self._is_last = False
         self._run_together(packs, apart)
@@ -45,7 +45,7 @@ class PacksInFlight:
                     pass
 
     def _run_together(self, packs: Iterable[PackInFlight], apart: list[PackInFlight]) -> None:
-        """Let packs go on in turn; those that want the device to themselves are put `apart`."""
+        """Run the training of packs in turn; append those that must continue alone to `apart`."""
         waiting = iter(packs)
         in_flight = list(zip(self._queues, islice(waiting, len(self._queues)), strict=False))
         while in_flight:
@@ -60,7 +60,7 @@ class PacksInFlight:
 
 
 def _queue(device: torch.device) -> Callable[[], AbstractContextManager[object]]:
-    """Make what lets a part of the program put its work into a queue of its own."""
+    """Make a function whose context puts the work that it encloses into a separate queue of the device."""
     if device.type != "cuda":
         return nullcontext
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
@@ -68,14 +68,14 @@ def _queue(device: torch.device) -> Callable[[], AbstractContextManager[object]]
 
 
 class SavingRound:
-    """Tells each pack in flight when to take the snapshots of its members: all in one round, after an epoch of its own.
+    """The schedule of snapshots: all packs in flight take them in one round, each after one of its epochs.
 
-    They take turns, so none has gone on by an epoch when the last one has taken its snapshots: each is of the epoch
-    that its member has come to.
+    The packs run in turn, so when the last one has taken its snapshots, no other has trained a further epoch: every
+    snapshot is of its member's present epoch.
 
     Args:
-        is_due: whether it is time.
-        taken: is called when all have taken them.
+        is_due: tells whether it is time for a round.
+        taken: called when all packs have taken their snapshots.
     """
 
     def __init__(self, is_due: Callable[[], bool], taken: Callable[[], None]) -> None:
@@ -84,23 +84,23 @@ class SavingRound:
         self._to_take: set[object] = set()
 
     def join(self, pack: object) -> None:
-        """Add a pack that begins."""
+        """Add a pack that begins to train."""
         self._in_flight.add(pack)
 
     def wants(self, pack: object) -> bool:
-        """Tell whether a pack is to take its snapshots now, and to say `took`."""
+        """Tell whether a pack must take its snapshots now; it must then call `took`."""
         if not self._to_take and self._is_due():
             self._to_take = set(self._in_flight)
         return pack in self._to_take
 
     def took(self, pack: object) -> None:
-        """Note that a pack has taken them; when all have, say so."""
+        """Record that a pack has taken its snapshots; call `taken` if it was the last one."""
         self._to_take.discard(pack)
         if not self._to_take:
             self._taken()
 
     def leave(self, pack: object) -> None:
-        """Remove a pack that has ended; nobody waits for it."""
+        """Remove a pack that no longer trains, so that the round does not wait for it."""
         self._in_flight.discard(pack)
         if pack in self._to_take:
             self.took(pack)

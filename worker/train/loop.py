@@ -1,4 +1,4 @@
-"""Trains packs to their end: epochs, best weights, stopping, squeezing, and leaving in good order."""
+"""Train packs to their end: epochs, best weights, stopping, rebuilding packs without ended members, and snapshots."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from foldstep.worker.train.probe import Probe
 from foldstep.worker.train.trainer import Group, PackTrainer, group_of
 
 SQUEEZE_SHARE = 1 / 8
-"""The stack is rebuilt without its finished members once they are this share of it."""
+"""A pack is rebuilt without its ended members once they are this share of it."""
 
 
 class Folds(Protocol):
-    """Hands out the data that members train on."""
+    """The source of the data that members train on."""
 
     def fold(self, index: int, scaler: str, link: str = "identity") -> FoldData:
-        """Give the data of fold `index` (from 0) under a scaler."""
+        """Load the data of fold `index` (from 0) for a scaler and a link."""
 
 
 def is_live(member: Member, epoch: int) -> bool:
-    """Tell whether a member of a pack that has trained `epoch` epochs goes on in it.
+    """Tell whether a member still trains in its pack, which has trained `epoch` epochs.
 
-    One that has fewer left the pack: it diverged, and begins again elsewhere.
+    A member with fewer epochs has left the pack: it diverged, went back, and continues in another pack.
     """
     return not member.is_resting and member.progress.epoch == epoch
 
 
 class Training:
-    """Trains members of one search; keeps the data on the device between packs and leases."""
+    """The training of members of one search; it keeps the data on the device between packs and leases."""
 
     def __init__(self, source: Folds, metric: str, engine: Engine, probing: Callable[..., Probe] = Probe) -> None:
         self._source, self._metric, self._engine, self._probing = source, metric, engine, probing
@@ -53,25 +53,25 @@ class Training:
         self._in_flight = PacksInFlight(engine.packs_in_flight, engine.device)
 
     def train(self, members: Iterable[Member], monitor: Monitor, limits: Limits = UNLIMITED) -> None:
-        """Train every member that has not ended or come to where it waits, pack by pack.
+        """Train every member until it ends or pauses, pack by pack.
 
-        Members are changed in place. Those that wait, or were to keep it, carry their `snapshot`, and so do unfinished
-        ones that have begun when it is time to leave.
+        Members are changed in place. A member has its present `snapshot` afterwards if it pauses, if it has trained all
+        its epochs with `keep_snapshot`, or if the training had to stop before it ended.
 
         Args:
-            members: all of them, in any order.
-            monitor: hears of every epoch and of every end.
-            limits: how long they may train.
+            members: all members, in any order; those that have ended or paused are left out.
+            monitor: is notified of every epoch and of every end.
+            limits: limits of the training time.
         """
         unfinished = [m for m in members if not m.is_resting]
         oversight = Oversight(monitor, limits)
         while unfinished and not oversight.must_leave():
             self._in_flight.run(self._train_pack(pack, oversight) for pack in self.packs(unfinished))
-            # those that diverged and left their packs to begin again
+            # members that diverged, left their packs and restart
             unfinished = [m for m in unfinished if not m.is_resting]
 
     def packs(self, members: Iterable[Member]) -> list[list[Member]]:
-        """Cut the members into those that train together."""
+        """Divide the members into packs."""
         listed = list(members)
         shapes = {m.key: self._shape(m) for m in listed}
         n_outputs = self._source.fold(0, "none").n_outputs if listed else 0
@@ -80,7 +80,7 @@ class Training:
         return split_largest(packs, engine.packs_in_flight)
 
     def estimated_bytes(self, member: Member) -> int:
-        """Estimate what a member holds beside others of its own sizes."""
+        """Estimate the memory of a member in bytes, in a pack of members with the same sizes."""
         shape, n_outputs = self._shape(member), self._source.fold(0, "none").n_outputs
         sizes = [padded(size) for size in (shape.n_inputs, *member.hp.hidden, n_outputs)]
         return member_bytes(sizes, shape, member.hp, is_compiled=self._backend(member) == "compiled")
@@ -97,7 +97,7 @@ class Training:
         return FoldShape(n_train, len(data.y_valid), data.n_inputs, n_held)
 
     def _train_pack(self, pack: Sequence[Member], oversight: Oversight) -> PackInFlight:
-        """Train a pack; where the device has no room for it, as two packs, from their last snapshots."""
+        """Train a pack; if the device has no memory for it, train it as two packs, from the last snapshots."""
         for member in pack:
             member.remember()
         try:
@@ -106,7 +106,7 @@ class Training:
         except torch.cuda.OutOfMemoryError:
             if len(pack) == 1 and self._in_flight.is_alone:
                 raise
-        # only here, where nothing refers to the failed pack any more, is its memory free
+        # only here, outside of the handler, nothing refers to the failed pack, so its memory is free
         torch.cuda.empty_cache()
         unfinished = [m for m in pack if not m.is_resting]
         for member in unfinished:
@@ -125,7 +125,7 @@ class Training:
             live = [m for m in trainer.members if is_live(m, epoch)]
 
     def trainer(self, members: Sequence[Member]) -> PackTrainer:
-        """Make what trains the members of one pack."""
+        """Make the trainer of one pack."""
         n_inputs = max(padded(self._shape(m).n_inputs) for m in members)
         groups = {group_of(m) for m in members}
         folds = {group: self._device_fold(group, n_inputs) for group in groups}
@@ -136,11 +136,11 @@ class Training:
         if key not in self._folds:
             data = self._source.fold(*group)
             self._folds[key] = DeviceFold(data, n_inputs, self._engine.dtype, self._engine.device)
-            self._engine.wait()  # for packs read it that are in other queues of the device
+            self._engine.wait()  # packs in other queues of the device read it, too
         return self._folds[key]
 
     def _train_while_dense(self, trainer: PackTrainer, oversight: Oversight) -> PackInFlight:
-        """Train until enough members have ended to rebuild the stack, or all have, or it is time to leave."""
+        """Train until enough members have ended to rebuild the pack, all have ended, or the training must stop."""
         oversight.saving.join(trainer)
         try:
             yield from self._train_epochs(trainer, oversight)
@@ -169,7 +169,7 @@ class Training:
         self._take(trainer, [i for i, member in enumerate(trainer.members) if is_live(member, epoch)])
 
     def _take(self, trainer: PackTrainer, which: Sequence[int]) -> None:
-        """Give some members their present snapshot."""
+        """Take the present snapshots of the members with these indices."""
         if not which:
             return
         for i, snapshot in zip(which, trainer.snapshots_of(which), strict=True):
@@ -179,7 +179,7 @@ class Training:
     def _train_epoch(
         self, trainer: PackTrainer, epoch: int, live: Sequence[bool], oversight: Oversight
     ) -> PackInFlight:
-        """Train one epoch of those that are live; other packs may go on while the device computes it."""
+        """Train one epoch of the pack for its live members; yield to other packs while the device computes it."""
         members = trainer.members
         begun = time.monotonic()
         losses = trainer.train_epoch(epoch)
@@ -188,7 +188,7 @@ class Training:
         self._record(trainer, live, losses.tolist(), scores.tolist())
         trainer.diagnostics.note(live)
         seconds = time.monotonic() - begun
-        if trainer.backend == "eager":  # the others have nothing to weigh up
+        if trainer.backend == "eager":  # the cost model is that of the eager backend
             self._engine.step_cost.note(trainer.work, seconds / trainer.n_steps)
         oversight.count_time(compress(members, live), seconds)
         if trainer.may_go_back:
@@ -197,7 +197,7 @@ class Training:
         self._hand_over(trainer, [i for i, m in enumerate(members) if live[i] and m.is_resting], oversight.monitor)
 
     def _hand_over(self, trainer: PackTrainer, resting: Sequence[int], monitor: Monitor) -> None:
-        """Tell the monitor of members that have just ended or come to where they wait."""
+        """Report members that have just ended or paused to the monitor."""
         self._take(trainer, [i for i in resting if trainer.members[i].needs_snapshot])
         for i in resting:
             member = trainer.members[i]
@@ -205,7 +205,7 @@ class Training:
             monitor.member_done(member, trainer.best_of(i) if is_kept else None)
 
     def _send_back(self, trainer: PackTrainer, diverged: Sequence[int]) -> None:
-        """Give members that are to begin again the snapshot of their best epoch."""
+        """Set the snapshot of members that restart after divergence to that of their best epoch."""
         if diverged:
             for i, snapshot in zip(diverged, trainer.good_snapshots_of(diverged), strict=True):
                 member = trainer.members[i]

@@ -1,4 +1,4 @@
-"""Holds the members of a search, one network in training each, and the snapshots that resume them."""
+"""The members of a search, each one network in training, and their snapshots."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from foldstep.worker.train.stopping import End, Progress
 
 @dataclass
 class Snapshot:
-    """Everything that resumes a member after its last epoch, without padding.
+    """The state from which a member resumes after its last epoch, without padding.
 
     Attributes:
+        parameters: its weights and running statistics.
         best: the weights of its best epoch.
-        optimizer: what its update rule remembers, by name.
-        average: the running average of its weights; None where the pack had none.
-        good: where it goes back to should it diverge; None where that is this snapshot, or it would not go back.
+        optimizer: the state of its optimizer, by name.
+        average: the running average of its weights; None if no member of the pack had one.
+        good: the snapshot of its best epoch, to which it returns if it diverges; None if that is this snapshot, or if
+            it does not restart.
     """
 
     parameters: Weights
@@ -32,10 +34,14 @@ class Member:
     """One network in training: one fold of one trial.
 
     Attributes:
-        snapshot: where to go on from; None before the first epoch.
-        until: the epoch at which it waits; None to train to its end.
-        legs: the epochs of earlier stages that it came through, or comes through, each under its own schedule.
-        keep_snapshot: whether its last epoch leaves its snapshot, for a later stage to go on from.
+        trial: number of the trial.
+        fold: index of the fold, from 0.
+        hp: its hyperparameters.
+        progress: its history.
+        snapshot: the state to resume from; None before the first epoch.
+        until: the epoch at which it pauses; None to train to its end.
+        legs: numbers of epochs at which earlier stages of its training end, each stage with its own schedule.
+        keep_snapshot: whether its snapshot is kept after the last epoch, for a later stage that continues it.
     """
 
     trial: int
@@ -49,30 +55,30 @@ class Member:
     _remembered: Progress | None = field(default=None, compare=False, repr=False)
 
     def remember(self) -> None:
-        """Note that `snapshot` is of the present epoch."""
+        """Remember the present progress as that of `snapshot`."""
         self._remembered = self.progress.copy()
 
     def go_back(self) -> None:
-        """Forget the epochs since `snapshot`; the time that they took stays counted."""
+        """Return to the progress of `snapshot`; the time of the epochs since then is still counted."""
         assert self._remembered is not None
         self._remembered.seconds = self.progress.seconds
         self.progress = self._remembered.copy()
 
     @property
     def needs_snapshot(self) -> bool:
-        """Whether it, or a trial that continues its own, goes on from where it stands."""
+        """Whether the member, or a trial that continues its trial, resumes from its present state."""
         return self.progress.end is None or (self.keep_snapshot and self.progress.end is End.EPOCHS)
 
     def epochs_at(self, epoch: int) -> int:
-        """Give the epochs over which the schedule runs at an epoch: those of its leg."""
+        """Find the length in epochs of the schedule that is valid at an epoch: the end of its stage."""
         return next((leg for leg in self.legs if epoch <= leg), self.hp.epochs)
 
     @property
     def is_resting(self) -> bool:
-        """Whether there is nothing to train for now: it has ended, or waits."""
+        """Whether the member does not train now: it has ended, or pauses at `until`."""
         return self.progress.end is not None or (self.until is not None and self.progress.epoch >= self.until)
 
     @property
     def key(self) -> tuple[int, int]:
-        """What the member is known by within its search."""
+        """The key of the member within its search: (trial, fold)."""
         return (self.trial, self.fold)

@@ -1,4 +1,4 @@
-"""Lets the outside watch, limit and interrupt the training of some members."""
+"""Monitor, limit and interrupt the training of members from outside."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from foldstep.worker.train.stopping import End
 
 
 class Monitor(Protocol):
-    """Watches a training: it hears of every epoch and may call members off."""
+    """The observer of a training: it is notified of every epoch, and can stop members."""
 
     def epoch_done(self, members: Sequence[Member], member_steps: int) -> None:
-        """Hear that all `members` have trained one more epoch, in `member_steps` steps times members."""
+        """Handle the end of an epoch of all `members`, who took `member_steps` steps in total."""
 
     def member_done(self, member: Member, weights: Weights | None) -> None:
-        """Hear that `member` trains no more, or has come to the epoch at which it waits.
+        """Handle a member that has ended or has paused.
 
-        `weights` are its best ones; None where it has none, or waits and carries its `snapshot`.
+        `weights` are its best weights; None if it has none, or has paused (it then has its `snapshot`).
         """
 
     def dropped_trials(self) -> set[int]:
-        """Name the trials that are to stop at once."""
+        """List the trials that must stop at once."""
 
     def is_leaving(self) -> bool:
-        """Tell whether to stop after this epoch and keep the snapshot of every member."""
+        """Tell whether to stop after this epoch and take the snapshots of all members."""
 
     def wants_snapshots(self) -> bool:
-        """Tell whether it is time to save where the members stand."""
+        """Tell whether it is time to save the snapshots of the members."""
 
     def snapshots_taken(self) -> None:
-        """Hear that every unfinished member of the pack carries its present `snapshot`."""
+        """Handle a completed round: every unfinished member of the packs in flight has its present `snapshot`."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The time that members may train.
+    """Limits of the training time.
 
     Attributes:
-        trial_time_s: each of them; it ends with the epoch in which that is over. None for no limit.
-        seconds_left: all of them from now on; they end with the last epoch that fits.
+        trial_time_s: for each member, in seconds; it ends with the epoch in which it exceeds this. None for no limit.
+        seconds_left: returns the seconds left for all members; they end with the last epoch that fits.
     """
 
     trial_time_s: float | None = None
@@ -58,7 +58,7 @@ class Oversight:
     """The monitor and the limits of one call of `Training.train`.
 
     Attributes:
-        monitor: hears of everything.
+        monitor: is notified of epochs and ends.
         saving: the round in which packs take their snapshots.
     """
 
@@ -67,11 +67,11 @@ class Oversight:
         self.saving = SavingRound(monitor.wants_snapshots, monitor.snapshots_taken)
 
     def must_leave(self) -> bool:
-        """Tell whether all training is to stop after this epoch."""
+        """Tell whether all members must stop after this epoch."""
         return self.monitor.is_leaving() or self._limits.seconds_left() <= 0
 
     def without_dropped(self, members: Sequence[Member]) -> list[Member]:
-        """Keep the members of trials that are still wanted; the others end here, before they begin."""
+        """Select the members whose trials are not dropped; end the others before they train."""
         dropped = self.monitor.dropped_trials()
         for member in members:
             if member.trial in dropped:
@@ -80,7 +80,7 @@ class Oversight:
         return [m for m in members if m.trial not in dropped]
 
     def count_time(self, members: Iterable[Member], seconds: float) -> None:
-        """Add an epoch's time to each of some members; those whose time is over end with what they have."""
+        """Add an epoch's seconds to each of the members; end those that have reached a limit and have a best epoch."""
         limit = self._limits.trial_time_s
         is_last = self._limits.seconds_left() < seconds
         for member in members:
@@ -90,7 +90,7 @@ class Oversight:
                 member.progress.end = End.TIME
 
     def end_epoch(self, trained: Sequence[Member], n_steps: int) -> None:
-        """Tell the monitor of an epoch of `n_steps` steps, and end the members that it calls off."""
+        """Report an epoch of `n_steps` steps to the monitor, and end the members of dropped trials."""
         self.monitor.epoch_done(trained, n_steps * len(trained))
         dropped = self.monitor.dropped_trials()
         for member in trained:

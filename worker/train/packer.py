@@ -1,9 +1,9 @@
-"""Decides which members train together.
+"""Decide which members train together.
 
-Members of a pack agree on what gives a step its shape: batch size, steps an epoch, validation rows, wide layers where
-they are padded to each other, their backend, their precision where they share products, and the epoch that they start
-from. Everything else may differ.
-How members are cut into packs changes the time, never a result.
+Members of a pack agree in everything that determines the shape of a step: batch size, steps in an epoch,
+validation chunks, padded sizes of wide layers (unless compiled), backend, precision (unless compiled), and the epoch
+that they start from. Everything else may differ.
+The division into packs changes the time, but no result.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from foldstep.worker.steps.engine import Backend
 from foldstep.worker.train.member import Member
 
 _LARGER = 4
-"""How many times larger a pack may be whose members the compiled library trains: one by one, so that not the pack but a
-member has to fit the cache. What a pack costs for itself, 1 to 4 % of a search of digits, is shared by more."""
+"""Factor by which compiled packs may be larger: their members train one by one, so only one member, not the pack, must
+fit the cache. More members then share the fixed cost of a pack, 1 to 4 % of a search on the digits data."""
 _LEAST = 32
-"""Members of each part of a pack that is split: with fewer, launching the steps of both costs more than it saves."""
+"""Least members in each part of a split pack: with fewer, launching the steps of two costs more than it saves."""
 _COPIES = 7
-"""Numbers for each weight: itself, gradient, two moments, update, the best one, the one before a probed step."""
+"""Numbers stored for each weight: itself, gradient, two moments, update, best weight, weight before a probed step."""
 _LINE_SEARCH = 3
-"""Numbers for each weight of a rule with a history: the point that it stands at, the gradient there, the direction."""
+"""Numbers stored for each weight by a rule with a history: the last accepted point, its gradient, the direction."""
 _OUTPUTS = 3
-"""Numbers for each output that is held: itself, its target, its gradient."""
+"""Numbers stored for each output that is kept: itself, its target, its gradient."""
 
 
 def shape_key(member: Member, shape: FoldShape, backend: Backend = "eager") -> tuple[object, ...]:
-    """Give what members of a pack have to agree on: those with equal keys may train together."""
-    # the library pads nobody to another's size
+    """Compute the key of a member that must be equal for all members of a pack."""
+    # the compiled library does not pad layers to other members' sizes
     sizes = [] if backend == "compiled" else [shape.n_inputs, *member.hp.hidden]
     classes = [size_class(size) for size in sizes]
     while classes and classes[-1] == 0:
@@ -61,19 +61,19 @@ def plan_packs(
     backend_of: Callable[[Member], Backend] = lambda _: "eager",
     overhead: float = DEFAULT_OVERHEAD,
 ) -> list[list[Member]]:
-    """Cut members into packs that take the least time, as far as is known; deterministic for equal input.
+    """Divide members into packs of the least estimated time; equal input gives equal packs.
 
-    The folds of a trial may be in several packs; these stand near each other, so that trials are done one after the
-    other rather than all at the end.
+    The folds of a trial may be in several packs; these are near each other in the list, so that trials finish one after
+    the other and not all at the end.
 
     Args:
-        members: all that are to be trained, in any order.
-        shapes: the fold's numbers by member key.
+        members: all members to train, in any order.
+        shapes: the shape of each member's fold, by the member's key.
         n_outputs: output units.
-        pack_bytes: estimated memory above which a pack is cut.
-        backend_of: a member's backend.
-        overhead: what a step costs before any arithmetic, in multiply-adds (`StepCost`): a pack may waste so much on
-            padding before a pack of their own is cheaper for the members to come.
+        pack_bytes: greatest estimated memory of a pack, in bytes.
+        backend_of: returns the backend of a member.
+        overhead: fixed cost of a step, in multiply-adds (`StepCost`); padding may waste so many in a step of a pack,
+            beyond that a new pack is cheaper.
     """
     classes: dict[tuple[object, ...], list[Member]] = {}
     for member in sorted(members, key=lambda m: m.key):
@@ -89,7 +89,7 @@ def plan_packs(
 
 
 def split_largest(packs: Sequence[list[Member]], at_least: int) -> list[list[Member]]:
-    """Cut the largest packs in two until there are `at_least` so many, if they are large enough."""
+    """Halve the largest packs until there are `at_least` packs, or the packs are too small to halve."""
     found = list(packs)
     while 0 < len(found) < at_least:
         i = max(range(len(found)), key=lambda i: len(found[i]))
@@ -101,7 +101,7 @@ def split_largest(packs: Sequence[list[Member]], at_least: int) -> list[list[Mem
 
 
 def _cut(members: Sequence[Member], estimate: _Estimate, pack_bytes: int, overhead: float) -> list[list[Member]]:
-    """Cut members, the deepest and widest first, so that padding grows; begin a new pack where it costs too much."""
+    """Divide members into packs, deepest and widest first; begin a new pack at the limit of memory or padding."""
     ordered = sorted(members, key=lambda m: (-len(m.hp.hidden), [-s for s in estimate.sizes(m)], m.key))
     packs: list[list[Member]] = []
     room = waste = 0
@@ -118,49 +118,49 @@ def _cut(members: Sequence[Member], estimate: _Estimate, pack_bytes: int, overhe
 
 @dataclass(frozen=True)
 class _Estimate:
-    """The costs of members beside the widest one of their pack."""
+    """Estimates of the cost of a member in a pack whose first member is the widest."""
 
     shapes: Mapping[tuple[int, int], FoldShape]
     n_outputs: int
     is_compiled: bool
 
     def sizes(self, member: Member) -> tuple[int, ...]:
-        """Give the padded units of every layer of a member, from the input to the output."""
+        """List the padded units of every layer of a member, from the input to the output."""
         n_inputs = padded(self.shapes[member.key].n_inputs)
         return (n_inputs, *(padded(w) for w in member.hp.hidden), padded(self.n_outputs))
 
     def waste(self, member: Member, widest: Member) -> int:
-        """Count the multiply-adds that padding adds to a step; the compiled library computes with none."""
+        """Count the multiply-adds of a step that are spent on padding; none with the compiled library."""
         if self.is_compiled:
             return 0
         columns = columns_of(effective_batch(member.hp, self.shapes[member.key].n_train))
         return columns * (_work(self._beside(member, widest)) - _work(self.sizes(member)))
 
     def bytes(self, member: Member, widest: Member) -> int:
-        """Estimate the memory of a member in bytes, padding and all."""
+        """Estimate the memory of a member in bytes, including padding."""
         shape = self.shapes[member.key]
         return member_bytes(self._beside(member, widest), shape, member.hp, is_compiled=self.is_compiled)
 
     def _beside(self, member: Member, widest: Member) -> tuple[int, ...]:
-        """Give the sizes of a member in a pack with a widest one; outputs are always alike."""
+        """List the sizes of a member's layers, padded to those of the widest member; all have the same outputs."""
         own = self.sizes(member)
         hidden = [max(pair) for pair in zip(own[:-1], self.sizes(widest), strict=False)]
         return (*hidden, own[-1])
 
 
 def _work(sizes: Sequence[int]) -> int:
-    """Count the multiply-adds of one pass forward for one row."""
+    """Count the multiply-adds of a forward pass for one row."""
     return sum(a * b for a, b in pairwise(sizes))
 
 
 def member_bytes(sizes: Sequence[int], shape: FoldShape, hp: Hyperparameters, *, is_compiled: bool) -> int:
-    """Estimate the memory of a member, in bytes of float32; `benchmarks.members` holds it against what is measured.
+    """Estimate the memory of a member in float32, in bytes; `benchmarks.members` compares it with measurements.
 
     Args:
         sizes: padded units of every layer, from the input to the output.
-        shape: of its fold.
+        shape: the shape of its fold.
         hp: its hyperparameters.
-        is_compiled: whether the compiled library trains it: one member at a time, in room that all share.
+        is_compiled: whether the compiled library trains it, which needs memory for the passes of one member only.
     """
     n_weights, n_units = sum((a + 1) * b for a, b in pairwise(sizes)), sum(sizes[1:])
     history = OPTIMIZERS[hp.optimizer].rule.history

@@ -1,12 +1,12 @@
-"""Reads the diagnostics of a pack's members while it trains, without changing its training.
+"""Measure diagnostics of a pack's members during training, without changing the training.
 
-After some epochs (`is_probed`) a member gets a reading: the gradient's norm and each layer's update at the last
-step of the epoch, and from a pass over some of its training rows, without dropout, what the layers' activations look
-like, and the loss and the metric. The validation loss is taken after every epoch, with its scores.
+A probe is the measurement of a member after certain epochs (`is_probed`): the norm of the gradient and each layer's
+update in the last step of the epoch; and from a pass over a sample of its training rows, without dropout, the
+statistics of each layer's activations, the loss and the metric. The validation loss is recorded after every epoch.
 
-Nothing is drawn at random, and weights, gradients and moments are only read: the trained bits are the same without
-it. The host waits for the device only in `note`, between epochs. Padded units and columns never count. Sums run over
-padded axes, so a reading may differ in its last bits from packing to packing; it is rounded to far fewer.
+No random numbers are drawn, and weights, gradients and moments are only read, so training gives the same bits with and
+without probes. The host waits for the device only in `note`, between epochs. Padded units and columns are not counted.
+Sums run over padded axes, so the last bits of a probe may depend on the packing; it is rounded to far fewer bits.
 """
 
 from __future__ import annotations
@@ -29,31 +29,32 @@ from foldstep.worker.train.activity import LayerActivity
 from foldstep.worker.train.member import Member
 
 PAID_BY = 40
-"""Steps that are taken for each step that probes cost: about 2.5 % at most."""
+"""Training steps for each step's worth of time that probes cost: at most about 2.5 % of the time."""
 LAST_PAID_BY = 16
-"""The same for the last epoch's probe, which says the most: of a short training it may cost more."""
+"""The same for the probe of the last epoch, the most informative one; it may cost more of a short training."""
 STEPS_OF_PROBE, ROWS_OF_PROBE = 0.5, 80
-"""What a probe costs, in steps: a half for what it does beside its pass, and as much as training 80 rows for its pass
-over 128; measured at widths of 32 and 64 with batches of 32 and 128."""
+"""Cost of a probe: half a training step without its pass, and for a pass over 128 rows as much as training on 80 rows;
+measured at widths of 32 and 64 with batches of 32 and 128."""
 GROWTH = 4
-"""Factor of the steps from one probe to the next."""
+"""Ratio of the numbers of steps before successive probes."""
 
 _GRADIENT_NORM, _TRAIN_LOSS, _TRAIN_SCORE, _CHANCE_LOSS, _OUTPUT_RATIO = range(OF_NETWORK - 1)
 _NO_NUMBERS = torch.empty(0)
 
 
 def is_probed(epoch: int, epochs: int, n_steps: int, n_rows: int) -> bool:
-    """Tell whether a member has a reading of an epoch: a function of the member alone, not of the pack.
+    """Tell whether a member is probed after an epoch; this depends on the member, not on the pack.
 
-    The last epoch, unless there are too few steps in all to pay for it. With u the steps that pay for another probe:
-    the first epoch, too, if there are 4 u steps, and those in which its steps reach u, 4 u, 16 u, … as long as four
-    times as many are to come. Where patience ends a member, its last epoch has none.
+    The last epoch is probed, unless the training has too few steps for its cost. Let u be the number of steps that
+    justify the cost of a further probe. The first epoch is probed if there are at least 4 u steps in total, and also
+    the epochs in which the number of steps reaches u, 4 u, 16 u, … up to a quarter of the total. If patience ends a
+    member, that epoch is not probed as its last one.
 
     Args:
         epoch: 1 for the first.
-        epochs: how many the member trains at most.
-        n_steps: steps an epoch.
-        n_rows: rows of a step.
+        epochs: greatest number of epochs of the member.
+        n_steps: steps in an epoch.
+        n_rows: rows of a step's batch.
     """
     cost, total = STEPS_OF_PROBE + ROWS_OF_PROBE / n_rows, epochs * n_steps
     if epoch == epochs:
@@ -68,20 +69,22 @@ def is_probed(epoch: int, epochs: int, n_steps: int, n_rows: int) -> bool:
 
 
 class Probe:
-    """Looks at the members of one pack.
+    """The probe of the members of one pack.
 
     Attributes:
-        epoch: the present one.
-        is_on: whether it is looked at.
+        net: the pack's network.
+        members: its members.
+        epoch: the present epoch.
+        is_on: whether the present epoch is probed.
 
     Args:
         net: the pack's network.
-        members: in its order.
+        members: its members, in its order.
         folds: the data of its groups.
-        n_steps: steps an epoch.
-        n_rows: rows of a step.
-        loss: what is minimised, without label smoothing.
-        metric: its name.
+        n_steps: steps in an epoch.
+        n_rows: rows of a step's batch.
+        loss: the loss of training, without label smoothing.
+        metric: name of the validation metric.
     """
 
     def __init__(
@@ -108,7 +111,7 @@ class Probe:
         self._table = self._valid_loss = _NO_NUMBERS
 
     def begin(self, epoch: int) -> None:
-        """Start a new epoch: find out which members are due."""
+        """Start a new epoch: determine which members are probed after it."""
         self.epoch, self.is_on = epoch, False
         self._due = [False] * len(self.members)
         for which in self._courses.values():
@@ -121,7 +124,7 @@ class Probe:
             self.turn_on()
 
     def turn_on(self) -> None:
-        """Look at the present epoch."""
+        """Switch the probe on for the present epoch."""
         self.is_on = True
         shape = (len(self.members), _first_of(self.net.layout.depth))
         self._table = torch.full(shape, math.nan, dtype=torch.float64, device=self.net.device)
@@ -129,7 +132,7 @@ class Probe:
     # -- the last step of an epoch --------------------------------------------------------------------------
 
     def before_step(self) -> None:
-        """Read the gradients and remember the weights, before the optimizer has changed anything."""
+        """Record the norms of the gradients and copy the weights, before the optimizer changes them."""
         self._before = [p.flat.clone() for p in self._weights]
         squares = self._table.new_zeros(len(self.members))
         for part in self.net.gradients.parts:
@@ -137,7 +140,7 @@ class Probe:
         self._table[:, _GRADIENT_NORM] = squares.sqrt()
 
     def after_step(self) -> None:
-        """Read how far the optimizer has moved the weights."""
+        """Record the norms of the optimizer's updates, as shares of the norms of the weights."""
         for part, before in zip(self._weights, self._before, strict=True):
             block = self.net.layout.blocks[part.block]
             column = _OUTPUT_RATIO if block.is_output else _first_of(block.layer)
@@ -147,7 +150,7 @@ class Probe:
     # -- passes without dropout -----------------------------------------------------------------------------
 
     def validated(self, losses: Tensor) -> None:
-        """Take the validation loss of each member, (members,)."""
+        """Record the validation loss of each member, (members,)."""
         self._valid_loss = losses
 
     @cached_property
@@ -157,18 +160,18 @@ class Probe:
 
     @cached_property
     def _chance_loss(self) -> Tensor:
-        """(members,): of outputs that know nothing of a row."""
+        """Loss of constant outputs, which do not depend on the row, (members,)."""
         chance = torch.stack([f.sample.part.chance() for f in self._folds]).to(self.net.dtype)
         n_columns = self._sample_rows.weights.shape[2]
         knows_nothing = chance.index_select(0, self._group_of).unsqueeze(2).repeat(1, 1, n_columns)
         return self._sample_rows.losses(self._loss, knows_nothing)
 
     def look(self, space: Workspace, weights: Stack) -> None:
-        """Pass training rows through the networks.
+        """Measure activations, loss and metric in a pass over a sample of the training rows.
 
         Args:
             space: buffers for EVALUATION_COLUMNS columns.
-            weights: those that are scored.
+            weights: the weights that are scored.
         """
         layers = [LayerActivity(self.net.layout, i, space.hidden[i]) for i in range(self.net.layout.depth)]
         shares = self._sample_rows.weights.transpose(1, 2)
@@ -197,9 +200,9 @@ class Probe:
     # -- out ------------------------------------------------------------------------------------------------
 
     def note(self, live: Sequence[bool]) -> None:
-        """Write the validation loss, and the reading where one is due, into each live member's history.
+        """Write the validation loss, and the probe of the members that are due, into the history of each live member.
 
-        A member that has just gone back to an earlier epoch forgets this one, and what was seen of it.
+        A member that has just gone back to an earlier epoch gets neither for this epoch.
         """
         losses, table = self._valid_loss.tolist(), self._table.tolist()
         for i, (member, is_live, is_due) in enumerate(zip(self.members, live, self._due, strict=True)):
@@ -212,7 +215,7 @@ class Probe:
 
 
 def _first_of(layer: int) -> int:
-    """Give the column where a hidden layer's numbers begin, its update ratio first."""
+    """Compute the first column of a hidden layer's numbers, which is its update ratio."""
     return OF_NETWORK - 1 + OF_LAYER * layer
 
 

@@ -1,4 +1,4 @@
-"""Keeps a copy of everything that training changes, as it was at each member's last good epoch."""
+"""Keep a copy of everything that training changes, from each member's best epoch so far."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from foldstep.models.stack import MemberRows
 
 
 class Rollback:
-    """Copies of the rows of some tensors, each member's of another time.
+    """Copies of tensors, where the rows of each member may be from a different epoch.
 
     Args:
-        tensors: what training changes.
+        tensors: the tensors that training changes.
     """
 
     def __init__(self, tensors: Iterable[MemberRows]) -> None:
@@ -24,17 +24,17 @@ class Rollback:
         self._copies = [rows.values.clone() for rows in self._rows]
 
     def take(self, is_good: Tensor) -> None:
-        """Copy some members as they are.
+        """Copy the present numbers of some members.
 
         Args:
-            is_good: (members,) bool.
+            is_good: (members,) bool, the members to copy.
         """
         for rows, copy in zip(self._rows, self._copies, strict=True):
             torch.where(_like(is_good, rows.run, copy), rows.values, copy, out=copy)
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Put the tensors back to what they were, until the block ends."""
+        """Set the tensors to the copies until the block ends, then back to the present numbers."""
         present = [rows.values.clone() for rows in self._rows]
         self._fill(self._copies)
         try:

@@ -1,4 +1,4 @@
-"""Follows one member: how far it is, whether it got better, and when it stops."""
+"""Track the progress of one member, and decide when it stops."""
 
 from __future__ import annotations
 
@@ -13,31 +13,35 @@ from foldstep.models.hyperparameters import Hyperparameters
 
 MAX_RESTARTS = 2
 RESTART_FACTOR = 0.1
-"""Of the learning rate, at each restart."""
+"""Factor on the learning rate at each restart."""
 
 
 class End(StrEnum):
-    """The reason why a member trains no more."""
+    """The reason why a member has ended."""
 
     EPOCHS = "epochs"  # its epochs are used up
     PATIENCE = "patience"
     DIVERGED = "diverged"
-    TIME = "time"  # its trial's time is over, or its search's
-    DROPPED = "dropped"  # the master wants no more of its trial
+    TIME = "time"  # the time limit of its trial, or of its search, is reached
+    DROPPED = "dropped"  # the master has dropped its trial
 
 
 @dataclass
 class Progress:
-    """One member's history, an entry an epoch, and its best epoch so far.
+    """One member's history, with one entry for each epoch, and its best epoch so far.
 
     Attributes:
-        best_epoch: 1 for the first, 0 when there is none.
-        waited: epochs since the best one.
-        is_better: for each epoch, whether it was the best until then.
-        restarts: the epochs, from 1, in which it diverged and went back to its best one, at a tenth of the rate.
-        valid_loss: the loss on the validation part; None where it was not finite, or was not taken.
-        seconds: in training so far, wall time of its packs.
-        probes: readings as they travel, see `service.contract.diagnostics`.
+        train_loss: mean training loss; None if it was not finite.
+        scores: validation score; None if it was not finite.
+        best_score: the score of the best epoch; None if there is none.
+        best_epoch: number of the best epoch, from 1; 0 if there is none.
+        waited: number of epochs since the best one.
+        is_better: for each epoch, whether its score was better than all before.
+        end: why the member has ended; None if it has not.
+        restarts: the epochs, from 1, in which it diverged and went back to its best epoch, at a tenth of the rate.
+        valid_loss: validation loss; None if it was not finite or not recorded.
+        seconds: training time so far, wall time of its packs in seconds.
+        probes: measurements as sent to the master, see `service.contract.diagnostics`.
     """
 
     train_loss: list[float | None] = field(default_factory=list)
@@ -54,26 +58,26 @@ class Progress:
 
     @property
     def rate_factor(self) -> float:
-        """What restarts have left of the learning rate."""
+        """The factor of all restarts on the learning rate."""
         return RESTART_FACTOR ** len(self.restarts)
 
     @property
     def epoch(self) -> int:
-        """Epochs trained."""
+        """Number of epochs trained."""
         return len(self.scores)
 
     def record(self, loss: float, score: float, direction: Direction, hp: Hyperparameters) -> bool:
-        """Add an epoch and decide whether to stop.
+        """Add an epoch to the history and decide whether the member ends.
 
         Args:
             loss: mean training loss of the epoch.
             score: validation score after it.
-            direction: whether more or less is better.
+            direction: whether greater or smaller scores are better.
             hp: the member's hyperparameters (`epochs`, `patience`, `on_divergence`).
 
         Returns:
-            Whether this epoch is the best so far. A diverged epoch that leads to a restart is noted in `restarts`, and
-            all epochs after the best one are forgotten.
+            Whether this epoch is the best so far. A diverged epoch that leads to a restart is added to `restarts`,
+            and all epochs after the best one are removed.
         """
         is_finite = math.isfinite(loss) and math.isfinite(score)
         if not is_finite and hp.on_divergence == "restart" and len(self.restarts) < MAX_RESTARTS:
@@ -98,7 +102,7 @@ class Progress:
         return better
 
     def copy(self) -> Progress:
-        """Copy the history, so that it does not change when this one does."""
+        """Copy the history, so that later changes of this one do not affect the copy."""
         copied = copy(self)
         for name, value in vars(self).items():
             if isinstance(value, list):
@@ -106,7 +110,7 @@ class Progress:
         return copied
 
     def go_on(self, hp: Hyperparameters) -> None:
-        """Let a history that ended with its epochs run over those of `hp`; what patience would have ended has ended."""
+        """Reopen a history that ended with its epochs, if `hp` has more; end it if `patience` is already exceeded."""
         if self.end is End.EPOCHS and self.epoch < hp.epochs:
             self.end = End.PATIENCE if hp.patience and self.waited >= hp.patience else None
 
@@ -118,11 +122,11 @@ class Progress:
         self.waited = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Turn the record into JSON values; `from_json` gives an equal one."""
+        """Convert the history to JSON values; `from_json` restores it."""
         return {**vars(self), "end": self.end.value if self.end else None}
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Progress:
-        """Read what `to_json` wrote, or an earlier version of it that saw no validation losses."""
+        """Restore a history from values of `to_json`, also of its earlier version without validation losses."""
         unseen = {"valid_loss": [None] * len(raw["scores"])}
         return cls(**{**unseen, **raw, "end": End(raw["end"]) if raw["end"] else None})

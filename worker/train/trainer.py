@@ -1,7 +1,7 @@
-"""Trains one pack on one device: its data, its epochs of lockstep steps, its evaluation.
+"""Train one pack on one device: its data, its epochs of steps in lockstep, its evaluation.
 
-Nothing here decides anything: which member is better or done is the business of `loop`. Inside an epoch the
-host waits for the device nowhere, but where a fast way to take steps is compared with the plain one.
+Which member is better or has ended is decided in `loop`, not here. Within an epoch the host does not wait for the
+device, except when a fast way to take steps is compared with the plain way.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ from foldstep.worker.train.probe import Probe
 from foldstep.worker.train.rollback import Rollback
 
 Group: TypeAlias = tuple[int, str, str]
-"""A fold, a scaler and a link: what makes preprocessed data."""
+"""The key of preprocessed data: fold, scaler and link."""
 
 
 def group_of(member: Member) -> Group:
-    """Name the data that a member reads."""
+    """Find the key of the preprocessed data that a member reads."""
     return (member.fold, member.hp.scaler, member.hp.link)
 
 
 class PackTrainer:
-    """Trains the members of one pack in lockstep.
+    """The training of one pack, whose members take their steps in lockstep.
 
     Args:
-        members: all at the same epoch, with equal `shape_key`s.
-        folds: the device data of every group that they read.
+        members: members at the same epoch, with equal `shape_key`.
+        folds: the data on the device, for every group that they read.
         metric: name of the validation metric.
-        engine: where and how to train.
-        probing: what looks at the members while they train.
+        engine: the device and its settings.
+        probing: makes the probe that measures diagnostics of the members.
 
     Attributes:
-        members: in the layout's order.
-        backend: how their steps are taken.
+        members: the members, in the order of the layout.
+        backend: the backend of their steps.
     """
 
     def __init__(
@@ -102,17 +102,17 @@ class PackTrainer:
 
     @property
     def n_steps(self) -> int:
-        """Steps an epoch."""
+        """Number of steps in an epoch."""
         return self._batches.n_steps
 
     @property
     def may_go_back(self) -> bool:
-        """Whether a member of the pack begins again where it diverges."""
+        """Whether a member of the pack restarts if it diverges."""
         return self._rollback is not None
 
     @property
     def work(self) -> int:
-        """Multiply-adds of one step's pass forward, padding and all."""
+        """Number of multiply-adds in the forward pass of one step, including padding."""
         return self._steps.columns * sum(b.run.length * b.n_out * b.n_in for b in self.net.layout.blocks)
 
     def _slot(self, member: Member) -> Slot:
@@ -132,7 +132,7 @@ class PackTrainer:
         ]
 
     def _load(self) -> Rollback | None:
-        """Put every member where it stands; where some may restart, remember where they would go back to."""
+        """Load the members' snapshots; if some may restart, also copy the state to which they would go back."""
         snapshots = [(i, m.snapshot) for i, m in enumerate(self.members) if m.snapshot is not None]
         for i, snapshot in snapshots:
             self._put(i, snapshot.good or snapshot)
@@ -163,7 +163,7 @@ class PackTrainer:
             epoch: 1 for the first.
 
         Returns:
-            Mean loss of each member over the epoch's steps, (members,), on the device.
+            Mean training loss of each member over the epoch's steps, (members,), on the device.
         """
         batches = self._batches.of(epoch, self._steps.columns)
         before = (epoch - 1) * self.n_steps
@@ -179,11 +179,11 @@ class PackTrainer:
         return total / self.n_steps
 
     def probe(self, epoch: int) -> Callable[[], Tensor]:
-        """Make a function that takes the first step of an epoch without its update: nothing but the gradients changes.
+        """Make a function that computes the first step of an epoch without its update, for checks of the gradients.
 
         Returns:
-            A pass forward and backward over always the same batch with the same noise. It returns each member's loss,
-            (members,), and leaves the gradients in `net.gradients` and the units in `activations`.
+            A function that runs a forward and a backward pass over always the same batch and noise. It returns
+            each member's loss, (members,), and writes `net.gradients` and `activations`.
         """
         backends: list[Steps] = [self._eager, self._steps] if self.backend == "compiled" else [self._eager]
         fed = [(backend, self._batches.of(epoch, backend.columns)) for backend in backends]
@@ -195,18 +195,18 @@ class PackTrainer:
 
     @property
     def activations(self) -> list[Tensor]:
-        """For each hidden layer (members with it, padded width, columns), of the last probe; before dropout."""
+        """By hidden layer, (members with it, padded width, columns): activations before dropout in the last pass."""
         return self._eager.activations
 
     # -- evaluation ---------------------------------------------------------------------------------------
 
     @property
     def scored_weights(self) -> Stack:
-        """The weights that are scored and kept: their running average for members that have one."""
+        """The weights that are scored and kept as best: running averages for members that have them."""
         return self.average.weights if self.average is not None else self.net.parameters
 
     def evaluate(self) -> Tensor:
-        """Score each member on its validation rows, (members,) float64, in the user's units; the probe reads along."""
+        """Score each member on its validation rows, (members,) float64, in the user's units; probe if that is due."""
         found = self._steps.evaluate(self._validation)
         self.diagnostics.validated(found.losses)
         if self.diagnostics.is_on:
@@ -216,26 +216,26 @@ class PackTrainer:
     # -- members out --------------------------------------------------------------------------------------
 
     def keep_best(self, is_best: Tensor) -> None:
-        """Remember the present weights of some members as their best, and where they stand if they may restart.
+        """Keep the present weights of some members as their best, and their whole state if members may restart.
 
         Args:
-            is_best: (members,) bool.
+            is_best: (members,) bool, these members.
         """
         self._steps.keep_best(is_best)
         if self._rollback is not None:
             self._rollback.take(is_best)
 
     def best_of(self, i: int) -> Weights:
-        """Give the best weights of member `i`, without padding."""
+        """Read the best weights of member `i`, without padding."""
         return self.best.take(self.net.layout, i)
 
     def snapshots_of(self, which: Sequence[int]) -> list[Snapshot]:
-        """Take the snapshots of some members: everything that they need to go on elsewhere."""
+        """Take the snapshots of the members with these indices, from which they can resume."""
         goods = self.good_snapshots_of(which) if self._rollback is not None else [None] * len(which)
         return [replace(self._snapshot_of(i), good=good) for i, good in zip(which, goods, strict=True)]
 
     def good_snapshots_of(self, which: Sequence[int]) -> list[Snapshot]:
-        """Take the snapshots of where some members, whose `on_divergence` is restart, stood at their best epoch."""
+        """Take the snapshots of members with these indices at their best epoch; `may_go_back` must hold."""
         assert self._rollback is not None
         with self._rollback.restored():
             return [self._snapshot_of(i) for i in which]

@@ -10,7 +10,7 @@ template <class T, class F> inline void change(T *values, int64_t count, F funct
     for (int64_t i = 0; i < count; i += N<T>) store(values + i, function(load(values + i)));
 }
 
-// The same of two arrays: the first is changed, by what the second says.
+// Changes `values` to function(value, the corresponding element of `by`).
 template <class T, class F> inline void change(T *values, const T *by, int64_t count, F function) {
     for (int64_t i = 0; i < count; i += N<T>) store(values + i, function(load(values + i), load(by + i)));
 }
@@ -20,7 +20,7 @@ inline bool needs_input(Activation name) {
     return NEEDS_INPUT[uint64_t(name)];
 }
 
-// Pre-activations to activations, in place. Comparisons let NaN through.
+// Turns pre-activations into activations, in place. The comparisons keep NaN.
 template <class T> void activate(Activation name, T *z, int64_t count) {
     using V = Vector<T>;
     switch (name) {
@@ -37,7 +37,7 @@ template <class T> void activate(Activation name, T *z, int64_t count) {
     throw UnknownName();
 }
 
-// Times the derivative, in place. `at` are the activations, or the pre-activations where `needs_input`.
+// Multiplies `delta` by the derivative, in place. `at` holds activations, or pre-activations if `needs_input`.
 template <class T> void activate_backward(Activation name, T *delta, const T *at, int64_t count) {
     using V = Vector<T>;
     switch (name) {

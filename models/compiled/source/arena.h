@@ -1,4 +1,4 @@
-// Scratch memory that is taken piece by piece and given back whole; it grows and is kept between calls.
+// Scratch memory (an arena): allocated piece by piece, released as a whole; it grows and is kept between calls.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@ class Arena {
         for (void *block : blocks_) std::free(block);
     }
 
-    // Room for `count` of T, aligned to a cache line.
+    // Allocates `count` elements of T, aligned to a cache line.
     template <class T> T *take(int64_t count) {
         const size_t size = (count * sizeof(T) + LINE - 1) / LINE * LINE;
         if (blocks_.empty() || used_ + size > room_) grow(size);
@@ -22,9 +22,9 @@ class Arena {
         return static_cast<T *>(piece);
     }
 
-    // Everything that was taken is given back.
+    // Releases everything that was allocated; pointers into the arena become invalid.
     void reset() {
-        while (blocks_.size() > 1) {  // the last block is the greatest
+        while (blocks_.size() > 1) {  // the last block is the largest
             std::free(blocks_.front());
             blocks_.erase(blocks_.begin());
         }

@@ -1,7 +1,7 @@
 // Matrix products whose factors are rounded to bfloat16, the upper half of a float; sums and results are floats.
 //
-// A processor with AMX multiplies 16 x 32 of them by 32 x 16 in one instruction. Elsewhere the same products are there,
-// number by number; nobody asks for them but tests.
+// A processor with AMX multiplies a 16 x 32 tile by a 32 x 16 tile in one instruction. For other processors there is a
+// scalar version of the same products, which only tests use.
 #pragma once
 
 #include <algorithm>
@@ -19,29 +19,29 @@
 
 using Line = Vector<Bf16>;
 
-constexpr int64_t TILE = 16;  // rows, and columns, of a tile of sums; each of its factors has TILE_TERMS
+constexpr int64_t TILE = 16;  // rows and columns of a result's tile; the tiles of its factors have TILE_TERMS terms
 
 #ifdef HAS_TILES
 
-// `first`, then `second`.
+// Concatenates `first` and `second`, rounded to bf16.
 inline Line line_of(Vector<float> first, Vector<float> second) {
     return reinterpret_cast<Line>(_mm512_cvtne2ps_pbh(second, first));
 }
 
-// In turns a number of `even` and one of `odd`.
+// Interleaves the numbers of `even` and `odd`, rounded to bf16.
 inline Line pairs_of(Vector<float> even, Vector<float> odd) {
     constexpr Line IN_TURNS = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
                                8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
     return __builtin_shuffle(line_of(even, odd), IN_TURNS);
 }
 
-// Asks the system for the room that tiles take in a thread's state (Linux, Documentation/arch/x86/xstate.rst).
+// Asks the system for permission to use tiles, as their state is large (Linux, Documentation/arch/x86/xstate.rst).
 inline bool may_use_tiles() {
     constexpr long REQUEST = 0x1023, TILE_DATA = 18;
     return syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
 }
 
-// The tiles of this thread, all of 16 lines, are in use while this lives.
+// Configures this thread's tiles, 16 rows of 64 bytes each, for the lifetime of the object.
 class Tiles {
   public:
     Tiles() {
@@ -59,8 +59,8 @@ class Tiles {
     };
 };
 
-// What is in ROWS x COLUMNS tiles of `out`, each 1 or 2, or nothing, and the product. `left` is row-major; `right` has
-// pairs of terms.
+// Computes ROWS x COLUMNS tiles of a product, and adds them to `out` unless `from_zero`; ROWS and COLUMNS are 1 or 2.
+// `left` is row-major; `right` has pairs of terms, (terms / 2, columns, 2).
 template <int ROWS, int COLUMNS>
 inline void add_tiles(const Bf16 *left, const Bf16 *right, int64_t right_row, int64_t terms, bool from_zero, float *out,
                       int64_t out_row) {
@@ -99,10 +99,10 @@ inline void add_tiles(const Bf16 *left, const Bf16 *right, int64_t right_row, in
 
 using Words = uint32_t __attribute__((vector_size(64)));
 
-// Rounded to the nearest bf16, of two the even one; in the upper half of each word.
+// Rounds to the nearest bf16, ties to even; the result is the upper half of each word.
 inline Words rounded(Vector<float> x) {
     const Words bits = reinterpret_cast<Words>(x), up = bits + 0x7fff + (bits >> 16 & 1);
-    return (x == x ? up : bits | 0x400000) & 0xffff0000;  // a NaN stays one
+    return (x == x ? up : bits | 0x400000) & 0xffff0000;  // NaN stays NaN
 }
 
 inline Line line_of(Vector<float> first, Vector<float> second) {
@@ -141,7 +141,7 @@ inline void add_tiles(const Bf16 *left, const Bf16 *right, int64_t right_row, in
 
 #endif
 
-// (rows, columns) in bf16, row-major, both filled up with zeros to whole tiles.
+// Rounds (rows, columns) to bf16, row-major; both are filled up with zeros to whole tiles.
 inline void to_rows(Factor<float> in, int64_t rows, int64_t columns, Bf16 *out) {
     const int64_t out_row = padded(columns, TILE_TERMS);
     for (int64_t m = 0; m < padded(rows, TILE); m++)
@@ -153,7 +153,7 @@ inline void to_rows(Factor<float> in, int64_t rows, int64_t columns, Bf16 *out) 
         }
 }
 
-// (terms / 2, columns, 2) of (terms, columns); terms are filled up with zeros to whole tiles.
+// Rounds (terms, columns) to bf16 as (terms / 2, columns, 2); terms are filled up with zeros to whole tiles.
 inline void to_pairs(const float *in, int64_t in_row, int64_t terms, int64_t columns, Bf16 *out) {
     for (int64_t k = 0; k < padded(terms, TILE_TERMS); k += 2)
         for (int64_t n = 0; n < columns; n += N<float>) {
@@ -162,21 +162,21 @@ inline void to_pairs(const float *in, int64_t in_row, int64_t terms, int64_t col
         }
 }
 
-// The transpose of (terms, rows) as to_rows has it: a pair of terms is moved as one float.
+// Rounds the transpose of (terms, rows), in the layout of to_rows; a pair of terms is moved as one float.
 inline void to_rows_transposed(const float *in, int64_t in_row, int64_t rows, int64_t terms, Bf16 *pairs, Bf16 *out) {
     const int64_t columns = padded(rows, TILE), n_pairs = padded(terms, TILE_TERMS) / 2;
     to_pairs(in, in_row, terms, columns, pairs);
     transpose(reinterpret_cast<float *>(pairs), columns, n_pairs, columns, reinterpret_cast<float *>(out), n_pairs);
 }
 
-// The pairs of the transpose of (rows, columns), for which `lines` is room: (columns / 2, rows, 2), both filled up.
+// Rounds the transpose of (rows, columns) to pairs, (columns / 2, rows, 2), both filled up; `lines` is scratch.
 inline void to_pairs_transposed(const float *in, int64_t rows, int64_t columns, Bf16 *lines, Bf16 *out) {
     const int64_t out_row = padded(rows, TILE), n_pairs = padded(columns, TILE_TERMS) / 2;
     to_rows({in, columns, 1}, rows, columns, lines);
     transpose(reinterpret_cast<float *>(lines), n_pairs, out_row, n_pairs, reinterpret_cast<float *>(out), out_row);
 }
 
-// Room for the factors of products with at most so many numbers.
+// Scratch memory for factors of products with at most `most` numbers.
 struct Bf16Room {
     Bf16 *left, *right, *pairs;
 
@@ -184,7 +184,7 @@ struct Bf16Room {
         : left(arena.take<Bf16>(most)), right(arena.take<Bf16>(most)), pairs(arena.take<Bf16>(most)) {}
 };
 
-// A product whose right factor is there in pairs of (terms, columns).
+// A product of rounded factors; `right` is (terms / 2, columns, 2).
 struct TiledProduct {
     const Bf16 *left, *right;
     int64_t right_row, terms, columns;
@@ -201,7 +201,7 @@ struct TiledProduct {
         if (n < columns) add_tiles<ROWS, 1>(lines, right + 2 * n, right_row, terms, from_zero, to + n, out_row);
     }
 
-    // Fewer rows than a tile has: they are computed beside the result.
+    // Computes fewer rows than a tile has, in a buffer beside the result.
     void few_rows(int64_t m, int64_t count) const {
         for (int64_t n = 0; n < columns; n += TILE) {
             float beside[TILE * TILE] = {};
@@ -212,14 +212,14 @@ struct TiledProduct {
     }
 };
 
-// The right factor of a product, row-major; and its pairs, in rows of as many, where they are there already.
+// The right factor of a product, row-major, with rows of length `row`; and its pairs, null if they do not exist.
 template <class T> struct Right {
     const T *at;
     int64_t row;
     const Bf16 *pairs;
 };
 
-// What `product` computes, of rounded factors. Where rows of `left` do not lie number beside number, its columns do.
+// Computes `product` with rounded factors. Either the rows or the columns of `left` must be contiguous.
 inline void product_in_bf16(Factor<float> left, Right<float> right, int64_t rows, int64_t terms, int64_t columns,
                               Start<float> start, float *out, int64_t out_row, const Bf16Room &room) {
     for (int64_t m = 0; m < rows && start.of_rows; m++)

@@ -1,5 +1,5 @@
-// Exponential, logarithm, tanh and erf of vectors: in float by polynomials (S. L. Moshier, Cephes Mathematical Library,
-// 1989, single precision; within 2 units of the last place or 1e-7), in double number by number by the C library.
+// Exponential, logarithm, tanh and erf of vectors. For float by polynomials (S. L. Moshier, Cephes Mathematical
+// Library, 1989, single precision; errors within 2 units of the last place or 1e-7), for double by the C library.
 #pragma once
 
 #include "vectors.h"
@@ -9,7 +9,7 @@ template <class F> inline Vector<double> by_number(Vector<double> x, F function)
     return x;
 }
 
-template <class T> inline Vector<T> maximum(Vector<T> x, Vector<T> y) { return y > x ? y : x; }  // x where it is NaN
+template <class T> inline Vector<T> maximum(Vector<T> x, Vector<T> y) { return y > x ? y : x; }  // x if either is NaN
 
 template <class T> inline Vector<T> magnitude(Vector<T> x) { return x < 0 ? -x : x; }
 
@@ -18,7 +18,7 @@ template <class T> inline Vector<T> root(Vector<T> x) {
     return x;
 }
 
-// The terms of a polynomial, the highest power first.
+// Evaluates a polynomial; coefficients from the highest power.
 template <class T> inline Vector<T> polynomial(Vector<T>, Vector<T> sum) { return sum; }
 template <class T, class... Rest> inline Vector<T> polynomial(Vector<T> x, Vector<T> sum, T next, Rest... rest) {
     return polynomial<T>(x, sum * x + next, rest...);
@@ -67,7 +67,7 @@ inline Vector<float> hyperbolic_tangent(Vector<float> x) {
     return size < 0.625f ? small : x < 0 ? -large : x == x ? large : x;
 }
 
-// erf(x); beyond 1 as 1 - exp(-x^2) times a polynomial of 1 / x^2, over x.
+// erf(x); for |x| > 1 by 1 - exp(-x^2) / x times a polynomial of 1 / x^2.
 inline Vector<float> error_function(Vector<float> x) {
     const Vector<float> square = x * x, size = magnitude<float>(x);
     const Vector<float> series = polynomial<float>(square, all(7.853861353153693e-5f), -8.010193625184903e-4f,

@@ -1,17 +1,17 @@
-// The losses and their gradients, as in models/eager/losses.py: means over the columns, whose weights are 1 / (rows of the
-// batch), or 0 where a column only fills the batch up.
+// The losses and their gradients, as in models/eager/losses.py: weighted sums over the columns, with weight 1 / (rows
+// of the batch) for a row and 0 for a column that fills up the batch.
 #pragma once
 
 #include "functions.h"
 #include "status.h"
 
-// What the loss compares with, of one step and data group: see Targets in step.cpp.
+// Targets and weights of one step and data group; see truth_of and batch_of in step.cpp.
 template <class T> struct Truth {
     const T *values;   // (classes, columns) each column's weight at its class; or (1 or 2, columns) values and offsets
     const T *weights;  // (columns,)
 };
 
-// Each column's weight times that of its class, at its class, into `weighted`, (classes, columns); their sum.
+// Writes each column's weight times the weight of its class to `weighted`, (classes, columns), and returns the sum.
 template <class T>
 Vector<T> weigh(const LossNumbers<T> &loss, Truth<T> truth, int64_t classes, int64_t columns, T *weighted) {
     using V = Vector<T>;
@@ -25,7 +25,8 @@ Vector<T> weigh(const LossNumbers<T> &loss, Truth<T> truth, int64_t classes, int
     return total;
 }
 
-// Label smoothing, and what `weigh` has left in `scratch`, (classes + 1, columns), over its sum: the weights come last.
+// Divides the output of `weigh` in `scratch` by `whole` and smooths the labels; the last row of `scratch`,
+// (classes + 1, columns), receives the weights of the columns.
 template <class T>
 Truth<T> softened(const LossNumbers<T> &loss, Truth<T> truth, int64_t classes, int64_t columns, T whole, T *scratch) {
     using V = Vector<T>;
@@ -45,7 +46,7 @@ Truth<T> softened(const LossNumbers<T> &loss, Truth<T> truth, int64_t classes, i
     return {scratch, weights};
 }
 
-// -log of the softmax at the class (Bridle 1990); overwrites the outputs, (classes, columns).
+// Computes the cross entropy, -log(softmax) at the class (Bridle 1990), of outputs (classes, columns).
 template <class T> T cross_entropy(Truth<T> truth, int64_t classes, int64_t columns, T *outputs, T *delta) {
     using V = Vector<T>;
     V loss{};
@@ -68,7 +69,8 @@ template <class T> T cross_entropy(Truth<T> truth, int64_t classes, int64_t colu
     return sum_of<T>(loss);
 }
 
-// A loss of one output by what `of` says of (output, target, offset): {loss, gradient} of a column, before its weight.
+// Computes a loss of one output. `of(output, target, offset, &gradient)` computes loss and gradient of a column,
+// without its weight.
 template <class T, class F>
 T regression(Truth<T> truth, int64_t columns, bool has_offset, const T *outputs, T *delta, F of) {
     using V = Vector<T>;
@@ -85,8 +87,8 @@ T regression(Truth<T> truth, int64_t columns, bool has_offset, const T *outputs,
     return sum_of<T>(loss);
 }
 
-// The loss, and its gradient into `delta`. `whole` is the weight of the classes of all rows where `truth` is a part of
-// them, else null; `scratch` is (units + 1, columns).
+// Computes the loss, and its gradient in `delta`. If `truth` is only a part of the rows, `whole` points to the class
+// weight of all rows, else it is null. `scratch` is (units + 1, columns).
 template <class T>
 T loss_of(const LossNumbers<T> &numbers, Truth<T> truth, int64_t units, int64_t columns, const T *whole, T *outputs,
           T *delta, T *scratch) {

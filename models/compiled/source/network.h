@@ -1,4 +1,4 @@
-// One member of a pack: where its numbers lie, its pass forward and its pass backward.
+// One member of a pack: its scratch memory, its forward pass and its backward pass.
 //
 // Values are (unit, column), a column being a row of the batch. The backward pass is that of models/eager/packed.py.
 #pragma once
@@ -23,12 +23,12 @@ template <class T> NormNumbers<T> norm_of(const Layer<T> &layer, Stack stack) {
 template <class T> int64_t n_hidden(const Member<T> &member) { return member.n_layers - 1; }
 template <class T> const Layer<T> &output_of(const Member<T> &member) { return member.layers[n_hidden(member)]; }
 
-// What a member keeps of its pass forward for its pass backward; all (units, columns) but `transposed`.
+// Values of one hidden layer that the forward pass keeps for the backward pass; (units, columns) except `transposed`.
 template <class T> struct Kept {
     T *hidden;      // activations, before dropout
-    T *below;       // what the layer above reads
-    T *before;      // pre-activations, where the derivative needs them
-    T *transposed;  // `below` as (columns, padded units); in pairs of columns where products round to bf16
+    T *below;       // the input of the next layer
+    T *before;      // pre-activations, if the derivative needs them, else null
+    T *transposed;  // `below` as (columns, padded units), or as pairs of columns if products round to bf16
     T *delta;
     Normalized<T> normalized;
 };
@@ -36,21 +36,21 @@ template <class T> struct Kept {
 // One step's batch of one member; `rows` is (columns, input_row), `columns_of` (inputs, columns).
 template <class T> struct Batch {
     const T *rows, *columns_of;
-    const Bf16 *row_pairs, *column_pairs;  // of these two, where somebody's products round to bf16
+    const Bf16 *row_pairs, *column_pairs;  // of `rows` and `columns_of`; null if no product rounds to bf16
     int64_t input_row, columns;
     Truth<T> truth;
     const int32_t *noise;  // (1 + hidden layers, streams, 2) multipliers and offsets
     int64_t streams, noise_row;
 };
 
-// Uniform whole numbers below 2^24 for the units of one column vector: dropout_noise of models/noise.py.
+// Hashes to a uniform whole number below 2^24, as dropout_noise of models/noise.py.
 inline uint32_t mixed(uint32_t x) {
     x = (x ^ (x >> 16)) * 2246822507u;
     x = (x ^ (x >> 13)) * 3266489909u;
     return (x ^ (x >> 16)) >> 8;
 }
 
-// out = in where a unit is kept, scaled; else 0. `out` may be `in`; `layer` is 0 for the inputs.
+// Applies dropout: out = in * scale for a kept unit, else 0. `out` may be `in`; `layer` is 0 for the inputs.
 template <class T>
 void drop(Dropout dropout, const Batch<T> &batch, int64_t layer, int64_t stream, int64_t units, const T *in, T *out) {
     const int32_t *key = batch.noise + (layer * batch.streams + stream) * 2;
@@ -67,23 +67,23 @@ void drop(Dropout dropout, const Batch<T> &batch, int64_t layer, int64_t stream,
     }
 }
 
-// Rows of a layer's weights that the pass backward deals with at a time: all of them while they, their gradients and
-// moments fit the second cache; else few, so that these are still there when they are updated.
+// Number of rows of a layer's weights that the backward pass handles at a time: all rows if they, their gradients and
+// moments fit the second-level cache; else few, so that these are still in the cache when they are updated.
 template <class T> int64_t rows_at_once(const Layer<T> &layer) {
     constexpr int64_t FIT = 1 << 16, FEW = 48;  // numbers, a quarter of 1 MiB; rows, a multiple of those of all tiles
     return layer.units * layer.row > FIT ? FEW : layer.units;
 }
 
-// Room for the passes of one member; the arena is only borrowed.
+// The passes of one member and their scratch memory, which is a part of the arena.
 template <class T> struct Passes {
     const Member<T> &member;
     int64_t columns;
     Kept<T> *kept;
     T *outputs, *output_delta, *scratch;
-    T *dropped, *dropped_rows;  // the inputs as the first layer reads them, where some are dropped: both ways round
-    std::optional<Bf16Room> bf16;  // where products round to bf16
+    T *dropped, *dropped_rows;  // inputs after dropout, (inputs, columns) and (columns, input_row); else null
+    std::optional<Bf16Room> bf16;  // only if products round to bf16
 
-    // `input_row` is that of the batches; 0 where there is no pass backward.
+    // `input_row` is the length of a row of inputs in the batches; 0 without a backward pass.
     Passes(const Member<T> &member, int64_t columns, int64_t input_row, Arena &arena)
         : member(member), columns(columns) {
         if (member.in_bf16 && input_row) bf16.emplace(largest_factor(), arena);
@@ -106,7 +106,7 @@ template <class T> struct Passes {
         dropped_rows = drops(member.dropout) ? arena.take<T>(input_row * columns) : nullptr;
     }
 
-    // Numbers of the largest factor of a product, filled up to whole tiles.
+    // Counts the numbers of the largest factor of a product, filled up to whole tiles.
     int64_t largest_factor() const {
         const int64_t c = padded(columns, TILE_TERMS);
         int64_t most = 0;
@@ -125,7 +125,7 @@ template <class T> struct Passes {
         product<T>(left, right.at, right.row, rows, terms, n, start, out, out_row);
     }
 
-    // The loss; afterwards the gradients are there, or wherever `sink` has put them.
+    // Runs both passes and returns the loss; `sink` receives the gradients of the weights.
     template <class Sink> T run(const Batch<T> &batch, Sink &sink) {
         forward(batch);
         const T found = loss(member.loss, batch.truth, nullptr);
@@ -133,7 +133,7 @@ template <class T> struct Passes {
         return found;
     }
 
-    // Of `outputs`; see loss_of.
+    // Computes the loss of `outputs`; see loss_of.
     T loss(const LossNumbers<T> &numbers, Truth<T> truth, const T *whole) {
         return loss_of<T>(numbers, truth, output_of(member).units, columns, whole, outputs, output_delta, scratch);
     }
@@ -167,7 +167,7 @@ template <class T> struct Passes {
         transpose(keep.below, columns, units, columns, keep.transposed, padded(units, N<T>));
     }
 
-    // What a layer but the first reads, row by row.
+    // The inputs of layer i > 0, transposed: one row for each column of the batch.
     Right<T> rows_below(int64_t i) const {
         const T *at = kept[i - 1].transposed;
         return {at, padded(member.layers[i].inputs, N<T>), bf16 ? reinterpret_cast<const Bf16 *>(at) : nullptr};
@@ -184,7 +184,7 @@ template <class T> struct Passes {
         throw UnknownName();
     }
 
-    // With running statistics, or each column by itself.
+    // Normalises with running statistics (batch normalisation), or over the units of each column (layer normalisation).
     void normalise_alone(const Layer<T> &layer, Stack stack, T *hidden) const {
         switch (layer.norm) {
         case Norm::none: return;
@@ -194,7 +194,7 @@ template <class T> struct Passes {
         throw UnknownName();
     }
 
-    // To `outputs`, without noise, and nothing is kept; `stack` says which weights.
+    // Computes `outputs` with the weights of `stack`, without dropout, and keeps nothing for a backward pass.
     void evaluate(const T *inputs, Stack stack) {
         each_layer({inputs, columns, nullptr}, stack, [&](const Layer<T> &layer, int64_t i) {
             T *hidden = kept[i].hidden;
@@ -204,7 +204,7 @@ template <class T> struct Passes {
         });
     }
 
-    // `finish(layer, i)` makes what the layer above reads of the pre-activations in kept[i].hidden.
+    // Runs all layers; `finish(layer, i)` turns the pre-activations in kept[i].hidden into the next layer's input.
     template <class F> void each_layer(Right<T> below, Stack stack, F finish) {
         for (int64_t i = 0; i < member.n_layers; i++) {
             const Layer<T> &layer = member.layers[i];
@@ -215,7 +215,7 @@ template <class T> struct Passes {
         }
     }
 
-    // `sink` says where the gradients of some rows of weights go, and hears of them when they are there; see Gradients.
+    // `sink.room` returns memory for the gradients of rows of weights, then `sink.done` is called; see Gradients.
     template <class Sink> void backward(const Batch<T> &batch, Sink &sink) {
         T *delta = output_delta;
         for (int64_t i = n_hidden(member); i >= 0; i--) {
@@ -273,7 +273,7 @@ template <class T> Run<T> run_of(T *const *stacks, int64_t at) {
     return {from(PARAMETERS), from(GRADIENTS), from(FIRST), from(SECOND), from(AVERAGE)};
 }
 
-// `visit(run, count)` for some rows of a layer's weights: row by row, or all at once where no other numbers lie between.
+// Calls `visit(run, count)` for rows of a layer's weights: for each row, or once for all if they are contiguous.
 template <class T, class F> void each_row(const Layer<T> &layer, int64_t first, int64_t rows, F visit) {
     const int64_t length = padded(layer.inputs, N<T>);
     const int64_t rows_of_run = length == layer.row ? rows : 1;
@@ -281,13 +281,13 @@ template <class T, class F> void each_row(const Layer<T> &layer, int64_t first, 
         visit(run_of<T>(layer.weights, u * layer.row), rows_of_run * length);
 }
 
-// The same for a layer's biases, scales and shifts.
+// Calls `visit(run, count)` for a layer's biases, scales and shifts.
 template <class T, class F> void each_vector(const Layer<T> &layer, F visit) {
     for (T *const *stacks : {layer.biases, layer.scales, layer.shifts})
         if (stacks[PARAMETERS]) visit(run_of<T>(stacks, 0), padded(layer.units, N<T>));
 }
 
-// The same for all of the member's parameters, in the same order however they are cut into runs.
+// Calls `visit(run, count)` for all parameters of the member, always in the same order.
 template <class T, class F> void each_run(const Member<T> &member, F visit) {
     for (int64_t i = 0; i < member.n_layers; i++) {
         each_row(member.layers[i], 0, member.layers[i].units, visit);
@@ -295,16 +295,16 @@ template <class T, class F> void each_run(const Member<T> &member, F visit) {
     }
 }
 
-// The factor that brings the gradient's norm down to its greatest (Pascanu et al. 2013); 1e-6 as in PyTorch.
+// Computes the factor that clips the norm of the gradient (Pascanu et al. 2013); 1e-6 as in PyTorch.
 template <class T> T clipped_to(const Member<T> &member) {
     if (!member.update.clip) return 1;
     Vector<T> sum{};
     each_run(member, [&](Run<T> run, int64_t count) { add_squares(sum, run, count); });
     const T factor = T(member.update.clip) / (std::sqrt(sum_of<T>(sum)) + T(1e-6));
-    return factor < 1 ? factor : 1;  // 1, too, where it is not a number: the member diverges anyway
+    return factor < 1 ? factor : 1;  // also 1 for NaN: the member diverges anyway
 }
 
-// The running statistics are averaged like the weights, and changed by no rule.
+// Updates the averages of the running statistics, which no update rule changes.
 template <class T> void average_statistics(const Member<T> &member, const Step<T> &step) {
     for (int64_t i = 0; i < n_hidden(member); i++) {
         const Layer<T> &layer = member.layers[i];
@@ -331,14 +331,14 @@ template <class T> void update_member(const Member<T> &member, T rate, int64_t n
     average_statistics(member, step);
 }
 
-// Sinks of the pass backward. This one leaves all gradients where they belong.
+// Sinks receive the gradients of the backward pass. This one stores them in the stack of gradients.
 template <class T> struct Gradients {
     T *room(const Layer<T> &layer, int64_t row) const { return layer.weights[GRADIENTS] + row * layer.row; }
     void done(const Layer<T> &, int64_t, int64_t) const {}
 };
 
-// This one takes the step with them while they are in the cache. Not for members whose gradient is clipped: its norm is
-// known when all of it is there.
+// This one updates the weights at once, while the gradients are in the cache. It cannot be used with clipping, which
+// needs the norm of the whole gradient first.
 template <class T> struct UpdateAtOnce {
     const Member<T> &member;
     const Step<T> step;
@@ -358,7 +358,7 @@ template <class T> struct UpdateAtOnce {
         });
     }
 
-    // What is left after the pass.
+    // Updates the remaining parameters after the pass: biases, scales and shifts.
     void finish() const {
         for (int64_t i = 0; i < member.n_layers; i++)
             each_vector(member.layers[i], [&](Run<T> run, int64_t count) { take(run, count); });

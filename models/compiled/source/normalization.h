@@ -5,12 +5,12 @@
 #include "functions.h"
 #include "status.h"
 
-// The numbers of one layer's normalisation, (units,) each; the running ones are null for layer normalisation.
+// The parameters and statistics of one layer's normalisation, (units,) each; no running ones in layer normalisation.
 template <class T> struct NormNumbers {
     T *scale, *shift, *running_mean, *running_variance;
 };
 
-// What the pass backward needs: x_hat, (units, columns), and 1 / sqrt(variance + NORM_EPSILON) of each unit or column.
+// Values for the backward pass: x_hat, (units, columns), and 1 / sqrt(variance + NORM_EPSILON) of each unit or column.
 template <class T> struct Normalized {
     T *x_hat, *inverse;
 };
@@ -23,7 +23,7 @@ template <class T, class F> inline T over_columns(int64_t columns, F of) {
 
 template <class T> inline T inverse_root(T variance) { return T(1) / std::sqrt(variance + T(NORM_EPSILON)); }
 
-// In place; `weights`, (columns,), are 1 / rows, or 0 where a column only fills the batch up.
+// Batch normalisation, in place; `weights`, (columns,), are 1 / rows, or 0 for a column that fills up the batch.
 template <class T>
 void normalise_rows(NormNumbers<T> numbers, const T *weights, int64_t units, int64_t columns, T *z,
                     Normalized<T> kept) {
@@ -61,7 +61,7 @@ template <class T> void normalise_by_running(NormNumbers<T> numbers, int64_t uni
     }
 }
 
-// In place; `kept` may hold nulls where nobody passes backward.
+// Layer normalisation, in place; `kept` holds null pointers if no backward pass follows.
 template <class T>
 void normalise_units(NormNumbers<T> numbers, int64_t units, int64_t columns, T *z, Normalized<T> kept) {
     using V = Vector<T>;
@@ -84,7 +84,7 @@ void normalise_units(NormNumbers<T> numbers, int64_t units, int64_t columns, T *
     }
 }
 
-// The gradients of scale and shift.
+// Computes the gradients of scale and shift.
 template <class T>
 void norm_gradients(NormNumbers<T> gradients, int64_t units, int64_t columns, const T *delta, const T *x_hat) {
     for (int64_t u = 0; u < units; u++) {
@@ -94,7 +94,7 @@ void norm_gradients(NormNumbers<T> gradients, int64_t units, int64_t columns, co
     }
 }
 
-// The gradient with respect to the pre-activations, in place; `gradients` are there.
+// Turns `delta` into the gradient with respect to the pre-activations; `gradients` must be computed before.
 template <class T>
 void normalise_rows_backward(NormNumbers<T> numbers, NormNumbers<T> gradients, const T *weights, int64_t units,
                              int64_t columns, T *delta, Normalized<T> kept) {

@@ -1,4 +1,4 @@
-// Matrix products of the sizes that small networks have: operands in the cache, every number of the result summed
+// Matrix products for the sizes of small networks: operands fit the cache, and every element of the result is summed
 // from the first term to the last by fused multiply-adds.
 #pragma once
 
@@ -12,18 +12,18 @@ template <class T> struct Factor {
     Factor from_row(int64_t m) const { return {at + m * row, row, column}; }
 };
 
-// Tiles of so many rows and fewer are there in every size: what remains of a matrix is one tile.
+// Tiles of up to so many rows exist in every size, so that the remaining rows of a matrix are one tile.
 constexpr int MOST_KINDS = 6;
 
-// What the sums of a product begin with.
+// The initial values of the sums of a product.
 template <class T> struct Start {
     const T *of_rows;    // a number for each row of the result; null for 0
-    bool from_result;  // what the result holds already, instead
+    bool from_result;  // whether to add to the present result instead
 
     Start from(int64_t row) const { return {of_rows ? of_rows + row : nullptr, from_result}; }
 };
 
-// ROWS x (VECTORS vectors) of the result, kept in registers over all terms.
+// Computes ROWS x (VECTORS vectors) of the result, with the sums in registers.
 template <class T, int ROWS, int VECTORS>
 inline void tile(Factor<T> left, const T *right, int64_t right_row, int64_t terms, Start<T> start, T *out,
                  int64_t out_row) {
@@ -51,7 +51,7 @@ inline void tile(Factor<T> left, const T *right, int64_t right_row, int64_t term
         for (int v = 0; v < VECTORS; v++) store(out + m * out_row + v * N<T>, sums[m][v]);
 }
 
-// `rows` rows of the result, in tiles of ROWS and one of what remains; of many rows, that in tiles of half as many.
+// Computes `rows` rows of the result in tiles of ROWS; the remaining rows in one tile, or in tiles of half the rows.
 template <class T, int ROWS, int VECTORS>
 inline void rows_of(Factor<T> left, const T *right, int64_t right_row, int64_t rows, int64_t terms, Start<T> start,
                     T *out, int64_t out_row) {
@@ -78,10 +78,10 @@ void product(Factor<T> left, const T *right, int64_t right_row, int64_t rows, in
         rows_of<T, 16, 1>(left, right + n, right_row, rows, terms, start, out + n, out_row);
 }
 
-// Exchanges the squares of HALF numbers off the diagonal, then ever smaller ones: a square of vectors is transposed.
+// Transposes a square of vectors: swaps the off-diagonal blocks of size HALF, then recursively those of half the size.
 template <class T, int HALF> inline void exchange(Vector<T> *lines) {
     if constexpr (HALF > 0) {
-        using Places = decltype(Vector<T>{} < Vector<T>{});  // whole numbers as wide as T
+        using Places = decltype(Vector<T>{} < Vector<T>{});  // integers of the size of T
         Places left, right;
         for (int j = 0; j < N<T>; j++) {
             left[j] = j & HALF ? N<T> + j - HALF : j;

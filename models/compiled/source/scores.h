@@ -1,9 +1,10 @@
-// What validation metrics are made of: sums over rows, in double precision and the user's units (models/metrics.py).
+// Sums over rows from which validation metrics are computed, in double precision and the user's units
+// (models/metrics.py).
 #pragma once
 
 #include "losses.h"
 
-// Columns whose class is rightly predicted, the first of equal ones; NaN where the output of a row is not finite.
+// Counts the rows that are rightly predicted (the first of equal outputs counts); NaN if an output is not finite.
 template <class T> double right(Truth<T> truth, int64_t classes, int64_t columns, const T *outputs) {
     using V = Vector<T>;
     V count{}, strange{};
@@ -22,13 +23,13 @@ template <class T> double right(Truth<T> truth, int64_t classes, int64_t columns
     return double(sum_of<T>(count)) + double(sum_of<T>(strange));
 }
 
-// The truth of a regression, (columns,), in the user's units: an output times `scale` plus `mean`.
+// The truth of a regression in the user's units, (columns,); a prediction is output * scale + mean.
 struct Coded {
     const double *values;
     double scale, mean;
 };
 
-// The sum over the rows of what `of` makes of the distance from an output to the truth.
+// Sums `of(error)` over the rows, with error = prediction - truth.
 template <class T, class F>
 double sum_of_errors(Coded truth, const T *weights, int64_t columns, const T *outputs, F of) {
     constexpr int64_t LANES = N<double>;
@@ -41,7 +42,7 @@ double sum_of_errors(Coded truth, const T *weights, int64_t columns, const T *ou
     return sum_of<double>(sums);
 }
 
-// The sum of one score over the columns of a chunk.
+// Computes the sum of one score over the columns of a chunk.
 template <class T>
 double score_of(Score score, Truth<T> truth, Coded coded, int64_t units, int64_t columns, const T *outputs) {
     switch (score) {

@@ -1,14 +1,14 @@
-// How a call ends: nothing is thrown through a function that Python calls.
+// The status of a call: functions that Python calls do not throw.
 #pragma once
 
 #include <new>
 
 #include "interface.h"
 
-// A number that is none of an enumeration's: a name that this library was not built with.
+// Thrown for a number that is not in an enumeration, so a name that this library was built without.
 struct UnknownName {};
 
-// What `call()` comes to.
+// Runs `call()` and turns exceptions into a status.
 template <class F> Status status_of(F call) noexcept {
     try {
         call();

@@ -1,5 +1,5 @@
 // The steps of an epoch for every member of a pack, one member after the other: its weights, gradients and moments stay
-// in the cache for the whole epoch. What is asked for is in interface.h, which models/compiled/interface.py writes.
+// in the cache for the whole epoch. The arguments are declared in interface.h, written by models/compiled/interface.py.
 
 #include "network.h"
 #include "scores.h"
@@ -12,8 +12,8 @@ namespace {
 
 thread_local Arena arena;
 
-// Numbers too small for their full precision count as zero while this lives: they make the machine a hundred times as
-// slow, and moments of units that are never active fade into them.
+// Treats denormal numbers as zero for the lifetime of the object: they are a hundred times as slow, and the moments of
+// units that are never active decay to them.
 class WithoutDenormals {
 #ifdef __SSE__
   public:
@@ -75,7 +75,7 @@ template <class T> Coded coded_of(const Evaluation<T> &task, const Member<T> &me
     return {task.values + member.group * task.n_chunks * task.columns + first, coding[0], coding[1]};
 }
 
-// The weight of the classes of all rows; 1 where classes have none.
+// Computes the class weight of all rows; 1 without class weights.
 template <class T> T whole_of(const Evaluation<T> &task, const Member<T> &member, T *scratch) {
     if (!member.loss.class_weights) return 1;
     Vector<T> total{};
@@ -136,13 +136,13 @@ template <class T> void transpose_all(const T *in, int64_t count, int64_t rows, 
 }  // namespace
 
 extern "C" {
-// What Python compares with its own structures.
+// Sizes and field offsets of all structures, which Python compares with its own.
 Status layout(const int64_t **numbers, int64_t *count) {
     *numbers = LAYOUT;
     *count = sizeof(LAYOUT) / sizeof(*LAYOUT);
     return Status::ok;
 }
-// Whether products in bf16 are faster than others in this process.
+// Tells whether products in bf16 are faster than others in this process.
 Status has_tiles(int64_t *found) {
     return status_of([=] { *found = may_use_tiles(); });
 }
@@ -164,14 +164,14 @@ Status keep_float(const Keeping<float> *task) {
 Status keep_double(const Keeping<double> *task) {
     return status_of([=] { keep(*task); });
 }
-// (count, rows, columns) to (count, columns, rows), both multiples of 16.
+// Transposes (count, rows, columns) to (count, columns, rows); both are multiples of 16.
 Status transpose_float(const float *in, int64_t count, int64_t rows, int64_t columns, float *out) {
     return status_of([=] { transpose_all(in, count, rows, columns, out); });
 }
 Status transpose_double(const double *in, int64_t count, int64_t rows, int64_t columns, double *out) {
     return status_of([=] { transpose_all(in, count, rows, columns, out); });
 }
-// Pairs of the rows of (count, rows, columns), filled up to a multiple of 32; columns are a multiple of 16.
+// Rounds (count, rows, columns) to pairs of rows, filled up to a multiple of 32; columns are a multiple of 16.
 Status pairs_float(const float *in, int64_t count, int64_t rows, int64_t columns, Bf16 *out) {
     return status_of([=] {
         for (int64_t i = 0; i < count; i++)

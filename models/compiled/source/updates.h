@@ -1,18 +1,18 @@
-// The update rules, as in models/eager/optim.py, for one run of numbers after the other.
+// The update rules, as in models/eager/optim.py, applied to one contiguous run of numbers after the other.
 #pragma once
 
 #include "functions.h"
 #include "status.h"
 
-// A run of parameters with everything that belongs to it; `second` and `average` may be null.
+// A contiguous run of parameters with gradients, moments and averages; `second` and `average` may be null.
 template <class T> struct Run {
     T *parameters, *gradients, *first, *second, *average;
 };
 
-// What is the same for all parameters in one step.
+// The values of one step that are equal for all parameters of a member.
 template <class T> struct Step {
     T rate;                      // the learning rate
-    T clipped_to;                // factor of the gradient
+    T clipped_to;                // factor on the gradient
     T correction1, correction2;  // adam: 1 - beta1^t; square root of 1 - beta2^t
     bool starts_average;
 };

@@ -1,7 +1,7 @@
-// Vectors of 64 bytes: what all loops of this library go by, whatever the width of the machine's registers.
+// Vectors of 64 bytes, which all loops of this library use, independently of the width of the machine's registers.
 //
-// A sum over columns is kept in as many partial sums as a vector has numbers and closed in a fixed order, so its bits
-// depend neither on the machine's registers nor on the compiler's choice of instructions.
+// A sum over columns is computed as one partial sum for each number of a vector, and these are added in a fixed order,
+// so its bits depend neither on the machine's registers nor on the compiler's choice of instructions.
 #pragma once
 
 #include <cmath>
