@@ -78,7 +78,7 @@ def submit(context: Context, raw: Any) -> SearchView:
 
 
 def store(context: Context, submission: Submission, raw: Any) -> str:
-    """Insert a search and its first stage; returns its id."""
+    """Insert a search and its first stage, and return its id."""
     row = _row(context, submission)
     with context.database.write() as connection:
         searches.add(connection, row, raw)
@@ -95,7 +95,7 @@ def _resolve(context: Context, raw: Any) -> Submission:
 
 
 def _warm_start(context: Context, spec: Spec) -> list[Params]:
-    """The best configurations of another search that lie in the space.
+    """Choose the best configurations of another search that lie in the space.
 
     Raises:
         SpecInvalid: there is no such search.

@@ -1,4 +1,4 @@
-"""Use case: what it takes to train a trial again, for commands that do so on a user's machine."""
+"""Use case: give out what it takes to train a trial again, for commands that do so on a user's machine."""
 
 from __future__ import annotations
 
