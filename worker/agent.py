@@ -126,7 +126,7 @@ class Agent:
         try:
             loaded.training.train(assignment.members(), monitor, Limits(lease.trial_time_s, reporter.seconds_left))
         except (RuntimeError, MemoryError, ValueError, ArithmeticError) as error:
-            # whatever training throws must end as failed trials, not as a dead worker
+            # errors of training end as failed trials, and do not crash the worker
             log.error("training failed: %s\n%s", error, traceback.format_exc())
             monitor.fail_rest(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}")
         self._end(lease, assignment, reporter)
@@ -170,7 +170,7 @@ class Agent:
 
     def _load(self, problem: LearningProblem) -> _Loaded:
         if self._loaded is None or self._loaded.problem != problem:
-            self._loaded = None  # free the last search's data before the next one's comes
+            self._loaded = None  # free the last search's data before the next one's is read
             path = self._client.fetch_dataset(problem.fingerprint, self._settings.cache_dir)
             source = FoldSource(read_table(path, problem.fingerprint), problem)
             self._loaded = _Loaded(problem, source, Training(source, problem.metric.name, self._engine))

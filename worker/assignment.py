@@ -19,7 +19,7 @@ from foldstep.worker.train.stopping import End, Progress
 
 @dataclass(frozen=True)
 class Finished:
-    """A trial whose folds are all done, with the best weights of each.
+    """A trial whose folds have all ended or are paused, with the best weights of those that have ended.
 
     Attributes:
         snapshot: from which the trial, or one that continues it, resumes; None if neither does.

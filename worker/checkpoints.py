@@ -67,7 +67,7 @@ def checkpoint(
 
 @dataclass(frozen=True)
 class Predictor:
-    """A network out of a checkpoint, with everything that it takes to predict from a table.
+    """A network from a checkpoint, with everything that it takes to predict from a table.
 
     Attributes:
         facts: what the file says about itself.

@@ -106,7 +106,7 @@ class HistogramProbe(Probe):
         super()._passed(layers, space, shares)  # which overwrites the activations
 
     def note(self, live: Sequence[bool]) -> None:
-        """Take the reading of every probe, and make the histograms of the epoch."""
+        """Take the usual reading of a probe, and make the histograms of the epoch."""
         super().note(live)
         for i in self._open:
             place = {"fold": self.members[i].fold, "epoch": self.epoch}

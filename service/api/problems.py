@@ -44,7 +44,7 @@ STATUS: dict[type[FoldstepError], int] = {
     Unavailable: 503,
     FoldstepError: 500,
 }
-"""The status of each class of error; a test holds that none is left out."""
+"""The status of each class of error; a test checks that none is missing."""
 
 MEDIA_TYPE = "application/problem+json"
 _HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}

@@ -65,10 +65,10 @@ def grant(
 
 
 def get(connection: Connection, lease_id: int) -> LeaseRow:
-    """Find one lease, in whatever state.
+    """Find one lease, in any state.
 
     Raises:
-        LeaseLost: there is none of that id; its search was deleted.
+        LeaseLost: no lease has that id, since its search was deleted.
     """
     row = connection.execute(_GET, {"id": lease_id}).one_or_none()
     if row is None:

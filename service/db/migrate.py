@@ -43,7 +43,7 @@ def revision(connection: Connection) -> str | None:
 
 
 def _run_scripts(connection: Connection, present: str | None) -> None:
-    from alembic import command  # here, for most starts do not need the 200 ms that it takes
+    from alembic import command  # here, since it takes 200 ms that most starts do not need
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 

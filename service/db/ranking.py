@@ -66,7 +66,7 @@ def get(connection: Connection, search_id: str, number: int) -> TrialRow:
     """Find one trial.
 
     Raises:
-        NotFound: the search has none of that number.
+        NotFound: the search has no trial of that number.
     """
     rows = _rows(connection, _of(search_id, trials.c.number == number))
     if not rows:

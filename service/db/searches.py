@@ -122,7 +122,7 @@ def get(connection: Connection, search_id: str) -> SearchRow:
     """Find one search.
 
     Raises:
-        NotFound: there is none of that id.
+        NotFound: no search has that id.
     """
     return _one(connection, search_id, _GET)
 
@@ -134,7 +134,7 @@ def lock(connection: Connection, search_id: str) -> SearchRow:
     share a database take turns, and always lock in the same order.
 
     Raises:
-        NotFound: there is none of that id.
+        NotFound: no search has that id.
     """
     return _one(connection, search_id, _LOCK)
 
@@ -200,7 +200,7 @@ def move(connection: Connection, search_id: str, event: SearchEvent, **values: A
 
     Raises:
         IllegalTransition: the search is in a state that `event` does not leave.
-        NotFound: there is none of that id.
+        NotFound: no search has that id.
     """
     statement = search_move(event).where(searches.c.id == search_id).values(**{"paused_at": None, **values})
     if not n_moved(connection, statement):

@@ -70,7 +70,7 @@ def of_searches(connection: Connection, search_ids: Collection[str]) -> dict[str
 
 
 def count_planned(connection: Connection, row: StageRow, n: int, *, exhausted: bool) -> bool:
-    """Count `n` more planned trials; an exhausted stage asks for no more than were planned.
+    """Count `n` more planned trials; an exhausted stage gets no more than were planned.
 
     Returns:
         Whether the stage still stood as in `row`; where others have planned since, nothing changes.

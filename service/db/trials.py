@@ -150,7 +150,7 @@ _CLAIM = (
 
 
 def claim(connection: Connection, search_id: str, limit: int, lease_id: int, worker_id: int) -> list[ClaimedTrial]:
-    """Hand up to `limit` waiting trials to a lease.
+    """Assign up to `limit` waiting trials to a lease, and return them by number.
 
     Trials that can share a pack with the first waiting one are taken first, then the others by number.
     """
@@ -323,7 +323,7 @@ def kept_below(connection: Connection, search_id: str, place: Place | None) -> S
 
 
 def unkeep(connection: Connection, search_id: str, numbers: Sequence[int]) -> None:
-    """Record that some trials have no checkpoints on disk any more."""
+    """Record that some trials no longer have checkpoints on disk."""
     statement = update(trials).where(trials.c.search_id == search_id, trials.c.number.in_(numbers))
     connection.execute(statement.values(kept=False))
 

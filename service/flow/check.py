@@ -1,4 +1,4 @@
-"""Use case: a search is checked before its first trial; one that fails does not train, unless it is forced to."""
+"""Use case: check a search before its first trial; if the checks fail it is not trained, unless `force` is set."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def register(context: Context, registration: DatasetRegistration) -> Dataset:
 
     Raises:
         PathNotAllowed: the file is outside the allowed roots.
-        DatasetUnreadable: it is no table.
+        DatasetUnreadable: the file is not a table.
         NameTaken: the name stands for other data.
     """
     _check_name(registration.name, registration.source)
@@ -42,7 +42,7 @@ def register_upload(context: Context, name: str, file_name: str, content: Path) 
         content: the file as it arrived, with the same ending.
 
     Raises:
-        DatasetUnreadable: it is no table.
+        DatasetUnreadable: the file is not a table.
         NameTaken: the name stands for other data.
     """
     _check_name(name, file_name)
@@ -53,7 +53,7 @@ def get(context: Context, name: str) -> Dataset:
     """Find one data set.
 
     Raises:
-        NotFound: there is none of that name.
+        NotFound: no data set has that name.
     """
     with context.database.read() as connection:
         return datasets.get(connection, name)
@@ -71,7 +71,7 @@ def described(context: Context, source: str) -> DatasetDescription:
     Raises:
         SpecInvalid: the file of a registered name has changed since.
         PathNotAllowed: the file is outside the allowed roots.
-        DatasetUnreadable: there is no such file, or it is no table.
+        DatasetUnreadable: there is no such file, or it is not a table.
     """
     with context.database.read() as connection:
         known = datasets.find(connection, source)

@@ -60,7 +60,7 @@ def end(connection: Connection, search: SearchRow, ending: Ending, now: datetime
     """
     close(connection, search, now)
     trials.cancel(connection, search.id, now)
-    continued.forget_snapshots(connection, search.id)  # their files go with the end, also where it is extended later
+    continued.forget_snapshots(connection, search.id)  # their files are deleted, even if it is extended later
     searches.move(connection, search.id, ending.event, finished_at=now, failure=ending.failure)
     searches.add_notes(connection, search, [*ending.notes, *_mixed_backends(connection, search)])
 

@@ -1,4 +1,4 @@
-"""Use case: a few gauges for Prometheus."""
+"""Use case: write gauges for Prometheus."""
 
 from __future__ import annotations
 

@@ -30,11 +30,11 @@ from foldstep.service.planner.base import Proposals
 from foldstep.service.planner.child import ProposingFailed
 from foldstep.service.planner.stages import make_planner
 
-A_WHOLE_BATCH = 2**31  # trials to ask a planner for: it answers with those of one batch
+A_WHOLE_BATCH = 2**31  # number of trials to ask a planner for: it answers with one batch
 
 
 class _Boundary(NamedTuple):
-    """A search whose every planned trial has ended."""
+    """A search of which every planned trial has ended, so that its next batch is due."""
 
     search: SearchRow
     stage: StageRow

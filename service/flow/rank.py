@@ -1,4 +1,4 @@
-"""Use case: the leaderboard, a page at a time, and single trials."""
+"""Use case: show the leaderboard, a page at a time, and single trials."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def validate(context: Context, raw: Any) -> Validated:
     Raises:
         SpecInvalid: with every fault of the spec; where it has none, with every fault against the data.
         PathNotAllowed: the data file is outside the allowed roots.
-        DatasetUnreadable: it is no table.
+        DatasetUnreadable: the file is not a table.
     """
     resolved = _resolve(context, raw)
     return Validated(problem=resolved.problem, trials=resolved.n_trials, notes=resolved.notes)
@@ -72,7 +72,7 @@ def submit(context: Context, raw: Any) -> SearchView:
     Raises:
         SpecInvalid: with every fault of the spec; where it has none, with every fault against the data.
         PathNotAllowed: the data file is outside the allowed roots.
-        DatasetUnreadable: it is no table.
+        DatasetUnreadable: the file is not a table.
     """
     return view.search(context, store(context, _resolve(context, raw), raw))
 

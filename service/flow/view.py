@@ -24,7 +24,7 @@ def search(context: Context, search_id: str) -> SearchView:
     """Show one search.
 
     Raises:
-        NotFound: there is none of that id.
+        NotFound: no search has that id.
     """
     with context.database.read() as connection:
         return _views(connection, context, [searches.get(connection, search_id)])[0]
@@ -68,7 +68,7 @@ def all_workers(context: Context) -> list[WorkerView]:
 
 
 def _views(connection: Connection, context: Context, rows: Sequence[SearchRow]) -> list[SearchView]:
-    """Make the views of searches, in as many queries for one of them as for all."""
+    """Make the views of searches; the number of queries is the same for one as for many."""
     ids = [row.id for row in rows]
     counts = trials.counts(connection, ids)
     best = _best(connection, rows)
