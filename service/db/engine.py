@@ -69,7 +69,7 @@ class Database:
         """Open a transaction as `write` does, in which tables may be rebuilt.
 
         SQLite can change a constraint only by copying the table, dropping it and renaming the copy. With foreign keys
-        enforced, rows that refer to it would be deleted; they can only be switched outside of a transaction.
+        enforced, rows that refer to it would be deleted; that can only be switched off outside of a transaction.
 
         Raises:
             Unavailable: the database cannot be reached.

@@ -27,7 +27,7 @@ class SearchRow:
 
     Attributes:
         spec: as its problem resolved it (`LearningProblem.resolved`): planners ask it for the metric's direction.
-        problem: what its trials learn.
+        problem: the learning problem of its trials.
         deadline_at: when its time budget ends; None before the start, and where there is none.
     """
 

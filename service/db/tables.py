@@ -77,7 +77,7 @@ searches = Table(
     Column("deadline_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("checks", JSON(none_as_null=True)),  # the report of the checks before it, once they are done
-    Column("problem", Text, nullable=False),  # what its trials learn; the JSON of a `LearningProblem`
+    Column("problem", Text, nullable=False),  # of its trials; the JSON of a `LearningProblem`
     CheckConstraint(f"state IN ({words(SearchState)})", name="state"),
     CheckConstraint(f"(finished_at IS NOT NULL) = (state IN ({words(TERMINAL_SEARCH)}))", name="finished"),
     CheckConstraint("(failure IS NOT NULL) = (state = 'failed')", name="failure"),
@@ -148,7 +148,7 @@ trials = Table(
     Column("epoch", Integer, nullable=False),
     Column("epochs", Integer, nullable=False),
     Column("progress", Double),  # best score so far, while it runs
-    Column("attempts", Integer, nullable=False),  # those begun that count
+    Column("attempts", Integer, nullable=False),  # those begun that count towards the limit
     Column("lease_id", ForeignKey(leases.c.id)),  # the present one, or the last
     Column("worker_id", ForeignKey(workers.c.id)),
     Column("resume", Text),

@@ -13,7 +13,7 @@ from foldstep.service.flow.rungs import close
 
 
 def pause(context: Context, search_id: str) -> None:
-    """Pause a search: no new trials are leased, those in training run to their end, its time budget stands still.
+    """Pause a search: no new trials are leased, those in training run to their end; a time budget's clock stops.
 
     Raises:
         NotFound: there is no such search.

@@ -83,7 +83,7 @@ def described(context: Context, source: str) -> DatasetDescription:
 
 
 def _unchanged(context: Context, name: str, known: DatasetRow) -> DatasetDescription:
-    """Check that the file of registered data still holds them, and return their description; it may be deleted."""
+    """Check that the file of registered data still holds them, if it exists; return their description."""
     description = known.dataset.description
     if known.path is None or not Path(known.path).is_file():
         return description

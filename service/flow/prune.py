@@ -55,7 +55,7 @@ def prune_snapshots(connection: Connection, search: SearchRow, last: Place | Non
 def stale_snapshots(connection: Connection, context: Context, search: SearchRow) -> list[str]:
     """List the snapshots of earlier stages that a new stage does not continue, to delete after the commit.
 
-    It does so before the first trial of the stage is planned: no trial runs then, so no snapshot is being uploaded.
+    None once a trial of the new stage is planned: only before that no trial runs, so no snapshot is being uploaded.
     """
     stage = stages.get(connection, search.id, search.stage) if search.stage else None
     if stage is None or stage.n_planned:

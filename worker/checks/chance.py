@@ -15,7 +15,7 @@ Targets: TypeAlias = npt.NDArray[Any]
 def chance_loss(loss: str, y: Targets, n_classes: int) -> float | None:
     """Compute the loss of a fresh network: log of the class count, or the loss of the answer 0 (the target's mean).
 
-    A fresh network does not know how frequent the classes are, so it is not their entropy.
+    A fresh network does not know how frequent the classes are, so its loss is not their entropy.
 
     Args:
         loss: name of the loss.

@@ -81,7 +81,7 @@ def _small(data: FoldData, rows: npt.NDArray[np.int64]) -> FoldData:
 
 
 def _stretched(hp: Hyperparameters, n_rows: int) -> Hyperparameters:
-    """Build the network as `plain` does, its rates stretched over `N_STEPS` epochs of one step each."""
+    """Build the network as `plain` does, its rate schedule stretched over `N_STEPS` epochs of one step each."""
 
     def epochs(n: int) -> int:
         return max(1, round(n * N_STEPS / hp.epochs))
