@@ -1,4 +1,4 @@
-"""Runs the scripts on the connection that `service.db.migrate` (or a developer's `alembic` command) gives."""
+"""Run the migration scripts, on the connection of `service.db.migrate` or, for the `alembic` command, on a new one."""
 
 from __future__ import annotations
 

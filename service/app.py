@@ -36,11 +36,11 @@ ADDRESS_FILE = "address"
 
 
 def create_app(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> FastAPI:
-    """The application; the database is opened and upgraded when it starts.
+    """Build the application; its database is opened and upgraded when it starts.
 
     Args:
-        settings: the knobs.
-        now: the clock; tests have their own.
+        settings: the master's settings.
+        now: the clock; tests pass their own.
     """
     app = FastAPI(title="Foldstep", version=__version__, lifespan=_lifespan)
     app.state.context = Context(Database(settings.resolved_database_url), settings, now)
@@ -67,7 +67,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 @contextlib.contextmanager
 def opened(app: FastAPI) -> Iterator[None]:
-    """The database of an application, upgraded, cleaned up, and swept in the background until the end.
+    """Open an application's database: upgrade it, delete stale files, and sweep it in the background until the end.
 
     Raises:
         Conflict: another master serves the data folder, or the database is of a newer version.
@@ -105,10 +105,10 @@ def _swept(context: Context) -> Iterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """Ends with exit code 0 on SIGTERM and SIGINT; uvicorn's own would send itself the signal again."""
+    """A server that ends with exit code 0 on SIGTERM and SIGINT; uvicorn's own would send itself the signal again."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Finish the requests that run, then end; at once for a second signal."""
+        """Finish the running requests, then end; end at once on a second signal."""
         self.force_exit = self.should_exit
         self.should_exit = True
 
@@ -117,7 +117,7 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
     """Serve until SIGTERM or SIGINT; the only line on standard output is the address.
 
     Args:
-        settings: the knobs.
+        settings: the master's settings.
         host: address to listen on instead of the settings'.
         port: port to listen on instead of the settings'; 0 for any free one.
 
@@ -136,9 +136,9 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
 
 @contextlib.contextmanager
 def _announced(settings: Settings, address: str) -> Iterator[None]:
-    """Print the address, and leave it in the data folder, where the CLI finds it."""
+    """Print the address, and write it to the data folder, where the CLI finds it."""
     path = settings.data_dir / ADDRESS_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)  # with a token of its own and Postgres nobody made it yet
+    path.parent.mkdir(parents=True, exist_ok=True)  # missing where the token is set and the database is Postgres
     path.write_text(f"{address}\n")
     sys.stdout.write(f"{address}\n")
     sys.stdout.flush()
@@ -168,7 +168,7 @@ def _address(listener: socket.socket) -> str:
 
 
 def main() -> int:
-    """Serve with the settings of the environment; returns the exit code."""
+    """Serve with the settings of the environment, and return the exit code."""
     try:
         serve(settings_from_environment())
     except FoldstepError as error:

@@ -1,4 +1,4 @@
-"""The token that clients show: made at the first start, in a file that only its owner can read."""
+"""The token that clients send: made at the first start, in a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOKEN_FILE = "token"
 
 
 def load_or_make_token(settings: Settings) -> str:
-    """The token of the settings; without one, that of the data folder's file, which is made when missing."""
+    """Find the token: in the settings, else in the data folder's file, which is made if it is missing."""
     if settings.token:
         return settings.token
     path = settings.data_dir / TOKEN_FILE

@@ -1,7 +1,7 @@
-"""Child processes of the master: neither their memory nor their end is its own.
+"""Child processes of the master, for work that needs much memory or may crash.
 
-A child is a package's `__main__`, as `python -m foldstep.service.data`. One that is asked once (`ask`) gets its request
-as JSON on standard input, answers with a result or with a problem document (`answer_once`), and ends.
+A child is a package's `__main__`, as `python -m foldstep.service.data`. For one request (`ask`) a child
+reads it as JSON from standard input, answers with a result or with a problem document (`answer_once`), and ends.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from foldstep.service.contract.errors import FoldstepError, error_from_problem
 from foldstep.service.contract.processes import last_words, python_command
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""More threads would take the cores from workers on the same machine; bits depend on their number, too."""
+"""More threads would take the cores from workers on the same machine, and rounding depends on their number."""
 
 
 class ChildDied(Exception):
-    """The child ended before it had answered; the message is the last that it said."""
+    """The child ended without an answer; the message is its last line on standard error, or its exit code."""
 
 
 class ChildTooSlow(Exception):
@@ -31,12 +31,12 @@ class ChildTooSlow(Exception):
 
 
 def environment() -> dict[str, str]:
-    """The master's environment, for a child of one thread."""
+    """Build the environment of a child: the master's own, with one thread for each numerical library."""
     return {**os.environ, **_ONE_THREAD}
 
 
 def ask(package: str, request: dict[str, Any], timeout_s: float) -> Any:
-    """The result of one request to a package's child, as JSON.
+    """Send one request to a package's child, and return the result as JSON values.
 
     Raises:
         FoldstepError: the typed error that the child refused with.
@@ -59,13 +59,13 @@ def ask(package: str, request: dict[str, Any], timeout_s: float) -> Any:
 
 
 def answer_once(perform: Callable[[dict[str, Any]], BaseModel]) -> None:
-    """The child's side of `ask`."""
+    """Answer one request of `ask`, in the child: from standard input to standard output."""
     with answers() as output:
         json.dump(_answer(perform, json.load(sys.stdin)), output)
 
 
 def answers() -> IO[str]:
-    """Standard output for the answers alone: what a library prints goes to standard error from here on."""
+    """Open standard output for the answers alone; what a library prints goes to standard error from here on."""
     output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     return output

@@ -1,4 +1,4 @@
-"""Every knob of the master, with its unit and its default; each is read from `FOLDSTEP_<NAME>`."""
+"""Every setting of the master, with its unit and its default; each is read from `FOLDSTEP_<NAME>`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PREFIX = "FOLDSTEP_"
 
 
 class Settings(BaseModel):
-    """How a master runs."""
+    """The settings of a master."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -80,12 +80,12 @@ class Settings(BaseModel):
 
     @property
     def uploads_dir(self) -> Path:
-        """Files on their way in."""
+        """Uploaded files until they are registered."""
         return self.data_dir / "uploads"
 
 
 def settings_from_environment(environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
-    """The settings that the environment names, those in `given` before them, defaults for the rest.
+    """Read the settings: those in `given` come first, then the environment's, then the defaults.
 
     Raises:
         InvalidInput: a value has the wrong type or is out of range; the faults name the variables.

@@ -1,4 +1,4 @@
-"""The worker's life: register, take leases in turn, train, report; leave in good order when told to."""
+"""A worker: it registers, takes one lease after another, trains, reports, and ends cleanly on request."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ from foldstep.worker.train.oversight import Limits
 log = logging.getLogger(__name__)
 
 _IDLE_GROWTH, _LONGEST_IDLE_S = 1.25, 2.0
-"""Between two questions: what a worker waits for, a batch that others still train, takes as long as their training."""
+"""Growth and longest duration (s) of the pauses between requests for a lease, while the master grants none."""
 _SHORT_LEASE_S, _LONG_LEASE_S = 4.0, 30.0
-"""Leases of tiny networks are made larger until they last, so that asking costs nothing beside training; those that
-last long are made smaller again, so that little is lost with a worker."""
+"""The next lease after a shorter one is larger, so that requests cost little compared with training; after a longer
+one it is smaller, so that little is lost when a worker dies."""
 _MAX_GROWTH = 64
 _LOOK_AT_DATA = "Look at the data folder of the master: the data of this search cannot be fetched or read."
 
@@ -81,14 +81,14 @@ class Agent:
         self._registration = WorkerRegistration(device=device, backend=backend, **names)
 
     def leave(self) -> None:
-        """Finish the present epoch, save, give back, end; safe to call from a signal handler."""
+        """Ask the worker to finish the present epoch, save, give back and end; safe to call from a signal handler."""
         self._leaving.set()
 
     def run(self) -> None:
-        """Work until told to leave.
+        """Take leases and train them until `leave` is called.
 
         Raises:
-            Unavailable: the master was not there for longer than the patience.
+            Unavailable: the master did not answer for longer than `patience_s`.
         """
         registered = self._client.register(self._registration)
         growth = 1
@@ -106,7 +106,7 @@ class Agent:
                 idle_s = min(_IDLE_GROWTH * idle_s, _LONGEST_IDLE_S)
 
     def _work(self, lease: Lease, interval_s: float) -> None:
-        """Train a lease to its end; work that is no longer ours is dropped quietly."""
+        """Train a lease to its end; one that the worker no longer holds is dropped without an error."""
         try:
             loaded = self._load(lease.problem)
         except FoldstepError as error:
@@ -126,7 +126,7 @@ class Agent:
         try:
             loaded.training.train(assignment.members(), monitor, Limits(lease.trial_time_s, reporter.seconds_left))
         except (RuntimeError, MemoryError, ValueError, ArithmeticError) as error:
-            # whatever training throws must end as failed trials, not as a dead worker
+            # errors of training end as failed trials, and do not crash the worker
             log.error("training failed: %s\n%s", error, traceback.format_exc())
             monitor.fail_rest(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}")
         self._end(lease, assignment, reporter)
@@ -170,7 +170,7 @@ class Agent:
 
     def _load(self, problem: LearningProblem) -> _Loaded:
         if self._loaded is None or self._loaded.problem != problem:
-            self._loaded = None  # free the last search's data before the next one's comes
+            self._loaded = None  # free the last search's data before the next one's is read
             path = self._client.fetch_dataset(problem.fingerprint, self._settings.cache_dir)
             source = FoldSource(read_table(path, problem.fingerprint), problem)
             self._loaded = _Loaded(problem, source, Training(source, problem.metric.name, self._engine))
@@ -202,20 +202,20 @@ def _engine(settings: WorkerSettings) -> Engine:
 
 
 def _next_growth(growth: int, lasted_s: float) -> int:
-    """How many times its usual number of members a worker asks for next, after a lease that lasted so long."""
+    """Compute the factor on the number of members to ask for next, after a lease of this duration."""
     if lasted_s < _SHORT_LEASE_S:
         return min(2 * growth, _MAX_GROWTH)
     return max(growth // 2, 1) if lasted_s > _LONG_LEASE_S else growth
 
 
 def _snapshots_of(assignment: Assignment) -> dict[int, bytes]:
-    """The snapshot of every unfinished trial that has begun."""
+    """Encode a snapshot of every unfinished trial that has begun."""
     saved = {w.leased.number: w.saved(assignment.lease.problem.fingerprint) for w in assignment if not w.is_dropped}
     return {trial: encode_snapshot(s) for trial, s in saved.items() if s is not None}
 
 
 class _LeaseMonitor:
-    """Passes on what the training says, and what the master says back."""
+    """A training monitor that passes progress to the reporter, and the master's answers to the training."""
 
     def __init__(
         self,
@@ -229,7 +229,7 @@ class _LeaseMonitor:
         self._telling, self._saving = telling, saving
 
     def epoch_done(self, members: Sequence[Member], member_steps: int) -> None:
-        # an epoch of tiny networks takes less time than to say how far they are
+        # an epoch of tiny networks takes less time than to compute their progress
         trials = {m.trial for m in members} if self._telling.is_over() else set()
         progress = {w.leased.number: w.progress() for w in self._assignment if w.leased.number in trials}
         self._reporter.note(progress, member_steps)

@@ -1,4 +1,4 @@
-"""One lease as it is worked off: its members, the folds that are done, the results that follow."""
+"""One lease in training: its members, the folds that have ended, and the results of its trials."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from foldstep.worker.train.stopping import End, Progress
 
 @dataclass(frozen=True)
 class Finished:
-    """A trial whose folds are all done, with the best weights of each.
+    """A trial whose folds have all ended or are paused, with the best weights of those that have ended.
 
     Attributes:
-        snapshot: where it, or a trial that continues it, goes on from; None where nothing does.
+        snapshot: from which the trial, or one that continues it, resumes; None if neither does.
     """
 
     leased: LeasedTrial
@@ -48,7 +48,7 @@ class TrialWork:
 
     Attributes:
         members: one for each fold that is to be trained under this lease, or was before.
-        weights: of each fold that has ended, its best ones; of those that wait, None.
+        weights: the best weights of each fold that has ended; None for a fold that is paused.
     """
 
     def __init__(self, leased: LeasedTrial, n_folds: int, seed: int, saved: SavedTrial | None) -> None:
@@ -62,7 +62,7 @@ class TrialWork:
                 self._go_on(member, *saved.folds[member.fold])
 
     def _go_on(self, member: Member, progress: Progress, snapshot: Snapshot | None, best: Weights | None) -> None:
-        """Put a fold where it was saved; one whose snapshot is not there begins anew."""
+        """Restore a fold from its saved state; an unfinished fold without a snapshot begins anew."""
         progress.go_on(member.hp)
         if progress.end is None and snapshot is None:
             return
@@ -72,16 +72,16 @@ class TrialWork:
 
     @property
     def is_done(self) -> bool:
-        """Whether every fold has ended, or has come to where it waits."""
+        """Whether every fold has ended or is paused."""
         return len(self.weights) == len(self.members)
 
     @property
     def is_dropped(self) -> bool:
-        """Whether a fold was called off."""
+        """Whether a fold was dropped, as the master asked."""
         return any(m.progress.end is End.DROPPED for m in self.members)
 
     def progress(self) -> TrialProgress:
-        """How far the trial is: the epoch of its slowest fold, and the mean of the best scores so far."""
+        """Compute the progress of the trial: the epoch of its slowest fold, and the mean of the best scores so far."""
         scores = [m.progress.best_score for m in self.members]
         known = [s for s in scores if s is not None]
         score = math.fsum(known) / len(known) if len(known) == len(scores) else None
@@ -89,7 +89,7 @@ class TrialWork:
         return TrialProgress(trial=self.leased.number, epoch=min(epochs), score=score)
 
     def finished(self, fingerprint: str) -> Finished:
-        """The result, once every fold has ended or waits."""
+        """Build the result, once every fold has ended or is paused."""
         diverged = [m.fold for m in self.members if m.progress.end is End.DIVERGED]
         outcome = self._outcome()
         message = " ".join(_restart_sentence(m) for m in self.members if m.progress.restarts) or None
@@ -112,7 +112,7 @@ class TrialWork:
         return Finished(self.leased, self.members, weights, result, snapshot)
 
     def _outcome(self) -> Outcome:
-        """One fold that diverged or whose time is over ends its trial, wherever the others stand."""
+        """Choose the outcome: one fold that diverged, or ran out of time, decides it for the whole trial."""
         ends = {m.progress.end for m in self.members}
         if End.DIVERGED in ends:
             return "diverged"
@@ -121,7 +121,7 @@ class TrialWork:
         return "paused" if None in ends or len(self.members) < self._n_folds else "completed"
 
     def saved(self, fingerprint: str) -> SavedTrial | None:
-        """Where the trial stands; None before its first epoch."""
+        """Collect the state of the trial for a snapshot; None before its first epoch."""
         folds = {
             m.fold: (m.progress, m.snapshot if m.needs_snapshot else None, self.weights.get(m.fold))
             for m in self.members
@@ -157,7 +157,7 @@ def _restart_sentence(member: Member) -> str:
 
 
 class Assignment:
-    """The trials of a lease that are still this worker's."""
+    """The trials of a lease that this worker has still to finish."""
 
     def __init__(self, lease: Lease, works: list[TrialWork]) -> None:
         self.lease = lease
@@ -167,11 +167,11 @@ class Assignment:
         return iter(list(self._works.values()))
 
     def members(self) -> list[Member]:
-        """All members, those that have ended among them."""
+        """List all members of these trials, with those that have ended."""
         return [m for work in self for m in work.members]
 
     def fold_done(self, member: Member, weights: Weights | None) -> Finished | None:
-        """Note the end of a fold; the finished trial when it was the last one."""
+        """Record the end of a fold, and return its trial's result if that was the last one and none was dropped."""
         work = self._works[member.trial]
         work.weights[member.fold] = weights
         if not work.is_done:
@@ -180,11 +180,11 @@ class Assignment:
         return None if work.is_dropped else work.finished(self.lease.problem.fingerprint)
 
     def remove(self, trial: int) -> None:
-        """Have no more to do with a trial."""
+        """Remove a trial from the assignment."""
         del self._works[trial]
 
     def take_finished(self) -> list[Finished]:
-        """Trials of which nothing was left to train when they were leased."""
+        """Remove the trials that had nothing left to train when they were leased, and return their results."""
         done = [w for w in self if w.is_done]
         for work in done:
             del self._works[work.leased.number]

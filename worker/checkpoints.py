@@ -1,4 +1,4 @@
-"""Checkpoints of folds, complete enough to predict alone, and snapshots to go on from."""
+"""Checkpoints of folds, each sufficient to predict from, and snapshots to resume training from."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def checkpoint(
 
 @dataclass(frozen=True)
 class Predictor:
-    """A network out of a checkpoint, with everything that it takes to predict from a table.
+    """A network from a checkpoint, with everything that it takes to predict from a table.
 
     Attributes:
         facts: what the file says about itself.
@@ -95,7 +95,7 @@ class Predictor:
         return cls(net, preprocessor, TargetCoder.from_json(facts["target"]), facts)
 
     def outputs(self, table: Table) -> npt.NDArray[np.float64]:
-        """Class probabilities (rows, classes), or predictions in the target's units (rows,)."""
+        """Predict class probabilities (rows, classes), or values in the target's units (rows,)."""
         x = self.preprocessor.transform(table, np.arange(table.n_rows))
         with torch.no_grad():
             raw = self.net(torch.from_numpy(x)).double()
@@ -131,10 +131,10 @@ class Predictor:
 
 @dataclass(frozen=True)
 class SavedTrial:
-    """Where a trial stands.
+    """The saved state of a trial in training.
 
     Attributes:
-        folds: for each fold begun, its history and what it takes to go on, or its best weights, or both.
+        folds: for each fold begun, its history, the snapshot to resume from or None, and its best weights or None.
         legs: the epochs of the trials that it continues, see `LeasedTrial`.
     """
 
@@ -145,7 +145,7 @@ class SavedTrial:
 
 
 def encode_snapshot(saved: SavedTrial) -> bytes:
-    """A trial's snapshot as a file."""
+    """Encode a trial's snapshot as a file."""
     arrays: Arrays = {}
     for fold, (_, snapshot, best) in saved.folds.items():
         parts = {"best": best} if snapshot is None else {"best": snapshot.best, **_moving(snapshot, "now_")}
@@ -165,7 +165,7 @@ def encode_snapshot(saved: SavedTrial) -> bytes:
 
 
 def decode_snapshot(content: bytes, params: Params, fingerprint: str, legs: Sequence[int] = ()) -> SavedTrial:
-    """What `encode_snapshot` wrote, of a trial or of one that it continues.
+    """Decode what `encode_snapshot` wrote, of a trial or of one that it continues.
 
     Raises:
         CheckpointDamaged: not whole, or the snapshot of another trial or other data.
@@ -183,7 +183,7 @@ def decode_snapshot(content: bytes, params: Params, fingerprint: str, legs: Sequ
 
 
 def _leads_to(facts: Facts, params: Params, legs: Sequence[int]) -> bool:
-    """Whether a snapshot is of a trial with these legs, or of one that it continues: the same but for its epochs."""
+    """Tell whether a snapshot is of a trial with these legs, or of one that it continues: equal but for the epochs."""
     saved: Params = facts["params"]
     legs_saved = [*facts.get("legs", []), saved.get("epochs")]
     is_begun = [*legs, params.get("epochs")][: len(legs_saved)] == legs_saved
@@ -191,7 +191,7 @@ def _leads_to(facts: Facts, params: Params, legs: Sequence[int]) -> bool:
 
 
 def _moving(snapshot: Snapshot, prefix: str) -> dict[str, Weights | None]:
-    """What changes in every step, under names that begin so."""
+    """Name the arrays of a snapshot that change in every step; each name begins with `prefix`."""
     named: dict[str, Weights | None] = {
         "parameters": snapshot.parameters,
         "average": snapshot.average,
@@ -209,7 +209,7 @@ def _snapshot(parts: dict[str, Weights], prefix: str) -> Snapshot | None:
 
 
 def _parts_of(prefix: str, arrays: Arrays) -> dict[str, Weights]:
-    """Everything that was saved of a fold, by name."""
+    """Collect everything that was saved of a fold, by name."""
     names = {name.removeprefix(prefix).split(".")[0] for name in arrays if name.startswith(prefix)}
     return {name: _weights(f"{prefix}{name}.", arrays) for name in names}
 

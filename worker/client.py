@@ -1,4 +1,4 @@
-"""What a worker asks of the master, one method a call."""
+"""The requests of a worker to the master, one method for each."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ class MasterClient:
         self._connection = connection
 
     def register(self, registration: WorkerRegistration) -> WorkerRegistered:
-        """Introduce this worker."""
+        """Register this worker."""
         answer = self._connection.request("POST", "/workers", json=registration.model_dump(mode="json"))
         return WorkerRegistered.model_validate_json(answer.content)
 
     def lease(self, request: LeaseRequest) -> Lease | None:
-        """Ask for trials; None when there is nothing to do at present."""
+        """Ask for trials; None if no work is waiting."""
         answer = self._connection.request("POST", "/leases", json=request.model_dump(mode="json"))
         return None if answer.status_code == 204 else _LEASE.validate_json(answer.content)
 
     def report(self, lease: Lease, report: Report) -> ReportReply:
-        """Send progress and results; renews the lease.
+        """Send progress and results, and renew the lease.
 
         Raises:
-            LeaseLost: the lease is somebody else's by now.
+            LeaseLost: the worker no longer holds the lease.
         """
         sent = report.model_dump(mode="json")
         answer = self._connection.request("POST", f"/leases/{lease.lease}:report", json=sent, headers=_fenced(lease))
         return ReportReply.model_validate_json(answer.content)
 
     def release(self, lease: Lease, snapshots: Mapping[int, str] = MappingProxyType({})) -> None:
-        """End a lease; what is not finished goes back, with the snapshots to go on from."""
+        """End a lease; unfinished trials return to waiting, with the snapshots to resume from."""
         end = LeaseEnd(snapshots=dict(snapshots)).model_dump(mode="json")
         self._connection.request("POST", f"/leases/{lease.lease}:release", json=end, headers=_fenced(lease))
 
     def put_checkpoints(self, lease: Lease, files: Mapping[str, bytes]) -> None:
-        """Hand checkpoints up, name to content, in as few requests as their size allows."""
+        """Upload checkpoints (name to content), in as few requests as their size allows."""
         archive: dict[str, bytes] = {}
         for name, content in files.items():
             if archive and sum(map(len, archive.values())) + len(content) > ARCHIVE_BYTES:
@@ -61,16 +61,16 @@ class MasterClient:
             self._put(lease, f"/leases/{lease.lease}/checkpoints", pack(archive))
 
     def put_snapshot(self, lease: Lease, name: str, content: bytes) -> None:
-        """Hand a snapshot up."""
+        """Upload a snapshot."""
         self._put(lease, f"/leases/{lease.lease}/snapshots/{name}", content)
 
     def get_snapshot(self, lease: Lease, name: str) -> bytes:
-        """Fetch the snapshot that a leased trial goes on from."""
+        """Download the snapshot from which a leased trial resumes."""
         path = f"/leases/{lease.lease}/snapshots/{name}"
         return self._connection.request("GET", path, headers=_fenced(lease)).content
 
     def fetch_dataset(self, fingerprint: str, into: Path) -> Path:
-        """The canonical data file, from the worker's own folder where it is there."""
+        """Find the canonical data file in the worker's own folder, and download it if it is missing."""
         path = into / f"{fingerprint}.parquet"
         if not path.exists():
             content = self._connection.request("GET", f"/datasets/{fingerprint}/file").content

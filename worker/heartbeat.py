@@ -1,7 +1,7 @@
-"""Reports to the master from a thread of its own, so that training never waits for the network.
+"""Reports to the master from a separate thread, so that training never waits for the network.
 
-A report is heartbeat, progress and results in one. Results and checkpoints queue up here; a checkpoint goes up
-before the result that names it, so that what the master acknowledges is there.
+A report renews the lease and carries progress and results. Results and checkpoints queue up here; a checkpoint is
+uploaded before the result that names it, so that the master has every file whose name it stores.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from foldstep.worker.data.inputs import FoldSource
 log = logging.getLogger(__name__)
 
 MAX_RESULTS = 64
-"""Trials in one report: bounds its size, curves included."""
+"""Most results in one report, to bound its size, curves included."""
 
 
 class Reporter:
-    """Keeps one lease alive and hands its results up.
+    """A thread that renews one lease and sends its results to the master.
 
     Args:
         client: the master.
-        lease: what is reported on.
+        lease: the lease that is reported on.
         source: the folds, for the preprocessing that a checkpoint carries.
         interval_s: seconds between reports.
     """
@@ -57,11 +57,11 @@ class Reporter:
     # -- called by the training thread --------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to report."""
+        """Start the reporting thread."""
         self._thread.start()
 
     def note(self, progress: Mapping[int, TrialProgress], member_steps: int) -> None:
-        """How far the trials are, and how many steps were taken since the last note."""
+        """Record how far the trials are, and how many steps were taken since the last call."""
         with self._lock:
             self._progress.update(progress)
             self._member_steps += member_steps
@@ -83,12 +83,12 @@ class Reporter:
             self._snapshots.update(snapshots)
 
     def dropped(self) -> set[int]:
-        """Trials that the master wants no more of."""
+        """List the trials to stop: those that the master named, or all of the lease once reporting has failed."""
         with self._lock:
             return set(self._dropped)
 
     def seconds_left(self) -> float:
-        """Of the search's time; infinite where it has no limit."""
+        """Compute the seconds left of the search's time; infinite if it has no limit."""
         with self._lock:
             return self._time_is_over_at - time.monotonic()
 
@@ -96,7 +96,7 @@ class Reporter:
         """Send what is left and end the thread.
 
         Raises:
-            FoldstepError: reporting came to an end, as `failure` says; what was not sent is dropped.
+            FoldstepError: reporting has failed with this error (`failure`); what was not sent is dropped.
         """
         self._closing = True
         self._wake.set()
@@ -149,7 +149,7 @@ class Reporter:
             self._time_is_over_at = _moment(reply.time_left_s)
 
     def _is_wanted(self, finished: Finished) -> bool:
-        """Whether a trial's snapshot goes up with its result: it waits to go on, or is good enough to be continued."""
+        """Tell whether to upload a trial's snapshot with its result: it is paused, or good enough to be continued."""
         is_good = is_worth_keeping(finished.score, self._snapshot_bar, self._direction)
         return finished.result.outcome == "paused" or is_good
 
@@ -159,7 +159,7 @@ class Reporter:
         return name
 
     def _with_checkpoints(self, finished: Sequence[Finished]) -> list[TrialResult]:
-        """The results, with the names of the checkpoints that went up before them."""
+        """Upload the checkpoints worth keeping, and return the results with their names."""
         wanted = self._worth_keeping(finished)
         files = {f.leased.number: self._checkpoints(f) for f in finished if f.leased.number in wanted}
         if files:
@@ -167,14 +167,14 @@ class Reporter:
         return [_named(f.result, list(files.get(f.leased.number, ()))) for f in finished]
 
     def _worth_keeping(self, finished: Sequence[Finished]) -> set[int]:
-        """Trials that reach the master's bar, and of those no more than it keeps."""
+        """Choose the trials that reach the master's bar, and of those no more than it keeps."""
         ended = [f for f in finished if f.result.outcome != "paused" and len(f.members) == self._source.n_folds]
         good = [f for f in ended if is_worth_keeping(f.score, self._bar, self._direction)]
         good.sort(key=lambda f: (self._direction.loss_of(f.score or 0.0), f.leased.number))
         return {f.leased.number for f in good[: self._lease.keep_checkpoints]}
 
     def _checkpoints(self, finished: Finished) -> dict[str, bytes]:
-        """A trial's files, in the order of its folds."""
+        """Make a trial's checkpoint files, in the order of its folds."""
         files = {}
         for member, weights in zip(finished.members, finished.weights, strict=True):
             assert weights is not None
@@ -185,12 +185,12 @@ class Reporter:
 
 
 def _moment(seconds_left: float | None) -> float:
-    """When they are over, on the monotonic clock."""
+    """Compute when so many seconds are over, on the monotonic clock; infinite for None."""
     return math.inf if seconds_left is None else time.monotonic() + seconds_left
 
 
 def _named(result: TrialResult, checkpoints: list[str]) -> TrialResult:
-    """The result with each fold's checkpoint, where it has any."""
+    """Add the name of its checkpoint to each fold of a result, if it has checkpoints."""
     if not checkpoints:
         return result
     named = zip(result.folds, checkpoints, strict=True)
@@ -198,18 +198,18 @@ def _named(result: TrialResult, checkpoints: list[str]) -> TrialResult:
 
 
 def snapshot_name(trial: int) -> str:
-    """The file name of a trial's snapshot."""
+    """Build the file name of a trial's snapshot."""
     return f"trial-{trial:06d}.safetensors"
 
 
 class Interval:
-    """Tells when so much time has passed since it last said so."""
+    """A repeating timer."""
 
     def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
         self._seconds, self._now, self._last = seconds, now, now()
 
     def is_over(self) -> bool:
-        """Whether the interval is over; starts the next one if so."""
+        """Tell whether the interval is over, and start the next one if so."""
         if self._now() - self._last < self._seconds:
             return False
         self._last = self._now()

@@ -48,7 +48,7 @@ class Histogram:
 
     @classmethod
     def of(cls, values: Sequence[np.ndarray], **place: Any) -> Histogram:
-        """Count all values."""
+        """Count all values, in bins between the least and the greatest finite one."""
         flat = np.concatenate([np.asarray(v, dtype=np.float64).ravel() for v in values])
         finite = flat[np.isfinite(flat)]
         low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
@@ -58,10 +58,10 @@ class Histogram:
 
 @dataclass
 class Wanted:
-    """Which epochs to look at, and what was found there.
+    """The epochs to make histograms of, and the histograms made so far.
 
     Attributes:
-        epochs: 1 for the first; none for the first and the last that each fold trains at most.
+        epochs: 1 for the first; empty for the first one and the last one that the trial may train.
     """
 
     epochs: Collection[int]
@@ -69,7 +69,7 @@ class Wanted:
 
 
 class HistogramProbe(Probe):
-    """A probe that counts values at the epochs that are wanted, besides what every probe does."""
+    """A probe that also makes histograms of activations and gradients, at the requested epochs."""
 
     def __init__(self, *args: Any, wanted: Wanted) -> None:
         super().__init__(*args)
@@ -79,7 +79,7 @@ class HistogramProbe(Probe):
         self._activations: dict[tuple[int, int], list[np.ndarray]] = {}
 
     def begin(self, epoch: int) -> None:
-        """A new epoch starts; those that are wanted are looked at, whether they have a reading or not."""
+        """Start an epoch; a requested one is observed even if the probe takes no reading of it."""
         last = max(m.until or m.hp.epochs for m in self.members)
         is_wanted = epoch in (self._wanted.epochs or (1, last))
         super().begin(epoch)
@@ -93,7 +93,7 @@ class HistogramProbe(Probe):
             self.turn_on()
 
     def before_step(self) -> None:
-        """The gradients are there."""
+        """Copy the gradients, which are complete at this point."""
         super().before_step()
         self._gradients = {i: self.net.gradients.take(self.net.layout, i) for i in self._open}
 
@@ -106,7 +106,7 @@ class HistogramProbe(Probe):
         super()._passed(layers, space, shares)  # which overwrites the activations
 
     def note(self, live: Sequence[bool]) -> None:
-        """Count, and write down what every probe does."""
+        """Take the usual reading of a probe, and make the histograms of the epoch."""
         super().note(live)
         for i in self._open:
             place = {"fold": self.members[i].fold, "epoch": self.epoch}
@@ -121,19 +121,19 @@ class HistogramProbe(Probe):
 def histograms(
     client: MasterClient, work: Work, cache_dir: Path, epochs: Collection[int]
 ) -> tuple[list[Histogram], TrialResult]:
-    """Train a trial again as `rerun` does, and count along the way.
+    """Train a trial again as `rerun` does, and make histograms on the way.
 
     Args:
         client: the master that has the data.
         work: what the master has of the trial and its search.
         cache_dir: where data files are kept.
-        epochs: after which to count; none for the first and the last.
+        epochs: after which to make histograms; empty for the first and the last.
 
     Returns:
-        By fold, epoch and layer; and what the training came to.
+        The histograms, by fold, epoch and layer, and the result of the training.
 
     Raises:
-        NotFound: the master has the data no more.
+        NotFound: the master no longer has the data.
         DatasetUnreadable: the data file is damaged.
     """
     wanted = Wanted(epochs)

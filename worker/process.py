@@ -1,4 +1,4 @@
-"""What a worker process does, from its command line to its exit code."""
+"""The main program of a worker process, from its command line to its exit code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from foldstep.worker.steps.engine import has_triton
 
 
 def run() -> int:
-    """Run one agent; returns the exit code."""
+    """Run one agent, and return the exit code."""
     arguments = _arguments()
     logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s {arguments.name} %(levelname)s %(message)s")
     torch.set_num_threads(1)  # one thread a process: the bits of a result depend on it, and it is faster
@@ -44,7 +44,7 @@ def run() -> int:
     if url == "-":
         url, token = (sys.stdin.readline().strip() for _ in range(2))
         if not token:
-            return 1  # whoever started this process has ended before there was a master
+            return 1  # the process that started this one ended before it had a master
     connection = Connection(url, token, patience_s=settings.patience_s)
     agent = Agent(MasterClient(connection), settings)
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -57,10 +57,10 @@ def run() -> int:
 
 
 def why_not_chosen(settings: WorkerSettings) -> str | None:
-    """Say why this worker trains without the backend that it is to have; None where it has it.
+    """Explain why this worker trains without the backend that was chosen; None if it has it.
 
     Raises:
-        InvalidInput: the environment asks for a backend that there is not.
+        InvalidInput: the environment names an unknown backend.
     """
     if chosen() == "fused" and not (settings.is_cuda and has_triton()):
         return (

@@ -1,4 +1,4 @@
-"""Train one trial again, alone in this process: what a worker would report of it, to hold against what is stored."""
+"""Train one trial again, alone in this process, to compare its result with the stored one."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from foldstep.worker.train.probe import Probe
 
 
 def rerun(client: MasterClient, work: Work, cache_dir: Path, probing: Callable[..., Probe] = Probe) -> TrialResult:
-    """Fetch the search's data and train the trial from its first epoch on, on one CPU thread.
+    """Fetch the search's data, train the trial from its first epoch on one CPU thread, and return its result.
 
     Args:
         client: the master that has the data.
         work: what the master has of the trial and its search.
         cache_dir: where data files are kept.
-        probing: what looks at the training; it changes no bit of it.
+        probing: makes the probes that observe the training; they do not change its result.
 
     Raises:
-        NotFound: the master has the data no more.
+        NotFound: the master no longer has the data.
         DatasetUnreadable: the data file is damaged.
     """
     torch.set_num_threads(1)  # as a worker does: the bits depend on it
@@ -45,13 +45,13 @@ def rerun(client: MasterClient, work: Work, cache_dir: Path, probing: Callable[.
 
 
 class _Keeper:
-    """A monitor that only keeps what comes out."""
+    """A training monitor that only keeps the best weights."""
 
     def __init__(self, work: TrialWork) -> None:
         self._work = work
 
     def epoch_done(self, members: Sequence[Member], member_steps: int) -> None:
-        """Nobody is told."""
+        """Do nothing: progress is not reported."""
 
     def member_done(self, member: Member, weights: Weights | None) -> None:
         self._work.weights[member.fold] = weights
@@ -66,4 +66,4 @@ class _Keeper:
         return False
 
     def snapshots_taken(self) -> None:
-        """Never called, for no snapshots are wanted."""
+        """Do nothing: it is never called, for no snapshots are requested."""

@@ -1,4 +1,4 @@
-"""Every knob of a worker, with its unit and its default."""
+"""Every setting of a worker, with its unit and its default."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from pathlib import Path
 PACK_BYTES_CPU = 24 << 20
 """A pack that fits the last-level cache is faster than a bigger one; measured by `benchmarks/throughput`."""
 PACK_BYTES_CUDA = 4 << 30
-"""On a GPU bigger is better; out of memory halves the pack."""
+"""On a GPU a bigger pack is faster; one that does not fit into memory is halved."""
 PACKS_IN_FLIGHT_CPU, PACKS_IN_FLIGHT_CUDA = 1, 2
-"""A core has nothing to do but what it is doing; a GPU would wait while the host does a pack's books."""
+"""Packs that train at a time. On a GPU one computes while the host does the bookkeeping of the other."""
 TYPICAL_MEMBER_BYTES = 400 << 10
-"""A network of two hidden layers of 64 units at batch size 128."""
+"""Memory of a network of two hidden layers of 64 units at batch size 128."""
 
 
 def default_cache_dir() -> Path:
-    """Where canonical data files are kept between runs."""
+    """Find the folder in which canonical data files are kept between runs."""
     return Path.home() / ".cache" / "foldstep" / "datasets"
 
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """How a worker process runs.
+    """The settings of a worker process.
 
     Attributes:
         device: `cpu`, `cuda`, or `cuda:1`.
-        name: how people know it.
-        members: networks to ask for with a lease; 0 for what fits two packs.
+        name: of the worker, as users see it.
+        members: how many to ask for with a lease; 0 for as many as fit two packs.
         pack_bytes: estimated memory at which a pack is cut; 0 for the device's default.
-        idle_wait_s: pause before asking again when there was nothing to do.
-        save_interval_s: at most so much training is lost when the process is killed.
-        patience_s: how long to go on trying while the master is not there.
+        idle_wait_s: first pause before asking again when no work was waiting, in seconds.
+        save_interval_s: seconds between snapshots: the most training that is lost when the process is killed.
+        patience_s: seconds to retry a request while the master does not answer.
         cache_dir: where data files are kept.
     """
 
@@ -56,7 +56,7 @@ class WorkerSettings:
 
     @property
     def packs_in_flight(self) -> int:
-        """Packs that train at a time."""
+        """Number of packs that train at a time."""
         return PACKS_IN_FLIGHT_CUDA if self.is_cuda else PACKS_IN_FLIGHT_CPU
 
     @property

@@ -1,4 +1,4 @@
-"""How many inputs and outputs the networks of a search have, so that a trial's parameters are counted before it runs.
+"""The numbers of inputs and outputs of a search's networks, to count a trial's parameters before it runs.
 
 Revision: 0002, after 0001
 """

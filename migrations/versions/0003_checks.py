@@ -1,4 +1,4 @@
-"""Checks before a search: their report, and leases that are for checking.
+"""Checks before a search: their report, and leases whose purpose is to run them.
 
 Revision: 0003, after 0002
 """

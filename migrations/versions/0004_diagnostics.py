@@ -1,4 +1,4 @@
-"""What workers saw while they trained, beside the learning curves of a fold.
+"""Training diagnostics of a fold, stored with its learning curves.
 
 Revision: 0004, after 0003
 """

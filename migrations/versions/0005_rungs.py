@@ -1,4 +1,4 @@
-"""Trials that wait at a rung, and those that lost their last folds, with a score but no rank.
+"""Trials that are paused at a rung, and those pruned before their last folds, with a score but no rank.
 
 Revision: 0005, after 0004
 """

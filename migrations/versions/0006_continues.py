@@ -1,4 +1,4 @@
-"""Trials that go on with the training of a trial of the stage before.
+"""Trials that continue the training of a trial of the stage before.
 
 Revision: 0006, after 0005
 """

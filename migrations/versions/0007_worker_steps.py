@@ -1,4 +1,4 @@
-"""Who takes a worker's training steps.
+"""The backend that computes a worker's training steps.
 
 Revision: 0007, after 0006
 """

@@ -1,4 +1,4 @@
-"""One record of what a search's trials learn, instead of five columns; a worker's backend by its name.
+"""One record of a search's learning problem, instead of five columns; a worker's `step` becomes its `backend`.
 
 Revision: 0008, after 0007
 """
@@ -59,13 +59,13 @@ def downgrade() -> None:
 
 
 def _n_rows(connection: sa.Connection) -> dict[str, int]:
-    """Rows by fingerprint; of files that were never registered under a name nothing is known here."""
+    """Find the number of rows by fingerprint; files that were never registered under a name are absent."""
     found = connection.execute(sa.select(_DATASETS)).all()
     return {fingerprint: description["n_rows"] for fingerprint, description in found}
 
 
 def _problem(row: Any, n_rows: int | None) -> dict[str, Any]:
-    """The record as version 0008 reads it; the spec of a stored search has everything filled in."""
+    """Build the record as version 0008 reads it; the spec of a stored search has everything filled in."""
     spec = json.loads(row["spec"])
     return {
         "fingerprint": row["fingerprint"],

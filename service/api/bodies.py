@@ -1,4 +1,4 @@
-"""Bodies that are read by pydantic's own JSON parser: for a long report three times as fast as by way of `dict`s."""
+"""Request bodies that pydantic's own JSON parser reads: for a long report three times as fast as through `dict`s."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class JsonBody(Generic[M]):
         self.model = model
 
     async def __call__(self, request: Request) -> M:
-        """The body.
+        """Read the body as the model.
 
         Raises:
-            RequestValidationError: as for every other body; each error has its path.
+            RequestValidationError: the body does not fit the model; each error has its path.
         """
         body = await request.body()
         try:
@@ -32,14 +32,14 @@ class JsonBody(Generic[M]):
 
     @property
     def documentation(self) -> dict[str, Any]:
-        """What FastAPI would have written into the OpenAPI document by itself, as `openapi_extra`."""
+        """The `openapi_extra` that documents the body as FastAPI would have done by itself."""
         schema = self.model.model_json_schema()
         content = {"application/json": {"schema": _inlined(schema, schema.pop("$defs", {}))}}
         return {"requestBody": {"required": True, "content": content}}
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """The schema with every reference replaced by what it refers to."""
+    """Replace every reference in a JSON schema by what it refers to."""
     if isinstance(schema, list):
         return [_inlined(part, definitions) for part in schema]
     if not isinstance(schema, dict):

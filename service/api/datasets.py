@@ -1,4 +1,4 @@
-"""Data sets: register by path, by bundled name, by upload; workers fetch the canonical file."""
+"""Data sets: register by path, by bundled name, by upload; download the canonical file."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def upload_dataset(name: Annotated[str, Form()], file: UploadFile, context: InCo
 
 @router.get("/datasets", responses=responses())
 def get_datasets(context: InContext) -> list[Dataset]:
-    """Every data set, by name."""
+    """List every data set, by name."""
     return dataset.all_datasets(context)
 
 
 @router.get("/datasets/{name}", responses=responses(404))
 def get_dataset(name: str, context: InContext) -> Dataset:
-    """One data set."""
+    """Get one data set."""
     return dataset.get(context, name)
 
 
 @router.get("/datasets/{fingerprint}/file", response_class=FileResponse, responses=responses(404))
 def get_data_file(fingerprint: str, context: InContext) -> FileResponse:
-    """The canonical Parquet file, for workers."""
+    """Download the canonical Parquet file of a data set, as workers do."""
     return FileResponse(transfer.data_path(context, fingerprint), media_type="application/vnd.apache.parquet")

@@ -1,4 +1,4 @@
-"""What handlers ask for: the context, the token check, the body as it was sent."""
+"""Dependencies of the handlers: the context, the token check, the body as it was sent."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from foldstep.service.flow.context import Context
 
 
 async def context_of(request: Request) -> Context:
-    """The context that the application was made with."""
+    """Find the context that the application was made with."""
     context: Context = request.app.state.context
     return context
 
 
 async def require_token(request: Request, authorization: Annotated[str | None, Header()] = None) -> None:
-    """Let only those in who know the token.
+    """Refuse a request that does not carry the master's token.
 
     Raises:
         Unauthorized: there is none, or it is another one.
@@ -29,12 +29,12 @@ async def require_token(request: Request, authorization: Annotated[str | None, H
 
 
 async def raw_body(request: Request) -> bytes:
-    """The body's bytes; the size limit holds while they arrive."""
+    """Read the body's bytes; the size limit holds while they arrive."""
     return await request.body()
 
 
 def document(body: Annotated[bytes, Depends(raw_body)], content_type: Annotated[str, Header()] = "") -> Any:
-    """The body as a tree, from JSON or YAML as its content type says.
+    """Parse the body as JSON or YAML, as its content type says.
 
     Raises:
         SpecInvalid: it is neither, or nested too deeply.

@@ -1,4 +1,4 @@
-"""Documents that the OpenAPI page shows."""
+"""Example documents that the OpenAPI page shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For operators: is it up, can it work, what is it doing."""
+"""Endpoints for operators: liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ metrics_router = APIRouter(tags=["operations"])
 
 @open_router.get("/healthz")
 def healthz() -> dict[str, str]:
-    """The process answers."""
+    """Tell that the process answers."""
     return {"status": "ok"}
 
 
 @open_router.get("/readyz")
 def readyz(context: InContext) -> dict[str, str]:
-    """The database answers; 503 when it does not."""
+    """Check that the database answers; 503 when it does not."""
     context.database.ping()
     return {"status": "ready"}
 
 
 @metrics_router.get("/metrics", response_class=PlainTextResponse)
 def metrics(context: InContext) -> Response:
-    """Gauges in Prometheus' text form."""
+    """Report gauges in Prometheus' text form."""
     return Response(metrics_text(context), media_type="text/plain; version=0.0.4")

@@ -1,4 +1,4 @@
-"""Leases: a worker takes trials, reports, ends, and moves files."""
+"""Leases: a worker takes trials, reports on them, ends the lease, and transfers files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _report_body = JsonBody(Report)
     responses={**responses(404, 422), _NO_CONTENT: {"description": "nothing waits; ask again in a moment"}},
 )
 def post_lease(request: LeaseRequest, context: InContext) -> Lease | Response:
-    """Take trials of one search."""
+    """Lease trials of one search to a worker."""
     return lease(context, request) or Response(status_code=_NO_CONTENT)
 
 
@@ -39,13 +39,13 @@ def post_lease(request: LeaseRequest, context: InContext) -> Lease | Response:
 def post_report(
     lease_id: LeaseId, token: LeaseToken, sent: Annotated[Report, Depends(_report_body)], context: InContext
 ) -> ReportReply:
-    """Heartbeat, progress and results in one; the same again changes nothing."""
+    """Renew the lease, and store progress and results; the same report again changes nothing."""
     return report(context, lease_id, token, sent)
 
 
 @router.post("/{lease_id}:release", status_code=_NO_CONTENT, responses=responses(409, 422))
 def post_release(lease_id: LeaseId, token: LeaseToken, sent: LeaseEnd, context: InContext) -> None:
-    """End a lease; what is not finished goes back, with the snapshots that were uploaded for it."""
+    """End a lease; unfinished trials go back to waiting, with the snapshots that were uploaded for them."""
     release(context, lease_id, token, sent)
 
 
@@ -64,11 +64,11 @@ def put_checkpoints(lease_id: LeaseId, token: LeaseToken, body: Body, context: I
     "/{lease_id}/snapshots/{name}", status_code=_NO_CONTENT, openapi_extra=FILE_BODY, responses=responses(409, 413, 422)
 )
 def put_snapshot(lease_id: LeaseId, name: str, token: LeaseToken, body: Body, context: InContext) -> None:
-    """Upload a training state, before the release that names it."""
+    """Upload the snapshot of a trial, before the report or release that names it."""
     transfer.put_snapshot(context, lease_id, token, name, body)
 
 
 @router.get("/{lease_id}/snapshots/{name}", response_class=FileResponse, responses=responses(404, 409, 422))
 def get_snapshot(lease_id: LeaseId, name: str, token: LeaseToken, context: InContext) -> FileResponse:
-    """Download the training state that `resume` of a leased trial names."""
+    """Download the snapshot that `resume` of a leased trial names."""
     return FileResponse(transfer.snapshot_path(context, lease_id, token, name), media_type="application/octet-stream")

@@ -1,4 +1,4 @@
-"""Refuses a body that is too large, as soon as its length is announced or has been exceeded."""
+"""Refusal of a body that is too large, as soon as its length is announced or has been exceeded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from foldstep.service.settings import Settings
 
 
 class BodyLimit:
-    """ASGI middleware; uploads of files may be larger than other requests."""
+    """ASGI middleware that limits the size of bodies; uploads of files may be larger than other requests."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app

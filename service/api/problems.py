@@ -1,4 +1,4 @@
-"""Every error as a problem document (RFC 9457), and the one place that knows HTTP statuses."""
+"""Every error as a problem document (RFC 9457), and the only place that maps errors to HTTP statuses."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ STATUS: dict[type[FoldstepError], int] = {
     Unavailable: 503,
     FoldstepError: 500,
 }
-"""The status of each class of error; a test holds that none is left out."""
+"""The status of each class of error; a test checks that none is missing."""
 
 MEDIA_TYPE = "application/problem+json"
 _HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
@@ -53,7 +53,7 @@ _log = logging.getLogger(__name__)
 
 
 def problem_response(error: FoldstepError) -> JSONResponse:
-    """The response for a refusal."""
+    """Build the response for an error."""
     status = STATUS[type(error)]
     return _response(status, error.problem(), _HEADERS.get(status))
 
@@ -64,7 +64,7 @@ def _response(status: int, problem: dict[str, Any], headers: Any = None) -> JSON
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of the application a problem document."""
+    """Answer every error of the application with a problem document."""
     app.add_exception_handler(FoldstepError, _refusal)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
@@ -102,7 +102,7 @@ def _short(value: Any, limit: int = 200) -> str:
 
 
 def _http(request: Request, error: Exception) -> JSONResponse:
-    """Errors of the framework itself: no such route, wrong method, a body that is not what it says."""
+    """Answer an error of the framework itself: no such route, wrong method, a body that is not what it says."""
     assert isinstance(error, HTTPException)
     status = error.status_code
     detail = f"{request.method} {request.url.path}: {error.detail}; the calls that there are stand at /docs."
@@ -111,7 +111,7 @@ def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    """A fault of the master's own: the log has the details, the answer has the number to find them by."""
+    """Answer an unexpected error with a number, under which the log has the details."""
     number = uuid.uuid4().hex[:12]
     _log.error("fault %s in %s %s", number, request.method, request.url.path, exc_info=error)
     detail = f"The master has a fault; its log has the details under the number {number}."
@@ -120,7 +120,7 @@ def _unexpected(request: Request, error: Exception) -> JSONResponse:
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The documentation of the problems that a call can answer with."""
+    """Document the problems that a call can answer with."""
     return {status: {"description": _REASON[status], "content": {MEDIA_TYPE: {}}} for status in _sorted(statuses)}
 
 

@@ -1,4 +1,4 @@
-"""Searches: submit, look, pause, resume, extend, stop, delete."""
+"""Searches: submit, show, pause, resume, extend, stop, delete, analyse."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ def validate_search(document: Document, context: InContext) -> Validated:
 
 @router.get("/searches", responses=responses())
 def get_searches(context: InContext) -> list[SearchView]:
-    """The last searches, the newest first."""
+    """List the last searches, the newest first."""
     return view.all_searches(context)
 
 
 @router.get("/searches/{search_id}", responses=responses(404))
 def get_search(search_id: str, context: InContext) -> SearchView:
-    """One search."""
+    """Get one search."""
     return view.search(context, search_id)
 
 
 @router.get("/searches/{search_id}/spec", responses=responses(404))
 def get_spec(search_id: str, context: InContext) -> Any:
-    """The spec as it was submitted."""
+    """Get the spec as it was submitted."""
     return view.submitted_spec(context, search_id)
 
 
@@ -65,28 +65,28 @@ def delete_search(search_id: str, context: InContext) -> None:
 
 @router.post("/searches/{search_id}:pause", responses=responses(404, 409))
 def pause_search(search_id: str, context: InContext) -> SearchView:
-    """Lease nothing new; what is in training goes on to its end."""
+    """Pause a search: no new trials are leased; those in training run to their end."""
     control.pause(context, search_id)
     return view.search(context, search_id)
 
 
 @router.post("/searches/{search_id}:resume", responses=responses(404, 409))
 def resume_search(search_id: str, context: InContext) -> SearchView:
-    """Go on with a paused search."""
+    """Resume a paused search."""
     control.resume(context, search_id)
     return view.search(context, search_id)
 
 
 @router.post("/searches/{search_id}:stop", responses=responses(404, 409))
 def stop_search(search_id: str, context: InContext) -> SearchView:
-    """End a search; what it has stays."""
+    """Stop a search; its results stay."""
     control.stop(context, search_id)
     return view.search(context, search_id)
 
 
 @router.post("/searches/{search_id}:extend", responses=responses(404, 409, 422))
 def extend_search(search_id: str, extension: Extension, context: InContext) -> SearchView:
-    """Give a search more trials or more time; one that is completed goes on."""
+    """Give a search more trials or more time; a completed one resumes."""
     extend.extend(context, search_id, extension)
     return view.search(context, search_id)
 
@@ -94,30 +94,30 @@ def extend_search(search_id: str, extension: Extension, context: InContext) -> S
 @router.put("/searches/{search_id}", operation_id="replace_search", responses=responses(404, 409))
 @router.patch("/searches/{search_id}", operation_id="change_search", responses=responses(404, 409))
 def change_search(search_id: str, context: InContext) -> SearchView:
-    """Always refused: a search keeps its spec; the answer says what to do instead."""
+    """Refuse any change: a search keeps its spec; the answer says what to do instead."""
     extend.refuse_change(context, search_id)
 
 
 @router.get("/searches/{search_id}/borders", responses=responses(404))
 def get_borders(search_id: str, context: InContext) -> list[BorderFinding]:
-    """Best values at the edge of their ranges, by stage."""
+    """List best values at the edge of their ranges, by stage."""
     return view.borders(context, search_id)
 
 
 @router.get("/searches/{search_id}/importance", responses=responses(404, 503))
 def get_importance(search_id: str, context: InContext) -> ImportanceReport:
-    """Which hyperparameters matter, alone and together, and what follows for each."""
+    """Estimate how much each hyperparameter matters, alone and with others, and what follows for each."""
     return insight.importance(context, search_id)
 
 
 @router.get("/searches/{search_id}/compare", responses=responses(404, 422))
 def get_comparison(search_id: str, by: str, context: InContext) -> Comparison:
-    """The choices of one hyperparameter, each with everything else as good as its trials made it."""
+    """Compare the choices of one hyperparameter, each with the other hyperparameters at their best."""
     return insight.compare(context, search_id, by)
 
 
 @router.get("/searches/{search_id}/checkpoints/{name}", response_class=FileResponse, responses=responses(404, 422))
 def get_checkpoint(search_id: str, name: str, context: InContext) -> FileResponse:
-    """The file of a checkpoint; the rows of the leaderboard name them."""
+    """Download a checkpoint; the rows of the leaderboard name them."""
     path = transfer.checkpoint_path(context, search_id, name)
     return FileResponse(path, media_type="application/octet-stream", filename=name)

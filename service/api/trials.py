@@ -25,29 +25,29 @@ def get_leaderboard(
     cursor: Annotated[str | None, Query(description="from the page before")] = None,
     order_by: OrderBy = "score",
 ) -> Leaderboard:
-    """The ranking, the best first; diverged and failed trials last."""
+    """List the ranking, the best trial first; diverged and failed trials last."""
     return rank.leaderboard(context, search_id, limit=limit, cursor=cursor, order_by=order_by)
 
 
 @router.get("/trials/{number}", responses=responses(404, 422))
 def get_trial(search_id: str, number: Number, context: InContext) -> TrialView:
-    """One trial."""
+    """Get one trial."""
     return rank.trial(context, search_id, number)
 
 
 @router.get("/work/{number}", responses=responses(404, 409, 422))
 def get_work(search_id: str, number: Number, context: InContext) -> Work:
-    """What it takes to train one trial again: the search's problem, and the trial as it would be leased."""
+    """Get what it takes to train one trial again: the search's problem, and the trial as it would be leased."""
     return work(context, search_id, number)
 
 
 @router.get("/trials/{number}/curves", responses=responses(404, 422))
 def get_curves(search_id: str, number: Number, context: InContext) -> TrialCurves:
-    """The learning curves of one trial, by fold."""
+    """Get the learning curves of one trial, by fold."""
     return rank.curves(context, search_id, number)
 
 
 @router.get("/trials/{number}/diagnostics", responses=responses(404, 422))
 def get_diagnostics(search_id: str, number: Number, context: InContext) -> TrialDiagnostics:
-    """What was seen of one trial while it trained, by fold, and what follows from it in words."""
+    """Get the training diagnostics of one trial, by fold, and what follows from them in words."""
     return diagnostics.diagnostics(context, search_id, number)

@@ -1,4 +1,4 @@
-"""Workers introduce themselves; operators see them."""
+"""Workers: register one, list them."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def post_worker(registration: WorkerRegistration, context: InContext) -> WorkerR
 
 @router.get("/workers", responses=responses())
 def get_workers(context: InContext) -> list[WorkerView]:
-    """Workers that were seen lately."""
+    """List the workers that were seen lately."""
     return view.all_workers(context)

@@ -23,7 +23,7 @@ class Pages(StaticFiles):
         super().__init__(directory=str(resources.files("foldstep.service.dashboard") / "static"), html=True)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """A file, with the headers."""
+        """Send a file, with the security headers."""
         response = await super().get_response(path, scope)
         response.headers.update(HEADERS)
         return response

@@ -1,4 +1,4 @@
-"""Trials that go on with the training of others: through which legs, and from which snapshots."""
+"""Trials that continue the training of others: the epochs of those before, and the snapshots to resume from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from foldstep.service.db.tables import trials
 
 
 def saved_snapshots(connection: Connection, search_id: str, numbers: Collection[int]) -> dict[int | None, str]:
-    """The names of the snapshots that some trials left, by trial; those that left none are absent."""
+    """Find the names of the snapshots that some trials left, by trial; trials without one are absent."""
     if not numbers:
         return {}
     columns = (trials.c.number, trials.c.resume)
@@ -20,12 +20,12 @@ def saved_snapshots(connection: Connection, search_id: str, numbers: Collection[
 
 
 def legs(connection: Connection, search_id: str, continues: Mapping[int, int]) -> dict[int, list[int]]:
-    """The epochs of the trials before it, the first one's first, for each of some trials.
+    """List, for each of some trials, the epochs of the trials that it continues, the earliest first.
 
     Args:
         connection: to the database.
         search_id: their search.
-        continues: trial to the one that it continues.
+        continues: number of a trial to that of the one that it continues.
     """
     found: dict[int, list[int]] = {number: [] for number in continues}
     last = dict(continues)
@@ -40,20 +40,20 @@ def legs(connection: Connection, search_id: str, continues: Mapping[int, int]) -
 
 
 def resumes(connection: Connection, search_id: str) -> dict[int, str]:
-    """The names of the snapshots that trials go on from, or left to be continued, by trial."""
+    """Find the snapshots of a search, by trial: to resume it from, or to be continued by another one."""
     columns = (trials.c.number, trials.c.resume)
     statement = select(*columns).where(trials.c.search_id == search_id, trials.c.resume.is_not(None))
     return dict(connection.execute(statement).all())
 
 
 def forget_snapshots(connection: Connection, search_id: str) -> None:
-    """Let nothing go on from snapshots any more."""
+    """Remove the snapshot of every trial of a search from the database, so that none resumes from it."""
     statement = update(trials).where(trials.c.search_id == search_id, trials.c.resume.is_not(None))
     connection.execute(statement.values(resume=None))
 
 
 def take_snapshots_below(connection: Connection, search_id: str, stage: int, rank_key: float, number: int) -> list[str]:
-    """Forget the snapshots of a stage's trials that have ended and rank after a place; the names of their files."""
+    """Forget the snapshots of a stage's ended trials that rank after a place, and return their file names."""
     is_below = or_(trials.c.rank_key.is_(None), tuple_(trials.c.rank_key, trials.c.number) > tuple_(rank_key, number))
     own = (trials.c.search_id == search_id, trials.c.stage == stage, trials.c.resume.is_not(None))
     where = (*own, trials.c.state.in_(sorted(TERMINAL_TRIAL)), is_below)

@@ -31,13 +31,13 @@ def _row(row: Row[Any, Any, Any, Any]) -> DatasetRow:
 
 
 def find(connection: Connection, name: str) -> DatasetRow | None:
-    """The data set of that name; None where there is none."""
+    """Find the data set with a name; None if there is none."""
     row = connection.execute(select(*_COLUMNS).where(datasets.c.name == name)).one_or_none()
     return None if row is None else _row(row)
 
 
 def get(connection: Connection, name: str) -> Dataset:
-    """The data set of that name.
+    """Find the data set with a name.
 
     Raises:
         NotFound: there is none.
@@ -49,7 +49,7 @@ def get(connection: Connection, name: str) -> Dataset:
 
 
 def all_of_them(connection: Connection) -> list[Dataset]:
-    """Every data set, by name."""
+    """List every data set, by name."""
     return [_row(row).dataset for row in connection.execute(select(*_COLUMNS).order_by(datasets.c.name))]
 
 

@@ -44,7 +44,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads.
+        """Open a transaction that only reads.
 
         Raises:
             Unavailable: the database cannot be reached.
@@ -54,7 +54,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that is committed at the end, or rolled back by any exception.
+        """Open a transaction that is committed at the end, or rolled back by any exception.
 
         Raises:
             Unavailable: the database cannot be reached.
@@ -66,10 +66,10 @@ class Database:
 
     @contextmanager
     def rebuild(self) -> Iterator[Connection]:
-        """As `write`, and tables may be made anew.
+        """Open a transaction as `write` does, in which tables may be rebuilt.
 
-        SQLite can change a constraint only so: the table is copied, dropped and renamed. With foreign keys on, what
-        refers to it would be deleted with it; they can only be switched outside of a transaction.
+        SQLite can change a constraint only by copying the table, dropping it and renaming the copy. With foreign keys
+        enforced, rows that refer to it would be deleted; that can only be switched off outside of a transaction.
 
         Raises:
             Unavailable: the database cannot be reached.
@@ -130,7 +130,7 @@ def _sqlite_engine(url: str, pool_size: int) -> Engine:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    """WAL lets readers go on while one writes; NORMAL survives every crash of the process."""
+    """Set the pragmas of a new connection: WAL allows reads during a write, NORMAL survives a process's crash."""
     for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "cache_size = -32000"):
         connection.execute(f"PRAGMA {pragma}").close()
 

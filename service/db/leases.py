@@ -32,7 +32,7 @@ _COLUMNS = [leases.c[n] for n in LeaseRow.__dataclass_fields__]
 
 
 def lost(lease_id: int) -> LeaseLost:
-    """The refusal of a worker that no longer holds the lease."""
+    """Build the error for a worker that no longer holds the lease."""
     return LeaseLost(f"The lease {lease_id} is no longer yours; drop its trials and ask for others.")
 
 
@@ -58,17 +58,17 @@ def grant(
     now: datetime,
     purpose: Purpose = "train",
 ) -> int:
-    """Insert a held lease; returns its id."""
+    """Insert a held lease, and return its id."""
     values = {"token": token, "worker_id": worker_id, "search_id": search_id, "expires_at": expires_at}
     values |= {"purpose": purpose, "state": LeaseState.HELD, "reported_at": now, "member_steps_per_s": 0.0}
     return int(connection.execute(_GRANT, values).scalar_one())
 
 
 def get(connection: Connection, lease_id: int) -> LeaseRow:
-    """One lease, in whatever state.
+    """Find one lease, in any state.
 
     Raises:
-        LeaseLost: there is none of that id; its search was deleted.
+        LeaseLost: no lease has that id, since its search was deleted.
     """
     row = connection.execute(_GET, {"id": lease_id}).one_or_none()
     if row is None:
@@ -79,7 +79,7 @@ def get(connection: Connection, lease_id: int) -> LeaseRow:
 def renew(
     connection: Connection, row: LeaseRow, token: str, *, now: datetime, expires_at: datetime, steps: int
 ) -> None:
-    """Move the expiry of a held lease.
+    """Move the expiry of a held lease, and store its throughput.
 
     Args:
         connection: of a write transaction that has locked the lease's search.
@@ -111,12 +111,12 @@ def release(connection: Connection, lease_id: int, token: str, now: datetime) ->
 
 
 def searches_with_expired(connection: Connection, now: datetime) -> Sequence[str]:
-    """Searches with a held lease whose time is up."""
+    """List the searches with a held lease whose time is up."""
     return connection.execute(_EXPIRED, {"now": now}).scalars().all()
 
 
 def expire(connection: Connection, search_id: str, now: datetime) -> Sequence[int]:
-    """End every lease of a locked search whose time is up; returns their ids."""
+    """End every lease of a locked search whose time is up, and return their ids."""
     statement = (
         lease_move(LeaseEvent.EXPIRE)
         .where(leases.c.search_id == search_id, leases.c.expires_at <= now)
@@ -132,12 +132,12 @@ _N_CHECKS = select(func.count()).where(
 
 
 def n_checks(connection: Connection, search_id: str, state: LeaseState) -> int:
-    """How many leases to check a search are in a state."""
+    """Count a search's leases for its checks that are in a state."""
     return connection.execute(_N_CHECKS, {"id": search_id, "state": state}).scalar_one()
 
 
 def member_steps_per_s(connection: Connection, since: datetime) -> dict[str, float]:
-    """Throughput by search, over the held leases that reported since then."""
+    """Sum the throughput (member steps per second) of each search's held leases that reported since then."""
     statement = (
         select(leases.c.search_id, func.sum(leases.c.member_steps_per_s))
         .where(leases.c.state == LeaseState.HELD, leases.c.reported_at >= since, leases.c.member_steps_per_s > 0)
@@ -147,10 +147,10 @@ def member_steps_per_s(connection: Connection, since: datetime) -> dict[str, flo
 
 
 def n_held(connection: Connection) -> int:
-    """How many leases are held."""
+    """Count the held leases."""
     return connection.execute(select(func.count()).where(leases.c.state == LeaseState.HELD)).scalar_one()
 
 
 def is_token(row: LeaseRow, token: str) -> bool:
-    """Whether `token` is the lease's, compared in a time that does not depend on where they differ."""
+    """Tell whether `token` is the lease's, in a time that does not depend on where they differ."""
     return secrets.compare_digest(row.token.encode(), token.encode())

@@ -1,4 +1,4 @@
-"""One master a folder: SQLite is opened by a single process."""
+"""A lock on the data folder, so that only one master opens its SQLite database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOCK_FILE = "master.lock"
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Hold a folder; the system lets it go when the process ends, however it ends.
+    """Lock a folder for one master; the system releases the lock when the process ends, however it ends.
 
     Raises:
         Conflict: another master holds it.

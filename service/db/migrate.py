@@ -1,4 +1,4 @@
-"""Brings a database to the present form, by the scripts in `migrations/`."""
+"""The upgrade of a database to the present schema, by the scripts in `migrations/`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from foldstep.service.contract.errors import Conflict
 from foldstep.service.db.engine import Database
 
 HEAD = "0008"
-"""The newest script; a test holds it to `migrations/versions`. Known here, a start needs Alembic only for a change."""
+"""The newest script; a test compares it with `migrations/versions`. With it a start needs Alembic only to upgrade."""
 
 _ADVISORY_LOCK = 5_128_490_173
 
@@ -36,14 +36,14 @@ def upgrade(database: Database) -> bool:
 
 
 def revision(connection: Connection) -> str | None:
-    """The script that the database was last brought up to; None for a new one."""
+    """Read the id of the script that the database was last upgraded to; None for a new database."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
 def _run_scripts(connection: Connection, present: str | None) -> None:
-    from alembic import command  # here, for most starts do not need the 200 ms that it takes
+    from alembic import command  # here, since it takes 200 ms that most starts do not need
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
@@ -57,5 +57,5 @@ def _run_scripts(connection: Connection, present: str | None) -> None:
 
 
 def _scripts_folder() -> Path:
-    """The package `migrations`, beside `service`; not imported, for it imports the tables."""
+    """Find the package `migrations`, next to `service`, without importing it, since it imports the tables."""
     return Path(__file__).parents[2] / "migrations"

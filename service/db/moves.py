@@ -19,25 +19,25 @@ from foldstep.service.db.tables import leases, searches, trials
 
 
 def search_move(event: SearchEvent) -> Update:
-    """`UPDATE searches SET state = target WHERE state IN (sources)`, to be narrowed further."""
+    """Build `UPDATE searches SET state = target WHERE state IN (sources)`, to be narrowed further."""
     sources, target = SEARCH_TRANSITIONS[event]
     return _move(searches, sources, target)
 
 
 def trial_move(event: TrialEvent) -> Update:
-    """`UPDATE trials SET state = target WHERE state IN (sources)`, to be narrowed further."""
+    """Build `UPDATE trials SET state = target WHERE state IN (sources)`, to be narrowed further."""
     sources, target = TRIAL_TRANSITIONS[event]
     return _move(trials, sources, target)
 
 
 def lease_move(event: LeaseEvent) -> Update:
-    """`UPDATE leases SET state = target WHERE state IN (sources)`, to be narrowed further."""
+    """Build `UPDATE leases SET state = target WHERE state IN (sources)`, to be narrowed further."""
     sources, target = LEASE_TRANSITIONS[event]
     return _move(leases, sources, target)
 
 
 def n_moved(connection: Connection, statement: Update, parameters: Any = None) -> int:
-    """How many rows the statement changed."""
+    """Run the statement, and count the rows that it changed."""
     return connection.execute(statement, parameters).rowcount
 
 

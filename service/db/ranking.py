@@ -1,4 +1,4 @@
-"""The order of a leaderboard, a page at a time, by key: a page costs the same wherever it lies."""
+"""Pages of a leaderboard, found by key (keyset pagination): a late page costs no more than the first."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def _of(search_id: str, *conditions: ColumnElement[bool]) -> Select[Any]:
 
 
 def get(connection: Connection, search_id: str, number: int) -> TrialRow:
-    """One trial.
+    """Find one trial.
 
     Raises:
-        NotFound: the search has none of that number.
+        NotFound: the search has no trial of that number.
     """
     rows = _rows(connection, _of(search_id, trials.c.number == number))
     if not rows:
@@ -75,7 +75,7 @@ def get(connection: Connection, search_id: str, number: int) -> TrialRow:
 
 
 def scored(connection: Connection, search_id: str, after: tuple[float, int] | None, limit: int) -> list[TrialRow]:
-    """Ranked trials, the best first, ties by number, from the one after the key (rank key, number) on."""
+    """List ranked trials after the key (rank key, number), the best first, ties by number."""
     statement = _of(search_id, trials.c.rank_key.is_not(None))
     if after is not None:
         statement = statement.where(tuple_(trials.c.rank_key, trials.c.number) > tuple_(*after))
@@ -83,7 +83,7 @@ def scored(connection: Connection, search_id: str, after: tuple[float, int] | No
 
 
 def unscored(connection: Connection, search_id: str, after: tuple[int, int] | None, limit: int) -> list[TrialRow]:
-    """Trials without a rank in the order of `REST`, from the one after the key (group, number) on."""
+    """List trials without a rank after the key (group, number), in the order of `REST`."""
     statement = _of(search_id, trials.c.rank_key.is_(None), trials.c.state.in_(REST))
     if after is not None:
         statement = statement.where(tuple_(_GROUP, trials.c.number) > tuple_(*after))
@@ -91,7 +91,7 @@ def unscored(connection: Connection, search_id: str, after: tuple[int, int] | No
 
 
 def by_number(connection: Connection, search_id: str, after: int | None, limit: int) -> list[TrialRow]:
-    """Trials that were begun, by number, from the one after `after` on."""
+    """List the trials that are not waiting, by number, after the number `after`."""
     statement = _of(search_id, trials.c.state != TrialState.WAITING)
     if after is not None:
         statement = statement.where(trials.c.number > after)
@@ -99,7 +99,7 @@ def by_number(connection: Connection, search_id: str, after: int | None, limit: 
 
 
 def rank_of(connection: Connection, search_id: str, row: TrialRow) -> int | None:
-    """The place of a trial, 1 for the best; None where it has none."""
+    """Compute the rank of a trial, 1 for the best; None if it has none."""
     if row.rank_key is None:
         return None
     statement = select(func.count()).where(
@@ -110,8 +110,8 @@ def rank_of(connection: Connection, search_id: str, row: TrialRow) -> int | None
 
 
 def best_of(connection: Connection, search_ids: Collection[str]) -> dict[str, TrialRow]:
-    """The best trial of each search that has one with a score."""
-    # a look into the index for each search, in one statement: a window function would read every trial of them all
+    """Find the best trial of each search that has a ranked one."""
+    # one index look-up for each search, in one statement: a window function would read all trials of all searches
     first = (
         select(_OTHER.c.number)
         .where(_OTHER.c.search_id == searches.c.id, _OTHER.c.rank_key.is_not(None))

@@ -1,4 +1,4 @@
-"""Trials between the rungs: where they stand, and the moves there."""
+"""Trials at their rungs: their scores there, and the changes of their state."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from foldstep.service.db.trials import AGAIN, TIME_SO_FAR, RungScores
 
 @dataclass(frozen=True)
 class PausedTrial:
-    """A trial that has come to a rung.
+    """A trial that has reached a rung.
 
     Attributes:
-        progress: mean over its folds so far, None where one has none.
-        resume: the saved state to go on from; None where there is none, and it would begin again.
+        progress: mean score of its folds so far; None if one has no score.
+        resume: name of the snapshot to resume from; None if there is none, and the trial would begin again.
     """
 
     number: int
@@ -34,7 +34,7 @@ class PausedTrial:
 
 @dataclass(frozen=True)
 class PrunedTrial:
-    """A trial that trains no further and keeps what it has."""
+    """A trial that was stopped early and keeps its scores so far."""
 
     number: int
     score: float | None
@@ -45,7 +45,7 @@ class PrunedTrial:
 
 @dataclass(frozen=True)
 class RungRow:
-    """Where a trial stands between the rungs."""
+    """The state of a trial, and its scores at the rungs that it has reached."""
 
     number: int
     state: TrialState
@@ -63,7 +63,7 @@ _PAUSE = (
 
 
 def pause(connection: Connection, search_id: str, lease_id: int, paused: Sequence[PausedTrial]) -> None:
-    """Let running trials of a lease wait at their rungs.
+    """Pause running trials of a lease at their rungs.
 
     Raises:
         IllegalTransition: one of them is not running under that lease.
@@ -86,14 +86,14 @@ _PRUNE = (
 
 
 def prune(connection: Connection, search_id: str, pruned: Sequence[PrunedTrial], now: datetime) -> None:
-    """End trials that came to a rung with what they have; their snapshots stay, for they may yet go on."""
+    """End trials at their rungs, with their scores so far; their snapshots stay, since they may be promoted later."""
     rows = [{"b_search": search_id, "b_finished_at": now, **_bound(trial)} for trial in pruned]
     if rows:
         connection.execute(_PRUNE, rows)
 
 
 def promote(connection: Connection, search_id: str, numbers: Collection[int]) -> None:
-    """Let trials go on from their rungs, also pruned ones; attempts are counted anew."""
+    """Return paused or pruned trials to waiting, to train beyond their rungs; attempts are counted anew."""
     if numbers:
         statement = trial_move(TrialEvent.PROMOTE).where(trials.c.search_id == search_id, trials.c.number.in_(numbers))
         connection.execute(statement.values(score=None, rank_key=None, spread=None, **AGAIN))
@@ -107,5 +107,5 @@ _ON_RUNGS = (
 
 
 def on_rungs(connection: Connection, search_id: str, stage: int) -> list[RungRow]:
-    """All trials of a stage as the rungs see them, by number."""
+    """List all trials of a stage with their scores at the rungs, by number."""
     return [RungRow(*row) for row in connection.execute(_ON_RUNGS, {"id": search_id, "stage": stage})]

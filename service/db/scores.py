@@ -15,7 +15,7 @@ _ADD = insert(folds)
 
 
 def replace(connection: Connection, search_id: str, results: Sequence[tuple[int, FoldResult]]) -> None:
-    """As `add`, where some of the trials have been stored before, at an earlier rung."""
+    """Insert the folds of trials as `add` does, in place of those stored at an earlier rung."""
     numbers = {trial for trial, _ in results}
     connection.execute(delete(folds).where(folds.c.search_id == search_id, folds.c.trial.in_(numbers)))
     add(connection, search_id, results)
@@ -63,7 +63,7 @@ def of_trials(
 
 
 def curves(connection: Connection, search_id: str, trial: int) -> dict[int, Curve]:
-    """The learning curves of a trial, by fold."""
+    """Read the learning curves of a trial, by fold."""
     statement = select(folds.c.fold, folds.c.train_loss, folds.c.scores).where(
         folds.c.search_id == search_id, folds.c.trial == trial
     )
@@ -86,7 +86,7 @@ _OF_TRIAL = select(
 
 
 def results(connection: Connection, search_id: str, trial: int) -> list[FoldResult]:
-    """All that is stored of a trial's folds, in their order."""
+    """Read all that is stored of a trial's folds, in their order."""
     found = connection.execute(_OF_TRIAL.where(folds.c.search_id == search_id, folds.c.trial == trial))
     return [
         FoldResult(
@@ -103,7 +103,7 @@ def results(connection: Connection, search_id: str, trial: int) -> list[FoldResu
 
 
 def take_checkpoints(connection: Connection, search_id: str, trials: Sequence[int]) -> list[str]:
-    """Forget the checkpoints of some trials; returns their names, so that the files can be deleted."""
+    """Forget the checkpoints of some trials, and return their names, so that the files can be deleted."""
     of_trials = (folds.c.search_id == search_id, folds.c.trial.in_(trials), folds.c.checkpoint.is_not(None))
     names = [n for n in connection.execute(select(folds.c.checkpoint).where(*of_trials)).scalars() if n is not None]
     if names:
@@ -112,6 +112,6 @@ def take_checkpoints(connection: Connection, search_id: str, trials: Sequence[in
 
 
 def checkpoints(connection: Connection, search_id: str) -> set[str]:
-    """Names of every checkpoint that a search keeps."""
+    """Find the names of every checkpoint that a search keeps."""
     statement = select(folds.c.checkpoint).where(folds.c.search_id == search_id, folds.c.checkpoint.is_not(None))
     return {n for n in connection.execute(statement).scalars() if n is not None}

@@ -27,7 +27,7 @@ class SearchRow:
 
     Attributes:
         spec: as its problem resolved it (`LearningProblem.resolved`): planners ask it for the metric's direction.
-        problem: what its trials learn.
+        problem: the learning problem of its trials.
         deadline_at: when its time budget ends; None before the start, and where there is none.
     """
 
@@ -49,21 +49,21 @@ class SearchRow:
 
     @property
     def metric(self) -> MetricSpec:
-        """What its trials are ranked by."""
+        """The metric that its trials are ranked by."""
         return self.problem.metric
 
     @property
     def direction(self) -> Direction:
-        """Whether more or less is better."""
+        """Whether a greater or a smaller score is better."""
         return self.metric.direction
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing can happen to it any more."""
+        """Whether it is in a terminal state."""
         return self.state in TERMINAL_SEARCH
 
     def time_left_s(self, now: datetime) -> float | None:
-        """Of its time budget, whose clock stands while it is paused; None where it has none."""
+        """Compute the seconds left of its time budget, whose clock stops while it is paused; None if it has none."""
         if self.deadline_at is None:
             return None
         clock = self.paused_at if self.state is SearchState.PAUSED and self.paused_at else now
@@ -80,13 +80,13 @@ _COLUMNS = [c for c in searches.c if c.name != "submitted"]
 
 @lru_cache(maxsize=256)
 def _spec(text: str) -> Spec:
-    """Parse a spec; read again and again while its search runs, so the last ones are kept."""
+    """Parse a spec; the last ones are cached, since those of running searches are read again and again."""
     return Spec.model_validate_json(text)
 
 
 @lru_cache(maxsize=256)
 def _problem(text: str) -> LearningProblem:
-    """Parse a problem; see `_spec`."""
+    """Parse a learning problem; cached as in `_spec`."""
     return LearningProblem.model_validate_json(text)
 
 
@@ -119,22 +119,22 @@ _LOCK = _GET.with_for_update(key_share=True)
 
 
 def get(connection: Connection, search_id: str) -> SearchRow:
-    """One search.
+    """Find one search.
 
     Raises:
-        NotFound: there is none of that id.
+        NotFound: no search has that id.
     """
     return _one(connection, search_id, _GET)
 
 
 def lock(connection: Connection, search_id: str) -> SearchRow:
-    """One search, locked until the end of the transaction against everybody else who locks it.
+    """Find one search, and lock it until the end of the transaction against others that lock it.
 
     Every transaction that writes trials or leases of a search begins with this, so that masters which
     share a database take turns, and always lock in the same order.
 
     Raises:
-        NotFound: there is none of that id.
+        NotFound: no search has that id.
     """
     return _one(connection, search_id, _LOCK)
 
@@ -147,18 +147,18 @@ def _one(connection: Connection, search_id: str, statement: Select[Any]) -> Sear
 
 
 def newest(connection: Connection, limit: int) -> list[SearchRow]:
-    """The last `limit` searches, the newest first."""
+    """List the last `limit` searches, the newest first."""
     statement = select(*_COLUMNS).order_by(searches.c.created_at.desc(), searches.c.id).limit(limit)
     return [_row(row) for row in connection.execute(statement)]
 
 
 def submitted(connection: Connection, search_id: str) -> Any:
-    """The spec as the user wrote it."""
+    """Read the spec as the user wrote it."""
     return connection.execute(select(searches.c.submitted).where(searches.c.id == search_id)).scalar_one()
 
 
 def counts(connection: Connection) -> dict[SearchState, int]:
-    """Searches by state."""
+    """Count searches by state."""
     found = connection.execute(select(searches.c.state, func.count()).group_by(searches.c.state))
     return dict(found.all())
 
@@ -176,7 +176,7 @@ _TO_SERVE = (
 
 
 def ids_to_serve(connection: Connection) -> Sequence[str]:
-    """Searches that may have work, in the order to serve them: fewest running trials first, then the oldest."""
+    """List searches that may have work, in the order to serve them: fewest running trials first, then the oldest."""
     return connection.execute(_TO_SERVE).scalars().all()
 
 
@@ -186,21 +186,21 @@ _PAST_DEADLINE = select(searches.c.id).where(
 
 
 def ids_past_deadline(connection: Connection, now: datetime) -> Sequence[str]:
-    """Running searches whose time is used up."""
+    """List running searches whose time is used up."""
     return connection.execute(_PAST_DEADLINE, {"now": now}).scalars().all()
 
 
 def all_ids(connection: Connection) -> Sequence[str]:
-    """The id of every search."""
+    """List the id of every search."""
     return connection.execute(select(searches.c.id)).scalars().all()
 
 
 def move(connection: Connection, search_id: str, event: SearchEvent, **values: Any) -> None:
-    """Move a search along the transition table, and set further columns with it; it is paused by `PAUSE` alone.
+    """Apply an event of the transition table to a search, and set further columns; `paused_at` is cleared unless given.
 
     Raises:
         IllegalTransition: the search is in a state that `event` does not leave.
-        NotFound: there is none of that id.
+        NotFound: no search has that id.
     """
     statement = search_move(event).where(searches.c.id == search_id).values(**{"paused_at": None, **values})
     if not n_moved(connection, statement):
@@ -215,7 +215,7 @@ def set_budget(connection: Connection, search_id: str, spec: Spec, deadline_at: 
 
 
 def add_notes(connection: Connection, row: SearchRow, notes: Sequence[str]) -> None:
-    """Append what the master has to say about a locked search; what it said before is not said twice."""
+    """Append notes for the user to a locked search, except those that it has already."""
     kept = get(connection, row.id).notes
     new = [n for n in notes if n not in kept]
     if new:
@@ -232,7 +232,7 @@ def _as_json(report: CheckReport | None) -> Any:
 
 
 def set_stage(connection: Connection, search_id: str, stage: int) -> None:
-    """Go on to another stage."""
+    """Store the present stage of a search."""
     connection.execute(update(searches).where(searches.c.id == search_id).values(stage=stage))
 
 

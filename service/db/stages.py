@@ -20,9 +20,9 @@ class StageRow:
     """A stage as it is stored.
 
     Attributes:
-        plan: the planner's own record of it, as JSON.
-        n_trials: how many it asks for; None for no limit.
-        n_planned: how many have been planned so far.
+        plan: the planner's record of the stage, a `StagePlan` as JSON.
+        n_trials: how many trials it asks for; None for no limit.
+        n_planned: how many trials have been planned so far.
     """
 
     search_id: str
@@ -47,7 +47,7 @@ def _row(values: dict[str, Any]) -> StageRow:
 
 
 def add(connection: Connection, search_id: str, stage: int, plan: Any, n_trials: int | None, now: datetime) -> None:
-    """Insert a stage with nothing planned yet."""
+    """Insert a stage without planned trials."""
     values = {"search_id": search_id, "stage": stage, "plan": plan, "n_trials": n_trials}
     connection.execute(insert(stages), {**values, "n_planned": 0, "findings": [], "created_at": now})
 
@@ -56,7 +56,7 @@ _GET = select(*_COLUMNS).where(stages.c.search_id == bindparam("id"), stages.c.s
 
 
 def get(connection: Connection, search_id: str, stage: int) -> StageRow:
-    """One stage; it must exist."""
+    """Find one stage; it must exist."""
     return _row(connection.execute(_GET, {"id": search_id, "number": stage}).one()._asdict())
 
 
@@ -70,7 +70,7 @@ def of_searches(connection: Connection, search_ids: Collection[str]) -> dict[str
 
 
 def count_planned(connection: Connection, row: StageRow, n: int, *, exhausted: bool) -> bool:
-    """Count `n` more planned trials; an exhausted stage asks for no more than were planned.
+    """Count `n` more planned trials; an exhausted stage gets no more than were planned.
 
     Returns:
         Whether the stage still stood as in `row`; where others have planned since, nothing changes.
@@ -82,7 +82,7 @@ def count_planned(connection: Connection, row: StageRow, n: int, *, exhausted: b
 
 
 def enlarge(connection: Connection, row: StageRow, plan: Any, n_trials: int) -> None:
-    """Let a stage have more trials than it asked for."""
+    """Store a larger number of trials for a stage, and the plan that has it."""
     where = (stages.c.search_id == row.search_id, stages.c.stage == row.stage)
     connection.execute(update(stages).where(*where).values(plan=plan, n_trials=n_trials))
 

@@ -43,7 +43,7 @@ metadata = MetaData(
 
 
 def words(states: Iterable[StrEnum]) -> str:
-    """The states as an SQL list, in alphabetical order."""
+    """Write the states as an SQL list, in alphabetical order."""
     return ", ".join(f"'{s.value}'" for s in sorted(states))
 
 
@@ -77,7 +77,7 @@ searches = Table(
     Column("deadline_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("checks", JSON(none_as_null=True)),  # the report of the checks before it, once they are done
-    Column("problem", Text, nullable=False),  # what its trials learn; the JSON of a `LearningProblem`
+    Column("problem", Text, nullable=False),  # of its trials; the JSON of a `LearningProblem`
     CheckConstraint(f"state IN ({words(SearchState)})", name="state"),
     CheckConstraint(f"(finished_at IS NOT NULL) = (state IN ({words(TERMINAL_SEARCH)}))", name="finished"),
     CheckConstraint("(failure IS NOT NULL) = (state = 'failed')", name="failure"),
@@ -148,7 +148,7 @@ trials = Table(
     Column("epoch", Integer, nullable=False),
     Column("epochs", Integer, nullable=False),
     Column("progress", Double),  # best score so far, while it runs
-    Column("attempts", Integer, nullable=False),  # begun ones that count
+    Column("attempts", Integer, nullable=False),  # those begun that count towards the limit
     Column("lease_id", ForeignKey(leases.c.id)),  # the present one, or the last
     Column("worker_id", ForeignKey(workers.c.id)),
     Column("resume", Text),
@@ -157,12 +157,12 @@ trials = Table(
     Column("kept", Boolean, nullable=False),  # whether checkpoints of it are on disk
     Column("created_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
-    Column("rungs", JSON(none_as_null=True)),  # folds' scores at each rung it came to; once it has ended, to the end
-    Column("continues", Integer),  # the trial of the stage before whose training it goes on with
+    Column("rungs", JSON(none_as_null=True)),  # folds' scores at each rung it reached; at its end, at all of them
+    Column("continues", Integer),  # the trial of the stage before whose training it continues
     CheckConstraint(f"state IN ({words(TrialState)})", name="state"),
     CheckConstraint("state <> 'running' OR lease_id IS NOT NULL", name="running"),
     CheckConstraint("state <> 'waiting' OR lease_id IS NULL", name="waiting"),
-    # a trial that lost its last folds has a score of the others, and no rank
+    # a trial pruned before its last folds has a score of the others, and no rank
     CheckConstraint("rank_key IS NULL OR score IS NOT NULL", name="rank"),
     CheckConstraint("state <> 'completed' OR score IS NOT NULL", name="completed"),
     CheckConstraint("score IS NULL OR state IN ('completed', 'pruned')", name="scored"),

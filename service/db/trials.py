@@ -21,7 +21,7 @@ from foldstep.service.db.tables import trials
 
 OPEN = (TrialState.WAITING, TrialState.RUNNING, TrialState.PAUSED)
 RungScores: TypeAlias = list[list[float | None]]
-"""For each rung that a trial came to, the scores of its folds."""
+"""For each rung that a trial has reached, the scores of its folds; None for one that is not finite."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class ClaimedTrial:
 
 @dataclass(frozen=True)
 class FinishedTrial:
-    """The end of a trial, as the master sees it.
+    """The end of a trial: its new state, and what is stored with it.
 
     Attributes:
-        resume: the saved state from which a trial of the next stage may continue it; None where none does.
+        resume: name of the snapshot from which a trial of the next stage may continue it; None if none may.
     """
 
     number: int
@@ -59,7 +59,7 @@ class FinishedTrial:
 
 
 class Place(NamedTuple):
-    """A place of the leaderboard and who holds it."""
+    """A trial at a place of the leaderboard: the key that it is ranked by, its number, its score."""
 
     rank_key: float
     number: int
@@ -67,7 +67,7 @@ class Place(NamedTuple):
 
 
 def add(connection: Connection, search_id: str, planned: Sequence[PlannedTrial], now: datetime) -> None:
-    """Insert waiting trials; those that continue another one begin with its saved state, where it has one."""
+    """Insert waiting trials; a trial that continues another one resumes from its snapshot, if there is one."""
     if not planned:
         return
     same = {"search_id": search_id, "state": TrialState.WAITING, "created_at": now}
@@ -89,13 +89,13 @@ def _planned(trial: PlannedTrial) -> dict[str, object]:
 
 
 def next_number(connection: Connection, search_id: str) -> int:
-    """The number that the next planned trial gets."""
+    """Find the number that the next planned trial gets."""
     last = connection.execute(select(func.max(trials.c.number)).where(trials.c.search_id == search_id)).scalar_one()
     return 0 if last is None else int(last) + 1
 
 
 def counts(connection: Connection, search_ids: Collection[str]) -> dict[str, dict[TrialState, int]]:
-    """Trials by search and state; states without trials are absent."""
+    """Count trials by search and state; states without trials are absent."""
     statement = (
         select(trials.c.search_id, trials.c.state, func.count())
         .where(trials.c.search_id.in_(search_ids))
@@ -108,7 +108,7 @@ def counts(connection: Connection, search_ids: Collection[str]) -> dict[str, dic
 
 
 def all_counts(connection: Connection) -> dict[TrialState, int]:
-    """The trials of all searches by state."""
+    """Count the trials of all searches by state."""
     found = connection.execute(select(trials.c.state, func.count()).group_by(trials.c.state))
     return dict(found.all())
 
@@ -122,12 +122,12 @@ _ANY_OPEN = (
 
 
 def n_in(connection: Connection, search_id: str, state: TrialState) -> int:
-    """How many trials of a search are in a state."""
+    """Count the trials of a search that are in a state."""
     return connection.execute(_COUNT, {"id": search_id, "state": state}).scalar_one()
 
 
 def any_open(connection: Connection, search_id: str) -> bool:
-    """Whether a trial of a search waits, runs, or is paused at a rung."""
+    """Tell whether a trial of a search is waiting, running, or paused at a rung."""
     return connection.execute(_ANY_OPEN, {"id": search_id}).first() is not None
 
 
@@ -150,9 +150,9 @@ _CLAIM = (
 
 
 def claim(connection: Connection, search_id: str, limit: int, lease_id: int, worker_id: int) -> list[ClaimedTrial]:
-    """Hand up to `limit` waiting trials to a lease.
+    """Assign up to `limit` waiting trials to a lease, and return them by number.
 
-    Those that can share packs with the longest waiting one go first, then the others in their order.
+    Trials that can share a pack with the first waiting one are taken first, then the others by number.
     """
     values = {"b_search": search_id, "b_limit": limit, "b_lease": lease_id, "b_worker": worker_id}
     claimed = [ClaimedTrial(**row._asdict()) for row in connection.execute(_CLAIM, values)]
@@ -160,7 +160,7 @@ def claim(connection: Connection, search_id: str, limit: int, lease_id: int, wor
 
 
 def numbers_in(connection: Connection, search_id: str, *states: TrialState) -> set[int]:
-    """Numbers of the trials of a search in one of the states."""
+    """Find the numbers of the trials of a search that are in one of the states."""
     statement = select(trials.c.number).where(trials.c.search_id == search_id, trials.c.state.in_(states))
     return set(connection.execute(statement).scalars())
 
@@ -169,7 +169,7 @@ _UNDER = select(trials.c.number, trials.c.state).where(trials.c.lease_id == bind
 
 
 def under(connection: Connection, lease_id: int) -> dict[int, TrialState]:
-    """The trials that a lease took and has not given back: number to state."""
+    """Find the trials that a lease took and has not given back: number to state."""
     return dict(connection.execute(_UNDER, {"lease": lease_id}).all())
 
 
@@ -229,11 +229,11 @@ def _end_row(search_id: str, lease_id: int, trial: FinishedTrial, now: datetime)
 
 
 AGAIN = {"lease_id": None, "worker_id": None, "finished_at": None, "message": None, "progress": None, "attempts": 0}
-"""What an ended trial that waits again forgets; its attempts are counted anew."""
+"""Columns that are reset when an ended trial returns to waiting; its attempts are counted anew."""
 
 
 def reopen(connection: Connection, search_id: str) -> None:
-    """Let what was cancelled at the end of a search wait again."""
+    """Return the trials that were cancelled at the end of a search to waiting."""
     connection.execute(trial_move(TrialEvent.REOPEN).where(trials.c.search_id == search_id).values(AGAIN))
 
 
@@ -253,7 +253,7 @@ def give_back(connection: Connection, lease_id: int, snapshots: Mapping[int, str
 
 
 def record_snapshots(connection: Connection, lease_id: int, snapshots: Mapping[int, str]) -> None:
-    """Note where the running trials of a lease can be gone on with, should its worker die."""
+    """Store the snapshots from which the running trials of a lease can resume, should its worker die."""
     if snapshots:
         chosen = case(snapshots, value=trials.c.number, else_=trials.c.resume)
         is_running = (trials.c.lease_id == lease_id, trials.c.state == TrialState.RUNNING)
@@ -280,7 +280,7 @@ def cancel(connection: Connection, search_id: str, now: datetime) -> None:
 
 
 def history(connection: Connection, search_id: str, stage: int | None = None) -> list[TrialRecord]:
-    """The trials of a search, or of one of its stages, for a planner."""
+    """List the trials of a search, or of one of its stages, for a planner."""
     columns = (trials.c.number, trials.c.stage, trials.c.state, trials.c.params, trials.c.score, trials.c.spread)
     statement = select(*columns).where(trials.c.search_id == search_id).order_by(trials.c.number)
     if stage is not None:
@@ -299,7 +299,7 @@ _PLACE_IN_STAGE = _PLACE.where(trials.c.stage == bindparam("stage"))
 
 
 def nth_best(connection: Connection, search_id: str, n: int, stage: int | None = None) -> Place | None:
-    """The trial on place `n` (from 1) of a search, or of one of its stages; None where there are fewer."""
+    """Find the trial at place `n` (from 1) of a search, or of one of its stages; None if fewer are ranked."""
     statement = _PLACE if stage is None else _PLACE_IN_STAGE
     row = connection.execute(statement, {"id": search_id, "skip": n - 1, "stage": stage}).one_or_none()
     return None if row is None else Place(*row)
@@ -315,7 +315,7 @@ _KEPT_BELOW = _KEPT.where(
 
 
 def kept_below(connection: Connection, search_id: str, place: Place | None) -> Sequence[int]:
-    """Numbers of the trials with checkpoints on disk that rank after `place`; all of them where it is None."""
+    """List the numbers of the trials with checkpoints on disk that rank after `place`; all of them if it is None."""
     if place is None:
         return connection.execute(_KEPT, {"id": search_id}).scalars().all()
     values = {"id": search_id, "key": place.rank_key, "number": place.number}
@@ -323,19 +323,19 @@ def kept_below(connection: Connection, search_id: str, place: Place | None) -> S
 
 
 def unkeep(connection: Connection, search_id: str, numbers: Sequence[int]) -> None:
-    """Note that the checkpoints of some trials go."""
+    """Record that some trials no longer have checkpoints on disk."""
     statement = update(trials).where(trials.c.search_id == search_id, trials.c.number.in_(numbers))
     connection.execute(statement.values(kept=False))
 
 
 def best(connection: Connection, search_id: str, limit: int) -> Sequence[Params]:
-    """The hyperparameters of the best trials, the best first."""
+    """List the hyperparameters of the best trials, the best first."""
     statement = select(trials.c.params).where(trials.c.search_id == search_id, trials.c.rank_key.is_not(None))
     return connection.execute(statement.order_by(trials.c.rank_key, trials.c.number).limit(limit)).scalars().all()
 
 
 def longest_diverged(connection: Connection, search_id: str) -> tuple[int, Params]:
-    """Of the diverged trials, of which there must be one, the one that trained for the most epochs."""
+    """Find the diverged trial that trained for the most epochs; there must be a diverged one."""
     statement = (
         select(trials.c.number, trials.c.params)
         .where(trials.c.search_id == search_id, trials.c.state == TrialState.DIVERGED)
@@ -347,7 +347,7 @@ def longest_diverged(connection: Connection, search_id: str) -> tuple[int, Param
 
 
 def last_failure(connection: Connection, search_id: str) -> str:
-    """What the last failed trial said."""
+    """Read the message of the trial that failed last; `nothing` if there is none."""
     statement = (
         select(trials.c.message)
         .where(trials.c.search_id == search_id, trials.c.state == TrialState.FAILED)

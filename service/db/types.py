@@ -17,19 +17,19 @@ S = TypeVar("S", bound=StrEnum)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time; aware and in UTC on both sides, refused where it is naive."""
+    """A point in time, aware and in UTC on both sides; a naive one is refused."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """To UTC; SQLite drops the zone, which is then always the same one."""
+        """Convert to UTC; SQLite drops the zone, which is then always the same one."""
         if value is not None and value.tzinfo is None:
             raise ValueError(f"expected an aware time, however: {value.isoformat()}")
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Aware again."""
+        """Convert to an aware time in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -46,11 +46,11 @@ class State(TypeDecorator[S], Generic[S]):
         self.states = states
 
     def process_bind_param(self, value: S | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """The word; drivers differ in what they make of an enum."""
+        """Convert a state to its word; drivers differ in how they store an enum."""
         return None if value is None else str(value.value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> S | None:  # noqa: ARG002
-        """The state."""
+        """Convert a word to its state."""
         return None if value is None else self.states(value)
 
 
@@ -69,13 +69,13 @@ class Numbers(TypeDecorator[list[float | None]]):
         self.typecode = typecode
 
     def process_bind_param(self, value: Sequence[float | None] | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002
-        """Eight bytes a number, or four; what single precision cannot hold is infinite there."""
+        """Pack each number into eight bytes, or four; what single precision cannot hold becomes infinite."""
         if value is None:
             return None
         return _little_endian(array(self.typecode, [math.nan if v is None else v for v in value])).tobytes()
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> list[float | None] | None:  # noqa: ARG002
-        """The numbers; what was not finite is None."""
+        """Unpack the numbers; those that are not finite become None."""
         if value is None:
             return None
         return [v if math.isfinite(v) else None for v in _little_endian(array(self.typecode, bytes(value)))]

@@ -15,7 +15,7 @@ from foldstep.service.db.tables import leases, trials, workers
 
 
 def add(connection: Connection, registration: WorkerRegistration, now: datetime) -> int:
-    """Insert a worker; returns its id."""
+    """Insert a worker, and return its id."""
     values = {**registration.model_dump(), "registered_at": now, "last_seen_at": now}
     return int(connection.execute(insert(workers).values(values).returning(workers.c.id)).scalar_one())
 
@@ -26,7 +26,7 @@ _ACTIVE = select(func.count()).where((workers.c.last_seen_at >= bindparam("since
 
 
 def seen(connection: Connection, worker_id: int, now: datetime) -> None:
-    """Note that a worker is there.
+    """Store when a worker was last seen.
 
     Raises:
         NotFound: no worker of that id is registered.
@@ -36,12 +36,12 @@ def seen(connection: Connection, worker_id: int, now: datetime) -> None:
 
 
 def n_active(connection: Connection, since: datetime) -> int:
-    """How many workers were seen since then, or hold a lease."""
+    """Count the workers that were seen since then, or hold a lease."""
     return connection.execute(_ACTIVE, {"since": since}).scalar_one()
 
 
 def names(connection: Connection, ids: Collection[int]) -> dict[int, str]:
-    """Names by id."""
+    """Find the names of workers, by id."""
     found = connection.execute(select(workers.c.id, workers.c.name).where(workers.c.id.in_(ids)))
     return dict(found.all())
 
@@ -59,7 +59,7 @@ def backends(connection: Connection, search_id: str) -> list[tuple[str, str]]:
 
 
 def seen_since(connection: Connection, since: datetime) -> list[WorkerView]:
-    """Workers seen since then, the latest registered first."""
+    """List the workers seen since then, the latest registered first."""
     running = (
         select(func.count())
         .select_from(trials.join(leases, trials.c.lease_id == leases.c.id))

@@ -1,4 +1,4 @@
-"""Use case: a search is checked before its first trial; one that fails does not train, unless it is forced to."""
+"""Use case: check a search before its first trial; if the checks fail it is not trained, unless `force` is set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from foldstep.service.planner.candidates import candidates
 def grant_checks(
     connection: Connection, context: Context, search: SearchRow, request: LeaseRequest, now: datetime
 ) -> Lease | None:
-    """The lease to check a locked search; None while another worker holds it."""
+    """Grant the lease for the checks of a locked search; None while another worker holds it."""
     if leases.n_checks(connection, search.id, LeaseState.HELD):
         return None
     token, expires_at = new_token(), context.lease_end(now)
@@ -45,7 +45,7 @@ def grant_checks(
 
 
 def take_report(connection: Connection, search: SearchRow, report: CheckReport, now: datetime) -> SearchRow:
-    """Store the first report on a locked search; a failed one ends it, unless it is forced to go on."""
+    """Store the first report of the checks of a locked search; failed checks end it, unless `force` is set."""
     if search.is_over or not search.awaits_checks:
         return search
     searches.set_checks(connection, search.id, report)
@@ -65,7 +65,7 @@ def _found(report: CheckReport) -> str:
 
 
 def give_up(connection: Connection, search: SearchRow, max_attempts: int, now: datetime) -> SearchRow:
-    """End a locked search whose checking workers stopped reporting once too often."""
+    """End a locked search if its checks expired `max_attempts` times, because the worker stopped reporting."""
     if search.is_over or not search.awaits_checks:
         return search
     if leases.n_checks(connection, search.id, LeaseState.EXPIRED) < max_attempts:
@@ -76,5 +76,5 @@ def give_up(connection: Connection, search: SearchRow, max_attempts: int, now: d
 
 
 def new_token() -> str:
-    """What fences a lease."""
+    """Make the secret token of a lease."""
     return secrets.token_urlsafe(24)

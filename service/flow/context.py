@@ -1,4 +1,4 @@
-"""What every use case works with."""
+"""The database, the settings and the clock that every use case works with."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from foldstep.service.settings import Settings
 
 
 def utc_now() -> datetime:
-    """The time, aware."""
+    """Read the clock; the time is aware, in UTC."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
 class Proposing:
-    """The searches whose next batch a thread of this master is about."""
+    """The searches for which a thread of this master is proposing the next batch."""
 
     searches: set[str] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -26,7 +26,7 @@ class Proposing:
 
 @dataclass(frozen=True)
 class Context:
-    """The database, the knobs and the clock of one master."""
+    """The database, the settings and the clock of one master."""
 
     database: Database
     settings: Settings
@@ -34,5 +34,5 @@ class Context:
     proposing: Proposing = field(default_factory=Proposing)
 
     def lease_end(self, now: datetime) -> datetime:
-        """When a lease that is granted or renewed now runs out."""
+        """Compute when a lease that is granted or renewed now runs out."""
         return now + timedelta(seconds=self.settings.lease_ttl_s)

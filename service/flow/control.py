@@ -13,7 +13,7 @@ from foldstep.service.flow.rungs import close
 
 
 def pause(context: Context, search_id: str) -> None:
-    """Lease nothing new of a search; what is in training goes on to its end. The clock of a time budget stops.
+    """Pause a search: no new trials are leased, those in training run to their end; a time budget's clock stops.
 
     Raises:
         NotFound: there is no such search.
@@ -25,7 +25,7 @@ def pause(context: Context, search_id: str) -> None:
 
 
 def resume(context: Context, search_id: str) -> None:
-    """Go on with a paused search.
+    """Resume a paused search.
 
     Raises:
         NotFound: there is no such search.
@@ -45,7 +45,9 @@ def resume(context: Context, search_id: str) -> None:
 
 
 def stop(context: Context, search_id: str) -> None:
-    """End a search; what it has stays, open trials are cancelled, workers hear of it with their next report.
+    """Stop a search; its results stay, open trials are cancelled, or pruned if they have reached a rung.
+
+    The next report of a worker tells it to stop them.
 
     Raises:
         NotFound: there is no such search.

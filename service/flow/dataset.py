@@ -16,11 +16,11 @@ from foldstep.service.flow.context import Context
 
 
 def register(context: Context, registration: DatasetRegistration) -> Dataset:
-    """Give a name to a file that the master may read, or to a bundled set; twice the same changes nothing.
+    """Give a name to a file that the master may read, or to a bundled set; the same again changes nothing.
 
     Raises:
         PathNotAllowed: the file is outside the allowed roots.
-        DatasetUnreadable: it is no table.
+        DatasetUnreadable: the file is not a table.
         NameTaken: the name stands for other data.
     """
     _check_name(registration.name, registration.source)
@@ -42,7 +42,7 @@ def register_upload(context: Context, name: str, file_name: str, content: Path) 
         content: the file as it arrived, with the same ending.
 
     Raises:
-        DatasetUnreadable: it is no table.
+        DatasetUnreadable: the file is not a table.
         NameTaken: the name stands for other data.
     """
     _check_name(name, file_name)
@@ -50,28 +50,28 @@ def register_upload(context: Context, name: str, file_name: str, content: Path) 
 
 
 def get(context: Context, name: str) -> Dataset:
-    """One data set.
+    """Find one data set.
 
     Raises:
-        NotFound: there is none of that name.
+        NotFound: no data set has that name.
     """
     with context.database.read() as connection:
         return datasets.get(connection, name)
 
 
 def all_datasets(context: Context) -> list[Dataset]:
-    """Every data set, by name."""
+    """List every data set, by name."""
     with context.database.read() as connection:
         return datasets.all_of_them(connection)
 
 
 def described(context: Context, source: str) -> DatasetDescription:
-    """The data that `data.dataset` of a spec names: a registered name, a bundled set, or a file.
+    """Describe the data that `data.dataset` of a spec names: a registered name, a bundled set, or a file.
 
     Raises:
         SpecInvalid: the file of a registered name has changed since.
         PathNotAllowed: the file is outside the allowed roots.
-        DatasetUnreadable: there is no such file, or it is no table.
+        DatasetUnreadable: there is no such file, or it is not a table.
     """
     with context.database.read() as connection:
         known = datasets.find(connection, source)
@@ -83,7 +83,7 @@ def described(context: Context, source: str) -> DatasetDescription:
 
 
 def _unchanged(context: Context, name: str, known: DatasetRow) -> DatasetDescription:
-    """The description of registered data, unless its file now holds other data; a file that is gone is no matter."""
+    """Check that the file of registered data still holds them, if it exists; return their description."""
     description = known.dataset.description
     if known.path is None or not Path(known.path).is_file():
         return description
@@ -106,7 +106,7 @@ def _add(context: Context, name: str, description: DatasetDescription, path: Pat
 
 
 def _check_name(name: str, source: str) -> None:
-    """A bundled set's name stands for that set alone, everywhere."""
+    """Refuse a name of the wrong form, and the name of a bundled set for other data."""
     if not NAME_PATTERN.fullmatch(name):
         expected = "1 to 200 letters, digits, dots, underscores or dashes, a letter or digit first"
     elif name in BUNDLED and source != name:
@@ -118,6 +118,6 @@ def _check_name(name: str, source: str) -> None:
 
 
 def new_upload(context: Context, file_name: str) -> Path:
-    """Where an upload may be written, with the ending of the user's file."""
+    """Choose a path to write an upload to, with the ending of the user's file."""
     context.settings.uploads_dir.mkdir(parents=True, exist_ok=True)
     return context.settings.uploads_dir / files.random_name("".join(Path(file_name).suffixes[-2:]))

@@ -1,4 +1,4 @@
-"""Use case: what was seen of a trial while it trained, and what follows from it."""
+"""Use case: the training diagnostics of a trial, and what follows from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from foldstep.service.flow.context import Context
 
 
 def diagnostics(context: Context, search_id: str, number: int) -> TrialDiagnostics:
-    """The diagnostics of one trial.
+    """Read the training diagnostics of one trial, and diagnose them in words.
 
     Raises:
         NotFound: there is no such search or trial.

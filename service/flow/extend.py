@@ -1,4 +1,4 @@
-"""Use case: a user gives a search more trials or more time, also one that is completed."""
+"""Use case: a user gives a search more trials or more time; it may be completed already."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ELSEWHERE = "submit a new search with warm_start: {}, which begins with the best
 
 
 def extend(context: Context, search_id: str, extension: Extension) -> None:
-    """Enlarge the budget of a search; one that is completed goes on where it was.
+    """Enlarge the budget of a search; a completed one resumes where it ended.
 
     Raises:
         NotFound: there is no such search.
@@ -50,7 +50,7 @@ def extend(context: Context, search_id: str, extension: Extension) -> None:
 
 
 def refuse_change(context: Context, search_id: str) -> NoReturn:
-    """A search keeps its spec; say what to do instead.
+    """Refuse to change the spec of a search, and say what to do instead.
 
     Raises:
         NotFound: there is no such search.
@@ -89,7 +89,7 @@ def _add_trials(connection: Connection, search: SearchRow, n_more: int) -> None:
 
 
 def _n_trials(search: SearchRow, stage: StageRow, n_more: int) -> int:
-    """Of the enlarged stage: never more than its space has points."""
+    """Compute the number of trials of the enlarged stage, at most the number of points of its space."""
     if stage.n_trials is None:
         raise Conflict(f"The search {search.id} has no limit of trials; extend its time instead (--time).")
     possible = n_possible(search.spec)
@@ -102,7 +102,7 @@ def _n_trials(search: SearchRow, stage: StageRow, n_more: int) -> int:
 
 
 def _budget(search: SearchRow, extension: Extension, now: datetime) -> tuple[Spec, datetime | None]:
-    """The spec with the larger budget, and when its time is then used up."""
+    """Compute the spec with the larger budget, and when its time is then used up."""
     budget, deadline_at = search.spec.budget, search.deadline_at
     changes: dict[str, object] = {}
     if extension.trials is not None and budget.trials is not None:

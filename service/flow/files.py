@@ -31,18 +31,18 @@ def parse_checkpoint(name: str) -> CheckpointName:
 
 
 def is_checkpoint_of(name: str, trials: Collection[int]) -> bool:
-    """Whether `name` is that of a whole checkpoint of one of the trials."""
+    """Tell whether `name` is that of a complete checkpoint of one of the trials."""
     parsed = CheckpointName.parse(name)
     return parsed is not None and parsed.trial in trials
 
 
 def is_draft(name: str) -> bool:
-    """Whether the file was not written to its end."""
+    """Tell whether a file is a draft, which was not written to its end."""
     return name.endswith(_DRAFT)
 
 
 def check_snapshot_name(name: str) -> None:
-    """Refuse a name for a training state that is not a plain `….safetensors`.
+    """Refuse a name for a snapshot that is not a plain `….safetensors`.
 
     Raises:
         InvalidInput: it has another form.
@@ -57,22 +57,22 @@ def _bad_name(name: str, expected: str) -> InvalidInput:
 
 
 def checkpoint_folder(settings: Settings, search_id: str) -> Path:
-    """Where the checkpoints of a search are."""
+    """Build the path of the folder with a search's checkpoints."""
     return settings.checkpoints_dir / search_id
 
 
 def snapshot_folder(settings: Settings, search_id: str) -> Path:
-    """Where the snapshots of trials in training are."""
+    """Build the path of the folder with a search's snapshots."""
     return settings.snapshots_dir / search_id
 
 
 def stored_snapshot(lease_id: int, name: str) -> str:
-    """The name under which a training state is kept: that of the worker, made unique by the lease."""
+    """Build the name under which a snapshot is stored: the worker's name for it, made unique by the lease."""
     return f"lease-{lease_id}_{name}"
 
 
 def stored_snapshots(folder: Path, lease_id: int, snapshots: Mapping[int, str]) -> dict[int, str]:
-    """Trial to the name of its kept state, of those that did arrive; a trial without one starts afresh.
+    """Find the stored names of the snapshots that have arrived, by trial; a trial without one starts afresh.
 
     Raises:
         InvalidInput: a name has another form.
@@ -85,7 +85,7 @@ def stored_snapshots(folder: Path, lease_id: int, snapshots: Mapping[int, str]) 
 
 
 def existing(path: Path) -> Path:
-    """The path of a file.
+    """Check that a file exists, and return its path.
 
     Raises:
         NotFound: there is no such file.
@@ -126,20 +126,20 @@ def _flush_folder(folder: Path) -> None:
 
 
 def delete(folder: Path, names: Iterable[str]) -> None:
-    """Delete files of a folder; those that are gone already are no fault."""
+    """Delete files of a folder; missing ones are ignored."""
     for name in names:
         with contextlib.suppress(FileNotFoundError):
             (folder / name).unlink()
 
 
 def delete_folder(folder: Path) -> None:
-    """Delete a folder with all that is in it; nothing when it is not there."""
+    """Delete a folder with all that is in it, if it exists."""
     if folder.is_dir():
         shutil.rmtree(folder)
 
 
 def names_in(folder: Path) -> set[str]:
-    """The names of the files in a folder; none when it is not there."""
+    """List the names of the files in a folder; none if it does not exist."""
     return {entry.name for entry in _entries(folder) if entry.is_file()}
 
 
@@ -148,5 +148,5 @@ def _entries(folder: Path) -> Iterator[Path]:
 
 
 def random_name(suffix: str) -> str:
-    """A name that nobody else has; of the suffix only letters, digits and dots stay."""
+    """Make a random, unique name; only the letters, digits and dots of the suffix are kept."""
     return secrets.token_hex(16) + re.sub(r"[^A-Za-z0-9.]", "", suffix)[:40]

@@ -1,4 +1,4 @@
-"""Use case: end a search when its budget is used, its target reached, its space exhausted, or nothing works."""
+"""Use case: end a search when its budget is used, its target reached, its space exhausted, or every trial failed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ALL_DIVERGED = (
 )
 
 TIME_TO_REPORT = timedelta(seconds=30)
-"""Workers know when a time budget ends, and report what they have by then; longer than this nobody waits for them."""
+"""How long the master waits for the last results after a time budget has ended; workers stop training at its end."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Ending:
 
 
 def settle(connection: Connection, search: SearchRow, now: datetime) -> SearchRow:
-    """End a locked search, or its stage, where that is due; returns the search as it then is."""
+    """End a locked search, or its stage, if that is due, and return the search as it then is."""
     if search.state is not SearchState.RUNNING:
         return search
     climb(connection, search, now)
@@ -54,19 +54,19 @@ def settle(connection: Connection, search: SearchRow, now: datetime) -> SearchRo
 
 
 def end(connection: Connection, search: SearchRow, ending: Ending, now: datetime) -> None:
-    """End a locked search: what is open is cancelled, or pruned where it came to a rung.
+    """End a locked search: open trials are cancelled, or pruned if they have reached a rung.
 
-    Workers hear of it with their next report.
+    The next report of a worker tells it to stop them.
     """
     close(connection, search, now)
     trials.cancel(connection, search.id, now)
-    continued.forget_snapshots(connection, search.id)  # their files go with the end, also where it is extended later
+    continued.forget_snapshots(connection, search.id)  # their files are deleted, even if it is extended later
     searches.move(connection, search.id, ending.event, finished_at=now, failure=ending.failure)
     searches.add_notes(connection, search, [*ending.notes, *_mixed_backends(connection, search)])
 
 
 def _mixed_backends(connection: Connection, search: SearchRow) -> list[str]:
-    """Say so where the results depend on which worker trained what."""
+    """Write a note if workers of different kinds trained the search: its results then agree within rounding only."""
     kinds = {" ".join(kind) for kind in workers.backends(connection, search.id)}
     precision = search.spec.space.parameters.get("precision")
     if precision is None or not precision.contains("bfloat16"):
@@ -99,7 +99,7 @@ def _is_time_over(connection: Connection, search: SearchRow, now: datetime) -> b
 
 
 def has_reached_target(connection: Connection, search: SearchRow) -> bool:
-    """Whether a trial is as good as the search was asked for."""
+    """Tell whether a trial has reached the search's target score."""
     target = search.metric.target
     if target is None:
         return False
@@ -122,7 +122,7 @@ def _by_stage(connection: Connection, search: SearchRow, now: datetime) -> Endin
 
 
 def _longest(connection: Connection, search: SearchRow) -> str:
-    """What was seen of the diverged trial that lasted the longest: the nearest to one that trains."""
+    """Describe the diverged trial that trained for the most epochs, the nearest to one that does not diverge."""
     number, params = trials.longest_diverged(connection, search.id)
     folds = scores.results(connection, search.id, number)
     if not folds:

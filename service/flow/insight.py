@@ -1,4 +1,4 @@
-"""Use cases: what matters in a search, and its choices compared."""
+"""Use cases: estimate which hyperparameters matter in a search, and compare the choices of one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from foldstep.service.flow.context import Context
 
 
 def importance(context: Context, search_id: str) -> ImportanceReport:
-    """Which hyperparameters matter, how, and what follows.
+    """Estimate which hyperparameters matter and how, and what follows for each.
 
     Raises:
         NotFound: there is no such search.
@@ -30,7 +30,7 @@ def importance(context: Context, search_id: str) -> ImportanceReport:
 
 
 def compare(context: Context, search_id: str, by: str) -> Comparison:
-    """One hyperparameter's choices, each with everything else as good as its trials made it.
+    """Compare the choices of one hyperparameter, each with the other hyperparameters at their best.
 
     Raises:
         NotFound: there is no such search.
@@ -48,7 +48,7 @@ def compare(context: Context, search_id: str, by: str) -> Comparison:
 
 
 def _subject(context: Context, search_id: str) -> tuple[MetricSpec, int, Space, list[TrialRecord]]:
-    """The metric, and number, space and trials of the stage that says the most."""
+    """Find the metric of a search, and number, space and trials of its stage to analyse."""
     with context.database.read() as connection:
         search = searches.get(connection, search_id)
         plans = [StagePlan.model_validate(row.plan) for row in stages.of_searches(connection, [search_id])[search_id]]

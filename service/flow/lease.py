@@ -1,4 +1,4 @@
-"""Use case: a worker is free; give it waiting trials of one search."""
+"""Use case: lease waiting trials of one search to a free worker."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from foldstep.service.flow.sweep import sweep
 from foldstep.service.planner.stages import n_continued
 
 FEW, SHARE_OF_TIME = 8, 1 / 4
-"""Under a time budget, trials of a lease while nothing is known of their pace; share of the time that one may take."""
+"""Under a time budget: trials that a lease may have at any pace; share of the time left that a larger one may take."""
 
 
 def lease(context: Context, request: LeaseRequest) -> Lease | None:
-    """Trials for a worker, from the search that has the fewest in training; None when nothing waits.
+    """Lease trials to a worker, from the search that has the fewest in training; None if none is waiting.
 
-    A search that is to be checked first hands out its checks, to one worker, and nothing else until they are done.
+    A search that is to be checked first leases its checks, to one worker, and no trials until they are done.
 
     Raises:
         NotFound: the worker is not registered.
@@ -126,7 +126,7 @@ def _leased(search: SearchRow, plan: StagePlan, trial: ClaimedTrial, legs: list[
 def _share(
     connection: Connection, context: Context, search: SearchRow, stage: StageRow, members: int, now: datetime
 ) -> int:
-    """How many trials a worker gets: as many as it trains at once, but a fair share of those that are left.
+    """Compute how many trials a worker gets: as many as it trains at once, but at most a fair share of those left.
 
     Shares shrink with what is left (guided self-scheduling, Polychronopoulos and Kuck 1987), so that all workers
     have work and end at about the same time. A batch of a method that learns is shared evenly: it is small, and a few
@@ -149,7 +149,7 @@ def _share(
 
 
 def _fitting(connection: Connection, search: SearchRow, left_s: float, n_workers: int) -> int:
-    """A part of what a worker trains in the time that is left, at the pace so far, so that little is cut at its end."""
+    """Compute how many trials fit a share of the time left, at the pace so far, so that few are cut at its end."""
     assert search.spec.budget.time is not None
     counts = trials.counts(connection, [search.id])[search.id]
     n_ended = sum(n for state, n in counts.items() if state in TERMINAL_TRIAL)

@@ -1,4 +1,4 @@
-"""Use case: a few gauges for Prometheus."""
+"""Use case: write gauges for Prometheus."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from foldstep.service.flow.context import Context
 
 
 def metrics_text(context: Context) -> str:
-    """Searches and trials by state, leases, workers and throughput, in Prometheus' text form."""
+    """Write searches and trials by state, leases, workers and throughput in Prometheus' text form."""
     now = context.now()
     since = now - timedelta(seconds=context.settings.lease_ttl_s)
     with context.database.read() as connection:

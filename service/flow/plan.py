@@ -25,13 +25,13 @@ def start(connection: Connection, search: SearchRow, now: datetime) -> None:
 
 
 def deadline(search: SearchRow, started_at: datetime) -> datetime | None:
-    """When a search that starts then has used its time budget up; None where it has none."""
+    """Compute when a search that starts then has used up its time budget; None if it has none."""
     time_s = search.spec.budget.time
     return None if time_s is None else started_at + timedelta(seconds=time_s)
 
 
 def add_stage(connection: Connection, search_id: str, plan: StagePlan, now: datetime) -> None:
-    """Store a stage, nothing of it planned yet."""
+    """Store a stage without planned trials."""
     stages.add(connection, search_id, plan.index, plan.model_dump(mode="json"), plan.trials, now)
 
 
@@ -42,7 +42,7 @@ def fill(
 
     Args:
         connection: of a write transaction that has locked the search.
-        search: it.
+        search: the search.
         stage: its present stage.
         wanted: trials that a worker is about to take.
         plan_ahead: trials that should wait; planning in larger batches costs less.

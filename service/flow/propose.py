@@ -1,7 +1,7 @@
-"""Use case: a search that learns from its results has come to a boundary; propose its next batch.
+"""Use case: propose the next batch of a search that learns from its results, when all planned trials have ended.
 
-A model may take seconds, in which no heartbeat may wait: the history is read, the batch is proposed outside of any
-transaction, and it is stored only if nobody has planned meanwhile. Two masters may propose the same batch; they get
+A model may take seconds, in which no report may wait: the history is read, the batch is proposed outside of any
+transaction, and it is stored only if no other was stored meanwhile. Two masters may propose the same batch: they get
 the same trials, and one of them stores them.
 """
 
@@ -30,11 +30,11 @@ from foldstep.service.planner.base import Proposals
 from foldstep.service.planner.child import ProposingFailed
 from foldstep.service.planner.stages import make_planner
 
-A_WHOLE_BATCH = 2**31  # trials to ask a planner for: it answers with those up to the next boundary
+A_WHOLE_BATCH = 2**31  # number of trials to ask a planner for: it answers with one batch
 
 
 class _Boundary(NamedTuple):
-    """A search whose every planned trial has ended."""
+    """A search of which every planned trial has ended, so that its next batch is due."""
 
     search: SearchRow
     stage: StageRow
@@ -42,7 +42,7 @@ class _Boundary(NamedTuple):
 
 
 def propose(context: Context, search_id: str) -> None:
-    """Propose the next batch of a search, if it learns and waits for one; others that ask meanwhile get nothing."""
+    """Propose the next batch of a search, if its method learns and one is due; a second call meanwhile does nothing."""
     with _alone(context, search_id) as is_alone:
         if not is_alone:
             return
@@ -61,7 +61,7 @@ def propose(context: Context, search_id: str) -> None:
 
 @contextmanager
 def _alone(context: Context, search_id: str) -> Iterator[bool]:
-    """Whether no other thread of this master proposes for the search; those that ask do not wait."""
+    """Yield whether this is the only thread of this master that proposes for the search; never wait."""
     with context.proposing.lock:
         is_alone = search_id not in context.proposing.searches
         context.proposing.searches.add(search_id)
@@ -102,7 +102,7 @@ def _fail(context: Context, search_id: str, failure: str) -> None:
 
 
 def _open(connection: Connection, search_id: str, *, locked: bool = False) -> SearchRow | None:
-    """The search; None where it gives out no work, or was deleted."""
+    """Find the search; None if it leases no work, or was deleted."""
     try:
         search = (searches.lock if locked else searches.get)(connection, search_id)
     except NotFound:

@@ -1,4 +1,4 @@
-"""Use case: keep the checkpoints of the best trials as the leaderboard moves, and snapshots while they are needed."""
+"""Use case: keep the checkpoints of the best trials as the leaderboard changes, and snapshots while they are needed."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MAX_TRIALS = 2**31 - 1
 
 
 def last_kept(connection: Connection, search: SearchRow) -> Place | None:
-    """The last trial that keeps its checkpoints; None where all or none do, or fewer trials than may have ended."""
+    """Find the last trial whose checkpoints are kept; None if all or none are, or too few trials are ranked."""
     limit = search.spec.checkpoints.limit
     return trials.nth_best(connection, search.id, min(limit, MAX_TRIALS)) if limit else None
 
 
 def prune(connection: Connection, search: SearchRow, last: Place | None) -> list[str]:
-    """Forget the checkpoints of the trials after `last`; returns the files to delete after the commit."""
+    """Forget the checkpoints of the trials after `last`, and return the files to delete after the commit."""
     if last is None and search.spec.checkpoints.limit != 0:
         return []
     numbers = trials.kept_below(connection, search.id, last)
@@ -36,26 +36,26 @@ def prune(connection: Connection, search: SearchRow, last: Place | None) -> list
 
 
 SPARE = 2
-"""States that are kept for each trial that the next stage may continue: some of the best may lie outside its space."""
+"""Snapshots kept for each trial that the next stage continues: some of the best may lie outside its space."""
 
 
 def last_with_snapshot(connection: Connection, search: SearchRow) -> Place | None:
-    """The last trial of the present stage that keeps its state; None where all or none do, or too few have ended."""
+    """Find the last trial of the present stage whose snapshot is kept; None if all or none are, or too few ranked."""
     limit = SPARE * n_continued(search.spec, search.stage)
     return trials.nth_best(connection, search.id, limit, search.stage) if limit else None
 
 
 def prune_snapshots(connection: Connection, search: SearchRow, last: Place | None) -> list[str]:
-    """Forget the snapshots of the trials after `last`; returns the files to delete after the commit."""
+    """Forget the snapshots of the trials after `last`, and return the files to delete after the commit."""
     if last is None:
         return []
     return continued.take_snapshots_below(connection, search.id, search.stage, last.rank_key, last.number)
 
 
 def stale_snapshots(connection: Connection, context: Context, search: SearchRow) -> list[str]:
-    """States of earlier stages that a stage without any trial yet has no use for, to delete after the commit.
+    """List the snapshots of earlier stages that a new stage does not continue, to delete after the commit.
 
-    Nobody trains between two stages, so no state is on its way.
+    None once a trial of the new stage is planned: only before that no trial runs, so no snapshot is being uploaded.
     """
     stage = stages.get(connection, search.id, search.stage) if search.stage else None
     if stage is None or stage.n_planned:
@@ -66,7 +66,7 @@ def stale_snapshots(connection: Connection, context: Context, search: SearchRow)
 
 
 def clean_up(context: Context, search: SearchRow, dropped: Sequence[str] = (), snapshots: Sequence[str] = ()) -> None:
-    """Delete checkpoints and snapshots that the database has let go of; what a crash here leaves goes later."""
+    """Delete checkpoints and snapshots that the database no longer names; what a crash leaves is deleted later."""
     files.delete(files.checkpoint_folder(context.settings, search.id), dropped)
     files.delete(files.snapshot_folder(context.settings, search.id), snapshots)
     if search.is_over:

@@ -1,4 +1,4 @@
-"""Use case: the leaderboard, a page at a time, and single trials."""
+"""Use case: show the leaderboard, a page at a time, and single trials."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_LIMIT = 1000
 def leaderboard(
     context: Context, search_id: str, *, limit: int = 50, cursor: str | None = None, order_by: OrderBy = "score"
 ) -> Leaderboard:
-    """A page of the ranking: scored trials, then those in training, then diverged and failed ones.
+    """List a page of the ranking: scored trials, then those in training, then diverged and failed ones.
 
     Args:
         context: of the master.
@@ -47,7 +47,7 @@ def leaderboard(
 
 
 def trial(context: Context, search_id: str, number: int) -> TrialView:
-    """One trial.
+    """Find one trial, with its rank.
 
     Raises:
         NotFound: there is no such search or trial.
@@ -59,7 +59,7 @@ def trial(context: Context, search_id: str, number: int) -> TrialView:
 
 
 def curves(context: Context, search_id: str, number: int) -> TrialCurves:
-    """The learning curves of one trial, by fold; none before its end.
+    """Read the learning curves of one trial, by fold; none before its first result.
 
     Raises:
         NotFound: there is no such search or trial.
@@ -89,7 +89,7 @@ def _n_parameters(search: SearchRow, row: TrialRow) -> int | None:
 
 
 def _ranks(connection: Connection, search_id: str, rows: Sequence[TrialRow]) -> list[int | None]:
-    """Count once, for the first; where the rows do not follow each other in rank, for each."""
+    """Compute the ranks of rows: with one query if they follow each other in rank, else with one for each."""
     keys = [(row.rank_key, row.number) for row in rows if row.rank_key is not None]
     if keys != sorted(keys):
         return [ranking.rank_of(connection, search_id, row) for row in rows]
@@ -145,7 +145,7 @@ def _page(
 
 
 class _Cursor:
-    """Where a page ended: the part of the leaderboard, the key in it, the number."""
+    """Where a page ended: the part of the leaderboard, the key of the last row in it, and its number."""
 
     def __init__(self, part: str, key: float, number: int) -> None:
         self.part = part

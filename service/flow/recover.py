@@ -1,4 +1,4 @@
-"""Use case: the master starts; remove the files that a crash left behind."""
+"""Use case: remove the files that a crash left behind, when the master starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from foldstep.service.flow.context import Context
 
 
 def recover(context: Context) -> None:
-    """Delete checkpoints and snapshots that no trial of the database has or will have, and half-written files.
+    """Delete checkpoints without a stored result, snapshots of ended searches, uploads and half-written files.
 
     Folders of searches that the database does not know are left alone: they may be all that is left of them.
     """
@@ -30,7 +30,7 @@ def _folders(parent: Path) -> set[str]:
 
 
 def _clean_checkpoints(context: Context, search_id: str) -> None:
-    """A file that belongs to no stored result is stale, unless its trial runs: its result is on the way."""
+    """Delete checkpoints that belong to no stored result, unless their trial runs: its result may be on the way."""
     folder = files.checkpoint_folder(context.settings, search_id)
     with context.database.read() as connection:
         kept = scores.checkpoints(connection, search_id)

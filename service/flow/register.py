@@ -1,4 +1,4 @@
-"""Use case: a worker introduces itself."""
+"""Use case: register a worker."""
 
 from __future__ import annotations
 

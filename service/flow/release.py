@@ -1,4 +1,4 @@
-"""Use case: a worker ends a lease, because nothing is left of it, or because it gives back what it has."""
+"""Use case: a worker ends a lease, because its trials are done, or to give back those that are not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from foldstep.service.flow.report import lock_lease
 
 
 def release(context: Context, lease_id: int, token: str, sent: LeaseEnd) -> None:
-    """End a lease; trials that are not finished go back, with their snapshots, and the attempt does not count.
+    """End a lease; unfinished trials return to waiting, with their snapshots, and the attempt does not count.
 
     The same again changes nothing.
 

@@ -1,4 +1,4 @@
-"""Use case: a worker reports; its lease is renewed, what it finished is stored, and it hears what to stop."""
+"""Use case: a worker reports; its lease is renewed, its results are stored, and the reply names the trials to stop."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def report(context: Context, lease_id: int, token: str, sent: Report) -> ReportR
 
 
 def lock_lease(connection: Connection, lease_id: int) -> tuple[LeaseRow, SearchRow]:
-    """A lease, and its search, locked.
+    """Find a lease, and lock its search.
 
     Raises:
         LeaseLost: there is no such lease; its search was deleted.
@@ -89,7 +89,7 @@ def _store(
     saved: Mapping[int, str],
     now: datetime,
 ) -> bool:
-    """Store progress and results of the trials that still run; returns whether any ended or came to a rung."""
+    """Store progress and results of the trials that still run, and tell whether any ended or reached a rung."""
     results = list({r.trial: r for r in sent.results if r.trial in running}.values())
     rows = _rungs(connection, search)
     ended = [_ended(search, r, rows.get(r.trial), saved.get(r.trial)) for r in results if r.outcome != "paused"]
@@ -110,7 +110,7 @@ def _finite(progress: TrialProgress) -> TrialProgress:
 
 
 def _rungs(connection: Connection, search: SearchRow) -> dict[int, RungRow]:
-    """The trials of the present stage as the rungs see them; nothing is read for a search without rungs."""
+    """Read the trials of the present stage with their scores at the rungs; none for a search without rungs."""
     if search.spec.early_stop is None:
         return {}
     return {row.number: row for row in rungs.on_rungs(connection, search.id, search.stage)}
@@ -129,7 +129,7 @@ EVENTS: Mapping[Outcome, TrialEvent] = {
     "failed": TrialEvent.FAIL,
     "pruned": TrialEvent.PRUNE,
 }
-"""What each outcome that ends a trial is to its state."""
+"""The event of the trial's state machine for each outcome that ends a trial."""
 
 
 def _ended(search: SearchRow, result: TrialResult, row: RungRow | None, resume: str | None) -> FinishedTrial:

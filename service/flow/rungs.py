@@ -1,4 +1,4 @@
-"""Use case: trials come to rungs, and go on from there or not."""
+"""Use case: decide at each rung which trials are promoted and which are pruned."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STOPPABLE = (TrialState.PAUSED, TrialState.RUNNING, TrialState.WAITING)
 
 
 def next_rung(search: SearchRow, plan: StagePlan, trial: ClaimedTrial | RungRow) -> Rung | None:
-    """How far a trial may train under a new lease; None: to its end."""
+    """Find the rung up to which a trial may train under a new lease; None if it may train to its end."""
     rules = search.spec.early_stop
     if rules is None:
         return None
@@ -35,12 +35,12 @@ def next_rung(search: SearchRow, plan: StagePlan, trial: ClaimedTrial | RungRow)
 
 
 def paused(result: TrialResult, reached: RungScores | None, resume: str | None) -> PausedTrial:
-    """What is stored of a trial that has come to its next rung.
+    """Build the record of a trial that has reached its next rung.
 
     Args:
         result: as reported.
         reached: the folds' scores at its rungs so far.
-        resume: the name of its saved state.
+        resume: the stored name of its snapshot; None without one.
     """
     scores = fold_scores(result.folds)
     return PausedTrial(
@@ -54,7 +54,7 @@ def paused(result: TrialResult, reached: RungScores | None, resume: str | None) 
 
 
 def to_the_end(search: SearchRow, row: RungRow, scores: list[float | None]) -> RungScores | None:
-    """A trial's scores at its rungs once it has ended: its last ones stand at those that it did not come to."""
+    """Complete the rung scores of an ended trial: its last scores stand for the rungs that it did not reach."""
     rules = search.spec.early_stop
     if rules is None:
         return None
@@ -64,13 +64,13 @@ def to_the_end(search: SearchRow, row: RungRow, scores: list[float | None]) -> R
 
 
 def fold_scores(folds: Sequence[FoldResult]) -> list[float | None]:
-    """The scores of the folds in their order; None where one is not finite."""
+    """List the scores of the folds in their order; None for one that is not finite."""
     ordered = sorted(folds, key=lambda fold: fold.fold)
     return [f.score if f.score is not None and math.isfinite(f.score) else None for f in ordered]
 
 
 def climb(connection: Connection, search: SearchRow, now: datetime) -> None:
-    """Give every verdict that can be given in a locked search, in the present stage."""
+    """Promote or prune the trials at their rungs, in a locked search's present stage, where that can be decided."""
     rules = search.spec.early_stop
     if rules is None:
         return
@@ -87,7 +87,7 @@ def climb(connection: Connection, search: SearchRow, now: datetime) -> None:
 
 
 def close(connection: Connection, search: SearchRow, now: datetime) -> None:
-    """At the end of a locked search: what has come to a rung and not to its end keeps what it has."""
+    """Prune the open trials that have reached a rung, at the end of a locked search, so that they keep their scores."""
     if search.spec.early_stop is not None:
         rows = rungs.on_rungs(connection, search.id, search.stage)
         begun = [row for row in rows if row.rungs and row.state in _STOPPABLE]
@@ -117,7 +117,7 @@ def _is_off(climber: Climber, verdicts: Sequence[Verdict]) -> bool:
 
 
 def _behind(search: SearchRow, row: RungRow) -> str:
-    """Why a trial was stopped at its rung."""
+    """Explain why a trial was stopped at its rung."""
     n_scores = len((row.rungs or [[]])[-1])
     if n_scores < search.problem.n_folds:
         return f"Clearly worse than the best trial on its first {n_scores} of {search.problem.n_folds} folds."
@@ -125,7 +125,7 @@ def _behind(search: SearchRow, row: RungRow) -> str:
 
 
 def _pruned(search: SearchRow, row: RungRow, message: str) -> PrunedTrial:
-    """A trial that lost its last folds has no rank: a mean of other folds cannot be held against the others'."""
+    """Build the record of a pruned trial; one without all folds gets no rank, since its mean is not comparable."""
     scores = (row.rungs or [[]])[-1]
     score, spread = mean_and_spread(scores)
     is_ranked = score is not None and len(scores) == search.problem.n_folds

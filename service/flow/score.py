@@ -1,4 +1,4 @@
-"""What the scores of a trial's folds come to."""
+"""Mean, spread and rank key of a trial, from the scores of its folds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def rank_key(search: SearchRow, score: float) -> float:
 
 
 def mean_and_spread(scores: Sequence[float | None]) -> tuple[float | None, float | None]:
-    """Mean and sample standard deviation of the folds' scores; (None, None) where one is missing or not finite."""
+    """Compute mean and sample standard deviation of the folds' scores; (None, None) if one is missing or not finite."""
     finite = [s for s in scores if s is not None and math.isfinite(s)]
     if not finite or len(finite) < len(scores):
         return None, None
@@ -29,7 +29,7 @@ def mean_and_spread(scores: Sequence[float | None]) -> tuple[float | None, float
 
 
 def _sum(values: Sequence[float]) -> float:
-    """The exact sum, rounded once; infinite where it overflows."""
+    """Compute the sum exactly, rounded once; infinite if it overflows."""
     try:
         return math.fsum(values)
     except OverflowError:

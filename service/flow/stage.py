@@ -1,4 +1,4 @@
-"""Use case: a stage has ended; look at its borders, go on to the next stage or say that it was the last."""
+"""Use case: end a stage, check its borders, and begin the next stage if there is one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from foldstep.service.planner.stages import end_stage
 
 
 def go_on(connection: Connection, search: SearchRow, stage: StageRow, now: datetime) -> bool:
-    """Close a finished stage; returns whether another one follows."""
+    """Close a finished stage, begin the next one, and tell whether there is one."""
     history = trials.history(connection, search.id, stage.stage)
     end = end_stage(search.spec, StagePlan.model_validate(stage.plan), history, search.direction)
     stages.record_findings(connection, stage, end.findings)

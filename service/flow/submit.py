@@ -60,7 +60,7 @@ def validate(context: Context, raw: Any) -> Validated:
     Raises:
         SpecInvalid: with every fault of the spec; where it has none, with every fault against the data.
         PathNotAllowed: the data file is outside the allowed roots.
-        DatasetUnreadable: it is no table.
+        DatasetUnreadable: the file is not a table.
     """
     resolved = _resolve(context, raw)
     return Validated(problem=resolved.problem, trials=resolved.n_trials, notes=resolved.notes)
@@ -72,13 +72,13 @@ def submit(context: Context, raw: Any) -> SearchView:
     Raises:
         SpecInvalid: with every fault of the spec; where it has none, with every fault against the data.
         PathNotAllowed: the data file is outside the allowed roots.
-        DatasetUnreadable: it is no table.
+        DatasetUnreadable: the file is not a table.
     """
     return view.search(context, store(context, _resolve(context, raw), raw))
 
 
 def store(context: Context, submission: Submission, raw: Any) -> str:
-    """Insert a search and its first stage; returns its id."""
+    """Insert a search and its first stage, and return its id."""
     row = _row(context, submission)
     with context.database.write() as connection:
         searches.add(connection, row, raw)
@@ -95,7 +95,7 @@ def _resolve(context: Context, raw: Any) -> Submission:
 
 
 def _warm_start(context: Context, spec: Spec) -> list[Params]:
-    """The best configurations of another search that lie in the space.
+    """Choose the best configurations of another search that lie in the space.
 
     Raises:
         SpecInvalid: there is no such search.

@@ -1,4 +1,4 @@
-"""Use case: take back what silent workers hold, and end searches whose time is up."""
+"""Use case: take trials back from workers that stopped reporting, and end searches whose time is up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from foldstep.service.flow.prune import clean_up
 
 
 def sweep(context: Context) -> int:
-    """Expire leases and end what is due; returns the number of searches that were looked at."""
+    """Expire leases and end searches that are due, and count the searches that were examined."""
     now = context.now()
     with context.database.read() as connection:
         due = {*leases.searches_with_expired(connection, now), *searches.ids_past_deadline(connection, now)}

@@ -1,4 +1,4 @@
-"""Use cases: files that go between workers and master: checkpoints, snapshots, canonical data."""
+"""Use cases: transfer files between workers and master: checkpoints, snapshots, canonical data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def put_checkpoints(context: Context, lease_id: int, token: str, contents: Mappi
 
 
 def put_snapshot(context: Context, lease_id: int, token: str, name: str, content: bytes) -> None:
-    """Store a training state; nothing is stored once none of the lease's trials runs.
+    """Store a snapshot; nothing is stored once no trial of the lease is running.
 
     Raises:
         InvalidInput: the name has another form.
@@ -44,12 +44,12 @@ def put_snapshot(context: Context, lease_id: int, token: str, name: str, content
 
 
 def snapshot_path(context: Context, lease_id: int, token: str, name: str) -> Path:
-    """The file of a training state that a trial of the lease goes on from.
+    """Find the file of a snapshot from which a trial of the lease resumes.
 
     Raises:
         InvalidInput: the name has another form.
         LeaseLost: the lease is not held, or not under this token.
-        NotFound: there is no such state.
+        NotFound: there is no such snapshot.
     """
     files.check_snapshot_name(name)
     lease, _ = _held(context, lease_id, token)
@@ -57,7 +57,7 @@ def snapshot_path(context: Context, lease_id: int, token: str, name: str) -> Pat
 
 
 def checkpoint_path(context: Context, search_id: str, name: str) -> Path:
-    """The file of a checkpoint that a search keeps.
+    """Find the file of a checkpoint that a search keeps.
 
     Raises:
         InvalidInput: the name has another form.
@@ -70,7 +70,7 @@ def checkpoint_path(context: Context, search_id: str, name: str) -> Path:
 
 
 def data_path(context: Context, fingerprint: str) -> Path:
-    """The canonical data file with a fingerprint.
+    """Find the canonical data file with a fingerprint.
 
     Raises:
         NotFound: there is none.
@@ -81,7 +81,7 @@ def data_path(context: Context, fingerprint: str) -> Path:
 
 
 def canonical_file(context: Context, fingerprint: str) -> Path:
-    """Where the canonical file with a fingerprint is, or would be."""
+    """Build the path of the canonical file with a fingerprint; the file need not exist."""
     return context.settings.datasets_dir / f"{fingerprint}.parquet"
 
 

@@ -1,4 +1,4 @@
-"""Use cases: searches and workers at a glance."""
+"""Use cases: show searches and workers."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ MAX_SEARCHES = 200
 
 
 def search(context: Context, search_id: str) -> SearchView:
-    """One search.
+    """Show one search.
 
     Raises:
-        NotFound: there is none of that id.
+        NotFound: no search has that id.
     """
     with context.database.read() as connection:
         return _views(connection, context, [searches.get(connection, search_id)])[0]
 
 
 def submitted_spec(context: Context, search_id: str) -> Any:
-    """The spec of a search as the user wrote it.
+    """Read the spec of a search as the user wrote it.
 
     Raises:
         NotFound: there is no such search.
@@ -42,13 +42,13 @@ def submitted_spec(context: Context, search_id: str) -> Any:
 
 
 def all_searches(context: Context, limit: int = MAX_SEARCHES) -> list[SearchView]:
-    """The last searches, the newest first."""
+    """List the last searches, the newest first."""
     with context.database.read() as connection:
         return _views(connection, context, searches.newest(connection, limit))
 
 
 def borders(context: Context, search_id: str) -> list[BorderFinding]:
-    """What the border checks of all finished stages found.
+    """List what the border checks of all finished stages found.
 
     Raises:
         NotFound: there is no such search.
@@ -61,14 +61,14 @@ def borders(context: Context, search_id: str) -> list[BorderFinding]:
 
 
 def all_workers(context: Context) -> list[WorkerView]:
-    """The workers that were seen in the last ten lease times."""
+    """List the workers that were seen in the last ten lease times."""
     since = context.now() - timedelta(seconds=10 * context.settings.lease_ttl_s)
     with context.database.read() as connection:
         return workers.seen_since(connection, since)
 
 
 def _views(connection: Connection, context: Context, rows: Sequence[SearchRow]) -> list[SearchView]:
-    """Make the views of searches, in as many queries for one of them as for all."""
+    """Make the views of searches; the number of queries is the same for one as for many."""
     ids = [row.id for row in rows]
     counts = trials.counts(connection, ids)
     best = _best(connection, rows)
@@ -111,7 +111,7 @@ def _best(connection: Connection, rows: Sequence[SearchRow]) -> dict[str, TrialV
 
 
 def _n_trials(row: SearchRow, reached: Sequence[StageRow]) -> int | None:
-    """Trials of the stages that were reached, and of those to come."""
+    """Count the trials of the stages that were reached and of those to come; None for no limit."""
     numbers = [stage.n_trials for stage in reached]
     if row.n_stages > len(reached):
         numbers += [stage.trials for stage in row.spec.planned_stages()[len(reached) :]]

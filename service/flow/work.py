@@ -1,4 +1,4 @@
-"""Use case: what it takes to train a trial again, for commands that do so on a user's machine."""
+"""Use case: give out what it takes to train a trial again, for commands that do so on a user's machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TRAINED = (TrialState.COMPLETED, TrialState.DIVERGED, TrialState.PRUNED)
 
 
 def work(context: Context, search_id: str, number: int) -> Work:
-    """Give out a trial once more, from its first epoch, as a worker without a snapshot would get it.
+    """Build what it takes to train a trial again from its first epoch, as a worker without a snapshot would get it.
 
     Raises:
         NotFound: there is no such search or trial.
@@ -39,7 +39,7 @@ def work(context: Context, search_id: str, number: int) -> Work:
 
 
 def _reached(connection: Connection, search: SearchRow, trial: TrialRow) -> tuple[int | None, int | None]:
-    """Find the epoch and the number of folds that a trial came to; None for all of them."""
+    """Find the epoch and the number of folds that a trial reached; None for all of them."""
     if trial.state is TrialState.PRUNED:
         key = (search.id, trial.number)
         n_folds = len(scores.of_trials(connection, [key])[key])

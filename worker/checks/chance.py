@@ -1,4 +1,4 @@
-"""What a loss comes to for a network that knows nothing, and the least that any network can reach."""
+"""Reference values of a loss: of a fresh network (chance), of the best constant answer, and the least possible one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Targets: TypeAlias = npt.NDArray[Any]
 
 
 def chance_loss(loss: str, y: Targets, n_classes: int) -> float | None:
-    """The loss of a fresh network: log of the class count, or that of 0, the standardised target's mean.
+    """Compute the loss of a fresh network: log of the class count, or the loss of the answer 0 (the target's mean).
 
-    A fresh network knows nothing of how frequent the classes are, so it is not their entropy.
+    A fresh network does not know how frequent the classes are, so its loss is not their entropy.
 
     Args:
         loss: name of the loss.
@@ -31,7 +31,7 @@ def chance_loss(loss: str, y: Targets, n_classes: int) -> float | None:
 
 
 def constant_loss(loss: str, y: Targets) -> float | None:
-    """The least loss of one answer for all rows: entropy, variance, or their like; None as in `chance_loss`."""
+    """Compute the least loss of one answer for all rows: entropy, variance or the like; None as in `chance_loss`."""
     if loss == "cross_entropy":
         shares = np.unique(y, return_counts=True)[1] / len(y)
         return float(-(shares * np.log(shares)).sum())
@@ -39,7 +39,7 @@ def constant_loss(loss: str, y: Targets) -> float | None:
 
 
 def floor_loss(loss: str, x: Targets, y: Targets) -> float | None:
-    """The least loss that any network can reach: rows that look alike get one answer.
+    """Compute the least loss that any network can reach: rows with equal inputs get the same answer.
 
     Args:
         loss: name of the loss.
@@ -54,7 +54,7 @@ def floor_loss(loss: str, x: Targets, y: Targets) -> float | None:
 
 
 def _huber(error: Targets) -> Targets:
-    """With its usual bound of 1 (Huber 1964)."""
+    """Compute the Huber loss of an error's size, with its usual bound of 1 (Huber 1964)."""
     return np.where(error <= 1, error**2 / 2, error - 0.5)
 
 
@@ -68,6 +68,6 @@ _LOSS_OF_ERROR: Mapping[str, Callable[[Targets], Targets] | None] = {
 
 
 def _around(loss: str, y: Targets, answer: float) -> float | None:
-    """Take the mean loss of one answer."""
+    """Compute the mean loss of one answer for all rows; None where the chance level says nothing."""
     loss_of = _LOSS_OF_ERROR[loss]
     return None if loss_of is None else float(loss_of(np.abs(y.astype(np.float64) - answer)).mean())

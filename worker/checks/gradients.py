@@ -6,7 +6,7 @@ short burn-in, since at the start gradients are not yet what they will be. Dropo
 Where a step of h carries a unit over a kink of its activation the difference says nothing; such an entry is counted and
 not judged.
 
-All networks are probed in lockstep: no operation mixes members, so one pass has a step in one entry of each.
+All networks are probed in lockstep: no operation mixes members, so one pass moves one entry of each network.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ N_ROWS = 16
 BURN_IN = 10
 STEP = 1e-5
 ENTRIES = 2
-"""Of each parameter: the one with the greatest gradient, and others at random."""
+"""Entries compared of each parameter: the one with the greatest gradient, and others at random."""
 SMOOTH_ERROR, KINKED_ERROR = 1e-6, 1e-4
 """Greatest relative errors allowed. The notes call 1e-7 fine where all is smooth, and 1e-4 where there are kinks. Over
 4,500 entries of all activations and norms on four data sets the greatest was 1.3e-7."""
 ROUNDING = 2e-10
-"""What rounding alone makes of a difference: about 1e-15 of the loss over 2 h, with a margin. A gradient so small that
-this decides the relative error is held to it instead."""
+"""Rounding error of a centred difference: about 1e-15 of the loss over 2 h, with a margin. The relative error of a
+smaller gradient, which rounding would decide, is taken over `ROUNDING / SMOOTH_ERROR` instead."""
 
 Place: TypeAlias = tuple[int, tuple[int, ...]]
 """A parameter, by its position in `Stack.views`, and an entry of it."""
 
 
 class Entry(NamedTuple):
-    """One entry of one parameter of one network, as the two ways see its gradient."""
+    """One entry of one parameter of one network, with its gradient by both methods."""
 
     network: int
     layer: int
@@ -63,7 +63,7 @@ class Entry(NamedTuple):
 
 
 def gradients(setting: CheckSetting) -> CheckResult:
-    """Compare both ways for networks with every activation, normalisation and loss among the candidates."""
+    """Compare backward pass and centred differences, for every activation, norm and loss among the candidates."""
     networks = _networks(setting)
     entries = probe(setting, networks)
     judged = [entry for entry in entries if not entry.is_kink]
@@ -110,13 +110,13 @@ def _look_at(wrong: Iterable[Entry], judged: Iterable[Entry], networks: Sequence
 
 
 def _features(hp: Hyperparameters) -> set[str]:
-    """What has a backward pass of its own."""
+    """Name the parts of a network that have a separate backward pass: activations, normalisation and loss."""
     norm = {f"norm {hp.norm}"} - {"norm none"}
     return {*hp.activation, *norm, f"loss {hp.loss}" if hp.loss else "the loss"}
 
 
 def _networks(setting: CheckSetting) -> list[Hyperparameters]:
-    """Of the shallow networks first, those that bring something not seen before; what makes a rate is made harmless."""
+    """Choose shallow networks that together have every feature, with an optimizer and a rate that do no harm."""
     seen: set[str] = set()
     chosen = []
     for hp in sorted(setting.candidates, key=lambda hp: len(hp.hidden)):
@@ -128,7 +128,7 @@ def _networks(setting: CheckSetting) -> list[Hyperparameters]:
 
 
 def probe(setting: CheckSetting, networks: Sequence[Hyperparameters]) -> list[Entry]:
-    """Both gradients of a few entries of every parameter of some networks, after the burn-in."""
+    """Compute both gradients of a few entries of every parameter of some networks, after the burn-in."""
     training = setting.training([_first_rows], torch.float64)
     entries = []
     for pack in training.packs(members(networks)):
@@ -144,7 +144,7 @@ def _first_rows(data: FoldData) -> FoldData:
 
 
 class _Probe:
-    """One pack that stands still, entry after entry being moved up and down in all its networks at once."""
+    """One pack with fixed parameters, of which one entry of each network at a time is moved up and down."""
 
     def __init__(self, trainer: PackTrainer, seed: int) -> None:
         self._trainer, self._pass = trainer, trainer.probe(BURN_IN + 1)
@@ -161,7 +161,7 @@ class _Probe:
         ]
 
     def entries(self) -> list[Entry]:
-        """All entries, the first one of every network, then the second ones, and so on."""
+        """Measure all entries: the first one of every network, then the second ones, and so on."""
         found = []
         for turn in range(max(map(len, self._places))):
             places = {m: own[turn] for m, own in enumerate(self._places) if turn < len(own)}
@@ -184,7 +184,7 @@ class _Probe:
         ]
 
     def _moved(self, places: dict[int, Place], by: float) -> tuple[Tensor, list[Tensor]]:
-        """Losses, and on which side of its activation's kinks each unit is, with one entry of each network moved."""
+        """Move one entry of each network; compute the losses, and on which side of the kinks each unit is."""
         before = {m: self._parameters[m][part][entry].clone() for m, (part, entry) in places.items()}
         for m, (part, entry) in places.items():
             self._parameters[m][part][entry] += by
@@ -201,7 +201,7 @@ class _Probe:
 
 
 def _places(parts: Sequence[Tensor], seed: int, network: int) -> list[Place]:
-    """Of every parameter the entry with the greatest gradient, and others drawn at random."""
+    """Choose entries of every parameter: the one with the greatest gradient, and others at random."""
     generator = np.random.Generator(np.random.Philox(key=[seed, network]))
     places: list[Place] = []
     for part, values in enumerate(parts):

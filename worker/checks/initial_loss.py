@@ -23,7 +23,7 @@ LEAST_RATIO, GREATEST_RATIO = 0.3, 6.0
 v / 2 to cross entropy, so 1 is out of reach. Over 640 draws from every initialisation, activation, normalisation and
 scaler, widths 8 to 128 and depths 1 to 5, on four data sets, it lay between 0.57 and 5.9, 99 % of them below 3.2."""
 TOLERATED_SHARE = 0.25
-"""Networks that may miss: chance makes about 1 in 100 do so, a wrong scale most of them."""
+"""Share of networks that may lie outside: about 1 in 100 does by chance, most of them with a wrong scale."""
 WIDE_INPUT = 20.0
 """Scaled inputs have a size of about 1; a standard deviation or mean beyond this is a wrong scale."""
 
@@ -56,7 +56,7 @@ def initial_loss(setting: CheckSetting) -> CheckResult:
 
 
 def fresh_ratios(setting: CheckSetting) -> list[float | None]:
-    """Every candidate's loss over that of chance, before any step and without dropout; None where chance is unknown."""
+    """Compute each candidate's loss over that of chance, before any step, without dropout; None if that is unknown."""
     training = setting.training([_first_rows])
     losses: dict[int, float] = {}
     for pack in training.packs(members(plain(hp, batch_size=N_ROWS) for hp in setting.candidates)):

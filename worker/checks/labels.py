@@ -30,8 +30,8 @@ CLEARLY_BETTER = 0.85
 """The real loss as a share of a constant answer's. In 50 tries on shuffled labels it was at least 0.89; in 24 on
 real ones, weak ones among them (diabetes, where R² is at best about 0.5), at most 0.8."""
 LEAST_SPREADS = 4.0
-"""Or by how many standard deviations of the shuffled losses the real one lies below their mean, for weak labels of many
-rows: where labels are shuffled, 1 of about 400 tries does (t distribution, 7 degrees of freedom)."""
+"""Alternatively, for weak labels of many rows: standard deviations of the shuffled losses by which the real loss lies
+below their mean. With shuffled labels 1 of about 400 tries does (t distribution, 7 degrees of freedom)."""
 
 
 def labels(setting: CheckSetting) -> CheckResult:
@@ -69,7 +69,7 @@ _LOOK_AT = (
 
 
 def validation_losses(setting: CheckSetting) -> list[float]:
-    """The best network's best loss on the validation rows: with the real labels, then with each shuffle of them."""
+    """Find the best loss of the networks on the validation rows: with the real labels, then with each shuffle."""
     training = setting.training([_shuffled(setting.seed, i) for i in range(N_SHUFFLES + 1)])
     shallow = sorted(setting.candidates, key=lambda hp: len(hp.hidden))[:N_NETWORKS]  # they learn soonest
     networks = [_learning(setting, hp) for hp in shallow]
@@ -85,7 +85,7 @@ def _learning(setting: CheckSetting, hp: Hyperparameters) -> Hyperparameters:
 
 
 def _shuffled(seed: int, number: int) -> Variant:
-    """The data with its training labels in another order; variant 0 is the data itself."""
+    """Make the variant of the data with its training labels in another order; number 0 is the data itself."""
 
     def variant(data: FoldData) -> FoldData:
         if number == 0:
@@ -101,7 +101,7 @@ def _least(members: Iterable[Member]) -> float:
 
 
 def _constant(setting: CheckSetting) -> float:
-    """The loss of the best constant answer on the validation rows, in the units of the scores."""
+    """Compute the loss of the best constant answer on the validation rows, in the units of the scores."""
     truth = setting.data(setting.candidates[0]).y_valid
     constant = constant_loss("cross_entropy" if setting.is_classification else "mse", truth)
     assert constant is not None

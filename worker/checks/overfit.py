@@ -1,7 +1,7 @@
 """`overfit`: a network of the space can drive the loss on 20 examples to nearly zero.
 
-One of the sanity checks in the notes of Stanford's CS231n (Karpathy, "Neural networks part 3"). What cannot learn 20
-rows by heart learns nothing from more of them: the rates are wrong, units dead or saturated, or networks too small.
+One of the sanity checks in the notes of Stanford's CS231n (Karpathy, "Neural networks part 3"). A network that cannot
+learn 20 rows by heart learns nothing from more rows: rates are wrong, units dead or saturated, or networks too small.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ NAME = "overfit"
 N_ROWS = 20
 N_STEPS = 300
 NEARLY_ZERO = 0.05
-"""Of the way from the least possible loss to that of the best constant answer. Over 20 draws of 12 networks from wide
+"""Share of the way from the least possible loss to the best constant answer's. Over 20 draws of 12 networks from wide
 spaces on four data sets, with rates from 1e-5 to 1, between 2 and 9 of the 12 came below it."""
 AT_ONCE = 4
-"""Networks that train in lockstep; the next ones only where none of these gets there."""
+"""Networks that train in lockstep; the next ones train only if none of these reaches `NEARLY_ZERO`."""
 LEAST_MOVE, LEAST_FACTOR, LEAST_RATE = 0.01, 0.1, 1e-6
 
 
@@ -40,7 +40,7 @@ class _Bounds:
     constant: float
 
     def share(self, loss: float | None) -> float:
-        """How far from the floor: 1 for the constant answer; infinite for a loss that is not finite."""
+        """Compute how far a loss is above the floor: 1 for the constant answer; infinite for one that is not finite."""
         return float("inf") if loss is None else (loss - self.floor) / (self.constant - self.floor)
 
 
@@ -75,13 +75,13 @@ def _bounds(setting: CheckSetting, hp: Hyperparameters, rows: npt.NDArray[np.int
 
 
 def _small(data: FoldData, rows: npt.NDArray[np.int64]) -> FoldData:
-    """These training rows, and hardly any validation rows, for nobody looks at their score."""
+    """Keep these training rows, and a single validation row, for the score is not used."""
     small = with_rows(data, rows)
     return replace(small, x_valid=data.x_valid[:1], y_valid=data.y_valid[:1])
 
 
 def _stretched(hp: Hyperparameters, n_rows: int) -> Hyperparameters:
-    """The network with its own rates, their course stretched over `N_STEPS` epochs of one step each."""
+    """Build the network as `plain` does, its rate schedule stretched over `N_STEPS` epochs of one step each."""
 
     def epochs(n: int) -> int:
         return max(1, round(n * N_STEPS / hp.epochs))
@@ -99,10 +99,10 @@ def _stretched(hp: Hyperparameters, n_rows: int) -> Hyperparameters:
 
 
 class _FirstThere(Unwatched):
-    """Ends the training as soon as one network is there.
+    """A training monitor that ends the training as soon as the loss of one network is nearly zero.
 
     Attributes:
-        there: that one.
+        there: that network's member; None so far.
     """
 
     def __init__(self, bounds: dict[int, _Bounds]) -> None:
@@ -110,13 +110,13 @@ class _FirstThere(Unwatched):
         self.there: Member | None = None
 
     def epoch_done(self, members: Sequence[Member], member_steps: int) -> None:  # noqa: ARG002
-        """Look whether one is there, the first of them where several are."""
+        """Find the first member whose loss is nearly zero."""
         for member in sorted(members, key=lambda m: m.trial):
             if self.there is None and self.bounds[member.trial].share(member.progress.train_loss[-1]) <= NEARLY_ZERO:
                 self.there = member
 
     def is_leaving(self) -> bool:
-        """Whether one is there."""
+        """Tell whether such a member was found."""
         return self.there is not None
 
 
@@ -152,7 +152,7 @@ def _least(member: Member) -> float | None:
 
 
 def _look_at(tried: Sequence[Member], own: Sequence[Hyperparameters]) -> str:
-    """What the networks did says where to look."""
+    """Suggest where to look, from how the networks trained."""
     if all(m.progress.end is End.DIVERGED for m in tried):
         return "Look at lr: every network diverges, so its upper bound is far too high."
     if max(_mean_factor(hp) for hp in own) < LEAST_FACTOR:
@@ -176,7 +176,7 @@ def _moved(member: Member) -> bool:
 
 
 def few_rows(data: FoldData) -> npt.NDArray[np.int64]:
-    """At most `N_ROWS` training rows with different inputs: of all classes in turn, or evenly over the target."""
+    """Choose at most `N_ROWS` training rows with different inputs: of all classes in turn, or evenly by the target."""
     first = np.unique(data.x_train, axis=0, return_index=True)[1]
     distinct = np.sort(first)
     order = distinct[np.argsort(data.y_train[distinct], kind="stable")]

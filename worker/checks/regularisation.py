@@ -1,9 +1,9 @@
-"""`regularisation`: more of it raises the loss.
+"""`regularisation`: stronger regularisation raises the loss.
 
 One of the sanity checks in the notes of Stanford's CS231n (Karpathy, "Neural networks part 3"). The same network trains
 on the same batches under no penalty, some, and a strong one, in lockstep. The loss with the penalty added would rise
-even if the penalty were never applied, so what is looked at is what it does: the loss on the rows rises, and the
-weights shrink.
+even if the penalty were never applied, so the check compares its effects: the loss on the rows, without the penalty,
+rises, and the weights shrink.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ NAME = "regularisation"
 N_ROWS = 64
 N_STEPS = 50
 PENALTIES = (("weight_decay", 0.0), ("weight_decay", 1.0), ("weight_decay", 10.0), ("l1", 0.3))
-"""No penalty, some, and two that leave hardly anything of a network."""
+"""No penalty, a moderate one, and two strong ones that drive nearly all weights to zero."""
 LEAST_RISE = 0.05
-"""Of the way from the loss without a penalty to that of the best constant answer. Over networks with every optimizer,
+"""Share of the way from the loss without a penalty to the best constant answer's. Over networks with every optimizer,
 norm and activation on four data sets the strong penalties went at least 25 % of it."""
 MOST_WEIGHT = 0.5
-"""Of the sum of squared weights, after a strong penalty; the same networks kept between 0 and 40 %."""
+"""Share of the sum of squared weights that a strong penalty may leave; the same networks kept between 0 and 40 %."""
 LEARNED = 0.8
 """A network that without a penalty stays above this share of the best constant answer's loss is not judged."""
 
@@ -73,18 +73,18 @@ _LOOK_AT = (
 
 
 def _kind(hp: Hyperparameters) -> tuple[str, bool]:
-    """Tell apart what applies its penalties by other code."""
+    """Name the kind of optimizer; those of one kind apply their penalties by the same code."""
     return hp.family, OPTIMIZERS[hp.optimizer].decouples_decay
 
 
 def _one_of_each_kind(candidates: Sequence[Hyperparameters]) -> list[Hyperparameters]:
-    """Of each kind of optimizer the shallowest network, which learns soonest."""
+    """Choose the shallowest network, which learns soonest, of each kind of optimizer."""
     shallow_first = sorted(candidates, key=lambda hp: len(hp.hidden))
     return list({_kind(hp): hp for hp in reversed(shallow_first)}.values())
 
 
 def _train(setting: CheckSetting, networks: Sequence[Hyperparameters]) -> list[list[_Trained]]:
-    """By network and penalty."""
+    """Train every network under every penalty; list the results by network, then by penalty."""
     training = setting.training([_first_rows])
     members = [
         Member(number, 0, steady(hp, **{name: value}, clip_norm=0.0, batch_size=N_ROWS, epochs=N_STEPS))
@@ -120,7 +120,7 @@ def _has_learned(setting: CheckSetting, hp: Hyperparameters, without: _Trained) 
 
 
 def _faults(setting: CheckSetting, hp: Hyperparameters, runs: Sequence[_Trained]) -> list[str]:
-    """What is wrong with one network's runs, a sentence each."""
+    """Describe what is wrong with one network's runs, in a sentence for each penalty."""
     without, constant = runs[0], _constant(setting, hp)
     assert constant is not None
     faults = []

@@ -1,4 +1,4 @@
-"""Runs all checks in their order and makes the report."""
+"""Run all checks in their order, and make the report."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ CHECKS: dict[str, Callable[[CheckSetting], CheckResult]] = {
 }
 """By name, in the order of the report."""
 THROWN = (RuntimeError, MemoryError, ValueError, ArithmeticError)
-"""What training throws must end as a failed check, as it ends as failed trials, and not as a dead worker."""
+"""Errors of training that end as a failed check (as they end as failed trials), and do not crash the worker."""
 
 
 def run_checks(source: FoldSource, problem: LearningProblem, candidates: Sequence[Params]) -> CheckReport:
-    """Run every check; on one kind of CPU with one thread the same report for the same spec and data, but for its time.
+    """Run every check; one kind of CPU gives the same report for the same spec and data, except for its duration.
 
     Args:
         source: the search's data.
@@ -47,7 +47,7 @@ def run_checks(source: FoldSource, problem: LearningProblem, candidates: Sequenc
 
 
 def not_run(name: str, reason: str, look_at: str) -> CheckReport:
-    """The report where checks could not be run at all."""
+    """Build the report for checks that could not be run at all."""
     return CheckReport(
         results=[CheckResult(name=name, outcome="failed", sentence=reason, look_at=look_at)], duration_s=0.0
     )

@@ -23,9 +23,9 @@ from foldstep.worker.train.member import Member
 MAX_ROWS = 2000
 """Rows of each part of the fold that the checks look at."""
 MAX_WIDTH = 128
-"""Wider layers are cut to this: whether a network can be trained does not hang on the units beyond."""
+"""Wider layers are cut to this: whether a network can be trained does not depend on the units beyond."""
 MAX_WORK = 1_500_000
-"""Weights of all candidates together; those that go beyond are left out, so that the time is bounded."""
+"""Most weights of all candidates together, to bound the time; candidates beyond it are left out."""
 
 Variant = Callable[[FoldData], FoldData]
 
@@ -47,7 +47,7 @@ class CheckSetting:
 
     @classmethod
     def of(cls, source: FoldSource, params: Sequence[Params], task: Task, seed: int) -> CheckSetting:
-        """The setting for some draws from the space.
+        """Build the setting from some draws from the space.
 
         Args:
             source: the search's data, whole.
@@ -66,11 +66,11 @@ class CheckSetting:
         return self.task == "classification"
 
     def data(self, hp: Hyperparameters) -> FoldData:
-        """The data as a network with these hyperparameters sees it."""
+        """Prepare the data as a network with these hyperparameters sees it."""
         return self.source.fold(0, hp.scaler, hp.link)
 
     def training(self, variants: Sequence[Variant], dtype: torch.dtype = torch.float32) -> Training:
-        """The engine on variants of the data: variant i is its fold i. Scores are log_loss or mse.
+        """Make the training on variants of the data: variant i is its fold i. Scores are log_loss or mse.
 
         It runs on the CPU, whatever the worker's device is: the same spec and data then give the same report.
         """
@@ -84,7 +84,7 @@ def _cut(hp: Hyperparameters) -> Hyperparameters:
 
 
 def _affordable(drawn: Sequence[Hyperparameters], n_inputs: int, n_outputs: int) -> list[Hyperparameters]:
-    """As many as `MAX_WORK` allows, the first in any case."""
+    """Choose as many networks as `MAX_WORK` allows, and the first one in any case."""
     taken = [drawn[0]]
     left = MAX_WORK - drawn[0].n_parameters(n_inputs, n_outputs)
     for hp in drawn[1:]:
@@ -96,7 +96,7 @@ def _affordable(drawn: Sequence[Hyperparameters], n_inputs: int, n_outputs: int)
 
 
 class _Variants:
-    """Hands out the variants of fold 0 as folds."""
+    """A source whose folds are the variants of fold 0."""
 
     def __init__(self, source: FoldSource, variants: Sequence[Variant]) -> None:
         self._source, self._variants = source, variants
@@ -110,38 +110,38 @@ class _Variants:
 
 
 def with_rows(data: FoldData, rows: np.ndarray) -> FoldData:
-    """The data with these training rows alone."""
+    """Keep only these training rows of the data."""
     exposure = None if data.exposure_train is None else data.exposure_train[rows]
     return replace(data, x_train=data.x_train[rows], y_train=data.y_train[rows], exposure_train=exposure)
 
 
 class Unwatched:
-    """A monitor that lets the training run."""
+    """A training monitor that ignores every event and never stops the training."""
 
     def epoch_done(self, members: Sequence[Member], member_steps: int) -> None:
-        """Nobody is told."""
+        """Do nothing: progress is not reported."""
 
     def member_done(self, member: Member, weights: Weights | None) -> None:
-        """The member's progress says it all."""
+        """Do nothing: the results are in the member's progress."""
 
     def dropped_trials(self) -> set[int]:
-        """None."""
+        """Return no trials: none is dropped."""
         return set()
 
     def is_leaving(self) -> bool:
-        """Never: the checks are over in seconds."""
+        """Tell that training is not to be ended early: the checks are over in seconds."""
         return False
 
     def wants_snapshots(self) -> bool:
-        """Nothing is gone on with."""
+        """Tell that no snapshots are requested."""
         return False
 
     def snapshots_taken(self) -> None:
-        """Never called, for no states are wanted."""
+        """Do nothing: it is never called, for no snapshots are requested."""
 
 
 def plain(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
-    """The network without anything that keeps it from fitting: no dropout, penalties, smoothing or averaging."""
+    """Remove what keeps a network from fitting: dropout, penalties, smoothing, weights, averaging, early stopping."""
     off: Mapping[str, Any] = {
         "dropout": (0.0,) * len(hp.hidden),
         "input_dropout": 0.0,
@@ -157,9 +157,9 @@ def plain(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
 
 
 def steady(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
-    """The network as `plain` makes it, under a rate that nearly everything learns with, and no schedule.
+    """Build the network as `plain` does, with a learning rate at which nearly every network learns, and no schedule.
 
-    For checks that ask about something else than the rates of the space: those are the business of `overfit`.
+    For checks that do not test the learning rates of the space; `overfit` does that.
     """
     optimizer = OPTIMIZERS[hp.optimizer]
     own: Mapping[str, Any] = {
@@ -175,7 +175,7 @@ def steady(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
 
 
 def in_common(failing: Sequence[Hyperparameters], others: Sequence[Hyperparameters]) -> str | None:
-    """The choice that all failing networks share and no other one has, in words; None where there is none."""
+    """Find the choice that all failing networks share and no other network has, in words; None if there is none."""
     for field in fields(Hyperparameters):
         values = [getattr(hp, field.name) for hp in failing]
         told = [getattr(hp, field.name) for hp in others]
@@ -191,16 +191,16 @@ def _word(value: Any) -> str:
 
 
 def share(n: int, of: int | None = None) -> str:
-    """`3 of 12 networks`, `12 networks`."""
+    """Write a count of networks: `3 of 12 networks`, `12 networks`."""
     whole = n if of is None else of
     return f"{n}{'' if of is None else f' of {of}'} {'network' if whole == 1 else 'networks'}"
 
 
 def finite(value: float) -> float | None:
-    """The number as a report holds it: None where it is not finite."""
+    """Convert a number for a report: None if it is not finite."""
     return float(value) if np.isfinite(value) else None
 
 
 def members(networks: Iterable[Hyperparameters], fold: int = 0, first: int = 0) -> list[Member]:
-    """One member for each network, numbered in their order."""
+    """Make one member for each network, numbered in their order."""
     return [Member(number, fold, hp) for number, hp in enumerate(networks, start=first)]

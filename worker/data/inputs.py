@@ -64,7 +64,7 @@ class FoldData:
 
 
 class FoldSource:
-    """Hands out the folds of one search; keeps the last used ones in memory, up to a bound in bytes."""
+    """The folds of one search; the last used ones are kept in memory, up to a bound in bytes."""
 
     def __init__(self, table: Table, problem: LearningProblem, *, cache_bytes: int = CACHE_BYTES) -> None:
         """Split the rows.
@@ -85,11 +85,11 @@ class FoldSource:
 
     @property
     def n_folds(self) -> int:
-        """Members that each trial has."""
+        """Number of folds, so of members that each trial has."""
         return len(self.splits.folds)
 
     def sample(self, max_rows: int, seed: int) -> FoldSource:
-        """The same data with fold 0 alone, and of each of its parts at most `max_rows` rows, drawn at random."""
+        """Copy the source with fold 0 alone, and of each of its parts at most `max_rows` rows, drawn at random."""
         generator = np.random.Generator(np.random.Philox(key=[seed, _SAMPLE_STREAM]))
         fold = [_drawn(rows, max_rows, generator) for rows in self.splits.folds[0]]
         small = copy(self)
@@ -98,7 +98,7 @@ class FoldSource:
         return small
 
     def fold(self, index: int, scaler: str, link: str = "identity") -> FoldData:
-        """The data of fold `index` (from 0) under a scaler and a link, from memory where it is there."""
+        """Prepare the data of fold `index` (from 0) under a scaler and a link, or take them from memory."""
         key = (index, scaler, link)
         if key not in self._cache:
             self._cache[key] = self._prepare(index, scaler, link)
@@ -129,5 +129,5 @@ class FoldSource:
 
 
 def _drawn(rows: Rows, max_rows: int, generator: np.random.Generator) -> Rows:
-    """At most so many of the rows, in ascending order."""
+    """Draw at most `max_rows` of the rows, in ascending order."""
     return rows if len(rows) <= max_rows else np.sort(generator.choice(rows, max_rows, replace=False))

@@ -1,4 +1,4 @@
-"""Reads the canonical data file that the master hands out."""
+"""A reader of the canonical data file that workers download from the master."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns a table's features into the matrix a network sees; fitted on training rows alone.
+"""Preprocessing of a table's features into the matrix a network sees; fitted on training rows alone.
 
 Numbers: missing and infinite values become the median, with a flag column where the training part has any;
 then the scaler. Text: one column for each frequent category, one for the rare ones together, one for missing.
@@ -25,7 +25,7 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class NumberCoding:
-    """What is known of a numeric column.
+    """How a numeric column is encoded.
 
     Attributes:
         name: the column.
@@ -40,13 +40,13 @@ class NumberCoding:
 
 @dataclass(frozen=True)
 class CategoryCoding:
-    """What is known of a text column.
+    """How a text column is encoded.
 
     Attributes:
         name: the column.
         labels: categories with a unit of their own, the most frequent first.
         has_other: whether rare and unseen categories share a unit; else unseen ones are all zeros.
-        has_missing: whether missing values have a unit; else they go with the unseen ones.
+        has_missing: whether missing values have a unit; else they are encoded like unseen ones.
     """
 
     name: str
@@ -60,7 +60,7 @@ class CategoryCoding:
         return len(self.labels) + self.has_other + self.has_missing
 
     def units(self, column: CategoryColumn, rows: Rows) -> npt.NDArray[np.int64]:
-        """The unit that is 1 for each row; `n_units` where none is."""
+        """Find the unit (from 0) that is 1 for each row, shape (rows,); `n_units` if none is."""
         own = {label: i for i, label in enumerate(self.labels)}
         other = len(self.labels) if self.has_other else self.n_units
         missing = self.n_units - 1 if self.has_missing else other
@@ -102,7 +102,7 @@ class Preprocessor:
         return cls(scaler, tuple(numbers), tuple(categories), SCALERS[scaler].fit(values))
 
     def transform(self, table: Table, rows: Rows) -> npt.NDArray[np.float32]:
-        """The matrix of the given rows: scaled numbers, missing flags, one-hot categories; shape (rows, inputs).
+        """Make the matrix of the given rows: scaled numbers, missing flags, one-hot categories; shape (rows, inputs).
 
         Always finite: what float32 cannot hold is clipped to its greatest value.
 
@@ -118,7 +118,7 @@ class Preprocessor:
         return np.ascontiguousarray(np.concatenate(parts, axis=1))
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values; floats keep every bit."""
+        """Convert to JSON values; floats keep every bit."""
         return {
             "scaler": self.scaler,
             "numbers": [[c.name, c.median, c.flagged] for c in self.numbers],
@@ -128,7 +128,7 @@ class Preprocessor:
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Preprocessor:
-        """What `to_json` wrote."""
+        """Read what `to_json` wrote."""
         return cls(
             scaler=raw["scaler"],
             numbers=tuple(NumberCoding(n, float(median), flagged) for n, median, flagged in raw["numbers"]),
@@ -153,7 +153,7 @@ def _fit_category(name: str, column: CategoryColumn, rows: Rows) -> CategoryCodi
 
 
 def _imputed(table: Table, rows: Rows, codings: Sequence[NumberCoding]) -> tuple[Matrix, npt.NDArray[np.bool_]]:
-    """Values without gaps and where the gaps were, both (rows, numeric columns)."""
+    """Fill missing values with the medians; the values and where they were missing, both (rows, numeric columns)."""
     values = np.empty((len(rows), len(codings)))
     is_missing = np.empty(values.shape, dtype=bool)
     for j, coding in enumerate(codings):

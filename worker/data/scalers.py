@@ -19,7 +19,7 @@ State: TypeAlias = dict[str, npt.NDArray[np.float64]]
 
 N_QUANTILES = 1000
 EIGENVALUE_FLOOR = 1e-6
-"""Directions of less variance, as a share of the greatest, are divided by this share: they are (nearly) collinear."""
+"""Least variance, as a share of the greatest, that a direction is divided by; one with less is (nearly) collinear."""
 
 _EPS = float(np.finfo(np.float64).eps)
 _QUANTILE_BOUND = float(-ndtri(1e-7 - np.spacing(1)))  # 5.199…, where scikit-learn's QuantileTransformer clips
@@ -47,7 +47,7 @@ def _apply_none(x: Matrix, _state: State) -> Matrix:
 
 
 def _spread(x: Matrix) -> tuple[Matrix, Matrix, npt.NDArray[np.bool_]]:
-    """Mean, population standard deviation, and whether it is only rounding, of each column."""
+    """Compute mean, population standard deviation, and whether it is only rounding, of each column; all (columns,)."""
     mean, variance = x.mean(axis=0), x.var(axis=0)
     # rounding leaves a constant column a tiny variance: the bound that scikit-learn's StandardScaler uses
     is_constant = variance <= len(x) * _EPS * variance + (len(x) * mean * _EPS) ** 2
@@ -55,12 +55,12 @@ def _spread(x: Matrix) -> tuple[Matrix, Matrix, npt.NDArray[np.bool_]]:
 
 
 def _fit_center(x: Matrix) -> State:
-    """Subtracts the mean: x - mean."""
+    """Fit x - mean."""
     return {"center": x.mean(axis=0), "scale": np.ones(x.shape[1])}
 
 
 def _fit_standard(x: Matrix) -> State:
-    """(x - mean) / standard deviation (population); a constant column is only centred.
+    """Fit (x - mean) / standard deviation (population); a constant column is only centred.
 
     LeCun et al. (1998), "Efficient BackProp", section 4.3.
     """
@@ -69,21 +69,21 @@ def _fit_standard(x: Matrix) -> State:
 
 
 def _fit_minmax(x: Matrix) -> State:
-    """(x - min) / (max - min): the training part lies in [0, 1]; a constant column becomes 0."""
+    """Fit (x - min) / (max - min): the training part lies in [0, 1]; a constant column becomes 0."""
     return {"center": x.min(axis=0), "scale": _width(np.ptp(x, axis=0))}
 
 
 def _fit_robust(x: Matrix) -> State:
-    """(x - median) / (third quartile - first quartile), quartiles by linear interpolation.
+    """Fit (x - median) / (third quartile - first quartile), quartiles by linear interpolation.
 
-    Scikit-learn's RobustScaler; a column whose middle half is constant is only centred. Outliers move neither number.
+    Scikit-learn's RobustScaler; a column whose middle half is constant is only centred. Outliers change neither.
     """
     low, high = np.percentile(x, [25, 75], axis=0)
     return {"center": np.median(x, axis=0), "scale": _width(high - low)}
 
 
 def _width(width: Matrix) -> Matrix:
-    """1 where a width is no more than rounding."""
+    """Replace widths that are no more than rounding by 1."""
     return np.where(width < 10 * _EPS, 1.0, width)
 
 
@@ -92,13 +92,13 @@ def _apply_affine(x: Matrix, state: State) -> Matrix:
 
 
 def _fit_quantile(x: Matrix) -> State:
-    """The values at equidistant shares of the training part, at most N_QUANTILES of them; (columns, quantiles)."""
+    """Compute the values at equidistant shares of the training part, at most N_QUANTILES; (columns, quantiles)."""
     shares = np.linspace(0, 1, min(N_QUANTILES, len(x)))
     return {"quantiles": np.percentile(x, shares * 100, axis=0).T}
 
 
 def _apply_quantile(x: Matrix, state: State) -> Matrix:
-    """Normal scores: the inverse normal distribution of the training part's share below x, clipped to ±5.2.
+    """Compute normal scores: the inverse normal CDF of the training part's share below x, clipped to ±5.2.
 
     The empirical distribution is interpolated linearly between the quantiles; a value that several quantiles share
     gets the middle of them, the least and the greatest value the bounds. That is scikit-learn's QuantileTransformer
@@ -123,7 +123,7 @@ def _normal_scores(values: Matrix, quantiles: Matrix) -> Matrix:
 
 
 def _fit_whiten(x: Matrix) -> State:
-    """Principal components of the standardised columns, each divided by its standard deviation.
+    """Fit the principal components of the standardised columns, each divided by its standard deviation.
 
     With z the standardised columns and E diag(d) E' their covariance (divisor n - 1), the result is z E diag(d)^-1/2:
     uncorrelated columns of variance 1, greatest variance first (Kessy et al. 2018, "PCA-cor"; scikit-learn's
@@ -141,7 +141,7 @@ def _fit_whiten(x: Matrix) -> State:
 
 
 def _with_fixed_signs(vectors: Matrix) -> Matrix:
-    """The columns, each with the sign that makes its leading entry positive; nearly equal ones count as equal."""
+    """Give each column the sign that makes its leading entry positive; nearly equal entries count as equal."""
     if not vectors.size:
         return vectors
     sizes = np.abs(vectors)
@@ -165,4 +165,4 @@ SCALERS: dict[str, Scaler] = {
     "quantile": Scaler(_fit_quantile, _apply_quantile),
     "whiten": Scaler(_fit_whiten, _apply_whiten),
 }
-"""By the name in the hyperparameter `scaler`; a test holds the names equal."""
+"""By the name in the hyperparameter `scaler`; a test checks that the names are equal."""

@@ -1,4 +1,4 @@
-"""Turns a target into what a network learns, and a network's output back into what a user reads."""
+"""Conversion of a target into what a network learns, and of a network's output into what a user reads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from foldstep.service.contract.columns import CategoryColumn, ColumnValues, Labe
 
 LINKS = ("identity", "log")
 _LEAST_COUNT = 0.5
-"""What a training part without a single count is taken to have, for there is no log of zero."""
+"""Sum of counts that is assumed for a training part whose counts are all zero, since the log of 0 is not finite."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class TargetCoder:
         link: str = "identity",
         exposure: npt.NDArray[np.float64] | None = None,
     ) -> TargetCoder:
-        """Classes of the whole column, or moments of its training rows.
+        """Find the classes of the whole column, or compute the moments of its training rows.
 
         Args:
             column: the target.
@@ -91,7 +91,7 @@ class TargetCoder:
     def encode(
         self, column: ColumnValues, rows: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.int64] | npt.NDArray[np.float32]:
-        """Class indices as int64; or the standardised target, for the link `log` the count, as float32; shape (rows,).
+        """Encode as int64 class indices, or as float32 the standardised target or (link `log`) count; shape (rows,).
 
         Raises:
             ValueError: a label that is no class of this coder.
@@ -106,7 +106,7 @@ class TargetCoder:
     def truth(
         self, column: ColumnValues, rows: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.int64] | npt.NDArray[np.float64]:
-        """What predictions are scored against: class indices, or float64 in the user's units; shape (rows,)."""
+        """Return what predictions are scored against: class indices, or float64 in the user's units; shape (rows,)."""
         if self.classes is None:
             assert isinstance(column, NumberColumn)
             return column.values[rows]
@@ -126,12 +126,12 @@ class TargetCoder:
         return positions[np.searchsorted(np.unique(column.values), column.values[rows])]
 
     def labels(self, indices: npt.NDArray[np.int64]) -> list[Label]:
-        """Labels of class indices, as users wrote them."""
+        """Find the labels of class indices, as users wrote them."""
         assert self.classes is not None
         return [self.classes[int(i)] for i in indices]
 
     def values(self, outputs: npt.NDArray[Any], exposure: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
-        """Predictions in the target's own units from a network's outputs, (..., rows).
+        """Convert a network's outputs to predictions in the target's own units, shape (..., rows).
 
         Args:
             outputs: (..., rows).
@@ -146,10 +146,10 @@ class TargetCoder:
     def class_weights(
         self, choice: str | tuple[tuple[str, float], ...], y_train: npt.NDArray[Any]
     ) -> npt.NDArray[np.float64] | None:
-        """The weight of each class in the loss, (classes,); None for none.
+        """Compute the weight of each class in the loss, (classes,); None for none.
 
-        `balanced` is rows / (classes * rows of the class) over the training part (King and Zeng 2001); classes that a
-        mapping does not name, or the training part does not have, weigh 1.
+        `balanced` is rows / (present classes * rows of the class) over the training part (King and Zeng 2001); classes
+        that a mapping does not name, or that are not present in the training part, weigh 1.
         """
         if self.classes is None or choice == "none":
             return None
@@ -161,13 +161,13 @@ class TargetCoder:
         return np.array([named.get(str(label), 1.0) for label in self.classes])
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values; `from_json` gives an equal coder."""
+        """Convert to JSON values; `from_json` gives an equal coder."""
         classes = None if self.classes is None else list(self.classes)
         return {"classes": classes, "mean": self.mean, "scale": self.scale, "link": self.link}
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> TargetCoder:
-        """What `to_json` wrote."""
+        """Read what `to_json` wrote."""
         classes = raw["classes"]
         numbers = float(raw["mean"]), float(raw["scale"])
         return cls(None if classes is None else tuple(classes), *numbers, raw["link"])

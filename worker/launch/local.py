@@ -1,4 +1,4 @@
-"""Starts worker processes on this machine: one a GPU, or one a CPU core, and ends them in good order."""
+"""Start worker processes on this machine, one for each GPU or CPU core, and end them cleanly."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _LOOK_S = 0.1
 
 @dataclass(frozen=True)
 class WorkerCommand:
-    """What every worker process of this machine is started with.
+    """The command that starts every worker process of this machine.
 
     Attributes:
-        members: networks to ask for at once; 0 for the device's default.
-        patience_s: how long to wait for a master that is not there.
+        members: how many to ask for with a lease; 0 for the device's default.
+        patience_s: seconds to retry a request while the master does not answer.
     """
 
     cache_dir: Path
@@ -36,7 +36,7 @@ class WorkerCommand:
     patience_s: float = 600.0
 
     def argv(self, device: str, name: str) -> list[str]:
-        """The command line; which master it is, and the token, it reads from standard input."""
+        """Build the command line; the process reads the master's address and the token from standard input."""
         options = {
             "--url": "-",
             "--device": device,
@@ -48,13 +48,13 @@ class WorkerCommand:
         return python_command("foldstep.worker", *(word for pair in options.items() for word in pair))
 
     def environment(self) -> dict[str, str]:
-        """One thread a process: several processes with one thread beat one process with several."""
+        """Build the environment, with one thread for each process: that is faster than one process with several."""
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         return {**os.environ, **threads}
 
 
 def find_devices(device: str, processes: int | None) -> list[str]:
-    """The device of each process to start.
+    """Choose the device of each process to start.
 
     Args:
         device: `cpu`, `cuda`, `cuda:N`, or `auto` for GPUs where there are any.
@@ -75,7 +75,7 @@ def find_devices(device: str, processes: int | None) -> list[str]:
 
 
 def _count_gpus() -> int:
-    """GPUs that PyTorch can use; counted in another process, for counting starts the driver in this one."""
+    """Count the GPUs that PyTorch can use, in another process, since counting starts the driver."""
     if version("torch").endswith("+cpu"):
         return 0  # known without the seconds that importing PyTorch takes
     counter = python_command("foldstep.worker.launch.gpus")
@@ -84,9 +84,9 @@ def _count_gpus() -> int:
 
 
 class WorkerGroup:
-    """The worker processes of one machine; one that dies is started again, a few times.
+    """The worker processes of one machine; one that crashes is started again, a few times.
 
-    They may be started before there is a master: importing PyTorch takes them longer than a master needs to be up.
+    They may be started before the master: importing PyTorch takes them longer than a master takes to start.
     """
 
     def __init__(self, command: WorkerCommand, devices: Sequence[str]) -> None:
@@ -103,18 +103,18 @@ class WorkerGroup:
             thread.start()
 
     def connect(self, url: str, token: str) -> None:
-        """Tell every process which master it works for."""
+        """Send every process the master's address and the token."""
         self._connection = f"{url}\n{token}\n".encode()
         self._is_connected.set()
 
     def leave(self) -> None:
-        """Ask every process to finish its epoch, save and give back; returns at once."""
+        """Ask every process to finish its epoch, save and give back; do not wait for that."""
         self._leaving.set()
         for worker in list(self._workers.values()):
             worker.leave()
 
     def wait(self) -> int:
-        """Wait until every process has ended; the worst exit code."""
+        """Wait until every process has ended, and return the worst exit code."""
         for thread in self._threads:
             while thread.is_alive():
                 thread.join(timeout=0.2)  # in pieces, so that signals are heard
@@ -142,11 +142,11 @@ class WorkerGroup:
                 return
 
     def _tell(self, worker: StartedWorker) -> End:
-        """Name the master, as soon as it is known, and wait for the end of the process."""
+        """Send a process the master's address and the token, once they are known, and wait for its end."""
         while worker.is_running and not self._is_connected.wait(_LOOK_S):
             pass
         return worker.communicate(self._connection)
 
     def _meaning(self, end: End) -> End:
-        """Take a process that was told to leave before it could listen to signals for one that left as it should."""
+        """Treat a process that SIGTERM killed while the group was leaving as one that ended cleanly."""
         return End(0, end.said) if end.exit_code == -signal.SIGTERM and self._leaving.is_set() else end

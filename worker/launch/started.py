@@ -1,4 +1,4 @@
-"""One worker process as its launcher sees it: started, told its master, heard, ended."""
+"""One worker process: start it, send it the master's address, repeat its standard error, end it."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class End:
 
     @property
     def is_final(self) -> bool:
-        """Whether another try would end so, too: 0 is a clean end, 1 a refusal; signals and crashes are neither."""
+        """Whether a restart would end the same way: 0 is a clean end, 1 a refusal; signals and crashes are neither."""
         return self.exit_code in (0, 1)
 
     def __str__(self) -> str:
-        """Say it in words; a refusal is a sentence of its own."""
+        """Describe the end in words; the message of a refusal is used as it is."""
         if self.exit_code == 1 and self.said:
             return self.said
         return f"{self._how()}; its last words: {self.said}" if self.said else self._how()
@@ -76,7 +76,7 @@ class StartedWorker:
         with suppress(BrokenPipeError), self.process.stdin as pipe:  # it may have ended
             pipe.write(connection)
         exit_code = self.process.wait()
-        self._listener.join(_LAST_WORDS_S)  # not for ever: a child of its own may hold the pipe open
+        self._listener.join(_LAST_WORDS_S)  # with a limit: a child process of the worker may hold the pipe open
         return End(exit_code, last_words(self._tail))
 
     def _listen(self) -> None:
@@ -88,7 +88,7 @@ class StartedWorker:
 
 
 def _repeat(text: str) -> None:
-    """Write to our standard error, if anybody can read it; a process must not wait because nobody does."""
+    """Write to our standard error, and ignore that it is closed, so that the worker never blocks on its pipe."""
     if sys.stderr is not None:
         with suppress(OSError, ValueError):
             sys.stderr.write(text)
