@@ -12,7 +12,7 @@ from foldstep.service.planner.request import BatchRequest
 
 
 def main(idle_s: float) -> None:
-    """Answer until the input ends, which it does with the master, or nothing comes for `idle_s` seconds."""
+    """Answer requests until the input ends, as it does with the master, or none arrives for `idle_s` seconds."""
     output = answers()
     while select.select([sys.stdin], [], [], idle_s)[0] and (line := sys.stdin.buffer.readline()):
         proposals = propose(BatchRequest.model_validate_json(line))

@@ -1,4 +1,4 @@
-"""Where to look next, given what a surrogate expects: the improvement, and points near promising ones."""
+"""The acquisition function (expected improvement) and the candidate points that it is evaluated at."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ WIDEST, NARROWEST = 0.3, 0.003  # standard deviations of a neighbour's coordinat
 
 
 def expected_improvement(best: float, mean: Array, spread: Array) -> Array:
-    """E max(best - loss, 0) for a normally distributed loss (Jones, Schonlau and Welch 1998, equation 15).
+    """Compute E max(best - loss, 0) for a normally distributed loss (Jones, Schonlau and Welch 1998, equation 15).
 
     Args:
         best: the least loss so far.
         mean: expected loss of each point.
-        spread: its standard deviation.
+        spread: standard deviation of each point's loss, in the same shape.
     """
     spread = np.maximum(spread, 1e-9)
     z = (best - mean) / spread
@@ -30,15 +30,15 @@ def expected_improvement(best: float, mean: Array, spread: Array) -> Array:
 
 
 def random_points(space: Space, count: int, generator: np.random.Generator) -> list[Params]:
-    """Points drawn evenly from the space."""
+    """Draw points independently and uniformly from the unit cube of the space."""
     names = space.searched()
     return [space.from_unit(dict(zip(names, u, strict=True))) for u in generator.random((count, len(names))).tolist()]
 
 
 def neighbour(space: Space, params: Params, generator: np.random.Generator) -> Params:
-    """A point near another one: one or two of its parameters moved, a range's by a step of any size."""
+    """Draw a point near another one: change one or two of its parameters, those of ranges by a random normal step."""
     active = [n for n in space.searched() if n in params]
-    place = {n: float(generator.random()) for n in space.searched() if n not in params}  # should they become active
+    place = {n: float(generator.random()) for n in space.searched() if n not in params}  # needed if they become active
     place |= {n: unit(space.parameters[n], params[n]) for n in active}
     for index in generator.integers(len(active), size=int(generator.integers(1, 3))) if active else ():
         place[active[index]] = _moved(space, active[index], place[active[index]], generator)

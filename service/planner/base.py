@@ -1,4 +1,4 @@
-"""What every planner is: a pure function of the seed, the stage's plan and the history."""
+"""The interface of planners: pure functions of the seed, the stage's plan and the history."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from foldstep.service.contract.trial import PlannedTrial, TrialRecord
 
 
 class Proposals(NamedTuple):
-    """What a planner answers.
+    """The result of a planner's `suggest`.
 
     Attributes:
-        trials: those that can be given out now; none where it has to wait for results first.
+        trials: the trials that can be leased now; empty while the planner has to wait for results.
         exhausted: whether the stage has no trials after these.
     """
 
@@ -36,18 +36,18 @@ class Planner(Protocol):
         ...
 
     def suggest(self, first: int, count: int, history: Sequence[TrialRecord]) -> Proposals:
-        """The trials with indices from `first` on, `count` of them or as many as there are now.
+        """Propose the trials with indices from `first` on: `count` of them, or as many as can be given now.
 
         Args:
             first: index within the stage, from 0.
-            count: how many are wanted.
+            count: number of trials asked for.
             history: the search's trials so far, in any state.
         """
         ...
 
 
 class IndexedPlanner(ABC):
-    """A planner whose trial n depends on the seed and n alone: the history changes nothing."""
+    """A planner whose trial n depends on the plan, the seed and n alone, never on the history."""
 
     def __init__(self, plan: StagePlan, seed: int) -> None:
         """Plan one stage.
@@ -65,25 +65,28 @@ class IndexedPlanner(ABC):
         return self.plan.trials
 
     def suggest(self, first: int, count: int, history: Sequence[TrialRecord] = ()) -> Proposals:  # noqa: ARG002
-        """The trials with indices from `first` on, see `Planner`."""
+        """Propose the trials with indices from `first` on, see `Planner`."""
         end = first + count if self.total is None else min(first + count, self.total)
         points = self._all_points(first, end)
         trials = [planned(self.plan, self.seed, index, params) for index, params in enumerate(points, start=first)]
         return Proposals(trials, exhausted=self.total is not None and end >= self.total)
 
     def _all_points(self, first: int, end: int) -> list[Params]:
-        """Survivors have the first indices."""
+        """List the configurations for the indices from `first` to `end`, excluded; survivors have the first indices."""
         survivors = self.plan.survivors[first:end]
         begin = max(first, len(self.plan.survivors))
         return survivors + (self.points(begin, end) if begin < end else [])
 
     @abstractmethod
     def points(self, first: int, end: int) -> list[Params]:
-        """The points of the stage's space for the indices from `first` to `end`, excluded."""
+        """Compute the points of the stage's space for the indices from `first` to `end`, excluded."""
 
 
 def planned(plan: StagePlan, seed: int, index: int, params: Params) -> PlannedTrial:
-    """The trial with this index within a stage: its point of the space, the search's seed and the stage's epochs."""
+    """Build the trial with this index within a stage from its point of the space.
+
+    The search's seed and the stage's epochs are added to its hyperparameters.
+    """
     complete = {"seed": seed, **params}
     if plan.epochs is not None:
         complete["epochs"] = plan.epochs

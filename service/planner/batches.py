@@ -1,32 +1,32 @@
-"""Where the history of a stage is cut: into batches, each of which is proposed from exactly the trials before it."""
+"""The batches of a stage: all trials of a batch are proposed from exactly the trials of the batches before it."""
 
 from __future__ import annotations
 
 import math
 
-BATCHES = 50  # in a search: fewer learn too rarely, more wait too often
+BATCHES = 50  # in a search: with fewer the model is updated too rarely, with more workers wait too often
 SMALLEST, LARGEST = 4, 256
 OPEN_ENDED = 8  # trials in a batch where the number of trials is open
 MIN_STARTUP = 8  # trials; and at least two batches
 
 
 def default_batch(trials: int | None) -> int:
-    """How many trials are proposed at once in a stage of `trials` trials; None for no limit."""
+    """Choose how many trials are proposed at once in a stage of `trials` trials; None for no limit."""
     if trials is None:
         return OPEN_ENDED
     return min(max(math.ceil(trials / BATCHES), SMALLEST), LARGEST)
 
 
 def n_startup(batch: int) -> int:
-    """Trials that are drawn at random before the first model, as whole batches."""
+    """Compute the number of trials that are drawn at random before the first model is fitted: whole batches."""
     return batch * math.ceil(max(MIN_STARTUP, 2 * batch) / batch)
 
 
 def batch_start(index: int, batch: int) -> int:
-    """Index of the first trial of the batch that `index` is in; the startup is one batch."""
+    """Compute the index of the first trial of the batch that contains `index`; the random startup is one batch."""
     return 0 if index < n_startup(batch) else index // batch * batch
 
 
 def batch_end(index: int, batch: int) -> int:
-    """Index after the last trial of the batch that `index` is in."""
+    """Compute the index after the last trial of the batch that contains `index`."""
     return max(n_startup(batch), (index // batch + 1) * batch)

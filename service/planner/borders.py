@@ -1,6 +1,6 @@
 """The border check: best values at the edge of a range mean that the range was too small.
 
-A border is named where the best trial's value lies within a tenth of the range from an edge, in the range's
+A border is reported where the best trial's value lies within a tenth of the range from an edge, in the range's
 own scale, or where the scores clearly improve towards an edge.
 """
 
@@ -24,12 +24,12 @@ from foldstep.service.planner.evidence import Evidence, Judged, judge
 Edge: TypeAlias = Literal["low", "high"]
 
 EDGE_SHARE = 0.1  # of the range, in its scale
-MIN_TRIALS = 3  # fewer say nothing
+MIN_TRIALS = 3  # with fewer no border is reported
 MIN_TRIALS_FOR_TREND = 12
 MIN_OUTER_FOR_TREND = 8
 TREND_QUARTER = 0.7  # where the best quarter lies on average, 1 being the edge
 TREND_CORRELATION = 0.5  # rank correlation of place and score in the half of the range that ends at the edge
-NEVER_A_BORDER = frozenset({"seed"})  # its order means nothing
+NEVER_A_BORDER = frozenset({"seed"})  # the order of seeds means nothing
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Border:
     Attributes:
         limit: the edge's value.
         best: the best trial's value.
-        beyond: the edge that an extension would give; None where the parameter can go no further.
+        beyond: the edge that an extension would give; None where the parameter's domain ends at this edge.
         is_trend: the best value itself is not at the edge, but scores improve towards it.
         is_list: the range is a list of numbers, which only a user can extend.
     """
@@ -55,7 +55,7 @@ class Border:
 
 @dataclass(frozen=True)
 class Extension:
-    """A space with its borders moved.
+    """A space with extended ranges.
 
     Attributes:
         space: with the new edges.
@@ -69,12 +69,12 @@ class Extension:
 
 
 def find_borders(space: Space, evidence: Evidence, direction: Direction) -> list[Border]:
-    """The borders of a stage.
+    """Find the borders of a stage.
 
     Args:
         space: the stage's.
         evidence: of the stage.
-        direction: whether more or less is better.
+        direction: whether higher or lower scores are better.
     """
     trials = judge(evidence, direction)
     if len(trials) < MIN_TRIALS or not math.isfinite(trials[0].loss):
@@ -88,14 +88,14 @@ def find_borders(space: Space, evidence: Evidence, direction: Direction) -> list
 
 
 def report_borders(space: Space, evidence: Evidence, direction: Direction) -> list[BorderFinding]:
-    """The borders of a search's last stage: named, with what a user can do."""
+    """Report the borders of a search's last stage, each with advice for the next search."""
     return [_finding(border, None, _advice(border)) for border in find_borders(space, evidence, direction)]
 
 
 def extend_borders(
     borders: Sequence[Border], space: Space, policy: BorderSpec, extensions: dict[str, int]
 ) -> Extension:
-    """Move the borders' edges in the space of the next stage, as far as the policy and the domains allow.
+    """Extend the ranges that have a border in the space of the next stage, as far as policy and domains allow.
 
     Args:
         borders: of the finished stage, see `find_borders`.
@@ -119,7 +119,7 @@ def extend_borders(
 
 @dataclass(frozen=True)
 class _List:
-    """A list of numbers, seen as a range."""
+    """A sorted list of numbers, treated as a range whose scale is the place in the list."""
 
     values: tuple[float, ...]
 
@@ -139,7 +139,7 @@ _Range: TypeAlias = FloatRange | IntRange | _List
 
 
 def _ordered_range(distribution: Distribution) -> _Range | None:
-    """The distribution as something with two edges; None where it has none."""
+    """View a distribution as a range with two edges; None where it has none (text, fixed, fewer than 3 numbers)."""
     if isinstance(distribution, Choices):
         numbers = [v for v in distribution.choices if isinstance(v, int | float) and not isinstance(v, bool)]
         is_list = len(numbers) == len(distribution.choices) >= 3
@@ -171,9 +171,10 @@ def _borders_of(name: str, distribution: _Range, trials: list[Judged]) -> list[B
 
 
 def _is_trend(towards: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) -> bool:
-    """Whether the best quarter lies near the edge and scores improve all the way to it; trials come best first.
+    """Tell whether the best quarter lies near an edge and scores improve up to it; trials come best first.
 
-    Only the outer half tells a trend to the edge from a peak before it.
+    The correlation is taken over the outer half of the range alone, which tells a trend to the edge from a peak
+    before it.
     """
     if len(towards) < MIN_TRIALS_FOR_TREND or towards[: len(towards) // 4].mean() < TREND_QUARTER:
         return False
@@ -182,7 +183,7 @@ def _is_trend(towards: npt.NDArray[np.float64], losses: npt.NDArray[np.float64])
 
 
 def _rank_correlation(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
-    """Spearman's; equal values share their mean rank; 0 where one side is constant."""
+    """Compute Spearman's rank correlation; equal values share their mean rank; 0 where one side is constant."""
     ranks = np.stack([_mean_ranks(a), _mean_ranks(b)])
     if (np.ptp(ranks, axis=1) == 0).any():
         return 0.0
@@ -196,9 +197,9 @@ def _mean_ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _beyond(name: str, distribution: FloatRange | IntRange, edge: Edge) -> float | None:
-    """The edge after an extension: ten times further for a log range (twice for whole numbers), else by half.
+    """Compute the edge after an extension: ten times further for a log range (twice for whole numbers), else by half.
 
-    It stays within the parameter's domain: at a closed bound it stops, to an open one it goes half of the way.
+    It stays within the parameter's domain: it stops at a closed bound and goes half of the way to an open one.
     """
     row = lookup(name)
     assert row is not None
@@ -226,7 +227,7 @@ def _beyond_in_steps(row: Hyperparameter, distribution: FloatRange | IntRange, e
 
 
 def _edge_at(row: Hyperparameter, distribution: FloatRange | IntRange, index: int, sign: int) -> float:
-    """Give the value of a step; rounding does not carry it past a bound of the domain."""
+    """Compute the value of a step; one within rounding of a bound of the domain is that bound."""
     assert distribution.step is not None
     value, bound = distribution.value_at(index), row.high if sign > 0 else row.low
     return bound if bound is not None and abs(value - bound) < STEP_SLACK * distribution.step else value

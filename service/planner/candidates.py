@@ -11,9 +11,9 @@ N_CANDIDATES = 12
 
 
 def candidates(spec: Spec) -> list[Params]:
-    """`N_CANDIDATES` draws from the space, a function of the spec alone.
+    """Draw `N_CANDIDATES` configurations from the space, as a pure function of the spec.
 
-    They carry the seed and, where stages set the epochs, those of the last stage.
+    Each has the search's seed unless the seed is searched and, where stages set the epochs, those of the last stage.
     """
     epochs = {"epochs": spec.planned_stages()[-1].epochs} if METHODS[spec.method].is_staged else {}
     draws = (random_params(spec.space, spec.seed, number) for number in range(N_CANDIDATES))

@@ -1,8 +1,8 @@
-"""Runs the models of learning methods in a child process, one for the whole master.
+"""The child process that runs the models of learning methods, one for the whole master.
 
-Neither optuna, scikit-learn nor torch then lives in the master, and a batch that takes a second of arithmetic holds
-up no heartbeat. The child (`service/planner/__main__.py`) gets a request as one line of JSON and answers with one line.
-Importing what it needs takes seconds, so it is kept for the next batch; not asked for a while, it ends by itself.
+So the master imports neither optuna nor scikit-learn nor torch, and a batch that takes a second of arithmetic delays
+no heartbeat. The child (`service/planner/__main__.py`) reads a request as one line of JSON and answers with one line.
+Its imports take seconds, so it stays for the next batch; after some time without a request it ends by itself.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ IDLE_S = 60.0
 
 
 class ProposingFailed(Exception):
-    """The child died or took too long, twice; the message is the last that it said."""
+    """The child died or took too long, twice; the message is the last line of its standard error."""
 
 
 class Child:
-    """The process, started when it is first asked, and again when it has gone."""
+    """The child process; it is started at the first request, and again when it has ended."""
 
     def __init__(self, *, timeout_s: float = TIMEOUT_S, idle_s: float = IDLE_S) -> None:
-        """Start nothing yet.
+        """Prepare without starting a process.
 
         Args:
-            timeout_s: after which a batch is given up, in seconds.
-            idle_s: after which a child that is not asked ends, in seconds.
+            timeout_s: time after which an attempt at a batch is given up, in seconds.
+            idle_s: time without a request after which the child ends, in seconds.
         """
         self._timeout_s = timeout_s
         self._idle_s = idle_s
@@ -45,10 +45,10 @@ class Child:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
 
     def propose(self, request: BatchRequest) -> list[Params]:
-        """`propose.propose` in the child; others wait for their turn.
+        """Call `propose.propose` in the child; calls from other threads wait until it is free.
 
         Raises:
-            ProposingFailed: the child died twice over this request.
+            ProposingFailed: the child died or took too long, twice for this request.
         """
         line = request.model_dump_json().encode() + b"\n"
         with self._lock:
@@ -58,14 +58,14 @@ class Child:
         return [dict(params) for params in json.loads(answer)]
 
     def close(self) -> None:
-        """End the process; nothing can be asked any more."""
+        """End the process; no request can be made afterwards."""
         with self._lock:
             if self._process is not None:
                 self._end(self._process)
             self._errors.close()
 
     def _ask(self, line: bytes) -> bytes | None:
-        """The answer; None where the child went before it had one."""
+        """Send a request line and read the answer; None where the child ended or timed out before it answered."""
         process = self._running()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -75,7 +75,7 @@ class Child:
             process.stdin.write(line)
             process.stdin.flush()
             answer = process.stdout.readline()
-        except BrokenPipeError:  # it was idle for too long, and went just now
+        except BrokenPipeError:  # it has just ended after its idle time
             answer = b""
         finally:
             killer.cancel()
@@ -102,7 +102,7 @@ class Child:
         process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):  # what it did not read is lost with it
+                with contextlib.suppress(BrokenPipeError):  # data that it did not read is lost
                     pipe.close()
         self._process = None
 
@@ -118,9 +118,9 @@ atexit.register(lambda: _child.close())
 
 
 def propose_in_child(request: BatchRequest) -> list[Params]:
-    """`propose.propose` in the process that this master keeps for it.
+    """Call `propose.propose` in the child process of this master.
 
     Raises:
-        ProposingFailed: the child died, or took too long.
+        ProposingFailed: the child died or took too long, twice.
     """
     return _child.propose(request)

@@ -1,10 +1,10 @@
-"""CMA-ES: an evolving normal distribution over the ranges, and shares that evolve with it over the choices.
+"""CMA-ES: an evolving normal distribution over the ranges, and evolving probabilities over the choices.
 
-N. Hansen, "The CMA evolution strategy: a tutorial", arXiv 1604.00772, as the library `cmaes` has it. A normal
-distribution cannot hold choices, which have no order: there each choice has a share instead, and shares move towards
-those of the better half of a generation (population-based incremental learning, Baluja 1994).
+N. Hansen, "The CMA evolution strategy: a tutorial", arXiv 1604.00772, as implemented by the library `cmaes`. Choices
+have no order, so a normal distribution cannot model them: each choice has a probability (share) instead, which moves
+towards its frequency in the better half of a generation (population-based incremental learning, Baluja 1994).
 
-The state is nowhere stored: it is replayed from the history, generation by generation, which takes microseconds.
+The state is not stored: it is replayed from the history, generation by generation, which takes microseconds.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from foldstep.service.planner.observed import Observed
 from foldstep.service.planner.vectors import unit
 
 START_SPREAD = 0.2  # standard deviation of the first generation, in units of a range
-SHARE_RATE = 0.3  # how far a generation moves the shares of choices
-LEAST_SHARE = 0.1  # of the draws of a choice that stay even among all of them
+SHARE_RATE = 0.3  # learning rate of the shares of choices, per generation
+LEAST_SHARE = 0.1  # of the probability that stays uniform over all choices
 
 
 def cmaes(space: Space, observed: Sequence[Observed], size: int, generator: np.random.Generator) -> Iterator[Params]:
-    """Proposals of one batch; the distribution changes where a generation of whole batches is complete."""
+    """Yield proposals of one batch; the distribution is updated when a generation of whole batches is complete."""
     evolution = _replayed(space, observed, size)
     evolution.reseed(generator)
     while True:
@@ -35,14 +35,14 @@ def cmaes(space: Space, observed: Sequence[Observed], size: int, generator: np.r
 
 
 def _replayed(space: Space, observed: Sequence[Observed], size: int) -> _Evolution:
-    """The evolution after all generations that have ended; a trial's position says which one it belongs to."""
+    """Replay all generations that have ended; a trial's position determines its generation."""
     start = n_startup(size)
     evolution = _Evolution(space, [o for o in observed if o.position < start], size)
     generations: dict[int, list[Observed]] = {}
     for one in observed:
         if one.position >= start:
             generations.setdefault((one.position - start) // evolution.population, []).append(one)
-    # batches before the last trial have ended, and so has its own; one in which all failed comes with the next
+    # every batch up to that of the last trial has ended; a batch in which all trials failed counts with the next one
     n_ended = batch_end(observed[-1].position, size)
     for number, generation in generations.items():
         if start + (number + 1) * evolution.population <= n_ended:
@@ -54,7 +54,7 @@ class _Evolution:
     """The distribution that proposals are drawn from.
 
     Attributes:
-        population: trials in a generation: whole batches, as many as the textbook's number of trials at least.
+        population: trials in a generation: whole batches with at least the 4 + 3 ln n trials of Hansen's default.
     """
 
     def __init__(self, space: Space, startup: Sequence[Observed], size: int) -> None:
@@ -72,21 +72,21 @@ class _Evolution:
             self._move_shares(ranked)
 
     def reseed(self, generator: np.random.Generator) -> None:
-        """Take what is random from the generator; CMA has a stream of its own."""
+        """Seed the random stream of the CMA library from the generator."""
         if self._normal is not None:
             self._normal.reseed_rng(int(generator.integers(2**32)))
 
     def ask(self, generator: np.random.Generator) -> dict[str, float]:
-        """A point of the unit cube."""
+        """Draw a point of the unit cube, by parameter name."""
         place = {} if self._normal is None else dict(zip(self._ranges, map(float, self._normal.ask()), strict=True))
         for name, shares in self._shares.items():
             place[name] = (int(generator.choice(len(shares), p=shares)) + 0.5) / len(shares)
         return place
 
     def tell(self, generation: Sequence[Observed]) -> None:
-        """Move towards the better trials of a generation; start anew from its best where nothing moves any more.
+        """Update the distribution with a generation; restart it from the generation's best trial once it converged.
 
-        For a trial that failed the mean stands in, with the worst loss: a step of length zero moves nothing.
+        A failed trial is replaced by the mean with the worst loss: a step of length zero moves nothing.
         """
         ranked = sorted(generation, key=lambda o: o.loss)
         self._move_shares(ranked)
@@ -108,7 +108,7 @@ class _Evolution:
         return CMA(mean, START_SPREAD, bounds=bounds, population_size=self.population, seed=0)
 
     def _place(self, params: Params, otherwise: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The unit coordinates; where a parameter is not active, those that say nothing."""
+        """Compute the unit coordinates of the ranges; `otherwise` has those of parameters that are not active."""
         parameters = self._space.parameters
         return np.array(
             [unit(parameters[n], params[n]) if n in params else float(otherwise[i]) for i, n in enumerate(self._ranges)]

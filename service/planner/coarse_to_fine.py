@@ -1,10 +1,10 @@
-"""Coarse to fine: stages of growing epochs, each drawing from ranges narrowed around the best of the last.
+"""Coarse to fine: stages of growing epochs, each drawing from ranges narrowed around the good trials of the last.
 
-The first stage is a random search. After it and each further one, every range shrinks to the region of its good
-trials with a margin, in the range's own scale, but keeps what short trainings cannot judge: slow rates and strong
-penalties; edges that the best values lie at move outwards (`borders`); and
-the best configurations go on into the next stage, where they train for its epochs: anew, or where the stage says
-`continue` from where their trials ended.
+The first stage is a random search. After each stage, every range shrinks to the region of its good trials with a
+margin, in the range's own scale, but keeps the values that short trainings cannot judge: low learning rates and strong
+regularisation. Edges at which the best values lie move outwards (`borders`).
+The best configurations are trained again in the next stage, for its epochs: from the start, or with `continue` in the
+stage from where their trials ended.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from foldstep.service.planner.borders import extend_borders, find_borders
 from foldstep.service.planner.evidence import Evidence, Judged, good_trials, judge
 
 MIN_SHARE = 0.25  # of the last stage's range, in its scale, that always stays
-NEAR_EDGE = 0.05  # less than this share is not worth cutting off
+NEAR_EDGE = 0.05  # an end of a range with less than this share of it is not cut off
 MIN_ACTIVE_GOOD = 3  # with fewer good values, a range stays as it is
-DROP_CHANCE = 0.05  # a choice goes where its absence from the good trials is less likely by chance than this
+DROP_CHANCE = 0.05  # a choice is dropped if its absence from the good trials has less probability by chance
 MIN_TRIALS_TO_DROP = 5
 SURVIVOR_SHARE = 1 / 3  # of the next stage's trials, at most, that are the last stage's best
-NEVER_NARROWED = frozenset({"seed"})  # a seed that did well is luck
+NEVER_NARROWED = frozenset({"seed"})  # a good seed is chance
 PAYS_LATE = frozenset({"dropout", "input_dropout", "weight_decay", "l1", "label_smoothing", "ema_decay"})
-"""Ranges whose high side looks worse after few epochs than it is: there is no overfitting yet to be kept from."""
-SHORT = 0.25  # a stage of less than this share of the last one's epochs says nothing on what pays late
+"""Regularisation whose high values look worse after few epochs than they are, because overfitting comes later."""
+SHORT = 0.25  # a stage with less than this share of the longest stage's epochs does not narrow `PAYS_LATE` from above
 
 
 def next_stage(
     spec: Spec, finished: StagePlan, evidence: Evidence, direction: Direction
 ) -> tuple[StagePlan | None, list[BorderFinding]]:
-    """The stage after `finished`, and the borders found on the way; None after the last one.
+    """Plan the stage after `finished` and report the borders of `finished`; no stage (None) after the last one.
 
     Args:
         spec: the search.
         finished: the stage that ended.
         evidence: of that stage.
-        direction: whether more or less is better.
+        direction: whether higher or lower scores are better.
     """
     planned = spec.planned_stages()
     if finished.index + 1 >= len(planned):
@@ -70,23 +70,23 @@ def next_stage(
 
 
 def max_survivors(coming: StageSpec, epochs: int) -> int:
-    """How many configurations go on into a stage at most; with no more epochs than before they would say nothing new.
+    """Compute how many configurations a stage takes over at most; none where it has no more epochs than the one before.
 
     Args:
-        coming: the stage.
-        epochs: of the stage before.
+        coming: the stage that takes them over.
+        epochs: epochs of the stage before.
     """
     return math.floor(coming.trials * SURVIVOR_SHARE) if coming.epochs > epochs else 0
 
 
 def narrow(space: Space, trials: Sequence[Judged], n_folds: int, horizon: float = 1.0) -> Space:
-    """The space around the good trials.
+    """Narrow a space to the region around the good trials.
 
     Args:
         space: of the finished stage.
         trials: its trials, best first, see `evidence.judge`.
-        n_folds: folds that each score is the mean of.
-        horizon: the stage's epochs as a share of the last stage's.
+        n_folds: number of folds that each score is the mean of.
+        horizon: the finished stage's epochs as a share of the longest stage's.
     """
     good = good_trials(trials, n_folds)
     parameters = {
@@ -109,7 +109,7 @@ def _narrow_one(
         return distribution.model_copy(update={"choices": kept})
     low, high = _region([distribution.to_unit(v) for v in good_values])
     if name == "lr":
-        # a rate that is best for n epochs may be too high for k n: what is k times slower stays
+        # a rate that is best for n epochs may be too high for k n epochs: keep rates down to 1/k of it
         slower = median(float(v) for v in good_values) * horizon  # type: ignore[arg-type]
         low = min(low, distribution.to_unit(max(slower, distribution.low)))
     elif name in PAYS_LATE and horizon < SHORT:
@@ -118,9 +118,9 @@ def _narrow_one(
 
 
 def _region(places: Sequence[float]) -> tuple[float, float]:
-    """The part of the unit interval around `places` that stays.
+    """Choose the part of the unit interval around `places` that is kept: its low and high end.
 
-    m even draws from an interval of width w span w (m - 1) / (m + 1) on average: a margin of one mean gap on
+    m uniform draws from an interval of width w span w (m - 1) / (m + 1) on average: a margin of one mean gap on
     either side makes up for it, so that a parameter without influence keeps its range.
     """
     low, high = min(places), max(places)
@@ -143,7 +143,7 @@ def _sub_range(distribution: FloatRange | IntRange, low: float, high: float) -> 
 
 
 def _is_dropped(is_good: bool, n_trials: int, n_all: int, n_good: int) -> bool:
-    """Whether a choice's absence from the good trials is evidence against it.
+    """Tell whether a choice's absence from the good trials is evidence against it.
 
     The chance that none of its `n_trials` is among `n_good` of `n_all` trials drawn at random is
     C(n_all - n_trials, n_good) / C(n_all, n_good) (hypergeometric).
@@ -154,7 +154,7 @@ def _is_dropped(is_good: bool, n_trials: int, n_all: int, n_good: int) -> bool:
 
 
 def _survivors(trials: Sequence[Judged], space: Space, count: int) -> dict[int, Params]:
-    """The best configurations that the next stage's space holds, by trial, without what every stage sets anew."""
+    """Find the best configurations that lie in the next stage's space, by trial number, without the epochs."""
     survivors: dict[int, Params] = {}
     for trial in trials:
         params = {n: v for n, v in trial.params.items() if n in space.parameters and n != "epochs"}
@@ -165,5 +165,5 @@ def _survivors(trials: Sequence[Judged], space: Space, count: int) -> dict[int, 
 
 
 def _n_folds(cv: CvSpec) -> int:
-    """Folds that make a score less noisy; repeats share their rows, and given folds are not counted here."""
+    """Count the folds that average out noise in a score: `cv.folds` without repeats, which share their rows; else 1."""
     return cv.folds or 1

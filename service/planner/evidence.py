@@ -1,4 +1,4 @@
-"""Say what ended trials say of their hyperparameters: which of them count, how they rank, which of them are good."""
+"""Select the ended trials that tell something about their hyperparameters, rank them, and pick the good ones."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ GOOD_SHARE = 0.2  # of a stage's trials, the best ones that are good whatever th
 MIN_GOOD = 5
 
 TELLING = frozenset({TrialState.COMPLETED, TrialState.PRUNED, TrialState.DIVERGED})
-"""States in which a trial says something of its hyperparameters."""
+"""States in which a trial tells something about its hyperparameters."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The trials that say something of their hyperparameters, in the order of their numbers.
+    """The trials that tell something about their hyperparameters, in the order of their numbers.
 
-    Planners and the analysis take these, so that none of them filters for itself. A failed trial says something of a
-    worker, not of its hyperparameters, and one that was cancelled or is on its way says nothing. Batches and budgets
-    count failed trials all the same, for they have ended.
+    All planners and the analysis use this one selection. A failed trial tells something about a worker, not about its
+    hyperparameters, and a cancelled or unfinished trial tells nothing. Batches and budgets do count failed trials,
+    because they have ended.
 
     Raises:
         ValueError: a trial in another state.
@@ -41,12 +41,12 @@ class Evidence:
 
     @classmethod
     def of(cls, records: Iterable[TrialRecord]) -> Evidence:
-        """Take those trials of a history that say something."""
+        """Select the trials of a history whose state is in `TELLING`."""
         telling = (record for record in records if record.state in TELLING)
         return cls(tuple(sorted(telling, key=lambda record: record.number)))
 
     def losses(self, direction: Direction) -> list[float]:
-        """List the loss of each trial, infinite where it diverged: worse than any other."""
+        """List the loss of each trial; infinite, so worse than any other, where it diverged or has no finite score."""
         return [_loss(trial, direction) for trial in self.trials]
 
 
@@ -74,14 +74,14 @@ def judge(evidence: Evidence, direction: Direction) -> list[Judged]:
 
 
 def good_trials(trials: Sequence[Judged], n_folds: int) -> list[Judged]:
-    """Take the best fifth, at least five, and every other that is within the noise of the best.
+    """Select the best fifth, at least five, and every other trial that is within the noise of the best.
 
-    The noise is the standard error of a mean over the folds, as a typical one of the best trials has it. The
-    folds are shared, which makes differences between trials less noisy than this: it errs towards keeping.
+    The noise is the standard error of a mean over the folds, typical (median) for the best trials. All trials share
+    the folds, which makes differences between trials less noisy than this: so rather too many trials are kept.
 
     Args:
         trials: best first, see `judge`.
-        n_folds: folds that each score is the mean of.
+        n_folds: number of folds that each score is the mean of.
     """
     finite = [trial for trial in trials if math.isfinite(trial.loss)]
     n_best = max(MIN_GOOD, math.ceil(GOOD_SHARE * len(trials)))

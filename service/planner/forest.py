@@ -1,8 +1,8 @@
-"""SMAC's method as an Optuna sampler: a random forest as the surrogate, and where it expects an improvement.
+"""SMAC's method as an Optuna sampler: a random forest as the surrogate, and expected improvement as the acquisition.
 
 F. Hutter, H. Hoos and K. Leyton-Brown, "Sequential model-based optimization for general algorithm configuration",
 LION 2011. Within a batch, as in their "Parallel algorithm configuration", LION 2012: one forest, and for each proposal
-after the first another weight of its uncertainty.
+after the first a lower confidence bound with another random weight of the uncertainty.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from foldstep.service.planner.vectors import INACTIVE, expanded, rows
 
 N_TREES = 50
 MIN_LEAF = 3
-FEATURE_SHARE = 5 / 6  # that a split chooses from
-N_RANDOM = 1000  # points that are looked at anywhere in the space
-N_PARENTS, N_CHILDREN, N_ROUNDS = 10, 20, 3  # points around the most promising ones, and rounds of going on from there
+FEATURE_SHARE = 5 / 6  # of the features, that each split chooses from
+N_RANDOM = 1000  # candidate points drawn from the whole space
+N_PARENTS, N_CHILDREN, N_ROUNDS = 10, 20, 3  # candidates around the most promising points, in rounds
 Array: TypeAlias = npt.NDArray[np.float64]
 
 
@@ -36,11 +36,11 @@ class ForestSampler(BaseSampler):
     """Proposes the points of a space that a random forest, fitted to the study's finished trials, finds promising."""
 
     def __init__(self, space: Space, seed: int) -> None:
-        """Prepare; a forest is grown for the first proposal, and again when further trials have ended.
+        """Prepare without a forest: it is fitted for the first proposal, and again when further trials have ended.
 
         Args:
-            space: what is searched; conditional parameters are known from here, inactive ones are imputed.
-            seed: of all that is random.
+            space: the space to search; inactive conditional parameters are imputed as `INACTIVE`.
+            seed: seed of all random numbers.
         """
         self._space = space
         self._generator = np.random.default_rng(seed)
@@ -49,7 +49,7 @@ class ForestSampler(BaseSampler):
         self._n_known = 0
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
-        """Every searched parameter, conditional ones too: a proposal is a whole point."""
+        """List every searched parameter, conditional ones too: a proposal is a whole point."""
         return {name: drawn(self._space.parameters[name]) for name in self._space.searched()}
 
     def sample_relative(
@@ -58,7 +58,7 @@ class ForestSampler(BaseSampler):
         trial: FrozenTrial,  # noqa: ARG002
         search_space: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
-        """The active parameters of the next proposal; none before the first trial has ended."""
+        """Propose the active parameters of the next point; none before the first trial has ended."""
         known = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
         if len(known) != self._n_known:
             self._n_known = len(known)
@@ -69,11 +69,11 @@ class ForestSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """A random value, before there is a forest."""
+        """Draw a random value; Optuna calls this before there is a forest."""
         return self._random.sample_independent(study, trial, param_name, param_distribution)
 
     def _looked_at(self, known: Sequence[FrozenTrial]) -> _Candidates:
-        """Random points and, round by round, neighbours of the most promising ones, the best trials among them."""
+        """Build the candidates: random points, then neighbours of the best trials and of the most promising points."""
         space, generator = self._space, self._generator
         losses = normal_scores([t.value for t in known if t.value is not None])
         tried = [{n: from_optuna(space.parameters[n], x) for n, x in t.params.items()} for t in known]
@@ -88,11 +88,11 @@ class ForestSampler(BaseSampler):
 
 
 class _Candidates(NamedTuple):
-    """Points and what the forest thinks of each.
+    """Candidate points with the forest's prediction for each.
 
     Attributes:
-        mean: expected loss of each point.
-        spread: its standard deviation over the trees; infinite mean for a point that was proposed.
+        mean: shape (points,), expected loss of each point; infinite once it was proposed.
+        spread: shape (points,), standard deviation of that loss over the trees.
         best: the least loss so far.
     """
 
@@ -110,7 +110,7 @@ class _Candidates(NamedTuple):
         )
 
     def improvement(self) -> Array:
-        """What each point promises."""
+        """Compute the expected improvement of each point."""
         return expected_improvement(self.best, self.mean, self.spread)
 
     def most_promising(self, count: int) -> list[Params]:
@@ -118,7 +118,10 @@ class _Candidates(NamedTuple):
         return [self.points[i] for i in order[:count]]
 
     def next(self, generator: np.random.Generator) -> Params:
-        """Take a point: where the improvement is greatest, then by bounds of one more random width each."""
+        """Take the point of greatest expected improvement; after the first, that of the least lower confidence bound.
+
+        The weight of the standard deviation in a bound is drawn anew from an exponential distribution each time.
+        """
         if not self.points:
             return {}
         if np.isfinite(self.mean).all():
@@ -130,7 +133,7 @@ class _Candidates(NamedTuple):
 
 
 class _Forest:
-    """Losses by unit coordinates."""
+    """A random forest that predicts the loss of a point from its unit coordinates."""
 
     def __init__(self, space: Space, tried: Sequence[Params], losses: Array, seed: int) -> None:
         self._space = space

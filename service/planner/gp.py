@@ -1,12 +1,13 @@
-"""A Gaussian process with expected improvement: what Spearmint does, cheap enough for long histories.
+"""A Gaussian process with expected improvement: Spearmint's method, cheap enough for long histories.
 
 J. Snoek, H. Larochelle and R. Adams, "Practical Bayesian optimization of machine learning algorithms", NIPS 2012. The
-kernel is Matérn 5/2 with a length for each parameter, fitted once a batch by its posterior; within a batch a proposal
-counts as observed, with the loss that is expected (T. Desautels, A. Krause and J. Burdick, JMLR 2014), which makes the
-next one look elsewhere.
+kernel is Matérn 5/2 with a length scale for each parameter, fitted once a batch by maximum a posteriori; within a batch
+a proposal counts as observed with its expected loss (T. Desautels, A. Krause and J. Burdick, JMLR 2014), so the next
+proposal lies elsewhere.
 
-Distance in a list of choices is 0 or 1. A trial in which a conditional parameter is not active lies off the middle of
-its range, as far as makes it 1 from either end: a place in the plane, without which the kernel would not be positive.
+The distance of two different choices is 1. A trial in which a conditional parameter is not active has a second
+coordinate there: a point in the plane beside the middle of the range, at distance 1 from both ends. So distances stay
+Euclidean, without which the kernel would not be positive definite.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ from foldstep.service.planner.acquisition import expected_improvement, neighbour
 from foldstep.service.planner.observed import Observed, levelled, thin
 from foldstep.service.planner.vectors import INACTIVE, rows
 
-N_BEST, N_OTHERS = 75, 75  # trials that are looked at, of a long history
-N_RANDOM = 500  # points that are looked at anywhere in the space
-N_PARENTS, N_CHILDREN, N_ROUNDS = 10, 20, 3  # points around promising ones, before the first proposal
-MOST_POINTS = 800  # that are kept in mind
-N_NEAR, N_FRESH = 3, 4  # of the most promising ones, and points around each, before a further proposal
-MOST_FRESH = 50  # how often they are looked for in a batch
-MIDDLE, OFF = 0.5, 0.75  # of a range; squared distance from there to where the parameter is not active
+N_BEST, N_OTHERS = 75, 75  # trials of a long history that the model is fitted to
+N_RANDOM = 500  # candidate points drawn from the whole space
+N_PARENTS, N_CHILDREN, N_ROUNDS = 10, 20, 3  # candidate points around promising ones, before the first proposal
+MOST_POINTS = 800  # candidates in the pool before it is cut to half of this number
+N_NEAR, N_FRESH = 3, 4  # most promising candidates, and new candidates around each, before a further proposal
+MOST_FRESH = 50  # how often in a batch such candidates are added
+MIDDLE, OFF = 0.5, 0.75  # middle of a range; squared distance from it to the point of an inactive parameter
 _JITTER = 1e-8
 Array: TypeAlias = npt.NDArray[np.float64]
 
 
 def gp(space: Space, observed: Sequence[Observed], size: int, generator: np.random.Generator) -> Iterator[Params]:
-    """Proposals of one batch."""
+    """Yield proposals of one batch from a Gaussian process fitted to the observed trials."""
     known = thin(observed, N_BEST, N_OTHERS, generator)
     kernel = _Rows(space)
     losses = levelled([o.loss for o in known])
@@ -57,7 +58,7 @@ def gp(space: Space, observed: Sequence[Observed], size: int, generator: np.rand
 
 
 class _Rows:
-    """The points of a space as rows, and how far rows lie apart."""
+    """Points of a space as rows of coordinates, and the distances between rows."""
 
     def __init__(self, space: Space) -> None:
         self.space = space
@@ -68,7 +69,7 @@ class _Rows:
         return rows(self.space, self._names, points)
 
     def squared_distances(self, a: Array, b: Array) -> Array:
-        """Shape (parameters, rows of a, rows of b)."""
+        """Compute the squared distances by parameter; shape (parameters, rows of a, rows of b)."""
         squared = np.empty((a.shape[1], len(a), len(b)))
         for name, (x, y) in enumerate(zip(a.T, b.T, strict=True)):
             if self._is_choice[name]:
@@ -84,8 +85,8 @@ class _Process:
     """The posterior of the losses, given rows and their losses.
 
     Attributes:
-        scale: variance of the losses before anything is known.
-        best: the least expected loss of the given rows, which noise alone cannot make.
+        scale: prior variance of the losses.
+        best: the least posterior mean over the given rows, which is less noisy than the least loss.
     """
 
     def __init__(self, rows: _Rows, given: Array, losses: Array) -> None:
@@ -104,7 +105,7 @@ class _Process:
 
     @property
     def noise(self) -> float:
-        """Variance of a loss around what is expected."""
+        """Variance of an observed loss around its expectation."""
         return float(self._noise) + _JITTER
 
     def covariance(self, a: Array, b: Array) -> Array:
@@ -112,12 +113,12 @@ class _Process:
         return np.asarray(self.scale * _matern(distance)[0])
 
     def mean(self, covariance: Array) -> Array:
-        """Expected losses, from covariances of the given rows (first axis) with others."""
+        """Compute expected losses from covariances; shape (given rows, other rows) to (other rows,)."""
         return np.asarray(covariance.T @ self._weights)
 
 
 class _Pool:
-    """Points that may be proposed, and what is expected of each."""
+    """Candidate points with the mean and variance of the loss of each."""
 
     def __init__(self, rows: _Rows, process: _Process, points: Sequence[Params]) -> None:
         self._rows, self._process = rows, process
@@ -136,7 +137,7 @@ class _Pool:
         return len(self._points)
 
     def look_near(self, parents: Sequence[Params], n_children: int, generator: np.random.Generator) -> None:
-        """Add points around others; a pool that grew too large forgets those that promise least."""
+        """Add `n_children` neighbours of each parent; a pool that grew too large first drops its least promising."""
         if len(self._points) > MOST_POINTS:
             self._keep(np.argsort(-self._improvement(), kind="stable")[: MOST_POINTS // 2])
         self._add([neighbour(self._rows.space, parent, generator) for parent in parents for _ in range(n_children)])
@@ -145,7 +146,7 @@ class _Pool:
         return [self._points[i] for i in np.argsort(-self._improvement(), kind="stable")[:count]]
 
     def take(self) -> Params:
-        """The most promising point; from now on it counts as observed, its loss as expected."""
+        """Take the most promising point out of the pool; from then on it counts as observed with its expected loss."""
         chosen = int(np.argmax(self._improvement()))
         place, params = self._places[chosen : chosen + 1], self._points[chosen]
         own = self._solved[:, chosen]
@@ -180,14 +181,14 @@ class _Pool:
 
 
 def _matern(squared: Array) -> tuple[Array, Array]:
-    """The Matérn 5/2 correlation at squared distances, and its derivative by them."""
+    """Compute the Matérn 5/2 correlation at squared distances, and its derivative with respect to them."""
     distance = np.sqrt(5 * squared)
     decay = np.exp(-distance)
     return (1 + distance + distance * distance / 3) * decay, -5 / 6 * (1 + distance) * decay
 
 
 def _start(n_parameters: int) -> Array:
-    """Logarithms of the inverse squared lengths, of the scale and of the noise."""
+    """Make the start of the fit: logarithms of the inverse squared length scales, of the scale and of the noise."""
     return np.append(np.zeros(n_parameters), [0.0, np.log(1e-2)])
 
 
@@ -196,10 +197,10 @@ def _bounds(n_parameters: int) -> list[tuple[float, float]]:
 
 
 def _misfit(theta: Array, squared: Array, losses: Array) -> tuple[float, Array]:
-    """Negative logarithm of the posterior of the kernel's parameters, and its gradient.
+    """Compute the negative logarithm of the posterior of the kernel's parameters, and its gradient.
 
     Marginal likelihood: Rasmussen and Williams 2006, equations 5.8 and 5.9. The priors are normal in the logarithms:
-    few parameters matter, so inverse squared lengths are rather small; noise is rather small, too.
+    few parameters matter, so small inverse squared length scales are preferred, and so is small noise.
     """
     inverse_lengths, scale, noise = np.exp(theta[:-2]), np.exp(theta[-2]), np.exp(theta[-1])
     correlation, slope = _matern(np.einsum("pij,p->ij", squared, inverse_lengths))

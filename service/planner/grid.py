@@ -12,7 +12,7 @@ from foldstep.service.planner.base import IndexedPlanner
 
 
 class Condition(NamedTuple):
-    """That `child` is active only for some values of `parent`."""
+    """The condition that `child` is active only for some values of `parent`."""
 
     child: str
     parent: str
@@ -38,17 +38,17 @@ class Run(NamedTuple):
 class Grid:
     """The points of a space's grid, numbered from 0, the first parameter varying slowest.
 
-    An index is a number whose digits are the values, in a mixed radix. A parameter with `when` has a digit only
-    where it is active, so what a digit is worth depends on which conditions the earlier values have met. Counts
-    are kept for each such case, never for each point: a grid of a billion points takes no memory.
+    An index is a mixed-radix number whose digits are the places of the values. A parameter with `when` has a digit
+    only where it is active, so the place value of a digit depends on the conditions that earlier values have met.
+    Counts are cached for each set of met conditions, never for each point: a grid of a billion points takes no memory.
     """
 
     def __init__(self, space: Space, values_of: Callable[[str, Distribution], Values] | None = None) -> None:
         """Prepare the grid.
 
         Args:
-            space: what it runs through.
-            values_of: the values of a parameter; those of a grid search when left out.
+            space: the space whose points it numbers.
+            values_of: function that lists the values of a parameter; `grid_values` when left out.
 
         Raises:
             ValueError: a range without steps.
@@ -68,7 +68,7 @@ class Grid:
         return self._count(0, frozenset())
 
     def point(self, index: int) -> Params:
-        """The hyperparameters of the point with this index, inactive ones left out."""
+        """Compute the hyperparameters of the point with this index; inactive ones are left out."""
         params: Params = {}
         met: Met = frozenset()
         for place, name in enumerate(self._names):
@@ -86,7 +86,7 @@ class Grid:
         return params
 
     def _count(self, place: int, met: Met) -> int:
-        """The number of ways to go on from the parameter at `place`, given the conditions met so far."""
+        """Count the combinations of the parameters from `place` on, given the conditions met so far."""
         if place == len(self._names):
             return 1
         key = (place, met)
@@ -111,7 +111,7 @@ class Grid:
 
 
 class GridPlanner(IndexedPlanner):
-    """Point n of the stage's grid."""
+    """A planner whose trial n is point n of the stage's grid."""
 
     def __init__(self, plan: StagePlan, seed: int) -> None:
         """Plan one stage; see `IndexedPlanner`.
@@ -129,12 +129,12 @@ class GridPlanner(IndexedPlanner):
         return n_points if self.plan.trials is None else min(self.plan.trials, n_points)
 
     def points(self, first: int, end: int) -> list[Params]:
-        """The points with these indices."""
+        """Compute the points with the indices from `first` to `end`, excluded."""
         return [self._grid.point(index) for index in range(first, end)]
 
 
 def grid_values(name: str, distribution: Distribution) -> Values:
-    """The values that a grid search runs through.
+    """List the values of a parameter in a grid search.
 
     Raises:
         ValueError: a range without steps.
@@ -148,5 +148,5 @@ def grid_values(name: str, distribution: Distribution) -> Values:
 def _index(values: Values, value: Value) -> int | None:
     try:
         return values.index(value)
-    except ValueError:  # a condition's value that the grid steps over
+    except ValueError:  # a value of a condition that is not on the grid
         return None

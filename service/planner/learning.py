@@ -1,6 +1,6 @@
-"""The planner of every method that learns from results: batches, each from exactly the trials of those before it.
+"""The planner of every method that learns from results: each batch is proposed from exactly the batches before it.
 
-So what a trial trains does not depend on the number of workers, nor on who came first.
+So a trial's configuration depends neither on the number of workers nor on the order in which trials end.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Propose = Callable[[BatchRequest], list[Params]]
 
 
 class LearningPlanner:
-    """Random draws at first, then batches from a model, no configuration twice."""
+    """A planner that draws at random first, then proposes batches from a model; no configuration comes twice."""
 
     def __init__(self, plan: StagePlan, seed: int, method: Method, direction: Direction, propose: Propose) -> None:
         """Plan one stage.
@@ -33,9 +33,9 @@ class LearningPlanner:
         Args:
             plan: the stage; its `batch` is set.
             seed: the search's.
-            method: which model.
-            direction: whether more or less is better.
-            propose: what makes a batch of a request; it must be a pure function.
+            method: the search method, which names the model.
+            direction: whether higher or lower scores are better.
+            propose: the function that proposes a batch; it must be a pure function of the request.
         """
         assert plan.batch is not None
         self.plan = plan
@@ -51,13 +51,13 @@ class LearningPlanner:
         return self.plan.trials
 
     def suggest(self, first: int, count: int, history: Sequence[TrialRecord]) -> Proposals:
-        """Trials of the batch that `first` is in, see `Planner`; none while one of the batches before it is open."""
+        """Propose trials of the batch that contains `first`, see `Planner`; none until all earlier batches ended."""
         start, end = batch_start(first, self.batch), batch_end(first, self.batch)
         before = [r for r in history if r.stage == self.plan.index and r.number < self.plan.first_trial + start]
         if sum(r.state in TERMINAL_TRIAL for r in before) < start:
             return Proposals([], exhausted=False)
         points = self._startup(end) if start == 0 else self._propose(self._request(start, before))
-        stop = start + len(points) if len(points) < end - start else None  # the space has no more
+        stop = start + len(points) if len(points) < end - start else None  # the space is exhausted
         stop = min((n for n in (stop, self.total) if n is not None), default=None)
         last = min(first + count, end) if stop is None else min(first + count, end, stop)
         wanted = points[first - start : max(0, last - start)]
@@ -65,7 +65,7 @@ class LearningPlanner:
         return Proposals(trials, exhausted=last == stop)
 
     def _startup(self, count: int) -> list[Params]:
-        """Survivors, then those of a random search without its repetitions; all points of a space that has no more."""
+        """List the first configurations: survivors, then random draws, none twice; fewer if the space is exhausted."""
         space, unseen = self.plan.space, Unseen(self.plan.space)
         generator = np.random.default_rng(self.seed)
         draws = (random_params(space, self.seed, self.plan.first_trial + n) for n in range(count))

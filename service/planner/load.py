@@ -1,4 +1,4 @@
-"""Find the code that the table of methods names."""
+"""Import the planner or model that the table of methods names."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 
 class NotImplementedMethod(LookupError):
-    """The table of methods names code that is not there."""
+    """The table of methods names code that does not exist."""
 
 
 def load(named: str) -> Any:
-    """Import `module:attribute` of this package when it is needed.
+    """Import an attribute of a module of this package, given as `module:attribute`.
 
     Raises:
         NotImplementedMethod: there is no such module, or it has no such attribute.

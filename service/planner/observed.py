@@ -1,4 +1,4 @@
-"""Turn evidence into what a model learns from: points of the space with losses that are all finite."""
+"""The training data of the models: observed points of the space with losses that are all finite."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from foldstep.models.catalog.metrics import Direction
 from foldstep.service.contract.space import Params
 from foldstep.service.planner.evidence import Evidence
 
-_HUGE = 1e100  # losses whose squares still have a sum
+_HUGE = 1e100  # bound on losses, so that a sum of their squares does not overflow
 
 
 class Observed(NamedTuple):
-    """A trial of the batches before.
+    """A trial of an earlier batch.
 
     Attributes:
         position: within the stage, from 0.
         params: its point of the space.
-        loss: less is better; the worst one seen for a diverged trial.
+        loss: lower is better; a diverged trial has the greatest finite loss of the stage.
     """
 
     position: int
@@ -31,15 +31,15 @@ class Observed(NamedTuple):
 
 
 def observe(evidence: Evidence, names: Sequence[str], first: int, direction: Direction) -> list[Observed]:
-    """Give a model the trials of a stage, in the order of their numbers.
+    """Convert the trials of a stage for a model, in the order of their numbers.
 
-    A diverged trial is as bad as the worst that has a score, so that a model keeps away from where training goes wrong.
+    A diverged trial gets the greatest finite loss, so that a model avoids regions where training diverges.
 
     Args:
         evidence: of the stage.
-        names: of the space's parameters.
+        names: names of the space's parameters.
         first: number of the stage's first trial.
-        direction: whether more or less is better.
+        direction: whether higher or lower scores are better.
     """
     losses = evidence.losses(direction)
     worst = max((loss for loss in losses if math.isfinite(loss)), default=0.0)
@@ -50,7 +50,7 @@ def observe(evidence: Evidence, names: Sequence[str], first: int, direction: Dir
 
 
 def thin(observed: Sequence[Observed], n_best: int, n_others: int, generator: np.random.Generator) -> list[Observed]:
-    """The best ones, and a random sample of the others, in their order: what a proposal costs stays bounded."""
+    """Keep the `n_best` best trials and a random sample of `n_others` others, in order, to bound a proposal's cost."""
     if len(observed) <= n_best + n_others:
         return list(observed)
     ranked = sorted(range(len(observed)), key=lambda place: observed[place].loss)
@@ -59,9 +59,9 @@ def thin(observed: Sequence[Observed], n_best: int, n_others: int, generator: np
 
 
 def normal_scores(losses: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Losses as quantiles of the normal distribution, by their ranks; equal ones share theirs.
+    """Replace losses by quantiles of the normal distribution at their ranks; equal losses share their mean rank.
 
-    A model of losses that reach from 0.1 to 1e9 sees the 1e9 alone; one of their ranks does not (a Gaussian copula,
+    A model of losses from 0.1 to 1e9 is dominated by the 1e9; a model of their ranks is not (a Gaussian copula,
     as in Salinas, Shen and Perrone 2020, arXiv 1909.13595).
     """
     from scipy.special import ndtri
@@ -71,9 +71,10 @@ def normal_scores(losses: Sequence[float]) -> npt.NDArray[np.float64]:
 
 
 def levelled(losses: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Losses with mean 0 and variance 1, the bad ones cut off as far above the median as the best lies below, twice.
+    """Clip high losses, then scale all to mean 0 and variance 1 (all 0 where they are equal).
 
-    How bad a bad trial is matters to nobody, and a model of losses from 0.1 to 1e9 would see the 1e9 alone.
+    The upper limit is the median plus twice the distance from the least loss to the median. How bad a bad trial is does
+    not matter, and a model of losses from 0.1 to 1e9 would be dominated by the 1e9.
     """
     values = np.clip(losses, -_HUGE, _HUGE)
     median = np.median(values)

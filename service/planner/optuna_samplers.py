@@ -1,4 +1,4 @@
-"""Optuna's samplers on our spaces: a study in memory for each batch, made from what was observed."""
+"""Optuna samplers as models of Foldstep: an in-memory study for each batch, filled with the observed trials."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from foldstep.service.planner.optuna_space import finished, suggest
 
 
 def forest(space: Space, observed: Sequence[Observed], _size: int, generator: np.random.Generator) -> Iterator[Params]:
-    """Random forest with expected improvement (Hutter, Hoos and Leyton-Brown 2011)."""
+    """Yield proposals of a random forest with expected improvement (Hutter, Hoos and Leyton-Brown 2011)."""
 
     def sampler(seed: int) -> BaseSampler:
         return ForestSampler(space, seed)
@@ -40,7 +40,7 @@ def _ask(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Optuna talks of each study, and warns of its newer options."""
+    """Silence Optuna's log messages about each study and its warnings of experimental features."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

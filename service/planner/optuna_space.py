@@ -1,7 +1,7 @@
-"""Our spaces in Optuna's words, and back.
+"""Conversion of spaces and values to Optuna's distributions, and back.
 
-Choices and steps are numbered, for their values may be lists, and steps may not end at the upper bound. Whole
-numbers of a very long range are rounded from a real one, for some samplers list all values of a range.
+Choices and steps are represented by their indices: values of choices may be lists, and steps may not end at the upper
+bound. Whole numbers of a very long range are rounded from a real one, since some samplers list all values of a range.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Drawn: TypeAlias = CategoricalDistribution | FloatDistribution | IntDistribution
 
 
 def drawn(distribution: Distribution) -> Drawn:
-    """What Optuna draws from for a searched parameter."""
+    """Build the Optuna distribution for a searched parameter."""
     if isinstance(distribution, Choices):
         return CategoricalDistribution(range(len(distribution.choices)))
     if isinstance(distribution, IntRange) and distribution.log:
@@ -37,7 +37,7 @@ def drawn(distribution: Distribution) -> Drawn:
 
 
 def from_optuna(distribution: Distribution, x: float) -> Value:
-    """The value that Optuna's number stands for."""
+    """Convert Optuna's number to the value that it stands for; the inverse of `to_optuna`."""
     if isinstance(distribution, Choices):
         return distribution.choices[int(x)]
     if isinstance(distribution, IntRange) and distribution.log:
@@ -51,7 +51,7 @@ def from_optuna(distribution: Distribution, x: float) -> Value:
 
 
 def to_optuna(distribution: Distribution, value: Value) -> float:
-    """Optuna's number for a value."""
+    """Convert a value to the number that Optuna stores for it."""
     if isinstance(distribution, Choices):
         return distribution.choices.index(value)
     assert isinstance(distribution, IntRange | FloatRange)
@@ -64,7 +64,7 @@ def to_optuna(distribution: Distribution, value: Value) -> float:
 
 
 def suggest(trial: Trial, space: Space) -> Params:
-    """A point of the space, parameter by parameter, each after those that its condition asks about."""
+    """Ask an Optuna trial for a point of the space; a parameter comes after those in its condition."""
     params: Params = {}
     for name in space.ordered():
         if space.is_active(name, params):
@@ -78,7 +78,7 @@ def suggest(trial: Trial, space: Space) -> Params:
 
 
 def finished(space: Space, observed: Observed) -> FrozenTrial:
-    """A finished trial as Optuna stores it."""
+    """Convert an observed trial to a finished Optuna trial."""
     names = [n for n in observed.params if not isinstance(space.parameters[n], Fixed)]
     return create_trial(
         params={n: to_optuna(space.parameters[n], observed.params[n]) for n in names},

@@ -1,4 +1,4 @@
-"""The points of a space as a set: how many there are, which were proposed, and another one that was not."""
+"""The points of a space as a set: their number, those that were proposed, and further ones that were not."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from foldstep.models.hyperparameters import Value
 from foldstep.service.contract.space import Choices, Distribution, FloatRange, IntRange, Params, Space, Values
 from foldstep.service.planner.grid import Grid, grid_values
 
-MAX_DRAWS = 20  # random ones, before the space is walked through for a point that is left
-FINE = 2**20  # values that stand for those of a range without steps
-PATIENCE = 1000  # steps of a walk through such values that may find nothing new
+MAX_DRAWS = 20  # random draws, before all points are tried in turn
+FINE = 2**20  # values that approximate a range without steps
+PATIENCE = 1000  # extra steps of a walk through such values before it gives up
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def n_points(space: Space) -> int | None:
-    """How many configurations a space has; None for a range without steps, which always has another one."""
+    """Count the configurations of a space; None where a range without steps makes them unlimited."""
     if any(_is_continuous(d) for d in space.parameters.values()):
         return None
     return Grid(space, _all_values).n_points
 
 
 class Unseen:
-    """What is left of a space when configurations are taken from it one by one.
+    """The configurations of a space that were not taken yet.
 
-    Two configurations are the same where every searched parameter is; a searched seed is one of them.
+    Two configurations are the same if they agree in every searched parameter, including a searched seed.
     """
 
     def __init__(self, space: Space, seen: Iterable[Params] = ()) -> None:
-        """Begin without the configurations in `seen`."""
+        """Start with the configurations in `seen` already taken."""
         self._space = space
         self._names = space.searched()
         self._seen = {self._key(params) for params in seen}
         self._grid = Grid(space, _all_values)
 
     def take(self, params: Params) -> bool:
-        """Take a configuration; False where it was gone already."""
+        """Take a configuration; return False if it was taken before."""
         key = self._key(params)
         is_new = key not in self._seen
         self._seen.add(key)
         return is_new
 
     def take_any(self, generator: np.random.Generator) -> Params | None:
-        """Take some configuration at random; None where none is left."""
+        """Take a random configuration that was not taken yet; None where none is found."""
         for _ in range(MAX_DRAWS):
             params = self._space.from_unit({name: generator.random() for name in self._names})
             if self.take(params):
@@ -55,7 +55,7 @@ class Unseen:
         return self._walk(generator)
 
     def _walk(self, generator: np.random.Generator) -> Params | None:
-        """Go through all points in strides of the golden section, which meet what is left early."""
+        """Try all points in strides of the golden ratio of their number, which finds remaining ones early."""
         size = self._grid.n_points
         start, stride = int(generator.random() * size), _coprime(int(size * _GOLDEN), size)
         for step in range(min(size, len(self._seen) + PATIENCE) if size >= FINE else size):
@@ -96,7 +96,7 @@ def _distinct(values: list[Value]) -> list[Value]:
 
 
 class _FineValues:
-    """Many values of a range without steps, even in its scale, computed when asked for."""
+    """`FINE` values of a range without steps, evenly spaced in its scale and computed on access."""
 
     def __init__(self, distribution: FloatRange) -> None:
         self._distribution = distribution

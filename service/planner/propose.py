@@ -1,4 +1,4 @@
-"""One batch of a learning method: a pure function of the seed, the batch's number and the trials before it."""
+"""One batch of a learning method: a pure function of the seed, the batch's number and the earlier trials."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from foldstep.service.planner.observed import Observed, observe
 from foldstep.service.planner.points import Unseen
 from foldstep.service.planner.request import BatchRequest
 
-MAX_REPEATS = 3  # proposals that were there already, for each one that is wanted, before points are drawn at random
+MAX_REPEATS = 3  # repeated proposals for each trial of the batch, before points are drawn at random
 
 
 Model: TypeAlias = Callable[[Space, Sequence[Observed], int, np.random.Generator], Iterator[Params]]
-"""Space, history, size of a batch, randomness → proposals without an end, each of which knows of those before it."""
+"""Space, history, batch size, random generator → endless proposals, each of which takes the earlier ones as tried."""
 
 
 def _model(method: Method) -> Model:
@@ -31,13 +31,13 @@ def _model(method: Method) -> Model:
 
 
 def propose(request: BatchRequest) -> list[Params]:
-    """The points of a batch, none of them proposed before; fewer than its size where the space has no more."""
+    """Propose the points of a batch, none of them proposed before; fewer than its size if the space is exhausted."""
     space = request.space
     generator = np.random.default_rng([request.seed, request.number])
     unseen = Unseen(space, (record.params for record in request.history))
     evidence = Evidence.of(request.history)
     observed = observe(evidence, list(space.parameters), request.first_trial, request.direction)
-    has_something = space.searched() and observed  # to search, and to learn from: every trial may have failed
+    has_something = space.searched() and observed  # all trials may have failed, or nothing is searched
     proposals = _model(request.method)(space, observed, request.size, generator) if has_something else iter(())
     new = (p for p in islice(proposals, (1 + MAX_REPEATS) * request.size) if unseen.take(p))
     batch = list(islice(new, request.size))

@@ -1,4 +1,4 @@
-"""Fold racing: when the first folds of a trial say that the others would not save it.
+"""Fold racing: stop a trial whose first folds are clearly worse than those of the incumbent (the best trial).
 
 All trials share folds, batches and noise, so a trial and the incumbent are compared fold by fold. Let d be the
 differences of their losses on the k folds seen, n the number of all folds and s the typical spread of such
@@ -21,19 +21,20 @@ from functools import cache
 FALSE_DROPS = 0.01
 """The chance, at most, to drop a trial that would have beaten the incumbent."""
 FEWEST_POOLED, MOST_POOLED = 4, 20
-"""Decided trials whose differences to the incumbent are pooled; with fewer nobody is dropped."""
+"""Least and greatest number of decided trials whose differences to the incumbent are pooled; with fewer than the least
+no trial is dropped."""
 POOLED_SHARE = 1 / 2
-"""Of the decided trials, the best that are pooled: what lies far behind differs in spread, too."""
+"""Share of the decided trials, the best of them, that may be pooled: much worse trials have another spread."""
 
 
 @dataclass(frozen=True)
 class Yardstick:
-    """What trials are raced against.
+    """The incumbent that trials are compared with, and the noise of such a comparison.
 
     Attributes:
-        incumbent: its losses by fold.
-        spread: standard deviation over the folds of a typical difference to it.
-        freedom: degrees of freedom that the spread is estimated with.
+        incumbent: losses of the incumbent, one a fold.
+        spread: standard deviation over the folds of the difference between a typical good trial and the incumbent.
+        freedom: degrees of freedom of the estimate `spread`.
     """
 
     incumbent: Sequence[float]
@@ -42,15 +43,15 @@ class Yardstick:
 
 
 def n_first_folds(n_folds: int) -> int:
-    """How many folds come before the others: a third, rounded up."""
+    """Compute how many folds are trained before the others: a third, rounded up."""
     return math.ceil(n_folds / 3)
 
 
 class Field:
-    """The decided trials that others are raced against; only the best of them are remembered.
+    """The decided trials that others are compared with; only the best of them are kept.
 
     Args:
-        n_folds: of the search.
+        n_folds: number of folds of the search.
     """
 
     def __init__(self, n_folds: int) -> None:
@@ -59,7 +60,7 @@ class Field:
         self._best: list[tuple[float, int, Sequence[float]]] = []  # mean loss, order of arrival, losses by fold
 
     def add(self, folds: Sequence[float]) -> None:
-        """One more decided trial, the losses of all its folds; one that has no finite mean is no rival."""
+        """Add a decided trial, given the losses of all its folds; one without a finite mean is ignored."""
         total = math.fsum(folds)
         if len(folds) == self._n_folds and math.isfinite(total):
             self._n += 1
@@ -67,23 +68,23 @@ class Field:
             del self._best[MOST_POOLED + 1 :]
 
     def yardstick(self) -> Yardstick | None:
-        """The best trial, and the spread of the next best ones' differences to it; None with too few to tell."""
+        """Compute the incumbent and the spread of the next best trials' differences to it; None with too few trials."""
         n_pooled = min(MOST_POOLED, math.ceil(self._n * POOLED_SHARE), len(self._best) - 1)
         if n_pooled < FEWEST_POOLED:
             return None
         best, *others = [folds for _, _, folds in self._best[: n_pooled + 1]]
         pooled = [_variance([a - b for a, b in zip(folds, best, strict=True)]) for folds in others]
-        # the differences share the incumbent's own noise, so they tell less than so many independent ones
+        # the differences share the incumbent's noise, so they have fewer degrees of freedom than independent ones
         freedom = max(self._n_folds - 1, n_pooled * (self._n_folds - 1) // 2)
         return Yardstick(best, math.sqrt(math.fsum(pooled) / n_pooled), freedom)
 
 
 def is_clearly_worse(folds: Sequence[float], yardstick: Yardstick) -> bool:
-    """Whether a trial's first folds say that it does not beat the incumbent.
+    """Tell whether a trial's first folds are significantly worse than the incumbent's.
 
     Args:
         folds: the losses of its first folds; not finite where it diverged.
-        yardstick: what it is held against.
+        yardstick: the incumbent and the noise.
     """
     n_seen, n_folds = len(folds), len(yardstick.incumbent)
     behind = math.fsum(a - b for a, b in zip(folds, yardstick.incumbent, strict=False)) / n_seen
@@ -92,14 +93,14 @@ def is_clearly_worse(folds: Sequence[float], yardstick: Yardstick) -> bool:
 
 
 def _variance(values: Sequence[float]) -> float:
-    """With n - 1; `statistics.variance` works in fractions, and is asked too often here for that."""
+    """Compute the sample variance (n - 1); `statistics.variance` uses exact fractions, which is too slow here."""
     mean = math.fsum(values) / len(values)
     return math.fsum((v - mean) * (v - mean) for v in values) / (len(values) - 1)
 
 
 @cache
 def _quantile(freedom: int) -> float:
-    """Of Student's distribution, at 1 - `FALSE_DROPS`."""
+    """Compute the quantile of Student's distribution at 1 - `FALSE_DROPS`."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, 1 - FALSE_DROPS))

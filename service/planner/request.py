@@ -1,4 +1,4 @@
-"""What one batch of a learning method is proposed from, in the form in which it goes to the planner's process."""
+"""The request for one batch of a learning method, as sent to the planner's child process."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from foldstep.service.contract.trial import TrialRecord
 
 
 class BatchRequest(Frozen):
-    """What a batch is proposed from.
+    """The data that a batch is proposed from.
 
     Attributes:
-        number: of the batch within the stage.
-        size: how many trials it has.
-        seed: the search's.
+        number: number of the batch within the stage.
+        size: number of trials of the batch.
+        seed: the search's seed.
         first_trial: number of the stage's first trial.
-        history: the trials of the batches before, all of them finished.
+        history: the trials of the earlier batches of the stage.
     """
 
     method: Method

@@ -1,18 +1,18 @@
-"""Who goes on at a rung: successive halving at fixed boundaries, so that nobody's fate depends on who came first.
+"""The decision which trials continue at a rung: successive halving that does not depend on the order of arrival.
 
 A rung is an epoch count at which trials are compared and the worst stop. The rungs of a trial lie at
 min_epochs * eta^r below its own epochs. The rule is ASHA's (Li et al. 2020, "A system for massively parallel
-hyperparameter tuning"): of all trials so far at a rung the best 1/eta go on. ASHA decides whenever a worker is free,
+hyperparameter tuning"): of all trials so far at a rung the best 1/eta continue. ASHA decides whenever a worker is free,
 which makes the verdicts depend on the workers. Here trials are decided in blocks by number: at a rung a block is
-decided when it and all blocks before it have come there, or have ended. A trial that one block left behind may
-belong to the best when a later one is decided; it then goes on.
+decided when its trials and those of all earlier blocks have reached the rung, or have ended. A stopped trial may
+belong to the best 1/eta when a later block is decided; it then continues.
 
-Hyperband's brackets (Li et al. 2018) differ in their first rung; which one a trial is in follows from its number.
+Hyperband's brackets (Li et al. 2018) differ in their first rung; a trial's number determines its bracket.
 
-Racing puts one rung before the others, at the epoch of the first of them but on the first folds alone: what is clearly
-worse there than the incumbent stops (`service.planner.racing`).
+Racing puts one rung before the others, at the epoch of the first of them but on the first folds alone: a trial that is
+clearly worse there than the incumbent stops (`service.planner.racing`).
 
-All of it is a pure function of the spec and of what each trial reached, computed afresh for every decision.
+All verdicts are a pure function of the spec and of the losses of each trial, computed afresh for every decision.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from foldstep.service.contract.spec import EarlyStopSpec
 from foldstep.service.planner.racing import Field, is_clearly_worse, n_first_folds
 
 MAX_SQUARED = 5
-"""Up to this eta a block has eta^2 trials, so that the first one brings one trial past two rungs; above it eta."""
+"""Up to this eta a block has eta^2 trials, so that the first block brings a trial past two rungs; above it eta."""
 N_BRACKETS = {"none": 0, "asha": 1, "hyperband": 3}
-"""For each kind of rungs, in how many ways trials leave out the first of them; none: there are no rungs."""
+"""Number of brackets for each kind of rungs; bracket s leaves out the first s rungs. With 0 there are no rungs."""
 
 
 class Rung(NamedTuple):
-    """Where a trial waits for a verdict.
+    """A point in training at which a trial waits for a verdict.
 
     Attributes:
-        epoch: after which.
-        folds: how many folds have come to it, the first ones; None for all.
+        epoch: number of epochs after which the trial waits.
+        folds: number of folds, the first ones, that are trained up to it; None for all.
     """
 
     epoch: int
@@ -48,14 +48,14 @@ class Rung(NamedTuple):
 
 @dataclass(frozen=True)
 class Climber:
-    """A trial as the rungs see it.
+    """The facts about a trial that verdicts depend on.
 
     Attributes:
         index: within its stage, from 0.
-        losses: for each rung it has come to, the losses of its folds, less being better; of one that has ended, those
-            it ended with at every rung that it did not come to, and once more.
-        n_rungs: how many rungs it has.
-        is_lost: whether it diverged or failed: it is the last at every rung that it did not come to.
+        losses: for each rung that it has reached, the losses of its folds, lower being better. For a trial that has
+            ended, its final losses stand for each rung that it did not reach, and once more after its last rung.
+        n_rungs: number of its rungs.
+        is_lost: whether it diverged or failed: it ranks last at every rung that it did not reach.
     """
 
     index: int
@@ -64,7 +64,7 @@ class Climber:
     is_lost: bool = False
 
     def folds_at(self, rung: int) -> Sequence[float] | None:
-        """The folds' losses at a rung; None where it has yet to come."""
+        """Find the losses of its folds at a rung; None where it has not reached the rung yet."""
         if rung < len(self.losses):
             return self.losses[rung]
         if self.is_lost:
@@ -72,14 +72,14 @@ class Climber:
         return self.losses[-1] if len(self.losses) > self.n_rungs else None
 
     def loss_at(self, rung: int) -> float:
-        """The mean over the folds at a rung that it has come to."""
+        """Compute the mean loss over the folds at a rung that it has reached."""
         folds = self.folds_at(rung)
         assert folds is not None
         return math.fsum(folds) / len(folds)
 
     @property
     def present(self) -> int | None:
-        """The rung where it stands, or was stopped; None where it goes on to its first one, or has ended."""
+        """The last rung that it reached; None before the first one, and after its end."""
         return len(self.losses) - 1 if 0 < len(self.losses) <= self.n_rungs else None
 
 
@@ -87,20 +87,20 @@ Block: TypeAlias = list[Climber]
 
 
 class Verdict(NamedTuple):
-    """What was decided at one rung, by index: who goes on, who does not; the others are not decided yet."""
+    """The decisions at one rung: indices of the trials that continue (`on`) and stop (`off`); others are undecided."""
 
     on: set[int]
     off: set[int]
 
 
 def ladder(rules: EarlyStopSpec, index: int, epochs: int, n_folds: int) -> list[Rung]:
-    """The rungs of a trial.
+    """List the rungs of a trial, in their order.
 
     Args:
-        rules: of the search.
-        index: of the trial within its stage.
-        epochs: all that it may train.
-        n_folds: of the search.
+        rules: the search's rules for early stopping.
+        index: index of the trial within its stage.
+        epochs: the trial's epochs.
+        n_folds: number of folds of the search.
     """
     boundaries = list(_boundaries(rules, index, epochs))
     rungs = [Rung(epoch, None) for epoch in boundaries]
@@ -117,7 +117,7 @@ def _boundaries(rules: EarlyStopSpec, index: int, epochs: int) -> Iterator[int]:
 
 
 def bracket(rules: EarlyStopSpec, index: int) -> int:
-    """How many of the first rungs a trial leaves out."""
+    """Compute how many of the first rungs a trial leaves out."""
     if N_BRACKETS[rules.rungs] <= 1:
         return 0
     place = index % block_size(rules)
@@ -129,13 +129,16 @@ def bracket(rules: EarlyStopSpec, index: int) -> int:
 
 
 def _bracket_sizes(rules: EarlyStopSpec) -> list[int]:
-    """Trials of each bracket in a round, as many as cost about the same: ceil(S / (s + 1) * eta^s) in Hyperband."""
+    """Compute the number of trials of each bracket in a round, so that all brackets cost about the same.
+
+    Hyperband has ceil(S / (s + 1) * eta^s) for S brackets, s = S - 1, ..., 0.
+    """
     s_max = N_BRACKETS[rules.rungs] - 1
     return [math.ceil((s_max + 1) / (s + 1) * rules.eta**s) for s in range(s_max, -1, -1)]
 
 
 def block_size(rules: EarlyStopSpec) -> int:
-    """Trials that are decided together; a block of Hyperband has one round of all its brackets."""
+    """Compute how many trials are decided together; a block of Hyperband has one round of all its brackets."""
     if N_BRACKETS[rules.rungs] > 1:
         return sum(_bracket_sizes(rules))
     return rules.eta**2 if rules.eta <= MAX_SQUARED else rules.eta
@@ -149,16 +152,17 @@ def decide(
     is_closed: bool,
     block: int | None = None,
 ) -> list[Verdict]:
-    """Every verdict that can be given by now, a rung after the other.
+    """Decide every trial that can be decided now; one verdict for each rung, in their order.
 
-    What was decided before is decided again, in the same way, but for trials that go on after all.
+    Earlier decisions come out the same again, except that stopped trials may continue after all.
 
     Args:
-        rules: of the search.
+        rules: the search's rules for early stopping.
         climbers: every planned trial of the stage, in the order of their indices.
-        n_folds: of the search.
-        is_closed: whether no trial will follow, so that the last block is as large as it will ever be.
-        block: trials that are decided together, where the planner waits for that many verdicts before it goes on.
+        n_folds: number of folds of the search.
+        is_closed: whether no trial will follow, so that an incomplete last block is decided, too.
+        block: number of trials decided together, where the planner proposes batches of that size; `block_size`
+            when left out.
     """
     verdicts = [Verdict(set(), set()) for _ in range(max((c.n_rungs for c in climbers), default=0))]
     for brackets in range(max(1, N_BRACKETS[rules.rungs])):
@@ -171,7 +175,7 @@ def decide(
 
 
 def _blocks(climbers: Sequence[Climber], size: int, n_planned: int | None) -> list[Block]:
-    """Blocks in order; one whose last trials may yet be planned is left out."""
+    """Group trials into blocks, in their order; a block of which trials are not planned yet is left out."""
     blocks = [(number, list(block)) for number, block in groupby(climbers, key=lambda c: c.index // size)]
     return [block for number, block in blocks if n_planned is None or (number + 1) * size <= n_planned]
 
@@ -181,10 +185,10 @@ def _are_there(block: Block, rung: int) -> bool:
 
 
 def _halve(blocks: Sequence[Block], verdict: Verdict, rung: int, eta: int) -> list[Block]:
-    """Decide block after block at one rung; returns who goes on by the block that made it so.
+    """Decide block after block at one rung; return for each decided block the trials that it caused to continue.
 
-    The best of those left behind is among the best k of all when fewer than k that go on are better, so two ordered
-    lists are enough: n trials cost n log n, however many blocks they come in.
+    The best stopped trial is among the best k of all if fewer than k continuing trials are better, so two ordered
+    lists are enough: n trials cost O(n log n), whatever the number of blocks.
     """
     ahead: list[tuple[float, int]] = []
     behind: list[tuple[float, int]] = []
@@ -203,7 +207,7 @@ def _halve(blocks: Sequence[Block], verdict: Verdict, rung: int, eta: int) -> li
 
 
 def _overtake(ahead: list[tuple[float, int]], behind: list[tuple[float, int]], n_best: int) -> list[int]:
-    """Move whoever belongs to the best `n_best` from `behind` to `ahead`; a loss that is not finite never does."""
+    """Move the trials that belong to the best `n_best` from `behind` to `ahead`, never one whose loss is not finite."""
     moved = []
     while behind and math.isfinite(behind[0][0]) and bisect_left(ahead, behind[0]) < n_best:
         best = heapq.heappop(behind)
@@ -213,9 +217,9 @@ def _overtake(ahead: list[tuple[float, int]], behind: list[tuple[float, int]], n
 
 
 def _race(blocks: Sequence[Block], verdict: Verdict, n_folds: int) -> list[Block]:
-    """Decide block after block on the first folds; each is held against those that earlier blocks sent on.
+    """Decide block after block on the first folds; each is compared with the continuing trials of earlier blocks.
 
-    They must have come to the next rung, with all their folds: the incumbent is the best of them.
+    These must have reached the next rung with all their folds: the incumbent is the best of them.
     """
     field = Field(n_folds)
     promoted: list[Block] = []

@@ -13,10 +13,10 @@ from foldstep.service.planner.base import IndexedPlanner
 
 
 class SobolPlanner(IndexedPlanner):
-    """Point n of the sequence, one dimension for each searched parameter, scrambled by the seed.
+    """A planner whose trial n is point n of a Sobol sequence with a dimension for each searched parameter.
 
-    I. M. Sobol' 1967, with the direction numbers of Joe and Kuo 2008 and the scrambling of Matoušek 1998, as
-    scipy has them. A power of two of points is balanced best.
+    The seed scrambles the sequence. I. M. Sobol' 1967, with the direction numbers of Joe and Kuo 2008 and the
+    scrambling of Matoušek 1998, as implemented by scipy. A power of 2 of points is balanced best.
     """
 
     def __init__(self, plan: StagePlan, seed: int) -> None:
@@ -26,7 +26,7 @@ class SobolPlanner(IndexedPlanner):
         self._sequence: Any = None
 
     def points(self, first: int, end: int) -> list[Params]:
-        """The sequence from `first` on; skipping to it takes a few nanoseconds a point."""
+        """Compute the points from `first` to `end`, excluded; skipping to `first` takes a few nanoseconds a point."""
         coordinates = self._coordinates(first, end) if end > first else np.empty((0, len(self._names)))
         return [self.plan.space.from_unit(dict(zip(self._names, map(float, u), strict=False))) for u in coordinates]
 

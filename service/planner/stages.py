@@ -1,4 +1,4 @@
-"""Which stages a search has, which planner each gets, and what happens between two of them."""
+"""The stages of a search: the plan of each, its planner, and the step from one stage to the next."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from foldstep.service.planner.points import n_points
 
 History: TypeAlias = Sequence[TrialRecord]
 NextStage: TypeAlias = Callable[[Spec, StagePlan, Evidence, Direction], tuple[StagePlan | None, list[BorderFinding]]]
-"""The search, its finished stage, what that one says, which scores are better → the stage to come, and the borders."""
+"""Spec, finished stage, its evidence, direction of the metric → the next stage (None after the last), and borders."""
 
 
 class StageEnd(Frozen):
-    """What the end of a stage brings.
+    """The result of ending a stage.
 
     Attributes:
-        findings: best values at the edge of a range, and what was done about them.
-        next: the stage to come; None after the last one.
+        findings: best values at the edge of a range, and what was done about each.
+        next: the next stage; None after the last one.
     """
 
     findings: list[BorderFinding]
@@ -41,11 +41,11 @@ class StageEnd(Frozen):
 
 
 def first_stage(spec: Spec, warm: Sequence[Params] = ()) -> StagePlan:
-    """The stage that a search starts with.
+    """Plan the first stage of a search.
 
     Args:
         spec: the search.
-        warm: configurations of its space that it trains first.
+        warm: configurations of its space that are trained first.
     """
     plan = _first_stage(spec)
     return plan.model_copy(update={"survivors": list(warm)})
@@ -62,7 +62,7 @@ def _first_stage(spec: Spec) -> StagePlan:
 
 
 def make_planner(spec: Spec, plan: StagePlan) -> Planner:
-    """The planner for a stage of a search, whose metric is known."""
+    """Make the planner for a stage of a search; the spec's metric must be set."""
     method = METHODS[spec.method]
     if method.planner is not None:
         planner: Callable[[StagePlan, int], IndexedPlanner] = load(method.planner)
@@ -72,13 +72,13 @@ def make_planner(spec: Spec, plan: StagePlan) -> Planner:
 
 
 def end_stage(spec: Spec, finished: StagePlan, history: History, direction: Direction) -> StageEnd:
-    """Look at a finished stage: name the borders, and plan the next stage where there is one.
+    """End a stage: find its borders, and plan the next stage if there is one.
 
     Args:
         spec: the search.
         finished: the stage that ended.
         history: trials of the search; only those of `finished` count.
-        direction: whether more or less is better.
+        direction: whether higher or lower scores are better.
     """
     own = Evidence.of(record for record in history if record.stage == finished.index)
     method = METHODS[spec.method]
@@ -90,13 +90,13 @@ def end_stage(spec: Spec, finished: StagePlan, history: History, direction: Dire
 
 
 def n_continued(spec: Spec, stage: int) -> int:
-    """How many trials of a stage the next one continues at most."""
+    """Compute how many trials of a stage the next one continues at most."""
     following = spec.stages[stage + 1 : stage + 2]
     return sum(max_survivors(coming, spec.stages[stage].epochs) for coming in following if coming.continues)
 
 
 def n_possible(spec: Spec) -> int | None:
-    """How many trials its space can give; None for no limit."""
+    """Count the trials that a search's method and space allow; None for no limit."""
     method = METHODS[spec.method]
     if method.enumerates:
         return Grid(spec.space).n_points
@@ -104,9 +104,9 @@ def n_possible(spec: Spec) -> int | None:
 
 
 def _single_stage_trials(spec: Spec) -> int | None:
-    """The budget's trials; only a time budget alone leaves the number open.
+    """Compute the number of trials of a single-stage search; None for no limit, as with a time budget alone.
 
-    A method that trains no configuration twice has at most the points of its space.
+    A method that trains no configuration twice has at most as many trials as its space has points.
     """
     trials = spec.budget.trials
     if trials is None and spec.budget.time is None and not METHODS[spec.method].enumerates:

@@ -1,7 +1,7 @@
-"""Write points of a space as rows of numbers, which is what models learn from.
+"""Conversion of points of a space to rows of numbers, from which models learn.
 
-A range becomes its unit coordinate, from 0 to 1 in its own scale; a list of choices becomes the number of the choice,
-or a column for each choice, for choices have no order; what a trial does not have becomes `INACTIVE`.
+A value of a range becomes its unit coordinate, from 0 to 1 in the range's scale; a choice becomes its index, or a
+one-hot column for each choice, as choices have no order; an inactive hyperparameter becomes `INACTIVE`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Array: TypeAlias = npt.NDArray[np.float64]
 
 
 def unit(distribution: Distribution, value: Value) -> float:
-    """Give the place of a value in its range, from 0 to 1; rounding does not carry it outside."""
+    """Compute the unit coordinate of a value, clipped to 0 to 1 against rounding."""
     return min(max(distribution.to_unit(value), 0.0), 1.0)
 
 
 def coordinate(distribution: Distribution, value: Value) -> float:
-    """Give the number of a choice, or the place of a value in its range."""
+    """Compute the index of a choice, or the unit coordinate of a value of a range."""
     return distribution.choices.index(value) if isinstance(distribution, Choices) else unit(distribution, value)
 
 
@@ -39,7 +39,7 @@ def rows(space: Space, names: Sequence[str], points: Sequence[Params]) -> Array:
 
 
 def rows_of_units(space: Space, names: Sequence[str], units: Array) -> Array:
-    """Write points of the unit cube, (points, names), as such rows: a choice's share of [0, 1] is its number."""
+    """Convert points of the unit cube, shape (points, names), to such rows: equal parts of [0, 1] become choices."""
     found = units.copy()
     for column, name in enumerate(names):
         distribution = space.parameters[name]
@@ -50,13 +50,13 @@ def rows_of_units(space: Space, names: Sequence[str], units: Array) -> Array:
 
 
 def expanded(space: Space, names: Sequence[str], of: Array, inactive: float) -> Array:
-    """Give every choice a column of its own, 1 where it is chosen.
+    """Replace each column of choices by one-hot columns, one for each choice.
 
     Args:
         space: the space.
-        names: of the columns.
-        of: rows of coordinates, see `rows`.
-        inactive: what all columns of a list hold where the trial does not have it.
+        names: names of the columns.
+        of: rows of coordinates, shape (points, names), see `rows`.
+        inactive: value in all one-hot columns of a list where the point does not have that hyperparameter.
     """
     columns = [_expanded(space.parameters[name], of[:, i], inactive) for i, name in enumerate(names)]
     return np.hstack(columns)

@@ -1,4 +1,4 @@
-"""Where a search begins that knows another one: with the best of its configurations that are in the new space."""
+"""Warm start: the best configurations of an earlier search that lie in the new search's space."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from foldstep.service.contract.spec import Spec
 MOST = 5
 SHARE = 1 / 4  # of the first stage's trials, at most
 MOST_LOOKED_AT = 500
-"""Of the old search's trials, the best that may be taken over."""
+"""Number of the old search's best trials that are considered."""
 _OF_THE_SEARCH = frozenset({"seed", "epochs"})
-"""Set anew by every search that does not name them."""
+"""Hyperparameters that every search sets anew unless its spec searches them."""
 
 
 def warm_configurations(ranked: Iterable[Params], spec: Spec, *, n_trials: int | None) -> list[Params]:
-    """The first of `ranked` that the space contains, each once.
+    """Select the first configurations of `ranked` that the new space contains, each once.
 
     Args:
         ranked: the old search's configurations, the best first.
-        spec: of the new search.
-        n_trials: of its first stage; None for no limit.
+        spec: the new search's spec.
+        n_trials: number of trials of its first stage; None for no limit.
     """
     count = MOST if n_trials is None else min(MOST, int(n_trials * SHARE))
     found: list[Params] = []
@@ -34,9 +34,9 @@ def warm_configurations(ranked: Iterable[Params], spec: Spec, *, n_trials: int |
 
 
 def as_point(old: Params, space: Space) -> Params | None:
-    """A configuration as a point of a space; None where the space does not contain it.
+    """Convert a configuration to a point of a space; None where the space does not contain it.
 
-    What the space does not name must have its default, or the trial would be another one.
+    A hyperparameter that the space does not name must have its default value, otherwise the trial would differ.
     """
     if any(name not in space.parameters and value != _default(name) for name, value in _free(old)):
         return None
