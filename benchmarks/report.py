@@ -20,12 +20,19 @@ RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "numpy", "scikit-learn", "sqlalchemy", "fastapi")
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """Parse the options of every benchmark: `--quick` for a short run, `--json` to print JSON, `--save` to store it."""
+def arguments(description: str, *required: tuple[str, str]) -> argparse.Namespace:
+    """Parse the options of every benchmark: `--quick` for a short run, `--json` to print JSON, `--save` to store it.
+
+    Args:
+        description: of the benchmark.
+        required: options of its own, each with its help.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="fewer and smaller runs, for a look")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--save", action="store_true", help="write the result to benchmarks/results/")
+    for option, meaning in required:
+        parser.add_argument(option, required=True, help=meaning)
     return parser.parse_args()
 
 
