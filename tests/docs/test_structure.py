@@ -100,3 +100,10 @@ def says(docstring: str, imported: str) -> bool:
     parts = imported.split(".")
     names = {".".join(parts[:n]) for n in range(1, len(parts) + 1)} | {parts[1] if len(parts) > 1 else parts[0]}
     return any(f"`{name}`" in docstring for name in names)
+
+
+def test_tests_of_the_models_need_no_worker() -> None:
+    for path in sorted((ROOT / "tests" / "models").glob("*.py")):
+        assert not re.search(
+            r"^\s*(from|import) (foldstep\.worker|tests\.(worker|oracle))", path.read_text(), re.MULTILINE
+        ), path

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from typing import Any
 
 import pytest
-import torch
 
 from foldstep.models import fnn, init, schedules
 from foldstep.models.catalog.activations import ACTIVATIONS, Activation
-from foldstep.models.catalog.losses import LOSSES, Loss
-from foldstep.models.catalog.norms import NORMS, Norm
-from foldstep.models.catalog.optimizers import FAMILIES, OPTIMIZERS, Family, Optimizer
-from foldstep.models.catalog.schedules import SCHEDULES, Schedule
+from foldstep.models.catalog.losses import LOSSES
+from foldstep.models.catalog.norms import NORMS
+from foldstep.models.catalog.optimizers import FAMILIES, OPTIMIZERS
+from foldstep.models.catalog.schedules import SCHEDULES
 from foldstep.models.compiled import build as building
 from foldstep.models.compiled import interface
 from foldstep.models.compiled.build import NotBuilt, build
 from foldstep.models.eager import activations, losses, normalization, optim
 from foldstep.models.fused import numbers
 from foldstep.models.fused.numbers import bits
-from foldstep.models.hyperparameters import INITS, Hyperparameters, resolve
-from foldstep.worker.steps.engine import Engine
-from foldstep.worker.train.loop import Training
-from foldstep.worker.train.member import Member
-from tests.oracle.single import train_single
-from tests.worker.train.data import source
-from tests.worker.train.watch import Watch
-
-CPU = torch.device("cpu")
-COUNTS = source("diabetes", exposure=True)
+from foldstep.models.hyperparameters import INITS
 
 
 @pytest.mark.parametrize(
@@ -61,39 +50,6 @@ def test_the_eager_backend_goes_over_what_the_table_says(norm: str) -> None:
 
 
 # -- a name that nobody has implemented -------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def toys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row named toy in every table, and no code for it."""
-    for table, row in (
-        (ACTIVATIONS, Activation()), (LOSSES, Loss("regression")), (NORMS, Norm()),
-        (FAMILIES, Family(("first",))), (OPTIMIZERS, Optimizer("toy", 0.1)), (SCHEDULES, Schedule("by_epoch")),
-    ):  # fmt: skip
-        monkeypatch.setitem(table, "toy", row)  # type: ignore[arg-type]
-
-
-TOYS = [{"activation": ("toy",)}, {"loss": "toy"}, {"norm": "toy"}, {"optimizer": "toy"}, {"schedule": "toy"},
-        {"init": "toy"}]  # fmt: skip
-
-
-def toy(chosen: dict[str, Any]) -> Hyperparameters:
-    return replace(resolve({"hidden": [8], "epochs": 1, "batch_size": 50}), **chosen)
-
-
-@pytest.mark.usefixtures("toys")
-@pytest.mark.parametrize("chosen", TOYS)
-def test_the_eager_backend_raises(chosen: dict[str, Any]) -> None:
-    training = Training(COUNTS, "mse", Engine(CPU, 1 << 30, torch.float64, may_compile=False))
-    with pytest.raises(KeyError, match="toy"):
-        training.train([Member(0, 0, toy(chosen))], Watch())
-
-
-@pytest.mark.usefixtures("toys")
-@pytest.mark.parametrize("chosen", TOYS)
-def test_the_oracle_raises(chosen: dict[str, Any]) -> None:
-    with pytest.raises(KeyError, match="toy"):
-        train_single(toy(chosen), 0, COUNTS.fold(0, "standard"), "mse", torch.float64)
 
 
 @pytest.mark.parametrize("enumeration", interface.ENUMERATIONS)

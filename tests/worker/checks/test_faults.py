@@ -39,14 +39,14 @@ def one_thread() -> None:
 
 @pytest.fixture(autouse=True)
 def eager(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Faults are planted in the eager step, but for those of `planted`."""
+    """Faults are planted in the eager backend, but for those of `planted`."""
     if "planted" not in request.fixturenames:
         monkeypatch.setattr(engine, "is_compiled", lambda *_: False)
 
 
 @pytest.fixture
 def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, str], None]:
-    """Builds the compiled step from a source with one text replaced, and trains with it."""
+    """Build the compiled backend from a source with one text replaced, and trains with it."""
 
     def plant(file: str, right: str, wrong: str) -> None:
         sources = tmp_path / "source"
@@ -61,7 +61,7 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
     return plant
 
 
-# -- the compiled step ------------------------------------------------------------------------------------------------
+# -- the compiled backend ------------------------------------------------------------------------------------------------
 
 
 def test_a_wrong_gradient_in_the_compiled_step(planted: Callable[[str, str, str], None]) -> None:

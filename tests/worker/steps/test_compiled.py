@@ -1,4 +1,4 @@
-"""The compiled library: how it is built, and its arithmetic in float32 against the eager step in float64."""
+"""The compiled library: how it is built, and its arithmetic in float32 against the eager backend in float64."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def one_pass(name: str, params: dict[str, object], dtype: torch.dtype, *, compil
 
 
 def assert_as_exact_as_eager(name: str, params: dict[str, object]) -> None:
-    """In float32, against the eager step in float64: a saturated unit may multiply what rounding did before it."""
+    """In float32, against the eager backend in float64: a saturated unit may multiply what rounding did before it."""
     true_loss, truth = one_pass(name, params, torch.float64, compiled=False)
     compiled, eager = (one_pass(name, params, torch.float32, compiled=c) for c in (True, False))
     greatest = np.abs(truth).max()
