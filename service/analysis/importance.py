@@ -52,7 +52,7 @@ class Anova:
 
 
 def anova(table: TrialTable, seed: int = 0) -> Anova:
-    """Analyse a stage of at least `FEWEST_TRIALS` trials."""
+    """Compute importances, effects and interactions from a stage of at least `FEWEST_TRIALS` trials."""
     generator = np.random.default_rng(seed)
     places, losses = _thinned(table, generator)
     forest, fit = _forest(expanded(table.space, table.names, places, NOTHING), losses, seed)
@@ -61,7 +61,7 @@ def anova(table: TrialTable, seed: int = 0) -> Anova:
     variances = {name: float(np.var([p.score for p in points])) for name, points in effects.items()}
     first = sorted(table.names, key=lambda name: -variances[name])[:MAX_PAIRED]
     joint = {pair: surface.interaction(*pair) for pair in itertools.combinations(first, 2)}
-    # both sides are estimates: the parts cannot be more than there is
+    # all of these are estimates: the sum of the parts must not exceed the total
     total = max(surface.variance, sum(variances.values()) + sum(joint.values()))
     if total <= (_ROUNDING * float(np.abs(losses).max())) ** 2:
         total = math.inf  # all losses are equal but for rounding

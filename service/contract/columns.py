@@ -62,7 +62,7 @@ def category_column(codes: npt.NDArray[np.integer[Any]], labels: Sequence[str]) 
     used = np.zeros(len(labels), dtype=bool)
     used[codes[codes >= 0]] = True
     order = sorted((i for i in range(len(labels)) if used[i]), key=lambda i: labels[i])
-    new_code = np.full(len(labels) + 1, -1, dtype=np.int32)  # the last entry is what code -1 reads
+    new_code = np.full(len(labels) + 1, -1, dtype=np.int32)  # code -1 reads the last entry, which stays -1
     new_code[order] = np.arange(len(order), dtype=np.int32)
     return CategoryColumn(codes=new_code[codes], labels=tuple(labels[i] for i in order))
 

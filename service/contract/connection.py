@@ -17,7 +17,7 @@ _PASSING = (502, 503, 504)
 
 
 class Connection:
-    """Requests to one master.
+    """An HTTP connection to one master, with retries and typed errors.
 
     Args:
         url: as `http://127.0.0.1:8000`.

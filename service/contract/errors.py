@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Fault(BaseModel):
-    """One thing that is wrong in what a user sent.
+    """One fault in a user's input.
 
     Attributes:
         code: stable name of the kind of fault, e.g. `unknown_key`, `out_of_domain`, `reversed_range`.

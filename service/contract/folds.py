@@ -101,7 +101,7 @@ class Splitter:
 
     @cached_property
     def rest(self) -> Rows:
-        """All other rows."""
+        """The rows outside the test part."""
         return np.setdiff1d(np.arange(self._n_rows), self.test)
 
     def splits(self) -> Splits:
@@ -135,7 +135,7 @@ class Splitter:
             yield from self._k_folds(rows, self._cv.folds or 5)
 
     def _hold_out(self, rows: Rows, share: float, generator: np.random.Generator) -> Rows:
-        """Choose the rows to hold out of `rows`: the last in time, whole groups, or a share of each class."""
+        """Choose the rows to hold out of `rows`: the last in time, whole groups, or a share of each class or fold."""
         time, groups = self._time(), self._labels(self._cv.group)
         if time is not None:
             n_first = len(rows) - n_held_out(len(rows), share)
@@ -183,7 +183,7 @@ def _given_folds(labels: Labels) -> Iterator[tuple[Rows, Rows]]:
 def _hold_out_rows(strata: Labels, share: float, generator: np.random.Generator) -> Rows:
     """Draw the positions to hold out: the same share of each stratum, without replacement."""
     shuffled = generator.permutation(len(strata))
-    # one sort, not a pass for each stratum: a column of a million different words may be named as the target
+    # one sort, not a pass for each stratum: the target may be a column of a million different words
     by_stratum = shuffled[np.argsort(strata[shuffled], kind="stable")]
     sizes = np.unique(strata, return_counts=True)[1]
     parts = np.split(by_stratum, np.cumsum(sizes)[:-1])

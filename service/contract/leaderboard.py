@@ -84,7 +84,7 @@ class TrialView(Frozen):
 
 
 class TrialCurves(Frozen):
-    """The learning curves of one trial: fold to curve."""
+    """The learning curves of one trial, by fold."""
 
     trial: int
     curves: dict[int, Curve]
@@ -117,7 +117,7 @@ class TrialDiagnostics(Frozen):
 
 
 class Leaderboard(Frozen):
-    """A page of the ranking; `cursor` fetches the next one, None at the end."""
+    """A page of the ranking; `cursor` requests the next page, None at the end."""
 
     search: str
     metric: MetricSpec

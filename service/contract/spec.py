@@ -120,7 +120,7 @@ class BudgetSpec(Strict):
 
 
 class StageSpec(Strict):
-    """One round of a coarse-to-fine search.
+    """One stage of a coarse-to-fine search.
 
     Attributes:
         continues: whether the best trials of the previous stage continue from their end, instead of from the beginning.

@@ -59,7 +59,7 @@ class TrialEvent(StrEnum):
     FAIL = "fail"
     RETURN = "return"  # a worker gives it back, not counted as an attempt
     EXPIRE = "expire"  # its lease ran out, counted as an attempt
-    GIVE_UP = "give_up"  # its lease ran out once too often
+    GIVE_UP = "give_up"  # its lease ran out more often than attempts are allowed
     CANCEL = "cancel"  # its search ended first
     REOPEN = "reopen"  # its search was extended after that
 

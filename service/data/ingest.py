@@ -1,4 +1,4 @@
-"""Turns a file or a bundled set into the canonical file that workers fetch."""
+"""Converts a file or a bundled set to the canonical file that workers fetch."""
 
 from __future__ import annotations
 

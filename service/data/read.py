@@ -198,7 +198,7 @@ def _first_that_fits(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
         return pc.equal(lower, "true").cast(pa.int8()).cast(pa.float64())
     for kind in (pa.float64(), pa.timestamp("us"), pa.timestamp("us", "UTC")):
         try:
-            text.slice(0, _PROBE_ROWS).cast(kind)  # a cast that fails takes long: fail on a few rows
+            text.slice(0, _PROBE_ROWS).cast(kind)  # a failing cast is slow, so try a few rows first
             values = text.cast(kind)
         except pa.ArrowInvalid:
             continue

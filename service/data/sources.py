@@ -45,7 +45,7 @@ def resolve_path(source: str, roots: Sequence[Path]) -> Path:
         if not allowed:
             raise _not_allowed(source, real_roots)
         found = next((path for path in allowed if path.is_file()), None)
-    except (OSError, RuntimeError):  # a name that no file system takes, a circle of symbolic links
+    except (OSError, RuntimeError):  # an invalid file name, or circular symbolic links
         found = None
     if found is None:
         raise refusal("file_not_found", expected="a file, or one of " + ", ".join(BUNDLED), got=source)
