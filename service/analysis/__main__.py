@@ -13,7 +13,7 @@ from foldstep.service.contract.trial import TrialRecord
 
 
 def perform(request: dict[str, Any]) -> ImportanceReport:
-    """The report that was asked for."""
+    """Compute the requested report."""
     return importance_report(
         request["search"],
         MetricSpec.model_validate(request["metric"]),

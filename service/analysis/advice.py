@@ -1,4 +1,4 @@
-"""A hyperparameter's effect in one sentence: where it is best, what of its range is wasted, whether it matters."""
+"""A hyperparameter's effect in one sentence: its best region, the wasted part of its range, whether it matters."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from foldstep.service.contract.insight import EffectPoint, ParameterInsight
 from foldstep.service.contract.space import Choices, Distribution
 
 MATTERS = 0.02
-"""Less than this share of the variance is said not to matter."""
+"""A hyperparameter with less than this share of the variance is reported as making little difference."""
 WASTED = 0.5
-"""Values whose expected score is at least this far from the best towards the worst are wasted."""
+"""Values whose expected loss is more than this share of the way from the best to the worst are wasted."""
 LEAST_WASTE = 2
-"""Places at an end of a range that must be wasted to be worth a word."""
+"""Grid points at an end of a range that must be wasted before this is reported."""
 
 
 def insight(
     name: str, distribution: Distribution, importance: float, effect: Sequence[EffectPoint], direction: Direction
 ) -> ParameterInsight:
-    """One hyperparameter's row of the report.
+    """Make one hyperparameter's row of the report.
 
     Args:
         name: its name.
         distribution: its values in the stage.
         importance: its share of the variance.
-        effect: its marginal effect, scores as losses; values in their order.
-        direction: of the metric, for losses to be told as scores.
+        effect: its marginal effect, with losses as `score`; values in their order.
+        direction: the metric's direction, to convert the losses back to scores.
     """
     is_choice = isinstance(distribution, Choices)
     first, last = _best_region(effect)
@@ -63,7 +63,13 @@ def _range_words(effect: Sequence[EffectPoint], first: int, last: int) -> str:
 
 
 def _waste(effect: Sequence[EffectPoint], last: int, side: str) -> list[str]:
-    """The places at the far end whose expected score is bad throughout."""
+    """Describe the end of a range where all expected losses are bad; empty where there is no such end.
+
+    Args:
+        effect: the points, ordered towards that end.
+        last: index of the last point of the best region.
+        side: `above` or `below`.
+    """
     losses = [p.score for p in effect]
     bar = min(losses) + WASTED * (max(losses) - min(losses))
     start = next(i for i in reversed(range(len(effect))) if losses[i] <= bar) + 1
@@ -73,7 +79,7 @@ def _waste(effect: Sequence[EffectPoint], last: int, side: str) -> list[str]:
 
 
 def _best_region(effect: Sequence[EffectPoint]) -> tuple[int, int]:
-    """The places around the best one that are as good within its spread."""
+    """Find the first and last index of the points around the best one whose loss is within its spread of the best."""
     losses = [p.score for p in effect]
     best = losses.index(min(losses))
     bar = losses[best] + effect[best].spread

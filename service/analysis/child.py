@@ -1,4 +1,4 @@
-"""Runs the analysis in a child process: scikit-learn never lives in the master."""
+"""Runs the analysis in a child process, so that the master does not import scikit-learn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMEOUT_S = 300.0
 def report_in_child(
     search: str, metric: MetricSpec, stage: int, space: Space, records: Sequence[TrialRecord]
 ) -> ImportanceReport:
-    """`report.importance_report` in a process of its own.
+    """Call `report.importance_report` in a child process.
 
     Raises:
         Unavailable: the child died or took too long.

@@ -1,9 +1,9 @@
-"""One hyperparameter's choices against each other, each with its nuisance parameters optimised.
+"""Comparison of one hyperparameter's choices, each with its nuisance parameters optimised.
 
-The words are those of the deep learning tuning playbook (Godbole et al. 2023): the compared parameter is the
+The terms are those of the deep learning tuning playbook (Godbole et al. 2023): the compared parameter is the
 scientific one; nuisance parameters must be optimised for each of its values before the values can be compared.
-A choice with more trials had more chances: so besides the best score there is the one to expect of equally many
-(Dodge et al. 2019, "Show your work", equation 1), with its spread.
+A choice with more trials had more chances: so in addition to the best score, the expected best score of equally many
+trials is computed (Dodge et al. 2019, "Show your work", equation 1), with its spread.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from foldstep.service.contract.trial import TrialRecord
 from foldstep.service.planner.evidence import Evidence
 
 N_BINS = 3
-"""A range is compared in thirds, in its own scale."""
+"""A range is split into this many equal parts, in its own scale, which are compared."""
 
 
 def compare(search: str, metric: MetricSpec, by: str, space: Space, records: Sequence[TrialRecord]) -> Comparison:
-    """Compare what a hyperparameter was set to.
+    """Compare the values of a hyperparameter by the scores of the trials that used them.
 
     Args:
         search: id of the search.
-        metric: of its scores.
-        by: the hyperparameter; a choice, or a range, which is cut into thirds.
-        space: of the stage that the trials are of.
+        metric: the metric of its scores.
+        by: the hyperparameter: a list of choices, or a range, which is split into `N_BINS` parts.
+        space: the space of the stage.
         records: trials of one stage.
     """
     groups: dict[str, list[TrialRecord]] = {}
@@ -91,7 +91,7 @@ def _contender(value: str, group: Sequence[TrialRecord], equal: int, direction: 
 
 
 def _best_of(goods: np.ndarray, n: int) -> tuple[float, float, float]:
-    """Mean, 10 % and 90 % quantile of the greatest of n draws with replacement from ascending values.
+    """Compute mean, 10 % and 90 % quantile of the greatest of n draws with replacement from ascending values.
 
     P(greatest <= value i) = ((i + 1) / N)^n.
     """

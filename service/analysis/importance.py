@@ -1,9 +1,9 @@
 """Which hyperparameters matter: functional analysis of variance over a random forest (Hutter et al. 2014, fANOVA).
 
-A forest learns the loss of a trial from its place in the space. Averaged over random places, its predictions along one
-hyperparameter are that one's marginal effect; the effect's variance is its importance, and what two have together
-beyond both alone is their interaction. Marginals are estimated at random places (Monte Carlo) instead of summed over
-the trees' leaves, so conditions of the space hold in them. The cost does not grow with the history: it is thinned.
+A forest learns the loss of a trial from its point of the space. Averaged over random points, its predictions along one
+hyperparameter are the marginal effect; the effect's variance is the importance, and the variance that two have together
+beyond both alone is their interaction. Marginals are estimated at random points (Monte Carlo) instead of summed over
+the trees' leaves, so conditions of the space hold in them. The cost is bounded: a long history is thinned.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from foldstep.service.planner.vectors import expanded, rows, rows_of_units
 
 FEWEST_TRIALS = 10
 MAX_TRIALS = 1500
-"""A longer history is thinned: the better half of these are its best, the others random."""
+"""A longer history is thinned to this number: half of them are its best trials, the others a random sample."""
 N_TREES = 48
 N_PLACES = 192
 N_GRID, N_PAIR_GRID = 15, 6
 MAX_PAIRED = 6
-"""Interactions are looked for among so many of the most important ones."""
+"""Interactions are computed among this number of the most important hyperparameters."""
 NOTHING = 0.0
-"""Of every choice, where a trial has none."""
+"""Value of the one-hot columns of a list of choices in a trial where that hyperparameter is not active."""
 _ROUNDING = 1e-12
 
 
@@ -39,9 +39,9 @@ class Anova:
     """The shares of variance, and the marginal effects.
 
     Attributes:
-        fit: R² on the trees' left-out trials.
-        importance: by name.
-        effects: by name; scores are losses here.
+        fit: R² on the trees' left-out trials (out of bag).
+        importance: share of the variance, 0 to 1, by name.
+        effects: marginal effects by name, with losses as `score`.
         interactions: the strongest first.
     """
 
@@ -52,7 +52,7 @@ class Anova:
 
 
 def anova(table: TrialTable, seed: int = 0) -> Anova:
-    """Analyse a stage of at least `FEWEST_TRIALS` trials."""
+    """Compute importances, effects and interactions from a stage of at least `FEWEST_TRIALS` trials."""
     generator = np.random.default_rng(seed)
     places, losses = _thinned(table, generator)
     forest, fit = _forest(expanded(table.space, table.names, places, NOTHING), losses, seed)
@@ -61,17 +61,17 @@ def anova(table: TrialTable, seed: int = 0) -> Anova:
     variances = {name: float(np.var([p.score for p in points])) for name, points in effects.items()}
     first = sorted(table.names, key=lambda name: -variances[name])[:MAX_PAIRED]
     joint = {pair: surface.interaction(*pair) for pair in itertools.combinations(first, 2)}
-    # both sides are estimates: the parts cannot be more than there is
+    # all of these are estimates: the sum of the parts must not exceed the total
     total = max(surface.variance, sum(variances.values()) + sum(joint.values()))
     if total <= (_ROUNDING * float(np.abs(losses).max())) ** 2:
-        total = math.inf  # all losses are alike, and what varies is their rounding
+        total = math.inf  # all losses are equal but for rounding
     importance = {name: v / total for name, v in variances.items()}
     pairs = [Interaction(parameters=pair, importance=v / total) for pair, v in joint.items()]
     return Anova(fit, importance, effects, sorted(pairs, key=lambda pair: -pair.importance))
 
 
 def _thinned(table: TrialTable, generator: np.random.Generator) -> tuple[Numbers, Numbers]:
-    """The trials come best first."""
+    """Keep the best half of `MAX_TRIALS` and a random sample of the rest; the table's trials come best first."""
     n = len(table.losses)
     if n <= MAX_TRIALS:
         return table.places, table.losses
@@ -101,7 +101,7 @@ class _Surface:
         self.variance = float(np.var(self._predict(self._points)))
 
     def effect(self, name: str) -> list[EffectPoint]:
-        """The marginal effect along one hyperparameter, over the trials that have it."""
+        """Compute the marginal effect along one hyperparameter, over the random points where it is active."""
         distribution = self._space.parameters[name]
         points = []
         for u in _grid(distribution, N_GRID):
@@ -112,7 +112,7 @@ class _Surface:
         return points
 
     def interaction(self, one: str, other: str) -> float:
-        """The variance of the marginal over two hyperparameters that neither has alone (analysis of variance)."""
+        """Compute the variance of the joint marginal of two hyperparameters that neither explains alone (ANOVA)."""
         grids = [_grid(self._space.parameters[n], N_PAIR_GRID) for n in (one, other)]
         sample = self._points[: N_PLACES // 2]
         cells = list(itertools.product(*grids))
@@ -135,13 +135,13 @@ class _Surface:
         return np.asarray(self._forest.predict(self._places(points)))
 
     def _by_tree(self, points: Sequence[Mapping[str, float]]) -> Numbers:
-        """(trees, points)."""
+        """Predict with each tree alone; shape (trees, points)."""
         places = self._places(points).astype(np.float32)
         return np.stack([tree.predict(places) for tree in self._forest.estimators_])
 
 
 def _grid(distribution: Distribution, n: int) -> list[float]:
-    """Places along a hyperparameter: the middle of each choice, or even ones."""
+    """List unit coordinates along a hyperparameter: the middle of each choice's part, or n evenly spaced ones."""
     if isinstance(distribution, Choices):
         return [(i + 0.5) / len(distribution.choices) for i in range(len(distribution.choices))]
     return [(i + 0.5) / n for i in range(n)]

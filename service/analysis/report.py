@@ -1,4 +1,4 @@
-"""The report of what matters in a search."""
+"""The report on which hyperparameters matter in a search."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ LEAST_INTERACTION = 0.02
 def importance_report(
     search: str, metric: MetricSpec, stage: int, space: Space, records: Sequence[TrialRecord]
 ) -> ImportanceReport:
-    """What matters among the trials of one stage.
+    """Report which hyperparameters matter, from the trials of one stage.
 
     Args:
         search: id of the search.
-        metric: of its scores.
+        metric: the metric of its scores.
         stage: number of the stage, from 0.
-        space: the stage's.
+        space: the stage's space.
         records: the stage's trials.
     """
     table = table_of(space, Evidence.of(records), metric.direction)

@@ -1,4 +1,4 @@
-"""A search's trials as a table of numbers: unit coordinates of what was searched, and losses that compare."""
+"""A search's trials as a table of numbers: coordinates of the searched hyperparameters, and losses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Numbers = npt.NDArray[np.float64]
 
 ENOUGH_TRIALS = 20
 NO_SUBJECT = frozenset({"seed", "epochs"})
-"""What a search may draw without wanting to know about it."""
+"""Hyperparameters that a search may draw but that are left out of the analysis."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class TrialTable:
     """Trials of one stage.
 
     Attributes:
-        space: the stage's.
-        names: what was searched, a column each.
-        places: (trials, names), see `service.planner.vectors.rows`.
-        losses: (trials,), less is better; bounded above, so that a few disasters do not outweigh everything else.
+        space: the stage's space.
+        names: the searched hyperparameters, one for each column of `places`.
+        places: shape (trials, names), coordinates, see `service.planner.vectors.rows`.
+        losses: shape (trials,), lower is better; bounded above, so that a few very bad trials do not dominate.
     """
 
     space: Space
@@ -39,12 +39,12 @@ class TrialTable:
 
 
 def table_of(space: Space, evidence: Evidence, direction: Direction) -> TrialTable:
-    """Write what a stage says as a table.
+    """Build the table of a stage's trials, best first.
 
     Args:
-        space: the stage's.
+        space: the stage's space.
         evidence: of the stage.
-        direction: whether more or less is better.
+        direction: whether higher or lower scores are better.
     """
     trials = judge(evidence, direction)
     names = tuple(n for n in space.searched() if n not in NO_SUBJECT)
@@ -53,12 +53,12 @@ def table_of(space: Space, evidence: Evidence, direction: Direction) -> TrialTab
 
 
 def _within(space: Space, names: Sequence[str], params: Params) -> Params:
-    """Leave out values that the stage's space does not have."""
+    """Select the named values that the stage's space contains."""
     return {n: params[n] for n in names if n in params and space.parameters[n].contains(params[n])}
 
 
 def bounded(losses: Numbers) -> Numbers:
-    """Losses cut off above the upper quartile by 1.5 times the quartiles' distance (Tukey 1977); infinite ones, too."""
+    """Clip losses, infinite ones too, at 1.5 times the interquartile range above the upper quartile (Tukey 1977)."""
     finite = losses[np.isfinite(losses)]
     if not len(finite):
         return np.zeros_like(losses)
@@ -68,7 +68,7 @@ def bounded(losses: Numbers) -> Numbers:
 
 
 def subject_stage(stages: Sequence[Sequence[TrialRecord]]) -> int:
-    """The stage to look at: the last with enough finished trials, for it trained the longest; else the fullest one."""
+    """Choose the stage to analyse: the last with enough trials, which trained the longest; else that with the most."""
     sizes = [len(Evidence.of(records).trials) for records in stages]
     enough = [i for i, size in enumerate(sizes) if size >= ENOUGH_TRIALS]
     return enough[-1] if enough else int(np.argmax(sizes))

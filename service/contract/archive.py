@@ -1,4 +1,4 @@
-"""Several files in one request: an uncompressed tar archive."""
+"""Uncompressed tar archives, which carry several files in one request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from foldstep.service.contract.errors import Fault, InvalidInput
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
-    """An archive of the files, given as name to content."""
+    """Pack files, given as name to content, into an archive."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name, content in files.items():
@@ -21,10 +21,10 @@ def pack(files: Mapping[str, bytes]) -> bytes:
 
 
 def unpack(archive: bytes) -> dict[str, bytes]:
-    """The files of an archive; nothing is written anywhere.
+    """Read the files of an archive as name to content; nothing is written to disk.
 
     Raises:
-        InvalidInput: it is no archive, or has something else than plain files in it.
+        InvalidInput: it is no archive, or contains anything but plain files.
     """
     try:
         with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as opened:

@@ -14,7 +14,7 @@ _NAME = re.compile(
 
 
 class CheckpointName(NamedTuple):
-    """What the name of a checkpoint says; `score` is rounded, the file's facts have it in full."""
+    """The parts of a checkpoint's name; `score` is rounded to 5 decimals, the file's metadata has it in full."""
 
     metric: str
     score: float
@@ -32,7 +32,7 @@ class CheckpointName(NamedTuple):
 
     @classmethod
     def parse(cls, name: str) -> CheckpointName | None:
-        """What a file name says; None where it is no checkpoint's name."""
+        """Parse a file name; None where it is not the name of a checkpoint."""
         match = _NAME.fullmatch(name)
         if match is None:
             return None

@@ -1,4 +1,4 @@
-"""What the checks before a search found: a report for people, and the gate that a search passes or does not."""
+"""The results of the checks before a search: a report for people, which also decides whether the search may start."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Number: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class CheckResult(Frozen):
-    """One check.
+    """The result of one check.
 
     Attributes:
         name: as in `worker.checks.run.CHECKS`.
-        sentence: what was found.
-        look_at: what to look at, one sentence; None where nothing is wrong.
-        numbers: what the sentence rests on, by name; None where a number was not finite.
+        sentence: the finding in words.
+        look_at: what the user should look at, one sentence; None where nothing is wrong.
+        numbers: the measured numbers behind the sentence, by name; None where a number was not finite.
     """
 
     name: str = Field(min_length=1, max_length=100)
@@ -30,10 +30,10 @@ class CheckResult(Frozen):
 
 
 class CheckReport(Frozen):
-    """All checks of a search, in their order.
+    """The results of all checks of a search, in their order.
 
     Attributes:
-        duration_s: wall time of all of them.
+        duration_s: wall time of all checks together, in seconds.
     """
 
     results: list[CheckResult]
@@ -46,5 +46,5 @@ class CheckReport(Frozen):
 
     @property
     def passed(self) -> bool:
-        """Whether none failed."""
+        """Whether no check failed."""
         return not self.failed

@@ -1,7 +1,7 @@
 """A table's columns in canonical form, and the fingerprint over them.
 
-Master and worker both need these: the master to name a data set, the worker to check that it trains on
-exactly that data. numpy is all they take.
+Master and worker both need these: the master to identify a data set, the worker to check that it trains on
+exactly that data. They need numpy only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FORMAT = b"foldstep columns 1\n"
 
 @dataclass(frozen=True)
 class NumberColumn:
-    """Numbers.
+    """A column of numbers.
 
     Attributes:
         values: shape (rows,), float64; NaN where a value is missing.
@@ -31,7 +31,7 @@ class NumberColumn:
 
 @dataclass(frozen=True)
 class CategoryColumn:
-    """Text.
+    """A column of text.
 
     Attributes:
         codes: shape (rows,), int32; index into `labels`, -1 where a value is missing.
@@ -46,11 +46,11 @@ ColumnValues: TypeAlias = NumberColumn | CategoryColumn
 
 
 Label: TypeAlias = str | int | float
-"""A class, as users write it."""
+"""A class of the target, as users write it."""
 
 
 def class_labels(column: ColumnValues) -> tuple[Label, ...]:
-    """The classes of a target, sorted; whole numbers as such."""
+    """List the classes of a target, sorted; whole numbers as `int`."""
     if isinstance(column, CategoryColumn):
         return column.labels
     present = np.unique(column.values[~np.isnan(column.values)])
@@ -58,17 +58,17 @@ def class_labels(column: ColumnValues) -> tuple[Label, ...]:
 
 
 def category_column(codes: npt.NDArray[np.integer[Any]], labels: Sequence[str]) -> CategoryColumn:
-    """The canonical column of codes into labels in any order; labels that no row has are left out."""
+    """Build the canonical column from codes (indices into `labels`, -1 for missing); unused labels are dropped."""
     used = np.zeros(len(labels), dtype=bool)
     used[codes[codes >= 0]] = True
     order = sorted((i for i in range(len(labels)) if used[i]), key=lambda i: labels[i])
-    new_code = np.full(len(labels) + 1, -1, dtype=np.int32)  # the last entry is what code -1 reads
+    new_code = np.full(len(labels) + 1, -1, dtype=np.int32)  # code -1 reads the last entry, which stays -1
     new_code[order] = np.arange(len(order), dtype=np.int32)
     return CategoryColumn(codes=new_code[codes], labels=tuple(labels[i] for i in order))
 
 
 def column_from_arrow(array: Any) -> ColumnValues:
-    """The canonical column of an arrow array of doubles or strings (pyarrow itself is not imported here)."""
+    """Convert an Arrow array of doubles or strings to a canonical column (pyarrow itself is not imported here)."""
     if str(array.type) == "double":
         return NumberColumn(np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64))
     encoded = array.dictionary_encode()
@@ -77,9 +77,9 @@ def column_from_arrow(array: Any) -> ColumnValues:
 
 
 def fingerprint(columns: Mapping[str, ColumnValues]) -> str:
-    """SHA-256 in hex over names, kinds and values, in the columns' order.
+    """Compute the SHA-256, in hex, over names, kinds and values, in the columns' order.
 
-    Every NaN counts as the same missing value, and -0 as 0, so equal tables are equal whatever wrote them.
+    Every NaN counts as the same missing value, and -0 as 0, so equal tables have equal fingerprints.
     """
     digest = hashlib.sha256(_FORMAT)
     for name, column in columns.items():

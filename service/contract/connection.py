@@ -1,4 +1,4 @@
-"""How clients speak to the master: base address, token, typed errors, patience with a master that restarts."""
+"""The HTTP connection of clients to the master: base address, token, typed errors, retries while it restarts."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _PASSING = (502, 503, 504)
 
 
 class Connection:
-    """Requests to one master.
+    """An HTTP connection to one master, with retries and typed errors.
 
     Args:
         url: as `http://127.0.0.1:8000`.
         token: sent with every request.
-        patience_s: how long to go on trying while the master is not there; every call may be repeated safely.
-        timeout_s: for one try.
+        patience_s: how long to retry while the master cannot be reached, in seconds; every call may be repeated safely.
+        timeout_s: timeout of one try, in seconds.
 
     Raises:
-        Unavailable: the address is none.
+        Unavailable: the address is not a valid URL.
     """
 
     def __init__(self, url: str, token: str, *, patience_s: float = 0.0, timeout_s: float = 30.0) -> None:
@@ -44,7 +44,7 @@ class Connection:
         self._http.close()
 
     def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        """Send a request and return the answer of success.
+        """Send a request, retrying while the master cannot be reached, and return the successful response.
 
         Args:
             method: GET, POST, PUT, DELETE.
@@ -53,7 +53,7 @@ class Connection:
 
         Raises:
             FoldstepError: the typed error that the master answered with.
-            Unavailable: it could not be reached within the patience.
+            Unavailable: it could not be reached within `patience_s`.
         """
         deadline = time.monotonic() + self.patience_s
         wait_s = _FIRST_WAIT_S

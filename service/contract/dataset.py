@@ -1,4 +1,4 @@
-"""What the master knows of a data set without its rows."""
+"""The description of a data set that the master stores: everything but its rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Column(Frozen):
         kind: `number` (also booleans, as 0 and 1) or `category` (text).
         n_missing: rows without a value.
         n_distinct: different values, missing ones not counted.
-        n_inputs: input units that it becomes; None where an earlier version read it.
+        n_inputs: number of network inputs that it is encoded as; None where an earlier version read it.
     """
 
     name: str
@@ -32,9 +32,9 @@ class DatasetDescription(Frozen):
 
     Attributes:
         fingerprint: SHA-256 over the canonical columns, in hex; equal for equal data, whatever the file format.
-        source: where it came from, as the user wrote it (`digits`, a path, an upload's file name).
-        bundled: whether it is one of scikit-learn's.
-        bytes: size of the canonical file.
+        source: its origin, as the user wrote it (`digits`, a path, an upload's file name).
+        bundled: whether it is one of scikit-learn's data sets.
+        bytes: size of the canonical file, in bytes.
     """
 
     fingerprint: str
@@ -46,7 +46,7 @@ class DatasetDescription(Frozen):
 
 
 class Dataset(Frozen):
-    """A registered data set: a name for a fingerprint."""
+    """A registered data set: a name with the description of the data."""
 
     name: str
     description: DatasetDescription

@@ -1,7 +1,7 @@
-"""What went wrong with a trial, in plain words with the evidence: a pure function of what was seen of its folds.
+"""The diagnosis of a trial, in words with the evidence: a pure function of the curves and diagnostics of its folds.
 
 A finding holds for a trial when it holds in at least half of its folds, and its numbers are their medians. Where one
-cause explains another finding, only the cause is named: a rate that is too low also leaves the loss high.
+finding explains another, only the cause is reported: a learning rate that is too low also leaves the loss high.
 """
 
 from __future__ import annotations
@@ -28,36 +28,36 @@ Evidence: TypeAlias = dict[str, float | int | None]
 HEALTHY_RATIO = 1e-3
 """Norm of an update over the norm of the weights (Karpathy and Johnson, notes of CS231n, neural networks part 3)."""
 HIGH_RATIO = 30 * HEALTHY_RATIO
-"""Adam's first steps on small networks reach 10 times the healthy ratio and train well; beyond 30 the loss tells."""
+"""Adam's first steps on small networks reach 10 times the healthy ratio and train well; above 30 the loss decides."""
 LOW_RATIO = HEALTHY_RATIO / 10
-"""Below it a thousand steps change the weights by a tenth at most."""
+"""Below this ratio a thousand steps change the weights by a tenth at most."""
 DEAD_SHARE = 0.4
-"""The share that CS231n's notes name (part 1, ReLU) for a learning rate that is set too high."""
+"""The share of dead units that CS231n's notes (part 1, ReLU) give for a learning rate that is set too high."""
 SATURATED_SHARE = 0.5
 """Trained tanh layers saturate in part (Glorot and Bengio 2010, section 3); half is where gradients stop to pass."""
 SPIKE = 3.0
-"""A loss of so many times the least before it, and above the chance loss: the steps jump out of where they were."""
+"""A loss of more than this many times the least before it, and above the chance loss, counts as a jump."""
 STUCK = 0.95
-"""A training loss of that share of the chance loss: the network does no better than one that knows nothing."""
+"""From this share of the chance loss on, a training loss counts as no better than a constant prediction's."""
 POOR_FIT = 0.7
-"""Above that share of the chance loss the network hardly fits the rows that it was trained on."""
+"""From this share of the chance loss on, the network hardly fits the rows that it was trained on."""
 RISE = 0.15
-"""Rise of the validation loss over its least that counts as overfitting; where it is above `VISIBLE` besides."""
+"""Relative rise of the validation loss over its least that counts as overfitting, if it is also above `VISIBLE`."""
 GAP = 0.4
 """Gap between validation and training loss, as a share of the chance loss, that counts as overfitting by itself."""
 VISIBLE = 0.05
-"""Share of the chance loss below which a change of the loss is not worth a word."""
+"""Share of the chance loss below which a change of the loss is not reported."""
 FALL = 0.02
-"""Fall of a loss over the last tenth of the epochs, as a share of it, that says that more epochs would help."""
+"""Relative fall of a loss over the last tenth of the epochs above which more epochs would help."""
 FEWEST_EPOCHS = 4
-"""With fewer there is no course of a loss to speak of."""
+"""With fewer epochs the course of a loss is not judged."""
 
 
 class Diagnosis(Frozen):
     """One finding about a trial.
 
     Attributes:
-        sentence: it in words, with the evidence.
+        sentence: the finding in words, with the evidence.
         evidence: the numbers, by name; medians over the folds.
     """
 
@@ -67,11 +67,11 @@ class Diagnosis(Frozen):
 
 
 def diagnose(hp: Hyperparameters, folds: Sequence[FoldResult]) -> list[Diagnosis]:
-    """What is to be said about a trial; one `healthy` finding where nothing stands out.
+    """Diagnose a trial: list its findings, causes first, or one `healthy` finding where nothing stands out.
 
     Args:
         hp: its hyperparameters.
-        folds: its folds, with their diagnostics; a fold without any is judged by its curve alone.
+        folds: results of its folds; a fold without diagnostics is judged by its curve alone.
     """
     seen = [_Fold(hp, fold) for fold in folds]
     diverged = [fold for fold in seen if fold.diverged_in]
@@ -86,7 +86,7 @@ def diagnose(hp: Hyperparameters, folds: Sequence[FoldResult]) -> list[Diagnosis
 
 
 def _agreed(found: Sequence[Evidence | None]) -> Evidence | None:
-    """The medians of the evidence where half of the folds have it."""
+    """Compute the medians of the evidence if at least half of the folds have it; None otherwise."""
     known = [evidence for evidence in found if evidence is not None]
     if not known or 2 * len(known) < len(found):
         return None
@@ -103,7 +103,7 @@ def _median(values: Sequence[float | int | None]) -> float | int | None:
 
 @dataclass(frozen=True)
 class _Fold:
-    """One fold with the questions that the rules ask of it."""
+    """One fold, with the quantities that the rules use."""
 
     hp: Hyperparameters
     result: FoldResult
@@ -123,7 +123,7 @@ class _Fold:
 
     @property
     def diverged_in(self) -> int | None:
-        """The epoch whose loss or score was not finite."""
+        """The first epoch (from 1) whose loss or score was not finite; None where all were finite."""
         pairs = zip(self.result.curve.train_loss, self.result.curve.score, strict=True)
         return next((i for i, pair in enumerate(pairs, start=1) if None in pair), None)
 
@@ -144,9 +144,9 @@ class _Fold:
 
     @cached_property
     def ratio(self) -> float | None:
-        """The greatest of all probes of the layers' middle update ratio; None where a schedule may have hidden it.
+        """The greatest over all probes of the median update ratio of the layers; None where it is not known.
 
-        Schedules let the rate fall to nothing at the end, so a last epoch that was probed alone says nothing.
+        It is not known either where the last epoch alone was probed, under a schedule that lets the rate fall to 0.
         """
         if SCHEDULES[self.hp.schedule].ends_low and all(reading.epoch == self.hp.epochs for reading in self.readings):
             return None
@@ -155,11 +155,14 @@ class _Fold:
 
     @property
     def tail(self) -> int:
-        """A tenth of the epochs."""
+        """A tenth of the epochs, at least one."""
         return max(1, self.result.epochs // 10)
 
     def fall(self, losses: Sequence[float]) -> float | None:
-        """By what share the mean of the last tenth of the epochs lies below that of the tenth before."""
+        """Compute the relative fall from the mean of the second last tenth of the epochs to that of the last tenth.
+
+        None with too few losses.
+        """
         if len(losses) < FEWEST_EPOCHS or len(losses) < 2 * self.tail:
             return None
         before = sum(losses[-2 * self.tail : -self.tail]) / self.tail
@@ -201,7 +204,7 @@ def _rate_too_high(fold: _Fold) -> Evidence | None:
 
 
 def _spikes(losses: Sequence[float], chance: float) -> int:
-    """Epochs whose loss is far above the least before them, and above chance."""
+    """Count the epochs whose loss is above the chance loss and above `SPIKE` times the least loss before them."""
     least, n = math.inf, 0
     for loss in losses:
         n += loss > max(SPIKE * least, chance)
@@ -348,4 +351,4 @@ _RULES: tuple[_Rule, ...] = (
     ),
     ("still_improving", _still_improving, _tell_still_improving, ("rate_too_high", "rate_too_low", "overfitting")),
 )  # fmt: skip
-"""(kind, what it looks for in a fold, its words, kinds that explain it), causes first."""
+"""(kind, function that finds its evidence in a fold, function that makes its sentence, kinds that explain it)."""

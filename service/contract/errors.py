@@ -1,4 +1,4 @@
-"""Every refusal of the product.
+"""The exceptions of Foldstep that a user or client may see.
 
     FoldstepError
     ├── InvalidInput            what was sent cannot be used as it is
@@ -27,14 +27,14 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Fault(BaseModel):
-    """One thing that is wrong in what a user sent.
+    """One fault in a user's input.
 
     Attributes:
         code: stable name of the kind of fault, e.g. `unknown_key`, `out_of_domain`, `reversed_range`.
-        path: where, as in `parameters.lr.low`; empty for the whole.
-        expected: what would have been right, in words.
-        got: what was there, as text; None when nothing was.
-        hint: what to do, one sentence without a final full stop; None when `expected` says it all.
+        path: the place of the fault, as `parameters.lr.low`; empty for the whole.
+        expected: the right content, in words.
+        got: the wrong content, as text; None when nothing was there.
+        hint: advice, one sentence without a final full stop; None when `expected` says enough.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,7 +57,7 @@ class FoldstepError(Exception):
     Attributes:
         code: stable machine-readable name.
         message: one sentence that says what is wrong and what to do.
-        faults: the single faults, where there are several or where a path is known.
+        faults: the single faults, where there are several or where the path of the fault is known.
     """
 
     code: ClassVar[str] = "error"
@@ -68,7 +68,7 @@ class FoldstepError(Exception):
         self.faults = tuple(faults)
 
     def problem(self) -> dict[str, Any]:
-        """The fields of an RFC 9457 problem document that do not depend on HTTP."""
+        """Build the fields of an RFC 9457 problem document that do not depend on HTTP."""
         return {
             "code": self.code,
             "title": type(self).__name__,

@@ -1,4 +1,4 @@
-"""Which columns a network sees, and how many inputs each becomes: rules that master and worker apply alike."""
+"""The columns that a network gets as features, and the inputs that each becomes: rules shared by master and worker."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from foldstep.service.contract.columns import CategoryColumn, ColumnValues
 from foldstep.service.contract.dataset import DatasetDescription
 from foldstep.service.contract.spec import ColumnRef, CvSpec, DataSpec
 
-MAX_CATEGORIES = 64  # categories of a column with an input of their own; the most frequent ones
-RARE_COUNT = 10  # seen less often, a category is rare; a hundredth of the rows where that is less
-HUGE = 1e150  # beyond it a square overflows float64: such a value counts as missing, as infinity does
+MAX_CATEGORIES = 64  # greatest number of a column's categories with their own input; the most frequent ones
+RARE_COUNT = 10  # a category with fewer rows is rare; the limit is a hundredth of the rows where that is less
+HUGE = 1e150  # the square of a greater value may overflow float64: it counts as missing, as infinity does
 
 
 def feature_names(columns: list[str], data: DataSpec, cv: CvSpec) -> list[str]:
-    """The columns that a network sees: all but the target, ignored ones, and those that only say how to split.
+    """List the columns that are features: all but the target, ignored columns, the exposure, and columns for splits.
 
-    The time column is none, either: validation and test rows lie outside the times trained on, where a network
-    knows nothing. Who wants it as a feature gives the data a copy of it. Nor is the exposure, which enters a count's
-    mean as it is.
+    The time column is no feature because validation and test rows lie outside the times trained on, where a network
+    cannot predict; to use it as a feature, add a copy of it to the data. The exposure is no feature because it is a
+    factor of a count's mean.
     """
     test = data.test.column if isinstance(data.test, ColumnRef) else None
     no_features = {data.target, data.exposure, *data.ignore, cv.column, cv.group, cv.time, test}
@@ -27,16 +27,16 @@ def feature_names(columns: list[str], data: DataSpec, cv: CvSpec) -> list[str]:
 
 
 def is_usable(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Which numbers are there and not huge."""
+    """Tell for each number whether it is present and at most `HUGE` in size; shape of `values`."""
     return np.abs(values) <= HUGE  # False for NaN, too
 
 
 def kept_categories(column: CategoryColumn, codes: npt.NDArray[np.int32]) -> tuple[list[int], bool]:
-    """The codes of the categories with an input of their own, most frequent first; whether others share one.
+    """List the codes of categories with their own input, most frequent first, and tell whether the others share one.
 
     Args:
         column: the column.
-        codes: those of the rows that it is fitted on.
+        codes: the codes of the rows that it is fitted on, shape (rows,).
     """
     counts = np.bincount(codes[codes >= 0], minlength=len(column.labels))
     at_least = max(1, min(RARE_COUNT, len(codes) // 100))
@@ -46,7 +46,7 @@ def kept_categories(column: CategoryColumn, codes: npt.NDArray[np.int32]) -> tup
 
 
 def n_inputs(column: ColumnValues) -> int:
-    """Inputs that a column becomes when it is fitted on all of its rows."""
+    """Count the network inputs that a column becomes when it is fitted on all of its rows."""
     if isinstance(column, CategoryColumn):
         kept, has_other = kept_categories(column, column.codes)
         return len(kept) + has_other + bool((column.codes < 0).any())
@@ -57,15 +57,15 @@ def n_inputs(column: ColumnValues) -> int:
 def network_ends(description: DatasetDescription, data: DataSpec, cv: CvSpec) -> tuple[int, int] | None:
     """Count the input and output units of a search's networks.
 
-    Counted over all rows: a fold whose training part lacks a rare category or a missing value has fewer inputs.
+    All rows are counted: a fold whose training part lacks a rare category or a missing value has fewer inputs.
 
     Args:
-        description: of the data.
-        data: with `target` and `task` filled in.
-        cv: the spec's.
+        description: the description of the data.
+        data: the spec's data, with `target` and `task` filled in.
+        cv: the spec's cross-validation.
 
     Returns:
-        None where the data was read by a version that did not count.
+        Inputs and outputs; None where the data was read by a version that did not count inputs.
     """
     columns = {column.name: column for column in description.columns}
     counts = [columns[name].n_inputs for name in feature_names(list(columns), data, cv)]

@@ -1,7 +1,7 @@
 """Split rows into a test part and folds; a pure function of the columns, the spec and the seed.
 
-The worker trains on these folds, and the master's data process looks at them before a search is stored. This is the
-one module of the contract that imports scikit-learn: the master's own process must not import it.
+The worker trains on these folds, and the master's data process checks them before a search is stored. This is the
+only module of the contract that imports scikit-learn: the master's own process must not import it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Rows: TypeAlias = npt.NDArray[np.int64]
 Labels: TypeAlias = npt.NDArray[np.int64]
 
 TEST_WORDS = frozenset({"test", "true", "1"})
-"""What a text column of the test part says, in any case, for a row that belongs to it; in a number column it is 1."""
+"""Texts, in any case, that mark a row as a test row in a column of text; in a column of numbers 1 marks it."""
 _TEST_STREAM = 0  # the test part's own random numbers; repeat r of the folds uses r + 1
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Hold row numbers, each part in ascending order.
+    """The row numbers of the test part and of the folds, each in ascending order.
 
     Attributes:
         test: rows held out before anything else; empty where there are none.
@@ -46,10 +46,10 @@ def make_splits(columns: Mapping[str, ColumnValues], data: DataSpec, cv: CvSpec,
     `cv.time`; the same share of each given fold with `cv.column`) or the rows that a column marks.
 
     Args:
-        columns: the target and those that say how to split, at least.
-        data: with `target` and `task` filled in.
-        cv: the spec's.
-        seed: the search's.
+        columns: at least the target and the columns that determine the splits.
+        data: the spec's data, with `target` and `task` filled in.
+        cv: the spec's cross-validation.
+        seed: the search's seed.
     """
     return Splitter(columns, data, cv, seed).splits()
 
@@ -57,7 +57,7 @@ def make_splits(columns: Mapping[str, ColumnValues], data: DataSpec, cv: CvSpec,
 def n_held_out(count: int, share: float) -> int:
     """Count the rows that a share holds out of `count` rows (of a class, where classes are kept in proportion).
 
-    At least one on either side where there are two rows; none of a single row.
+    At least one row is held out and one is kept; of a single row none is held out.
     """
     return min(max(round(count * share), 1), count - 1) if count > 1 else 0
 
@@ -71,14 +71,14 @@ def marked_as_test(column: ColumnValues) -> npt.NDArray[np.bool_]:
 
 
 def labels_of(column: ColumnValues) -> Labels:
-    """Number each row's value by its place among the sorted different values; missing values count as one value."""
+    """Encode each row's value by its place among the sorted different values; missing values count as one value."""
     if isinstance(column, CategoryColumn):
         return column.codes.astype(np.int64)
     return np.unique(column.values, return_inverse=True)[1].astype(np.int64)
 
 
 class Splitter:
-    """Know which column says what; one method for each way to split. For the arguments see `make_splits`."""
+    """The splitting of one data set, with a method for each way to split; for the arguments see `make_splits`."""
 
     def __init__(self, columns: Mapping[str, ColumnValues], data: DataSpec, cv: CvSpec, seed: int) -> None:
         assert data.target is not None
@@ -101,7 +101,7 @@ class Splitter:
 
     @cached_property
     def rest(self) -> Rows:
-        """All other rows."""
+        """The rows outside the test part."""
         return np.setdiff1d(np.arange(self._n_rows), self.test)
 
     def splits(self) -> Splits:
@@ -118,14 +118,14 @@ class Splitter:
         return None if name is None else labels_of(self._columns[name])
 
     def _time(self) -> npt.NDArray[Any] | None:
-        """Values that sort as time does: numbers, or ISO dates and other text that sorts."""
+        """Find the values whose order is that of time: numbers, or codes of sorted text; None without `cv.time`."""
         if self._cv.time is None:
             return None
         column = self._columns[self._cv.time]
         return column.codes if isinstance(column, CategoryColumn) else column.values
 
     def _folds(self, rows: Rows) -> Iterator[tuple[Rows, Rows]]:
-        """Positions within `rows`, training part first."""
+        """Yield training and validation positions within `rows` for each fold."""
         given = self._labels(self._cv.column)
         if given is not None:
             yield from _given_folds(given[rows])
@@ -135,7 +135,7 @@ class Splitter:
             yield from self._k_folds(rows, self._cv.folds or 5)
 
     def _hold_out(self, rows: Rows, share: float, generator: np.random.Generator) -> Rows:
-        """The held-out ones of `rows`."""
+        """Choose the rows to hold out of `rows`: the last in time, whole groups, or a share of each class or fold."""
         time, groups = self._time(), self._labels(self._cv.group)
         if time is not None:
             n_first = len(rows) - n_held_out(len(rows), share)
@@ -181,9 +181,9 @@ def _given_folds(labels: Labels) -> Iterator[tuple[Rows, Rows]]:
 
 
 def _hold_out_rows(strata: Labels, share: float, generator: np.random.Generator) -> Rows:
-    """Positions held out: of each stratum the same share, drawn without replacement."""
+    """Draw the positions to hold out: the same share of each stratum, without replacement."""
     shuffled = generator.permutation(len(strata))
-    # one sort, not a pass for each stratum: a column of a million different words may be named as the target
+    # one sort, not a pass for each stratum: the target may be a column of a million different words
     by_stratum = shuffled[np.argsort(strata[shuffled], kind="stable")]
     sizes = np.unique(strata, return_counts=True)[1]
     parts = np.split(by_stratum, np.cumsum(sizes)[:-1])
@@ -191,7 +191,7 @@ def _hold_out_rows(strata: Labels, share: float, generator: np.random.Generator)
 
 
 def _hold_out_groups(groups: Labels, share: float, generator: np.random.Generator) -> Rows:
-    """Positions held out: whole groups in random order until the share is reached, never all of them."""
+    """Draw the positions to hold out: whole groups in random order until the share is reached, never all groups."""
     order = generator.permutation(np.unique(groups))
     sizes = np.bincount(groups, minlength=int(groups.max()) + 1)[order]
     n_groups = int(np.searchsorted(np.cumsum(sizes), share * len(groups))) + 1
@@ -203,5 +203,5 @@ def _generator(seed: int, stream: int) -> np.random.Generator:
 
 
 def _legacy_random_state(seed: int, stream: int) -> np.random.RandomState:
-    """What scikit-learn's splitters take, seeded by all 64 bits of `seed`."""
+    """Make the random state that scikit-learn's splitters need, seeded by all 64 bits of `seed`."""
     return np.random.RandomState(np.random.MT19937(np.random.SeedSequence([seed, stream])))

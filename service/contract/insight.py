@@ -1,4 +1,4 @@
-"""What a search says about its hyperparameters, as users read it."""
+"""Reports on the hyperparameters of a search, as users read them: importance, effects and comparisons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class EffectPoint(Frozen):
     Attributes:
         value: the hyperparameter's.
         score: expected, in the metric's units.
-        spread: standard deviation between the trees of the model: how sure it is.
+        spread: standard deviation of the expectation over the trees of the model: its uncertainty.
     """
 
     value: Value
@@ -22,14 +22,14 @@ class EffectPoint(Frozen):
 
 
 class ParameterInsight(Frozen):
-    """One hyperparameter.
+    """The importance and effect of one hyperparameter.
 
     Attributes:
         importance: its share of the variance of the scores over the space, alone; 0 to 1.
-        effect: the course of the score along its values.
+        effect: the expected score along its values.
         best_low: lower end of the region that is as good as the best, where its values have an order.
         best_high: the region's upper end.
-        advice: all of it in one sentence.
+        advice: a summary in one sentence.
     """
 
     parameter: str
@@ -48,16 +48,16 @@ class Interaction(Frozen):
 
 
 class ImportanceReport(Frozen):
-    """What matters in a search.
+    """The report on which hyperparameters matter in a search.
 
     Attributes:
-        stage: whose trials it is about, from 0: others have other epochs, and their scores do not compare.
-        trials: how many of them.
-        fit: how well the model tells the score of trials that it has not seen (R² on the trees' left-out trials); where
-            it is low, the rest says little.
+        stage: the stage whose trials are analysed, from 0; other stages have other epochs, so their scores differ.
+        trials: number of these trials.
+        fit: R² of the model on the trees' left-out trials; where it is low, the rest is unreliable. None where no
+            model was fitted.
         parameters: the most important first.
         interactions: the strongest first.
-        notes: what limits the report, one sentence each.
+        notes: limits of the report, one sentence each.
     """
 
     search: str
@@ -71,14 +71,14 @@ class ImportanceReport(Frozen):
 
 
 class Contender(Frozen):
-    """One choice of the compared hyperparameter, with everything else as good as its trials made it.
+    """One choice of the compared hyperparameter, with the results of its trials.
 
     Attributes:
         value: the choice.
-        trials: how many ended with it, but for failed ones, which say nothing of it.
-        diverged: how many of those diverged.
-        best: the best score; None where it has none.
-        best_trial: that trial's number.
+        trials: number of its trials that completed, were pruned or diverged.
+        diverged: number of those without a finite score.
+        best: the best score; None where no trial has a score.
+        best_trial: number of the trial with the best score.
         spread: standard deviation over that trial's folds.
         expected: the best score to expect of `Comparison.equal` trials, for a fair comparison of unequal numbers.
         low: an expected best score that is worse in only 1 of 10 such draws.
@@ -99,14 +99,14 @@ class Contender(Frozen):
 
 
 class Comparison(Frozen):
-    """The choices of one hyperparameter against each other, each with its nuisance parameters optimised.
+    """The comparison of one hyperparameter's choices, each with its nuisance parameters optimised.
 
     Attributes:
         by: the compared (scientific) hyperparameter.
-        nuisance: what was optimised for each choice.
-        equal: number of trials that `expected` is for: those of the choice with the fewest.
-        contenders: the best expectation first.
-        sentence: the verdict in words.
+        nuisance: the hyperparameters that were optimised for each choice.
+        equal: number of trials that `expected` refers to: the least number of scored trials of a choice that has any.
+        contenders: the choices, that with the best expected score first.
+        sentence: the result in words.
     """
 
     search: str

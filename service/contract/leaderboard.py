@@ -1,4 +1,4 @@
-"""What users read: searches, trials, rankings, borders."""
+"""The records that users read: searches, trials, rankings, borders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OrderBy: TypeAlias = Literal["score", "number"]
 
 
 class StageView(Frozen):
-    """One stage as planned and as far as it got."""
+    """One stage: its plan and its progress."""
 
     stage: int
     epochs: int | None  # None: each trial's own
@@ -33,11 +33,11 @@ class BorderFinding(Frozen):
     """A best value at the edge of its range.
 
     Attributes:
-        edge: which one.
+        edge: the end of the range.
         limit: the edge's value.
         best: the value of the best trial.
         extended_to: the new edge in the next stage; None when it was not extended.
-        sentence: all of it in words.
+        sentence: the finding in words.
     """
 
     parameter: str
@@ -54,11 +54,11 @@ class TrialView(Frozen):
     Attributes:
         score: mean over the folds; None before the end, and for diverged and failed trials.
         spread: standard deviation over the folds (n - 1); None for one fold.
-        n_parameters: trained numbers of its network, known before it runs; None where inputs were not counted.
+        n_parameters: number of trainable parameters of its network; None where the data's inputs were not counted.
         progress: mean over the folds of the best score so far, while it runs; None otherwise.
-        continues: the trial of the stage before whose training it goes on with; None where it began anew.
+        continues: the trial of the previous stage whose training it continues; None where it continues none.
         folds: the folds' scores in their order.
-        checkpoints: paths below the checkpoint folder, one a fold, where they were kept.
+        checkpoints: paths below the checkpoint folder, one for each fold whose checkpoint was kept.
     """
 
     trial: int
@@ -84,19 +84,19 @@ class TrialView(Frozen):
 
 
 class TrialCurves(Frozen):
-    """The learning curves of one trial: fold to curve."""
+    """The learning curves of one trial, by fold."""
 
     trial: int
     curves: dict[int, Curve]
 
 
 class FoldView(Frozen):
-    """How one fold went, epoch by epoch, and what was seen at its probes.
+    """The learning curves and probes of one fold.
 
     Attributes:
-        best_epoch: the one that is scored; 0 where there is none.
-        valid_loss: empty where nothing but the curve was seen.
-        gap: validation loss less the loss on training rows, at each probe.
+        best_epoch: the epoch whose score counts, from 1; 0 where no epoch counts.
+        valid_loss: validation loss by epoch; empty where the worker recorded no diagnostics.
+        gap: validation loss minus the loss on training rows, at each probe.
     """
 
     best_epoch: int
@@ -108,7 +108,7 @@ class FoldView(Frozen):
 
 
 class TrialDiagnostics(Frozen):
-    """What was seen of a trial while it trained, and what follows from it; nothing before its end."""
+    """The diagnostics of a trial's folds, and the diagnoses made from them; empty before the trial's end."""
 
     trial: int
     metric: MetricSpec
@@ -117,7 +117,7 @@ class TrialDiagnostics(Frozen):
 
 
 class Leaderboard(Frozen):
-    """A page of the ranking; `cursor` fetches the next one, None at the end."""
+    """A page of the ranking; `cursor` requests the next page, None at the end."""
 
     search: str
     metric: MetricSpec
@@ -126,16 +126,16 @@ class Leaderboard(Frozen):
 
 
 class SearchView(Frozen):
-    """A search at a glance.
+    """The summary of a search.
 
     Attributes:
         id: also the name of its checkpoint folder.
-        trials: how many the budget asks for; None for no limit.
-        counts: trials by state.
-        member_steps_per_s: throughput of the last reports; None when nothing trains.
-        notes: what the master has to say about the search, one sentence each.
-        checks: what the checks before it found; None where none were asked for, or they are not done yet.
-        checkpoint_dir: where its checkpoints are on the master.
+        trials: number of planned trials; None for no limit.
+        counts: number of trials by state.
+        member_steps_per_s: throughput of the last reports, in steps times members a second; None when nothing trains.
+        notes: remarks of the master about the search, one sentence each.
+        checks: results of the checks before it; None where none were requested, or they are not done yet.
+        checkpoint_dir: the folder of its checkpoints on the master.
     """
 
     id: str

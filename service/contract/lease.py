@@ -1,4 +1,4 @@
-"""What a worker asks for and what it gets."""
+"""The requests of workers for work, and the leases that they get."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from foldstep.service.contract.space import Frozen, Params
 
 Device: TypeAlias = Literal["cpu", "cuda"]
 Backend: TypeAlias = Literal["compiled", "compiled amx", "eager"]
-"""What computes a worker's training steps: the compiled library, on a processor with AMX or without, or PyTorch."""
+"""The backend that computes a worker's steps: the compiled library, with AMX instructions or without, or PyTorch."""
 Purpose: TypeAlias = Literal["train", "check"]
 
 
 class WorkerRegistration(Frozen):
-    """How a worker introduces itself (`POST /workers`)."""
+    """The registration of a worker (`POST /workers`)."""
 
     name: str = Field(min_length=1, max_length=200)  # host and process, for people
     device: Device
-    backend: Backend | None = None  # results of one and another agree within rounding, not to the bit
-    version: str  # of the distribution; the master refuses another major or minor
+    backend: Backend | None = None  # results of different backends agree within rounding, not bit for bit
+    version: str  # of the distribution; the master refuses another major or minor version
 
 
 class WorkerRegistered(Frozen):
@@ -33,10 +33,10 @@ class WorkerRegistered(Frozen):
 
 
 class LeaseRequest(Frozen):
-    """`POST /leases`: a worker is free.
+    """The request of a free worker for trials (`POST /leases`).
 
     Attributes:
-        members: networks that the worker trains at once; the master divides it by the folds of the search.
+        members: number of members that the worker trains at once; the master divides it by the folds of the search.
     """
 
     worker: int
@@ -49,13 +49,13 @@ class LeasedTrial(Frozen):
     Attributes:
         params: hyperparameters as planned, the stage's epochs and the seed among them.
         attempt: 1 for the first.
-        resume: name of a saved training state to go on from, fetched with the lease; None to start afresh.
-        until: the epoch to stop at and wait, counted from the trial's first; None to train to its end.
-        folds: how many of its folds to train, the first ones; None for all.
-        legs: the epochs of the trials that it continues, the first one's first: up to each of them it trains under a
-            schedule over so many epochs, and then on under the next; empty where it continues none.
-        keep_snapshot: whether its state goes up with its result, so that a trial of the next stage can continue it; not
-            below the lease's `snapshot_bar`.
+        resume: name of the snapshot to resume from, fetched with the lease; None to start from the beginning.
+        until: the epoch at which to stop and wait, counted from the trial's first; None to train to its end.
+        folds: number of its folds to train, the first ones; None for all.
+        legs: the final epochs of the trials that it continues, the earliest trial first: each part of the training has
+            a schedule over the epochs at its end; empty where it continues no trial.
+        keep_snapshot: whether its snapshot is uploaded with its result, so that a trial of the next stage can continue
+            it; only for a score that reaches the lease's `snapshot_bar`.
     """
 
     number: int
@@ -73,7 +73,7 @@ class Work(Frozen):
 
     Attributes:
         search: id of its search.
-        trial: as it would be leased: its legs first, and no further than it came.
+        trial: the trial as in a lease, with its legs, and only up to the epoch that it reached.
     """
 
     search: str
@@ -87,14 +87,15 @@ class Lease(Frozen):
     Attributes:
         search: id, which is also the name of its checkpoint folder.
         problem: the same for every lease of the search.
-        purpose: what to do; a lease to check has candidates instead of trials.
-        candidates: draws from the search's space for the checks.
-        token: fences the work: what is sent under another one gets `LeaseLost`; it travels in `X-Lease-Token`.
+        purpose: to train trials, or to run the checks on candidates.
+        candidates: configurations from the search's space for the checks.
+        token: fencing token, sent in `X-Lease-Token`; requests with another one are answered with `LeaseLost`.
         checkpoint_bar: score that a trial must reach or beat for its checkpoints to be kept; None: any score.
-        keep_checkpoints: of how many of the best trials the search keeps them; None for all.
-        snapshot_bar: score that a trial must reach for its state to go up where it is to be kept; None: any score.
-        trial_time_s: how long each fold of a trial may be in training; None for no limit.
-        time_left_s: of the search's time budget; trials that are in training then end with what they have.
+        keep_checkpoints: number of best trials of which the search keeps checkpoints; None for all.
+        snapshot_bar: score that a trial must reach for its snapshot (`keep_snapshot`) to be uploaded; None: any score.
+        trial_time_s: longest training time of each fold of a trial, in seconds; None for no limit.
+        time_left_s: seconds left of the search's time budget, after which running trials end with their results so
+            far; None for no limit.
     """
 
     lease: int

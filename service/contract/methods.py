@@ -1,8 +1,8 @@
-"""Describe every search method: what it needs, whether results change what it proposes, and where its code is.
+"""The table of search methods: what each needs, whether it learns from results, and where its code is.
 
-A new method is an entry here, a module in `service/planner/`, and `python -m docs.make`. The code is named, not
-imported: what one method needs (optuna, scikit-learn) the others and the master do not pay for. The tests run every
-method of this table through the conformance suites.
+To add a method, add an entry here and a module in `service/planner/`, and run `python -m docs.make`. The code is named,
+not imported, so that the master and other methods do not import its dependencies (optuna, scikit-learn). The tests run
+every method of this table through the conformance suites.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class SearchMethod:
     Code is named as `module:attribute`, the module being one of `service/planner/`.
 
     Attributes:
-        name: what a user writes.
+        name: the name in a spec.
         meaning: one line for the documentation.
         planner: the class that plans a stage, a `service.planner.base.IndexedPlanner`; None for a method that learns.
-        model: the function that proposes from results, a `service.planner.propose.Model`; None for one that does not.
+        model: the function that proposes from results, a `service.planner.propose.Model`; None for other methods.
         next_stage: the function that plans the stage after a finished one; None for a method of a single stage.
-        enumerates: whether it runs through every point of the space, which therefore needs lists or steps.
+        enumerates: whether it trains every point of the space, which therefore needs lists or steps.
     """
 
     name: str
@@ -42,12 +42,12 @@ class SearchMethod:
 
     @property
     def learns(self) -> bool:
-        """Whether results change what it proposes; proposals then come in batches."""
+        """Whether its proposals depend on results; they then come in batches."""
         return self.model is not None
 
     @property
     def is_staged(self) -> bool:
-        """Whether it has several stages, each with epochs of its own."""
+        """Whether it has several stages, each with its own epochs."""
         return self.next_stage is not None
 
     @property

@@ -1,4 +1,4 @@
-"""Let records take the names of a table, and nothing else."""
+"""A type annotation for record fields that hold a name of a table."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 
 class OneOf:
-    """Annotate a text field that holds a name of a table, as in `Annotated[str, OneOf(METRICS)]`.
+    """The annotation of a text field whose value must be a name of a table, as in `Annotated[str, OneOf(METRICS)]`.
 
-    The table is asked when a value is checked, so nobody repeats its names. Faults read as those of a `Literal`.
+    The table is read at each validation, so its names are not repeated. Errors are worded as those of a `Literal`.
     """
 
     def __init__(self, table: Mapping[str, object]) -> None:

@@ -1,4 +1,4 @@
-"""Reads the `parameters` of a spec: bare value, list, distribution, and W&B's words for them."""
+"""Reads the `parameters` of a spec: a bare value, a list, or a distribution, also with the keys of W&B sweeps."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _WANDB_LOG = {
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` was probably meant to be; None when none is near."""
+    """Find the known name that `name` was probably meant to be; None when none is similar."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)), None)
 
 
 def unknown_key(path: str, key: str, known: Iterable[str]) -> Fault:
-    """The fault for a key that nobody knows, with the nearest known one named."""
+    """Make the fault for an unknown key, with the most similar known key as a hint, or all known keys."""
     names = list(known)
     near = nearest(key, names)
     hint = f"did you mean {near}?" if near else "known are " + ", ".join(names)
@@ -41,7 +41,7 @@ def unknown_key(path: str, key: str, known: Iterable[str]) -> Fault:
 
 
 def parse_parameters(raw: Any) -> tuple[dict[str, Distribution], list[Fault]]:
-    """Every distribution that could be read, and every fault of those that could not."""
+    """Read the distributions of a spec; return those that are valid by name, and all faults of the others."""
     if not isinstance(raw, Mapping):
         return {}, [_fault("wrong_type", "parameters", "a mapping of names to distributions", raw)]
     found: dict[str, Distribution] = {}
@@ -64,7 +64,7 @@ def _fault(code: str, path: str, expected: str, got: Any, hint: str | None = Non
 
 
 class _Reader:
-    """Reads one parameter and gathers its faults."""
+    """The reading of one parameter, with the faults found in it."""
 
     def __init__(self, name: str, row: Hyperparameter) -> None:
         self.path = f"parameters.{name}"
@@ -80,7 +80,7 @@ class _Reader:
         return self._fixed(given, self.path, None)
 
     def _is_class_weights(self, given: Mapping[Any, Any]) -> bool:
-        """Whether a mapping is a weight for each class; it is not where a class is called by a distribution's word."""
+        """Tell whether a mapping gives a weight for each class; it does not if it has a key of a distribution."""
         return self.row.kind is Kind.CLASS_WEIGHT and not set(given) & _CHOICE_KEYS
 
     def _from_wandb(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class _Reader:
         return Choices(choices=kept, when=when) if len(kept) == len(given) else None
 
     def _value(self, given: Any, path: str) -> Value:
-        """The value in the hyperparameter's own type; None, with a fault, where it is outside the domain."""
+        """Convert a value to the hyperparameter's type; None, with a fault added, where it is outside the domain."""
         value = given
         if self.row.kind in (Kind.FLOAT, Kind.INT):
             value = number_from_text(given)
@@ -219,7 +219,7 @@ def _condition_faults(found: Mapping[str, Distribution], raw: Mapping[Any, Any])
         for other, values in (distribution.when or {}).items():
             path = f"parameters.{name}.when.{other}"
             if other not in found:
-                if other not in raw:  # where it is there but faulty, its own faults are named already
+                if other not in raw:  # a faulty parameter has its own faults already
                     faults.append(_fault("unknown_key", path, "a parameter of this spec", other))
                 continue
             faults += [

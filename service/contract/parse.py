@@ -1,4 +1,4 @@
-"""Turns what a user wrote (YAML, JSON, a mapping) into a `Spec`, or names every fault at once."""
+"""Parses what a user wrote (YAML, JSON, a mapping) into a `Spec`, or reports all faults at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from foldstep.service.contract.spec import MAX_GRID_POINTS, Spec
 NOT_YET = {
     "final": "refitting and ensembling the winner",
 }
-"""Parts of the design that this version refuses instead of ignoring them silently: path to what it is."""
+"""Keys of specs that this version does not support and refuses: path to description."""
 MAX_VALUES = 2_000_000
 
 
@@ -27,7 +27,7 @@ def load_text(text: str) -> Any:
     """Read YAML or JSON (which is YAML).
 
     Raises:
-        SpecInvalid: the text is neither.
+        SpecInvalid: the text is neither, or has more than `MAX_VALUES` values.
     """
     try:
         value = yaml.safe_load(text)
@@ -44,7 +44,7 @@ def load_text(text: str) -> Any:
 
 
 def _is_bounded(value: Any) -> bool:
-    """Whether a tree has few enough values; with aliases a few lines of YAML can stand for billions."""
+    """Tell whether a tree has at most `MAX_VALUES` values; with aliases a few lines of YAML can stand for billions."""
     left, n_values = [value], 0
     while left:
         node = left.pop()
@@ -56,10 +56,10 @@ def _is_bounded(value: Any) -> bool:
 
 
 def parse_spec(raw: Any) -> Spec:
-    """Validate a spec as a whole.
+    """Validate a spec as a whole and convert it to a record.
 
     Raises:
-        SpecInvalid: with every fault, each with its path.
+        SpecInvalid: the spec has faults; all are listed, each with its path.
     """
     if not isinstance(raw, Mapping):
         raise SpecInvalid([Fault(code="wrong_type", path="", expected="a mapping", got=type(raw).__name__)])
@@ -78,7 +78,7 @@ def parse_spec(raw: Any) -> Spec:
 
 
 def _take_not_yet(rest: dict[str, Any]) -> list[Fault]:
-    """Remove what this version does not have from `rest`, with a fault for each."""
+    """Remove the keys of `NOT_YET` from `rest`, and return a fault for each."""
     faults = []
     for path, what in NOT_YET.items():
         holder: Any = rest
@@ -111,7 +111,7 @@ def _validate(rest: dict[str, Any], space: Space) -> tuple[Spec | None, list[Fau
 
 
 def _fault_of(error: Any, rest: Mapping[str, Any]) -> Fault:
-    # pydantic puts the tag of a union's member into the location; only keys and indices are a user's path
+    # pydantic puts the tag of a union's member into the location; a user's path has keys and indices only
     loc = _user_path(error["loc"], rest, is_missing=error["type"] == "missing")
     path = ".".join(map(str, loc))
     if error["type"] == "extra_forbidden":
@@ -157,7 +157,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _cross_faults(spec: Spec, *, complete: bool) -> list[Fault]:
-    """Faults between parts; those about the space only when it was read completely."""
+    """Find the faults between parts of a spec; those about the space only when it was read completely."""
     faults = _cv_faults(spec) + _task_faults(spec) + _stage_faults(spec) + _early_faults(spec) + _batch_faults(spec)
     faults += _continue_faults(spec)
     if complete:
@@ -217,7 +217,10 @@ def _stage_faults(spec: Spec) -> list[Fault]:
 
 
 def _continue_faults(spec: Spec) -> Iterator[Fault]:
-    """A stage that goes on needs one before it, more epochs than that, and trials that trained all of them."""
+    """Find the faults of stages with `continue`.
+
+    Such a stage needs one before it, more epochs than that, and no early stopping, so that trials train all epochs.
+    """
     for i, stage in enumerate(spec.stages):
         path = f"stages.{i}"
         if stage.continues and i == 0:
@@ -237,7 +240,7 @@ def _continue_faults(spec: Spec) -> Iterator[Fault]:
 
 
 def _early_faults(spec: Spec) -> list[Fault]:
-    """Of what saves epochs: racing, which needs folds, and beginning with another search's trials."""
+    """Find the faults of `race_folds` with a holdout, and of `warm_start` with a method that trains every point."""
     faults = []
     if spec.early_stop is not None and spec.early_stop.race_folds and spec.cv.holdout is not None:
         expected = "no race_folds with a holdout, which is a single fold"

@@ -1,4 +1,4 @@
-"""The record of what is to be learned: made when a spec is resolved, stored with the search, sent in every lease."""
+"""The record of the learning problem: made when a spec is resolved, stored with the search, sent in every lease."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec, Spec
 
 
 class LearningProblem(Frozen):
-    """State everything that a trial's training takes from its search and its data.
+    """Everything that a trial's training needs from its search and its data, apart from its hyperparameters.
 
-    Two searches with equal problems train on the same rows, in the same folds, towards the same metric.
+    Two searches with equal problems train on the same rows, in the same folds, with the same metric.
 
     Attributes:
-        fingerprint: of the canonical data file.
+        fingerprint: fingerprint of the canonical columns of the data, in hex.
         task: as the spec gives it, or inferred from the target.
         target: the column to predict.
         metric: as the spec gives it, or the first of the task.
-        data: the spec's, with `target` and `task` filled in.
-        seed: the search's, which splits rows into folds.
-        n_folds: members of each trial.
-        n_rows: of the data, test rows among them; None where an earlier version stored the search.
-        n_inputs: units of its networks, counted over all rows; None where an earlier version read the data.
-        n_outputs: the same.
+        data: the spec's data, with `target` and `task` filled in.
+        seed: the search's seed, which determines the split into folds.
+        n_folds: number of folds, so of members of each trial.
+        n_rows: number of rows of the data, including test rows; None where an earlier version stored the search.
+        n_inputs: number of network inputs, counted over all rows; None where an earlier version read the data.
+        n_outputs: number of network outputs; None as `n_inputs`.
     """
 
     fingerprint: str
@@ -48,15 +48,15 @@ class LearningProblem(Frozen):
         return self
 
     def resolved(self, spec: Spec) -> Spec:
-        """Fill in what a spec left to its data."""
+        """Fill in a spec's task, target and metric from this problem."""
         return spec.model_copy(update={"data": self.data, "metric": self.metric})
 
 
 class ResolvedProblem(Frozen):
-    """Hold a problem, and what was inferred or decided on the way to it.
+    """A learning problem, with notes on what was inferred or decided when the spec was resolved.
 
     Attributes:
-        notes: one sentence each.
+        notes: one sentence each, for the user.
     """
 
     problem: LearningProblem

@@ -1,4 +1,4 @@
-"""How a process of ours is started, and what is kept of what it said."""
+"""The command line of Foldstep's child processes, and the last line of their standard error."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import sys
 
 
 def python_command(module: str, *words: str) -> list[str]:
-    """Build the command line that runs one of our modules in a process of its own.
+    """Build the command line that runs a module of Foldstep in a child process.
 
     Args:
         module: its import name, as `foldstep.service.data`.
         words: its arguments.
     """
-    # -P: the working directory is the user's, and what lies there is not to be imported
+    # -P: modules in the working directory, which is the user's, must not be imported
     return [sys.executable, "-P", "-m", module, *words]
 
 
 def last_words(errors: bytes) -> str:
-    """Return the last line of a process's standard error, which names the exception; empty where it said nothing."""
+    """Extract the last line of a process's standard error, which names the exception; empty without any output."""
     return errors.decode(errors="replace").strip().rpartition("\n")[2]

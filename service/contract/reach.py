@@ -1,4 +1,4 @@
-"""Which values of several hyperparameters a space can give to one trial."""
+"""The combinations of values of several hyperparameters that a space can give to one trial."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from foldstep.service.contract.space import Choices, Fixed, Params, Space
 
 
 def combinations(space: Space, names: Iterable[str]) -> Iterator[Params]:
-    """Every way in which some hyperparameters, and those that they depend on, go together in a trial.
+    """Yield every combination of values of some hyperparameters, and of those that their conditions refer to.
 
-    Of a range there are its two ends, and the values that conditions ask about; that is enough for rules that hold
-    for all numbers between two if they hold for both.
+    A range is represented by its two ends and the values in conditions; that is enough for rules that hold for all
+    numbers between two if they hold for both.
 
     Args:
         space: the space.
-        names: hyperparameters; those that the space does not name are left out of what is yielded.
+        names: hyperparameters; those that the space does not name are left out of the combinations.
     """
     relevant = _with_parents(space, set(names) & set(space.parameters))
     yield from _extend(space, [n for n in space.ordered() if n in relevant], {})

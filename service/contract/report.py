@@ -1,4 +1,4 @@
-"""What a worker reports while it trains, and what comes back."""
+"""The reports of a worker while it trains, and the master's replies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Outcome: TypeAlias = Literal["completed", "diverged", "failed", "paused", "prune
 
 
 class Curve(Frozen):
-    """What happened to one fold of one trial, an entry an epoch, the first epoch first.
+    """The learning curves of one fold of one trial, with one entry for each epoch, in order.
 
     Attributes:
         train_loss: mean loss over the epoch's steps, as optimised; None where it was not finite.
@@ -30,10 +30,10 @@ class FoldResult(Frozen):
 
     Attributes:
         score: the metric at the best epoch, in the user's units; None when the member diverged.
-        best_epoch: 1 for the first; 0 when there is none.
-        epochs: how many were trained.
-        checkpoint: name of the uploaded checkpoint; None when it was below the bar.
-        diagnostics: what was seen besides the curve; None where a worker of an earlier version trained it.
+        best_epoch: the epoch of the best score, from 1; 0 when no epoch has a score.
+        epochs: number of trained epochs.
+        checkpoint: name of the uploaded checkpoint; None when the score was below the lease's `checkpoint_bar`.
+        diagnostics: the fold's diagnostics; None where a worker of an earlier version trained it.
     """
 
     fold: int
@@ -46,13 +46,13 @@ class FoldResult(Frozen):
 
 
 class TrialResult(Frozen):
-    """A trial that trains no more. Its score is the mean of its folds' scores, taken by the master.
+    """The result of a trial whose training under this lease has ended; the master averages the folds' scores.
 
     Attributes:
-        outcome: `paused` where it has come as far as its lease goes (`LeasedTrial.until`, `folds`), its state in the
-            report's `snapshots`; `pruned` where its time was over.
-        duration_s: wall time under this lease, shared with the other members of the pack.
-        message: why, where it did not come to its last epoch.
+        outcome: `paused` where it reached the end of its lease (`LeasedTrial.until`, `folds`), with its snapshot in
+            the report's `snapshots`; `pruned` where its time was over.
+        duration_s: wall time under this lease, in seconds, shared with the other members of the pack.
+        message: the reason, where it did not reach its last epoch.
     """
 
     trial: int
@@ -63,7 +63,7 @@ class TrialResult(Frozen):
 
 
 class TrialProgress(Frozen):
-    """How far a running trial is.
+    """The progress of a running trial.
 
     Attributes:
         score: mean over the folds of the best score so far; None before the first epoch.
@@ -75,15 +75,15 @@ class TrialProgress(Frozen):
 
 
 class Report(Frozen):
-    """`POST /leases/{id}:report`: heartbeat, progress and results in one; renews the lease.
+    """A worker's report (`POST /leases/{id}:report`): heartbeat, progress and results; it renews the lease.
 
     Sending the same report again changes nothing.
 
     Attributes:
-        member_steps: optimiser steps times members since the last report, for the throughput display.
-        snapshots: trial number to the name of its snapshot, uploaded before this report: where another
-            worker goes on should this one die.
-        checks: the report of a lease to check, once they are done.
+        member_steps: steps times members since the last report, for the throughput display.
+        snapshots: trial number to the name of its snapshot, uploaded before this report; another worker resumes
+            from it should this one die.
+        checks: the results of the checks, once they are done, where the lease's purpose is to check.
     """
 
     progress: list[TrialProgress] = Field(default_factory=list)
@@ -94,12 +94,12 @@ class Report(Frozen):
 
 
 class ReportReply(Frozen):
-    """What the master says back.
+    """The master's reply to a report.
 
     Attributes:
         expires_at: the lease's new end.
-        stop: trials to stop at once; their work is dropped without a result.
-        checkpoint_bar: see `Lease`; snapshot_bar and time_left_s, too.
+        stop: trials to stop at once, without a result.
+        checkpoint_bar: see `Lease`, as for `snapshot_bar` and `time_left_s`.
     """
 
     expires_at: AwareDatetime
@@ -110,10 +110,10 @@ class ReportReply(Frozen):
 
 
 class LeaseEnd(Frozen):
-    """`POST /leases/{id}:release`: a worker ends a lease; what it has not finished goes back.
+    """The end of a lease by its worker (`POST /leases/{id}:release`); unfinished trials become available again.
 
     Attributes:
-        snapshots: trial number to the name of its uploaded snapshot; none where nothing is left.
+        snapshots: number of each unfinished trial to the name of its uploaded snapshot.
     """
 
     snapshots: dict[int, str] = Field(default_factory=dict)

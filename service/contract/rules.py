@@ -1,4 +1,4 @@
-"""Rules between hyperparameters, and between them and the data: what a space must not make possible."""
+"""Rules between hyperparameters, and between them and the data: combinations that a space must not allow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from foldstep.service.contract.spec import Spec
 
 
 def spec_faults(spec: Spec) -> Iterator[Fault]:
-    """What can be told without looking at the data."""
+    """Find the contradictions in a spec that do not depend on the data."""
     if _can_have(
         spec.space, ("norm", "batch_size", "optimizer"), lambda hp: NORMS[hp.norm].over_rows and hp.batch_size == 1
     ):
@@ -33,7 +33,7 @@ def spec_faults(spec: Spec) -> Iterator[Fault]:
 
 
 def task_faults(space: Space, task: Task) -> Iterator[Fault]:
-    """Losses and class weights that a task does not have."""
+    """Find the losses and class weights of a space that do not fit a task."""
     allowed = LOSSES_OF_TASK[task]
     for value in _values(space, "loss"):
         if value not in allowed:
@@ -44,7 +44,7 @@ def task_faults(space: Space, task: Task) -> Iterator[Fault]:
 
 
 def class_faults(space: Space, classes: Collection[str]) -> Iterator[Fault]:
-    """Weights for classes that the target does not have."""
+    """Find the weights for classes that the target does not have."""
     for value in _values(space, "class_weight"):
         for label in value if isinstance(value, dict) else ():
             if label not in classes:
@@ -55,11 +55,11 @@ def class_faults(space: Space, classes: Collection[str]) -> Iterator[Fault]:
 
 
 def lbfgs_faults(space: Space, n_train: int) -> Iterator[Fault]:
-    """Lbfgs where it would get less than the whole training part at once.
+    """Find out whether lbfgs can occur with mini-batches, which it does not support; it needs all training rows.
 
     Args:
         space: the space.
-        n_train: rows of the greatest training part.
+        n_train: number of rows of the greatest training part.
     """
 
     def is_cut(hp: Hyperparameters) -> bool:
@@ -75,7 +75,7 @@ def lbfgs_faults(space: Space, n_train: int) -> Iterator[Fault]:
 
 
 def can_be_poisson(space: Space) -> bool:
-    """Whether a trial may count."""
+    """Tell whether a trial may have a loss for counts (Poisson)."""
     return any(LOSSES[str(loss)].counts for loss in _values(space, "loss"))
 
 

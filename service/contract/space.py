@@ -1,8 +1,7 @@
 """The space of a search: one distribution for each hyperparameter.
 
-Every distribution maps the unit interval onto its values and back, in its own scale (a log range is even
-in the exponent), so that planners and the border check work on unit coordinates and need to know nothing
-else about it.
+Every distribution maps the unit interval onto its values and back, in its own scale (uniform in the logarithm for
+a log range), so that planners and the border check work on unit coordinates and need to know nothing else about it.
 """
 
 from __future__ import annotations
@@ -18,24 +17,24 @@ from pydantic import BaseModel, ConfigDict, Field
 from foldstep.models.hyperparameters import Value
 
 Params: TypeAlias = dict[str, Value]
-"""A trial's hyperparameters: name to value; names that are not active in it are absent."""
+"""A trial's hyperparameters: name to value; inactive hyperparameters are absent."""
 
 STEP_SLACK = 1e-9
-"""Of a step: rounding may put the end of a range so much before its last step, which then is that end."""
+"""Tolerance, as a share of a step: an end of a range less than this before its last step counts as on that step."""
 
 
 class Values(Protocol):
-    """The values that a grid runs through, each computed when it is asked for: a range may have billions."""
+    """The values of a grid along one parameter, each computed on access: a range may have billions."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> Value: ...
 
     def index(self, value: Any, /) -> int:
-        """Give the place of a value.
+        """Find the index of a value.
 
         Raises:
-            ValueError: it is none of the values.
+            ValueError: it is not among the values.
         """
         ...
 
@@ -48,34 +47,34 @@ class Frozen(BaseModel):
 
 class _Distribution(Frozen):
     when: dict[str, list[Value]] | None = None
-    """Other parameters and the values of theirs for which this one is active; None for always."""
+    """Condition: other parameters, each with the values for which this one is active; None for always."""
 
 
 class Fixed(_Distribution):
-    """One value; nothing is searched."""
+    """A single value, which is not searched."""
 
     kind: Literal["fixed"] = "fixed"
     value: Value
 
     def from_unit(self, _u: float) -> Value:
-        """The value, wherever `u` lies."""
+        """Return the value, whatever `u` is."""
         return self.value
 
     def to_unit(self, _value: Value) -> float:
-        """The middle of the unit interval."""
+        """Return the middle of the unit interval."""
         return 0.5
 
     def contains(self, value: Value) -> bool:
-        """Whether `value` is the value."""
+        """Tell whether `value` is the value."""
         return value == self.value
 
     @property
     def grid_size(self) -> int | None:
-        """How many values a grid runs through; None where it cannot run through them."""
+        """Number of values of a grid along this parameter; None where it cannot be enumerated."""
         return 1
 
     def grid(self) -> Values | None:
-        """List the values that a grid runs through; None where it cannot."""
+        """List the values of a grid along this parameter; None where they cannot be enumerated."""
         return [self.value]
 
 
@@ -86,32 +85,32 @@ class Choices(_Distribution):
     choices: list[Value] = Field(min_length=1)
 
     def from_unit(self, u: float) -> Value:
-        """The choice whose share of [0, 1) holds `u`."""
+        """Find the choice whose part of [0, 1) contains `u`; all parts have equal length."""
         return self.choices[min(int(u * len(self.choices)), len(self.choices) - 1)]
 
     def to_unit(self, value: Value) -> float:
-        """The middle of the choice's share of [0, 1)."""
+        """Compute the middle of the choice's part of [0, 1)."""
         return (self.choices.index(value) + 0.5) / len(self.choices)
 
     def contains(self, value: Value) -> bool:
-        """Whether `value` is one of the choices."""
+        """Tell whether `value` is one of the choices."""
         return value in self.choices
 
     @property
     def grid_size(self) -> int | None:
-        """How many values a grid runs through; None where it cannot run through them."""
+        """Number of values of a grid along this parameter; None where it cannot be enumerated."""
         return len(self.choices)
 
     def grid(self) -> Values | None:
-        """List the values that a grid runs through; None where it cannot."""
+        """List the values of a grid along this parameter; None where they cannot be enumerated."""
         return list(self.choices)
 
 
 class FloatRange(_Distribution):
-    """Real numbers from `low` to `high`, both included; even in the exponent with `log`.
+    """Real numbers from `low` to `high`, both included; uniform in the logarithm with `log`.
 
-    With `step` its values are `low`, `low + step` and so on, in decimal as users write them: three steps of 0.1 are
-    0.3, the number that a condition names, not 0.30000000000000004.
+    With `step` its values are `low`, `low + step` and so on, computed in decimal: three steps of 0.1 from 0 are 0.3, as
+    a user writes it in a condition, not 0.30000000000000004.
     """
 
     kind: Literal["float"] = "float"
@@ -121,7 +120,7 @@ class FloatRange(_Distribution):
     step: float | None = None
 
     def from_unit(self, u: float) -> float:
-        """The value at `u` of the way from low to high in the range's scale, on its step, clipped to the bounds."""
+        """Compute the value at `u` of the way from low to high in the range's scale, on a step, within the bounds."""
         if self.log:
             value = math.exp(math.log(self.low) + u * (math.log(self.high) - math.log(self.low)))
         elif (n_values := self.n_values) is not None:
@@ -131,7 +130,7 @@ class FloatRange(_Distribution):
         return min(max(value, self.low), self.high)
 
     def to_unit(self, value: Value) -> float:
-        """Where `value` lies between low (0) and high (1) in the range's scale."""
+        """Compute the place of `value` between low (0) and high (1) in the range's scale."""
         x = float(value)  # type: ignore[arg-type]
         if self.high == self.low:
             return 0.5
@@ -140,39 +139,39 @@ class FloatRange(_Distribution):
         return (x - self.low) / (self.high - self.low)
 
     def contains(self, value: Value) -> bool:
-        """Whether `value` is a number within the bounds."""
+        """Tell whether `value` is a number within the bounds."""
         return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
 
     @property
     def n_values(self) -> int | None:
-        """How many values it has; None without steps."""
+        """Number of its values; None without steps."""
         if self.step is None:
             return None
         return _n_values(self.low, self.high, self.step)
 
     def value_at(self, index: int) -> float:
-        """Give the value after so many steps from `low`; indices outside of the range go on in the same steps."""
+        """Compute the value `index` steps above `low`; the index may be negative or beyond the range."""
         assert self.step is not None
         value = float(_decimal(self.low) + index * _decimal(self.step))
         return min(value, self.high) if index < _n_values(self.low, self.high, self.step) else value
 
     def index_of(self, value: Value) -> int:
-        """Give the index of the step that is nearest to a value."""
+        """Compute the index of the step that is nearest to a value."""
         assert self.step is not None
         return round((_decimal(float(value)) - _decimal(self.low)) / _decimal(self.step))  # type: ignore[arg-type]
 
     @property
     def grid_size(self) -> int | None:
-        """How many values a grid runs through; None where it cannot run through them."""
+        """Number of values of a grid along this parameter; None where it cannot be enumerated."""
         return self.n_values
 
     def grid(self) -> Values | None:
-        """List the values that a grid runs through; None where it cannot."""
+        """List the values of a grid along this parameter; None where they cannot be enumerated."""
         return None if self.step is None else _Steps(self)
 
 
 class _Steps:
-    """The values of a range with steps, as a grid asks for them."""
+    """The values of a range with steps; see `Values`."""
 
     def __init__(self, of: FloatRange) -> None:
         assert of.n_values is not None
@@ -193,19 +192,19 @@ class _Steps:
         return index
 
 
-@lru_cache(maxsize=4096)  # they are asked for once a proposal and parameter
+@lru_cache(maxsize=4096)  # called for every proposal and parameter
 def _n_values(low: float, high: float, step: float) -> int:
     return int((_decimal(high) - _decimal(low)) / _decimal(step) + Decimal(STEP_SLACK)) + 1
 
 
 @lru_cache(maxsize=4096)
 def _decimal(number: float) -> Decimal:
-    """Read a number as it is written: 0.1, not the binary fraction next to it."""
+    """Convert a number to the shortest decimal that stands for it: 0.1, not the binary fraction next to it."""
     return Decimal(repr(number))
 
 
 class IntRange(_Distribution):
-    """Whole numbers from `low` to `high`, both included; even in the exponent with `log`."""
+    """Whole numbers from `low` to `high`, both included; uniform in the logarithm with `log`."""
 
     kind: Literal["int"] = "int"
     low: int
@@ -214,14 +213,14 @@ class IntRange(_Distribution):
     step: int = 1
 
     def from_unit(self, u: float) -> int:
-        """The whole number whose share of [0, 1) holds `u`; with `log` shares are even in the exponent."""
+        """Find the whole number whose part of [0, 1) contains `u`; with `log` u is uniform in the logarithm."""
         if self.log:
             low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
             return min(max(round(math.exp(low + u * (high - low))), self.low), self.high)
         return self.value_at(min(int(u * self.n_values), self.n_values - 1))
 
     def to_unit(self, value: Value) -> float:
-        """The middle of the number's share of [0, 1)."""
+        """Compute a place in the number's part of [0, 1), see `from_unit`: the middle, unless `log`."""
         x = int(value)  # type: ignore[arg-type]
         if self.log:
             low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
@@ -229,35 +228,35 @@ class IntRange(_Distribution):
         return ((x - self.low) / self.step + 0.5) / self.n_values
 
     def contains(self, value: Value) -> bool:
-        """Whether `value` is a whole number within the bounds and on the step."""
+        """Tell whether `value` is a whole number within the bounds and on a step."""
         if not isinstance(value, int) or isinstance(value, bool):
             return False
         return self.low <= value <= self.high and (value - self.low) % self.step == 0
 
     @property
     def n_values(self) -> int:
-        """How many values it has."""
+        """Number of its values."""
         return (self.high - self.low) // self.step + 1
 
     def value_at(self, index: int) -> int:
-        """Give the value after so many steps from `low`; indices outside of the range go on in the same steps."""
+        """Compute the value `index` steps above `low`; the index may be negative or beyond the range."""
         return self.low + index * self.step
 
     def index_of(self, value: Value) -> int:
-        """Give the index of the step that is nearest to a value."""
+        """Compute the index of the step that is nearest to a value."""
         return (2 * (int(value) - self.low) + self.step) // (2 * self.step)  # type: ignore[arg-type]
 
     def values(self) -> range:
-        """List all of its values."""
+        """List all of its values, as a range."""
         return range(self.low, self.high + 1, self.step)
 
     @property
     def grid_size(self) -> int | None:
-        """How many values a grid runs through; None where it cannot run through them."""
+        """Number of values of a grid along this parameter; None where it cannot be enumerated."""
         return None if self.log else self.n_values
 
     def grid(self) -> Values | None:
-        """List the values that a grid runs through; None where it cannot."""
+        """List the values of a grid along this parameter; None where they cannot be enumerated."""
         return None if self.log else self.values()
 
 
@@ -270,14 +269,14 @@ class Space(Frozen):
     parameters: dict[str, Distribution]
 
     def searched(self) -> list[str]:
-        """Names of the hyperparameters with more than one value."""
+        """List the names of the hyperparameters that are not fixed."""
         return [n for n, d in self.parameters.items() if not isinstance(d, Fixed)]
 
     def ordered(self) -> list[str]:
-        """All names, each after those that its `when` asks about.
+        """List all names, each after the names in its condition (`when`).
 
         Raises:
-            ValueError: the conditions go round in a circle; the message names the circle's members.
+            ValueError: conditions are circular; the message lists the parameters that could not be ordered.
         """
         done: list[str] = []
         left = list(self.parameters)
@@ -290,13 +289,13 @@ class Space(Frozen):
         return done
 
     def from_unit(self, point: Mapping[str, float]) -> Params:
-        """Give the hyperparameters at a point of the unit cube.
+        """Compute the hyperparameters at a point of the unit cube.
 
         Args:
-            point: name to coordinate; what it does not name is at its middle.
+            point: name to coordinate; a missing coordinate is 0.5.
 
         Returns:
-            The active ones.
+            The active hyperparameters.
         """
         params: Params = {}
         for name in self.ordered():
@@ -305,12 +304,12 @@ class Space(Frozen):
         return params
 
     def is_active(self, name: str, params: Mapping[str, Value]) -> bool:
-        """Whether `name` applies, given the values of the parameters that its `when` asks about."""
+        """Tell whether a parameter's condition (`when`) holds, given the values of other parameters."""
         when = self.parameters[name].when or {}
         return all(other in params and params[other] in allowed for other, allowed in when.items())
 
     def contains(self, params: Mapping[str, Value]) -> bool:
-        """Whether `params` has exactly the active names, each with a value of its distribution."""
+        """Tell whether `params` has exactly the active names, each with a value of its distribution."""
         active = {n for n in self.parameters if self.is_active(n, params)}
         return active == set(params) and all(self.parameters[n].contains(v) for n, v in params.items())
 

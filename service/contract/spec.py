@@ -1,4 +1,4 @@
-"""The spec of a search, as records. `service/contract/parse.py` makes one from what a user wrote."""
+"""The spec of a search, as records; `service/contract/parse.py` parses what a user wrote into them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UNIT_S = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def number_from_text(value: Any) -> Any:
-    """`1e-4`, which YAML reads as text, as the number; anything else as it is."""
+    """Convert text such as `1e-4`, which YAML reads as text, to a number; return anything else unchanged."""
     if not isinstance(value, str):
         return value
     try:
@@ -36,7 +36,7 @@ def number_from_text(value: Any) -> Any:
 
 
 def seconds_from_text(value: Any) -> Any:
-    """`90s`, `10m`, `2h`, `1d` as seconds; a number is seconds already; anything else as it is."""
+    """Convert a duration such as `90s`, `10m`, `2h`, `1d` or a number of seconds to seconds; keep anything else."""
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     return float(match[1]) * _UNIT_S[match[2]] if match else number_from_text(value)
 
@@ -52,13 +52,13 @@ Duration: TypeAlias = Annotated[
 
 
 class Strict(Frozen):
-    """Base of the spec's records: no silent conversions."""
+    """Base of the spec's records, without silent conversions of types."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class ColumnRef(Strict):
-    """A column that says something about each row."""
+    """A reference to a column that assigns rows, as to the test part."""
 
     column: str
 
@@ -71,22 +71,22 @@ Keep: TypeAlias = Annotated[
     Annotated[Int, Field(ge=0), Tag("<number>")] | Annotated[Literal["all", "none"], Tag("<word>")],
     Discriminator(lambda v: "<word>" if isinstance(number_from_text(v), str) else "<number>"),
 ]
-"""Unions with a discriminator, so that a fault is told for the member that was meant, not for every one."""
+"""A union with a discriminator, as `TestPart`, so that a fault is reported for the intended member only."""
 
 
 class DataSpec(Strict):
-    """Where the rows come from and what is to be predicted."""
+    """The data set, the target to predict, and the roles of columns."""
 
     dataset: str
-    target: str | None = None  # bundled sets have one; a file needs it named
-    task: Task | None = None  # None: inferred from the target, and said
+    target: str | None = None  # None: the target of a bundled set; required for files
+    task: Task | None = None  # None: inferred from the target, with a note
     test: TestPart | None = None
-    ignore: list[str] = Field(default_factory=list)  # columns that are no features
-    exposure: str | None = None  # a column: how long, how many or how much each row's count is of, for loss: poisson
+    ignore: list[str] = Field(default_factory=list)  # columns that are not used as features
+    exposure: str | None = None  # a column: the time or amount that each row's count refers to, for loss: poisson
 
 
 class CvSpec(Strict):
-    """How rows are split into training and validation parts: k folds, one holdout, or given folds."""
+    """The split of rows into training and validation parts: k folds, a holdout, or given folds."""
 
     folds: Annotated[Int, Field(ge=2)] | None = None
     holdout: Share | None = None
@@ -98,32 +98,32 @@ class CvSpec(Strict):
 
 
 class MetricSpec(Strict):
-    """What trials are ranked by; the direction follows from the name."""
+    """The metric that trials are ranked by; its name determines the direction."""
 
     name: MetricName
     target: Float | None = None  # the search is completed when a trial reaches it
 
     @property
     def direction(self) -> Direction:
-        """Whether more or less is better."""
+        """Whether higher or lower scores are better."""
         return METRICS[self.name].direction
 
 
 class BudgetSpec(Strict):
-    """When a search ends."""
+    """The limits of a search."""
 
     trials: Annotated[Int, Field(ge=1, le=10_000_000)] | None = None
     time: Duration | None = None  # seconds
-    trial_time: Duration | None = None  # seconds that each fold of a trial may be in training
+    trial_time: Duration | None = None  # longest training time of each fold of a trial, in seconds
     failed: Annotated[Int, Field(ge=1)] | None = None
     parallel: Annotated[Int, Field(ge=1)] | None = None
 
 
 class StageSpec(Strict):
-    """One round of a coarse-to-fine search.
+    """One stage of a coarse-to-fine search.
 
     Attributes:
-        continues: whether the best trials of the stage before go on from where they ended, instead of anew.
+        continues: whether the best trials of the previous stage continue from their end, instead of from the beginning.
     """
 
     model_config = ConfigDict(serialize_by_alias=True)
@@ -134,20 +134,20 @@ class StageSpec(Strict):
 
 
 class BorderSpec(Strict):
-    """What happens when the best values sit at the edge of a range."""
+    """The policy for ranges whose best values lie at an edge."""
 
     extend: bool = True
-    extensions: Annotated[Int, Field(ge=0, le=20)] = 2  # times one parameter's range may be extended
+    extensions: Annotated[Int, Field(ge=0, le=20)] = 2  # how often each parameter's range may be extended
 
 
 class EarlyStopSpec(Strict):
-    """Which trials stop before their last epoch, or before their last fold.
+    """The rules by which trials stop before their last epoch, or before their last fold.
 
     Attributes:
-        rungs: where trials are compared; see `service.planner.rungs`.
-        eta: at each rung the best 1/eta go on, and the next rung is at eta times its epochs.
-        min_epochs: of the first rung.
-        race_folds: a trial whose first folds are clearly worse than the incumbent's loses the others.
+        rungs: scheme of the rungs at which trials are compared; see `service.planner.rungs`.
+        eta: at each rung the best 1/eta continue, and the next rung is at eta times its epochs.
+        min_epochs: epochs of the first rung.
+        race_folds: whether a trial stops if its first folds are clearly worse than the incumbent's.
     """
 
     rungs: Literal["asha", "hyperband", "none"] = "asha"
@@ -160,24 +160,24 @@ class ChecksSpec(Strict):
     """Whether a search is checked before its first trial."""
 
     before: bool = False
-    force: bool = False  # go on in spite of failed checks
+    force: bool = False  # start the search in spite of failed checks
 
 
 class CheckpointSpec(Strict):
-    """Whose fold checkpoints stay on disk."""
+    """The number of best trials whose checkpoints stay on disk."""
 
     keep: Keep = 20
 
     @property
     def limit(self) -> int | None:
-        """How many of the best trials keep their checkpoints; None for all of them."""
+        """Number of best trials that keep their checkpoints; None for all."""
         if self.keep == "all":
             return None
         return 0 if self.keep == "none" else int(self.keep)
 
 
 class Spec(Strict):
-    """What a user submits, validated; see `docs` and `examples/` for the form users write."""
+    """A validated spec; see `docs` and `examples/` for the form that users write."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     method: Method = "tpe"
@@ -185,7 +185,7 @@ class Spec(Strict):
     batch: Annotated[Int, Field(ge=1, le=10_000)] | None = None  # trials that a learning method proposes at once
     data: DataSpec
     cv: CvSpec = CvSpec(folds=5)
-    metric: MetricSpec | None = None  # None: the first of the task's
+    metric: MetricSpec | None = None  # None: the first metric of the task
     space: Space = Space(parameters={})
     budget: BudgetSpec = BudgetSpec()
     stages: list[StageSpec] = Field(default_factory=list)
@@ -196,7 +196,7 @@ class Spec(Strict):
     checkpoints: CheckpointSpec = CheckpointSpec()
 
     def planned_stages(self) -> list[StageSpec]:
-        """Those given, or 60, 30 and 10 % of the trials at 1, 5 and all epochs; for coarse-to-fine only."""
+        """List the given stages, or by default 60, 30 and 10 % of the trials at 1, 5 and all epochs; if staged only."""
         if self.stages:
             return list(self.stages)
         trials = self.budget.trials or DEFAULT_TRIALS
@@ -207,7 +207,7 @@ class Spec(Strict):
         return [StageSpec(epochs=epochs, trials=n) for epochs, n in shares if n > 0]
 
     def default_epochs(self) -> int:
-        """The epochs of the last stage where none are given: the fixed hyperparameter's, or the default."""
+        """Choose the epochs of the last stage where no stages are given: the fixed `epochs`, or the default."""
         epochs = self.space.parameters.get("epochs")
         if not isinstance(epochs, Fixed):
             return DEFAULT_EPOCHS

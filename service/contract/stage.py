@@ -1,4 +1,4 @@
-"""One stage of a search as planned, in the form in which it is stored."""
+"""The plan of one stage of a search, in the form in which it is stored."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from foldstep.service.contract.space import Frozen, Params, Space
 
 
 class StagePlan(Frozen):
-    """What the trials of one stage are drawn from.
+    """The plan that the trials of one stage are proposed from.
 
     Attributes:
-        index: of the stage, from 0.
+        index: index of the stage, from 0.
         space: the distributions of this stage.
-        trials: how many it has; None for no limit.
-        epochs: of each of its trials; None where every trial has its own.
+        trials: number of its trials; None for no limit.
+        epochs: epochs of each of its trials; None where every trial has its own.
         extensions: how often each parameter's range has been extended so far.
-        first_trial: number of its first trial; numbers run on from stage to stage.
-        survivors: the best configurations of the stage before, which this one trains first, with its own epochs.
-        continues: for each survivor, the number of the trial that it continues; empty where all of them begin anew,
-            and None for one that does, as its trial did not train all of its stage's epochs.
-        batch: how many trials are proposed from the same history; None where results change nothing.
+        first_trial: number of its first trial; numbers continue from stage to stage.
+        survivors: configurations that this stage trains first, with its own epochs: the best of the previous stage, or
+            of another search (warm start).
+        continues: for each survivor, the number of the trial that it continues; None for one that starts from the
+            beginning, as its trial did not train all epochs of its stage; empty where all start from the beginning.
+        batch: how many trials are proposed from the same history; None where proposals do not depend on results.
     """
 
     index: int

@@ -1,7 +1,7 @@
 """The states of searches, trials and leases, and the events that move them.
 
-The tables below are the only legal moves. A state is written nowhere but by a compare-and-set whose
-source states come from here; a move that is not in the table is an `IllegalTransition`.
+The tables below are the only legal transitions. A state is written only by a compare-and-set whose
+source states come from here; a transition that is not in the table raises `IllegalTransition`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TypeVar
 
 
 class SearchState(StrEnum):
-    """Where a search stands."""
+    """The state of a search."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -23,23 +23,23 @@ class SearchState(StrEnum):
 
 
 class SearchEvent(StrEnum):
-    """What happens to a search."""
+    """An event that changes the state of a search."""
 
     START = "start"  # the first trial is planned
     PAUSE = "pause"
     RESUME = "resume"
     COMPLETE = "complete"  # the budget is used, the target reached or the space exhausted
-    STOP = "stop"  # a user ends it; what is there stays
-    EXTEND = "extend"  # a user gives one that is completed more trials or time
-    FAIL = "fail"  # it cannot go on, the reason is stored
+    STOP = "stop"  # a user ends it; its results stay
+    EXTEND = "extend"  # a user gives a completed search more trials or time
+    FAIL = "fail"  # it cannot continue; the reason is stored
 
 
 class TrialState(StrEnum):
-    """Where a trial stands."""
+    """The state of a trial."""
 
     WAITING = "waiting"
     RUNNING = "running"
-    PAUSED = "paused"  # at a rung, until it is decided who goes on
+    PAUSED = "paused"  # at a rung, until it is decided which trials continue
     COMPLETED = "completed"
     PRUNED = "pruned"
     DIVERGED = "diverged"
@@ -48,24 +48,24 @@ class TrialState(StrEnum):
 
 
 class TrialEvent(StrEnum):
-    """What happens to a trial."""
+    """An event that changes the state of a trial."""
 
     LEASE = "lease"  # a worker takes it
     COMPLETE = "complete"
-    PAUSE = "pause"  # it has come to a rung
-    PROMOTE = "promote"  # it goes on from its rung, also after it was pruned there
+    PAUSE = "pause"  # it has reached a rung
+    PROMOTE = "promote"  # it continues from its rung, also after it was pruned there
     PRUNE = "prune"  # it trains no further and keeps its score: not good enough at a rung, or out of time
     DIVERGE = "diverge"
     FAIL = "fail"
     RETURN = "return"  # a worker gives it back, not counted as an attempt
     EXPIRE = "expire"  # its lease ran out, counted as an attempt
-    GIVE_UP = "give_up"  # its lease ran out once too often
+    GIVE_UP = "give_up"  # its lease ran out more often than attempts are allowed
     CANCEL = "cancel"  # its search ended first
     REOPEN = "reopen"  # its search was extended after that
 
 
 class LeaseState(StrEnum):
-    """Where a lease stands."""
+    """The state of a lease."""
 
     HELD = "held"
     RELEASED = "released"
@@ -73,7 +73,7 @@ class LeaseState(StrEnum):
 
 
 class LeaseEvent(StrEnum):
-    """What happens to a lease."""
+    """An event that changes the state of a lease."""
 
     RELEASE = "release"
     EXPIRE = "expire"
@@ -86,7 +86,7 @@ Transitions = Mapping[E, tuple[frozenset[S], S]]
 _OPEN = frozenset({SearchState.QUEUED, SearchState.RUNNING, SearchState.PAUSED})
 _RUNNING = frozenset({TrialState.RUNNING})
 _BEGUN = frozenset({TrialState.WAITING, TrialState.RUNNING, TrialState.PAUSED})
-"""Where a trial may stand that has come to a rung before, should its search end."""
+"""States from which a trial that has reached a rung may be pruned, as when its search ends."""
 
 SEARCH_TRANSITIONS: Mapping[SearchEvent, tuple[frozenset[SearchState], SearchState]] = {
     SearchEvent.START: (frozenset({SearchState.QUEUED}), SearchState.RUNNING),
@@ -120,11 +120,11 @@ LEASE_TRANSITIONS: Mapping[LeaseEvent, tuple[frozenset[LeaseState], LeaseState]]
 
 
 _OPENS_AGAIN = frozenset({SearchEvent.EXTEND, TrialEvent.PROMOTE, TrialEvent.REOPEN})
-"""Events that may take up again what had come to its end."""
+"""Events that may reopen a search or trial that had ended."""
 
 
 def terminal(states: type[S], transitions: Mapping[E, tuple[frozenset[S], S]]) -> frozenset[S]:
-    """The states that no event leaves, but for those that open again what has ended."""
+    """Find the terminal states: those that no event leaves, except events that reopen what had ended."""
     left = [sources for event, (sources, _) in transitions.items() if event not in _OPENS_AGAIN]
     return frozenset(states) - frozenset[S]().union(*left)
 
@@ -135,7 +135,7 @@ TERMINAL_LEASE = terminal(LeaseState, LEASE_TRANSITIONS)
 
 
 def diagram(transitions: Mapping[E, tuple[frozenset[S], S]]) -> str:
-    """The table as a Mermaid state diagram, for the documentation."""
+    """Write a table of transitions as a Mermaid state diagram, for the documentation."""
     moves: list[tuple[str, str, str]] = []
     for event, (sources, target) in transitions.items():
         moves += [(str(source), str(target), str(event)) for source in sources]

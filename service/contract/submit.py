@@ -1,4 +1,4 @@
-"""What users send besides a spec, and what the master says of a spec before it runs."""
+"""The requests of users other than a spec, and the master's answer to the validation of a spec."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 
 class Validated(Frozen):
-    """Say that a spec fits its data, and what was filled in.
+    """The answer for a spec that fits its data, with the values that were filled in.
 
     Attributes:
-        trials: how many it will have; None for no limit.
-        notes: what the user should know, one sentence each.
+        trials: number of trials that the search will have; None for no limit.
+        notes: notes for the user, one sentence each.
     """
 
     problem: LearningProblem
@@ -28,11 +28,11 @@ class Validated(Frozen):
 
 
 class Extension(Frozen):
-    """`POST /searches/{id}:extend`: what a search gets besides its budget.
+    """The request to extend the budget of a search (`POST /searches/{id}:extend`).
 
     Attributes:
-        trials: how many more.
-        time: seconds, or 90s, 10m, 2h; of the time budget, where there is one.
+        trials: number of additional trials.
+        time: additional time, as seconds or as 90s, 10m, 2h, for a search with a time budget.
     """
 
     trials: int | None = Field(default=None, ge=1, le=10_000_000)
@@ -40,11 +40,11 @@ class Extension(Frozen):
 
 
 class DatasetRegistration(Frozen):
-    """`POST /datasets`: a name for a file that the master may read, or for one of scikit-learn's sets.
+    """The request to register a data set (`POST /datasets`): a file that the master may read, or a bundled set.
 
     Attributes:
-        name: what specs call it.
-        source: path, or bundled name.
+        name: the name for specs.
+        source: path of the file, or name of the bundled set.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The history a planner sees: finished trials, and those on their way."""
+"""The trials of a planner's history, and the trials that it proposes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class TrialRecord(Frozen):
     """One trial of the history.
 
     Attributes:
-        score: mean over the folds, None where it has none.
+        score: mean over the folds; None without a score.
         spread: standard deviation over the folds, None for a single fold.
     """
 
@@ -23,11 +23,11 @@ class TrialRecord(Frozen):
 
 
 class PlannedTrial(Frozen):
-    """A trial to come.
+    """A proposed trial.
 
     Attributes:
-        params: the stage's epochs and the seed among them.
-        continues: the trial whose training it goes on with; None where it begins anew.
+        params: hyperparameters, including the stage's epochs and the seed.
+        continues: the trial whose training it continues; None where it starts from the beginning.
     """
 
     number: int

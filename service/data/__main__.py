@@ -15,7 +15,7 @@ from foldstep.service.data.resolve import resolve_problem
 
 
 def perform(request: dict[str, Any]) -> BaseModel:
-    """Perform a request."""
+    """Perform a request: ingest a data set, or resolve a spec against one."""
     if request["operation"] == "ingest":
         return ingest(request["source"], into=Path(request["into"]), shown_as=request["shown_as"])
     if request["operation"] == "resolve":

@@ -20,7 +20,7 @@ _LOADERS: dict[str, Callable[[], Any]] = {
 
 
 def load_bundled(name: str) -> pa.Table:
-    """Features under scikit-learn's names and the target as `target`, all of them numbers.
+    """Load a bundled set: features under scikit-learn's names and the target as `target`, all of them numbers.
 
     Raises:
         KeyError: there is no such set.

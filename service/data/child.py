@@ -1,6 +1,6 @@
 """Read data, and resolve specs against it, in a child process.
 
-So a huge or malicious file costs the master nothing, and neither pyarrow nor scikit-learn lives in it. The child is
+So a huge or malicious file cannot harm the master, which imports neither pyarrow nor scikit-learn. The child is
 `service/data/__main__.py`.
 """
 
@@ -21,7 +21,7 @@ TIMEOUT_S = 900.0
 def ingest_in_child(
     source: str | Path, *, into: Path, shown_as: str | None = None, timeout_s: float = TIMEOUT_S
 ) -> DatasetDescription:
-    """Call `ingest.ingest` in a process of its own.
+    """Call `ingest.ingest` in a child process.
 
     Raises:
         DatasetUnreadable: as `ingest` does; or the child died (`reader_died`) or took too long (`too_slow`).
@@ -33,7 +33,7 @@ def ingest_in_child(
 def resolve_in_child(
     spec: Spec, description: DatasetDescription, canonical_file: Path, *, timeout_s: float = TIMEOUT_S
 ) -> ResolvedProblem:
-    """Call `resolve.resolve_problem` in a process of its own.
+    """Call `resolve.resolve_problem` in a child process.
 
     Raises:
         SpecInvalid: the spec does not fit the data; every fault is named.

@@ -1,4 +1,4 @@
-"""Turns a file or a bundled set into the canonical file that workers fetch."""
+"""Converts a file or a bundled set to the canonical file that workers fetch."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def ingest(source: str | Path, *, into: Path, shown_as: str | None = None) -> Da
 
 
 def _bundled(name: str) -> pa.Table:
-    from foldstep.service.data.bundled import load_bundled  # a second of imports that files do not need
+    from foldstep.service.data.bundled import load_bundled  # imports scikit-learn for a second, which files do not need
 
     return load_bundled(name)
 
@@ -62,7 +62,7 @@ def _describe(name: str, column: ColumnValues) -> Column:
 
 
 def _write(columns: Mapping[str, ColumnValues], path: Path) -> int:
-    """Write a temporary file, flush it to the disk, rename it; returns its size in bytes."""
+    """Write a temporary file, flush it to the disk, rename it, and return its size in bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.table({name: _to_arrow(column) for name, column in columns.items()})
     with NamedTemporaryFile(dir=path.parent, prefix=".ingest-", delete=False) as file:

@@ -1,8 +1,8 @@
 """Reads CSV and Parquet files into canonical columns: `double` for numbers, `string` for text.
 
-What a file holds decides how it is read, not its name. In CSV files a column is numbers where every value is
-one; also where all are `true` or `false` (1 and 0) or ISO 8601 dates (seconds since 1970, UTC). Parquet columns
-keep the kind they have there: text that looks like numbers stays text.
+A file's content decides how it is read, not its name. A CSV column becomes numbers where all of its values are
+numbers, `true` or `false` (1 and 0), or ISO 8601 dates (seconds since 1970, UTC). Parquet columns keep their type:
+text that looks like numbers stays text.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PARQUET_MAGIC, _GZIP_MAGIC = b"PAR1", b"\x1f\x8b"
 
 
 def read_file(path: Path) -> pa.Table:
-    """The file's columns, every one `double` or `string`, missing values null.
+    """Read a file's columns, each as `double` or `string`, with missing values as null.
 
     Raises:
         DatasetUnreadable: the fault's code says why; see the functions below.
@@ -95,10 +95,10 @@ def _read_csv(path: Path, *, is_gzip: bool) -> pa.Table:
 
 
 def _read_text_columns(path: Path, is_gzip: bool, delimiter: str, header: list[str]) -> pa.Table:
-    """The file as text, read by Arrow alone.
+    """Read the file as columns of text, with a file object of Arrow.
 
-    Arrow's threads must not hold a Python file, nor a handler of bad rows: one that lets go of it while the interpreter
-    ends brings the whole process down (https://github.com/apache/arrow/issues/34314).
+    Arrow's threads must hold neither a Python file nor a handler of bad rows: a thread that releases one while the
+    interpreter ends crashes the process (https://github.com/apache/arrow/issues/34314).
     """
     with pa.OSFile(str(path)) as raw, pa.CompressedInputStream(raw, "gzip") if is_gzip else nullcontext(raw) as file:
         return pa_csv.read_csv(
@@ -116,7 +116,7 @@ def _open(path: Path, is_gzip: bool) -> IO[bytes]:
 
 
 def _check_text(path: Path, is_gzip: bool) -> None:
-    """Refuse what is no UTF-8 text, with the line where it breaks, before anything guesses at it.
+    """Check that a file is UTF-8 text, before it is parsed; an error names the line of the first bad byte.
 
     Raises:
         DatasetUnreadable: `empty_file`, `wrong_file_type` (zero bytes, as in a spreadsheet or picture), `not_utf8`.
@@ -143,7 +143,7 @@ def _check_text(path: Path, is_gzip: bool) -> None:
 
 
 def _records(path: Path, is_gzip: bool, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Line number and fields of each record, empty lines left out, as Python's own reader sees them."""
+    """Yield line number and fields of each record, without empty lines, as read by Python's `csv`."""
     with io.TextIOWrapper(_open(path, is_gzip), encoding="utf-8-sig", newline="") as text:
         reader = csv.reader(text, delimiter=delimiter)
         for fields in reader:
@@ -152,7 +152,7 @@ def _records(path: Path, is_gzip: bool, delimiter: str) -> Iterator[tuple[int, l
 
 
 def _header(path: Path, is_gzip: bool) -> tuple[list[str], str]:
-    """The header's fields and the delimiter, which is the one that gives the most fields."""
+    """Read the header's fields and choose the delimiter: the one that gives the most fields."""
     headers = {d: next(_records(path, is_gzip, d), (0, []))[1] for d in DELIMITERS}
     delimiter = max(DELIMITERS, key=lambda d: len(headers[d]))
     if not headers[delimiter]:
@@ -161,7 +161,7 @@ def _header(path: Path, is_gzip: bool) -> tuple[list[str], str]:
 
 
 def _ragged(path: Path, is_gzip: bool, delimiter: str, n_columns: int) -> Exception | None:
-    """What to say of the first line with another number of values; None where there is none."""
+    """Make the error for the first line with a wrong number of values; None where no line has one."""
     for line, fields in _records(path, is_gzip, delimiter):
         if len(fields) != n_columns:
             got = f"{len(fields)} in line {line}"
@@ -170,7 +170,7 @@ def _ragged(path: Path, is_gzip: bool, delimiter: str, n_columns: int) -> Except
 
 
 def _unique_names(raw: list[str]) -> list[str]:
-    """The header without surrounding blanks; a column without a name is called by its place.
+    """Strip the header's names; a column without a name is named by its place, as `column_3`.
 
     Raises:
         DatasetUnreadable: `duplicate_column`.
@@ -185,7 +185,7 @@ def _unique_names(raw: list[str]) -> list[str]:
 
 
 def _from_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Numbers, booleans or dates where every value is one, else text."""
+    """Convert a column of text to numbers if all values are numbers, all booleans or all dates; else keep the text."""
     text = _cleaned(column)
     if text.null_count == len(text):
         return text.cast(pa.float64())
@@ -198,7 +198,7 @@ def _first_that_fits(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
         return pc.equal(lower, "true").cast(pa.int8()).cast(pa.float64())
     for kind in (pa.float64(), pa.timestamp("us"), pa.timestamp("us", "UTC")):
         try:
-            text.slice(0, _PROBE_ROWS).cast(kind)  # a cast that fails takes long: fail on a few rows
+            text.slice(0, _PROBE_ROWS).cast(kind)  # a failing cast is slow, so try a few rows first
             values = text.cast(kind)
         except pa.ArrowInvalid:
             continue

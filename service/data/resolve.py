@@ -1,4 +1,4 @@
-"""Resolve a spec against its data before any trial is planned; every misfit is named at once."""
+"""Resolve a spec against its data before any trial is planned; all faults are reported at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from foldstep.service.contract.spec import ColumnRef, DataSpec, MetricSpec, Spec
 from foldstep.service.data.sources import BUNDLED_TARGET
 
 MAX_CLASSES_INFERRED = 20
-"""A target with at most so many different whole numbers is taken for classes."""
+"""A target with at most this many different values, all of them whole numbers, is treated as classes."""
 
 
 def resolve_problem(spec: Spec, description: DatasetDescription, canonical_file: Path) -> ResolvedProblem:
@@ -38,8 +38,8 @@ def resolve_problem(spec: Spec, description: DatasetDescription, canonical_file:
 
     Args:
         spec: the spec.
-        description: of its data set.
-        canonical_file: of its data set; only the columns that the spec names are read.
+        description: the description of its data set.
+        canonical_file: its data set's canonical file; only the columns that the spec names are read.
 
     Raises:
         SpecInvalid: every fault, each with its path in the spec.
@@ -56,7 +56,7 @@ def resolve_problem(spec: Spec, description: DatasetDescription, canonical_file:
 
 
 def _split_columns(spec: Spec) -> Iterator[tuple[str, str]]:
-    """Path and name of each column that says how to split."""
+    """Yield path in the spec and name of each column that determines how rows are split."""
     if isinstance(spec.data.test, ColumnRef):
         yield "data.test.column", spec.data.test.column
     for key in ("column", "group", "time"):
@@ -83,7 +83,7 @@ def _name_faults(spec: Spec, target: str | None, description: DatasetDescription
 
 
 class _Resolving:
-    """Gathers faults and notes. All columns named are there."""
+    """The state of resolving one spec: it gathers faults and notes. All named columns must exist."""
 
     def __init__(
         self, spec: Spec, target: str, columns: Mapping[str, ColumnValues], description: DatasetDescription
@@ -202,7 +202,7 @@ class _Resolving:
             self._add("bad_exposure", "data.exposure", "a finite number above 0 in every row", got, "remove those rows")
 
     def _splits(self, data: DataSpec) -> Splits | None:
-        """Split the rows as a worker does; None, with a fault for every way in which they are too few."""
+        """Split the rows as a worker does; None where that is impossible, with a fault for each reason."""
         is_marked, is_complete = self._test_column_marks_some(), self._split_columns_are_complete()
         if not is_marked or not is_complete:
             return None
@@ -213,7 +213,7 @@ class _Resolving:
         return None if is_target_bad or len(self.faults) > n_before else splitter.splits()
 
     def _check_rest(self, data: DataSpec, rest: Rows) -> None:
-        """Find what the rows outside the test part are too few of for their folds."""
+        """Check that rows, groups, classes and given folds outside the test part are enough for the folds."""
         cv = self.spec.cv
         if cv.stratify and data.task == "regression":
             self._add("contradiction", "cv.stratify", "no stratify with regression", "true")
@@ -252,7 +252,7 @@ class _Resolving:
         return False
 
     def _check_classes(self, path: str, rest: Rows) -> None:
-        """Every class needs a member in each part of a stratified split."""
+        """Check that every class has a row for each part of a stratified split."""
         needed = self.spec.cv.folds or 2
         labels, class_of_row = np.unique(_values(self.target), return_inverse=True)
         counts = np.bincount(class_of_row[rest], minlength=len(labels))

@@ -1,4 +1,4 @@
-"""Which data a spec may name: scikit-learn's bundled sets, and files below the allowed roots."""
+"""The data that a spec may name: scikit-learn's bundled sets, and files below the allowed roots."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
 def refusal(code: str, *, expected: str, got: str | None, hint: str | None = None) -> DatasetUnreadable:
-    """The error for data that cannot be read, with the one fault that says why."""
+    """Make the error for data that cannot be read, with one fault that gives the reason."""
     fault = Fault(code=code, path="data.dataset", expected=expected, got=got, hint=hint)
     return DatasetUnreadable(f"The data cannot be read: {fault}.", faults=[fault])
 
 
 def resolve_path(source: str, roots: Sequence[Path]) -> Path:
-    """The file that `source` names, symbolic links followed.
+    """Find the file that `source` names, following symbolic links.
 
     Args:
         source: an absolute path, or one relative to a root; the first root that has the file wins.
-        roots: folders that may be read, with all that is below them.
+        roots: folders that may be read, with everything below them.
 
     Raises:
-        PathNotAllowed: it lies outside the roots, whether or not there is such a file.
-        DatasetUnreadable: it is a URL (`url_not_supported`), or no file (`file_not_found`).
+        PathNotAllowed: it lies outside the roots, whether or not such a file exists.
+        DatasetUnreadable: it is a URL (`url_not_supported`), or no such file exists (`file_not_found`).
     """
     if _URL.match(source):
         raise refusal(
@@ -45,7 +45,7 @@ def resolve_path(source: str, roots: Sequence[Path]) -> Path:
         if not allowed:
             raise _not_allowed(source, real_roots)
         found = next((path for path in allowed if path.is_file()), None)
-    except (OSError, RuntimeError):  # a name that no file system takes, a circle of symbolic links
+    except (OSError, RuntimeError):  # an invalid file name, or circular symbolic links
         found = None
     if found is None:
         raise refusal("file_not_found", expected="a file, or one of " + ", ".join(BUNDLED), got=source)

@@ -51,6 +51,6 @@ def _moved(space: Space, name: str, place: float, generator: np.random.Generator
         n = len(distribution.choices)
         return (place + int(generator.integers(1, max(2, n))) / n) % 1.0
     step = float(WIDEST * (NARROWEST / WIDEST) ** generator.random() * generator.standard_normal())
-    if place in (0.0, 1.0):  # from an edge there is one way
+    if place in (0.0, 1.0):  # from an edge, move into the range
         return min(abs(place - abs(step)), 1.0)
     return min(max(place + step, 0.0), 1.0)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-BATCHES = 50  # in a search: with fewer the model is updated too rarely, with more workers wait too often
+BATCHES = 50  # in a search: fewer batches update the model too rarely, more make workers wait too often
 SMALLEST, LARGEST = 4, 256
-OPEN_ENDED = 8  # trials in a batch where the number of trials is open
-MIN_STARTUP = 8  # trials; and at least two batches
+OPEN_ENDED = 8  # trials in a batch of a search without a limit of trials
+MIN_STARTUP = 8  # least number of random trials; at least two batches, too
 
 
 def default_batch(trials: int | None) -> int:

@@ -23,12 +23,12 @@ from foldstep.service.planner.evidence import Evidence, Judged, judge
 
 Edge: TypeAlias = Literal["low", "high"]
 
-EDGE_SHARE = 0.1  # of the range, in its scale
+EDGE_SHARE = 0.1  # share of the range, in its scale, that counts as its edge
 MIN_TRIALS = 3  # with fewer no border is reported
 MIN_TRIALS_FOR_TREND = 12
 MIN_OUTER_FOR_TREND = 8
-TREND_QUARTER = 0.7  # where the best quarter lies on average, 1 being the edge
-TREND_CORRELATION = 0.5  # rank correlation of place and score in the half of the range that ends at the edge
+TREND_QUARTER = 0.7  # least mean place of the best quarter of trials, 1 being the edge
+TREND_CORRELATION = 0.5  # least rank correlation of place and score in the half of the range at the edge
 NEVER_A_BORDER = frozenset({"seed"})  # the order of seeds means nothing
 
 

@@ -22,13 +22,13 @@ from foldstep.service.contract.states import TrialState
 from foldstep.service.planner.borders import extend_borders, find_borders
 from foldstep.service.planner.evidence import Evidence, Judged, good_trials, judge
 
-MIN_SHARE = 0.25  # of the last stage's range, in its scale, that always stays
+MIN_SHARE = 0.25  # least share of the last stage's range, in its scale, that is kept
 NEAR_EDGE = 0.05  # an end of a range with less than this share of it is not cut off
 MIN_ACTIVE_GOOD = 3  # with fewer good values, a range stays as it is
 DROP_CHANCE = 0.05  # a choice is dropped if its absence from the good trials has less probability by chance
 MIN_TRIALS_TO_DROP = 5
-SURVIVOR_SHARE = 1 / 3  # of the next stage's trials, at most, that are the last stage's best
-NEVER_NARROWED = frozenset({"seed"})  # a good seed is chance
+SURVIVOR_SHARE = 1 / 3  # greatest share of the next stage's trials that are survivors
+NEVER_NARROWED = frozenset({"seed"})  # which seed does well is chance
 PAYS_LATE = frozenset({"dropout", "input_dropout", "weight_decay", "l1", "label_smoothing", "ema_decay"})
 """Regularisation whose high values look worse after few epochs than they are, because overfitting comes later."""
 SHORT = 0.25  # a stage with less than this share of the longest stage's epochs does not narrow `PAYS_LATE` from above

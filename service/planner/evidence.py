@@ -13,7 +13,7 @@ from foldstep.service.contract.space import Params
 from foldstep.service.contract.states import TrialState
 from foldstep.service.contract.trial import TrialRecord
 
-GOOD_SHARE = 0.2  # of a stage's trials, the best ones that are good whatever the noise
+GOOD_SHARE = 0.2  # share of a stage's trials that are good whatever the noise
 MIN_GOOD = 5
 
 TELLING = frozenset({TrialState.COMPLETED, TrialState.PRUNED, TrialState.DIVERGED})

@@ -33,7 +33,7 @@ Array: TypeAlias = npt.NDArray[np.float64]
 
 
 class ForestSampler(BaseSampler):
-    """Proposes the points of a space that a random forest, fitted to the study's finished trials, finds promising."""
+    """An Optuna sampler: proposes the points with the greatest expected improvement under a random forest."""
 
     def __init__(self, space: Space, seed: int) -> None:
         """Prepare without a forest: it is fitted for the first proposal, and again when further trials have ended.
@@ -120,7 +120,7 @@ class _Candidates(NamedTuple):
     def next(self, generator: np.random.Generator) -> Params:
         """Take the point of greatest expected improvement; after the first, that of the least lower confidence bound.
 
-        The weight of the standard deviation in a bound is drawn anew from an exponential distribution each time.
+        The weight of the standard deviation in a bound is drawn from an exponential distribution for each proposal.
         """
         if not self.points:
             return {}

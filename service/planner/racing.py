@@ -5,9 +5,9 @@ differences of their losses on the k folds seen, n the number of all folds and s
 differences over the folds. Were the trial as good as the incumbent over all n folds, the mean of d would have the
 standard deviation s * sqrt(1/k - 1/n): k of n values are drawn without replacement (Cochran 1977, "Sampling
 Techniques", section 2.6). A trial whose mean lies further out than the `FALSE_DROPS` quantile of Student's distribution
-is dropped; so one that would have beaten the incumbent is dropped with that chance at most, where differences are
-about normal and spread alike. A single trial has too few folds to tell its own spread (with one fold seen there is
-none), so s is pooled over the decided trials nearest to the incumbent.
+is dropped; so one that would have beaten the incumbent is dropped with at most that probability, if the differences are
+about normal with equal spread. A single trial has too few folds to estimate its own spread (with one fold it is
+undefined), so s is pooled over the decided trials nearest to the incumbent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 
 FALSE_DROPS = 0.01
-"""The chance, at most, to drop a trial that would have beaten the incumbent."""
+"""The greatest probability of dropping a trial that would have beaten the incumbent."""
 FEWEST_POOLED, MOST_POOLED = 4, 20
 """Least and greatest number of decided trials whose differences to the incumbent are pooled; with fewer than the least
 no trial is dropped."""

@@ -9,11 +9,11 @@ from foldstep.service.contract.space import Fixed, Params, Space
 from foldstep.service.contract.spec import Spec
 
 MOST = 5
-SHARE = 1 / 4  # of the first stage's trials, at most
+SHARE = 1 / 4  # greatest share of the first stage's trials that are taken over
 MOST_LOOKED_AT = 500
 """Number of the old search's best trials that are considered."""
 _OF_THE_SEARCH = frozenset({"seed", "epochs"})
-"""Hyperparameters that every search sets anew unless its spec searches them."""
+"""Hyperparameters that are not taken over, unless the new spec searches them."""
 
 
 def warm_configurations(ranked: Iterable[Params], spec: Spec, *, n_trials: int | None) -> list[Params]:
