@@ -79,10 +79,6 @@ def can_be_poisson(space: Space) -> bool:
     return any(LOSSES[str(loss)].counts for loss in _values(space, "loss"))
 
 
-def _has_one_row_to_normalise(hp: Hyperparameters) -> bool:
-    return NORMS[hp.norm].over_rows and hp.batch_size == 1
-
-
 def _can_have(space: Space, names: tuple[str, ...], holds: Callable[[Hyperparameters], bool]) -> bool:
     return any(holds(resolve(params)) for params in combinations(space, names))
 

@@ -139,8 +139,10 @@ class FloatRange(_Distribution):
         return (x - self.low) / (self.high - self.low)
 
     def contains(self, value: Value) -> bool:
-        """Tell whether `value` is a number within the bounds."""
-        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+        """Tell whether `value` is a number within the bounds and on a step."""
+        if not isinstance(value, int | float) or isinstance(value, bool) or not self.low <= value <= self.high:
+            return False
+        return self.step is None or self.value_at(self.index_of(value)) == value
 
     @property
     def n_values(self) -> int | None:

@@ -48,6 +48,9 @@ def test_steps_are_counted_in_decimal() -> None:
     tenths = FloatRange(low=0.0, high=0.5, step=0.1)
     assert [tenths.value_at(i) for i in range(6)] == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5], "3 * 0.1 is 0.30000000000000004"
     assert tenths.from_unit(0.5) == 0.3
+    assert tenths.contains(0.3)
+    assert not tenths.contains(0.1 * 3)
+    assert not tenths.contains(0.25)
     assert [tenths.index_of(v) for v in (0.3, 0.1 * 3, 0.5, 0.26)] == [3, 3, 5, 3]
     further = FloatRange(low=0.1, high=0.85, step=0.2)
     assert (further.n_values, further.value_at(1), further.value_at(3), further.value_at(4)) == (4, 0.3, 0.7, 0.9)

@@ -61,7 +61,7 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
     return plant
 
 
-# -- the compiled backend ------------------------------------------------------------------------------------------------
+# -- the compiled backend ---------------------------------------------------------------------------------------------
 
 
 def test_a_wrong_gradient_in_the_compiled_step(planted: Callable[[str, str, str], None]) -> None:
