@@ -93,7 +93,7 @@ def _swept(context: Context) -> Iterator[None]:
             try:
                 sweep(context)
             except FoldstepError as error:
-                _log.warning("sweeping goes on in a moment: %s", error)
+                _log.warning("sweeping continues in a moment: %s", error)
 
     thread = threading.Thread(target=run, name="sweep", daemon=True)
     thread.start()

@@ -50,14 +50,14 @@ def take_report(connection: Connection, search: SearchRow, report: CheckReport, 
         return search
     searches.set_checks(connection, search.id, report)
     if not report.passed and search.spec.checks.force:
-        searches.add_notes(connection, search, [f"The search goes on in spite of failed checks: {_found(report)}"])
+        searches.add_notes(connection, search, [f"The search continues in spite of failed checks: {_found(report)}"])
     elif not report.passed:
         failure = f"The checks before the search failed. {_found(report)} {_HOW}"
         end(connection, search, Ending(SearchEvent.FAIL, failure=failure), now)
     return searches.get(connection, search.id)
 
 
-_HOW = "Submitted with --force (checks: {force: true}) it goes on all the same."
+_HOW = "Submitted with --force (checks: {force: true}) it continues all the same."
 
 
 def _found(report: CheckReport) -> str:

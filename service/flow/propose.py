@@ -54,7 +54,7 @@ def propose(context: Context, search_id: str) -> None:
         try:
             proposals = planner.suggest(boundary.stage.n_planned, A_WHOLE_BATCH, boundary.history)
         except ProposingFailed as failure:
-            _fail(context, search_id, f"The method {boundary.search.spec.method} could not go on: {failure}")
+            _fail(context, search_id, f"The method {boundary.search.spec.method} could not continue: {failure}")
             return
         _store(context, boundary, proposals)
 

@@ -91,7 +91,7 @@ def close(connection: Connection, search: SearchRow, now: datetime) -> None:
     if search.spec.early_stop is not None:
         rows = rungs.on_rungs(connection, search.id, search.stage)
         begun = [row for row in rows if row.rungs and row.state in _STOPPABLE]
-        message = "The search ended before it was decided whether this trial goes on."
+        message = "The search ended before it was decided whether this trial continues."
         rungs.prune(connection, search.id, [_pruned(search, row, message) for row in begun], now)
 
 
@@ -121,7 +121,7 @@ def _behind(search: SearchRow, row: RungRow) -> str:
     n_scores = len((row.rungs or [[]])[-1])
     if n_scores < search.problem.n_folds:
         return f"Clearly worse than the best trial on its first {n_scores} of {search.problem.n_folds} folds."
-    return "Not among the best at its rung; it goes on should later trials do worse."
+    return "Not among the best at its rung; it continues should later trials do worse."
 
 
 def _pruned(search: SearchRow, row: RungRow, message: str) -> PrunedTrial:

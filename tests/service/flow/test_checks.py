@@ -97,7 +97,7 @@ def test_forced_it_goes_on_and_says_so(context: Context) -> None:
     assert hand.take().purpose == "train"
     found = view.search(context, search)
     assert found.state is SearchState.RUNNING
-    assert found.notes == ["The search goes on in spite of failed checks: labels: No. Look at the data."]
+    assert found.notes == ["The search continues in spite of failed checks: labels: No. Look at the data."]
 
 
 def test_one_worker_checks_and_the_others_get_other_work(context: Context, clock: Clock) -> None:

@@ -173,4 +173,4 @@ def test_a_search_whose_planner_dies_again_and_again_fails_and_says_why(
     seen = view.search(context, search)
     hasty.close()
     assert seen.state is SearchState.FAILED
-    assert "The method tpe could not go on" in seen.notes[-1]
+    assert "The method tpe could not continue" in seen.notes[-1]

@@ -175,7 +175,7 @@ def test_a_trial_left_behind_goes_on_when_later_ones_are_worse(context: Context)
     assert rank.trial(context, search, 3).state is TrialState.PRUNED
     assert (
         rank.trial(context, search, 3).message
-        == "Not among the best at its rung; it goes on should later trials do worse."
+        == "Not among the best at its rung; it continues should later trials do worse."
     )
     while rank.trial(context, search, 3).state is TrialState.PRUNED:
         held = hand.take(100)
