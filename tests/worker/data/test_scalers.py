@@ -14,6 +14,7 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, RobustScaler, StandardScaler
 
+from foldstep.models import hyperparameters
 from foldstep.worker.data.scalers import SCALERS, Matrix, State
 
 UNITS = np.array([1.0, 1e-3, 1e6, 20.0])
@@ -101,6 +102,10 @@ def test_signs_do_not_hang_on_rounding(seed: int) -> None:
     x = a_matrix(seed)[:, :2]
     reordered = np.random.default_rng(seed).permutation(len(x))
     np.testing.assert_allclose(scaled("whiten", x, x), scaled("whiten", x[reordered], x), atol=1e-6)
+
+
+def test_every_name_of_a_scaler_has_one() -> None:
+    assert set(SCALERS) == set(hyperparameters.SCALERS)
 
 
 @pytest.mark.parametrize("name", [name for name in SCALERS if name != "none"])
