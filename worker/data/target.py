@@ -150,15 +150,20 @@ class TargetCoder:
 
         `balanced` is rows / (present classes * rows of the class) over the training part (King and Zeng 2001); classes
         that a mapping does not name, or that are not present in the training part, weigh 1.
+
+        Raises:
+            ValueError: another word.
         """
         if self.classes is None or choice == "none":
             return None
-        if isinstance(choice, str):
-            counts = np.bincount(y_train, minlength=len(self.classes))
-            n_present = int((counts > 0).sum())
-            return np.where(counts > 0, len(y_train) / (n_present * np.maximum(counts, 1)), 1.0)
-        named = dict(choice)
-        return np.array([named.get(str(label), 1.0) for label in self.classes])
+        if not isinstance(choice, str):
+            named = dict(choice)
+            return np.array([named.get(str(label), 1.0) for label in self.classes])
+        if choice != "balanced":
+            raise ValueError(f"expected none, balanced or a mapping as class weights, however: {choice}")
+        counts = np.bincount(y_train, minlength=len(self.classes))
+        n_present = int((counts > 0).sum())
+        return np.where(counts > 0, len(y_train) / (n_present * np.maximum(counts, 1)), 1.0)
 
     def to_json(self) -> dict[str, Any]:
         """Convert to JSON values; `from_json` gives an equal coder."""

@@ -72,3 +72,10 @@ def test_a_link_that_nobody_knows_is_refused() -> None:
     known = TargetCoder(classes=None, mean=1.0, scale=2.0, link="log").to_json()
     with pytest.raises(ValueError, match="expected a link among identity, log, however: logit"):
         TargetCoder.from_json({**known, "link": "logit"})
+
+
+def test_a_word_for_class_weights_that_nobody_knows_is_refused() -> None:
+    column = texts(["good", "bad", "good", "ugly"])
+    coder = TargetCoder.fit(column, ALL, "classification")
+    with pytest.raises(ValueError, match="expected none, balanced or a mapping as class weights, however: inverse"):
+        coder.class_weights("inverse", coder.encode(column, ALL))
