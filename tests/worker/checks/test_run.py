@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from foldstep.models.catalog.losses import LOSSES
 from foldstep.models.catalog.tasks import Task
 from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.parse import parse_spec
@@ -77,6 +78,18 @@ def test_what_a_thrown_error_leaves_behind(monkeypatch: pytest.MonkeyPatch) -> N
     results = report("wine", "classification")["results"]
     assert [r["outcome"] for r in results] == ["passed"] * 4 + ["failed"]
     assert results[-1]["sentence"] == "The check could not be run: RuntimeError: out of memory."
+
+
+@pytest.mark.parametrize("loss", [name for name, loss in LOSSES.items() if loss.task == "regression"])
+def test_every_loss_has_a_level_by_chance_or_says_that_it_has_none(loss: str) -> None:
+    y = np.array([-1.0, 0.0, 4.0])
+    assert (chance_loss(loss, y, 1) is None) == (constant_loss(loss, y) is None) == LOSSES[loss].counts
+
+
+def test_a_loss_that_nobody_knows_has_no_level_by_chance() -> None:
+    for level in (lambda: chance_loss("toy", np.ones(3), 1), lambda: constant_loss("toy", np.ones(3))):
+        with pytest.raises(KeyError, match="toy"):
+            level()
 
 
 def test_chance_and_constant_losses() -> None:
