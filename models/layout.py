@@ -19,6 +19,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import TypeVar
 
+from foldstep.models.catalog.optimizers import FAMILIES
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.noise import Stream
 
@@ -111,7 +112,7 @@ class Block:
 
 def _order(slot: Slot) -> tuple[object, ...]:
     hp = slot.hp
-    update = (hp.family, hp.beta1, hp.beta2, hp.eps) if hp.family == "adam" else (hp.family, 0.0, 0.0, 0.0)
+    update = (hp.family, hp.beta1, hp.beta2, hp.eps) if FAMILIES[hp.family].uses_betas else (hp.family, 0.0, 0.0, 0.0)
     shared = (update, hp.norm, hp.activation, hp.loss or "", hp.input_dropout > 0)
     return (-slot.depth, *shared, slot.group, slot.stream, slot.key)
 

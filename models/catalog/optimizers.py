@@ -20,19 +20,21 @@ class Family:
         moments: the moments that it keeps of every parameter, by the names of the stacks.
         backends: the backends that implement it; the eager backend implements every family.
         takes_all_rows: whether a step uses the whole training part as its batch, by default.
+        uses_betas: whether the formula reads `beta1`, `beta2` and `eps`; members that share them lie side by side.
         history: number of pairs (step, change of the gradient) that it keeps of every parameter, beside the moments.
     """
 
     moments: tuple[str, ...]
     backends: frozenset[Backend] = EVERY_BACKEND
     takes_all_rows: bool = False
+    uses_betas: bool = False
     history: int = 0
 
 
 FAMILIES: Mapping[str, Family] = {
     "sgd": Family(moments=("first",)),
     "rms": Family(moments=("first", "second")),
-    "adam": Family(moments=("first", "second")),
+    "adam": Family(moments=("first", "second"), uses_betas=True),
     "lbfgs": Family(moments=("first",), backends=ONLY_EAGER, takes_all_rows=True, history=10),
 }
 

@@ -161,9 +161,9 @@ class PackedOptimizer:
 
 
 def _shared_numbers(slot: Slot) -> tuple[object, ...]:
-    """List the values that members must share to be updated by one call: the family, for Adam also betas and eps."""
+    """List the values that members must share to be updated by one call: the family, and betas and eps it uses."""
     hp = slot.hp
-    return (hp.family, hp.beta1, hp.beta2, hp.eps) if hp.family == "adam" else (hp.family,)
+    return (hp.family, hp.beta1, hp.beta2, hp.eps) if FAMILIES[hp.family].uses_betas else (hp.family,)
 
 
 def _column(net: PackedFNN, run: Run, value: Callable[[Hyperparameters], float]) -> Tensor:

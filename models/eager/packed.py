@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from foldstep.models.catalog.activations import ACTIVATIONS as KNOWN
-from foldstep.models.catalog.norms import NORMS
 from foldstep.models.eager.activations import ACTIVATIONS
 from foldstep.models.eager.dropout import LayerDropout
 from foldstep.models.eager.normalization import Normalization
@@ -329,4 +328,4 @@ class PackedFNN:
 
     def _find_norms(self, layer: int) -> list[Normalization]:
         runs = self.layout.runs(lambda s: s.hp.norm, stop=self.layout.active[layer])
-        return [Normalization(kind, run, self._units[layer]) for kind, run in runs if NORMS[kind].is_scaled]
+        return [Normalization(kind, run, self._units[layer]) for kind, run in runs if kind != "none"]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from foldstep.models.catalog.optimizers import FAMILIES
 from foldstep.models.catalog.tasks import Task
 from foldstep.models.fused.numbers import (
     ACTIVATION_NAMES,
@@ -105,7 +106,7 @@ class MemberTables:
 
 
 def _betas(hp: Hyperparameters) -> tuple[float, float]:
-    return (hp.beta1, hp.beta2) if hp.family == "adam" else (0.0, 0.0)
+    return (hp.beta1, hp.beta2) if FAMILIES[hp.family].uses_betas else (0.0, 0.0)
 
 
 def _rule(hp: Hyperparameters) -> dict[str, float]:

@@ -191,7 +191,7 @@ def copy(tmp_path: Path) -> Path:
 def files_of(row: str) -> set[str]:
     """List the files that a row of CONTRIBUTING.md names."""
     (said,) = re.findall(rf"^\| {row} \| (.+) \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
-    return set(re.findall(r"`([\w/]+\.\w+)`", said))
+    return set(re.findall(r"`([\w/]+\.\w+)`", re.split(r"\. Of a|; the mean of", said)[0]))
 
 
 def apply(edits: Edits, project: Path) -> None:

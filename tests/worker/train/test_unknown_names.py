@@ -29,7 +29,7 @@ COUNTS = source("diabetes", exposure=True)
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """A row named toy in every table, and no code for it."""
     for table, row in (
-        (ACTIVATIONS, Activation()), (LOSSES, Loss("regression")), (NORMS, Norm()),
+        (ACTIVATIONS, Activation()), (LOSSES, Loss("regression")), (NORMS, Norm(is_scaled=False)),
         (FAMILIES, Family(("first",))), (OPTIMIZERS, Optimizer("toy", 0.1)), (SCHEDULES, Schedule("by_epoch")),
     ):  # fmt: skip
         monkeypatch.setitem(table, "toy", row)  # type: ignore[arg-type]
