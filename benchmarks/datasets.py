@@ -27,6 +27,7 @@ from benchmarks.problem import problem_of
 from benchmarks.ranges import DROPOUT, ranges
 from benchmarks.report import arguments, publish
 from foldstep.models.catalog.tasks import Task
+from foldstep.service.contract.processes import python_command
 from foldstep.service.contract.spec import CvSpec, DataSpec, MetricName
 from foldstep.worker.data.inputs import FoldData, FoldSource
 from foldstep.worker.data.load import read_table
@@ -113,7 +114,7 @@ def search(case: Case, folder: Path) -> tuple[dict[str, Any], int]:
         "checkpoints": {"keep": 1},
     }
     (folder / "spec.json").write_text(json.dumps(spec))
-    argv = [sys.executable, "-m", "foldstep", "run", "spec.json", "--dir", "data", "--json"]
+    argv = python_command("foldstep", "run", "spec.json", "--dir", "data", "--json")
     done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)
     rows = json.loads(done.stdout)
     return rows[0], len(rows)

@@ -13,12 +13,12 @@ import argparse
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from foldstep.service.contract.methods import METHODS
+from foldstep.service.contract.processes import python_command
 
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
 
@@ -79,7 +79,7 @@ def run(spec: dict[str, Any], checkout: Path) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "spec.json"
         path.write_text(json.dumps(spec))
-        command = [sys.executable, "-m", "foldstep", "run", str(path), "--json", "--dir", f"{folder}/data"]
+        command = python_command("foldstep", "run", str(path), "--json", "--dir", f"{folder}/data")
         environment = {**os.environ, "PYTHONPATH": str(checkout)}
         done = subprocess.run(command, capture_output=True, text=True, cwd=checkout, env=environment, check=False)
     if not done.stdout.strip():

@@ -36,6 +36,7 @@ from benchmarks.report import arguments, median_and_spread, publish
 from benchmarks.rivals import Found, Problem
 from foldstep.models.catalog.tasks import Task
 from foldstep.options import NO_WINNER
+from foldstep.service.contract.processes import python_command
 from foldstep.service.contract.spec import MetricName
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -191,7 +192,7 @@ def foldstep(method: str, problem: Problem, folder: Path, seconds: float) -> Fou
     }
     (folder / "spec.json").write_text(json.dumps(spec))
     begun = time.monotonic()
-    argv = [sys.executable, "-m", "foldstep", "run", "spec.json", "--dir", "data", "--workers", "2", "--json"]
+    argv = python_command("foldstep", "run", "spec.json", "--dir", "data", "--workers", "2", "--json")
     done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
     wall_s = time.monotonic() - begun
     if done.returncode not in (0, NO_WINNER):
@@ -209,7 +210,7 @@ def predicted(problem: Problem, folder: Path) -> float:
         writer.writerow(problem.names)
         writer.writerows([[repr(float(v)) for v in values] for values in problem.x[-problem.n_test :]])
     checkpoints = sorted(str(path) for path in (folder / "data" / "checkpoints").rglob("*.safetensors"))
-    argv = [sys.executable, "-m", "foldstep", "predict", *checkpoints, "test.csv"]
+    argv = python_command("foldstep", "predict", *checkpoints, "test.csv")
     done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)
     return problem.score_of([float(line) for line in done.stdout.splitlines()[1:]])
 

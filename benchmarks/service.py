@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from benchmarks.sides import folds_of, train_packed
 from foldstep import Foldstep
 from foldstep.display import n_done
 from foldstep.models.compiled.library import Library
+from foldstep.service.contract.processes import python_command
 from foldstep.service.contract.states import TERMINAL_SEARCH
 
 MIB = 2**20
@@ -76,7 +76,7 @@ def main() -> None:
 def master(folder: Path) -> Iterator[tuple[Foldstep, psutil.Process, float]]:
     """Start a master; yield a client, its process and the seconds that the start took."""
     begun = time.monotonic()
-    argv = [sys.executable, "-m", "foldstep", "serve", "--dir", str(folder), "--port", "0"]
+    argv = python_command("foldstep", "serve", "--dir", str(folder), "--port", "0")
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -107,7 +107,7 @@ def start_worker_once() -> float:
 @contextmanager
 def worker_of(folder: str) -> Iterator[psutil.Process]:
     """Run one worker process on the CPU, for the master in a folder, until the block ends."""
-    argv = [sys.executable, "-m", "foldstep", "worker", "--dir", folder, "--processes", "1", "--device", "cpu"]
+    argv = python_command("foldstep", "worker", "--dir", folder, "--processes", "1", "--device", "cpu")
     worker = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
     try:
         yield psutil.Process(worker.pid)

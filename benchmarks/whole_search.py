@@ -36,6 +36,7 @@ from sklearn.datasets import load_digits
 from benchmarks.report import arguments, median_and_spread, publish
 from benchmarks.roofline import matrix_rate
 from foldstep.models.compiled.library import library
+from foldstep.service.contract.processes import python_command
 
 FOLDS, EPOCHS = 5, 30
 ACTIVATIONS = ["relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid"]
@@ -170,7 +171,7 @@ def run_foldstep(folder: Path, space: str, trials: int, precision: str) -> Board
     }
     (folder / "spec.json").write_text(json.dumps(spec))
     with tempfile.TemporaryDirectory() as data:
-        argv = [sys.executable, "-m", "foldstep", "run", "spec.json", "--dir", data, "--workers", "2", "--json"]
+        argv = python_command("foldstep", "run", "spec.json", "--dir", data, "--workers", "2", "--json")
         done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)
     board: Board = [trial for trial in json.loads(done.stdout) if trial["score"] is not None]
     assert len(board) == trials

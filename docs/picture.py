@@ -6,7 +6,6 @@ Run `python -m docs.picture`; it takes about a minute and needs chromium.
 from __future__ import annotations
 
 import subprocess
-import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +13,7 @@ from typing import IO, Any
 
 from foldstep.client import Foldstep
 from foldstep.demo import DEMO_SPEC
+from foldstep.service.contract.processes import python_command
 from tests.service.dashboard.browser import Browser, is_shown
 
 PICTURE = Path(__file__).parent / "images" / "page.png"
@@ -39,7 +39,7 @@ def draw(spec: dict[str, Any]) -> bytes:
 
 
 def _start(ended: ExitStack, *words: str) -> IO[str]:
-    process = subprocess.Popen([sys.executable, "-m", "foldstep", *words], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(python_command("foldstep", *words), stdout=subprocess.PIPE, text=True)
     ended.enter_context(process)
     ended.callback(process.terminate)
     assert process.stdout is not None

@@ -1,7 +1,8 @@
 """The activation functions, losses and update rules of the kernel: those of `models.eager`.
 
 A choice that differs between members is a number that the kernel reads; `USED` has a bit for each choice that occurs in
-the pack, and no code is compiled for the others. Comparisons are written so that NaN stays NaN.
+the pack, and no code is compiled for the others. Comparisons are written so that NaN stays NaN. A number that no branch
+answers for gives NaN, so a forgotten branch is never another function.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ USED_RELU, USED_LEAKY_RELU, USED_ELU, USED_GELU, USED_SILU, USED_RELU6, USED_TAN
     tl.constexpr(1 << number.value) for number in numbers(ACTIVATION_NAMES, _ACTIVATIONS)
 )
 MSE, MAE, HUBER, POISSON = numbers(LOSS_NAMES, _ERRORS)
-USED_MAE, USED_HUBER, USED_POISSON = (tl.constexpr(1 << number.value) for number in (MAE, HUBER, POISSON))
+USED_MSE, USED_MAE, USED_HUBER, USED_POISSON = (
+    tl.constexpr(1 << number.value) for number in numbers(LOSS_NAMES, _ERRORS)
+)
 SGD, RMS, ADAM = numbers(FAMILY_NAMES, _FAMILIES)
 USED_SGD, USED_RMS, USED_ADAM = (tl.constexpr(1 << number.value) for number in (SGD, RMS, ADAM))
 KNOWN_ACTIVATIONS = tl.constexpr(bits(ACTIVATION_NAMES, set(_ACTIVATIONS)))
@@ -63,7 +66,7 @@ def normal_share(z):
 def activated(z, name, USED: tl.constexpr):
     """Compute f(z) for the activation function f with index `name`."""
     tl.static_assert((KNOWN_ACTIVATIONS | USED) == KNOWN_ACTIVATIONS, "an activation that the kernel does not have")
-    found = z
+    found = tl.full(z.shape, float("nan"), z.dtype)
     if USED_RELU & USED:
         if name == RELU:
             found = tl.where(z < 0, 0, z)
@@ -95,7 +98,10 @@ def activated(z, name, USED: tl.constexpr):
 def slope(z, h, name, USED: tl.constexpr):
     """Compute the derivative f'(z), where h = f(z), for the activation function f with index `name`."""
     tl.static_assert((KNOWN_ACTIVATIONS | USED) == KNOWN_ACTIVATIONS, "an activation that the kernel does not have")
-    found = tl.where(h > 0, 1.0, 0.0).to(z.dtype)  # relu's
+    found = tl.full(z.shape, float("nan"), z.dtype)
+    if USED_RELU & USED:
+        if name == RELU:
+            found = tl.where(h > 0, 1.0, 0.0).to(z.dtype)
     if USED_LEAKY_RELU & USED:
         if name == LEAKY_RELU:
             found = tl.where(h > 0, 1.0, LEAK).to(z.dtype)
@@ -156,7 +162,11 @@ def error_loss(output, target, offset, weights, name, bend, USED: tl.constexpr):
     """Compute the regression loss with index `name`, summed over the columns, and its gradient, (columns,)."""
     tl.static_assert((KNOWN_ERRORS | USED) == KNOWN_ERRORS, "a loss that the kernel does not have")
     error = output - target
-    part, gradient = error * error, 2 * error  # mse
+    part = tl.full(error.shape, float("nan"), error.dtype)
+    gradient = part
+    if USED_MSE & USED:
+        if name == MSE:
+            part, gradient = error * error, 2 * error
     if USED_MAE & USED:
         if name == MAE:
             part, gradient = tl.abs(error), tl.where(error > 0, 1, tl.where(error < 0, -1, error))
@@ -189,21 +199,22 @@ def updated(p, g, m, v, rule, pace, numbers, USED: tl.constexpr):
     tl.static_assert((KNOWN_FAMILIES | USED) == KNOWN_FAMILIES, "a rule that the kernel does not have")
     rate, corrected, scale = pace
     g += p * tl.load(numbers + L2)
+    found = tl.full(p.shape, float("nan"), p.dtype)
     if USED_SGD & USED:
         if rule == SGD:
             momentum = tl.load(numbers + MOMENTUM)
             m = m * momentum + g
-            p -= rate * tl.where(tl.load(numbers + NESTEROV) > 0, g + momentum * m, m)
+            found = p - rate * tl.where(tl.load(numbers + NESTEROV) > 0, g + momentum * m, m)
     if USED_RMS & USED:
         if rule == RMS:
             v = v * tl.load(numbers + KEEP) + tl.load(numbers + ADD) * g * g
             m = m * tl.load(numbers + MOMENTUM) + g / (tl.sqrt(v) + tl.load(numbers + EPS))
-            p -= rate * m
+            found = p - rate * m
     if USED_ADAM & USED:
         if rule == ADAM:
             m = m * tl.load(numbers + BETA1) + tl.load(numbers + NEW1) * g
             v = v * tl.load(numbers + BETA2) + tl.load(numbers + NEW2) * g * g
-            p = p * (1 - rate * tl.load(numbers + DECOUPLED)) - corrected * m / (
+            found = p * (1 - rate * tl.load(numbers + DECOUPLED)) - corrected * m / (
                 tl.sqrt(v) * scale + tl.load(numbers + EPS)
             )
-    return p, m, v
+    return found, m, v

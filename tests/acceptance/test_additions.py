@@ -144,13 +144,13 @@ RULES: Mapping'''),
         ("SGD, RMS, ADAM = numbers(", "SGD, RMS, ADAM, LION = numbers("),
         ("USED_SGD, USED_RMS, USED_ADAM = (tl.constexpr(1 << number.value) for number in (SGD, RMS, ADAM))",
          "USED_SGD, USED_RMS, USED_ADAM, USED_LION = (tl.constexpr(1 << n.value) for n in (SGD, RMS, ADAM, LION))"),
-        ("    return p, m, v\n", '''    if USED_LION & USED:
+        ("    return found, m, v\n", '''    if USED_LION & USED:
         if rule == LION:
             pull = m * tl.load(numbers + BETA1) + tl.load(numbers + NEW1) * g
             m = m * tl.load(numbers + BETA2) + tl.load(numbers + NEW2) * g
             pull = tl.where(pull > 0, 1, tl.where(pull < 0, -1, pull))
-            p = p * (1 - rate * tl.load(numbers + DECOUPLED)) - rate * pull
-    return p, m, v
+            found = p * (1 - rate * tl.load(numbers + DECOUPLED)) - rate * pull
+    return found, m, v
 '''),
     ],
     "tests/oracle/single.py": [

@@ -41,6 +41,11 @@ def test_one_place_starts_python() -> None:
                 assert not {"multiprocessing", "concurrent.futures.process", "ProcessPoolExecutor"} & set(names), path
 
 
+def test_pages_and_benchmarks_start_foldstep_the_same_way() -> None:
+    for path in [*(ROOT / "docs").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]:
+        assert '"-m", "foldstep"' not in path.read_text(), path
+
+
 def test_it_starts_python_without_the_working_directory(tmp_path: Path) -> None:
     assert python_command("m", "a", "b") == [sys.executable, "-P", "-m", "m", "a", "b"]
     (tmp_path / "shadow.py").write_text("")

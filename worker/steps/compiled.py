@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from foldstep.models.catalog.tasks import Task
 from foldstep.models.compiled.build import NotBuilt
 from foldstep.models.compiled.interface import COLUMNS, RECORDS, STACKS
 from foldstep.models.compiled.library import library, pointer, pointers
 from foldstep.models.compiled.members import CompiledMembers, is_covered
-from foldstep.models.eager.averaging import WeightAverage
-from foldstep.models.eager.optim import PackedOptimizer
-from foldstep.models.eager.packed import PackedFNN
 from foldstep.models.hyperparameters import Hyperparameters
-from foldstep.models.stack import Stack
 from foldstep.worker.feed.epoch import EpochBatches
 from foldstep.worker.feed.shapes import EVALUATION_COLUMNS, columns_of
 from foldstep.worker.feed.validation import Validated, Validation
 from foldstep.worker.steps.choice import VARIABLE, chosen
 from foldstep.worker.steps.compiled_scores import CompiledScores
+from foldstep.worker.steps.parts import PackParts
 
 
 @cache
@@ -75,42 +68,28 @@ class CompiledSteps:
     """The steps of one pack in the compiled backend, member by member.
 
     Args:
-        net: their network, on the CPU.
-        optimizer: its optimizer.
-        average: the running average of its weights; None if no member has one.
-        best: stack of the weights of each member's best epoch.
-        class_weights: for each member the weights of its classes, (classes,); None for equal weights.
-        n_rows: rows of a full batch.
-        task: `classification` or `regression`.
+        parts: the parts of the pack, on the CPU.
 
     Raises:
         NotBuilt: the library cannot be built or loaded on this machine.
     """
 
-    def __init__(
-        self,
-        net: PackedFNN,
-        optimizer: PackedOptimizer,
-        average: WeightAverage | None,
-        best: Stack,
-        class_weights: Sequence[npt.NDArray[np.float64] | None],
-        n_rows: int,
-        task: Task,
-    ) -> None:
-        self._library, self._net, self._noise_row = library(), net, columns_of(n_rows)
-        self.columns = -(-n_rows // COLUMNS) * COLUMNS  # filled up to a multiple that the library needs
+    def __init__(self, parts: PackParts) -> None:
+        net, optimizer = parts.net, parts.optimizer
+        self._library, self._net, self._noise_row = library(), net, columns_of(parts.n_rows)
+        self.columns = -(-parts.n_rows // COLUMNS) * COLUMNS  # filled up to a multiple that the library needs
         stacks = {
-            "parameters": net.parameters, "gradients": net.gradients, "first": optimizer.first, "best": best,
+            "parameters": net.parameters, "gradients": net.gradients, "first": optimizer.first, "best": parts.best,
         }  # fmt: skip
         if optimizer.second is not None:
             stacks["second"] = optimizer.second
-        if average is not None:
-            stacks["average"] = average.weights
+        if parts.average is not None:
+            stacks["average"] = parts.average.weights
         has_tiles = self._library.has_tiles and net.dtype == torch.float32
-        self._members = CompiledMembers(net.layout, stacks, net.streams, task, class_weights, has_tiles)
+        self._members = CompiledMembers(net.layout, stacks, net.streams, parts.task, parts.class_weights, has_tiles)
         self._fed: _FedInputs | None = None
         self._scores: CompiledScores | None = None
-        self._scored = STACKS.index("parameters" if average is None else "average")
+        self._scored = STACKS.index("parameters" if parts.average is None else "average")
 
     def run(
         self, batches: EpochBatches, steps: range, before: int, *, passes: bool = True, updates: bool = True

@@ -7,14 +7,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from foldstep.models.eager.averaging import WeightAverage
 from foldstep.models.eager.losses import PackedLoss
-from foldstep.models.eager.optim import PackedOptimizer
-from foldstep.models.eager.packed import Batch, PackedFNN, Workspace
+from foldstep.models.eager.packed import Batch, Workspace
 from foldstep.models.stack import Stack
 from foldstep.worker.feed.epoch import EpochBatches, StepBatch
 from foldstep.worker.feed.shapes import EVALUATION_COLUMNS, columns_of
 from foldstep.worker.feed.validation import Validated, Validation
+from foldstep.worker.steps.parts import PackParts
 from foldstep.worker.steps.precision import products_rounded_to
 
 
@@ -22,28 +21,17 @@ class EagerSteps:
     """The steps of one pack, taken operation by operation for all members at once.
 
     Args:
-        net: their network.
-        optimizer: its optimizer.
-        average: the running average of its weights; None if no member has one.
-        best: stack of the weights of each member's best epoch.
+        parts: the parts of the pack.
         loss: the loss to minimise.
-        n_rows: rows of a full batch.
     """
 
-    def __init__(
-        self,
-        net: PackedFNN,
-        optimizer: PackedOptimizer,
-        average: WeightAverage | None,
-        best: Stack,
-        loss: PackedLoss,
-        n_rows: int,
-    ) -> None:
-        self._net, self._optimizer, self._average, self._best, self._loss = net, optimizer, average, best, loss
+    def __init__(self, parts: PackParts, loss: PackedLoss) -> None:
+        net, self._optimizer, self._average, self._best = parts.net, parts.optimizer, parts.average, parts.best
+        self._net, self._loss = net, loss
         self._group_of = torch.tensor([s.group for s in net.layout.slots], device=net.device)
         self._last_loss = torch.zeros(len(net.layout), dtype=net.dtype, device=net.device)
         self._precision = net.layout.slots[0].hp.precision  # the precision of all members: see `shape_key`
-        self.columns = columns_of(n_rows)
+        self.columns = columns_of(parts.n_rows)
 
     def run(
         self, batches: EpochBatches, steps: range, before: int, *, passes: bool = True, updates: bool = True

@@ -5,20 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
-from typing import Literal, TypeAlias
 
 import torch
 
+from foldstep.models.catalog.backends import Backend
 from foldstep.models.fused.members import is_covered
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.worker.steps.compiled import is_compiled
 from foldstep.worker.steps.cost import StepCost
 from foldstep.worker.steps.fastest import Timings
 from foldstep.worker.steps.graphs import Recorder
-
-Backend: TypeAlias = Literal["compiled", "fused", "eager"]
-"""Backend of a member: `compiled`, the library in C++; `fused`, the kernel for GPUs if it is right and the fastest;
-`eager`, PyTorch's operations, captured if the device can."""
 
 
 @cache

@@ -6,27 +6,23 @@ import torch
 from torch import Tensor
 from triton.errors import TritonError
 
-from foldstep.models.catalog.tasks import Task
-from foldstep.models.eager.optim import PackedOptimizer
-from foldstep.models.eager.packed import PackedFNN
 from foldstep.models.fused.launch import FedSteps, FusedMembers
 from foldstep.worker.feed.epoch import EpochBatches
+from foldstep.worker.steps.parts import PackParts
 
 
 class FusedSteps:
     """The steps of one pack in the fused backend, with one program of the kernel for each member.
 
     Args:
-        net: their network.
-        optimizer: its optimizer.
-        task: `classification` or `regression`.
+        parts: the parts of the pack.
         warps: number of warps of each member's program.
     """
 
-    def __init__(self, net: PackedFNN, optimizer: PackedOptimizer, task: Task, warps: int) -> None:
-        self._optimizer = optimizer
-        moments = optimizer.first, optimizer.second
-        self._members = FusedMembers(net.layout, net.parameters, *moments, net.streams, task, warps)
+    def __init__(self, parts: PackParts, warps: int) -> None:
+        net, self._optimizer = parts.net, parts.optimizer
+        moments = self._optimizer.first, self._optimizer.second
+        self._members = FusedMembers(net.layout, net.parameters, *moments, net.streams, parts.task, warps)
 
     @staticmethod
     def covers(_steps: range, _before: int) -> bool:

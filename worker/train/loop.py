@@ -9,6 +9,7 @@ from typing import Protocol
 
 import torch
 
+from foldstep.models.catalog.backends import Backend
 from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.layout import padded
 from foldstep.worker.data.inputs import FoldData
@@ -16,7 +17,7 @@ from foldstep.worker.feed.fold import DeviceFold
 from foldstep.worker.feed.sample import sample_chunks
 from foldstep.worker.feed.shapes import EVALUATION_COLUMNS, FoldShape
 from foldstep.worker.steps.compiled_scores import sums
-from foldstep.worker.steps.engine import Backend, Engine
+from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.in_flight import PackInFlight, PacksInFlight
 from foldstep.worker.train.member import Member
 from foldstep.worker.train.oversight import UNLIMITED, Limits, Monitor, Oversight

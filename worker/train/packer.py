@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from foldstep.models.catalog.backends import Backend
 from foldstep.models.catalog.optimizers import OPTIMIZERS
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.layout import padded, size_class
 from foldstep.worker.feed.shapes import EVALUATION_COLUMNS, FoldShape, columns_of, effective_batch, n_batches
 from foldstep.worker.steps.cost import DEFAULT_OVERHEAD
-from foldstep.worker.steps.engine import Backend
 from foldstep.worker.train.member import Member
 
 _LARGER = 4

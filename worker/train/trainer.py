@@ -24,9 +24,10 @@ from foldstep.models.noise import Stream
 from foldstep.models.stack import MemberRows, Stack, Weights
 from foldstep.worker.feed.fold import DeviceFold
 from foldstep.worker.feed.validation import Validation
-from foldstep.worker.steps.backend import PackParts, steps_of
+from foldstep.worker.steps.backend import steps_of
 from foldstep.worker.steps.eager import EagerSteps
 from foldstep.worker.steps.engine import Engine
+from foldstep.worker.steps.parts import PackParts
 from foldstep.worker.steps.protocol import Steps
 from foldstep.worker.train.batches import Batches
 from foldstep.worker.train.member import Member, Snapshot
@@ -78,24 +79,17 @@ class PackTrainer:
         self.optimizer = PackedOptimizer(self.net, step_count=self.members[0].progress.epoch * self.n_steps)
         self.average = WeightAverage(self.net) if any(m.hp.ema_decay for m in self.members) else None
         self.best = Stack(layout, dtype, device, statistics=True)
+        class_weights, n_rows = self._class_weights(), self._batches.n_rows
         loss, seen_loss = (
-            PackedLoss(layout, self._task, self._class_weights(), dtype, device, smoothed=smoothed)
+            PackedLoss(layout, self._task, class_weights, dtype, device, smoothed=smoothed)
             for smoothed in (True, False)
         )
         self._validation = Validation(self._folds, layout, metric, seen_loss, dtype)
-        self._eager = EagerSteps(self.net, self.optimizer, self.average, self.best, loss, self._batches.n_rows)
         self.backend = engine.backend(self.members[0].hp, layout.slots[0].n_inputs, layout.n_outputs)
-        parts = (
-            self.net,
-            self.optimizer,
-            self.average,
-            self.best,
-            self._class_weights(),
-            self._batches.n_rows,
-            self._task,
-        )
-        self._steps = steps_of(self.backend, PackParts(*parts), self._eager, engine)
-        shape = (self.n_steps, self._batches.n_rows)
+        parts = PackParts(self.net, self.optimizer, self.average, self.best, class_weights, n_rows, self._task)
+        self._eager = EagerSteps(parts, loss)
+        self._steps = steps_of(self.backend, parts, self._eager, engine)
+        shape = (self.n_steps, n_rows)
         self.diagnostics = probing(self.net, self.members, self._folds, *shape, seen_loss, metric)
         self.net.initialise()
         self._rollback = self._load()

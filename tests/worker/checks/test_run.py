@@ -14,7 +14,7 @@ from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.parse import parse_spec
 from foldstep.service.contract.spec import CvSpec
 from foldstep.service.planner.candidates import candidates
-from foldstep.worker.checks.chance import chance_loss, constant_loss, floor_loss
+from foldstep.worker.checks.chance import _LEVELS, chance_loss, constant_loss, floor_loss
 from foldstep.worker.checks.overfit import few_rows
 from foldstep.worker.checks.run import CHECKS, run_checks
 from foldstep.worker.checks.setting import MAX_ROWS, MAX_WIDTH, MAX_WORK, CheckSetting, in_common
@@ -80,7 +80,11 @@ def test_what_a_thrown_error_leaves_behind(monkeypatch: pytest.MonkeyPatch) -> N
     assert results[-1]["sentence"] == "The check could not be run: RuntimeError: out of memory."
 
 
-@pytest.mark.parametrize("loss", [name for name, loss in LOSSES.items() if loss.task == "regression"])
+def test_the_levels_have_the_names_of_the_table() -> None:
+    assert set(_LEVELS) == set(LOSSES)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_has_a_level_by_chance_or_says_that_it_has_none(loss: str) -> None:
     y = np.array([-1.0, 0.0, 4.0])
     assert (chance_loss(loss, y, 1) is None) == (constant_loss(loss, y) is None) == LOSSES[loss].counts
@@ -101,6 +105,12 @@ def test_chance_and_constant_losses() -> None:
     assert constant_loss("mse", y) == pytest.approx(y.var())
     assert chance_loss("mae", y, 1) == pytest.approx(1.5)
     assert chance_loss("huber", y, 1) == pytest.approx((2.5 + 0 + 0.125 + 2.0) / 4)
+    skewed = np.array([0.0, 0.0, 0.1, 9.0])
+    answers = np.linspace(0, 9, 9001)
+    errors = np.abs(skewed[None, :] - answers[:, None])
+    losses = np.where(errors <= 1, errors**2 / 2, errors - 0.5).mean(axis=1)
+    assert constant_loss("huber", skewed) == pytest.approx(losses.min(), abs=1e-6)
+    assert constant_loss("huber", np.full(3, 2.5)) == 0
     assert chance_loss("poisson", y, 1) is None
     assert floor_loss("poisson", y[:, None], y) is None
 

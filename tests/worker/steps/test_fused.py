@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import triton
+import triton.language as tl
 from hypothesis import given
 from hypothesis import strategies as st
 from triton.runtime.errors import OutOfResources
@@ -264,6 +266,27 @@ def test_the_numbers_of_a_rule_lie_where_the_kernel_reads_them() -> None:
     assert [getattr(kernel, name.upper()).value for name in ("smoothing", "bend")] == [
         REAL_COLUMNS.index(name) for name in ("smoothing", "bend")
     ]
+
+
+@triton.jit
+def ask(p, answers, number, EVERY: tl.constexpr):
+    """What the functions say for a number that none of their branches answers for."""
+    at = tl.arange(0, 4)
+    z = tl.load(p + at)
+    of_loss, gradient = functions.error_loss(z, z, z, z, number, 1.0, EVERY)
+    parameters, _, _ = functions.updated(z, z, z, z, number, (1.0, 1.0, 1.0), p, EVERY)
+    tl.store(answers + at, functions.activated(z, number, EVERY))
+    tl.store(answers + 4 + at, functions.slope(z, z, number, EVERY))
+    tl.store(answers + 8 + at, gradient)
+    tl.store(answers + 12 + at, of_loss + at * 0)
+    tl.store(answers + 16 + at, parameters)
+
+
+@pytest.mark.parametrize("every", [0, 2, 6])
+def test_what_no_branch_answers_for_is_not_a_number(every: int) -> None:
+    answers = torch.zeros(20)
+    ask[(1,)](torch.ones(16), answers, 99, every)
+    assert answers.isnan().all()
 
 
 # -- for real GPUs --------------------------------------------------------------------------------------------------
