@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from foldstep.models.catalog.tasks import Task
+from foldstep.service.contract.reading import TableReading
 from foldstep.service.contract.space import Frozen
 from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec, Spec
 
@@ -27,6 +28,8 @@ class LearningProblem(Frozen):
         n_rows: number of rows of the data, including test rows; None where an earlier version stored the search.
         n_inputs: number of network inputs, counted over all rows; None where an earlier version read the data.
         n_outputs: number of network outputs; None as `n_inputs`.
+        reading: how the features, the target and the exposure are read; the features are all of its columns but the
+            target and the exposure. None where an earlier version stored the search.
     """
 
     fingerprint: str
@@ -40,6 +43,7 @@ class LearningProblem(Frozen):
     n_rows: int | None
     n_inputs: int | None
     n_outputs: int | None
+    reading: TableReading | None = None
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:

@@ -12,6 +12,7 @@ from foldstep.models.catalog.metrics import METRICS, Direction
 from foldstep.models.catalog.tasks import Task as Task
 from foldstep.service.contract.methods import Method
 from foldstep.service.contract.names import OneOf
+from foldstep.service.contract.reading import ReadingOptions
 from foldstep.service.contract.space import Fixed, Frozen, Space
 
 MetricName: TypeAlias = Annotated[str, OneOf(METRICS)]
@@ -74,8 +75,8 @@ Keep: TypeAlias = Annotated[
 """A union with a discriminator, as `TestPart`, so that a fault is reported for the intended member only."""
 
 
-class DataSpec(Strict):
-    """The data set, the target to predict, and the roles of columns."""
+class DataSpec(ReadingOptions):
+    """The data set, the target to predict, the roles of columns, and what overrules how the file is read."""
 
     dataset: str
     target: str | None = None  # None: the target of a bundled set; required for files
@@ -83,6 +84,11 @@ class DataSpec(Strict):
     test: TestPart | None = None
     ignore: list[str] = Field(default_factory=list)  # columns that are not used as features
     exposure: str | None = None  # a column: the time or amount that each row's count refers to, for loss: poisson
+
+    @property
+    def reading(self) -> ReadingOptions:
+        """What the user says about how the file is read, the columns of `ignore` apart."""
+        return ReadingOptions(**{name: getattr(self, name) for name in ReadingOptions.model_fields})
 
 
 class CvSpec(Strict):

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from foldstep.service.child import answer_once
 from foldstep.service.contract.dataset import DatasetDescription
+from foldstep.service.contract.reading import ReadingOptions
 from foldstep.service.contract.spec import Spec
 from foldstep.service.data.ingest import ingest
 from foldstep.service.data.resolve import resolve_problem
@@ -17,7 +18,8 @@ from foldstep.service.data.resolve import resolve_problem
 def perform(request: dict[str, Any]) -> BaseModel:
     """Perform a request: ingest a data set, or resolve a spec against one."""
     if request["operation"] == "ingest":
-        return ingest(request["source"], into=Path(request["into"]), shown_as=request["shown_as"])
+        options = ReadingOptions.model_validate(request["options"])
+        return ingest(request["source"], into=Path(request["into"]), shown_as=request["shown_as"], options=options)
     if request["operation"] == "resolve":
         return resolve_problem(
             Spec.model_validate_json(request["spec"]),

@@ -12,6 +12,7 @@ from typing import Any
 from foldstep.service.child import ChildDied, ChildTooSlow, ask
 from foldstep.service.contract.dataset import DatasetDescription
 from foldstep.service.contract.problem import ResolvedProblem
+from foldstep.service.contract.reading import AS_FOUND, ReadingOptions
 from foldstep.service.contract.spec import Spec
 from foldstep.service.data.sources import refusal
 
@@ -19,14 +20,25 @@ TIMEOUT_S = 900.0
 
 
 def ingest_in_child(
-    source: str | Path, *, into: Path, shown_as: str | None = None, timeout_s: float = TIMEOUT_S
+    source: str | Path,
+    *,
+    into: Path,
+    shown_as: str | None = None,
+    options: ReadingOptions = AS_FOUND,
+    timeout_s: float = TIMEOUT_S,
 ) -> DatasetDescription:
     """Call `ingest.ingest` in a child process.
 
     Raises:
         DatasetUnreadable: as `ingest` does; or the child died (`reader_died`) or took too long (`too_slow`).
     """
-    request = {"operation": "ingest", "source": str(source), "into": str(into), "shown_as": shown_as}
+    request = {
+        "operation": "ingest",
+        "source": str(source),
+        "into": str(into),
+        "shown_as": shown_as,
+        "options": options.model_dump(mode="json"),
+    }
     return DatasetDescription.model_validate(_ask(request, timeout_s))
 
 

@@ -14,11 +14,14 @@ import pyarrow.parquet as pq
 from foldstep.service.contract.columns import ColumnValues, NumberColumn, column_from_arrow, fingerprint
 from foldstep.service.contract.dataset import Column, DatasetDescription
 from foldstep.service.contract.features import n_inputs
+from foldstep.service.contract.reading import AS_FOUND, ReadingOptions
 from foldstep.service.data.read import read_file
 from foldstep.service.data.sources import BUNDLED
 
 
-def ingest(source: str | Path, *, into: Path, shown_as: str | None = None) -> DatasetDescription:
+def ingest(
+    source: str | Path, *, into: Path, shown_as: str | None = None, options: ReadingOptions = AS_FOUND
+) -> DatasetDescription:
     """Read a data set and write its canonical file, `<into>/<fingerprint>.parquet`.
 
     The file is written whole or not at all; writing the same data twice leaves one file.
@@ -27,6 +30,7 @@ def ingest(source: str | Path, *, into: Path, shown_as: str | None = None) -> Da
         source: a bundled set's name, or a path (allowed already, see `sources.resolve_path`).
         into: folder of canonical files; made where it is missing.
         shown_as: what the description calls the source; the source itself when left out.
+        options: what the user says about how it is read.
 
     Raises:
         DatasetUnreadable: the fault's code says why.
@@ -42,6 +46,7 @@ def ingest(source: str | Path, *, into: Path, shown_as: str | None = None) -> Da
         n_rows=table.num_rows,
         columns=[_describe(name, column) for name, column in columns.items()],
         bytes=_write(columns, into / f"{name}.parquet"),
+        options=options,
     )
 
 

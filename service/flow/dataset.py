@@ -6,6 +6,8 @@ from pathlib import Path
 
 from foldstep.service.contract.dataset import Dataset, DatasetDescription
 from foldstep.service.contract.errors import Fault, InvalidInput, SpecInvalid
+from foldstep.service.contract.reading import AS_FOUND, ReadingOptions
+from foldstep.service.contract.spec import DataSpec
 from foldstep.service.contract.submit import NAME_PATTERN, DatasetRegistration
 from foldstep.service.data.child import ingest_in_child
 from foldstep.service.data.sources import BUNDLED, resolve_path
@@ -65,21 +67,22 @@ def all_datasets(context: Context) -> list[Dataset]:
         return datasets.all_of_them(connection)
 
 
-def described(context: Context, source: str) -> DatasetDescription:
-    """Describe the data that `data.dataset` of a spec names: a registered name, a bundled set, or a file.
+def described(context: Context, data: DataSpec) -> DatasetDescription:
+    """Describe the data that a spec names, read as it says: a registered name, a bundled set, or a file.
 
     Raises:
         SpecInvalid: the file of a registered name has changed since.
         PathNotAllowed: the file is outside the allowed roots.
         DatasetUnreadable: there is no such file, or it is not a table.
     """
+    source = data.dataset
     with context.database.read() as connection:
         known = datasets.find(connection, source)
     if known is not None:
         return _unchanged(context, source, known)
     if source in BUNDLED:
         return _add(context, source, _ingest(context, source, source), None).description
-    return _ingest(context, resolve_path(source, context.settings.allowed_roots), source)
+    return _ingest(context, resolve_path(source, context.settings.allowed_roots), source, data.reading)
 
 
 def _unchanged(context: Context, name: str, known: DatasetRow) -> DatasetDescription:
@@ -96,8 +99,10 @@ def _unchanged(context: Context, name: str, known: DatasetRow) -> DatasetDescrip
     return description
 
 
-def _ingest(context: Context, source: str | Path, shown_as: str) -> DatasetDescription:
-    return ingest_in_child(source, into=context.settings.datasets_dir, shown_as=shown_as)
+def _ingest(
+    context: Context, source: str | Path, shown_as: str, options: ReadingOptions = AS_FOUND
+) -> DatasetDescription:
+    return ingest_in_child(source, into=context.settings.datasets_dir, shown_as=shown_as, options=options)
 
 
 def _add(context: Context, name: str, description: DatasetDescription, path: Path | None) -> Dataset:

@@ -88,7 +88,7 @@ def store(context: Context, submission: Submission, raw: Any) -> str:
 
 def _resolve(context: Context, raw: Any) -> Submission:
     spec = parse_spec(raw)
-    description = described(context, spec.data.dataset)
+    description = described(context, spec.data)
     found = resolve_in_child(spec, description, canonical_file(context, description.fingerprint))
     resolved = found.problem.resolved(spec)
     return Submission(resolved, found.problem, found.notes, first_stage(resolved, _warm_start(context, resolved)))
