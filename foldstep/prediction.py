@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from foldstep.models.checkpoint import CheckpointDamaged
-from foldstep.service.contract.columns import column_from_arrow
 from foldstep.service.contract.errors import Fault, InvalidInput
 from foldstep.service.data.read import read_file
 from foldstep.worker.checkpoints import Predictor
@@ -37,8 +36,8 @@ def predict_file(checkpoints: Sequence[Path], file: Path, *, proba: bool) -> tup
     """
     predictors = [_load(checkpoint) for checkpoint in checkpoints]
     _check_alike(predictors, checkpoints)
-    arrow = read_file(file)
-    table = Table({name: column_from_arrow(arrow.column(name).combine_chunks()) for name in arrow.column_names})
+    read = read_file(file)
+    table = Table({name: column.values for name, column in read.columns.items()})
     for predictor in predictors:
         _check_columns(predictor, table)
     try:
