@@ -11,7 +11,7 @@ from rich.text import Text
 
 from foldstep.service.contract.dataset import Column, DataReport, DatasetDescription, Finding
 
-_MOST_COLUMNS = 200
+_MOST_COLUMNS, _MOST_LETTERS = 200, 30
 _FATES = {"rare": "left out: rare text", "index": "left out: index", "constant": "left out: constant",
           "empty": "left out: empty", "ignored": "left out"}  # fmt: skip
 
@@ -52,8 +52,8 @@ def sentence(finding: Finding) -> Text:
 def columns(data: DatasetDescription, target: str | None) -> Table:
     """Build the table of columns."""
     table = Table()
-    table.add_column("column", overflow="fold")
-    table.add_column("as", overflow="fold")
+    table.add_column("column", overflow="fold", min_width=12)
+    table.add_column("as", no_wrap=True)
     for heading in ("missing", "different"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("values", overflow="ellipsis", no_wrap=True)
@@ -68,4 +68,5 @@ def columns(data: DatasetDescription, target: str | None) -> Table:
 def _values(column: Column) -> str:
     if column.low is not None:
         return column.low if column.low == column.high else f"{column.low} to {column.high}"
-    return ", ".join(f"{value} ({count:,})" for value, count in column.commonest)
+    text = ", ".join(f"{value} ({count:,})" for value, count in column.commonest)
+    return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 1] + "…"
