@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Literal, TypeAlias
 
@@ -24,16 +25,21 @@ def which_search(*, new: bool, old_data: bool) -> Which:
     return "new" if new else "old_data" if old_data else "unfinished"
 
 
-def begin(master: Foldstep, spec: dict[str, Any], which: Which, *, may_ask: bool) -> SearchView:
+def asker() -> Callable[[str], str] | None:
+    """Make a function that asks the user a question and returns the answer; None where nobody can be asked."""
+    return (lambda question: str(typer.prompt(question, prompt_suffix=" "))) if is_interactive() else None
+
+
+def begin(master: Foldstep, spec: dict[str, Any], which: Which, *, ask: Callable[[str], str] | None) -> SearchView:
     """Submit the spec, or resume its unfinished search if it began with the data as they are now.
 
-    Where the data changed since, `which` decides; else a question on a terminal.
+    Where the data changed since, `which` decides; else the answer to a question.
 
     Args:
-        master: the master.
+        master: the master; no worker may train its searches before this has returned.
         spec: as it would be submitted.
         which: what the user said on the command line.
-        may_ask: whether a question may be asked where there is a terminal.
+        ask: asks the user; None where nobody can be asked.
 
     Raises:
         Conflict: the data changed since the unfinished search began, and nobody says what to do.
@@ -50,8 +56,8 @@ def begin(master: Foldstep, spec: dict[str, Any], which: Which, *, may_ask: bool
         return _resumed(master, (changed or same)[0])
     if same:
         return _resumed(master, same[0])
-    if may_ask and is_interactive():
-        return _asked(master, spec, changed)
+    if ask is not None:
+        return _asked(master, spec, changed, ask)
     raise Conflict(
         f"{_changed(changed[0])} --new begins a new search with the data as they are now, "
         "--old-data resumes that search with the data that it began with."
@@ -90,11 +96,11 @@ def _changed(search: SearchView) -> str:
     return f"The data changed since the unfinished search {search.id} began."
 
 
-def _asked(master: Foldstep, spec: dict[str, Any], changed: list[SearchView]) -> SearchView:
+def _asked(master: Foldstep, spec: dict[str, Any], changed: list[SearchView], ask: Callable[[str], str]) -> SearchView:
     question = f"{_changed(changed[0])} Begin a new search, or resume that one with its old data? [new/old/quit]"
     answer = ""
     while answer not in ("new", "old", "quit"):
-        answer = typer.prompt(question, prompt_suffix=" ").strip().lower()
+        answer = ask(question).strip().lower()
     if answer == "quit":
         raise typer.Exit(REFUSED)
     return _anew(master, spec, changed) if answer == "new" else _resumed(master, changed[0])

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, TypeAdapter
 
 from foldstep.service.contract.connection import READING_DATA, Connection
-from foldstep.service.contract.dataset import Dataset, Replaced
+from foldstep.service.contract.dataset import DataReport, Dataset, Replaced
 from foldstep.service.contract.errors import InvalidInput, NotFound
 from foldstep.service.contract.insight import Comparison, ImportanceReport
 from foldstep.service.contract.leaderboard import (
@@ -199,6 +199,13 @@ class Foldstep:
     def dataset(self, name: str) -> Dataset:
         """Get one data set."""
         return Dataset.model_validate_json(self._get(f"/datasets/{quote(name, safe='')}"))
+
+    def data_report(self, name: str, target: str | None = None) -> DataReport:
+        """Get the report on a data set before anything trains, and on one of its columns as the target."""
+        path = f"/datasets/{quote(name, safe='')}/report"
+        params = {} if target is None else {"target": target}
+        answer = self.connection.request("GET", path, params=params, timeout=READING_DATA)
+        return DataReport.model_validate_json(answer.content)
 
     def has_file(self, sha256: str) -> bool:
         """Tell whether a file was uploaded; it is named by the SHA-256 of its bytes, as hexadecimal digits."""

@@ -126,9 +126,10 @@ def _not_found(source: str, folders: list[Path]) -> FoldstepError:
     advice = [f"the nearest file name there is {near[0]}"] if near else []
     advice.append(f"{MASTER_PREFIX}{source} names a file of the master's")
     places = " or ".join(map(str, folders))
+    found = "is a folder" if any((folder / source).is_dir() for folder in folders) else f"is not in {places}"
     return refusal(
         "file_not_found",
         expected="a file on this machine, a data set that the master knows, or one of " + ", ".join(BUNDLED),
-        got=f"{source}, which is not in {places}",
+        got=f"{source}, which {found}",
         hint="; ".join(advice),
     )

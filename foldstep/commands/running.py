@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foldstep.beginning import Which, begin, which_search
+from foldstep.beginning import Which, asker, begin, which_search
 from foldstep.commands.searching import show_end, watch_to_end
 from foldstep.connect import DEFAULT_DIR, find_token
 from foldstep.demo import DEMO_SPEC
-from foldstep.local import local_service
+from foldstep.local import connect_workers, local_service
 from foldstep.options import (
     INTERRUPTED,
     Dir,
@@ -76,7 +76,8 @@ def _run(
 ) -> None:
     try:
         with terminated_as_interrupt(), local_service(data_dir, roots, workers) as (master, group):
-            search = begin(master, spec, which, may_ask=not as_json)
+            search = begin(master, spec, which, ask=None if as_json else asker())
+            connect_workers(group, master, data_dir)
             page = f"{master.url}/#token={find_token(None, data_dir)}&search={search.id}"
             if not as_json:
                 _introduce(search, page)

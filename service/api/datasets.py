@@ -11,9 +11,9 @@ from fastapi.responses import FileResponse
 
 from foldstep.service.api.deps import InContext
 from foldstep.service.api.problems import responses
-from foldstep.service.contract.dataset import Dataset, Replaced, StoredFile
+from foldstep.service.contract.dataset import DataReport, Dataset, Replaced, StoredFile
 from foldstep.service.contract.submit import DatasetRegistration, DatasetSource
-from foldstep.service.flow import dataset, originals, transfer
+from foldstep.service.flow import data_report, dataset, originals, transfer
 
 router = APIRouter(tags=["data sets"])
 _BLOCK_BYTES = 1 << 20
@@ -84,6 +84,12 @@ def get_datasets(context: InContext) -> list[Dataset]:
 def get_dataset(name: str, context: InContext) -> Dataset:
     """Get one data set."""
     return dataset.get(context, name)
+
+
+@router.get("/datasets/{name}/report", responses=responses(404, 422))
+def get_data_report(name: str, context: InContext, target: str | None = None) -> DataReport:
+    """Report on the columns of a data set, and on one of them as the target."""
+    return data_report.report(context, name, target)
 
 
 @router.get("/datasets/{fingerprint}/file", response_class=FileResponse, responses=responses(404))

@@ -1,4 +1,7 @@
-"""Use cases: uploaded files as they came, named by the SHA-256 of their bytes."""
+"""Use cases: uploaded files as they came, named by the SHA-256 of their bytes.
+
+They are kept beside the canonical files, since a later spec may say that the same file is to be read otherwise.
+"""
 
 from __future__ import annotations
 

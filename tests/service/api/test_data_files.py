@@ -58,6 +58,13 @@ def test_only_uploaded_files_are_there(master: Master, name: str) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
+def test_a_path_is_no_name_of_an_uploaded_file(master: Master, tmp_path: Path, table: str) -> None:
+    uploaded(master, "mine", table)
+    (tmp_path / "secret.csv").write_text(table)
+    answer = master.post("/datasets", json={"name": "x", "source": "x.csv", "file": "../secret.csv"})
+    assert (answer.status_code, answer.json()["faults"][0]["code"]) == (422, "not_uploaded")
+
+
 def test_the_client_sends_a_file_once_and_says_how_far_it_is(master: Master, tmp_path: Path) -> None:
     client = Foldstep(master.url, "secret")
     path = tmp_path / "big.csv"
@@ -141,3 +148,19 @@ def test_a_deleted_data_set_is_gone_but_not_for_its_searches(master: Master, tmp
     assert names_in(tmp_path / "files") == []
     assert master.get("/datasets").json() == []
     assert master.get(f"/datasets/{dataset.description.fingerprint}/file").status_code == 200
+
+
+def test_a_report_on_registered_and_on_bundled_data(master: Master, table: str) -> None:
+    dataset = uploaded(master, "mine", table)
+    client = Foldstep(master.url, "secret")
+    whole = client.data_report("mine")
+    assert (whole.data, whole.target) == (dataset.description, None)
+    told = client.data_report("mine", "kind")
+    assert told.data == dataset.description
+    assert told.target is not None
+    assert told.target.name == "kind"
+    assert client.data_report("iris").data.n_rows == 150
+    for name, target in (("nope", None), ("mine", "nope")):
+        with pytest.raises(NotFound, match="nope"):
+            client.data_report(name, target)
+    client.close()
