@@ -11,7 +11,19 @@ from typing import Annotated
 
 import typer
 
-from foldstep.commands import checking, data, exporting, files, insight, looking, rerunning, running, searching, serving
+from foldstep.commands import (
+    checking,
+    data,
+    datasets,
+    exporting,
+    files,
+    insight,
+    looking,
+    rerunning,
+    running,
+    searching,
+    serving,
+)
 from foldstep.options import INTERRUPTED, REFUSED, close_standard_output, out, show_error
 from foldstep.service.contract.errors import FoldstepError
 from foldstep.service.contract.version import __version__
@@ -49,7 +61,7 @@ COMMANDS = (
 )
 for command in COMMANDS:
     app.command()(command)
-app.add_typer(searching.datasets, name="datasets")
+app.add_typer(datasets.group, name="datasets")
 
 
 def _show_version(is_wanted: bool) -> None:

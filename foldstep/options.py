@@ -62,6 +62,11 @@ def forced(spec: dict[str, Any]) -> dict[str, Any]:
     return {**spec, "checks": {**checks, "force": True}} if isinstance(checks, dict) else spec
 
 
+def is_interactive() -> bool:
+    """Tell whether a person can be asked: input and output are a terminal."""
+    return sys.stdin.isatty() and out.is_terminal
+
+
 def print_json(value: BaseModel | Iterable[BaseModel] | Any) -> None:
     """Print records as JSON on standard output."""
     if isinstance(value, BaseModel):

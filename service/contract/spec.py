@@ -20,6 +20,8 @@ MetricName: TypeAlias = Annotated[str, OneOf(METRICS)]
 DEFAULT_TRIALS = 50
 DEFAULT_EPOCHS = 30
 MAX_GRID_POINTS = 1_000_000
+MASTER_PREFIX = "master:"
+"""What a path in `data.dataset` begins with where it is a file of the master's, not of the user's."""
 
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
 _UNIT_S = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

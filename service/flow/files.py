@@ -9,6 +9,7 @@ import secrets
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 from foldstep.service.contract.checkpoint_name import CheckpointName
 from foldstep.service.contract.errors import Fault, InvalidInput, NotFound
@@ -103,6 +104,15 @@ def write_whole(folder: Path, contents: Mapping[str, bytes]) -> None:
     for name, content in contents.items():
         _write_one(folder / name, content)
     _flush_folder(folder)
+
+
+def keep_draft(file: IO[bytes], draft: Path, path: Path) -> None:
+    """Flush an open file to the disk and give it its name; a file of that name is replaced."""
+    file.flush()
+    os.fsync(file.fileno())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft.replace(path)
+    _flush_folder(path.parent)
 
 
 def _write_one(path: Path, content: bytes) -> None:

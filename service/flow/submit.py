@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
+from foldstep.service.contract.dataset import DatasetDescription
 from foldstep.service.contract.errors import Fault, NotFound, SpecInvalid
 from foldstep.service.contract.leaderboard import SearchView
 from foldstep.service.contract.methods import METHODS
@@ -91,7 +92,18 @@ def _resolve(context: Context, raw: Any) -> Submission:
     description = described(context, spec.data)
     found = resolve_in_child(spec, description, canonical_file(context, description.fingerprint))
     resolved = found.problem.resolved(spec)
-    return Submission(resolved, found.problem, found.notes, first_stage(resolved, _warm_start(context, resolved)))
+    notes = [_facts(description, found.problem), *found.notes]
+    return Submission(resolved, found.problem, notes, first_stage(resolved, _warm_start(context, resolved)))
+
+
+def _facts(description: DatasetDescription, problem: LearningProblem) -> str:
+    """Say which data a search is about, so that a user sees whether they are the right ones."""
+    name = problem.data.dataset
+    shown = name if name == description.source else f"{name} (from {description.source})"
+    return (
+        f"Data: {shown}: {description.n_rows:,} rows, {len(description.columns)} columns, target {problem.target}, "
+        f"fingerprint {description.fingerprint[:12]}."
+    )
 
 
 def _warm_start(context: Context, spec: Spec) -> list[Params]:

@@ -84,6 +84,7 @@ def _views(connection: Connection, context: Context, rows: Sequence[SearchRow]) 
             task=row.problem.task,
             metric=row.metric,
             dataset=row.problem.data.dataset,
+            fingerprint=row.problem.fingerprint,
             stage=row.stage,
             n_stages=row.n_stages,
             trials=_n_trials(row, reached[row.id]),

@@ -139,10 +139,10 @@ def test_extend(busy_desk: Desk) -> None:
     refused(busy_desk("extend", begun, "--time", "soon"), "time", "soon", code="invalid_input")
 
 
-def test_upload_takes_the_file_along(busy_desk: Desk, tmp_path: Path) -> None:
+def test_a_file_from_anywhere_is_taken_along(busy_desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "far.csv").write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20)))
     spec = {**SPEC, "name": "sent", "data": {"dataset": str(tmp_path / "far.csv"), "target": "y"}}
-    done = busy_desk("submit", "-", "--upload", "--watch", "--json", stdin=text(spec))
+    done = busy_desk("submit", "-", "--watch", "--json", stdin=text(spec))
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)) == 16
     assert "far.csv" in {d.name for d in busy_desk.master.datasets()}
