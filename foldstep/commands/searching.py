@@ -22,6 +22,7 @@ from foldstep.options import (
     Token,
     Url,
     forced,
+    names_lines,
     out,
     print_json,
     quiet_exit,
@@ -36,6 +37,7 @@ Limit = Annotated[int, typer.Option(min=1, max=500, help="Rows to show.")]
 datasets = typer.Typer(no_args_is_help=True, help="Data sets that the master knows.")
 
 
+@names_lines
 def submit(
     spec: SpecFile,
     watch: Annotated[bool, typer.Option("--watch", help="Stay until the search has ended.")] = False,

@@ -71,9 +71,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-def _refusal(_request: Request, error: Exception) -> JSONResponse:
+def _refusal(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, FoldstepError)
-    return problem_response(error)
+    lines = getattr(request.state, "lines", None)  # of a body in YAML
+    return problem_response(lines.place(error) if lines else error)
 
 
 def _validation(_request: Request, error: Exception) -> JSONResponse:

@@ -35,6 +35,7 @@ class Fault(BaseModel):
         expected: the right content, in words.
         got: the wrong content, as text; None when nothing was there.
         hint: advice, one sentence without a final full stop; None when `expected` says enough.
+        where: the place in the text that was read, as `line 7` or `houses.yaml line 7`; None where there was no text.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,11 +45,13 @@ class Fault(BaseModel):
     expected: str
     got: str | None = None
     hint: str | None = None
+    where: str | None = None
 
     def __str__(self) -> str:
         got = "nothing was there" if self.got is None else f"got {self.got}"
         hint = f"; {self.hint}" if self.hint else ""
-        return f"{self.path or 'spec'}: expected {self.expected}, {got}{hint}"
+        where = f"{self.where}: " if self.where else ""
+        return f"{where}{self.path or 'spec'}: expected {self.expected}, {got}{hint}"
 
 
 class FoldstepError(Exception):

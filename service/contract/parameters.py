@@ -10,7 +10,7 @@ from typing import Any
 from foldstep.models.hyperparameters import REGISTRY, Hyperparameter, Kind, Value, lookup
 from foldstep.service.contract.errors import Fault
 from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Space
-from foldstep.service.contract.spec import number_from_text
+from foldstep.service.contract.spec import boolean_from_text, number_from_text
 
 _RANGE_KEYS = {"low", "high", "log", "step"}
 _KEYS = {*_RANGE_KEYS, "choices", "value", "when"}
@@ -159,7 +159,7 @@ class _Reader:
                 Fault(code="missing", path=f"{self.path}.{key}", expected="the other bound of the range")
             )
         low, high = (self._value(given[k], f"{self.path}.{k}") if k in given else None for k in ("low", "high"))
-        log = given.get("log", False)
+        log = boolean_from_text(given.get("log", False))
         if not isinstance(log, bool):
             self._add("wrong_type", "log", "true or false", log)
             return None

@@ -47,11 +47,22 @@ def class_faults(space: Space, classes: Collection[str]) -> Iterator[Fault]:
     """Find the weights for classes that the target does not have."""
     for value in _values(space, "class_weight"):
         for label in value if isinstance(value, dict) else ():
-            if label not in classes:
+            if class_named(label, classes) is None:
                 near = nearest(label, classes)
                 hint = f"did you mean {near}?" if near else "the classes are " + ", ".join(sorted(classes)[:20])
                 path = f"parameters.class_weight.{label}"
                 yield Fault(code="unknown_class", path=path, expected="a class of the target", got=label, hint=hint)
+
+
+def class_named(key: str, classes: Collection[str]) -> str | None:
+    """Find the class that a key of `class_weight` names; None where it names none.
+
+    `true` and `false` are booleans in any spelling: `true` names `True`, if there is no other class of that spelling.
+    """
+    if key in classes or key.lower() not in ("true", "false"):
+        return key if key in classes else None
+    alike = [label for label in classes if label.lower() == key.lower()]
+    return alike[0] if len(alike) == 1 else None
 
 
 def lbfgs_faults(space: Space, n_train: int) -> Iterator[Fault]:

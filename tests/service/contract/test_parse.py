@@ -123,7 +123,7 @@ FAULTS: list[tuple[str, Raw, str, str]] = [
      "out_of_domain"),
     ("half a unit", raw(parameters={"width": {"low": 1, "high": 2, "step": 0.5}}), "parameters.width.step",
      "out_of_domain"),
-    ("log of text", raw(parameters={"lr": {"low": 1, "high": 2, "log": "yes"}}), "parameters.lr.log", "wrong_type"),
+    ("log of text", raw(parameters={"lr": {"low": 1, "high": 2, "log": "maybe"}}), "parameters.lr.log", "wrong_type"),
     ("range of names", raw(parameters={"optimizer": {"low": 1, "high": 2}}), "parameters.optimizer", "wrong_form"),
     ("two forms", raw(parameters={"lr": {"value": 1, "choices": [1]}}), "parameters.lr", "wrong_form"),
     ("no choices", raw(parameters={"lr": []}), "parameters.lr", "empty_choices"),
