@@ -31,7 +31,7 @@ Url = Annotated[str | None, typer.Option("--url", help="Address of the master; e
 Token = Annotated[str | None, typer.Option("--token", help="Its token; else FOLDSTEP_TOKEN, else from --dir.")]
 Dir = Annotated[Path, typer.Option("--dir", help="Data folder of the master on this machine.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-SearchId = Annotated[str, typer.Argument(metavar="ID", help="Search, as `foldstep searches` lists it.")]
+SearchId = Annotated[str, typer.Argument(metavar="ID", help="Search: its id, its name, or the beginning of its id.")]
 SpecFile = Annotated[str, typer.Argument(metavar="SPEC", help="YAML or JSON file; - for standard input.")]
 Force = Annotated[bool, typer.Option("--force", help="Continue in spite of failed checks (checks: {force: true}).")]
 Workers = Annotated[

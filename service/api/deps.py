@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, TypeAlias
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Path, Request
 
 from foldstep.service.auth import check_authorization
 from foldstep.service.contract.document import load_document, too_deep
 from foldstep.service.contract.errors import Fault, SpecInvalid
 from foldstep.service.flow.context import Context
+from foldstep.service.flow.identify import identify
 
 
 async def context_of(request: Request) -> Context:
@@ -69,7 +70,21 @@ def _unreadable(expected: str, got: str, hint: str | None = None) -> SpecInvalid
     return SpecInvalid([Fault(code="not_readable", path="", expected=expected, got=got, hint=hint)])
 
 
+def search_of(
+    search_id: Annotated[str, Path(description="the search's id, its name, or the beginning of its id")],
+    context: Annotated[Context, Depends(context_of)],
+) -> str:
+    """Find the id of the search that the path names.
+
+    Raises:
+        NotFound: it names none.
+        Ambiguous: it names several.
+    """
+    return identify(context, search_id)
+
+
 InContext: TypeAlias = Annotated[Context, Depends(context_of)]
 Body: TypeAlias = Annotated[bytes, Depends(raw_body)]
 Document: TypeAlias = Annotated[Any, Depends(document)]
+SearchId: TypeAlias = Annotated[str, Depends(search_of)]
 LeaseToken: TypeAlias = Annotated[str, Header(alias="X-Lease-Token", description="the token of the lease")]

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from foldstep.service.contract.errors import (
+    Ambiguous,
     Conflict,
     DatasetUnreadable,
     Fault,
@@ -40,6 +41,7 @@ STATUS: dict[type[FoldstepError], int] = {
     IllegalTransition: 409,
     LeaseLost: 409,
     NameTaken: 409,
+    Ambiguous: 409,
     Unauthorized: 401,
     Unavailable: 503,
     FoldstepError: 500,
@@ -133,7 +135,7 @@ _REASON = {
     401: "no token, or not the right one",
     403: "a file outside the allowed folders",
     404: "there is no such thing",
-    409: "not possible in the present state",
+    409: "not possible in the present state, or a name that several searches have",
     413: "larger than this master takes",
     503: "not possible just now; try again",
     422: "what was sent cannot be used; `faults` names every reason",

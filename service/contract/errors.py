@@ -10,7 +10,8 @@
     ├── Conflict                the request and the present state do not go together
     │   ├── IllegalTransition       a state change that the transition table does not have
     │   ├── LeaseLost               a report under a token that is no longer the lease's
-    │   └── NameTaken               a data set of that name holds other data
+    │   ├── NameTaken               a data set of that name holds other data
+    │   └── Ambiguous               a word that names several searches
     ├── Unauthorized            no token, or not the right one
     └── Unavailable             the master cannot be reached, or is shutting down
 
@@ -145,6 +146,12 @@ class NameTaken(Conflict):
     """A data set of that name is registered with other data."""
 
     code = "name_taken"
+
+
+class Ambiguous(Conflict):
+    """A name, or the beginning of an id, that several searches have."""
+
+    code = "ambiguous"
 
 
 class Unauthorized(FoldstepError):

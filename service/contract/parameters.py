@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -128,7 +129,7 @@ class _Reader:
             return None
         values = [self._value(v, f"{path}.{i}") for i, v in enumerate(given)]
         kept: list[Value] = [v for v in values if v is not None]
-        if any(v in kept[:i] for i, v in enumerate(kept)):
+        if len({json.dumps(v, sort_keys=True) for v in kept}) < len(kept):  # equal values have one type by now
             self.faults.append(_fault("duplicate_choice", path, "each value once", given))
         return Choices(choices=kept, when=when) if len(kept) == len(given) else None
 

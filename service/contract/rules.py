@@ -12,7 +12,7 @@ from foldstep.models.hyperparameters import Hyperparameters, Value, resolve
 from foldstep.service.contract.errors import Fault
 from foldstep.service.contract.parameters import nearest
 from foldstep.service.contract.reach import combinations
-from foldstep.service.contract.space import Choices, Fixed, Space
+from foldstep.service.contract.space import Choices, Fixed, FloatRange, IntRange, Space
 from foldstep.service.contract.spec import Spec
 
 
@@ -30,6 +30,19 @@ def spec_faults(spec: Spec) -> Iterator[Fault]:
     if spec.data.exposure is not None and _can_have(spec.space, ("loss",), lambda hp: hp.link != "log"):
         got = "a loss without an exposure"
         yield _fault("data.exposure", "loss: poisson in every trial", got, "set parameters.loss: poisson")
+
+
+def range_notes(space: Space) -> Iterator[str]:
+    """Say of each range whose steps do not end at its upper bound what its last value is."""
+    for name, range_ in space.parameters.items():
+        if isinstance(range_, FloatRange | IntRange) and range_.n_values is not None and not range_.log:
+            assert range_.step is not None
+            last = range_.value_at(range_.n_values - 1)
+            if last != range_.high:
+                yield (
+                    f"{name}: steps of {range_.step:g} from {range_.low:g} end at {last:g}; {range_.high:g}, the upper "
+                    f"bound, is none of its values."
+                )
 
 
 def task_faults(space: Space, task: Task) -> Iterator[Fault]:

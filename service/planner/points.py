@@ -92,7 +92,7 @@ def _all_values(name: str, distribution: Distribution) -> Values:
 
 
 def _distinct(values: list[Value]) -> list[Value]:
-    return [value for place, value in enumerate(values) if value not in values[:place]]
+    return list({json.dumps(value, sort_keys=True): value for value in values}.values())
 
 
 class _FineValues:
