@@ -11,7 +11,18 @@ from typing import Annotated
 
 import typer
 
-from foldstep.commands import checking, exporting, files, insight, looking, removing, rerunning, running, searching, serving
+from foldstep.commands import (
+    checking,
+    exporting,
+    files,
+    insight,
+    looking,
+    removing,
+    rerunning,
+    running,
+    searching,
+    serving,
+)
 from foldstep.options import INTERRUPTED, REFUSED, close_standard_output, out, show_error
 from foldstep.service.contract.errors import FoldstepError
 from foldstep.service.contract.version import __version__

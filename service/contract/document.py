@@ -1,8 +1,8 @@
 """Reads the text of a spec, YAML or JSON, and tells on which line of it each value stands.
 
-YAML is read by the core schema of YAML 1.2: `true` and `false` are the only booleans, so that `yes`, `no`, `on` and `off`
-stay text, as do dates and times; `010` is ten. Keys are text as it was written, as they are in JSON. PyYAML alone knows
-YAML 1.1, whose rules for plain words are another; they are replaced here.
+YAML is read by the core schema of YAML 1.2: `true` and `false` are the only booleans, so that `yes`, `no`, `on` and
+`off` stay text, as do dates and times; `010` is ten. Keys are text as it was written, as they are in JSON. PyYAML alone
+knows YAML 1.1, whose rules for plain words are another; they are replaced here.
 """
 
 from __future__ import annotations

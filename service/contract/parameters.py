@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from foldstep.models.hyperparameters import REGISTRY, Hyperparameter, Kind, Value, lookup
 from foldstep.service.contract.errors import Fault
+from foldstep.service.contract.hints import unknown_key, value_hint
 from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Space
 from foldstep.service.contract.spec import boolean_from_text, number_from_text
 
@@ -26,19 +26,6 @@ _WANDB_LOG = {
     "categorical": None,
     "constant": None,
 }
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Find the known name that `name` was probably meant to be; None when none is similar."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)), None)
-
-
-def unknown_key(path: str, key: str, known: Iterable[str]) -> Fault:
-    """Make the fault for an unknown key, with the most similar known key as a hint, or all known keys."""
-    names = list(known)
-    near = nearest(key, names)
-    hint = f"did you mean {near}?" if near else "known are " + ", ".join(names)
-    return Fault(code="unknown_key", path=path, expected="a known key", got=key, hint=hint)
 
 
 def parse_parameters(raw: Any) -> tuple[dict[str, Distribution], list[Fault]]:
@@ -70,9 +57,22 @@ class _Reader:
     def __init__(self, name: str, row: Hyperparameter) -> None:
         self.path = f"parameters.{name}"
         self.row = row
+        self._as_written: dict[str, str] = {}  # keys of W&B, by the keys that they stand for
         self.faults: list[Fault] = []
 
     def read(self, given: Any) -> Distribution | None:
+        """Read the parameter; the paths of its faults have the keys that the user wrote."""
+        distribution = self._read(given)
+        for key, written in self._as_written.items():
+            old, new = f"{self.path}.{key}", f"{self.path}.{written}"
+            self.faults = [
+                fault.model_copy(update={"path": new + fault.path.removeprefix(old)})
+                if f"{fault.path}.".startswith(f"{old}.") else fault
+                for fault in self.faults
+            ]  # fmt: skip
+        return distribution
+
+    def _read(self, given: Any) -> Distribution | None:
         if isinstance(given, Mapping) and not self._is_class_weights(given):
             return self._mapping(self._from_wandb(dict(given)))
         is_widths = self.row.kind is Kind.WIDTHS and isinstance(given, list)
@@ -86,11 +86,14 @@ class _Reader:
 
     def _from_wandb(self, given: dict[str, Any]) -> dict[str, Any]:
         kind = given.pop("distribution", None)
+        self._as_written = {_WANDB_NAMES[k]: k for k in given if k in _WANDB_NAMES}
         renamed = {_WANDB_NAMES.get(k, k): v for k, v in given.items()}
         if kind is None:
             return renamed
         if not isinstance(kind, str) or kind not in _WANDB_LOG:
-            hint = "write values, never exponents: low, high, log: true" if "log" in str(kind) else None
+            hint = value_hint("distribution", kind, _WANDB_LOG)
+            if "log" in str(kind):
+                hint = "write values, never exponents: low, high, log: true, or log_uniform_values"
             self._add("not_supported", "distribution", "one of " + ", ".join(_WANDB_LOG), kind, hint)
             return renamed
         log = _WANDB_LOG[kind]
@@ -143,9 +146,8 @@ class _Reader:
         if self.row.kind is Kind.CLASS_WEIGHT and isinstance(given, Mapping):
             value = {str(label): number_from_text(weight) for label, weight in given.items()}
         if not self.row.allows(value):
-            hint = None
-            if self.row.kind is Kind.CHOICE and (near := nearest(str(given), self.row.choices)):
-                hint = f"did you mean {near}?"
+            is_word = self.row.kind is Kind.CHOICE
+            hint = value_hint(self.row.name, given, self.row.choices) if is_word else None
             self.faults.append(_fault("out_of_domain", path, self.row.domain, given, hint))
             return None
         return float(value) if self.row.kind is Kind.FLOAT else value

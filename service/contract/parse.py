@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
@@ -10,8 +11,9 @@ from pydantic import BaseModel, ValidationError
 from foldstep.models.catalog.metrics import metrics_of
 from foldstep.service.contract.document import load_document
 from foldstep.service.contract.errors import Fault, SpecInvalid
+from foldstep.service.contract.hints import unknown_key, value_hint
 from foldstep.service.contract.methods import METHODS, learning_methods, staged_methods
-from foldstep.service.contract.parameters import parse_parameters, unknown_key
+from foldstep.service.contract.parameters import parse_parameters
 from foldstep.service.contract.rules import spec_faults
 from foldstep.service.contract.space import Fixed, Space
 from foldstep.service.contract.spec import MAX_GRID_POINTS, Spec
@@ -99,6 +101,8 @@ def _fault_of(error: Any, rest: Mapping[str, Any]) -> Fault:
     hint = None
     if error["type"] == "string_type" and isinstance(error["input"], bool | int | float):
         hint = "put it in quotes if it is a name"
+    if error["type"] == "literal_error":
+        hint = value_hint(path, error["input"], re.findall(r"'([^']*)'", str(error["ctx"]["expected"])))
     if path == "method":
         expected = "one of " + ", ".join(METHODS)
     if path == "name":

@@ -10,7 +10,7 @@ from foldstep.models.catalog.optimizers import OPTIMIZERS
 from foldstep.models.catalog.tasks import Task
 from foldstep.models.hyperparameters import Hyperparameters, Value, resolve
 from foldstep.service.contract.errors import Fault
-from foldstep.service.contract.parameters import nearest
+from foldstep.service.contract.hints import nearest
 from foldstep.service.contract.reach import combinations
 from foldstep.service.contract.space import Choices, Fixed, FloatRange, IntRange, Space
 from foldstep.service.contract.spec import Spec

@@ -23,7 +23,7 @@ from foldstep.service.contract.dataset import DatasetDescription
 from foldstep.service.contract.errors import Fault, SpecInvalid
 from foldstep.service.contract.features import network_ends
 from foldstep.service.contract.folds import Rows, Splits, Splitter, marked_as_test
-from foldstep.service.contract.parameters import nearest
+from foldstep.service.contract.hints import nearest
 from foldstep.service.contract.problem import LearningProblem, ResolvedProblem
 from foldstep.service.contract.rules import can_be_poisson, class_faults, lbfgs_faults, task_faults
 from foldstep.service.contract.spec import ColumnRef, DataSpec, MetricSpec, Spec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from foldstep.service.contract.errors import Ambiguous, NotFound
-from foldstep.service.contract.parameters import nearest
+from foldstep.service.contract.hints import nearest
 from foldstep.service.db import searches
 from foldstep.service.db.searches import SearchLabel
 from foldstep.service.flow.context import Context

@@ -206,7 +206,7 @@ def test_a_near_miss_is_named(spec: Raw, meant: str) -> None:
 )
 def test_the_forms_of_a_distribution(given: Any, expected: Any) -> None:
     if expected is None:  # lr cannot be 0: only the words are of interest
-        assert [f.path for f in faults_of(raw(parameters={"lr": given}))] == ["parameters.lr.low"]
+        assert [f.path for f in faults_of(raw(parameters={"lr": given}))] == ["parameters.lr.min"]
     else:
         assert parameter(given) == expected
 
