@@ -19,6 +19,7 @@ from rich.markup import escape
 
 from foldstep.service.contract.document import ABOUT_SPECS, Lines, load_document
 from foldstep.service.contract.errors import Fault, FoldstepError, InvalidInput
+from foldstep.service.contract.near_file import missing_file_hint
 
 REFUSED, USAGE, NO_WINNER, CHECKS_FAILED, INTERRUPTED = 1, 2, 3, 3, 130
 
@@ -48,6 +49,8 @@ def read_spec(path: str) -> dict[str, Any]:
     """
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise no_file(Path(path), "spec_unreadable") from None
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         fault = Fault(code="spec_unreadable", path="", expected="a YAML or JSON file", got=f"{path}: {reason}")
@@ -57,6 +60,14 @@ def read_spec(path: str) -> dict[str, Any]:
         fault = Fault(code="wrong_type", path="", expected="a mapping", got=type(spec).__name__)
         raise InvalidInput(f"The spec {path} is no mapping of keys to values.", faults=[fault])
     return spec
+
+
+def no_file(path: Path, code: str = "no_file") -> InvalidInput:
+    """Make the refusal of a path at which there is no file: where it was looked for, and what was probably meant."""
+    hint = missing_file_hint(str(path), [path.parent if path.is_absolute() else Path.cwd()])
+    fault = Fault(code=code, path="", expected="a file", got=str(path), hint=hint)
+    end = "" if hint.endswith("?") else "."
+    return InvalidInput(f"There is no file {path}; {hint}{end}", faults=[fault])
 
 
 def names_lines(command: Callable[P, None]) -> Callable[P, None]:

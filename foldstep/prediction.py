@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from foldstep.models.checkpoint import CheckpointDamaged
+from foldstep.options import no_file
 from foldstep.service.contract.columns import column_from_arrow
 from foldstep.service.contract.errors import Fault, InvalidInput
 from foldstep.service.data.read import read_file
@@ -37,6 +38,8 @@ def predict_file(checkpoints: Sequence[Path], file: Path, *, proba: bool) -> tup
     """
     predictors = [_load(checkpoint) for checkpoint in checkpoints]
     _check_alike(predictors, checkpoints)
+    if not file.exists():
+        raise no_file(file)
     arrow = read_file(file)
     table = Table({name: column_from_arrow(arrow.column(name).combine_chunks()) for name in arrow.column_names})
     for predictor in predictors:

@@ -23,6 +23,7 @@ from foldstep.options import (
     Url,
     forced,
     names_lines,
+    no_file,
     out,
     print_json,
     quiet_exit,
@@ -252,7 +253,7 @@ def add_dataset(
 ) -> None:
     """Upload a data file to the master under a name."""
     if not file.is_file():
-        raise InvalidInput(f"There is no file {file}.")
+        raise no_file(file)
     dataset = connect(url, token, data_dir).upload_dataset(name, file)
     if as_json:
         print_json(dataset)

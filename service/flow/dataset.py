@@ -75,11 +75,12 @@ def described(context: Context, source: str) -> DatasetDescription:
     """
     with context.database.read() as connection:
         known = datasets.find(connection, source)
+        names = [*BUNDLED, *([] if known else (dataset.name for dataset in datasets.all_of_them(connection)))]
     if known is not None:
         return _unchanged(context, source, known)
     if source in BUNDLED:
         return _add(context, source, _ingest(context, source, source), None).description
-    return _ingest(context, resolve_path(source, context.settings.allowed_roots), source)
+    return _ingest(context, resolve_path(source, context.settings.allowed_roots, names), source)
 
 
 def _unchanged(context: Context, name: str, known: DatasetRow) -> DatasetDescription:

@@ -13,6 +13,7 @@ import httpx
 
 from foldstep.commands.removing import in_words
 from foldstep.service.contract.footprint import Footprint
+from tests.acceptance.processes import foldstep
 from tests.foldstep.conftest import Desk, refused
 
 SPEC = "name: {name}\nmethod: random\ndata: {{dataset: wine}}\nparameters: {{lr: {{low: 0.1, high: 1}}}}\n"
@@ -119,3 +120,16 @@ def test_faults_of_a_body_in_yaml_name_the_line(desk: Desk) -> None:
     twice = '{"name": "a", "data": {"dataset": "wine", "dataset": "iris"}}'
     answer = httpx.post(url, content=twice, headers={**headers, "Content-Type": "application/json"})
     assert [(f["code"], f["path"]) for f in answer.json()["faults"]] == [("duplicate_key", "dataset")]
+
+
+def test_a_path_that_is_not_there_names_the_nearest_file(desk: Desk) -> None:
+    desk.write("houses.yaml", SPEC.format(name="houses"))
+    desk.write("table.csv", "a,y\n1,0\n2,1\n")
+    done = desk("submit", "hauses.yaml")
+    refused(done, f"looked in {desk.folder}; did you mean houses.yaml?", code="invalid_input")
+    refused(desk("datasets", "add", "t", "tabel.csv"), "did you mean table.csv?", code="invalid_input")
+    desk.write("wrong.yaml", "name: a\ndata: {dataset: tabel.csv, target: y}\n")
+    refused(desk("submit", "wrong.yaml"), "wrong.yaml line 2", "did you mean table.csv?", code="dataset_unreadable")
+    desk.write("net.safetensors", "")
+    done = foldstep("predict", "net.safetensor", "table.csv", cwd=desk.folder)
+    refused(done, "There is no file net.safetensor; looked in", "did you mean net.safetensors?", code="invalid_input")
