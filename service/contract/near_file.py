@@ -37,9 +37,10 @@ def near_file(source: str, folders: Sequence[Path]) -> str | None:
         names = {name: place for place in reversed(inside) for name in _files_in(place)}
         if wanted.name in names:  # elsewhere
             return _shown(names[wanted.name] / wanted.name, folder, wanted)
-        beside = _files_in(inside[0]) if inside else []
+        own = (folder / wanted).parent
+        beside = _files_in(own) if _is_in(own, folder) else []
         if (near := _alike(wanted.name, beside)) is not None:
-            return _shown(inside[0] / near, folder, wanted)
+            return _shown(own / near, folder, wanted)
     return None
 
 

@@ -10,11 +10,11 @@ from typing import Any
 from foldstep.models.hyperparameters import REGISTRY, Hyperparameter, Kind, Value, lookup
 from foldstep.service.contract.errors import Fault
 from foldstep.service.contract.hints import unknown_key, value_hint
-from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Space
+from foldstep.service.contract.space import Choices, Distribution, Either, Fixed, FloatRange, IntRange, Space
 from foldstep.service.contract.spec import boolean_from_text, number_from_text
 
 _RANGE_KEYS = {"low", "high", "log", "step"}
-_KEYS = {*_RANGE_KEYS, "choices", "value", "when"}
+_KEYS = {*_RANGE_KEYS, "choices", "value", "when", "or"}
 _CHOICE_KEYS = {"choices", "values", "value", "when", "distribution"}
 _WANDB_NAMES = {"min": "low", "max": "high", "values": "choices", "q": "step"}
 _WANDB_LOG = {
@@ -108,6 +108,10 @@ class _Reader:
         if len(forms) != 1:
             self._add("wrong_form", None, "exactly one of value, choices, or low and high", sorted(map(str, given)))
             return None
+        if "or" in given and "low/high" not in forms:
+            hint = "leave it out, a list of choices may have any value"
+            self._add("wrong_form", "or", "low and high with or", sorted(map(str, given)), hint)
+            return None
         if "value" in given:
             return self._fixed(given["value"], f"{self.path}.value", when)
         if "choices" in given:
@@ -169,7 +173,26 @@ class _Reader:
         step = self._step(given.get("step"))
         if low is None or high is None:
             return None
-        return self._checked_range(low, high, log, step, when)
+        return self._either(given, self._checked_range(low, high, log, step, when))
+
+    def _either(self, given: dict[str, Any], range_: FloatRange | IntRange | None) -> Distribution | None:
+        """Join a range with the values of `or` that a draw may be instead."""
+        if range_ is None or "or" not in given:
+            return range_
+        extra = given["or"] if isinstance(given["or"], list) else [given["or"]]
+        if not extra:
+            self._add("empty_choices", "or", "at least one value", given["or"])
+        before = len(self.faults)
+        values = [self._value(v, f"{self.path}.or.{i}") for i, v in enumerate(extra)]
+        for i, value in enumerate(values):
+            if value is not None and range_.low <= value <= range_.high:  # type: ignore[operator]
+                expected = f"a value outside of the range, {range_.low:g} to {range_.high:g}"
+                self._add("out_of_domain", f"or.{i}", expected, value)
+        if len(self.faults) == before and len(set(map(repr, values))) < len(values):
+            self._add("duplicate_choice", "or", "each value once", given["or"])
+        if len(self.faults) > before or not extra:
+            return None
+        return Either(range=range_.model_copy(update={"when": None}), extra=values, when=range_.when)
 
     def _step(self, given: Any) -> float | None:
         step = number_from_text(given)
@@ -185,7 +208,7 @@ class _Reader:
 
     def _checked_range(
         self, low: Value, high: Value, log: bool, step: float | None, when: dict[str, list[Value]] | None
-    ) -> Distribution | None:
+    ) -> FloatRange | IntRange | None:
         assert isinstance(low, int | float)
         assert isinstance(high, int | float)
         before = len(self.faults)
@@ -230,6 +253,10 @@ def _condition_faults(found: Mapping[str, Distribution], raw: Mapping[Any, Any])
                 for v in values
                 if not found[other].contains(v)
             ]
+            parent = found[other]
+            if isinstance(parent, Either) and len({v in parent.extra for v in values}) > 1:
+                expected = f"either values of or of {other} or values of its range"
+                faults.append(_fault("contradiction", path, expected, values, "write two specs"))
     if not faults:
         faults += _circle_faults(found)
     return faults

@@ -12,7 +12,7 @@ from foldstep.models.hyperparameters import Hyperparameters, Value, resolve
 from foldstep.service.contract.errors import Fault
 from foldstep.service.contract.hints import nearest
 from foldstep.service.contract.reach import combinations
-from foldstep.service.contract.space import Choices, Fixed, FloatRange, IntRange, Space
+from foldstep.service.contract.space import Choices, Either, Fixed, FloatRange, IntRange, Space
 from foldstep.service.contract.spec import Spec
 
 
@@ -34,7 +34,8 @@ def spec_faults(spec: Spec) -> Iterator[Fault]:
 
 def range_notes(space: Space) -> Iterator[str]:
     """Say of each range whose steps do not end at its upper bound what its last value is."""
-    for name, range_ in space.parameters.items():
+    for name, distribution in space.parameters.items():
+        range_ = distribution.range if isinstance(distribution, Either) else distribution
         if isinstance(range_, FloatRange | IntRange) and range_.n_values is not None and not range_.log:
             assert range_.step is not None
             last = range_.value_at(range_.n_values - 1)

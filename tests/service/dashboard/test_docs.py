@@ -15,7 +15,7 @@ def test_the_documentation_loads_from_the_master_alone(path: str, shown: str, tm
     with Processes(tmp_path) as processes:
         _, master = processes.master()
         browser.open(f"{master.url}{path}")
-        browser.until(f"document.querySelectorAll(\"{shown}\").length > 20", "the calls")
+        browser.until(f'document.querySelectorAll("{shown}").length > 20', "the calls")
         assert "/api/v1/searches" in browser.text() or "Post Search" in browser.text()
         loaded = browser.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
         assert [name for name in loaded if not name.startswith((master.url, "data:", "blob:"))] == []
