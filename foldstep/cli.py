@@ -19,6 +19,7 @@ from foldstep.commands import (
     files,
     insight,
     looking,
+    removing,
     rerunning,
     running,
     searching,
@@ -48,6 +49,7 @@ COMMANDS = (
     searching.extend,
     searching.stop,
     data.data,
+    removing.delete,
     checking.check,
     rerunning.rerun,
     looking.histograms,
@@ -73,7 +75,7 @@ def _show_version(is_wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+        bool, typer.Option("--version", "-V", is_eager=True, callback=_show_version, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Search hyperparameters of feed-forward networks on tabular data."""

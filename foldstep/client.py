@@ -22,6 +22,7 @@ from pydantic import BaseModel, TypeAdapter
 from foldstep.service.contract.connection import READING_DATA, Connection
 from foldstep.service.contract.dataset import DataReport, Dataset, Replaced
 from foldstep.service.contract.errors import InvalidInput, NotFound
+from foldstep.service.contract.footprint import Footprint
 from foldstep.service.contract.insight import Comparison, ImportanceReport
 from foldstep.service.contract.leaderboard import (
     Leaderboard,
@@ -65,6 +66,9 @@ class _FileBody:
 
 class Foldstep:
     """A client of one master.
+
+    A search is named by its id, by its name where one search alone has it, or by the beginning of its id where no other
+    id begins so.
 
     Attributes:
         connection: the HTTP connection to the master.
@@ -169,6 +173,10 @@ class Foldstep:
         more = {"trials": trials, "time": time}
         answer = self.connection.request("POST", f"/searches/{search}:extend", json=more)
         return SearchView.model_validate_json(answer.content)
+
+    def footprint(self, search: str) -> Footprint:
+        """Get how many trials, files and bytes the deletion of a search would remove."""
+        return Footprint.model_validate_json(self._get(f"/searches/{search}/footprint"))
 
     def delete(self, search: str) -> None:
         """Delete a search with its trials and checkpoints."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from foldstep.models.checkpoint import CheckpointDamaged
+from foldstep.options import no_file
 from foldstep.service.contract.errors import Fault, InvalidInput
 from foldstep.service.data.read import read_file
 from foldstep.worker.checkpoints import Predictor
@@ -36,6 +37,8 @@ def predict_file(checkpoints: Sequence[Path], file: Path, *, proba: bool) -> tup
     """
     predictors = [_load(checkpoint) for checkpoint in checkpoints]
     _check_alike(predictors, checkpoints)
+    if not file.exists():
+        raise no_file(file)
     read = read_file(file)
     table = Table({name: column.values for name, column in read.columns.items()})
     for predictor in predictors:

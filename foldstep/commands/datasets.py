@@ -9,10 +9,9 @@ import typer
 
 from foldstep import display
 from foldstep.connect import DEFAULT_DIR, connect
-from foldstep.options import Dir, Json, Token, Url, out, print_json
+from foldstep.options import Dir, Json, Token, Url, no_file, out, print_json
 from foldstep.sending import sending
 from foldstep.service.contract.dataset import Dataset
-from foldstep.service.contract.errors import InvalidInput
 
 group = typer.Typer(no_args_is_help=True, help="Data sets that the master knows.")
 Name = Annotated[str, typer.Argument(help="What specs call it.")]
@@ -83,7 +82,7 @@ def list_datasets(url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_
 
 def _check_file(file: Path) -> None:
     if not file.is_file():
-        raise InvalidInput(f"There is no file {file}.")
+        raise no_file(file)
 
 
 def _facts(dataset: Dataset) -> str:

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from foldstep import display
-from foldstep.options import Json, out, print_json
+from foldstep.options import Json, no_file, out, print_json
 from foldstep.service.contract.errors import InvalidInput
 
 
@@ -25,6 +25,9 @@ def predict(
     """Predict every row of a file and write CSV; several checkpoints predict by their mean."""
     from foldstep.prediction import predict_file
 
+    for checkpoint in checkpoints:
+        if not checkpoint.exists():
+            raise no_file(checkpoint)
     header, rows = predict_file(checkpoints, file, proba=proba)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(header)

@@ -24,6 +24,7 @@ from foldstep.options import (
     Workers,
     err,
     forced,
+    names_lines,
     out,
     quiet_exit,
     read_spec,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from foldstep.worker.launch.local import WorkerGroup
 
 
+@names_lines
 def run(
     spec: SpecFile,
     workers: Workers = None,

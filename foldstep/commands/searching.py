@@ -21,6 +21,7 @@ from foldstep.options import (
     Token,
     Url,
     forced,
+    names_lines,
     out,
     print_json,
     quiet_exit,
@@ -34,6 +35,7 @@ _LOOK_S = 0.2
 Limit = Annotated[int, typer.Option(min=1, max=500, help="Rows to show.")]
 
 
+@names_lines
 def submit(
     spec: SpecFile,
     watch: Annotated[bool, typer.Option("--watch", help="Stay until the search has ended.")] = False,

@@ -165,13 +165,18 @@ class SearchView(Frozen):
 
 
 class WorkerView(Frozen):
-    """A worker as operators see it."""
+    """A worker as operators see it.
+
+    Attributes:
+        live: whether it was seen within the time of a lease, after which a silent worker counts as gone.
+    """
 
     worker: int
     name: str
     device: str
     last_seen_at: AwareDatetime
     running: int
+    live: bool
 
 
 StageView.model_rebuild()

@@ -17,7 +17,7 @@ from foldstep.service.contract.columns import (
 )
 from foldstep.service.contract.dataset import DataReport, DatasetDescription, Finding, TargetReport
 from foldstep.service.contract.errors import NotFound
-from foldstep.service.contract.parameters import nearest
+from foldstep.service.contract.hints import nearest
 from foldstep.service.data.sources import BUNDLED_TARGET
 
 MAX_CLASSES_INFERRED = 20

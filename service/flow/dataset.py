@@ -99,11 +99,12 @@ def described(context: Context, data: DataSpec) -> DatasetDescription:
     source = data.dataset
     with context.database.read() as connection:
         known = datasets.find(connection, source)
+        names = [*BUNDLED, *([] if known else (dataset.name for dataset in datasets.all_of_them(connection)))]
     if known is not None:
         return _named(context, known, data.reading)
     if source in BUNDLED:
         return _bundled(context, source, data.reading)
-    path = resolve_path(source.removeprefix(MASTER_PREFIX), context.settings.allowed_roots)
+    path = resolve_path(source.removeprefix(MASTER_PREFIX), context.settings.allowed_roots, names)
     return read_table(context, path, data.reading, source)
 
 

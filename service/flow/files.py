@@ -153,6 +153,15 @@ def names_in(folder: Path) -> set[str]:
     return {entry.name for entry in _entries(folder) if entry.is_file()}
 
 
+def sizes_in(folder: Path) -> list[int]:
+    """List the sizes of the files in a folder, in bytes; empty where there is no folder."""
+    sizes = []
+    for path in _entries(folder):
+        with contextlib.suppress(FileNotFoundError):  # deleted in the meantime
+            sizes.append(path.stat().st_size)
+    return sizes
+
+
 def _entries(folder: Path) -> Iterator[Path]:
     return folder.iterdir() if folder.is_dir() else iter(())
 

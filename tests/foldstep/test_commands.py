@@ -182,6 +182,7 @@ def test_doctor(busy_desk: Desk, tmp_path: Path) -> None:
     gain = "faster here" if library().has_tiles else "no gain here"
     assert f"precision bfloat16: {gain}" in well.stdout
     assert f"master at {busy_desk.master.url}" in well.stdout
+    assert well.stdout.endswith(", 1 live worker\n")
     alone = foldstep("doctor", cwd=tmp_path)
     assert alone.returncode == 1
     assert "No master serves" in alone.stdout

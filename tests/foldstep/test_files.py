@@ -180,6 +180,13 @@ def test_checkpoints_alone_are_the_leaderboard(
     assert all(f"{t.score:.5f}" in text for t in regressed.trials)
 
 
+def test_a_file_to_predict_that_is_not_there_names_the_nearest(classified: Searched, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    files = sorted(str(path) for path in classified.folder.glob("*.safetensors"))
+    done = foldstep("predict", files[0], "row.csv", cwd=tmp_path)
+    refused(done, "There is no file row.csv; looked in", "did you mean rows.csv?", code="invalid_input")
+
+
 def test_a_damaged_file_costs_nothing_but_itself(classified: Searched, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(classified.folder, copy)

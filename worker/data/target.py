@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues, Label, NumberColumn, class_labels
+from foldstep.service.contract.rules import class_named
 
 LINKS = ("identity", "log")
 _LEAST_COUNT = 0.5
@@ -157,8 +158,9 @@ class TargetCoder:
         if self.classes is None or choice == "none":
             return None
         if not isinstance(choice, str):
-            named = dict(choice)
-            return np.array([named.get(str(label), 1.0) for label in self.classes])
+            labels = [str(label) for label in self.classes]
+            named = {class_named(key, labels): weight for key, weight in choice}
+            return np.array([named.get(label, 1.0) for label in labels])
         if choice != "balanced":
             raise ValueError(f"expected none, balanced or a mapping as class weights, however: {choice}")
         counts = np.bincount(y_train, minlength=len(self.classes))
