@@ -13,8 +13,9 @@ import gzip
 import io
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -23,6 +24,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from foldstep.service.contract.columns import ColumnValues, column_from_arrow
+from foldstep.service.contract.reading import ColumnReading, TableReading
 from foldstep.service.data.sources import refusal
 
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "?")
@@ -51,6 +54,69 @@ def read_file(path: Path) -> pa.Table:
         code, got = ("header_only", "a header without rows") if table.num_rows == 0 else ("one_row", "a single row")
         raise refusal(code, expected="a table of at least two rows", got=got)
     return table
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """Cells that do not fit a column's reading."""
+
+    count: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TableAs:
+    """A file under an imposed reading (provisional)."""
+
+    columns: dict[str, ColumnValues]
+    n_rows: int
+    unfit: dict[str, Unfit]
+    missing_columns: list[str]
+    kept: dict[str, list[str | None]]
+
+
+def read_as(path: Path, reading: TableReading, *, keep: Sequence[str] = ()) -> TableAs:
+    """Read a file under an imposed reading (provisional)."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+        if magic == _PARQUET_MAGIC:
+            table = pq.read_table(path).cast(pa.schema([(n, pa.string()) for n in pq.read_schema(path).names]))
+        else:
+            is_gzip = magic[:2] == _GZIP_MAGIC
+            _check_text(path, is_gzip)
+            header, delimiter = _header(path, is_gzip)
+            table = _read_text_columns(path, is_gzip, delimiter, header)
+    except (OSError, EOFError, zlib.error, csv.Error, pa.ArrowException) as error:
+        raise refusal("unreadable", expected="a CSV or Parquet file", got=str(error).splitlines()[0]) from error
+    columns: dict[str, ColumnValues] = {}
+    unfit = {}
+    for one in reading.columns:
+        if one.name in table.column_names:
+            text = _cleaned(table.column(one.name).combine_chunks())
+            values = text if one.kind == "category" else _numbers_as(text, one)
+            columns[one.name] = column_from_arrow(values)
+            if n := values.null_count - text.null_count:
+                bad = text.filter(pc.and_(values.is_null(), text.is_valid()))
+                unfit[one.name] = Unfit(n, tuple(bad.unique().to_pylist()[:3]))
+    missing = [c.name for c in reading.columns if c.name not in table.column_names]
+    kept = {name: table.column(name).to_pylist() for name in keep}
+    return TableAs(columns, table.num_rows, unfit, missing, kept)
+
+
+def _numbers_as(text: pa.Array, reading: ColumnReading) -> pa.Array:
+    def one(cell: str | None) -> float | None:
+        if cell is not None and reading.labels and cell.lower() in [w.lower() for w in reading.labels]:
+            return float([w.lower() for w in reading.labels].index(cell.lower()))
+        try:
+            return None if cell is None else float(cell)
+        except ValueError:
+            return None
+
+    try:
+        return text.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return pa.array([one(c) for c in text.to_pylist()], pa.float64())
 
 
 def _read_parquet(path: Path) -> pa.Table:
