@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,12 @@ import torch
 from foldstep.models.catalog.metrics import Direction
 from foldstep.models.checkpoint import Arrays, CheckpointDamaged, Facts, decode, encode
 from foldstep.models.fnn import FNN
-from foldstep.models.hyperparameters import resolve
+from foldstep.models.hyperparameters import Hyperparameters, resolve
 from foldstep.models.stack import Weights
 from foldstep.service.contract.checkpoint_name import CheckpointName
-from foldstep.service.contract.columns import NumberColumn
+from foldstep.service.contract.columns import Label, NumberColumn
 from foldstep.service.contract.lease import Lease, LeasedTrial
+from foldstep.service.contract.reading import AS_FOUND, ColumnReading, Kind, TableReading
 from foldstep.service.contract.report import TrialResult
 from foldstep.service.contract.space import Params
 from foldstep.worker.data.load import Table
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from foldstep.worker.data.inputs import FoldData  # brings scikit-learn, which prediction does not need
 
 _CHECKPOINT, _SNAPSHOT = "checkpoint", "snapshot"
+_ROWS_AT_ONCE = 1 << 16
+"""Rows that are predicted at once, which bounds the memory of their inputs."""
 
 
 def checkpoint(
@@ -60,9 +64,15 @@ def checkpoint(
         "n_inputs": data.n_inputs,
         "n_outputs": data.n_outputs,
         "preprocessing": data.preprocessor.to_json(),
-        "target": data.target.to_json(),
+        "target": {**data.target.to_json(), "class_weights": _class_weights(member, data)},
     }
     return str(name), encode(_arrays("", weights), facts)
+
+
+def _class_weights(member: Member, data: FoldData) -> list[float] | None:
+    """List the weights of the classes in the loss that the network was trained with; None where all weigh 1."""
+    weights = data.target.class_weights(member.hp.class_weight, data.y_train)
+    return None if weights is None else weights.tolist()
 
 
 @dataclass(frozen=True)
@@ -71,12 +81,17 @@ class Predictor:
 
     Attributes:
         facts: what the file says about itself.
+        weighs: whether the classes had weights in training.
+        class_weights: these weights, (classes,); None where there were none, or where an earlier version trained it
+            with weights that it did not save.
     """
 
     net: FNN
     preprocessor: Preprocessor
     target: TargetCoder
     facts: dict[str, Any]
+    weighs: bool = False
+    class_weights: npt.NDArray[np.float64] | None = None
 
     @classmethod
     def load(cls, path: Path) -> Predictor:
@@ -92,16 +107,53 @@ class Predictor:
         net = FNN(hp, facts["n_inputs"], facts["n_outputs"])
         net.load(_weights("", arrays))
         preprocessor = Preprocessor.from_json(facts["preprocessing"])
-        return cls(net, preprocessor, TargetCoder.from_json(facts["target"]), facts)
+        target = TargetCoder.from_json(facts["target"])
+        weighs = target.classes is not None and hp.class_weight != "none"
+        return cls(net, preprocessor, target, facts, weighs, _saved_weights(facts, target, hp))
 
     def outputs(self, table: Table) -> npt.NDArray[np.float64]:
-        """Predict class probabilities (rows, classes), or values in the target's units (rows,)."""
-        x = self.preprocessor.transform(table, np.arange(table.n_rows))
+        """Predict class probabilities (rows, classes), or values in the target's units (rows,).
+
+        The probabilities are those of the classes as training weighted them; see `class_weights`. A value is NaN where
+        the row's exposure is missing or below 0.
+        """
+        n_outputs = () if self.target.classes is None else (len(self.target.classes),)
+        outputs = np.empty((table.n_rows, *n_outputs))
+        for start in range(0, table.n_rows, _ROWS_AT_ONCE):
+            rows = np.arange(start, min(start + _ROWS_AT_ONCE, table.n_rows))
+            outputs[rows] = self._outputs(table, rows)
+        return outputs
+
+    def _outputs(self, table: Table, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        x = self.preprocessor.transform(table, rows)
         with torch.no_grad():
             raw = self.net(torch.from_numpy(x)).double()
         if self.target.classes is None:
-            return self.target.values(raw[:, 0].numpy(), self._exposure(table))
+            return self.target.values(raw[:, 0].numpy(), self._exposure(table, rows))
         return np.asarray(torch.softmax(raw, dim=1).numpy())
+
+    @cached_property
+    def reading(self) -> TableReading:
+        """How the columns of its training data were read."""
+        saved = self.facts["context"].get("reading")
+        return self._derived_reading() if saved is None else TableReading.model_validate(saved)
+
+    def _derived_reading(self) -> TableReading:
+        """Derive the reading of an earlier version, which saved none, from what its columns became."""
+        numbers = [*(coding.name for coding in self.preprocessor.numbers), *self._exposure_names]
+        kinds: dict[str, Kind] = dict.fromkeys(numbers, "number")
+        kinds |= dict.fromkeys((coding.name for coding in self.preprocessor.categories), "category")
+        columns = [ColumnReading(name=name, kind=kind) for name, kind in kinds.items()]
+        return TableReading(missing=AS_FOUND.missing_words, columns=tuple(columns))
+
+    @property
+    def classes(self) -> tuple[Label, ...] | None:
+        """The classes as the training data's file writes them; None for regression."""
+        found = self.target.classes
+        words = next((c.labels for c in self.reading.columns if c.name == self.target_name), None)
+        if found is None or words is None or not set(found) <= {0, 1}:
+            return found
+        return tuple(words[int(label)] for label in found)
 
     @property
     def target_name(self) -> str:
@@ -113,20 +165,30 @@ class Predictor:
         """The columns that a table must have."""
         fitted = self.preprocessor
         features = [c.name for c in fitted.numbers] + [c.name for c in fitted.categories]
-        return features if self._exposure_name is None else [*features, self._exposure_name]
+        return list(dict.fromkeys([*features, *self._exposure_names]))
 
     @property
-    def _exposure_name(self) -> str | None:
+    def _exposure_names(self) -> list[str]:
         name = self.facts["context"]["data"].get("exposure")
-        return None if name is None else str(name)
+        return [] if name is None else [str(name)]
 
-    def _exposure(self, table: Table) -> npt.NDArray[np.float64] | None:
-        if self._exposure_name is None:
-            return None
-        column = table.columns[self._exposure_name]
-        if not isinstance(column, NumberColumn):
-            raise TypeError(f"expected numbers in the column {self._exposure_name!r}, however: it is text")
-        return column.values
+    def _exposure(self, table: Table, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64] | None:
+        for name in self._exposure_names:
+            column = table.columns[name]
+            assert isinstance(column, NumberColumn)  # its reading says so
+            values = column.values[rows]
+            return np.where(values >= 0, values, np.nan)
+        return None
+
+
+def _saved_weights(facts: Facts, target: TargetCoder, hp: Hyperparameters) -> npt.NDArray[np.float64] | None:
+    """Read the weights of the classes; an earlier version did not save them, but a mapping tells them."""
+    saved = facts["target"].get("class_weights")
+    if saved is not None:
+        return np.array(saved, dtype=np.float64)
+    if hp.class_weight == "balanced":
+        return None
+    return target.class_weights(hp.class_weight, np.empty(0, np.int64))
 
 
 @dataclass(frozen=True)

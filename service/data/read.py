@@ -73,6 +73,7 @@ class TableAs:
     unfit: dict[str, Unfit]
     missing_columns: list[str]
     kept: dict[str, list[str | None]]
+    names: list[str]
 
 
 def read_as(path: Path, reading: TableReading, *, keep: Sequence[str] = ()) -> TableAs:
@@ -100,8 +101,8 @@ def read_as(path: Path, reading: TableReading, *, keep: Sequence[str] = ()) -> T
                 bad = text.filter(pc.and_(values.is_null(), text.is_valid()))
                 unfit[one.name] = Unfit(n, tuple(bad.unique().to_pylist()[:3]))
     missing = [c.name for c in reading.columns if c.name not in table.column_names]
-    kept = {name: table.column(name).to_pylist() for name in keep}
-    return TableAs(columns, table.num_rows, unfit, missing, kept)
+    kept = {name: table.column(name).to_pylist() for name in keep if name in table.column_names}
+    return TableAs(columns, table.num_rows, unfit, missing, kept, table.column_names)
 
 
 def _numbers_as(text: pa.Array, reading: ColumnReading) -> pa.Array:
