@@ -1,4 +1,4 @@
-"""Find the checkpoints that a user names to predict with: files, or the trial of a search, whose folds are a committee."""
+"""Find the checkpoints that a user names to predict with: files, or those of all folds of a search's trial."""
 
 from __future__ import annotations
 

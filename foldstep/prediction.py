@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,8 @@ def predict_file(
     """
     predictors = [_load(checkpoint) for checkpoint in checkpoints]
     _check_alike(predictors, checkpoints)
+    if proba and predictors[0].classes is None:
+        raise InvalidInput(f"{predictors[0].target_name} is a number and has no classes: leave out --proba.")
     tables = _read(predictors, file, ids)
     first = tables[predictors[0].reading]
     _check_columns(predictors, first, ids)
@@ -122,14 +125,14 @@ def _predictions(
     predictors: Sequence[Predictor], tables: dict[TableReading, TableAs], *, proba: bool, weighted: bool
 ) -> dict[str, list[Any]]:
     """Predict by the mean; a class is the most probable one as training weighted them, as for the leaderboard."""
-    is_corrected = proba and not weighted
+    is_corrected = proba and not weighted and all(p.class_weights is not None for p in predictors if p.weighs)
     outputs = sum(
         _outputs(predictor, Table(tables[predictor.reading].columns), is_corrected) for predictor in predictors
     ) / len(predictors)
     assert isinstance(outputs, np.ndarray)
     first = predictors[0]
     if first.classes is None:
-        return {first.target_name: [None if value != value else value for value in outputs.tolist()]}
+        return {first.target_name: [None if math.isnan(value) else value for value in outputs.tolist()]}
     if proba:
         return {str(label): outputs[:, i].tolist() for i, label in enumerate(first.classes)}
     labels = np.array(first.classes, dtype=object)

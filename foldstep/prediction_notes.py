@@ -64,7 +64,7 @@ def weights_note(predictors: Sequence[Predictor], *, weighted: bool) -> str:
     if weighted:
         return f"{shifted}: these are left so (--weighted)."
     if any(predictor.weighs and predictor.class_weights is None for predictor in predictors):
-        return f"{shifted}; the checkpoints are of an earlier version, which did not save the weights, so these are left so."
+        return f"{shifted}: these are left so, since a checkpoint of an earlier version does not tell the weights."
     return f"{shifted}: these are corrected to the true shares of the classes; --weighted leaves them as they were."
 
 

@@ -55,8 +55,6 @@ def predict(  # Long: one option a line
     data_dir: Dir = DEFAULT_DIR,
 ) -> None:
     """Predict every row of a file; several checkpoints, as those of a search's best trial, predict by their mean."""
-    from foldstep.prediction import predict_file
-
     if weighted and not proba:
         raise InvalidInput("--weighted is about probabilities: give --proba with it.")
     if output is not None:
@@ -66,6 +64,8 @@ def predict(  # Long: one option a line
     with ExitStack() as stack:
         table = stack.enter_context(input_file(file))
         checkpoints = _checkpoints(stack, models, trial, partial(master_of, url, token, data_dir))
+        from foldstep.prediction import predict_file  # brings torch, a second
+
         predicted = predict_file(checkpoints, table, proba=proba, weighted=weighted, ids=ids or [])
     _deliver(predicted.columns, output)
     for note in predicted.notes:
