@@ -19,14 +19,8 @@ _ENDINGS = (".csv", ".parquet")
 
 @contextmanager
 def input_file(file: str) -> Iterator[Path]:
-    """Yield the path of the file; for `-` that of a temporary file with all of standard input.
-
-    Raises:
-        InvalidInput: there is no such file.
-    """
+    """Yield the path of the file; for `-` that of a temporary file with all of standard input."""
     if file != "-":
-        if not Path(file).exists():
-            raise InvalidInput(f"There is no file {file} to predict.")
         yield Path(file)
         return
     with NamedTemporaryFile(prefix="foldstep-stdin-") as spool:

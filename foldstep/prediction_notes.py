@@ -9,7 +9,7 @@ import numpy as np
 
 from foldstep.service.contract.columns import CategoryColumn
 from foldstep.service.data.read import TableAs
-from foldstep.worker.checkpoints import Predictor
+from foldstep.worker.predictor import Predictor
 
 _EXAMPLES = 3
 
