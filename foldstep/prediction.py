@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foldstep.models.checkpoint import CheckpointDamaged
-from foldstep.prediction_notes import exposure_note, names_with, unfit_note, unseen_note, weights_note
+from foldstep.prediction_notes import names_with, unfit_note, unknown_note, unseen_note, weights_note
 from foldstep.service.contract.errors import Fault, InvalidInput
 from foldstep.service.contract.parameters import nearest
 from foldstep.service.contract.reading import TableReading
@@ -69,7 +69,7 @@ def predict_file(
     _check_columns(predictors, first, ids)
     predicted = _predictions(predictors, tables, proba=proba, weighted=weighted)
     columns, notes = _beside(first.kept, predicted)
-    notes += [unfit_note(predictors, first), unseen_note(predictors, first), exposure_note(predictors, predicted)]
+    notes += [unfit_note(predictors, first), unseen_note(predictors, first), unknown_note(predictors, predicted)]
     notes += [weights_note(predictors, weighted=weighted)] if proba else []
     return Predictions(columns, [note for note in notes if note])
 
@@ -151,11 +151,17 @@ def _predictions(
     assert isinstance(outputs, np.ndarray)
     first = predictors[0]
     if first.classes is None:
-        return {first.target_name: [None if math.isnan(value) else value for value in outputs.tolist()]}
+        return {first.target_name: _cells(outputs)}
     if proba:
-        return {str(label): outputs[:, i].tolist() for i, label in enumerate(first.classes)}
-    labels = np.array(first.classes, dtype=object)
-    return {first.target_name: labels[outputs.argmax(axis=1)].tolist()}
+        return {str(label): _cells(outputs[:, i]) for i, label in enumerate(first.classes)}
+    labels = np.array([*first.classes, None], dtype=object)
+    is_known = ~np.isnan(outputs).any(axis=1)
+    return {first.target_name: labels[np.where(is_known, outputs.argmax(axis=1), -1)].tolist()}
+
+
+def _cells(values: Matrix) -> list[float | None]:
+    """List the values, None for NaN."""
+    return [None if math.isnan(value) else value for value in values.tolist()]
 
 
 def _outputs(predictor: Predictor, table: Table, is_corrected: bool) -> Matrix:

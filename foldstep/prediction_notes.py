@@ -46,14 +46,15 @@ def unseen_note(predictors: Sequence[Predictor], table: TableAs) -> str:
     return f"{cells} that the training data did not have, or too rarely to learn from: {columns}."
 
 
-def exposure_note(predictors: Sequence[Predictor], predicted: Mapping[str, Sequence[Any]]) -> str:
-    """Tell how many rows of counts have no prediction; empty where all have one."""
-    exposure = predictors[0].facts["context"]["data"].get("exposure")
-    n = sum(cells.count(None) for cells in predicted.values())
-    if exposure is None or not n:
+def unknown_note(predictors: Sequence[Predictor], predicted: Mapping[str, Sequence[Any]]) -> str:
+    """Tell how many rows have no prediction, and why; empty where all have one."""
+    n = next(iter(predicted.values())).count(None)
+    if not n:
         return ""
     rows = "1 row has" if n == 1 else f"{n:,} rows have"
-    return f"{rows} no prediction: the exposure ({exposure}) is missing there, or below 0."
+    exposure = predictors[0].facts["context"]["data"].get("exposure")
+    missing = "" if exposure is None else f"the exposure ({exposure}) is missing there or below 0, or "
+    return f"{rows} no prediction: {missing}numbers are too far from those of the training data to compute with."
 
 
 def weights_note(predictors: Sequence[Predictor], *, weighted: bool) -> str:

@@ -38,8 +38,9 @@ def forward(hp: Hyperparameters, weights: Weights, x: Matrix) -> Matrix:
 
 def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Compute probabilities from logits, (rows, classes)."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    with np.errstate(invalid="ignore"):  # infinite logits have no probabilities: NaN
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def _linear(layer: Layer, x: Matrix) -> Matrix:

@@ -1,0 +1,370 @@
+"""`foldstep predict`: the checkpoint's kinds are imposed on any file; searches, ids, files; weighted classes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from foldstep.committee import as_files, trial_checkpoints
+from foldstep.models.checkpoint import decode, encode
+from foldstep.service.contract.leaderboard import SearchView, TrialView
+from tests.acceptance.processes import foldstep
+from tests.foldstep.conftest import Desk, refused
+
+FEW = {"lr": [0.01, 0.02], "width": 8, "epochs": 4, "batch_size": 16}
+NEW = ["code,city,size", "A1,Ulm,0.4", "12,,-0.3", "B2,Bonn,0.1", "12,Ulm,1.5"]
+
+
+def trained(desk: Desk, name: str, content: str, parameters: dict[str, Any] = FEW, **data: Any) -> list[Path]:
+    """The checkpoints of all folds of the best trial of a search over this table."""
+    desk.write(f"{name}.csv", content)
+    spec = {
+        "name": name, "data": {"dataset": f"{name}.csv", "target": "y", **data}, "cv": {"folds": 3}, "seed": 1,
+        "method": "random", "parameters": parameters, "budget": {"trials": 2},
+    }  # fmt: skip
+    search = desk.master.wait(desk.master.submit(spec).id)
+    assert search.state == "completed"
+    assert search.best is not None
+    return [Path(search.checkpoint_dir) / file for file in search.best.checkpoints]
+
+
+def codes_table() -> str:
+    """Codes of which some are digits, a city that is often missing, a number."""
+    rng = random.Random(4)
+    rows = ["code,city,size,y"]
+    for _ in range(120):
+        code, size = rng.choice(["12", "34", "A1", "B2"]), rng.gauss(0, 1)
+        y = int(size + (code == "12") + rng.gauss(0, 0.3) > 0.5)
+        rows.append(f"{code},{rng.choice(['', 'Bonn', 'Ulm'])},{size:.3f},{y}")
+    return "\n".join(rows) + "\n"
+
+
+@pytest.fixture(scope="module")
+def codes(busy_desk: Desk) -> list[Path]:
+    return trained(busy_desk, "codes", codes_table())
+
+
+def predict(
+    models: list[Path] | str, content: str, folder: Path, *options: str
+) -> tuple[list[list[str]], subprocess.CompletedProcess[str]]:
+    """What `predict` prints for a file with this content, as header and rows; and the command."""
+    (folder / "new.csv").write_text(content)
+    words = [models] if isinstance(models, str) else list(map(str, models))
+    done = foldstep("predict", *words, "new.csv", *options, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return list(csv.reader(io.StringIO(done.stdout))), done
+
+
+def lines(*numbers: int) -> str:
+    return "\n".join(NEW[i] for i in (0, *numbers)) + "\n"
+
+
+def test_a_row_is_read_alone_as_it_is_among_others(codes: list[Path], tmp_path: Path) -> None:
+    """What a column of one file looks like does not matter: digits alone, all missing, one row, none."""
+    (header, *together), _ = predict(codes, lines(1, 2, 3, 4), tmp_path, "--proba")
+    assert header == ["0", "1"]
+    for numbers in ([1], [2], [2, 4], [3]):
+        (_, *some), done = predict(codes, lines(*numbers), tmp_path, "--proba")
+        assert done.stderr == ""
+        expected = np.array([together[i - 1] for i in numbers], float)
+        assert np.array(some, float) == pytest.approx(expected, rel=1e-5)
+    assert predict(codes, lines(), tmp_path, "--proba")[0] == [["0", "1"]]
+    assert predict(codes, lines(), tmp_path)[0] == [["y"]]
+
+
+def test_standard_input_and_parquet(codes: list[Path], tmp_path: Path) -> None:
+    expected, _ = predict(codes, lines(1, 2, 3, 4), tmp_path)
+    piped = foldstep("predict", *map(str, codes), "-", cwd=tmp_path, stdin=lines(1, 2, 3, 4))
+    assert (piped.returncode, piped.stderr) == (0, "")
+    cells = list(csv.DictReader(io.StringIO(lines(1, 2, 3, 4))))
+    columns: dict[str, list[Any]] = {name: [row[name] or None for row in cells] for name in ("code", "city")}
+    pq.write_table(pa.table({**columns, "size": [float(row["size"]) for row in cells]}), tmp_path / "new.parquet")
+    from_parquet = foldstep("predict", *map(str, codes), "new.parquet", cwd=tmp_path)
+    with (tmp_path / "new.parquet").open("rb") as file:
+        argv = [sys.executable, "-m", "foldstep", "predict", *map(str, codes), "-"]
+        piped_parquet = subprocess.run(argv, stdin=file, capture_output=True, text=True, check=True)
+    for done in (piped, from_parquet, piped_parquet):
+        assert list(csv.reader(io.StringIO(done.stdout))) == expected, done.stderr
+
+
+def test_cells_that_do_not_fit_are_missing_and_counted(codes: list[Path], tmp_path: Path) -> None:
+    stray = "code,city,size\nA1,Ulm,-\nB2,Bonn,0.1\n12,Ulm,big\n34,Ulm,big\n"
+    values, done = predict(codes, stray, tmp_path, "--proba")
+    empty, quiet = predict(codes, stray.replace(",-", ",").replace(",big", ","), tmp_path, "--proba")
+    assert values == empty
+    assert quiet.stderr == ""
+    (note,) = done.stderr.splitlines()
+    assert note.startswith("3 cells do not fit their column and count as missing: size (3: ")
+    assert "'-'" in note
+    assert "'big'" in note
+
+
+def test_unknown_categories_are_counted(codes: list[Path], tmp_path: Path) -> None:
+    new = "code,city,size\nA1,Paris,0.3\nZ9,Paris,0.1\n12,Rome,0.2\n"
+    values, done = predict(codes, new, tmp_path)
+    assert len(values) == 4
+    (note,) = done.stderr.splitlines()
+    assert note == (
+        "4 cells have a category that the training data did not have, or too rarely to learn from: "
+        "code (1: 'Z9'), city (3: 'Paris', 'Rome')."
+    )
+
+
+def test_columns_that_are_not_there_are_named(codes: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text("Code,town,sise\nA1,Ulm,1\n")
+    done = foldstep("predict", *map(str, codes), "new.csv", cwd=tmp_path)
+    head, *faults = done.stderr.splitlines()
+    refused(
+        done,
+        "code: expected a column of that name",
+        "did you mean 'Code'?",
+        "did you mean 'sise'?",
+        code="invalid_input",
+    )
+    assert head.startswith("3 faults")
+    assert len(faults) == 3
+    (tmp_path / "new.csv").write_text("code,town,size,y\nA1,Ulm,1,0\n")
+    done = foldstep("predict", *map(str, codes), "new.csv", cwd=tmp_path)
+    refused(done, "lacks columns of the training data: city. It has code, town, size, y.", code="invalid_input")
+    (tmp_path / "new.csv").write_text(lines(1))
+    done = foldstep("predict", *map(str, codes), "new.csv", "--id", "row_id", cwd=tmp_path)
+    refused(done, "--id", "row_id", code="invalid_input")
+
+
+def test_other_columns_and_the_target_may_be_there(codes: list[Path], tmp_path: Path) -> None:
+    expected, _ = predict(codes, lines(1, 3), tmp_path)
+    values, done = predict(codes, "y,size,more,code,city\n?,0.4,x,A1,Ulm\n7,0.1,y,B2,Bonn\n", tmp_path)
+    assert (values, done.stderr) == (expected, "")
+
+
+def test_columns_are_carried_through_as_they_are_written(codes: list[Path], tmp_path: Path) -> None:
+    new = 'nr,code,city,size,name\n007,A1,Ulm,0.40,"Doe, ""J"""\n,12,,-0.3,\n1e5,B2,Bonn, 0.1 ,NA\n'
+    predicted, _ = predict(codes, new, tmp_path)
+    values, _ = predict(codes, new, tmp_path, "--id", "nr", "--id", "name", "--id", "nr")
+    assert values[0] == ["nr", "name", "y"]
+    assert [row[:2] for row in values[1:]] == [["007", 'Doe, "J"'], ["", ""], ["1e5", "NA"]]
+    assert [row[2:] for row in values] == predicted
+
+
+def test_a_name_that_is_taken(codes: list[Path], tmp_path: Path) -> None:
+    values, done = predict(codes, "code,city,size,y\nA1,Ulm,0.4,1\n", tmp_path, "--id", "y")
+    assert values[0] == ["y", "predicted_y"]
+    assert values[1][0] == "1"
+    assert done.stderr == "The column y is carried through, so the prediction is called predicted_y.\n"
+
+
+def test_out_writes_a_whole_file_or_none(codes: list[Path], tmp_path: Path) -> None:
+    shown, _ = predict(codes, lines(1, 2, 3), tmp_path, "--id", "code", "--proba")
+    for name in ("out.csv", "out.parquet"):
+        _, done = predict(codes, lines(1, 2, 3), tmp_path, "--id", "code", "--proba", "--out", name)
+        assert (done.stdout, done.stderr) == ("", f"3 rows in {name}.\n")
+    assert list(csv.reader(io.StringIO((tmp_path / "out.csv").read_text()))) == shown
+    written = pq.read_table(tmp_path / "out.parquet")
+    assert written.column_names == shown[0]
+    assert written.column("code").to_pylist() == ["A1", "12", "B2"]
+    assert written.column("1").to_pylist() == [float(row[2]) for row in shown[1:]], "every digit is printed"
+    (tmp_path / "new.csv").write_text("code,city\nA1,Ulm\n")
+    words = ["predict", *map(str, codes), "new.csv", "--out"]
+    before = sorted(path.name for path in tmp_path.iterdir())
+    refused(foldstep(*words, "failed.csv", cwd=tmp_path), "size", code="invalid_input")
+    refused(foldstep(*words, "out.csv", cwd=tmp_path), "out.csv", "--force", code="invalid_input")
+    refused(foldstep(*words, "out.xlsx", cwd=tmp_path), ".csv or .parquet", code="invalid_input")
+    refused(foldstep(*words, "none/out.csv", cwd=tmp_path), "folder none", code="invalid_input")
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    predict(codes, lines(1), tmp_path, "--out", "out.csv", "--force")
+    assert (tmp_path / "out.csv").read_text().splitlines()[0] == "y"
+
+
+def test_options_that_do_not_go_together(codes: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text(lines(1))
+    words = ["predict", *map(str, codes), "new.csv"]
+    refused(foldstep(*words, "--trial", "1", cwd=tmp_path), "--trial", code="invalid_input")
+    refused(foldstep(*words, "--weighted", cwd=tmp_path), "--proba", code="invalid_input")
+    refused(foldstep(*words, "--force", cwd=tmp_path), "--out", code="invalid_input")
+    refused(foldstep("predict", str(codes[0]), "nothing.csv", cwd=tmp_path), "nothing.csv", code="invalid_input")
+
+
+def of_search(desk: Desk, codes: list[Path]) -> tuple[SearchView, list[TrialView]]:
+    (search,) = (one for one in desk.master.searches() if one.name == "codes")
+    assert codes[0].parent == Path(search.checkpoint_dir)
+    return search, desk.master.all_trials(search.id)
+
+
+def test_a_search_predicts_by_the_folds_of_its_best_trial(busy_desk: Desk, codes: list[Path], tmp_path: Path) -> None:
+    search, (best, other) = of_search(busy_desk, codes)
+    options = ["--proba", "--dir", str(busy_desk.folder / "data")]
+    expected, _ = predict(codes, lines(1, 2, 3), tmp_path, "--proba")
+    values, done = predict(search.id, lines(1, 2, 3), tmp_path, *options)
+    assert values == expected
+    assert (
+        done.stderr
+        == f"Predicted with trial {best.trial} (rank 1) of {search.id}: the mean of the networks of 3 folds.\n"
+    )
+    files = [Path(search.checkpoint_dir) / name for name in other.checkpoints]
+    values, done = predict(search.id, lines(1, 2, 3), tmp_path, *options, "--trial", str(other.trial))
+    assert values == predict(files, lines(1, 2, 3), tmp_path, "--proba")[0] != expected
+    assert f"trial {other.trial} (rank 2)" in done.stderr
+
+
+def test_what_is_no_checkpoint_and_no_search(busy_desk: Desk, codes: list[Path], tmp_path: Path) -> None:
+    search, _ = of_search(busy_desk, codes)
+    (tmp_path / "new.csv").write_text(lines(1))
+    folder = ["--dir", str(busy_desk.folder / "data")]
+    done = foldstep("predict", "nonsense-1", "new.csv", *folder, cwd=tmp_path)
+    refused(done, "nonsense-1 is no checkpoint file, and no search", code="not_found")
+    done = foldstep("predict", search.id, "new.csv", *folder, "--trial", "77", cwd=tmp_path)
+    refused(done, "77", code="not_found")
+    done = foldstep("predict", str(codes[0]), search.id, "new.csv", *folder, cwd=tmp_path)
+    refused(done, f"no checkpoint file {search.id}", code="invalid_input")
+    done = foldstep("predict", str(codes[0].parent), "new.csv", *folder, cwd=tmp_path)
+    refused(done, "is a folder", code="invalid_input")
+    refused(foldstep("predict", search.id, "new.csv", cwd=tmp_path), "foldstep serve", code="unavailable")
+    assert as_files([str(codes[0])]) == [codes[0]]
+
+
+def test_checkpoints_of_another_machine_are_downloaded(busy_desk: Desk, codes: list[Path], tmp_path: Path) -> None:
+    """The master serves a link to its folder: what is not there on this machine comes through REST."""
+    search, _ = of_search(busy_desk, codes)
+    away = Path(search.checkpoint_dir).with_name("away")
+
+    class Remote(type(busy_desk.master)):  # type: ignore[misc]
+        """A client of a master whose folder is not on this machine."""
+
+        def search(self, search: str) -> SearchView:
+            view: SearchView = super().search(search)
+            return view.model_copy(update={"checkpoint_dir": str(away)})
+
+    remote = Remote(busy_desk.master.url, (busy_desk.folder / "data/token").read_text().strip())
+    with trial_checkpoints(remote, search.id, None) as (paths, _):
+        assert [path.name for path in paths] == [path.name for path in codes]
+        assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in codes]
+        assert paths[0].parent not in (away, codes[0].parent)
+    assert not paths[0].exists()
+    remote.close()
+
+
+def test_a_search_whose_master_has_ended(tmp_path: Path) -> None:
+    (tmp_path / "codes.csv").write_text(codes_table())
+    spec = {
+        "name": "over", "data": {"dataset": "codes.csv", "target": "y"}, "cv": {"folds": 2}, "method": "random",
+        "parameters": FEW, "budget": {"trials": 1},
+    }  # fmt: skip
+    (tmp_path / "spec.yaml").write_text(json.dumps(spec))
+    assert foldstep("run", "spec.yaml", "--workers", "1", cwd=tmp_path).returncode == 0
+    (folder,) = (tmp_path / "foldstep-data/checkpoints").iterdir()
+    expected, _ = predict(sorted(folder.iterdir()), lines(1, 2), tmp_path)
+    assert predict(folder.name, lines(1, 2), tmp_path)[0] == expected
+
+
+SHARE_INTERCEPT = -3.2
+
+
+def unequal(n: int, seed: int) -> list[tuple[float, float, str]]:
+    """Two numbers and a class: `rare` with the probability of a logistic model, 0.066 on average."""
+    rng = random.Random(seed)
+    rows = []
+    for _ in range(n):
+        a, b = rng.gauss(0, 1), rng.gauss(0, 1)
+        is_rare = rng.random() < 1 / (1 + math.exp(-(SHARE_INTERCEPT + a - 0.5 * b)))
+        rows.append((a, b, "rare" if is_rare else "usual"))
+    return rows
+
+
+def as_csv(rows: list[tuple[float, float, str]]) -> str:
+    return "a,b,y\n" + "".join(f"{a:.5f},{b:.5f},{y}\n" for a, b, y in rows)
+
+
+WEIGHTED = {"lr": 0.01, "width": 8, "epochs": 15, "batch_size": 64, "class_weight": "balanced"}
+
+
+@pytest.fixture(scope="module")
+def weighted(busy_desk: Desk) -> list[Path]:
+    return trained(busy_desk, "unequal", as_csv(unequal(3000, 1)), WEIGHTED, task="classification")
+
+
+def test_probabilities_are_corrected_to_the_true_shares(weighted: list[Path], tmp_path: Path) -> None:
+    """The mean of a calibrated prediction is the class's share.
+
+    The share of 3,000 training rows and that of 3,000 held-out rows have standard errors of
+    sqrt(0.066 * 0.934 / 3000) = 0.0045 each. Fitting with weights costs at most twice the training part's. So the
+    difference has one of at most 0.0101, and 0.04 is four of them.
+    """
+    new = unequal(3000, 2)
+    (header, *cells), done = predict(weighted, as_csv(new), tmp_path, "--proba")
+    assert header == ["rare", "usual"]
+    shares = np.array(cells, float)
+    assert shares.sum(axis=1) == pytest.approx(np.ones(3000), abs=1e-12)
+    true = sum(y == "rare" for _, _, y in new) / 3000
+    assert shares[:, 0].mean() == pytest.approx(true, abs=0.04)
+    assert "corrected to the true shares" in done.stderr
+    (_, *raw), done = predict(weighted, as_csv(new), tmp_path, "--proba", "--weighted")
+    assert np.array(raw, float)[:, 0].mean() > true + 0.2, "as if both classes were equally frequent"
+    assert "left so (--weighted)" in done.stderr
+
+
+def test_the_classes_are_those_that_were_scored(weighted: list[Path], tmp_path: Path) -> None:
+    new = as_csv(unequal(500, 3))
+    (header, *raw), _ = predict(weighted, new, tmp_path, "--proba", "--weighted")
+    (_, *labels), done = predict(weighted, new, tmp_path)
+    assert [label for (label,) in labels] == [header[int(np.argmax(row))] for row in np.array(raw, float)]
+    assert done.stderr == ""
+
+
+def test_a_checkpoint_says_the_weights_of_its_classes(weighted: list[Path], codes: list[Path]) -> None:
+    _, facts = decode(weighted[0].read_bytes())
+    rare, usual = facts["target"]["class_weights"]
+    assert 1 / rare + 1 / usual == pytest.approx(2)  # rows / (2 * rows of the class), so the shares add up to 1
+    assert rare > 5 > 1 > usual
+    _, facts = decode(codes[0].read_bytes())
+    assert facts["target"]["class_weights"] is None
+
+
+def earlier(path: Path, folder: Path, **params: Any) -> Path:
+    """A checkpoint as an earlier version wrote it: without reading and weights, perhaps of other hyperparameters."""
+    arrays, facts = decode(path.read_bytes())
+    facts["context"].pop("reading", None)
+    del facts["target"]["class_weights"]
+    facts["params"] |= params
+    copy = folder / path.name
+    copy.write_bytes(encode(arrays, facts))
+    return copy
+
+
+def test_weights_of_an_earlier_version(weighted: list[Path], tmp_path: Path) -> None:
+    """It did not save them: a mapping tells them, `balanced` does not."""
+    new = as_csv(unequal(50, 4))
+    raw, _ = predict(weighted[:1], new, tmp_path, "--proba", "--weighted")
+    values, done = predict([earlier(weighted[0], tmp_path)], new, tmp_path, "--proba")
+    assert values == raw
+    assert "left so, since a checkpoint of an earlier version does not tell the weights" in done.stderr
+    _, facts = decode(weighted[0].read_bytes())
+    rare, usual = facts["target"]["class_weights"]
+    corrected, _ = predict(weighted[:1], new, tmp_path, "--proba")
+    mapping = {"class_weight": {"rare": rare, "usual": usual}}
+    values, _ = predict([earlier(weighted[0], tmp_path, **mapping)], new, tmp_path, "--proba")
+    assert values == corrected
+
+
+def test_checkpoints_of_an_earlier_version_impose_their_kinds(codes: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "earlier").mkdir()
+    old = [earlier(path, tmp_path / "earlier") for path in codes]
+    for numbers in ([1], [2, 4], []):
+        new = lines(*numbers)
+        assert predict(old, new, tmp_path)[0] == predict(codes, new, tmp_path)[0]
+
+
+def test_prediction_needs_no_torch() -> None:
+    code = "import sys, foldstep.prediction; sys.exit(bool({'torch', 'scipy', 'sklearn'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
