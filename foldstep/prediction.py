@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from foldstep.earlier_reading import read_as_earlier
 from foldstep.models.checkpoint import CheckpointDamaged
 from foldstep.prediction_notes import names_with, unfit_note, unknown_note, unseen_note, weights_note
 from foldstep.service.contract.errors import Fault, InvalidInput
 from foldstep.service.contract.parameters import nearest
 from foldstep.service.contract.reading import TableReading
-from foldstep.service.data.read import TableAs, read_as
+from foldstep.service.data.read_as import TableAs, read_as
 from foldstep.worker.data.load import Table
 from foldstep.worker.data.target import unweighted
 from foldstep.worker.predictor import Predictor
-
-_WORDS = ("false", "true")
 
 Matrix = npt.NDArray[np.float64]
 
@@ -106,16 +105,6 @@ def _read(predictors: Sequence[Predictor], file: Path, ids: Sequence[str]) -> di
             read = read_as if predictor.has_reading else read_as_earlier
             tables[predictor.reading] = read(file, predictor.reading, keep=keep)
     return tables
-
-
-def read_as_earlier(file: Path, reading: TableReading, *, keep: Sequence[str]) -> TableAs:
-    """Read a file for a checkpoint of an earlier version, which made numbers of the words `true` and `false`, too."""
-    table = read_as(file, reading, keep=keep)
-    words = [name for name, unfit in table.unfit.items() if {cell.lower() for cell in unfit.examples} <= set(_WORDS)]
-    if not words:
-        return table
-    columns = tuple(c.model_copy(update={"labels": _WORDS}) if c.name in words else c for c in reading.columns)
-    return read_as(file, reading.model_copy(update={"columns": columns}), keep=keep)
 
 
 def _check_columns(predictors: Sequence[Predictor], table: TableAs, ids: Sequence[str]) -> None:

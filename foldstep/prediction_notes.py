@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from foldstep.service.contract.columns import CategoryColumn
-from foldstep.service.data.read import TableAs
+from foldstep.service.data.read_as import TableAs
 from foldstep.worker.predictor import Predictor
 
 _EXAMPLES = 3

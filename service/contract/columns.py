@@ -42,7 +42,18 @@ class CategoryColumn:
     labels: tuple[str, ...]
 
 
-ColumnValues: TypeAlias = NumberColumn | CategoryColumn
+@dataclass(frozen=True)
+class DateColumn:
+    """A column of dates, with or without a time of day.
+
+    Attributes:
+        values: shape (rows,), float64 seconds since 1970 in UTC; NaN where a value is missing.
+    """
+
+    values: npt.NDArray[np.float64]
+
+
+ColumnValues: TypeAlias = NumberColumn | CategoryColumn | DateColumn
 
 
 Label: TypeAlias = str | int | float
@@ -68,9 +79,13 @@ def category_column(codes: npt.NDArray[np.integer[Any]], labels: Sequence[str]) 
 
 
 def column_from_arrow(array: Any) -> ColumnValues:
-    """Convert an Arrow array of doubles or strings to a canonical column (pyarrow itself is not imported here)."""
-    if str(array.type) == "double":
+    """Convert an Arrow array of doubles, strings or timestamps to a canonical column (pyarrow is not imported here)."""
+    kind = str(array.type)
+    if kind == "double":
         return NumberColumn(np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64))
+    if kind == "timestamp[us]":
+        ticks = np.asarray(array.to_numpy(zero_copy_only=False))
+        return DateColumn(np.where(np.isnat(ticks), np.nan, ticks.astype(np.int64) / 1e6))
     encoded = array.dictionary_encode()
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return category_column(codes, encoded.dictionary.to_pylist())
@@ -83,8 +98,8 @@ def fingerprint(columns: Mapping[str, ColumnValues]) -> str:
     """
     digest = hashlib.sha256(_FORMAT)
     for name, column in columns.items():
-        if isinstance(column, NumberColumn):
-            header: list[Any] = [name, "number"]
+        if isinstance(column, NumberColumn | DateColumn):
+            header: list[Any] = [name, "number" if isinstance(column, NumberColumn) else "date"]
             values = np.where(np.isnan(column.values), np.nan, column.values + 0.0).astype("<f8")
         else:
             header = [name, "category", *column.labels]

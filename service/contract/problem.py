@@ -51,6 +51,14 @@ class LearningProblem(Frozen):
             raise ValueError("target and task must be those of data")
         return self
 
+    @property
+    def features(self) -> list[str] | None:
+        """The columns that networks get as inputs; None where an earlier version stored the search."""
+        if self.reading is None:
+            return None
+        no_features = (self.target, self.data.exposure)
+        return [column.name for column in self.reading.columns if column.name not in no_features]
+
     def resolved(self, spec: Spec) -> Spec:
         """Fill in a spec's task, target and metric from this problem."""
         return spec.model_copy(update={"data": self.data, "metric": self.metric})

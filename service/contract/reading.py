@@ -13,6 +13,7 @@ from foldstep.service.contract.space import Frozen
 
 Kind: TypeAlias = Literal["number", "category", "date"]
 TypeWord: TypeAlias = Literal["number", "category", "date", "ignore"]
+Decimal: TypeAlias = Literal[".", ","]
 DateOrder: TypeAlias = Literal["day_first", "month_first", "year_first"]
 
 MISSING_WORDS = (
@@ -39,7 +40,7 @@ class ReadingOptions(Frozen):
     types: dict[str, TypeWord] = Field(default_factory=dict)
     missing: list[str] = Field(default_factory=list)
     not_missing: list[str] = Field(default_factory=list)
-    decimal: Literal[".", ","] | None = None
+    decimal: Decimal | None = None
     dates: DateOrder | None = None
     encoding: str | None = None
 
@@ -70,7 +71,7 @@ class ColumnReading(Frozen):
 
     name: str
     kind: Kind
-    decimal: Literal[".", ","] = "."
+    decimal: Decimal = "."
     thousands: str = ""
     unit: str = ""
     is_clock: bool = False

@@ -13,10 +13,11 @@ from foldstep.service.contract.reading import ReadingOptions
 from foldstep.service.contract.spec import Spec
 from foldstep.service.data.ingest import ingest
 from foldstep.service.data.resolve import resolve_problem
+from foldstep.service.data.target_report import report
 
 
 def perform(request: dict[str, Any]) -> BaseModel:
-    """Perform a request: ingest a data set, or resolve a spec against one."""
+    """Perform a request: ingest a data set, report on one, or resolve a spec against one."""
     if request["operation"] == "ingest":
         options = ReadingOptions.model_validate(request["options"])
         return ingest(request["source"], into=Path(request["into"]), shown_as=request["shown_as"], options=options)
@@ -26,7 +27,13 @@ def perform(request: dict[str, Any]) -> BaseModel:
             DatasetDescription.model_validate_json(request["description"]),
             Path(request["canonical_file"]),
         )
-    raise ValueError(f"expected ingest or resolve, however: {request['operation']}")
+    if request["operation"] == "report":
+        return report(
+            DatasetDescription.model_validate(request["description"]),
+            Path(request["canonical_file"]),
+            request["target"],
+        )
+    raise ValueError(f"expected ingest, report or resolve, however: {request['operation']}")
 
 
 if __name__ == "__main__":

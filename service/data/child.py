@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from foldstep.service.child import ChildDied, ChildTooSlow, ask
-from foldstep.service.contract.dataset import DatasetDescription
+from foldstep.service.contract.dataset import DataReport, DatasetDescription
 from foldstep.service.contract.problem import ResolvedProblem
 from foldstep.service.contract.reading import AS_FOUND, ReadingOptions
 from foldstep.service.contract.spec import Spec
@@ -58,6 +58,24 @@ def resolve_in_child(
         "canonical_file": str(canonical_file),
     }
     return ResolvedProblem.model_validate(_ask(request, timeout_s))
+
+
+def report_in_child(
+    description: DatasetDescription, canonical_file: Path, target: str | None, *, timeout_s: float = TIMEOUT_S
+) -> DataReport:
+    """Call `target_report.report` in a child process.
+
+    Raises:
+        NotFound: there is no such column.
+        DatasetUnreadable: the child died (`reader_died`) or took too long (`too_slow`).
+    """
+    request = {
+        "operation": "report",
+        "description": description.model_dump(mode="json"),
+        "canonical_file": str(canonical_file),
+        "target": target,
+    }
+    return DataReport.model_validate(_ask(request, timeout_s))
 
 
 def _ask(request: dict[str, Any], timeout_s: float) -> Any:

@@ -11,12 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from foldstep.service.contract.columns import ColumnValues, NumberColumn, column_from_arrow, fingerprint
-from foldstep.service.contract.dataset import Column, DatasetDescription
-from foldstep.service.contract.features import n_inputs
-from foldstep.service.contract.reading import AS_FOUND, ReadingOptions
-from foldstep.service.data.read import read_file
-from foldstep.service.data.sources import BUNDLED
+from foldstep.service.contract.columns import ColumnValues, DateColumn, NumberColumn, column_from_arrow, fingerprint
+from foldstep.service.contract.dataset import DatasetDescription
+from foldstep.service.contract.parameters import nearest
+from foldstep.service.contract.reading import AS_FOUND, ColumnReading, ReadingOptions
+from foldstep.service.data.describe import describe, table_findings
+from foldstep.service.data.read import ReadColumn, ReadTable, read_file
+from foldstep.service.data.sources import BUNDLED, refusal
 
 
 def ingest(
@@ -36,34 +37,54 @@ def ingest(
         DatasetUnreadable: the fault's code says why.
     """
     is_bundled = isinstance(source, str) and source in BUNDLED
-    table = _bundled(str(source)) if is_bundled else read_file(Path(source))
-    columns = {name: column_from_arrow(table.column(name).combine_chunks()) for name in table.column_names}
-    name = fingerprint(columns)
+    table = _bundled(str(source)) if is_bundled else _read_of_several_columns(Path(source), options)
+    _check_types(table, options)
+    columns = [describe(name, column, options) for name, column in table.columns.items()]
+    values = {name: column.values for name, column in table.columns.items()}
+    name = fingerprint(values)
     return DatasetDescription(
         fingerprint=name,
         source=shown_as or str(source),
         bundled=is_bundled,
-        n_rows=table.num_rows,
-        columns=[_describe(name, column) for name, column in columns.items()],
-        bytes=_write(columns, into / f"{name}.parquet"),
+        n_rows=table.n_rows,
+        columns=columns,
+        bytes=_write(values, into / f"{name}.parquet"),
         options=options,
+        findings=(*table.findings, *table_findings(table, columns)),
     )
 
 
-def _bundled(name: str) -> pa.Table:
+def _read_of_several_columns(path: Path, options: ReadingOptions) -> ReadTable:
+    table = read_file(path, options)
+    if len(table.columns) < 2:
+        got = f"one column, {next(iter(table.columns))!r}"
+        raise refusal("one_column", expected="a target and at least one other column", got=got,
+                      hint="separate the columns by a comma, semicolon, tab or |")  # fmt: skip
+    return table
+
+
+def _check_types(table: ReadTable, options: ReadingOptions) -> None:
+    """Refuse types for columns that there are not."""
+    for name in options.types:
+        if name not in table.columns:
+            near = nearest(name, list(table.columns))
+            hint = f"did you mean {near}?" if near else "the columns are " + ", ".join(list(table.columns)[:20])
+            raise refusal("unknown_column", expected="a column of the data in data.types", got=name, hint=hint)
+
+
+def _bundled(name: str) -> ReadTable:
     from foldstep.service.data.bundled import load_bundled  # imports scikit-learn for a second, which files do not need
 
-    return load_bundled(name)
+    table = load_bundled(name)
+    columns = {
+        column: ReadColumn(column_from_arrow(table.column(column).combine_chunks()), _number(column), "bundled numbers")
+        for column in table.column_names
+    }
+    return ReadTable(columns, table.num_rows)
 
 
-def _describe(name: str, column: ColumnValues) -> Column:
-    inputs = n_inputs(column)
-    if isinstance(column, NumberColumn):
-        present = column.values[~np.isnan(column.values)]
-        n_missing, n_distinct = len(column.values) - len(present), len(np.unique(present))
-        return Column(name=name, kind="number", n_missing=n_missing, n_distinct=n_distinct, n_inputs=inputs)
-    n_missing, n_distinct = int((column.codes < 0).sum()), len(column.labels)
-    return Column(name=name, kind="category", n_missing=n_missing, n_distinct=n_distinct, n_inputs=inputs)
+def _number(name: str) -> ColumnReading:
+    return ColumnReading(name=name, kind="number")
 
 
 def _write(columns: Mapping[str, ColumnValues], path: Path) -> int:
@@ -85,5 +106,8 @@ def _write(columns: Mapping[str, ColumnValues], path: Path) -> int:
 def _to_arrow(column: ColumnValues) -> pa.Array:
     if isinstance(column, NumberColumn):
         return pa.array(column.values)
+    if isinstance(column, DateColumn):
+        ticks = pa.array(np.round(column.values * 1e6), mask=np.isnan(column.values))
+        return ticks.cast(pa.int64()).cast(pa.timestamp("us"))
     codes = pa.array(column.codes, mask=column.codes < 0)
     return pa.DictionaryArray.from_arrays(codes, pa.array(column.labels, pa.string())).cast(pa.string())

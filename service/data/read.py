@@ -1,288 +1,224 @@
-"""Reads CSV and Parquet files into canonical columns: `double` for numbers, `string` for text.
+"""Read a CSV or Parquet file into canonical columns, and decide how each column is read.
 
-A file's content decides how it is read, not its name. A CSV column becomes numbers where all of its values are
-numbers, `true` or `false` (1 and 0), or ISO 8601 dates (seconds since 1970, UTC). Parquet columns keep their type:
-text that looks like numbers stays text.
+A file's content decides how it is read, not its name. Columns of Parquet keep their types: text that looks like
+numbers stays text, and is said.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
-import gzip
-import io
 import zlib
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import IO
 
+import numpy as np
+import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from foldstep.service.contract.columns import ColumnValues, column_from_arrow
-from foldstep.service.contract.reading import ColumnReading, TableReading
+from foldstep.service.contract.columns import ColumnValues, DateColumn, NumberColumn
+from foldstep.service.contract.dataset import Finding
+from foldstep.service.contract.reading import AS_FOUND, ColumnReading, ReadingOptions
+from foldstep.service.data import typed
+from foldstep.service.data.cells import Unfit, canonical, cleaned
+from foldstep.service.data.encoding import utf8_file
+from foldstep.service.data.kinds import Decision, FileEvidence, decide, file_evidence
+from foldstep.service.data.layout import Layout, check_unique, find_layout, records_of
+from foldstep.service.data.recognise import PARQUET_MAGIC, check_is_table
+from foldstep.service.data.rows import check_rows
 from foldstep.service.data.sources import refusal
+from foldstep.service.data.text_columns import text_columns
 
-MISSING_WORDS = ("", "na", "n/a", "nan", "null", "?")
-"""Texts that mean "no value", in any case."""
-DELIMITERS = (",", ";", "\t")
-_BLOCK_BYTES = 16 << 20
 _PROBE_ROWS = 1000
-_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_PARQUET_MAGIC, _GZIP_MAGIC = b"PAR1", b"\x1f\x8b"
+_PROBE_CELLS = 200_000
 
 
-def read_file(path: Path) -> pa.Table:
-    """Read a file's columns, each as `double` or `string`, with missing values as null.
+@dataclass(frozen=True)
+class ReadColumn:
+    """A column as it was read.
+
+    Attributes:
+        why: why it is of its kind.
+        unfit: cells that are missing because they do not fit the kind.
+        is_open: whether the order of day and month is a guess.
+        is_unnamed: whether the file has no name for it.
+    """
+
+    values: ColumnValues
+    reading: ColumnReading
+    why: str
+    unfit: Unfit | None = None
+    is_open: bool = False
+    is_unnamed: bool = False
+
+
+@dataclass(frozen=True)
+class ReadTable:
+    """A table as it was read.
+
+    Attributes:
+        columns: by name, in the file's order.
+        findings: what the user should know about the reading.
+    """
+
+    columns: dict[str, ReadColumn]
+    n_rows: int
+    findings: list[Finding] = field(default_factory=list)
+
+
+def read_file(path: Path, options: ReadingOptions = AS_FOUND) -> ReadTable:
+    """Read a file of at least two rows.
 
     Raises:
-        DatasetUnreadable: the fault's code says why; see the functions below.
+        DatasetUnreadable: the fault's code says why.
     """
     try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-        table = _read_parquet(path) if magic == _PARQUET_MAGIC else _read_csv(path, is_gzip=magic[:2] == _GZIP_MAGIC)
-    except (OSError, EOFError, zlib.error, csv.Error, pa.ArrowException) as error:
-        got = str(error).split("\n", maxsplit=1)[0] or type(error).__name__
-        raise refusal("unreadable", expected="a CSV or Parquet file", got=got) from error
-    if table.num_rows < 2:
-        code, got = ("header_only", "a header without rows") if table.num_rows == 0 else ("one_row", "a single row")
+        table = _read_parquet(path, options) if is_parquet(path) else _read_csv(path, options)
+    except READING_ERRORS as error:
+        raise unreadable(error) from error
+    if table.n_rows < 2:
+        code, got = ("header_only", "a header without rows") if table.n_rows == 0 else ("one_row", "a single row")
         raise refusal(code, expected="a table of at least two rows", got=got)
+    values = {name: column.values for name, column in table.columns.items()}
+    unfit = {name: column.unfit for name, column in table.columns.items() if column.unfit is not None}
+    table.findings.extend(check_rows(values, unfit, table.n_rows))
     return table
 
 
-@dataclass(frozen=True)
-class Unfit:
-    """Cells that do not fit a column's reading."""
-
-    count: int
-    examples: tuple[str, ...]
+READING_ERRORS = (OSError, EOFError, zlib.error, csv.Error, UnicodeDecodeError, pa.ArrowException)
+"""What the libraries raise for files that they cannot read."""
 
 
-@dataclass(frozen=True)
-class TableAs:
-    """A file under an imposed reading (provisional)."""
-
-    columns: dict[str, ColumnValues]
-    n_rows: int
-    unfit: dict[str, Unfit]
-    missing_columns: list[str]
-    kept: dict[str, list[str | None]]
-    names: list[str]
+def unreadable(error: Exception) -> Exception:
+    """Make the refusal of a file that a library cannot read."""
+    got = str(error).split("\n", maxsplit=1)[0] or type(error).__name__
+    return refusal("unreadable", expected="a CSV or Parquet file", got=got)
 
 
-def read_as(path: Path, reading: TableReading, *, keep: Sequence[str] = ()) -> TableAs:
-    """Read a file under an imposed reading (provisional)."""
-    try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-        if magic == _PARQUET_MAGIC:
-            table = pq.read_table(path).cast(pa.schema([(n, pa.string()) for n in pq.read_schema(path).names]))
-        else:
-            is_gzip = magic[:2] == _GZIP_MAGIC
-            _check_text(path, is_gzip)
-            header, delimiter = _header(path, is_gzip)
-            table = _read_text_columns(path, is_gzip, delimiter, header)
-    except (OSError, EOFError, zlib.error, csv.Error, pa.ArrowException) as error:
-        raise refusal("unreadable", expected="a CSV or Parquet file", got=str(error).splitlines()[0]) from error
-    columns: dict[str, ColumnValues] = {}
-    unfit = {}
-    for one in reading.columns:
-        if one.name in table.column_names:
-            text = _cleaned(table.column(one.name).combine_chunks())
-            values = text if one.kind == "category" else _numbers_as(text, one)
-            columns[one.name] = column_from_arrow(values)
-            if n := values.null_count - text.null_count:
-                bad = text.filter(pc.and_(values.is_null(), text.is_valid()))
-                unfit[one.name] = Unfit(n, tuple(bad.unique().to_pylist()[:3]))
-    missing = [c.name for c in reading.columns if c.name not in table.column_names]
-    kept = {name: table.column(name).to_pylist() for name in keep if name in table.column_names}
-    return TableAs(columns, table.num_rows, unfit, missing, kept, table.column_names)
+def is_parquet(path: Path) -> bool:
+    """Tell whether a file is Parquet; refuse what is no table.
+
+    Raises:
+        DatasetUnreadable: `folder`, `wrong_file_type`.
+    """
+    check_is_table(path)
+    with path.open("rb") as file:
+        return file.read(4) == PARQUET_MAGIC
 
 
-def _numbers_as(text: pa.Array, reading: ColumnReading) -> pa.Array:
-    def one(cell: str | None) -> float | None:
-        if cell is not None and reading.labels and cell.lower() in [w.lower() for w in reading.labels]:
-            return float([w.lower() for w in reading.labels].index(cell.lower()))
-        try:
-            return None if cell is None else float(cell)
-        except ValueError:
-            return None
-
-    try:
-        return text.cast(pa.float64())
-    except pa.ArrowInvalid:
-        return pa.array([one(c) for c in text.to_pylist()], pa.float64())
+def _read_csv(path: Path, options: ReadingOptions) -> ReadTable:
+    with utf8_file(path, options.encoding) as (plain, findings):
+        layout = find_layout(plain)
+        evidence = _evidence(plain, layout, options)
+        columns: dict[str, ReadColumn] = {}
+        findings = [*findings, *layout.findings]
+        for name, text in text_columns(plain, layout, layout.names):
+            columns[name] = _read_text(name, text, options, evidence, findings, is_unnamed=name in layout.unnamed)
+        n_rows = len(text)
+    return ReadTable(columns, n_rows, findings)
 
 
-def _read_parquet(path: Path) -> pa.Table:
-    table = pq.read_table(path)
-    names = _unique_names(table.column_names)
-    return pa.table({name: _from_typed(name, table.column(i)) for i, name in enumerate(names)})
+def _read_text(
+    name: str,
+    text: pl.Series,
+    options: ReadingOptions,
+    evidence: FileEvidence,
+    findings: list[Finding],
+    *,
+    is_unnamed: bool,
+) -> ReadColumn:
+    cells = cleaned(text, options.missing_words).alias(name)
+    decision = decide(cells, options, evidence)
+    values, unfit = canonical(cells, decision.reading)
+    findings += _reading_findings(name, text, cells, decision, unfit)
+    return ReadColumn(values, decision.reading, decision.why, unfit, decision.is_open, is_unnamed)
 
 
-def _from_typed(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column, kind = column.cast(kind.value_type), kind.value_type
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return _seconds(column.cast(pa.timestamp("us")) if pa.types.is_date(kind) else column)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return _all_missing_is_number(_cleaned(column.cast(pa.string())))
-    if pa.types.is_boolean(kind):
-        return column.cast(pa.int8()).cast(pa.float64())
-    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    if is_number or pa.types.is_null(kind):
-        return column.cast(pa.float64(), safe=False)
-    raise refusal(
-        "unsupported_column_type",
-        expected="columns of numbers, text, booleans, dates or times of day and date",
-        got=f"{name} of type {kind}",
-        hint="drop or convert the column",
+def _reading_findings(
+    name: str, text: pl.Series, cells: pl.Series, decision: Decision, unfit: Unfit | None
+) -> Iterator[Finding]:
+    """Say what a column lost: cells that do not fit, words that were read as missing."""
+    yield from decision.findings
+    if unfit is not None:
+        what = "numbers" if decision.reading.kind == "number" else "dates"
+        sentence = f"{name} is {what} but for {unfit}, read as missing."
+        setting = f"data.types: {{{name}: category}} keeps them as text"
+        yield Finding(code="unfit_cells", columns=(name,), sentence=sentence, setting=setting, is_warning=True)
+    if decision.reading.kind != "category":
+        return
+    words = text.filter(cells.is_null() & text.is_not_null()).str.strip_chars()
+    words = words.filter(words != "")
+    if len(words):
+        shown = words.unique(maintain_order=True).head(3).to_list()
+        what = f"{len(words)} cell{'s say' if len(words) > 1 else ' says'} {' or '.join(shown)}"
+        sentence = f"{name}: {what}, read as missing."
+        setting = f"data.not_missing: [{', '.join(shown)}]"
+        yield Finding(code="missing_words", columns=(name,), sentence=sentence, setting=setting)
+
+
+def _evidence(path: Path, layout: Layout, options: ReadingOptions) -> FileEvidence:
+    """Gather what the first rows tell of the file's way of writing."""
+    n_rows = min(_PROBE_ROWS, 20 + _PROBE_CELLS // len(layout.names))
+    records = [fields for _, fields in islice(records_of(path, layout.delimiter, layout.n_skipped), n_rows + 1)][1:]
+    width = len(layout.names)
+    rows = [fields for fields in records if len(fields) == width]
+    columns = (
+        cleaned(pl.Series(name, [fields[i] for fields in rows], dtype=pl.String), options.missing_words)
+        for i, name in enumerate(layout.names)
     )
+    return file_evidence(columns, options, layout.delimiter)
 
 
-def _read_csv(path: Path, *, is_gzip: bool) -> pa.Table:
-    _check_text(path, is_gzip)
-    raw_header, delimiter = _header(path, is_gzip)
-    names = _unique_names(raw_header)
-    try:
-        table = _read_text_columns(path, is_gzip, delimiter, raw_header)
-    except pa.ArrowInvalid as error:
-        ragged = _ragged(path, is_gzip, delimiter, len(names))
-        if ragged is None:
-            raise
-        raise ragged from error
-    return pa.table({name: _from_text(column) for name, column in zip(names, table.columns, strict=True)})
+def _read_parquet(path: Path, options: ReadingOptions) -> ReadTable:
+    file = pq.ParquetFile(path)
+    names = [name.strip() or f"column_{i}" for i, name in enumerate(file.schema_arrow.names, start=1)]
+    check_unique(names)
+    columns: dict[str, ReadColumn] = {}
+    findings: list[Finding] = []
+    for name, raw in zip(names, file.schema_arrow.names, strict=True):
+        column = file.read(columns=[raw]).column(0) if raw else file.read().column(names.index(name))
+        is_unnamed = not raw.strip() or raw == "__index_level_0__"
+        columns[name] = _read_typed(name, typed.unpacked(name, column), options, findings, is_unnamed=is_unnamed)
+    return ReadTable(columns, file.metadata.num_rows, findings)
 
 
-def _read_text_columns(path: Path, is_gzip: bool, delimiter: str, header: list[str]) -> pa.Table:
-    """Read the file as columns of text, with a file object of Arrow.
-
-    Arrow's threads must hold neither a Python file nor a handler of bad rows: a thread that releases one while the
-    interpreter ends crashes the process (https://github.com/apache/arrow/issues/34314).
-    """
-    with pa.OSFile(str(path)) as raw, pa.CompressedInputStream(raw, "gzip") if is_gzip else nullcontext(raw) as file:
-        return pa_csv.read_csv(
-            file,
-            read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
-            parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            convert_options=pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
-            ),
-        )
-
-
-def _open(path: Path, is_gzip: bool) -> IO[bytes]:
-    return gzip.open(path, "rb") if is_gzip else path.open("rb")  # type: ignore[return-value]
+def _read_typed(
+    name: str, column: pa.ChunkedArray, options: ReadingOptions, findings: list[Finding], *, is_unnamed: bool
+) -> ReadColumn:
+    kind = typed.kind_of(column.type)
+    if name in options.types and options.types[name] not in ("ignore", kind):
+        return _read_text(name, typed.as_text(column), options, FileEvidence(), findings, is_unnamed=is_unnamed)
+    if kind == "number" and not (typed.is_rounded(column) and options.types.get(name) != "number"):
+        values: ColumnValues = NumberColumn(filled(typed.numbers(column)))
+    elif kind == "date":
+        values = DateColumn(filled(typed.seconds(column)))
+    else:
+        return _read_typed_text(name, column, options, findings, is_unnamed=is_unnamed)
+    reading = ColumnReading(name=name, kind="number" if isinstance(values, NumberColumn) else "date")
+    return ReadColumn(values, reading, f"of type {column.type}", is_unnamed=is_unnamed)
 
 
-def _check_text(path: Path, is_gzip: bool) -> None:
-    """Check that a file is UTF-8 text, before it is parsed; an error names the line of the first bad byte.
-
-    Raises:
-        DatasetUnreadable: `empty_file`, `wrong_file_type` (zero bytes, as in a spreadsheet or picture), `not_utf8`.
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    n_lines, is_empty, is_last = 1, True, False
-    with _open(path, is_gzip) as file:
-        while not is_last:
-            block = file.read(1 << 20)
-            is_last = not block
-            if b"\0" in block and not (is_empty and block.startswith(_UTF16_MARKS)):
-                expected = "a CSV or Parquet file"
-                raise refusal("wrong_file_type", expected=expected, got="other binary data", hint="save it as CSV")
-            try:
-                decoder.decode(block, final=is_last)
-            except UnicodeDecodeError as error:
-                line = n_lines + error.object[: error.start].count(b"\n")
-                got = f"other bytes in line {line}"
-                raise refusal("not_utf8", expected="UTF-8 text", got=got, hint="save the file as UTF-8") from None
-            n_lines += block.count(b"\n")
-            is_empty = is_empty and is_last
-    if is_empty:
-        raise refusal("empty_file", expected="a table", got="an empty file")
+def _read_typed_text(
+    name: str, column: pa.ChunkedArray, options: ReadingOptions, findings: list[Finding], *, is_unnamed: bool
+) -> ReadColumn:
+    """Read text, booleans, and whole numbers that float64 would change, as categories; dates in text as dates."""
+    text = typed.as_text(column)
+    cells = cleaned(text, options.missing_words).alias(name)
+    decision = decide(cells, options, FileEvidence())
+    if decision.reading.kind == "number" and cells.null_count() < len(cells):
+        sentence = f"{name} is text that looks like numbers, and stays text, for the file says so."
+        setting = f"data.types: {{{name}: number}}"
+        said = Finding(code="text_of_numbers", columns=(name,), sentence=sentence, setting=setting)
+        reading = ColumnReading(name=name, kind="category")
+        decision = Decision(reading, f"of type {column.type}", findings=[said])
+    values, unfit = canonical(cells, decision.reading)
+    findings += _reading_findings(name, text, cells, decision, unfit)
+    return ReadColumn(values, decision.reading, decision.why, unfit, decision.is_open, is_unnamed)
 
 
-def _records(path: Path, is_gzip: bool, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield line number and fields of each record, without empty lines, as read by Python's `csv`."""
-    with io.TextIOWrapper(_open(path, is_gzip), encoding="utf-8-sig", newline="") as text:
-        reader = csv.reader(text, delimiter=delimiter)
-        for fields in reader:
-            if fields:
-                yield reader.line_num, fields
-
-
-def _header(path: Path, is_gzip: bool) -> tuple[list[str], str]:
-    """Read the header's fields and choose the delimiter: the one that gives the most fields."""
-    headers = {d: next(_records(path, is_gzip, d), (0, []))[1] for d in DELIMITERS}
-    delimiter = max(DELIMITERS, key=lambda d: len(headers[d]))
-    if not headers[delimiter]:
-        raise refusal("empty_file", expected="a table", got="a file of empty lines")
-    return headers[delimiter], delimiter
-
-
-def _ragged(path: Path, is_gzip: bool, delimiter: str, n_columns: int) -> Exception | None:
-    """Make the error for the first line with a wrong number of values; None where no line has one."""
-    for line, fields in _records(path, is_gzip, delimiter):
-        if len(fields) != n_columns:
-            got = f"{len(fields)} in line {line}"
-            return refusal("ragged_row", expected=f"{n_columns} values in every line", got=got, hint="mend that line")
-    return None
-
-
-def _unique_names(raw: list[str]) -> list[str]:
-    """Strip the header's names; a column without a name is named by its place, as `column_3`.
-
-    Raises:
-        DatasetUnreadable: `duplicate_column`.
-    """
-    names = [name.strip() or f"column_{i}" for i, name in enumerate(raw, start=1)]
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise refusal(
-            "duplicate_column", expected="each column name once", got=", ".join(repeated), hint="rename one of them"
-        )
-    return names
-
-
-def _from_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Convert a column of text to numbers if all values are numbers, all booleans or all dates; else keep the text."""
-    text = _cleaned(column)
-    if text.null_count == len(text):
-        return text.cast(pa.float64())
-    return _first_that_fits(text) or text
-
-
-def _first_that_fits(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    lower = pc.utf8_lower(text)
-    if pc.all(pc.is_in(lower, value_set=pa.array(["true", "false", None]))).as_py():
-        return pc.equal(lower, "true").cast(pa.int8()).cast(pa.float64())
-    for kind in (pa.float64(), pa.timestamp("us"), pa.timestamp("us", "UTC")):
-        try:
-            text.slice(0, _PROBE_ROWS).cast(kind)  # a failing cast is slow, so try a few rows first
-            values = text.cast(kind)
-        except pa.ArrowInvalid:
-            continue
-        return values if kind == pa.float64() else _seconds(values)
-    return None
-
-
-def _cleaned(text: pa.ChunkedArray) -> pa.ChunkedArray:
-    trimmed = pc.utf8_trim_whitespace(text)
-    is_missing = pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array([*MISSING_WORDS, None], pa.string()))
-    return pc.if_else(is_missing, pa.scalar(None, pa.string()), trimmed)
-
-
-def _all_missing_is_number(text: pa.ChunkedArray) -> pa.ChunkedArray:
-    return text.cast(pa.float64()) if text.null_count == len(text) else text
-
-
-def _seconds(times: pa.ChunkedArray) -> pa.ChunkedArray:
-    ticks = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[times.type.unit]
-    return pc.divide(times.cast(pa.int64()).cast(pa.float64(), safe=False), ticks)
+def filled(values: pl.Series) -> np.ndarray:
+    """Convert numbers to an array, with NaN for null."""
+    filled: np.ndarray = values.fill_null(np.nan).to_numpy().astype(np.float64, copy=False)
+    return filled

@@ -15,22 +15,23 @@ from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.columns import (
     CategoryColumn,
     ColumnValues,
+    DateColumn,
     NumberColumn,
     class_labels,
     column_from_arrow,
 )
 from foldstep.service.contract.dataset import DatasetDescription
 from foldstep.service.contract.errors import Fault, SpecInvalid
-from foldstep.service.contract.features import network_ends
+from foldstep.service.contract.features import features_of, network_ends
 from foldstep.service.contract.folds import Rows, Splits, Splitter, marked_as_test
 from foldstep.service.contract.parameters import nearest
 from foldstep.service.contract.problem import LearningProblem, ResolvedProblem
+from foldstep.service.contract.reading import TableReading
 from foldstep.service.contract.rules import can_be_poisson, class_faults, lbfgs_faults, task_faults
 from foldstep.service.contract.spec import ColumnRef, DataSpec, MetricSpec, Spec
+from foldstep.service.data.roles import data_notes, feature_faults, missing_hint, time_faults
 from foldstep.service.data.sources import BUNDLED_TARGET
-
-MAX_CLASSES_INFERRED = 20
-"""A target with at most this many different values, all of them whole numbers, is treated as classes."""
+from foldstep.service.data.target_report import is_classes
 
 
 def resolve_problem(spec: Spec, description: DatasetDescription, canonical_file: Path) -> ResolvedProblem:
@@ -78,8 +79,8 @@ def _name_faults(spec: Spec, target: str | None, description: DatasetDescription
             yield Fault(code="unknown_column", path=path, expected="a column of the data", got=name, hint=hint)
         elif name == target and path != "data.target":
             yield Fault(code="contradiction", path=path, expected="another column than the target", got=name)
-    if target in known and not set(known) - {target} - {name for _, name in others}:
-        yield Fault(code="no_features", path="data", expected="a column left to learn from", got="none")
+    if target in known:
+        yield from feature_faults(spec, target, description)
 
 
 class _Resolving:
@@ -100,9 +101,7 @@ class _Resolving:
         metric = self._metric(task)
         splits = self._splits(data)
         self._check_space(task, splits)
-        empty = [c.name for c in self.description.columns if c.n_distinct == 0]
-        if empty:
-            self.notes.append(f"Columns without any value are left out: {', '.join(empty)}.")
+        self.notes += data_notes(self.description, self.name, features_of(self.description, data, self.spec.cv))
         if self.faults or splits is None:
             raise SpecInvalid(self.faults)
         return ResolvedProblem(problem=self._problem(data, task, metric, len(splits.folds)), notes=self.notes)
@@ -121,7 +120,18 @@ class _Resolving:
             n_rows=self.description.n_rows,
             n_inputs=n_inputs,
             n_outputs=n_outputs,
+            reading=self._reading(data),
         )
+
+    def _reading(self, data: DataSpec) -> TableReading | None:
+        """Collect how the features, the target and the exposure are read; None where an earlier version read them."""
+        used = [*features_of(self.description, data, self.spec.cv), self.name]
+        used += [] if data.exposure is None else [data.exposure]
+        by_name = {column.name: column.reading for column in self.description.columns}
+        readings = [reading for name in dict.fromkeys(used) if (reading := by_name[name]) is not None]
+        if len(readings) < len(set(used)):
+            return None
+        return TableReading(missing=self.description.options.missing_words, columns=tuple(readings))
 
     def _add(self, code: str, path: str, expected: str, got: Any, hint: str | None = None) -> None:
         self.faults.append(Fault(code=code, path=path, expected=expected, got=str(got), hint=hint))
@@ -129,9 +139,12 @@ class _Resolving:
     def _check_target(self) -> None:
         is_text = isinstance(self.target, CategoryColumn)
         present = self._distinct()
+        if isinstance(self.target, DateColumn):
+            self._add("wrong_type", "data.target", "a target of numbers or classes", "dates", "name another column")
         if n_missing := _n_missing(self.target):
-            got = f"{n_missing} rows without one"
-            self._add("missing_values", "data.target", "a value in every row", got, "remove those rows")
+            got = f"{n_missing} row{'s' if n_missing > 1 else ''} without one"
+            hint = missing_hint(self.description, self.name)
+            self._add("missing_values", "data.target", "a value in every row", got, hint)
         if not is_text and np.isinf(np.asarray(present, dtype=float)).any():
             self._add("not_finite", "data.target", "finite numbers", "an infinite one", "remove those rows")
         if len(present) < 2:
@@ -151,7 +164,7 @@ class _Resolving:
         if isinstance(self.target, CategoryColumn):
             self.notes.append(f"{self.name} has {len(values)} classes of text: treated as classification.")
             return "classification"
-        if len(values) <= MAX_CLASSES_INFERRED and all(float(v).is_integer() for v in values):
+        if is_classes(self.target):
             self.notes.append(
                 f"{self.name} has {len(values)} different whole numbers: treated as classification; "
                 "set data.task: regression where they are quantities."
@@ -195,8 +208,9 @@ class _Resolving:
         if self.spec.data.exposure is None:
             return
         exposure = self.columns[self.spec.data.exposure]
-        if isinstance(exposure, CategoryColumn):
-            self._add("wrong_type", "data.exposure", "a column of numbers", "text")
+        if not isinstance(exposure, NumberColumn):
+            got = "text" if isinstance(exposure, CategoryColumn) else "dates"
+            self._add("wrong_type", "data.exposure", "a column of numbers", got)
         elif not (np.isfinite(exposure.values) & (exposure.values > 0)).all():
             got = "a row without one" if np.isnan(exposure.values).any() else f"{exposure.values.min():g}"
             self._add("bad_exposure", "data.exposure", "a finite number above 0 in every row", got, "remove those rows")
@@ -204,7 +218,9 @@ class _Resolving:
     def _splits(self, data: DataSpec) -> Splits | None:
         """Split the rows as a worker does; None where that is impossible, with a fault for each reason."""
         is_marked, is_complete = self._test_column_marks_some(), self._split_columns_are_complete()
-        if not is_marked or not is_complete:
+        faults = list(time_faults(self.spec.cv.time, self.columns, self.description))
+        self.faults += faults
+        if not is_marked or not is_complete or faults:
             return None
         n_before = len(self.faults)
         splitter = Splitter(self.columns, data, self.spec.cv, self.spec.seed)

@@ -75,7 +75,7 @@ class FoldSource:
             cache_bytes: bound of the memory kept; one fold is kept even where it is greater.
         """
         self.splits: Splits = make_splits(table.columns, problem.data, problem.cv, problem.seed)
-        self.features = feature_names(list(table.columns), problem.data, problem.cv)
+        self.features = problem.features or feature_names(list(table.columns), problem.data, problem.cv)
         self._table = table
         self._task = problem.task
         self._target = table.columns[problem.target]

@@ -1,7 +1,8 @@
 """Preprocessing of a table's features into the matrix a network sees; fitted on training rows alone.
 
 Numbers: missing and infinite values become the median, with a flag column where the training part has any;
-then the scaler. Text: one column for each frequent category, one for the rare ones together, one for missing.
+then the scaler. Dates: their numbers (`features.DATE_PARTS`), each treated as a number, with one flag for all. Text:
+one column for each frequent category, one for the rare ones together, one for missing.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from foldstep.service.contract.columns import CategoryColumn, ColumnValues, NumberColumn
-from foldstep.service.contract.features import is_usable, kept_categories
+from foldstep.service.contract.columns import CategoryColumn, ColumnValues, DateColumn, NumberColumn
+from foldstep.service.contract.features import date_part, date_parts, is_usable, kept_categories
 from foldstep.worker.data.load import Table
 from foldstep.worker.data.scalers import SCALERS, Matrix, State
 
@@ -25,17 +26,31 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class NumberCoding:
-    """How a numeric column is encoded.
+    """How a numeric column is encoded, or one number of a column of dates.
 
     Attributes:
         name: the column.
         median: of the training rows' usable values; what missing ones become.
         flagged: whether a column says where the value was missing.
+        part: the number of a date, see `features.DATE_PARTS`; None for a column of numbers.
     """
 
     name: str
     median: float
     flagged: bool
+    part: str | None = None
+
+    def values(self, column: ColumnValues, rows: Rows) -> npt.NDArray[np.float64]:
+        """Take the numbers of some rows, shape (rows,); NaN where missing.
+
+        Raises:
+            TypeError: the column is of another kind than when this was fitted.
+        """
+        expected = NumberColumn if self.part is None else DateColumn
+        if not isinstance(column, expected):
+            what = "numbers" if self.part is None else "dates"
+            raise TypeError(f"expected {what} in the column {self.name!r}, however: it is not")
+        return column.values[rows] if self.part is None else date_part(column.values[rows], self.part)
 
 
 @dataclass(frozen=True)
@@ -74,7 +89,8 @@ class Preprocessor:
 
     Attributes:
         scaler: name in `SCALERS`.
-        numbers: the numeric features, in the table's order; those without a usable training value are left out.
+        numbers: the numeric features and the numbers of dates, in the table's order; columns without a usable training
+            value are left out.
         categories: the text features, in the table's order.
         scaling: the scaler's state.
     """
@@ -96,8 +112,8 @@ class Preprocessor:
             column = table.columns[name]
             if isinstance(column, CategoryColumn):
                 categories.append(_fit_category(name, column, rows))
-            elif (coding := _fit_number(name, column, rows)) is not None:
-                numbers.append(coding)
+            else:
+                numbers += _fit_numbers(name, column, rows)
         values, _ = _imputed(table, rows, numbers)
         return cls(scaler, tuple(numbers), tuple(categories), SCALERS[scaler].fit(values))
 
@@ -121,7 +137,7 @@ class Preprocessor:
         """Convert to JSON values; floats keep every bit."""
         return {
             "scaler": self.scaler,
-            "numbers": [[c.name, c.median, c.flagged] for c in self.numbers],
+            "numbers": [[c.name, c.median, c.flagged, c.part] for c in self.numbers],
             "categories": [[c.name, list(c.labels), c.has_other, c.has_missing] for c in self.categories],
             "scaling": {name: array.tolist() for name, array in self.scaling.items()},
         }
@@ -131,18 +147,25 @@ class Preprocessor:
         """Read what `to_json` wrote."""
         return cls(
             scaler=raw["scaler"],
-            numbers=tuple(NumberCoding(n, float(median), flagged) for n, median, flagged in raw["numbers"]),
+            numbers=tuple(
+                NumberCoding(n, float(median), flagged, *part) for n, median, flagged, *part in raw["numbers"]
+            ),
             categories=tuple(CategoryCoding(n, tuple(labels), *has) for n, labels, *has in raw["categories"]),
             scaling={name: np.array(values, dtype=np.float64) for name, values in raw["scaling"].items()},
         )
 
 
-def _fit_number(name: str, column: NumberColumn, rows: Rows) -> NumberCoding | None:
+def _fit_numbers(name: str, column: NumberColumn | DateColumn, rows: Rows) -> list[NumberCoding]:
+    """Fit a column of numbers, or each number of a column of dates; the first one has the flag."""
     values = column.values[rows]
     usable = is_usable(values)
     if not usable.any():
-        return None
-    return NumberCoding(name, median=float(np.median(values[usable])), flagged=not usable.all())
+        return []
+    flagged, present = not usable.all(), values[usable]
+    if isinstance(column, NumberColumn):
+        return [NumberCoding(name, float(np.median(present)), flagged)]
+    parts = date_parts(present)
+    return [NumberCoding(name, float(np.median(date_part(present, p))), flagged and p == parts[0], p) for p in parts]
 
 
 def _fit_category(name: str, column: CategoryColumn, rows: Rows) -> CategoryCoding:
@@ -157,11 +180,9 @@ def _imputed(table: Table, rows: Rows, codings: Sequence[NumberCoding]) -> tuple
     values = np.empty((len(rows), len(codings)))
     is_missing = np.empty(values.shape, dtype=bool)
     for j, coding in enumerate(codings):
-        column = table.columns[coding.name]
-        if not isinstance(column, NumberColumn):
-            raise TypeError(f"expected numbers in the column {coding.name!r}, however: it is text")
-        is_missing[:, j] = ~is_usable(column.values[rows])
-        values[:, j] = np.where(is_missing[:, j], coding.median, column.values[rows])
+        own = coding.values(table.columns[coding.name], rows)
+        is_missing[:, j] = ~is_usable(own)
+        values[:, j] = np.where(is_missing[:, j], coding.median, own)
     return values, is_missing
 
 

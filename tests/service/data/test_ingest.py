@@ -18,6 +18,7 @@ from sklearn.datasets import load_digits
 from foldstep.service.contract.columns import NumberColumn
 from foldstep.service.contract.dataset import Column
 from foldstep.service.contract.errors import DatasetUnreadable
+from foldstep.service.contract.reading import ColumnReading
 from foldstep.service.data.child import ingest_in_child
 from foldstep.service.data.ingest import ingest
 from foldstep.service.data.sources import BUNDLED
@@ -37,10 +38,14 @@ def test_a_description_says_what_is_there(csv_file: Path, tmp_path: Path) -> Non
     into = tmp_path / "canonical" / "deep"
     description = ingest(csv_file, into=into, shown_as="upload.csv")
     assert description.columns == [
-        Column(name="n", kind="number", n_missing=1, n_distinct=2, n_inputs=2),
-        Column(name="s", kind="category", n_missing=1, n_distinct=2, n_inputs=3),
-        Column(name="b", kind="number", n_missing=0, n_distinct=2, n_inputs=1),
-    ]
+        Column(name="n", kind="number", n_missing=1, n_distinct=2, n_inputs=2, fate="number",
+               why="every cell is a number", low="0", high="1.5", reading=ColumnReading(name="n", kind="number")),
+        Column(name="s", kind="category", n_missing=1, n_distinct=2, n_inputs=3, fate="category", why="text",
+               commonest=(("x", 1), ("y", 1)), reading=ColumnReading(name="s", kind="category")),
+        Column(name="b", kind="category", n_missing=0, n_distinct=2, n_inputs=2, fate="category",
+               why="false or true in every cell", commonest=(("true", 2), ("false", 1)),
+               reading=ColumnReading(name="b", kind="category", labels=("false", "true"))),
+    ]  # fmt: skip
     assert (description.n_rows, description.source, description.bundled) == (3, "upload.csv", False)
     [file] = into.iterdir()
     assert file.name == f"{description.fingerprint}.parquet"
@@ -53,7 +58,8 @@ def test_csv_and_parquet_of_the_same_data_are_the_same(csv_file: Path, tmp_path:
     pq.write_table(pa.table(arrays), parquet)
     from_csv, from_parquet = (ingest(path, into=tmp_path / "c") for path in (csv_file, parquet))
     assert from_csv.fingerprint == from_parquet.fingerprint
-    assert from_csv.columns == from_parquet.columns
+    for one, other in zip(from_csv.columns, from_parquet.columns, strict=True):
+        assert one == other.model_copy(update={"why": one.why})
     assert len(list((tmp_path / "c").iterdir())) == 1
 
 

@@ -1,0 +1,170 @@
+"""Find how a CSV file is laid out: the delimiter, the header, and lines that are no rows of the table."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from foldstep.service.contract.dataset import Finding
+from foldstep.service.data.sources import refusal
+
+DELIMITERS = (",", ";", "\t", "|")
+MAX_COLUMNS = 20_000
+_PROBE = 200
+_SEPARATOR_LINE = re.compile(r"sep=(.)\s*$", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a CSV file is laid out.
+
+    Attributes:
+        delimiter: between two cells.
+        names: of the columns; a column without a name is named by its place, as `column_3`.
+        unnamed: the columns that the header has no name for.
+        n_skipped: lines before the header.
+        findings: what the user should know of it.
+    """
+
+    delimiter: str
+    names: list[str]
+    unnamed: frozenset[str]
+    n_skipped: int
+    findings: list[Finding]
+
+
+def find_layout(path: Path) -> Layout:
+    """Find the layout of a UTF-8 file.
+
+    Raises:
+        DatasetUnreadable: `empty_file`, `duplicate_column`, `no_header`, `too_many_columns`, `not_separated` or
+            `title_lines`.
+    """
+    delimiter, n_skipped = _separator_line(path)
+    delimiter = delimiter or _delimiter(path)
+    records = [fields for _, fields in islice(records_of(path, delimiter, n_skipped), _PROBE)]
+    if not records:
+        raise refusal("empty_file", expected="a table", got="a file of empty lines")
+    _check_title(records)
+    raw = [name.strip() for name in records[0]]
+    _check_width(raw)
+    _check_names(raw, records[1:])
+    names = [name or f"column_{i}" for i, name in enumerate(raw, start=1)]
+    check_unique(names)
+    unnamed = frozenset(named for name, named in zip(raw, names, strict=True) if _is_no_name(name))
+    return Layout(delimiter, names, unnamed, n_skipped, _findings(raw, names))
+
+
+def records_of(path: Path, delimiter: str, n_skipped: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield line number and fields of each record, without empty lines, as read by Python's `csv`."""
+    csv.field_size_limit(sys.maxsize)
+    with path.open(encoding="utf-8-sig", newline="") as text:
+        for _ in range(n_skipped):
+            next(text, None)
+        reader = csv.reader(text, delimiter=delimiter)
+        for fields in reader:
+            if fields:
+                yield reader.line_num + n_skipped, fields
+
+
+def ragged(path: Path, layout: Layout) -> Exception | None:
+    """Make the error for the first line with a wrong number of values; None where no line has one."""
+    for line, fields in records_of(path, layout.delimiter, layout.n_skipped):
+        if len(fields) != len(layout.names):
+            got = f"{len(fields)} in line {line}"
+            hint = "mend that line"
+            return refusal("ragged_row", expected=f"{len(layout.names)} values in every line", got=got, hint=hint)
+    return None
+
+
+def _separator_line(path: Path) -> tuple[str | None, int]:
+    """Read the first line where it names the delimiter, as spreadsheets write it (`sep=;`); count the lines to skip."""
+    n_skipped = 0
+    with path.open(encoding="utf-8-sig") as text:
+        while (line := text.readline(1000)) and not line.strip():
+            n_skipped += 1
+    match = _SEPARATOR_LINE.match(line)
+    return (match[1], n_skipped + 1) if match else (None, n_skipped)
+
+
+def _delimiter(path: Path) -> str:
+    """Choose the delimiter under which most lines have as many fields as the header; of several, the most fields."""
+
+    def fit(delimiter: str) -> tuple[float, int]:
+        widths = [len(fields) for _, fields in islice(records_of(path, delimiter, 0), _PROBE)]
+        if not widths or widths[0] < 2:
+            return 0.0, 0
+        alike = sum(width == widths[0] for width in widths) / len(widths)
+        return (1.0 if alike > 0.9 else alike), widths[0]
+
+    return max(DELIMITERS, key=fit)
+
+
+def _check_title(records: list[list[str]]) -> None:
+    """Refuse lines of a title above the header: a first line that is much narrower than all that follow."""
+    widths = Counter(len(fields) for fields in records[1:])
+    if not widths or len(records) < 4:
+        return
+    usual, count = widths.most_common(1)[0]
+    filled = sum(bool(cell.strip()) for cell in records[0])
+    if usual >= 2 and count >= 0.8 * (len(records) - 1) - 3 and filled <= 1 < usual and len(records[0]) <= usual:
+        if len(records[0]) == usual and usual == 2:
+            return
+        got = f"a first line {records[0][0]!r} that seems to be a title"
+        raise refusal("title_lines", expected="a header in the first line", got=got,
+                      hint="remove the lines above the header")  # fmt: skip
+
+
+def _check_width(names: list[str]) -> None:
+    if len(names) > MAX_COLUMNS:
+        got = f"{len(names):,} columns"
+        hint = "choose columns, or turn the table if its rows and columns are exchanged"
+        raise refusal("too_many_columns", expected=f"at most {MAX_COLUMNS:,} columns", got=got, hint=hint)
+    if len(names) == 1 and (mark := re.search(r"\S(\s{1,}|[:^~])\S", names[0])) and len(names[0].split()) > 2:
+        got = f"one column {names[0][:40]!r}, which seems to be several with {mark[1]!r} between them"
+        raise refusal("not_separated", expected="columns separated by a comma, semicolon, tab or |", got=got,
+                      hint="save the table with one of these")  # fmt: skip
+
+
+def _check_names(names: list[str], rows: list[list[str]]) -> None:
+    """Refuse a first line of measurements: numbers that are no names, as 5.1,3.5,0.2 above more of the kind."""
+    if not rows or not all(_NUMBER.fullmatch(name) for name in names):
+        return
+    if all(name.isdecimal() for name in names) and len(set(names)) == len(names):
+        return  # 0, 1, 2, … or years
+    got = "a first line of numbers: " + ", ".join(names[:5])
+    raise refusal("no_header", expected="a first line with the columns' names", got=got,
+                  hint="add a line of names above it")  # fmt: skip
+
+
+def _is_no_name(name: str) -> bool:
+    """Tell whether a header has no name: nothing, or what pandas writes for nothing."""
+    return not name or re.fullmatch(r"Unnamed: \d+", name) is not None
+
+
+def check_unique(names: list[str]) -> None:
+    """Refuse a name that two columns have.
+
+    Raises:
+        DatasetUnreadable: `duplicate_column`.
+    """
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        got = ", ".join(repeated[:10])
+        raise refusal("duplicate_column", expected="each column name once", got=got, hint="rename one of them")
+
+
+def _findings(raw: list[str], names: list[str]) -> list[Finding]:
+    named = [new for old, new in zip(raw, names, strict=True) if not old]
+    if not named:
+        return []
+    noun = "A column without a name is" if len(named) == 1 else f"{len(named)} columns without a name are"
+    sentence = f"{noun} called by place: {', '.join(named[:5])}{', …' if len(named) > 5 else ''}."
+    return [Finding(code="unnamed_column", columns=tuple(named), sentence=sentence)]

@@ -1,0 +1,205 @@
+"""Report what is to be known about a column as the target: leaks, unequal classes, a long tail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from foldstep.service.contract.columns import (
+    CategoryColumn,
+    ColumnValues,
+    NumberColumn,
+    class_labels,
+    column_from_arrow,
+)
+from foldstep.service.contract.dataset import DataReport, DatasetDescription, Finding, TargetReport
+from foldstep.service.contract.errors import NotFound
+from foldstep.service.contract.parameters import nearest
+from foldstep.service.data.sources import BUNDLED_TARGET
+
+MAX_CLASSES_INFERRED = 20
+"""A target with at most this many different values, all of them whole numbers, is treated as classes."""
+LEAK = 0.99
+"""A feature that alone predicts this share of the target, on rows that its rule was not made from, may be a leak."""
+UNEQUAL = 0.8
+"""The share of the commonest class from which classes are said to be very unequal, for two classes."""
+LONG_TAIL = 3.0
+"""The skewness from which a target is said to have a long tail."""
+_SAMPLE = 20_000
+_BINS = 256
+_LEAST_ROWS = 30
+
+
+def report(description: DatasetDescription, canonical_file: Path, target: str | None) -> DataReport:
+    """Report on a data set, and on one column of it as the target.
+
+    Raises:
+        NotFound: there is no such column.
+    """
+    name = target or (BUNDLED_TARGET if description.bundled else None)
+    if name is None:
+        return DataReport(data=description, target=None)
+    names = [column.name for column in description.columns]
+    if name not in names:
+        near = nearest(name, names)
+        hint = f"did you mean {near}?" if near else "the columns are " + ", ".join(names[:20])
+        raise NotFound(f"There is no column {name}; {hint}")
+    table = pq.read_table(canonical_file)
+    columns = {n: column_from_arrow(table.column(n).combine_chunks()) for n in names}
+    features = [c.name for c in description.columns if c.is_used and c.name != name]
+    findings = tuple(target_findings(name, columns, features))
+    return DataReport(data=description, target=TargetReport(name=name, findings=findings))
+
+
+def is_classes(target: ColumnValues) -> bool:
+    """Tell whether a target is taken as classes where nothing is said: text, or few different whole numbers."""
+    if isinstance(target, CategoryColumn):
+        return True
+    present = np.unique(target.values[~np.isnan(target.values)])
+    return len(present) <= MAX_CLASSES_INFERRED and bool((present == np.floor(present)).all())
+
+
+def target_findings(name: str, columns: Mapping[str, ColumnValues], features: list[str]) -> Iterator[Finding]:
+    """Find what is odd about a target, and features that alone predict it almost perfectly.
+
+    Args:
+        name: of the target.
+        columns: the target and the features.
+        features: names of the columns that networks get as inputs.
+    """
+    target = columns[name]
+    classes = is_classes(target)
+    yield from _unequal(name, target) if classes else _long_tail(name, target)
+    rows = _rows(target)
+    if len(rows) < _LEAST_ROWS:
+        return
+    truth = _class_numbers(target)[rows] if classes else _numbers(target)[rows]
+    for feature in features:
+        share = _alone(columns[feature], rows, truth, classes=classes)
+        if share >= LEAK:
+            sentence = f"{feature} alone predicts {name} almost perfectly ({100 * share:.4g} %): is it known in time?"
+            yield Finding(code="leak", columns=(feature,), sentence=sentence, setting=f"data.ignore: [{feature}]",
+                          is_warning=True)  # fmt: skip
+
+
+def _unequal(name: str, target: ColumnValues) -> Iterator[Finding]:
+    numbers = _class_numbers(target)
+    counts = np.bincount(numbers[numbers >= 0])
+    if len(counts) < 2:
+        return
+    share, fair = counts.max() / counts.sum(), 1 / len(counts)
+    if share >= min(UNEQUAL, 4 * fair) and share > fair:
+        label = class_labels(target)[int(counts.argmax())]
+        sentence = f"{name} is {label} in {100 * share:.3g} % of the rows: always saying so has accuracy {share:.4g}."
+        setting = "metric: balanced_accuracy, roc_auc or log_loss"
+        yield Finding(code="unequal_classes", columns=(name,), sentence=sentence, setting=setting, is_warning=True)
+
+
+def _long_tail(name: str, target: ColumnValues) -> Iterator[Finding]:
+    values = _numbers(target)
+    values = values[np.isfinite(values)]
+    spread = values.std() if len(values) else 0.0
+    if not np.isfinite(spread) or spread == 0:
+        return
+    skewness = float(np.mean(((values - values.mean()) / spread) ** 3))
+    if abs(skewness) >= LONG_TAIL:
+        side = "high" if skewness > 0 else "low"
+        sentence = (
+            f"{name} has a long tail of {side} values (median {np.median(values):.4g}, mean {values.mean():.4g}, "
+            f"{'most' if skewness > 0 else 'least'} {values.max() if skewness > 0 else values.min():.4g}): "
+            "squared errors are ruled by few rows."
+        )
+        setting = "metric: mae, or the logarithm of the column as the target"
+        yield Finding(code="long_tail", columns=(name,), sentence=sentence, setting=setting)
+
+
+def _rows(target: ColumnValues) -> npt.NDArray[np.int64]:
+    """Choose the rows to look at: those with a target, evenly spaced where there are many."""
+    is_there = target.codes >= 0 if isinstance(target, CategoryColumn) else np.isfinite(target.values)
+    rows = np.flatnonzero(is_there)
+    order = np.random.Generator(np.random.Philox(key=0)).permutation(len(rows))[:_SAMPLE]
+    return rows[order]
+
+
+def _class_numbers(column: ColumnValues) -> npt.NDArray[np.int64]:
+    if isinstance(column, CategoryColumn):
+        return column.codes.astype(np.int64)
+    values = np.unique(column.values[~np.isnan(column.values)])
+    return np.where(np.isnan(column.values), -1, np.searchsorted(values, column.values))
+
+
+def _numbers(column: ColumnValues) -> npt.NDArray[np.float64]:
+    assert not isinstance(column, CategoryColumn)
+    return column.values
+
+
+def _alone(
+    feature: ColumnValues, rows: npt.NDArray[np.int64], truth: npt.NDArray[np.generic], *, classes: bool
+) -> float:
+    """Compute how well a feature alone predicts: on the second half of the rows, by bins made from the first.
+
+    Returns:
+        The share of the errors of the constant answer that the bins avoid, at least 0.
+    """
+    bins = _binned(feature, rows)
+    half = len(rows) // 2
+    if classes:
+        return _class_share(bins, truth.astype(np.int64), half)
+    return _variance_share(feature, rows, bins, truth.astype(np.float64), half)
+
+
+def _binned(feature: ColumnValues, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    if isinstance(feature, CategoryColumn):
+        return feature.codes[rows].astype(np.int64) + 1
+    values = feature.values[rows]
+    present = values[np.isfinite(values)]
+    if not len(present):
+        return np.zeros(len(rows), dtype=np.int64)
+    different = np.unique(present)
+    edges = different if len(different) <= _BINS else np.unique(np.quantile(present, np.linspace(0, 1, _BINS)))
+    return np.where(np.isfinite(values), np.searchsorted(edges, values) + 1, 0)
+
+
+def _class_share(bins: npt.NDArray[np.int64], truth: npt.NDArray[np.int64], half: int) -> float:
+    n_classes = int(truth.max()) + 1
+    counts = np.zeros((int(bins.max()) + 1, n_classes))
+    np.add.at(counts, (bins[:half], truth[:half]), 1)
+    overall = counts.sum(axis=0)
+    guess = np.where(counts.sum(axis=1) > 0, counts.argmax(axis=1), overall.argmax())
+    wrong = float((guess[bins[half:]] != truth[half:]).mean())
+    constant = float((truth[half:] != overall.argmax()).mean())
+    return 1 - wrong / constant if constant > 0 else 0.0
+
+
+def _variance_share(
+    feature: ColumnValues,
+    rows: npt.NDArray[np.int64],
+    bins: npt.NDArray[np.int64],
+    truth: npt.NDArray[np.float64],
+    half: int,
+) -> float:
+    """Compute R² of the bins' means, of a line, or of the line between ranks, whichever is best."""
+    variance = float(truth[half:].var())
+    if variance == 0 or not np.isfinite(variance):
+        return 0.0
+    n = np.bincount(bins[:half], minlength=int(bins.max()) + 1)
+    sums = np.bincount(bins[:half], weights=truth[:half], minlength=len(n))
+    means = np.where(n > 0, sums / np.maximum(n, 1), truth[:half].mean())
+    shares = [1 - float(np.mean((truth[half:] - means[bins[half:]]) ** 2)) / variance]
+    if isinstance(feature, NumberColumn):
+        values = feature.values[rows]
+        fit = np.isfinite(values)
+        if fit[:half].sum() > 2 and values[:half][fit[:half]].std() > 0:
+            slope, offset = np.polyfit(values[:half][fit[:half]], truth[:half][fit[:half]], 1)
+            line = np.where(fit, slope * np.where(fit, values, 0) + offset, truth[:half].mean())
+            shares.append(1 - float(np.mean((truth[half:] - line[half:]) ** 2)) / variance)
+            shares.append(float(np.corrcoef(_ranks(values[fit]), _ranks(truth[fit]))[0, 1] ** 2) * float(fit.mean()))
+    return max(shares)
+
+
+def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.unique(values, return_inverse=True)[1].astype(np.float64)
