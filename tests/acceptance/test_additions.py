@@ -73,7 +73,10 @@ ACTIVATIONS: Mapping'''),
         ('    "tanh": Activation(',
          '    "softsign": Activation(_softsign, _softsign_backward),\n    "tanh": Activation('),
     ],
-    "models/fnn.py": [('    "tanh": nn.Tanh,', '    "softsign": nn.Softsign,\n    "tanh": nn.Tanh,')],
+    "models/fnn.py": [
+        ('    "tanh": np.tanh,', '    "softsign": lambda z: z / (1 + np.abs(z)),\n    "tanh": np.tanh,'),
+    ],
+    "tests/oracle/fnn.py": [('    "tanh": nn.Tanh,', '    "softsign": nn.Softsign,\n    "tanh": nn.Tanh,')],
     "models/compiled/source/activations.h": [
         ("    case Activation::tanh: return change(z,",
          "    case Activation::softsign:\n"
