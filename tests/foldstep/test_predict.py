@@ -9,6 +9,7 @@ import math
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,48 @@ def test_options_that_do_not_go_together(codes: list[Path], tmp_path: Path) -> N
     refused(foldstep(*words, "--weighted", cwd=tmp_path), "--proba", code="invalid_input")
     refused(foldstep(*words, "--force", cwd=tmp_path), "--out", code="invalid_input")
     refused(foldstep("predict", str(codes[0]), "nothing.csv", cwd=tmp_path), "nothing.csv", code="invalid_input")
+
+
+def labelled(labels: Sequence[str], n: int = 90) -> str:
+    """A table whose classes a number tells; they come in turn."""
+    rng = random.Random(5)
+    rows = [f"{labels.index(label) + rng.gauss(0, 0.1):.3f},{label}" for label in (list(labels) * n)[:n]]
+    return "\n".join(["x,y", *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("False", "True"),
+        ("FALSE", "TRUE"),
+        ("0", "1"),
+        ("no", "yes"),
+        ("9007199254740992", "9007199254740993", "9007199254740994"),
+        ("-1", "1", "2.5"),
+        ("007", "008"),
+    ],
+)
+def test_classes_are_written_as_in_the_training_file(busy_desk: Desk, labels: tuple[str, ...], tmp_path: Path) -> None:
+    """Booleans in their own words, whole numbers beyond 2^53 apart from each other, codes with their zeros."""
+    name = f"labels{labels[0]}{len(labels)}"
+    quick = {"lr": 0.05, "width": 8, "epochs": 20, "batch_size": 16}
+    files = trained(busy_desk, name, labelled(labels), quick, task="classification")
+    values, done = predict(files, "x\n" + "".join(f"{i}\n" for i in range(len(labels))), tmp_path)
+    assert values == [["y"], *([label] for label in labels)]
+    assert predict(files, "x\n0\n", tmp_path, "--proba")[0][0] == list(labels)
+    assert done.stderr == ""
+
+
+def test_dates_of_one_row_are_dates(busy_desk: Desk, tmp_path: Path) -> None:
+    """The order of day and month is the training file's, though a new row could be read either way."""
+    rng = random.Random(6)
+    days = [f"{rng.randint(1, 28):02d}/{rng.randint(1, 12):02d}/{rng.randint(2001, 2020)}" for _ in range(120)]
+    table = "day,y\n" + "".join(f"{day},{'late' if int(day[3:5]) > 6 else 'early'}\n" for day in days)
+    quick = {"lr": 0.03, "width": 16, "epochs": 30, "batch_size": 16}
+    files = trained(busy_desk, "dated", table, quick)
+    values, done = predict(files, "day\n02/11/2010\n11/02/2010\n2010-11-02\nsoon\n", tmp_path)
+    assert [value for (value,) in values[1:4]] == ["late", "early", "late"]
+    assert done.stderr == "1 cell does not fit its column and counts as missing: day (1: 'soon').\n"
 
 
 def of_search(desk: Desk, codes: list[Path]) -> tuple[SearchView, list[TrialView]]:
