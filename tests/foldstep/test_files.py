@@ -271,7 +271,7 @@ def test_a_count_is_not_predicted_without_its_exposure(counted: Searched, tmp_pa
     done = foldstep("predict", str(counted.checkpoint(0, 0)), "rows.csv", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     header, *values = done.stdout.split("\n")[:-1]
-    assert (header, values[0], values[2:]) == ("target", "", ["", "", "0.0"])
+    assert (header, values[0], values[2:]) == ("target", '""', ['""', '""', "0.0"])
     assert float(values[1]) > 0
     unfit, unknown = done.stderr.splitlines()
     assert unfit == "1 cell does not fit its column and counts as missing: years (1: 'long')."
