@@ -16,7 +16,7 @@ from foldstep.models.checkpoint import CheckpointDamaged
 from foldstep.prediction_notes import names_with, unfit_note, unknown_note, unseen_note, weights_note
 from foldstep.service.contract.errors import Fault, InvalidInput
 from foldstep.service.contract.parameters import nearest
-from foldstep.service.contract.reading import TableReading
+from foldstep.service.contract.reading import AS_FOUND, ReadingOptions, TableReading
 from foldstep.service.data.read_as import TableAs, read_as
 from foldstep.worker.data.load import Table
 from foldstep.worker.data.target import unweighted
@@ -102,9 +102,27 @@ def _read(predictors: Sequence[Predictor], file: Path, ids: Sequence[str]) -> di
     tables = {}
     for predictor in predictors:
         if predictor.reading not in tables:
-            read = read_as if predictor.has_reading else read_as_earlier
-            tables[predictor.reading] = read(file, predictor.reading, keep=keep)
+            tables[predictor.reading] = _read_by(predictor, file, keep)
     return tables
+
+
+def _read_by(predictor: Predictor, file: Path, keep: Sequence[str]) -> TableAs:
+    if not predictor.has_reading:
+        return read_as_earlier(file, predictor.reading, keep=keep)
+    said = predictor.facts["context"]["data"].get("encoding")
+    options = AS_FOUND if said is None or _is_utf8(file) else ReadingOptions(encoding=said)
+    return read_as(file, predictor.reading, keep=keep, options=options)
+
+
+def _is_utf8(file: Path) -> bool:
+    """Tell whether a file is UTF-8, though the training data's encoding was said; a packed one is taken to be not."""
+    try:
+        with file.open(encoding="utf-8") as text:
+            while text.read(1 << 20):
+                pass
+    except (UnicodeDecodeError, OSError):
+        return False
+    return True
 
 
 def _check_columns(predictors: Sequence[Predictor], table: TableAs, ids: Sequence[str]) -> None:

@@ -28,9 +28,10 @@ FEW = {"lr": [0.01, 0.02], "width": 8, "epochs": 4, "batch_size": 16}
 NEW = ["code,city,size", "A1,Ulm,0.4", "12,,-0.3", "B2,Bonn,0.1", "12,Ulm,1.5"]
 
 
-def trained(desk: Desk, name: str, content: str, parameters: dict[str, Any] = FEW, **data: Any) -> list[Path]:
-    """The checkpoints of all folds of the best trial of a search over this table."""
-    desk.write(f"{name}.csv", content)
+def trained(desk: Desk, name: str, content: str | None, parameters: dict[str, Any] = FEW, **data: Any) -> list[Path]:
+    """The checkpoints of all folds of the best trial of a search over this table; None for one that is there."""
+    if content is not None:
+        desk.write(f"{name}.csv", content)
     spec = {
         "name": name, "data": {"dataset": f"{name}.csv", "target": "y", **data}, "cv": {"folds": 3}, "seed": 1,
         "method": "random", "parameters": parameters, "budget": {"trials": 2},
@@ -239,6 +240,19 @@ def test_dates_of_one_row_are_dates(busy_desk: Desk, tmp_path: Path) -> None:
         assert (values, done.stderr) == ([["y"], [part]], "")
     _, done = predict(files, "day\n02/11/2010\nsoon\n", tmp_path)
     assert done.stderr == "1 cell does not fit its column and counts as missing: day (1: 'soon').\n"
+
+
+def test_a_file_in_the_encoding_of_the_training_data(busy_desk: Desk, tmp_path: Path) -> None:
+    """Windows-1250 looks like Windows-1252; what `data.encoding` said goes with the checkpoint. UTF-8 is read, too."""
+    rng = random.Random(7)
+    rows = [f"{city},{'north' if city == 'Łódź' else 'south'}" for city in rng.choices(["Łódź", "Gdańsk"], k=90)]
+    (busy_desk.folder / "cities.csv").write_bytes("\n".join(["miasto,y", *rows, ""]).encode("windows-1250"))
+    quick = {"lr": 0.05, "width": 8, "epochs": 10, "batch_size": 16}
+    files = trained(busy_desk, "cities", None, quick, encoding="windows-1250")
+    for encoding in ("windows-1250", "utf-8"):
+        (tmp_path / "new.csv").write_bytes("miasto\nGdańsk\nŁódź\n".encode(encoding))
+        done = foldstep("predict", *map(str, files), "new.csv", "--id", "miasto", cwd=tmp_path)
+        assert (done.stdout, done.stderr) == ("miasto,y\nGdańsk,south\nŁódź,north\n", "")
 
 
 def of_search(desk: Desk, codes: list[Path]) -> tuple[SearchView, list[TrialView]]:
