@@ -106,11 +106,7 @@ class Predictor:
     @property
     def classes(self) -> tuple[Label, ...] | None:
         """The classes as the training data's file writes them; None for regression."""
-        found = self.target.classes
-        words = next((c.labels for c in self.reading.columns if c.name == self.target_name), None)
-        if found is None or words is None or not set(found) <= {0, 1}:
-            return found
-        return tuple(words[int(label)] for label in found)
+        return self.target.classes
 
     @property
     def target_name(self) -> str:

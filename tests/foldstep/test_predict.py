@@ -424,6 +424,21 @@ def test_checkpoints_of_an_earlier_version_impose_their_kinds(codes: list[Path],
         assert predict(old, new, tmp_path)[0] == predict(codes, new, tmp_path)[0]
 
 
+def test_words_and_dates_are_numbers_for_checkpoints_of_an_earlier_version(busy_desk: Desk, tmp_path: Path) -> None:
+    """It made 1 and 0 of true and false, and seconds since 1970 of dates."""
+    rng = random.Random(8)
+    rows = [(rng.randint(0, 1), 86400 * rng.randint(10_000, 20_000), rng.gauss(0, 1)) for _ in range(90)]
+    table = "flag,day,size,y\n" + "".join(f"{f},{d},{s:.3f},{f + d / 1e9 + s:.3f}\n" for f, d, s in rows)
+    old = [earlier(path, tmp_path) for path in trained(busy_desk, "words", table)]
+    expected, _ = predict(old, "flag,day,size\n1,864000000,0.5\n0,1296000000,0.5\n,,0.5\n", tmp_path)
+    words = "flag,day,size\nTrue,1997-05-19,0.5\nFALSE,2011-01-26,0.5\n,,0.5\n"
+    values, done = predict(old, words, tmp_path)
+    assert values == expected
+    assert len({value for (value,) in values}) == 4
+    assert done.stderr == ""
+    assert predict(old, "\n".join(words.split("\n")[:2]) + "\n", tmp_path)[0] == expected[:2]
+
+
 def test_prediction_needs_no_torch() -> None:
     code = "import sys, foldstep.prediction; sys.exit(bool({'torch', 'scipy', 'sklearn'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
