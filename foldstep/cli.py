@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from foldstep.commands import checking, exporting, files, insight, looking, rerunning, running, searching, serving
+from foldstep.commands import checking, data, exporting, files, insight, looking, rerunning, running, searching, serving
 from foldstep.options import INTERRUPTED, REFUSED, close_standard_output, out, show_error
 from foldstep.service.contract.errors import FoldstepError
 from foldstep.service.contract.version import __version__
@@ -35,6 +35,7 @@ COMMANDS = (
     searching.resume,
     searching.extend,
     searching.stop,
+    data.data,
     checking.check,
     rerunning.rerun,
     looking.histograms,

@@ -52,9 +52,10 @@ def cleaned(text: pl.Series, missing: Sequence[str]) -> pl.Series:
         missing: words in lower case.
     """
     trimmed = text.str.strip_chars()
-    longest = max(map(len, missing), default=0)
-    is_missing = (trimmed.str.len_chars() <= longest) & trimmed.str.to_lowercase().is_in(list(missing))
-    return pl.select(pl.when(pl.lit(is_missing)).then(None).otherwise(pl.lit(trimmed))).to_series()
+    numbers = trimmed.cast(pl.Float64, strict=False)
+    odd = (numbers.is_null() | numbers.is_nan()).arg_true()  # only what is no number can be a word for a missing value
+    rows = odd.filter(trimmed.gather(odd).str.to_lowercase().is_in(list(missing)).fill_null(False))
+    return trimmed.scatter(rows, None) if len(rows) else trimmed
 
 
 def canonical(text: pl.Series, reading: ColumnReading) -> tuple[ColumnValues, Unfit | None]:

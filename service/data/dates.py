@@ -85,13 +85,18 @@ def find_dates(text: pl.Series, said: DateOrder | None, hinted: DateOrder | None
         hinted: the order that other columns of the file have.
     """
     cells = text.drop_nulls()
-    sample = cells.unique(maintain_order=True).head(SAMPLE)
+    sample = thinned(cells).unique(maintain_order=True).head(SAMPLE)
     if not len(sample) or int(sample.str.contains(_LIKELY).sum() or 0) < 0.9 * len(sample):
         return None
     formats = _greedy(sample, list(_candidates(sample, said)))
     if not formats:
         return None
     return _settled(cells, formats, said, hinted)
+
+
+def thinned(cells: pl.Series, most: int = 20_000) -> pl.Series:
+    """Take evenly spaced cells of a long column."""
+    return cells if len(cells) <= most else cells.gather_every(len(cells) // most)
 
 
 def _candidates(sample: pl.Series, said: DateOrder | None) -> Iterator[tuple[DateOrder, str]]:

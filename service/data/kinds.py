@@ -10,7 +10,7 @@ import polars as pl
 from foldstep.service.contract.dataset import Finding
 from foldstep.service.contract.reading import ColumnReading, DateOrder, Decimal, ReadingOptions
 from foldstep.service.data.cells import Unfit, unfit_cells
-from foldstep.service.data.dates import FoundDates, find_dates, seconds_of
+from foldstep.service.data.dates import FoundDates, find_dates, seconds_of, thinned
 from foldstep.service.data.numbers import Evidence, evidence_of, is_clock, marks_in, parts_of, to_numbers
 from foldstep.service.data.sources import refusal
 
@@ -115,6 +115,8 @@ def _imposed(text: pl.Series, said: str, options: ReadingOptions, evidence: File
 
 
 def _boolean(text: pl.Series) -> Decision | None:
+    if thinned(text.drop_nulls(), 1000).n_unique() > 6:
+        return None
     words = text.drop_nulls().unique(maintain_order=True)
     if len(words) > 6 or not words.str.to_lowercase().is_in(["true", "false"]).all():
         return None
@@ -152,6 +154,10 @@ def _number(
 
 def _written_number(text: pl.Series, options: ReadingOptions, evidence: FileEvidence, least: float) -> Decision | None:
     """Decide on a column of numbers with marks, units or stray cells."""
+    few = thinned(text.drop_nulls())
+    n_words = int(few.str.to_lowercase().is_in(NO_VALUE_WORDS).sum())
+    if least > 0 and few.len() < len(text) and parts_of(few).body.count() < 0.7 * (len(few) - n_words):
+        return None  # a glance says so: looking at every cell of a long column of text takes long
     parts = parts_of(text)
     units = parts.unit.filter(parts.body.is_not_null() & (parts.unit != "")).value_counts(sort=True)
     if least > 0 and len(units) > 1:
@@ -262,7 +268,8 @@ def _is_rounded(text: pl.Series, plain: pl.Series) -> bool:
 def _compact_dates(text: pl.Series) -> Decision | None:
     """Decide on dates without marks (20240131): all cells are days of 1900 to 2099, at least three different ones."""
     cells = text.drop_nulls()
-    if not cells.str.contains(r"^(19|20)\d{6}$").all() or cells.n_unique() < 3:
+    pattern = r"^(19|20)\d{6}$"
+    if not cells.head(100).str.contains(pattern).all() or not cells.str.contains(pattern).all() or cells.n_unique() < 3:
         return None
     if seconds_of(cells, ("%Y%m%d",)).null_count():
         return None
@@ -322,10 +329,11 @@ def written(format_: str) -> str:
 def _category(text: pl.Series) -> Decision:
     """Take a column as categories, and say where many of its cells are numbers."""
     cells = text.drop_nulls()
-    parts = parts_of(cells)
-    n_numbers = len(cells) - parts.body.null_count()
+    few = thinned(cells)
     findings = []
-    if n_numbers >= 0.5 * len(cells):
+    if parts_of(few).body.count() >= 0.5 * len(few):
+        parts = parts_of(cells)
+        n_numbers = parts.body.count()
         units = parts.unit.filter(parts.body.is_not_null() & (parts.unit != "")).unique(maintain_order=True)
         other = cells.filter(parts.body.is_null()).unique(maintain_order=True).head(3).to_list()
         ways = f"in several units ({', '.join(units.head(4))})" if len(units) > 1 else "but not in the rest"

@@ -12,7 +12,7 @@ import pyarrow.csv as pa_csv
 from foldstep.service.data.layout import Layout, ragged
 
 _BLOCK_BYTES = 8 << 20
-_GROUP_BYTES = 256 << 20
+_GROUP_BYTES = 192 << 20
 """Text that is read at once: the file's size decides how many columns that is."""
 
 
