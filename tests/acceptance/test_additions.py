@@ -76,7 +76,7 @@ ACTIVATIONS: Mapping'''),
     "models/fnn.py": [
         ('    "tanh": np.tanh,', '    "softsign": lambda z: z / (1 + np.abs(z)),\n    "tanh": np.tanh,'),
     ],
-    "tests/oracle/fnn.py": [('    "tanh": nn.Tanh,', '    "softsign": nn.Softsign,\n    "tanh": nn.Tanh,')],
+    "tests/models/fnn.py": [('    "tanh": nn.Tanh,', '    "softsign": nn.Softsign,\n    "tanh": nn.Tanh,')],
     "models/compiled/source/activations.h": [
         ("    case Activation::tanh: return change(z,",
          "    case Activation::softsign:\n"

@@ -20,7 +20,7 @@ from foldstep.models.eager import activations, losses, normalization, optim
 from foldstep.models.fused import numbers
 from foldstep.models.fused.numbers import bits
 from foldstep.models.hyperparameters import INITS
-from tests.oracle import fnn as oracle
+from tests.models import fnn as plain
 
 
 @pytest.mark.parametrize(
@@ -28,12 +28,12 @@ from tests.oracle import fnn as oracle
     [
         (ACTIVATIONS, activations.ACTIVATIONS),
         (ACTIVATIONS, fnn.ACTIVATIONS),
-        (ACTIVATIONS, oracle._ACTIVATIONS),
+        (ACTIVATIONS, plain._ACTIVATIONS),
         (LOSSES, {**losses.LOSSES, **losses.BENDING_LOSSES}),
         ([name for name, loss in LOSSES.items() if loss.bends], losses.BENDING_LOSSES),
         (FAMILIES, optim.RULES),
         (NORMS, fnn.NORMS),
-        (NORMS, oracle._NORMS),
+        (NORMS, plain._NORMS),
         ([name for name in NORMS if name != "none"], normalization._OVER_ROWS),
         (SCHEDULES, schedules._FACTORS),
         (INITS, init._INITS),

@@ -11,7 +11,7 @@ from foldstep.models.catalog.norms import NORMS
 from foldstep.models.fnn import forward, softmax
 from foldstep.models.hyperparameters import resolve
 from foldstep.models.stack import Weights
-from tests.oracle.fnn import FNN
+from tests.models.fnn import FNN
 
 N_INPUTS, N_OUTPUTS = 5, 3
 

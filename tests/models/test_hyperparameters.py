@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from foldstep.models.hyperparameters import REGISTRY, Kind, lookup, resolve
-from tests.oracle.fnn import FNN
+from tests.models.fnn import FNN
 
 
 def test_defaults() -> None:

@@ -25,7 +25,7 @@ from foldstep.models.schedules import factors, plateau_factor
 from foldstep.worker.data.inputs import FoldData
 from foldstep.worker.feed.shapes import columns_of, effective_batch
 from foldstep.worker.train.stopping import MAX_RESTARTS, RESTART_FACTOR
-from tests.oracle.fnn import FNN
+from tests.models.fnn import FNN
 from tests.oracle.single_lbfgs import SingleLBFGS
 
 

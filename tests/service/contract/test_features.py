@@ -16,7 +16,7 @@ from foldstep.service.data.ingest import ingest
 from foldstep.service.data.resolve import resolve_problem
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import read_table
-from tests.oracle.fnn import FNN
+from tests.models.fnn import FNN
 
 N = 400
 RANDOM = np.random.default_rng(0)

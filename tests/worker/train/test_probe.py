@@ -20,7 +20,7 @@ from foldstep.worker.train.loop import Training
 from foldstep.worker.train.member import Member
 from foldstep.worker.train.probe import Probe, is_probed
 from foldstep.worker.train.stopping import Progress
-from tests.oracle.fnn import FNN
+from tests.models.fnn import FNN
 from tests.worker.train.data import source
 from tests.worker.train.test_packed import METRIC, SOURCES, bits, members, scenes
 from tests.worker.train.watch import Watch
