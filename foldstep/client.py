@@ -132,6 +132,10 @@ class Foldstep:
         """Get one trial by its number."""
         return TrialView.model_validate_json(self._get(f"/searches/{search}/trials/{number}"))
 
+    def checkpoint(self, search: str, name: str) -> bytes:
+        """Download a checkpoint; `TrialView.checkpoints` has the names."""
+        return self.connection.request("GET", f"/searches/{search}/checkpoints/{name}").content
+
     def work(self, search: str, number: int) -> Work:
         """Get what is needed to train one trial again: the problem of its search, and the trial as it would be leased.
 

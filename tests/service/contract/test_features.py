@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from foldstep.models.fnn import FNN
 from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.parse import parse_spec
 from foldstep.service.data.ingest import ingest
 from foldstep.service.data.resolve import resolve_problem
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import read_table
+from tests.models.fnn import FNN
 
 N = 400
 RANDOM = np.random.default_rng(0)
