@@ -24,7 +24,8 @@ from foldstep.service.contract.reading import AS_FOUND, ColumnReading, ReadingOp
 from foldstep.service.data import typed
 from foldstep.service.data.cells import Unfit, canonical, cleaned
 from foldstep.service.data.encoding import utf8_file
-from foldstep.service.data.kinds import Decision, FileEvidence, decide, file_evidence
+from foldstep.service.data.decision import Decision, FileEvidence
+from foldstep.service.data.kinds import decide, file_evidence
 from foldstep.service.data.layout import Layout, check_unique, find_layout, records_of
 from foldstep.service.data.recognise import PARQUET_MAGIC, check_is_table
 from foldstep.service.data.rows import check_rows

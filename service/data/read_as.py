@@ -15,7 +15,8 @@ from foldstep.service.contract.reading import AS_FOUND, ColumnReading, DateOrder
 from foldstep.service.data import typed
 from foldstep.service.data.cells import Unfit, canonical, categories, cleaned, unfit_cells, values_of
 from foldstep.service.data.encoding import utf8_file
-from foldstep.service.data.kinds import FileEvidence, decide
+from foldstep.service.data.decision import FileEvidence
+from foldstep.service.data.kinds import decide
 from foldstep.service.data.layout import find_layout
 from foldstep.service.data.read import READING_ERRORS, filled, is_parquet, unreadable
 from foldstep.service.data.text_columns import text_columns

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from foldstep.service.contract.reading import Kind
-from foldstep.service.data.kinds import EXACT
+from foldstep.service.data.kept_text import EXACT
 from foldstep.service.data.sources import refusal
 
 _TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
