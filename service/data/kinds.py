@@ -117,7 +117,7 @@ def _partly_numbers(cells: pl.Series) -> Iterator[Finding]:
 
 
 def _partly_dates(cells: pl.Series) -> Iterator[Finding]:
-    is_there = looks_like_dates(cells)
+    is_there = looks_like_dates(cells) & cells.str.contains(r"\d{4}|\pL{3}")  # no versions, no network addresses
     if is_there.sum() < 0.5 * len(cells):
         return
     sentence = (

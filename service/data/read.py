@@ -181,6 +181,8 @@ def _read_parquet(path: Path, options: ReadingOptions) -> ReadTable:
     for name, raw in zip(names, file.schema_arrow.names, strict=True):
         column = file.read(columns=[raw]).column(0) if raw else file.read().column(names.index(name))
         is_unnamed = not raw.strip() or raw == "__index_level_0__"
+        if options.types.get(name) == "ignore":
+            column = pa.chunked_array([pa.nulls(file.metadata.num_rows)])  # of whatever type it is
         columns[name] = _read_typed(name, typed.unpacked(name, column), options, findings, is_unnamed=is_unnamed)
     return ReadTable(columns, file.metadata.num_rows, findings)
 

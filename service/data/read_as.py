@@ -126,8 +126,16 @@ def _in_any_writing(text: pl.Series, reading: ColumnReading, values: pl.Series, 
     if values.null_count() == text.null_count():
         return values
     rest = pl.select(pl.when(pl.lit(values).is_null()).then(pl.lit(text)).otherwise(None)).to_series().alias(text.name)
-    order: DateOrder | None = "month_first" if any(f.startswith(("%m/", "%m-")) for f in reading.formats) else None
-    found = decide(rest, AS_FOUND, FileEvidence(order=order, delimiter=delimiter))
+    said = ReadingOptions(dates=_order_of(reading))
+    found = decide(rest, said, FileEvidence(decimal=reading.decimal, delimiter=delimiter))
     if found.reading.kind != reading.kind or found.reading.unit not in ("", reading.unit):
         return values
     return pl.select(pl.coalesce(pl.lit(values), pl.lit(values_of(rest, found.reading)))).to_series()
+
+
+def _order_of(reading: ColumnReading) -> DateOrder | None:
+    """Tell the order of day and month that a reading has, so that another file's dates are not read the other way."""
+    ordered = [f for f in reading.formats if "%d" in f and "%m" in f and not f.startswith("%Y")]
+    if not ordered:
+        return None
+    return "day_first" if ordered[0].index("%d") < ordered[0].index("%m") else "month_first"
