@@ -11,6 +11,7 @@ from foldstep.service.contract.reading import ColumnReading, ReadingOptions
 from foldstep.service.data.cells import unfit_cells
 from foldstep.service.data.dates import FoundDates, find_dates, seconds_of
 from foldstep.service.data.decision import FITTING_SHARE, Decision, FileEvidence, mostly_fits
+from foldstep.service.data.sayings import as_type
 
 _WORDS = {"%d": "DD", "%m": "MM", "%Y": "YYYY", "%y": "YY", "%b": "Mon", "%B": "Month", "%H": "HH", "%M": "MM",
           "%S": "SS", "%.f": "", "%I": "HH", "%p": "AM", "%#z": "+ZZ", "%a": "Day", "%q": "1"}  # fmt: skip
@@ -50,7 +51,7 @@ def _order_findings(text: pl.Series, found: FoundDates, options: ReadingOptions)
     if len(found.formats) > 1:
         ways = ", ".join(map(written, found.formats))
         yield Finding(code="mixed_dates", columns=(name,), sentence=f"{name} writes dates in several ways: {ways}.",
-                      setting=f"data.types: {{{name}: category}}")  # fmt: skip
+                      setting=as_type(name, "category"))  # fmt: skip
     elif found.order is not None and not found.is_open and options.dates is None:
         sentence = f"{name} is dates, {found.order.replace('_', ' ')} ({written(found.formats[0])})."
         setting = "data.dates: day_first, month_first or year_first"
@@ -64,14 +65,14 @@ def _year_findings(text: pl.Series, values: pl.Series, found: FoundDates) -> Ite
     if any("%y" in f for f in found.formats):
         last = int(years.arg_max() or 0)
         sentence = f"{name} has years of two digits, read as 1970 to 2069 ({text[last]} is in {years[last]})."
-        setting = f"years of four digits in the file, or data.types: {{{name}: category}}"
+        setting = f"years of four digits in the file, or {as_type(name, 'category')}"
         yield Finding(code="short_years", columns=(name,), sentence=sentence, setting=setting,
                       is_warning=bool(years.max() >= _SOON))  # type: ignore[operator]  # fmt: skip
     odd = (~years.is_between(*_YEARS)).fill_null(False)
     if odd.sum() > 0.5 * years.count():
         cell = text.filter(odd)[0]
         sentence = f"{name} has years as in {cell}: they are read by the Gregorian calendar, and may be of another."
-        setting = f"data.types: {{{name}: category}}"
+        setting = as_type(name, "category")
         yield Finding(code="other_calendar", columns=(name,), sentence=sentence, setting=setting, is_warning=True)
 
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import IO
 
 from foldstep.service.contract.dataset import Finding
-from foldstep.service.data.recognise import GZIP_MAGIC, check_head
+from foldstep.service.data.recognise import GZIP_MAGIC, PARQUET_MAGIC, check_head
 from foldstep.service.data.sources import refusal
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -75,7 +75,7 @@ def _check(path: Path, is_gzip: bool) -> str | None:
                 wide = _utf16(block)
                 if wide is not None:
                     return wide
-                check_head(block)
+                _check_unpacked(block)
             _check_bytes(block, n_lines)
             try:
                 text = decoder.decode(block, final=is_last)
@@ -90,6 +90,13 @@ def _check(path: Path, is_gzip: bool) -> str | None:
     if n_blocks == 0:
         raise refusal("empty_file", expected="a table", got="an empty file")
     return "utf-8" if has_marks else None
+
+
+def _check_unpacked(head: bytes) -> None:
+    if head.startswith(PARQUET_MAGIC):
+        got = "a Parquet file packed with gzip"
+        raise refusal("wrong_file_type", expected="a CSV or Parquet file", got=got, hint="unpack it")
+    check_head(head)
 
 
 def _utf16(block: bytes) -> str | None:

@@ -8,6 +8,7 @@ from foldstep.service.contract.dataset import Finding
 from foldstep.service.contract.reading import ColumnReading
 from foldstep.service.data.dates import seconds_of
 from foldstep.service.data.decision import Decision
+from foldstep.service.data.sayings import as_type
 
 EXACT = 2**53
 """Beyond this, float64 does not hold every whole number."""
@@ -36,7 +37,7 @@ def kept_as_text(text: pl.Series, plain: pl.Series) -> Decision | None:
 
 def _as_text(name: str, code: str, why: str, example: str) -> Decision:
     sentence = f"{name} holds {why} ({example}): kept as text."
-    finding = Finding(code=code, columns=(name,), sentence=sentence, setting=f"data.types: {{{name}: number}}")
+    finding = Finding(code=code, columns=(name,), sentence=sentence, setting=as_type(name, "number"))
     return Decision(ColumnReading(name=name, kind="category"), why, findings=[finding])
 
 
@@ -49,6 +50,6 @@ def compact_dates(text: pl.Series) -> Decision | None:
         return None
     reading = ColumnReading(name=text.name, kind="date", formats=("%Y%m%d",))
     sentence = f"{text.name} is dates written as year, month, day without marks ({cells[0]})."
-    setting = f"data.types: {{{text.name}: number}}"
+    setting = as_type(text.name, "number")
     finding = Finding(code="compact_dates", columns=(text.name,), sentence=sentence, setting=setting)
     return Decision(reading, "every cell is a date without marks", findings=[finding])

@@ -13,6 +13,7 @@ from foldstep.service.data.dates import find_dates, looks_like_dates
 from foldstep.service.data.decision import Decision, FileEvidence
 from foldstep.service.data.number_column import decide_number, several_units
 from foldstep.service.data.numbers import evidence_of, in_ascii, is_number, parts_of
+from foldstep.service.data.sayings import as_type
 from foldstep.service.data.sources import refusal
 
 _LONGEST = 40
@@ -87,7 +88,7 @@ def _boolean(text: pl.Series) -> Decision | None:
         ways = ", ".join(words)
         sentence = f"{text.name} writes true and false in several ways ({ways}): read as {false} and {true}."
         findings.append(Finding(code="spellings", columns=(text.name,), sentence=sentence,
-                                setting=f"data.types: {{{text.name}: category}}"))  # fmt: skip
+                                setting=as_type(text.name, "category")))  # fmt: skip
     return Decision(reading, f"{false} or {true} in every cell", findings=findings)
 
 
@@ -112,7 +113,7 @@ def _partly_numbers(cells: pl.Series) -> Iterator[Finding]:
     else:
         ways = f"written in several ways ({_examples(cells)})"
     sentence = f"{cells.name} has numbers in {n_numbers:,} of {len(cells):,} cells, {ways}: read as text."
-    setting = f"data.types: {{{cells.name}: number}}"
+    setting = as_type(cells.name, "number")
     yield Finding(code="partly_numbers", columns=(cells.name,), sentence=sentence, setting=setting, is_warning=True)
 
 
@@ -124,7 +125,7 @@ def _partly_dates(cells: pl.Series) -> Iterator[Finding]:
         f"{cells.name} seems to hold dates ({_examples(cells.filter(is_there))}), in a way of writing that is not "
         "known, or in several: read as text."
     )
-    setting = f"dates as 2024-01-31 in the file, or data.types: {{{cells.name}: date}} with data.dates"
+    setting = f"dates as 2024-01-31 in the file, or {as_type(cells.name, 'date')} with data.dates"
     yield Finding(code="partly_dates", columns=(cells.name,), sentence=sentence, setting=setting, is_warning=True)
 
 

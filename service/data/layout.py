@@ -86,6 +86,22 @@ def ragged(path: Path, layout: Layout) -> Exception | None:
     return None
 
 
+def check_closed(path: Path, last_cell: str | None) -> None:
+    """Refuse a file whose last value holds the rest of it, for a quote that is opened and never closed.
+
+    Raises:
+        DatasetUnreadable: `open_quote`.
+    """
+    if last_cell is None or "\n" not in last_cell:
+        return
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 100))
+        if file.read().rstrip().endswith(b'"'):
+            return
+    got = f"a quote that is opened before {last_cell[:30]!r} and never closed"
+    raise refusal("open_quote", expected="quotes in pairs", got=got, hint="close it, or double it inside of a value")
+
+
 def _separator_line(path: Path) -> tuple[str | None, int]:
     """Read the first line where it names the delimiter, as spreadsheets write it (`sep=;`); count the lines to skip."""
     n_skipped = 0

@@ -22,6 +22,7 @@ from foldstep.service.data.numbers import (
     parts_of,
     to_numbers,
 )
+from foldstep.service.data.sayings import as_type
 
 _UNIT_SHARE = 0.9
 """A column has a unit if this share of its cells with any unit have that one."""
@@ -86,10 +87,8 @@ def _clock(text: pl.Series, least: float) -> Decision | None:
         return None
     unfit = unfit_cells(text, values)
     row = int(values.is_not_null().arg_true()[0])
-    sentence = (
-        f"{text.name} is times of day or durations: read as seconds ({text[row]} is {values[row] + 0.0:.15g})."
-    )
-    setting = f"data.types: {{{text.name}: category}}"
+    sentence = f"{text.name} is times of day or durations: read as seconds ({text[row]} is {values[row] + 0.0:.15g})."
+    setting = as_type(text.name, "category")
     finding = Finding(code="clock", columns=(text.name,), sentence=sentence, setting=setting)
     every = "every cell is a time of day or a duration"
     why = every if unfit is None else f"times of day or durations but for {unfit}"
@@ -146,9 +145,7 @@ def _decimal(found: Evidence, options: ReadingOptions, evidence: FileEvidence) -
     return ".", False
 
 
-def _mark_findings(
-    text: pl.Series, reading: ColumnReading, found: Evidence, *, is_guess: bool
-) -> Iterable[Finding]:
+def _mark_findings(text: pl.Series, reading: ColumnReading, found: Evidence, *, is_guess: bool) -> Iterable[Finding]:
     """Say how marks between digits were read, with an example."""
     name = text.name
     shown = _example(text, reading, r"\d[.,\s'\x{2019}\x{00a0}\x{202f}\x{066b}\x{066c}]+\d")
@@ -174,7 +171,7 @@ def _unit_findings(text: pl.Series, units: pl.Series, reading: ColumnReading) ->
     shown = _example(text, reading, r"[^\d.,\-]")
     sentence = f"{text.name} is in {reading.unit}, which is taken away{shown}{bare}."
     yield Finding(code="unit", columns=(text.name,), sentence=sentence,
-                  setting=f"data.types: {{{text.name}: category}}",
+                  setting=as_type(text.name, "category"),
                   is_warning=bool(n_bare) and reading.unit in "%‰")  # fmt: skip
 
 
@@ -184,7 +181,7 @@ def _negative_findings(text: pl.Series, reading: ColumnReading, values: pl.Serie
     if len(odd):
         sentence = f"{text.name} marks negative numbers as accounts do ({odd[0]} is {_shown(odd[0], reading)})."
         yield Finding(code="negatives", columns=(text.name,), sentence=sentence,
-                      setting=f"data.types: {{{text.name}: category}}")  # fmt: skip
+                      setting=as_type(text.name, "category"))  # fmt: skip
 
 
 def _example(text: pl.Series, reading: ColumnReading, pattern: str) -> str:

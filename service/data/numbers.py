@@ -34,9 +34,12 @@ _WHOLE = (
     rf"{_EXPONENT}$"
 )
 """A number in some way of writing, unlike `192.168.0.1` and `030 1234567`."""
-_DIGITS = {
-    chr(first + digit): str(digit) for first in (0x0660, 0x06F0, 0x0966, 0xFF10) for digit in range(10)
-} | {"٫": ".", "٬": ",", "．": ".", "，": ","}
+_DIGITS = {chr(first + digit): str(digit) for first in (0x0660, 0x06F0, 0x0966, 0xFF10) for digit in range(10)} | {
+    "\u066b": ".",
+    "\u066c": ",",
+    "\uff0e": ".",
+    "\uff0c": ",",
+}
 """Arabic, Persian, Devanagari and full-width digits with their marks."""
 
 

@@ -19,6 +19,7 @@ from foldstep.service.contract.columns import (
 from foldstep.service.contract.dataset import DataReport, DatasetDescription, Finding, TargetReport
 from foldstep.service.contract.errors import NotFound
 from foldstep.service.contract.parameters import nearest
+from foldstep.service.data.sayings import ignoring
 from foldstep.service.data.sources import BUNDLED_TARGET
 
 MAX_CLASSES_INFERRED = 20
@@ -82,7 +83,7 @@ def target_findings(name: str, columns: Mapping[str, ColumnValues], features: li
         share = _alone(columns[feature], rows, truth, classes=classes)
         if share >= LEAK:
             sentence = f"{feature} alone predicts {name} almost perfectly ({100 * share:.4g} %): is it known in time?"
-            yield Finding(code="leak", columns=(feature,), sentence=sentence, setting=f"data.ignore: [{feature}]",
+            yield Finding(code="leak", columns=(feature,), sentence=sentence, setting=ignoring(feature),
                           is_warning=True)  # fmt: skip
 
 
