@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
+import numpy as np
 import polars as pl
 
 from foldstep.service.contract.reading import DateOrder
@@ -119,10 +120,11 @@ def _candidates(sample: pl.Series, said: DateOrder | None) -> Iterator[tuple[Dat
     """Yield the formats worth a try with their order."""
     endings = list(_endings(sample))
     for order, dates in _DATES.items():
-        if said not in (None, order, "year_first") and order != "year_first":
-            continue
         more = _SAID_ONLY[order] if said == order else ()
+        is_other = said not in (None, order, "year_first") and order != "year_first"
         for date in (*dates, *more):
+            if is_other and "%m" in date and "%d" in date:
+                continue  # the name of a month tells the order, and a month alone has none
             yield order, date
             if date not in _DAYLESS:
                 for ending in endings:
@@ -205,7 +207,9 @@ def _parsed(text: pl.Series, format_: str) -> pl.Series:
     else:
         days = text.str.to_datetime(format_, strict=False, exact=True, time_unit="us")
     is_year = days.dt.year().is_between(1000, 9999)
-    return pl.select(pl.when(pl.lit(is_year)).then(pl.lit(days.dt.epoch("us")) / 1e6).otherwise(None)).to_series()
+    ticks = pl.select(pl.when(pl.lit(is_year)).then(pl.lit(days.dt.epoch("us"))).otherwise(None)).to_series()
+    seconds = ticks.cast(pl.Float64).fill_null(np.nan).to_numpy() / 1e6  # polars would multiply by 1e-6, inexactly
+    return pl.Series(text.name, seconds).fill_nan(None)
 
 
 def _with_day(text: pl.Series, format_: str) -> tuple[pl.Series, str]:

@@ -154,7 +154,7 @@ def _mark_findings(text: pl.Series, reading: ColumnReading, found: Evidence, *, 
         what = "a decimal sign" if reading.decimal == "," else "marks of thousands"
         sentence = f"{name}: the commas could be either, and are read as {what}{shown}."
         yield Finding(code="open_decimal", columns=(name,), sentence=sentence, setting=other, is_warning=is_guess)
-    elif reading.decimal == "," and found.comma:
+    elif reading.decimal == "," and text.str.contains(",", literal=True).any():
         sentence = f"{name} has decimal commas{shown}."
         yield Finding(code="decimal_comma", columns=(name,), sentence=sentence, setting='data.decimal: "."')
     elif reading.thousands:
