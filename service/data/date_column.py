@@ -25,7 +25,7 @@ def decide_date(
     text: pl.Series, options: ReadingOptions, evidence: FileEvidence, least: float = FITTING_SHARE
 ) -> Decision | None:
     """Decide on a column of dates; None where it is none. The arguments are those of `decide_number`."""
-    found = find_dates(text, options.dates, evidence.order)
+    found = find_dates(text, options.dates, evidence.order, least=least)
     if found is None:
         return None
     values = seconds_of(text, found.formats)

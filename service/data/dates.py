@@ -92,18 +92,21 @@ def seconds_of(text: pl.Series, formats: tuple[str, ...]) -> pl.Series:
     return values
 
 
-def find_dates(text: pl.Series, said: DateOrder | None, hinted: DateOrder | None) -> FoundDates | None:
+def find_dates(
+    text: pl.Series, said: DateOrder | None, hinted: DateOrder | None, *, least: float = 0.9
+) -> FoundDates | None:
     """Find how a column writes dates; None where most of its cells are none.
 
     Args:
         text: cells, trimmed; null where missing.
         said: the order that the user names; others are not tried.
         hinted: the order that other columns of the file have.
+        least: the share of the different cells that must look like dates.
     """
     cells = text.drop_nulls()
     sample = cells.unique(maintain_order=True).head(SAMPLE)
     sample = sample.filter(~is_no_value(sample))
-    if not len(sample) or looks_like_dates(sample).sum() < 0.9 * len(sample):
+    if not len(sample) or looks_like_dates(sample).sum() < least * len(sample):
         return None
     formats = _greedy(sample, list(_candidates(sample, said)))
     if not formats:

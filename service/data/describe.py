@@ -26,6 +26,8 @@ _LEAST_ROWS = 20
 _ID_NAME = re.compile(r"(^|[_\s.-])(id|ids|uuid|guid|key|index|idx|no|nr|nummer|number|row|rownum)$", re.IGNORECASE)
 _MOST_NAMES = 8
 _LONGEST = 40
+_MORE = 5
+"""Times as many repeated rows as if the columns' values were put together by chance."""
 
 
 def describe(name: str, column: ReadColumn, options: ReadingOptions) -> Column:
@@ -234,7 +236,7 @@ def _same_columns(table: ReadTable, columns: list[Column]) -> Iterator[Finding]:
 
 
 def _repeated_rows(table: ReadTable, columns: list[Column]) -> Iterator[Finding]:
-    """Say how many rows repeat another; no warning where few different rows are possible at all."""
+    """Say how many rows repeat another; a warning where they are many more than by chance."""
     n_possible = prod(max(1, min(column.n_distinct, table.n_rows)) for column in columns)
     n_repeated = table.n_rows - len(np.unique(row_hashes({n: c.values for n, c in table.columns.items()})))
     if n_repeated:
@@ -246,7 +248,7 @@ def _repeated_rows(table: ReadTable, columns: list[Column]) -> Iterator[Finding]
             code="repeated_rows",
             columns=(),
             sentence=sentence,
-            is_warning=share >= 0.01 and n_possible > 100 * table.n_rows,
+            is_warning=share >= 0.01 and n_repeated > _MORE * table.n_rows**2 / (2 * n_possible),
         )
 
 

@@ -11,7 +11,7 @@ from foldstep.service.contract.reading import ColumnReading, DateOrder, Decimal,
 from foldstep.service.data.date_column import decide_date
 from foldstep.service.data.dates import find_dates, looks_like_dates
 from foldstep.service.data.decision import Decision, FileEvidence
-from foldstep.service.data.number_column import decide_number, several_units
+from foldstep.service.data.number_column import decide_number, may_be_numbers, several_units
 from foldstep.service.data.numbers import evidence_of, in_ascii, is_number, parts_of
 from foldstep.service.data.sayings import as_type
 from foldstep.service.data.sources import refusal
@@ -100,6 +100,8 @@ def _category(text: pl.Series) -> Decision:
 
 
 def _partly_numbers(cells: pl.Series) -> Iterator[Finding]:
+    if not may_be_numbers(cells):
+        return
     parts = parts_of(in_ascii(cells))
     is_there = is_number(parts.body)
     n_numbers = int(is_there.sum())

@@ -116,9 +116,10 @@ def _delimiter(path: Path) -> str:
     """Choose the delimiter under which most lines have as many fields as the header; of several, the most fields."""
 
     def fit(delimiter: str) -> tuple[float, int]:
+        """Tell how well a delimiter fits; below a title, by the rows' width."""
         widths = [len(fields) for _, fields in islice(records_of(path, delimiter, 0), _PROBE)]
         if not widths or widths[0] < 2:
-            return 0.0, 0
+            return 0.0, Counter(widths[1:]).most_common(1)[0][0] if widths[1:] else 0
         alike = sum(width == widths[0] for width in widths) / len(widths)
         return (1.0 if alike > 0.9 else alike), widths[0]
 

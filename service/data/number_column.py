@@ -39,7 +39,7 @@ def decide_number(
         evidence: of the whole file.
         least: the share of the cells that must be numbers.
     """
-    if least > 0 and not _may_be_numbers(text):
+    if least > 0 and not may_be_numbers(text):
         return None
     plain = to_numbers(text, ColumnReading(name=text.name, kind="number"))
     if text.name not in options.types and mostly_fits(text, plain, least):
@@ -52,11 +52,15 @@ def decide_number(
     return _clock(text, least) or _written_number(text, options, evidence, least)
 
 
-def _may_be_numbers(text: pl.Series) -> bool:
+def may_be_numbers(text: pl.Series) -> bool:
     """Tell by some cells whether a column can be numbers, for most columns of text cannot."""
     sample = in_ascii(sample_of(text))
-    is_number = parts_of(sample).body.is_not_null() | sample.cast(pl.Float64, strict=False).is_not_null()
-    return bool((is_number | clock_seconds(sample).is_not_null()).sum() >= 0.5 * len(sample))
+    is_number = sample.cast(pl.Float64, strict=False).is_not_null()
+    if is_number.sum() < 0.5 * len(sample):
+        is_number |= parts_of(sample).body.is_not_null()
+        if sample.str.contains(":", literal=True).any():
+            is_number |= clock_seconds(sample).is_not_null()
+    return bool(is_number.sum() >= 0.5 * len(sample))
 
 
 def _is_plain(text: pl.Series, options: ReadingOptions, evidence: FileEvidence) -> bool:

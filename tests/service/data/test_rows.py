@@ -40,7 +40,7 @@ def test_a_last_row_that_may_be_a_total_is_said(tmp_path: Path) -> None:
         "a,b\nb,1\na,2\nb,3\na,4\n",
         "total,v\nx,1\ny,2\nz,3\nx,9\n",
         "v,w,t\n1,0,a\n2,0,b\n3,0,a\n6,1,b\n",
-        "n,s\nx,s\nn,w\nn,y\nx,s\n",
+        "n,s,t\nx,y,a\nn,w,b\nx,z,c\nn,w,d\n",
     ],
 )
 def test_rows_that_only_look_like_it_stay(tmp_path: Path, content: str) -> None:
