@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from foldstep.service.contract.columns import (
 from foldstep.service.contract.dataset import DataReport, DatasetDescription, Finding, TargetReport
 from foldstep.service.contract.errors import NotFound
 from foldstep.service.contract.hints import nearest
+from foldstep.service.data.sayings import ignoring
 from foldstep.service.data.sources import BUNDLED_TARGET
 
 MAX_CLASSES_INFERRED = 20
@@ -31,7 +33,7 @@ LONG_TAIL = 3.0
 """The skewness from which a target is said to have a long tail."""
 _SAMPLE = 20_000
 _BINS = 256
-_LEAST_ROWS = 30
+_LEAST_ROWS, _LEAST_THERE = 30, 0.5
 
 
 def report(description: DatasetDescription, canonical_file: Path, target: str | None) -> DataReport:
@@ -49,7 +51,7 @@ def report(description: DatasetDescription, canonical_file: Path, target: str | 
         hint = f"did you mean {near}?" if near else "the columns are " + ", ".join(names[:20])
         raise NotFound(f"There is no column {name}; {hint}")
     features = [c.name for c in description.columns if c.is_used and c.name != name]
-    findings = tuple(target_findings(name, features, pq.ParquetFile(canonical_file)))
+    findings = tuple(target_findings(name, partial(_column, pq.ParquetFile(canonical_file)), features))
     return DataReport(data=description, target=TargetReport(name=name, findings=findings))
 
 
@@ -61,15 +63,15 @@ def is_classes(target: ColumnValues) -> bool:
     return len(present) <= MAX_CLASSES_INFERRED and bool((present == np.floor(present)).all())
 
 
-def target_findings(name: str, features: list[str], file: pq.ParquetFile) -> Iterator[Finding]:
+def target_findings(name: str, column_of: Callable[[str], ColumnValues], features: list[str]) -> Iterator[Finding]:
     """Find what is odd about a target, and features that alone predict it almost perfectly.
 
     Args:
         name: of the target.
+        column_of: gives a column by its name; one at a time, for they may be many and long.
         features: names of the columns that networks get as inputs.
-        file: the canonical file; its columns are read one at a time, for they may be many and long.
     """
-    target = _column(file, name)
+    target = column_of(name)
     classes = is_classes(target)
     yield from _unequal(name, target) if classes else _long_tail(name, target)
     rows = _rows(target)
@@ -77,11 +79,16 @@ def target_findings(name: str, features: list[str], file: pq.ParquetFile) -> Ite
         return
     truth = _class_numbers(target)[rows] if classes else _numbers(target)[rows]
     for feature in features:
-        share = _alone(_at(_column(file, feature), rows), truth, classes=classes)
+        values = _at(column_of(feature), rows)
+        is_there = np.isfinite(values)
+        share = _alone(values, truth, classes=classes)
+        if is_there.mean() >= _LEAST_THERE:  # a copy with gaps is a copy
+            share = max(share, _alone(values[is_there], truth[is_there], classes=classes))
         if share >= (LEAK_OF_CLASSES if classes else LEAK_OF_NUMBERS):
             sentence = f"{feature} alone predicts {name} almost perfectly ({100 * share:.4g} %): is it known in time?"
-            setting = f"data.ignore: [{feature}]"
-            yield Finding(code="leak", columns=(feature,), sentence=sentence, setting=setting, is_warning=True)
+            yield Finding(
+                code="leak", columns=(feature,), sentence=sentence, setting=ignoring(feature), is_warning=True
+            )
 
 
 def _column(file: pq.ParquetFile, name: str) -> ColumnValues:
