@@ -43,7 +43,8 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> 
         settings: the master's settings.
         now: the clock; tests pass their own.
     """
-    app = FastAPIOffline(title="Foldstep", version=__version__, lifespan=_lifespan)  # its /docs loads from here alone
+    # its /docs loads from this master alone; its /redoc would ask for a logo from elsewhere
+    app = FastAPIOffline(title="Foldstep", version=__version__, lifespan=_lifespan, redoc_url=None)
     app.state.context = Context(Database(settings.resolved_database_url), settings, now)
     app.state.token = load_or_make_token(settings)
     problems.install(app)
