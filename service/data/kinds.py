@@ -17,6 +17,8 @@ from foldstep.service.data.sayings import as_type
 from foldstep.service.data.sources import refusal
 
 _LONGEST = 40
+_CERTAIN_POINT = r"^[+-]?0?\.\d|\.(\d{1,2}|\d{4,})$"
+"""A point that is a decimal sign for certain, in a number that a computer wrote."""
 _MOST_UNITS = 6
 """Numbers with more different endings than this are rather codes, as seats of a theatre are."""
 
@@ -26,10 +28,15 @@ def file_evidence(columns: Iterable[pl.Series], options: ReadingOptions, delimit
     comma = point = 0
     orders: list[DateOrder] = []
     for text in columns:
+        n_plain = text.cast(pl.Float64, strict=False).count()
+        if n_plain == text.count():
+            point += bool(text.str.contains(_CERTAIN_POINT).any())
+            continue
         if text.str.contains("[.,]").any():
             found = evidence_of(parts_of(text).body)
             comma, point = comma + (found.comma > 0), point + (found.point > 0)
-        dates = find_dates(text, options.dates, None)
+        is_numbers = n_plain > 0.5 * text.count()  # 1.2345 is no month of a year
+        dates = None if is_numbers else find_dates(text, options.dates, None)
         if dates is not None and dates.order is not None:
             orders.append(dates.order)
     decimal: Decimal | None = options.decimal or ("," if comma > point else "." if point else None)
