@@ -60,6 +60,7 @@ def _traits(method: SearchMethod) -> list[str]:
         "has stages": method.is_staged,
         "needs lists or steps": method.enumerates,
         "no configuration twice": method.never_repeats,
+        "no configuration twice where the space has at most 10,000 points": method.redraws,
     }
     return [trait for trait, holds in told.items() if holds]
 

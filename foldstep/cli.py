@@ -11,7 +11,20 @@ from typing import Annotated
 
 import typer
 
-from foldstep.commands import checking, exporting, files, insight, looking, rerunning, running, searching, serving
+from foldstep.commands import (
+    checking,
+    data,
+    datasets,
+    exporting,
+    files,
+    insight,
+    looking,
+    removing,
+    rerunning,
+    running,
+    searching,
+    serving,
+)
 from foldstep.options import INTERRUPTED, REFUSED, close_standard_output, out, show_error
 from foldstep.service.contract.errors import FoldstepError
 from foldstep.service.contract.version import __version__
@@ -35,6 +48,8 @@ COMMANDS = (
     searching.resume,
     searching.extend,
     searching.stop,
+    data.data,
+    removing.delete,
     checking.check,
     rerunning.rerun,
     looking.histograms,
@@ -48,7 +63,7 @@ COMMANDS = (
 )
 for command in COMMANDS:
     app.command()(command)
-app.add_typer(searching.datasets, name="datasets")
+app.add_typer(datasets.group, name="datasets")
 
 
 def _show_version(is_wanted: bool) -> None:
@@ -60,7 +75,7 @@ def _show_version(is_wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+        bool, typer.Option("--version", "-V", is_eager=True, callback=_show_version, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Search hyperparameters of feed-forward networks on tabular data."""

@@ -41,9 +41,10 @@ def local_master(data_dir: Path, data_roots: Sequence[Path]) -> Iterator[Foldste
 def local_service(
     data_dir: Path, data_roots: Sequence[Path], processes: int | None
 ) -> Iterator[tuple[Foldstep, WorkerGroup]]:
-    """Start a master as `local_master` does, and worker processes for it, until the block ends.
+    """Start a master as `local_master` does, and worker processes, until the block ends.
 
-    Both take more than a second to start, so they start at the same time.
+    Both take more than a second to start, so they start at the same time. The workers train nothing before
+    `connect_workers`, so that the block can decide first which searches there are to train.
     """
     from foldstep.worker.launch.local import WorkerCommand, WorkerGroup, find_devices
 
@@ -52,12 +53,15 @@ def local_service(
         group = WorkerGroup(command, find_devices("auto", processes))
         group.start()
         try:
-            master = answer()
-            group.connect(master.url, find_token(None, data_dir))
-            yield master, group
+            yield answer(), group
         finally:
             group.leave()
             group.wait()
+
+
+def connect_workers(group: WorkerGroup, master: Foldstep, data_dir: Path) -> None:
+    """Let the workers of `local_service` train what the master has."""
+    group.connect(master.url, find_token(None, data_dir))
 
 
 @contextmanager

@@ -21,7 +21,8 @@ class Settings(BaseModel):
 
     data_dir: Path = Field(
         default=Path("foldstep-data"),
-        description="folder of the SQLite database, the token, the canonical data files and the checkpoints",
+        description="folder of the SQLite database, the token, uploaded files, the canonical data files and the "
+        "checkpoints",
     )
     database_url: str = Field(
         default="",
@@ -80,8 +81,13 @@ class Settings(BaseModel):
 
     @property
     def uploads_dir(self) -> Path:
-        """Uploaded files until they are registered."""
+        """Files that are being uploaded."""
         return self.data_dir / "uploads"
+
+    @property
+    def files_dir(self) -> Path:
+        """Uploaded files as they came, named by the SHA-256 of their bytes."""
+        return self.data_dir / "files"
 
 
 def settings_from_environment(environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:

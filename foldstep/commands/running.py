@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foldstep.client import Foldstep
+from foldstep.beginning import Which, asker, begin, which_search
 from foldstep.commands.searching import show_end, watch_to_end
 from foldstep.connect import DEFAULT_DIR, find_token
 from foldstep.demo import DEMO_SPEC
-from foldstep.local import local_service
+from foldstep.local import connect_workers, local_service
 from foldstep.options import (
     INTERRUPTED,
     Dir,
@@ -24,29 +24,37 @@ from foldstep.options import (
     Workers,
     err,
     forced,
+    names_lines,
     out,
     quiet_exit,
     read_spec,
     terminated_as_interrupt,
 )
+from foldstep.sending import data_file, data_folders, with_dataset
 from foldstep.service.contract.errors import Unavailable
 from foldstep.service.contract.leaderboard import SearchView
-from foldstep.service.contract.states import TERMINAL_SEARCH, SearchState
+from foldstep.service.contract.states import TERMINAL_SEARCH
 
 if TYPE_CHECKING:
     from foldstep.worker.launch.local import WorkerGroup
 
 
+@names_lines
 def run(
     spec: SpecFile,
     workers: Workers = None,
     force: Force = False,
+    new: Annotated[bool, typer.Option("--new", help="Begin a new search, not the unfinished one.")] = False,
+    old_data: Annotated[
+        bool, typer.Option("--old-data", help="Resume the unfinished search with its data, though they changed since.")
+    ] = False,
     data_dir: Dir = DEFAULT_DIR,
     as_json: Json = False,
 ) -> None:
     """Run a search on this machine: master, workers and search in one go. An unfinished search resumes."""
+    which = which_search(new=new, old_data=old_data)
     content, roots = read_local_spec(spec)
-    _run(forced(content) if force else content, roots, workers, data_dir, as_json=as_json)
+    _run(forced(content) if force else content, roots, workers, data_dir, as_json=as_json, which=which)
 
 
 def demo(
@@ -55,7 +63,7 @@ def demo(
     stay: Annotated[bool, typer.Option("--stay", help="Keep the page up until Ctrl-C.")] = False,
 ) -> None:
     """Search for the best network on scikit-learn's digits, on this machine."""
-    _run(DEMO_SPEC, [], workers, data_dir, as_json=False, stay=stay, fresh=True)
+    _run(DEMO_SPEC, [], workers, data_dir, as_json=False, stay=stay, which="new")
 
 
 def _run(
@@ -66,11 +74,12 @@ def _run(
     *,
     as_json: bool,
     stay: bool = False,
-    fresh: bool = False,
+    which: Which = "unfinished",
 ) -> None:
     try:
         with terminated_as_interrupt(), local_service(data_dir, roots, workers) as (master, group):
-            search = _begin(master, spec, fresh=fresh)
+            search = begin(master, spec, which, ask=None if as_json else asker())
+            connect_workers(group, master, data_dir)
             page = f"{master.url}/#token={find_token(None, data_dir)}&search={search.id}"
             if not as_json:
                 _introduce(search, page)
@@ -87,14 +96,6 @@ def _run(
     except KeyboardInterrupt:
         err.print(f"Interrupted; nothing is lost. The same command resumes the search in {data_dir}.")
         quiet_exit(INTERRUPTED)
-
-
-def _begin(master: Foldstep, spec: dict[str, Any], *, fresh: bool) -> SearchView:
-    """Submit the spec; unless `fresh`, take the unfinished search of the same spec instead, resumed if paused."""
-    for search in [] if fresh else master.searches():
-        if search.state not in TERMINAL_SEARCH and master.spec(search.id) == spec:
-            return master.resume(search.id) if search.state is SearchState.PAUSED else search
-    return master.submit(spec)
 
 
 def unless_gone(group: WorkerGroup, data_dir: Path) -> Callable[[SearchView], None]:
@@ -145,25 +146,8 @@ def read_local_spec(path: str) -> tuple[dict[str, Any], list[Path]]:
         InvalidInput: the spec cannot be read.
     """
     content = read_spec(path)
-    roots = [Path.cwd()] if path == "-" else [Path.cwd(), Path(path).absolute().parent]
-    content = _with_absolute_data(content, roots)
-    file = _data_file(content)  # the user of the command may read any file that they name
-    return content, [*roots, file.parent] if file else roots
-
-
-def _with_absolute_data(spec: dict[str, Any], roots: list[Path]) -> dict[str, Any]:
-    """Make the path of the data file absolute where it is found in one of the folders `roots`."""
-    source = _source(spec)
-    found = next((root / source for root in roots if (root / source).is_file()), None) if source else None
-    return {**spec, "data": {**spec["data"], "dataset": str(found.resolve())}} if found else spec
-
-
-def _data_file(spec: dict[str, Any]) -> Path | None:
-    source = _source(spec)
-    return Path(source) if source and Path(source).is_file() else None
-
-
-def _source(spec: dict[str, Any]) -> str | None:
-    data = spec.get("data")
-    source = data.get("dataset") if isinstance(data, dict) else None
-    return source if isinstance(source, str) else None
+    roots = data_folders(path)
+    file = data_file(content, path)
+    if file is None:
+        return content, roots
+    return with_dataset(content, str(file)), [*roots, file.parent]  # the user may read any file that they name

@@ -1,10 +1,9 @@
-"""`submit`, `searches`, `leaderboard`, `show`, `pause`, `resume`, `extend`, `stop`, `datasets`: REST calls of users."""
+"""`submit`, `searches`, `leaderboard`, `show`, `pause`, `resume`, `extend`, `stop`: REST calls of users."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,64 +21,45 @@ from foldstep.options import (
     Token,
     Url,
     forced,
+    names_lines,
     out,
     print_json,
     quiet_exit,
     read_spec,
 )
-from foldstep.service.contract.errors import Fault, InvalidInput
+from foldstep.sending import with_data_sent
 from foldstep.service.contract.leaderboard import SearchView, TrialView
 from foldstep.service.contract.states import TERMINAL_SEARCH, SearchState
 
 _LOOK_S = 0.2
 Limit = Annotated[int, typer.Option(min=1, max=500, help="Rows to show.")]
-datasets = typer.Typer(no_args_is_help=True, help="Data sets that the master knows.")
 
 
+@names_lines
 def submit(
     spec: SpecFile,
     watch: Annotated[bool, typer.Option("--watch", help="Stay until the search has ended.")] = False,
-    upload: Annotated[bool, typer.Option("--upload", help="Send the data file of the spec along.")] = False,
     force: Force = False,
     url: Url = None,
     token: Token = None,
     data_dir: Dir = DEFAULT_DIR,
     as_json: Json = False,
 ) -> None:
-    """Submit a search to a master."""
+    """Submit a search to a master; the data file beside the spec is sent where the master does not have it."""
     master = connect(url, token, data_dir)
     content = read_spec(spec)
-    if upload:
-        content = with_upload(master, content)
-    if force:
-        content = forced(content)
+    content = with_data_sent(master, forced(content) if force else content, spec)
     search = master.submit(content)
-    if not watch:
-        if as_json:
-            print_json(search)
-        else:
-            for note in search.notes:
-                out.print(note, markup=False)
-            out.print(f"{search.id} is submitted; `foldstep leaderboard {search.id}` shows its ranking.")
-        return
-    watch_to_end(master, search.id, show_progress=not as_json)
-    show_end(master, search.id, as_json=as_json)
-
-
-def with_upload(master: Foldstep, spec: dict[str, Any]) -> dict[str, Any]:
-    """Upload the data file of a spec and return the spec with the registered name in place of the path.
-
-    Raises:
-        InvalidInput: `data.dataset` is no file on this machine.
-    """
-    data = spec.get("data")
-    source = data.get("dataset") if isinstance(data, dict) else None
-    path = Path(str(source))
-    if not path.is_file():
-        fault = Fault(code="no_file", path="data.dataset", expected="a file on this machine", got=repr(source))
-        raise InvalidInput(f"Nothing to upload: {fault}.", faults=[fault])
-    dataset = master.upload_dataset(path.name, path)
-    return {**spec, "data": {**spec["data"], "dataset": dataset.name}}
+    if not as_json:
+        for note in search.notes:
+            out.print(note, markup=False)
+    if watch:
+        watch_to_end(master, search.id, show_progress=not as_json)
+        show_end(master, search.id, as_json=as_json, said=search.notes)
+    elif as_json:
+        print_json(search)
+    else:
+        out.print(f"{search.id} is submitted; `foldstep leaderboard {search.id}` shows its ranking.")
 
 
 def watch_to_end(
@@ -237,33 +217,3 @@ def stop(search: SearchId, url: Url = None, token: Token = None, data_dir: Dir =
 def _say(search: SearchView) -> None:
     ended = " Its leaderboard stays." if search.state in TERMINAL_SEARCH else ""
     out.print(f"{search.id} is {search.state}.{ended}")
-
-
-@datasets.command("add")
-def add_dataset(
-    name: Annotated[str, typer.Argument(help="What specs will call it.")],
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet file on this machine.")],
-    url: Url = None,
-    token: Token = None,
-    data_dir: Dir = DEFAULT_DIR,
-    as_json: Json = False,
-) -> None:
-    """Upload a data file to the master under a name."""
-    if not file.is_file():
-        raise InvalidInput(f"There is no file {file}.")
-    dataset = connect(url, token, data_dir).upload_dataset(name, file)
-    if as_json:
-        print_json(dataset)
-    else:
-        facts = dataset.description
-        out.print(f"{dataset.name}: {facts.n_rows} rows, {len(facts.columns)} columns, {facts.fingerprint[:12]}")
-
-
-@datasets.command("list")
-def list_datasets(url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR, as_json: Json = False) -> None:
-    """List the data sets that the master knows."""
-    found = connect(url, token, data_dir).datasets()
-    if as_json:
-        print_json(found)
-    else:
-        out.print(display.datasets(found))

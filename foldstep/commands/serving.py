@@ -114,7 +114,9 @@ def doctor(data_dir: Dir = DEFAULT_DIR, url: Url = None, token: Token = None) ->
         from foldstep.connect import connect
 
         master = connect(url, token, data_dir)
-        out.print(f"master at {master.url}: {len(master.searches())} searches, {len(master.workers())} workers")
+        live = sum(worker.live for worker in master.workers())
+        noun = "live worker" if live == 1 else "live workers"
+        out.print(f"master at {master.url}: {len(master.searches())} searches, {live} {noun}", highlight=False)
     except FoldstepError as error:
         out.print(f"master: {error.message}", markup=False)
         is_well = False

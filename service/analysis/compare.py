@@ -17,7 +17,7 @@ import numpy as np
 from foldstep.models.catalog.metrics import Direction
 from foldstep.models.hyperparameters import Value
 from foldstep.service.contract.insight import Comparison, Contender
-from foldstep.service.contract.space import Choices, Fixed, FloatRange, IntRange, Space
+from foldstep.service.contract.space import Choices, Either, Fixed, FloatRange, IntRange, Space
 from foldstep.service.contract.spec import MetricSpec
 from foldstep.service.contract.trial import TrialRecord
 from foldstep.service.planner.evidence import Evidence
@@ -51,6 +51,10 @@ def compare(search: str, metric: MetricSpec, by: str, space: Space, records: Seq
 
 def _group(space: Space, by: str, value: Value) -> str:
     distribution = space.parameters[by]
+    if isinstance(distribution, Either):
+        if value in distribution.extra:
+            return _text(value)
+        distribution = distribution.range
     if isinstance(distribution, FloatRange | IntRange) and distribution.low < distribution.high:
         if isinstance(distribution, IntRange) and distribution.high - distribution.low < N_BINS:
             return str(value)

@@ -18,7 +18,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from foldstep.service.analysis.table import Numbers, TrialTable
 from foldstep.service.contract.insight import EffectPoint, Interaction
-from foldstep.service.contract.space import Choices, Distribution, Space
+from foldstep.service.contract.space import EXTRA_SHARE, Choices, Distribution, Either, Space
 from foldstep.service.planner.vectors import expanded, rows, rows_of_units
 
 FEWEST_TRIALS = 10
@@ -144,4 +144,8 @@ def _grid(distribution: Distribution, n: int) -> list[float]:
     """List unit coordinates along a hyperparameter: the middle of each choice's part, or n evenly spaced ones."""
     if isinstance(distribution, Choices):
         return [(i + 0.5) / len(distribution.choices) for i in range(len(distribution.choices))]
+    if isinstance(distribution, Either):
+        n_extra = len(distribution.extra)
+        extra = [(i + 0.5) / n_extra * EXTRA_SHARE for i in range(n_extra)]
+        return extra + [EXTRA_SHARE + (1 - EXTRA_SHARE) * u for u in _grid(distribution.range, n)]
     return [(i + 0.5) / n for i in range(n)]

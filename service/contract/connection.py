@@ -10,6 +10,8 @@ import httpx
 from foldstep.service.contract.errors import FoldstepError, Unavailable, error_from_problem
 
 API = "/api/v1"
+READING_DATA = httpx.Timeout(30.0, read=960.0, write=960.0)
+"""The `timeout` of a request for which the master reads a data file; its reader gives up after 900 s."""
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 5.0
 _NOT_THERE = (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError, httpx.TimeoutException)
@@ -49,7 +51,7 @@ class Connection:
         Args:
             method: GET, POST, PUT, DELETE.
             path: below the API's base.
-            arguments: as httpx takes them: `json`, `content`, `params`, `headers`, `files`.
+            arguments: as httpx takes them: `json`, `content`, `params`, `headers`, `files`, `timeout`.
 
         Raises:
             FoldstepError: the typed error that the master answered with.

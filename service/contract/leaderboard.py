@@ -130,6 +130,8 @@ class SearchView(Frozen):
 
     Attributes:
         id: also the name of its checkpoint folder.
+        dataset: what its spec calls its data.
+        fingerprint: of its data.
         trials: number of planned trials; None for no limit.
         counts: number of trials by state.
         member_steps_per_s: throughput of the last reports, in steps times members a second; None when nothing trains.
@@ -145,6 +147,7 @@ class SearchView(Frozen):
     task: Task
     metric: MetricSpec
     dataset: str
+    fingerprint: str
     stage: int
     n_stages: int
     trials: int | None
@@ -162,13 +165,18 @@ class SearchView(Frozen):
 
 
 class WorkerView(Frozen):
-    """A worker as operators see it."""
+    """A worker as operators see it.
+
+    Attributes:
+        live: whether it was seen within the time of a lease, after which a silent worker counts as gone.
+    """
 
     worker: int
     name: str
     device: str
     last_seen_at: AwareDatetime
     running: int
+    live: bool
 
 
 StageView.model_rebuild()

@@ -43,7 +43,7 @@ class LearningProblem(Frozen):
     n_rows: int | None
     n_inputs: int | None
     n_outputs: int | None
-    reading: TableReading | None = None
+    reading: TableReading | None
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:

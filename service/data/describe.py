@@ -35,7 +35,8 @@ def describe(name: str, column: ReadColumn, options: ReadingOptions) -> Column:
     values = column.values
     n_missing, n_distinct = n_missing_of(values), _n_distinct(values)
     low, high = _ends(values)
-    fate, why = _fate(name, column, n_missing, n_distinct, options)
+    is_different = n_missing == 0 and n_distinct == _n_rows(values)
+    fate, why = _fate(name, column, n_distinct, n_missing, options, is_different=is_different)
     return Column(
         name=name,
         kind=column.reading.kind,
@@ -82,7 +83,9 @@ def _commonest(values: ColumnValues) -> tuple[tuple[str, int], ...]:
     return tuple((values.labels[i][:80], int(counts[i])) for i in order)
 
 
-def _fate(name: str, column: ReadColumn, n_missing: int, n_distinct: int, options: ReadingOptions) -> tuple[Fate, str]:
+def _fate(
+    name: str, column: ReadColumn, n_distinct: int, n_missing: int, options: ReadingOptions, *, is_different: bool
+) -> tuple[Fate, str]:
     """Decide what becomes of a column as a feature, and say why."""
     said = options.types.get(name)
     if said == "ignore":
@@ -91,7 +94,7 @@ def _fate(name: str, column: ReadColumn, n_missing: int, n_distinct: int, option
         return "empty", "no row has a value"
     if n_distinct == 1 and n_missing == 0:
         return "constant", "every row has the same value"
-    if said is None and column.is_unnamed and _is_index(column.values):
+    if said is None and column.is_unnamed and is_different and _may_be_index(column.values):
         what = "whole numbers that differ" if isinstance(column.values, NumberColumn) else "a text that differs"
         return "index", f"no name, and {what} in every row"
     if isinstance(column.values, CategoryColumn) and not kept_categories(column.values, column.values.codes)[0]:
@@ -99,22 +102,17 @@ def _fate(name: str, column: ReadColumn, n_missing: int, n_distinct: int, option
     return column.reading.kind, column.why
 
 
-def _is_index(values: ColumnValues) -> bool:
-    """Tell whether a column is whole numbers or texts, different in every row."""
-    if isinstance(values, CategoryColumn):
-        return _is_different(values)
-    if isinstance(values, DateColumn):
-        return False
-    return bool(np.isfinite(values.values).all()) and _is_whole(values.values) and _is_different(values)
+def _may_be_index(values: ColumnValues) -> bool:
+    return isinstance(values, CategoryColumn) or _is_whole(values)
 
 
-def _is_whole(values: npt.NDArray[np.float64]) -> bool:
-    return bool((values == np.floor(values)).all())
+def _is_whole(values: ColumnValues) -> bool:
+    """Tell whether a column is whole numbers, all present."""
+    return isinstance(values, NumberColumn) and bool(np.isfinite(values.values).all()) and not (values.values % 1).any()
 
 
-def _is_different(values: ColumnValues) -> bool:
-    n_rows = len(values.codes if isinstance(values, CategoryColumn) else values.values)
-    return n_missing_of(values) == 0 and _n_distinct(values) == n_rows
+def _n_rows(values: ColumnValues) -> int:
+    return len(values.codes if isinstance(values, CategoryColumn) else values.values)
 
 
 def table_findings(table: ReadTable, columns: list[Column]) -> list[Finding]:
@@ -154,7 +152,7 @@ def listed(names: tuple[str, ...] | list[str]) -> str:
 def _column_findings(column: Column, values: ColumnValues, n_rows: int) -> Iterator[Finding]:
     if not column.is_used or column.fate is None:
         return
-    if n_rows >= _LEAST_ROWS and _is_different(values):
+    if n_rows >= _LEAST_ROWS and column.n_missing == 0 and column.n_distinct == n_rows:
         yield from _identifier(column, values)
     if not isinstance(values, CategoryColumn):
         yield from sentinels(column, values)
@@ -169,7 +167,7 @@ def _identifier(column: Column, values: ColumnValues) -> Iterator[Finding]:
         return
     setting = ignoring(column.name)
     if isinstance(values, NumberColumn):
-        if not _is_whole(values.values):
+        if not _is_whole(values):
             return
         steps = np.diff(values.values)
         counts = bool((steps == 1).all() or (steps == -1).all())

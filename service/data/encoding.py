@@ -120,6 +120,8 @@ def _check_bytes(block: bytes, n_lines: int) -> None:
 
 
 def _check_conflicts(block: bytes, n_lines: int) -> None:
+    if not block.startswith(b"<<<<<<< ") and b"\n<<<<<<< " not in block:
+        return
     marks = list(_CONFLICT.finditer(block))
     if any(mark[0].startswith(b"<") for mark in marks) and any(mark[0].startswith((b">", b"=")) for mark in marks):
         line = n_lines + block[: marks[0].start()].count(b"\n")

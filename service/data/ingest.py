@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from foldstep.service.contract.columns import ColumnValues, DateColumn, NumberColumn, column_from_arrow, fingerprint
 from foldstep.service.contract.dataset import DatasetDescription
-from foldstep.service.contract.parameters import nearest
+from foldstep.service.contract.hints import nearest
 from foldstep.service.contract.reading import AS_FOUND, ColumnReading, ReadingOptions
 from foldstep.service.data.describe import describe, table_findings
 from foldstep.service.data.read import ReadColumn, ReadTable, read_file
@@ -93,7 +93,7 @@ def _write(columns: Mapping[str, ColumnValues], path: Path) -> int:
     table = pa.table({name: _to_arrow(column) for name, column in columns.items()})
     with NamedTemporaryFile(dir=path.parent, prefix=".ingest-", delete=False) as file:
         try:
-            pq.write_table(table, file)
+            pq.write_table(table, file, store_schema=False)  # text is text again, not the dictionary that it is here
             file.flush()
             os.fsync(file.fileno())
             os.replace(file.name, path)
@@ -110,4 +110,4 @@ def _to_arrow(column: ColumnValues) -> pa.Array:
         ticks = pa.array(np.round(column.values * 1e6), mask=np.isnan(column.values))
         return ticks.cast(pa.int64()).cast(pa.timestamp("us"))
     codes = pa.array(column.codes, mask=column.codes < 0)
-    return pa.DictionaryArray.from_arrays(codes, pa.array(column.labels, pa.string())).cast(pa.string())
+    return pa.DictionaryArray.from_arrays(codes, pa.array(column.labels, pa.string()))

@@ -9,7 +9,7 @@ import polars as pl
 from foldstep.service.contract.dataset import Finding
 from foldstep.service.contract.reading import ColumnReading, DateOrder, Decimal, ReadingOptions
 from foldstep.service.data.date_column import decide_date
-from foldstep.service.data.dates import find_dates, looks_like_dates
+from foldstep.service.data.dates import find_dates, looks_like_dates, thinned
 from foldstep.service.data.decision import Decision, FileEvidence
 from foldstep.service.data.number_column import decide_number, may_be_numbers, several_units
 from foldstep.service.data.numbers import evidence_of, in_ascii, is_number, parts_of
@@ -85,6 +85,8 @@ def _imposed(text: pl.Series, said: str, options: ReadingOptions, evidence: File
 
 
 def _boolean(text: pl.Series) -> Decision | None:
+    if thinned(text.drop_nulls(), 1000).n_unique() > 6:
+        return None
     words = text.drop_nulls().unique(maintain_order=True)
     if len(words) > 6 or not words.str.to_lowercase().is_in(["true", "false"]).all():
         return None
@@ -127,6 +129,8 @@ def _partly_numbers(cells: pl.Series) -> Iterator[Finding]:
 
 
 def _partly_dates(cells: pl.Series) -> Iterator[Finding]:
+    if looks_like_dates(thinned(cells, 1000)).sum() < 0.4 * min(len(cells), 1000):
+        return
     is_there = looks_like_dates(cells) & cells.str.contains(r"\d{4}|\pL{3}")  # no versions, no network addresses
     if is_there.sum() < 0.5 * len(cells):
         return

@@ -24,7 +24,7 @@ from foldstep.service.contract.dataset import DatasetDescription
 from foldstep.service.contract.errors import Fault, SpecInvalid
 from foldstep.service.contract.features import features_of, network_ends
 from foldstep.service.contract.folds import Rows, Splits, Splitter, marked_as_test
-from foldstep.service.contract.parameters import nearest
+from foldstep.service.contract.hints import nearest
 from foldstep.service.contract.problem import LearningProblem, ResolvedProblem
 from foldstep.service.contract.reading import TableReading
 from foldstep.service.contract.rules import can_be_poisson, class_faults, lbfgs_faults, task_faults

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +12,20 @@ import pyarrow.parquet as pq
 from foldstep.service.contract.columns import (
     CategoryColumn,
     ColumnValues,
-    NumberColumn,
     class_labels,
     column_from_arrow,
 )
 from foldstep.service.contract.dataset import DataReport, DatasetDescription, Finding, TargetReport
 from foldstep.service.contract.errors import NotFound
-from foldstep.service.contract.parameters import nearest
+from foldstep.service.contract.hints import nearest
 from foldstep.service.data.sayings import ignoring
 from foldstep.service.data.sources import BUNDLED_TARGET
 
 MAX_CLASSES_INFERRED = 20
 """A target with at most this many different values, all of them whole numbers, is treated as classes."""
-LEAK = 0.99
-"""A feature that alone predicts this share of the target, on rows that its rule was not made from, may be a leak."""
+LEAK_OF_CLASSES, LEAK_OF_NUMBERS = 0.99, 0.999
+"""A feature that alone avoids this share of the constant answer's errors, or explains this share of the variance, on
+rows that its rule was not made from, is named as a possible leak."""
 UNEQUAL = 0.8
 """The share of the commonest class from which classes are said to be very unequal, for two classes."""
 LONG_TAIL = 3.0
@@ -49,10 +49,8 @@ def report(description: DatasetDescription, canonical_file: Path, target: str | 
         near = nearest(name, names)
         hint = f"did you mean {near}?" if near else "the columns are " + ", ".join(names[:20])
         raise NotFound(f"There is no column {name}; {hint}")
-    table = pq.read_table(canonical_file)
-    columns = {n: column_from_arrow(table.column(n).combine_chunks()) for n in names}
     features = [c.name for c in description.columns if c.is_used and c.name != name]
-    findings = tuple(target_findings(name, columns, features))
+    findings = tuple(target_findings(name, features, pq.ParquetFile(canonical_file)))
     return DataReport(data=description, target=TargetReport(name=name, findings=findings))
 
 
@@ -64,15 +62,15 @@ def is_classes(target: ColumnValues) -> bool:
     return len(present) <= MAX_CLASSES_INFERRED and bool((present == np.floor(present)).all())
 
 
-def target_findings(name: str, columns: Mapping[str, ColumnValues], features: list[str]) -> Iterator[Finding]:
+def target_findings(name: str, features: list[str], file: pq.ParquetFile) -> Iterator[Finding]:
     """Find what is odd about a target, and features that alone predict it almost perfectly.
 
     Args:
         name: of the target.
-        columns: the target and the features.
         features: names of the columns that networks get as inputs.
+        file: the canonical file; its columns are read one at a time, for they may be many and long.
     """
-    target = columns[name]
+    target = _column(file, name)
     classes = is_classes(target)
     yield from _unequal(name, target) if classes else _long_tail(name, target)
     rows = _rows(target)
@@ -80,11 +78,24 @@ def target_findings(name: str, columns: Mapping[str, ColumnValues], features: li
         return
     truth = _class_numbers(target)[rows] if classes else _numbers(target)[rows]
     for feature in features:
-        share = _alone(columns[feature], rows, truth, classes=classes)
-        if share >= LEAK:
+        share = _alone(_at(_column(file, feature), rows), truth, classes=classes)
+        if share >= (LEAK_OF_CLASSES if classes else LEAK_OF_NUMBERS):
             sentence = f"{feature} alone predicts {name} almost perfectly ({100 * share:.4g} %): is it known in time?"
-            yield Finding(code="leak", columns=(feature,), sentence=sentence, setting=ignoring(feature),
-                          is_warning=True)  # fmt: skip
+            yield Finding(
+                code="leak", columns=(feature,), sentence=sentence, setting=ignoring(feature), is_warning=True
+            )
+
+
+def _column(file: pq.ParquetFile, name: str) -> ColumnValues:
+    return column_from_arrow(file.read(columns=[name]).column(0).combine_chunks())
+
+
+def _at(column: ColumnValues, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Take the values of some rows: numbers, or the codes of categories, NaN for missing."""
+    if not isinstance(column, CategoryColumn):
+        return column.values[rows]
+    codes = column.codes[rows].astype(np.float64)
+    return np.where(codes < 0, np.nan, codes)
 
 
 def _unequal(name: str, target: ColumnValues) -> Iterator[Finding]:
@@ -138,28 +149,22 @@ def _numbers(column: ColumnValues) -> npt.NDArray[np.float64]:
     return column.values
 
 
-def _alone(
-    feature: ColumnValues, rows: npt.NDArray[np.int64], truth: npt.NDArray[np.generic], *, classes: bool
-) -> float:
+def _alone(values: npt.NDArray[np.float64], truth: npt.NDArray[np.generic], *, classes: bool) -> float:
     """Compute how well a feature alone predicts: on the second half of the rows, by bins made from the first.
 
     Returns:
-        The share of the errors of the constant answer that the bins avoid, at least 0.
+        The share of the errors of the constant answer that it avoids, or of the variance that it explains.
     """
-    bins = _binned(feature, rows)
-    half = len(rows) // 2
+    bins, half = _binned(values), len(values) // 2
     if classes:
         return _class_share(bins, truth.astype(np.int64), half)
-    return _variance_share(feature, rows, bins, truth.astype(np.float64), half)
+    return _variance_share(values, bins, truth.astype(np.float64), half)
 
 
-def _binned(feature: ColumnValues, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    if isinstance(feature, CategoryColumn):
-        return feature.codes[rows].astype(np.int64) + 1
-    values = feature.values[rows]
+def _binned(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     present = values[np.isfinite(values)]
     if not len(present):
-        return np.zeros(len(rows), dtype=np.int64)
+        return np.zeros(len(values), dtype=np.int64)
     different = np.unique(present)
     edges = different if len(different) <= _BINS else np.unique(np.quantile(present, np.linspace(0, 1, _BINS)))
     return np.where(np.isfinite(values), np.searchsorted(edges, values) + 1, 0)
@@ -177,11 +182,7 @@ def _class_share(bins: npt.NDArray[np.int64], truth: npt.NDArray[np.int64], half
 
 
 def _variance_share(
-    feature: ColumnValues,
-    rows: npt.NDArray[np.int64],
-    bins: npt.NDArray[np.int64],
-    truth: npt.NDArray[np.float64],
-    half: int,
+    values: npt.NDArray[np.float64], bins: npt.NDArray[np.int64], truth: npt.NDArray[np.float64], half: int
 ) -> float:
     """Compute R² of the bins' means, of a line, or of the line between ranks, whichever is best."""
     variance = float(truth[half:].var())
@@ -191,14 +192,12 @@ def _variance_share(
     sums = np.bincount(bins[:half], weights=truth[:half], minlength=len(n))
     means = np.where(n > 0, sums / np.maximum(n, 1), truth[:half].mean())
     shares = [1 - float(np.mean((truth[half:] - means[bins[half:]]) ** 2)) / variance]
-    if isinstance(feature, NumberColumn):
-        values = feature.values[rows]
-        fit = np.isfinite(values)
-        if fit[:half].sum() > 2 and values[:half][fit[:half]].std() > 0:
-            slope, offset = np.polyfit(values[:half][fit[:half]], truth[:half][fit[:half]], 1)
-            line = np.where(fit, slope * np.where(fit, values, 0) + offset, truth[:half].mean())
-            shares.append(1 - float(np.mean((truth[half:] - line[half:]) ** 2)) / variance)
-            shares.append(float(np.corrcoef(_ranks(values[fit]), _ranks(truth[fit]))[0, 1] ** 2) * float(fit.mean()))
+    fit = np.isfinite(values)
+    if fit[:half].sum() > 2 and values[:half][fit[:half]].std() > 0:
+        slope, offset = np.polyfit(values[:half][fit[:half]], truth[:half][fit[:half]], 1)
+        line = np.where(fit, slope * np.where(fit, values, 0) + offset, truth[:half].mean())
+        shares.append(1 - float(np.mean((truth[half:] - line[half:]) ** 2)) / variance)
+        shares.append(float(np.corrcoef(_ranks(values[fit]), _ranks(truth[fit]))[0, 1] ** 2) * float(fit.mean()))
     return max(shares)
 
 

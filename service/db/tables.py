@@ -56,6 +56,8 @@ datasets = Table(
     # where the file was read from, to notice that it changed since; NULL for uploads and bundled sets
     Column("path", Text),
     Column("created_at", UtcDateTime, nullable=False),
+    # the SHA-256 of the file's bytes; NULL for bundled sets and where an earlier version read it
+    Column("file", String(64)),
     Index(None, "fingerprint"),
 )
 

@@ -132,10 +132,11 @@ def _longest(connection: Connection, search: SearchRow) -> str:
 
 
 def _exhaustion(search: SearchRow, n_trials: int) -> list[str]:
-    budget, learns = search.spec.budget, METHODS[search.spec.method].learns
-    if budget.trials is None and budget.time is not None and learns:
+    budget, method = search.spec.budget, METHODS[search.spec.method]
+    can_end_early = method.learns or method.redraws
+    if budget.trials is None and budget.time is not None and can_end_early:
         return [f"The space is exhausted: each of its {n_trials} points was tried before the time was used up."]
-    asked = DEFAULT_TRIALS if budget.trials is None and learns else budget.trials
+    asked = DEFAULT_TRIALS if budget.trials is None and can_end_early else budget.trials
     if asked is None or n_trials >= asked:
         return []
     return [f"The space is exhausted: it has {n_trials} points, fewer than the {asked} trials of the budget."]

@@ -6,8 +6,8 @@ from foldstep.service.analysis.child import report_in_child
 from foldstep.service.analysis.compare import compare as compare_records
 from foldstep.service.analysis.table import subject_stage
 from foldstep.service.contract.errors import Fault, InvalidInput
+from foldstep.service.contract.hints import nearest
 from foldstep.service.contract.insight import Comparison, ImportanceReport
-from foldstep.service.contract.parameters import nearest
 from foldstep.service.contract.space import Space
 from foldstep.service.contract.spec import MetricSpec
 from foldstep.service.contract.stage import StagePlan

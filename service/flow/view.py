@@ -62,9 +62,9 @@ def borders(context: Context, search_id: str) -> list[BorderFinding]:
 
 def all_workers(context: Context) -> list[WorkerView]:
     """List the workers that were seen in the last ten lease times."""
-    since = context.now() - timedelta(seconds=10 * context.settings.lease_ttl_s)
+    now, lease_time = context.now(), timedelta(seconds=context.settings.lease_ttl_s)
     with context.database.read() as connection:
-        return workers.seen_since(connection, since)
+        return workers.seen_since(connection, now - 10 * lease_time, now - lease_time)
 
 
 def _views(connection: Connection, context: Context, rows: Sequence[SearchRow]) -> list[SearchView]:
@@ -84,6 +84,7 @@ def _views(connection: Connection, context: Context, rows: Sequence[SearchRow]) 
             task=row.problem.task,
             metric=row.metric,
             dataset=row.problem.data.dataset,
+            fingerprint=row.problem.fingerprint,
             stage=row.stage,
             n_stages=row.n_stages,
             trials=_n_trials(row, reached[row.id]),

@@ -16,8 +16,9 @@ from foldstep.recovery import recover_leaderboards
 from foldstep.service.contract.lease import Lease, LeasedTrial
 from foldstep.service.contract.spec import CvSpec
 from foldstep.worker.assignment import TrialWork
-from foldstep.worker.checkpoints import Predictor, checkpoint
+from foldstep.worker.checkpoints import checkpoint
 from foldstep.worker.checks.setting import Unwatched
+from foldstep.worker.predictor import Predictor
 from foldstep.worker.settings import PACK_BYTES_CPU
 from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
@@ -73,7 +74,9 @@ def file() -> tuple[str, bytes]:
 
 def test_the_facts_of_the_first_version_are_still_there(file: tuple[str, bytes]) -> None:
     _, facts = decode(file[1])
-    assert {name: facts["context"][name] for name in OLD_CONTEXT} == OLD_CONTEXT
+    context = facts["context"]
+    old_data = {name: context["data"][name] for name in OLD_CONTEXT["data"]}
+    assert {**{name: context[name] for name in OLD_CONTEXT}, "data": old_data} == OLD_CONTEXT
 
 
 def test_a_file_of_the_first_version_predicts_and_is_recovered(file: tuple[str, bytes], tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ const heightIn = ([low, high]) => (score) => 8 + (high > low ? (high - score) / 
 // where values lie along the axis, which has the hyperparameter's own scale, and what is written below it
 function axis(distribution) {
   if (distribution.kind === "choices") return choiceAxis(distribution.choices);
+  if (distribution.kind === "either") return eitherAxis(distribution);
   const of = distribution.log ? Math.log : (value) => value;
   const [a, b] = [of(distribution.low), of(distribution.high)];
   const x = (value) => LEFT + (b > a ? (of(value) - a) / (b - a) : 0.5) * (RIGHT - LEFT);
@@ -32,6 +33,19 @@ function choiceAxis(choices) {
   const x = (value) => LEFT + (names.indexOf(short(value)) + 0.5) * width;
   const room = Math.max(1, Math.floor(width / CHARACTER));
   const labels = names.map((name, i) => label(x(choices[i]), "middle", name.length > room ? `${name.slice(0, room - 1)}…` : name));
+  return { x, labels };
+}
+
+// values outside of a range, then the range
+function eitherAxis({ range, extra }) {
+  const width = (0.25 * (RIGHT - LEFT)) / extra.length;
+  const inner = axis(range).x;
+  const x = (value) => {
+    const i = extra.indexOf(value);
+    return i >= 0 ? LEFT + (i + 0.5) * width : LEFT + 0.25 * (RIGHT - LEFT) + 0.75 * (inner(value) - LEFT);
+  };
+  const low = label(x(range.low), "start", number(range.low, 3));
+  const labels = [...extra.map((value) => label(x(value), "middle", short(value))), low, label(RIGHT, "end", number(range.high, 3))];
   return { x, labels };
 }
 

@@ -177,8 +177,7 @@ async function refresh() {
     const [draw, workers] = await Promise.all([id ? showDetail(id) : showSearches(), call("/workers")]);
     if (mine !== round) return undefined;
     draw();
-    const minute = Date.now() - 60000;
-    const alive = workers.filter((worker) => new Date(worker.last_seen_at) > minute || worker.running).length;
+    const alive = workers.filter((worker) => worker.live || worker.running).length;
     $("workers").textContent = `${alive} ${alive === 1 ? "worker" : "workers"}`;
     complain("");
   } catch (error) {

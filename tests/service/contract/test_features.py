@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foldstep.models.fnn import FNN
 from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.features import DATE_PARTS, date_part, date_parts
 from foldstep.service.contract.parse import parse_spec
@@ -21,6 +20,7 @@ from foldstep.service.data.ingest import ingest
 from foldstep.service.data.resolve import resolve_problem
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import read_table
+from tests.models.fnn import FNN
 
 N = 400
 RANDOM = np.random.default_rng(0)
