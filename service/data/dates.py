@@ -114,14 +114,14 @@ def find_dates(
     return _settled(cells, formats, said, hinted)
 
 
-def thinned(cells: pl.Series, most: int = 20_000) -> pl.Series:
-    """Take evenly spaced cells of a long column."""
-    return cells if len(cells) <= most else cells.gather_every(len(cells) // most)
-
-
 def looks_like_dates(text: pl.Series) -> pl.Series:
     """Tell for each cell whether it looks like a date."""
     return text.str.contains(_LIKELY).fill_null(False)
+
+
+def thinned(cells: pl.Series, most: int = 20_000) -> pl.Series:
+    """Take evenly spaced cells of a long column."""
+    return cells if len(cells) <= most else cells.gather_every(len(cells) // most)
 
 
 def _candidates(sample: pl.Series, said: DateOrder | None) -> Iterator[tuple[DateOrder, str]]:

@@ -17,7 +17,7 @@ from foldstep.service.contract.dataset import Column, Fate, Finding
 from foldstep.service.contract.features import MAX_CATEGORIES, kept_categories, n_inputs
 from foldstep.service.contract.reading import ReadingOptions
 from foldstep.service.data.read import ReadColumn, ReadTable
-from foldstep.service.data.sayings import as_type, ignoring
+from foldstep.service.data.sayings import as_type, ignoring, quoted
 from foldstep.service.data.sentinels import sentinels
 
 _COMMONEST = 5
@@ -103,7 +103,6 @@ def _fate(
 
 
 def _may_be_index(values: ColumnValues) -> bool:
-    """Tell whether a column without a name, different in every row, is whole numbers or texts."""
     return isinstance(values, CategoryColumn) or _is_whole(values)
 
 
@@ -221,17 +220,23 @@ def _bits(values: ColumnValues) -> npt.NDArray[np.uint64]:
 
 def _same_columns(table: ReadTable, columns: list[Column]) -> Iterator[Finding]:
     """Say which columns have the same values as an earlier one."""
-    seen: dict[int, str] = {}
+    alike: dict[int, list[Column]] = {}
     for column in columns:
-        if not column.is_used:
-            continue
-        key = hash(_bits(table.columns[column.name].values).tobytes())
-        if key in seen and table.n_rows >= _LEAST_ROWS:
-            what = "tells the same as" if column.kind == "category" else "has the same values as"
-            sentence = f"{column.name} {what} {seen[key]} in every row."
-            names = (seen[key], column.name)
-            yield Finding(code="same_column", columns=names, sentence=sentence, setting=ignoring(column.name))
-        seen.setdefault(key, column.name)
+        if column.is_used and table.n_rows >= _LEAST_ROWS:
+            key = hash(_bits(table.columns[column.name].values).tobytes())
+            alike.setdefault(key, []).append(column)
+    for first, *others in alike.values():
+        if others:
+            names = tuple(column.name for column in others)
+            verb = "has" if len(names) == 1 else "have"
+            what = f"{verb} the same values as"
+            if first.kind == "category":
+                what = f"{'tells' if len(names) == 1 else 'tell'} the same as"
+            sentence = f"{listed(names)} {what} {first.name} in every row."
+            setting = (
+                f"data.ignore: [{', '.join(map(quoted, names[:_MOST_NAMES]))}{', …' * (len(names) > _MOST_NAMES)}]"
+            )
+            yield Finding(code="same_column", columns=(first.name, *names), sentence=sentence, setting=setting)
 
 
 def _repeated_rows(table: ReadTable, columns: list[Column]) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ import polars as pl
 from foldstep.service.contract.dataset import Finding
 from foldstep.service.contract.reading import ColumnReading, DateOrder, Decimal, ReadingOptions
 from foldstep.service.data.date_column import decide_date
-from foldstep.service.data.dates import find_dates, looks_like_dates
+from foldstep.service.data.dates import find_dates, looks_like_dates, thinned
 from foldstep.service.data.decision import Decision, FileEvidence
 from foldstep.service.data.number_column import decide_number, may_be_numbers, several_units
 from foldstep.service.data.numbers import evidence_of, in_ascii, is_number, parts_of
@@ -17,6 +17,8 @@ from foldstep.service.data.sayings import as_type
 from foldstep.service.data.sources import refusal
 
 _LONGEST = 40
+_CERTAIN_POINT = r"^[+-]?0?\.\d|\.(\d{1,2}|\d{4,})$"
+"""A point that is a decimal sign for certain, in a number that a computer wrote."""
 _MOST_UNITS = 6
 """Numbers with more different endings than this are rather codes, as seats of a theatre are."""
 
@@ -26,10 +28,15 @@ def file_evidence(columns: Iterable[pl.Series], options: ReadingOptions, delimit
     comma = point = 0
     orders: list[DateOrder] = []
     for text in columns:
+        n_plain = text.cast(pl.Float64, strict=False).count()
+        if n_plain == text.count():
+            point += bool(text.str.contains(_CERTAIN_POINT).any())
+            continue
         if text.str.contains("[.,]").any():
             found = evidence_of(parts_of(text).body)
             comma, point = comma + (found.comma > 0), point + (found.point > 0)
-        dates = find_dates(text, options.dates, None)
+        is_numbers = n_plain > 0.5 * text.count()  # 1.2345 is no month of a year
+        dates = None if is_numbers else find_dates(text, options.dates, None)
         if dates is not None and dates.order is not None:
             orders.append(dates.order)
     decimal: Decimal | None = options.decimal or ("," if comma > point else "." if point else None)
@@ -120,6 +127,8 @@ def _partly_numbers(cells: pl.Series) -> Iterator[Finding]:
 
 
 def _partly_dates(cells: pl.Series) -> Iterator[Finding]:
+    if looks_like_dates(thinned(cells, 1000)).sum() < 0.4 * min(len(cells), 1000):
+        return
     is_there = looks_like_dates(cells) & cells.str.contains(r"\d{4}|\pL{3}")  # no versions, no network addresses
     if is_there.sum() < 0.5 * len(cells):
         return

@@ -51,7 +51,7 @@ def report(description: DatasetDescription, canonical_file: Path, target: str | 
         hint = f"did you mean {near}?" if near else "the columns are " + ", ".join(names[:20])
         raise NotFound(f"There is no column {name}; {hint}")
     features = [c.name for c in description.columns if c.is_used and c.name != name]
-    findings = tuple(target_findings(name, partial(_column, pq.ParquetFile(canonical_file)), features))
+    findings = tuple(target_findings(name, partial(column_in, pq.ParquetFile(canonical_file)), features))
     return DataReport(data=description, target=TargetReport(name=name, findings=findings))
 
 
@@ -91,7 +91,8 @@ def target_findings(name: str, column_of: Callable[[str], ColumnValues], feature
             )
 
 
-def _column(file: pq.ParquetFile, name: str) -> ColumnValues:
+def column_in(file: pq.ParquetFile, name: str) -> ColumnValues:
+    """Read one column of a canonical file."""
     return column_from_arrow(file.read(columns=[name]).column(0).combine_chunks())
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from foldstep.service.contract.columns import NumberColumn, category_column
+from foldstep.service.contract.dataset import Finding
 from foldstep.service.contract.errors import NotFound
-from foldstep.service.data.target_report import report, target_findings
+from foldstep.service.data.target_report import column_in, report, target_findings
 from tests.service.data.tables import csv_of, describe
 
 N = 400
@@ -23,6 +27,15 @@ NOISE = RANDOM.normal(size=N)
 def words(values: Any) -> Any:
     labels = sorted({str(v) for v in values})
     return category_column(np.array([labels.index(str(v)) for v in values]), labels)
+
+
+def findings(folder: Path, target: Any, **features: Any) -> list[Finding]:
+    arrays = {
+        name: pa.array(column.values if isinstance(column, NumberColumn) else [column.labels[c] for c in column.codes])
+        for name, column in {"y": target, **features}.items()
+    }
+    pq.write_table(pa.table(arrays), folder / "t.parquet")
+    return list(target_findings("y", partial(column_in, pq.ParquetFile(folder / "t.parquet")), list(features)))
 
 
 LEAKS: dict[str, tuple[Any, Any, bool]] = {
@@ -41,8 +54,8 @@ LEAKS: dict[str, tuple[Any, Any, bool]] = {
 
 
 @pytest.mark.parametrize(("target", "feature", "is_leak"), LEAKS.values(), ids=LEAKS)
-def test_copies_of_the_target_are_named(target: Any, feature: Any, is_leak: bool) -> None:
-    found = [f for f in target_findings("y", {"y": target, "x": feature}.__getitem__, ["x"]) if f.code == "leak"]
+def test_copies_of_the_target_are_named(tmp_path: Path, target: Any, feature: Any, is_leak: bool) -> None:
+    found = [f for f in findings(tmp_path, target, x=feature) if f.code == "leak"]
     assert [(f.columns, f.is_warning, f.setting) for f in found] == [(("x",), True, "data.ignore: [x]")] * is_leak
 
 
@@ -50,9 +63,11 @@ def test_copies_of_the_target_are_named(target: Any, feature: Any, is_leak: bool
     ("counts", "share"),
     [([94, 6], "0.94"), ([70, 30], None), ([50, 50], None), ([45, 20, 15, 20], None), ([900, *[10] * 10], "0.9")],
 )
-def test_unequal_classes_are_said_with_the_constant_answer(counts: list[int], share: str | None) -> None:
+def test_unequal_classes_are_said_with_the_constant_answer(
+    tmp_path: Path, counts: list[int], share: str | None
+) -> None:
     target = words(np.repeat(np.arange(len(counts)), counts))
-    found = [f for f in target_findings("y", {"y": target}.__getitem__, []) if f.code == "unequal_classes"]
+    found = [f for f in findings(tmp_path, target) if f.code == "unequal_classes"]
     assert [f"accuracy {share}." in f.sentence for f in found] == ([] if share is None else [True])
 
 
@@ -60,8 +75,8 @@ def test_unequal_classes_are_said_with_the_constant_answer(counts: list[int], sh
     ("values", "side"),
     [(np.exp(2 * NOISE), "high"), (-np.exp(2 * NOISE), "low"), (NOISE, None), (np.full(N, 2.5), None)],
 )
-def test_a_long_tail_is_said(values: Any, side: str | None) -> None:
-    found = list(target_findings("y", {"y": NumberColumn(values)}.__getitem__, []))
+def test_a_long_tail_is_said(tmp_path: Path, values: Any, side: str | None) -> None:
+    found = findings(tmp_path, NumberColumn(values))
     assert [f"a long tail of {side} values" in f.sentence for f in found] == ([] if side is None else [True])
 
 
