@@ -13,6 +13,7 @@ from rich.table import Table
 from foldstep import display
 from foldstep.options import Json, out, print_json
 from foldstep.service.contract.errors import InvalidInput
+from foldstep.service.contract.numbers import score
 
 
 def predict(
@@ -56,5 +57,5 @@ def _table(search: str, rows: list[dict[str, Any]]) -> Table:
     table = Table("rank", "trial", "score", "hyperparameters", title=search, title_justify="left")
     for row in rows:
         params = ", ".join(f"{k} {display.number(v)}" for k, v in row["params"].items())
-        table.add_row(str(row["rank"]), str(row["trial"]), display.score(row["score"]), params)
+        table.add_row(str(row["rank"]), str(row["trial"]), score(row["score"]), params)
     return table

@@ -1,6 +1,7 @@
 // The marginal effect of one hyperparameter: the expected score along its values, and how sure that is.
 
-import { drawn, element, number, short } from "./parts.js";
+import { number, score, spread } from "./numbers.js";
+import { drawn, element, short } from "./parts.js";
 
 const WIDTH = 320;
 const HEIGHT = 120;
@@ -47,7 +48,7 @@ const place = (x, y) => `${x.toFixed(1)},${y.toFixed(1)}`;
 
 function dot(point, x, y) {
   const circle = drawn("circle", { cx: x(point.value), cy: y(point.score), r: 2.5, class: "dot effect" });
-  circle.append(drawn("title", {}, `${short(point.value)}: ${number(point.score, 4)} ± ${number(point.spread, 2)}`));
+  circle.append(drawn("title", {}, `${short(point.value)}: ${score(point.score)} ± ${spread(point.spread, point.score)}`));
   return circle;
 }
 
@@ -71,7 +72,7 @@ function region(row, x) {
 
 function inWords(row, points) {
   const [worst, best] = [points.reduce((a, b) => (b.score < a.score ? b : a)), points.reduce((a, b) => (b.score > a.score ? b : a))];
-  return `${row.parameter}: expected from ${number(worst.score, 4)} at ${short(worst.value)} to ${number(best.score, 4)} at ${short(best.value)}`;
+  return `${row.parameter}: expected from ${score(worst.score)} at ${short(worst.value)} to ${score(best.score)} at ${short(best.value)}`;
 }
 
 export function effectFigure(row, distribution, metric, range) {
