@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from foldstep.models.hyperparameters import Value
 from foldstep.service.contract.space import Frozen, Params
 from foldstep.service.contract.spec import MetricSpec
+
+Verdict: TypeAlias = Literal["differs", "equal", "little", "too_few"]
+"""What the trials say of a hyperparameter's values, in importance and comparison alike.
+
+`differs`: some are better than others by more than the spread of the folds; `equal`: they differ, but the best trials
+of each are within that spread; `little`: no difference is seen, and a large one would have been; `too_few`: no
+difference is seen, and a large one might not have been.
+"""
 
 
 class EffectPoint(Frozen):
