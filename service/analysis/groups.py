@@ -16,6 +16,9 @@ from foldstep.service.contract.trial import TrialRecord
 N_PARTS = 3
 """A range is split into this many equal parts, in its own scale, which are compared."""
 
+FEWEST_OF_VALUE = 3
+"""With fewer trials nothing is told of a value."""
+
 
 @dataclass(frozen=True, eq=False)
 class Group:
@@ -37,10 +40,13 @@ class Group:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def is_rare(self) -> bool:
+        """Whether it has too few trials to be told anything of."""
+        return len(self.trials) < FEWEST_OF_VALUE
 
-def groups_of(
-    space: Space, by: str, trials: Sequence[TrialRecord], losses: npt.NDArray[np.float64]
-) -> list[Group]:
+
+def groups_of(space: Space, by: str, trials: Sequence[TrialRecord], losses: npt.NDArray[np.float64]) -> list[Group]:
     """Group trials by the value of a hyperparameter that each of them has."""
     found: dict[str, list[int]] = {}
     for index, trial in enumerate(trials):

@@ -2,33 +2,30 @@
 
 A method that learns from results samples good values more often, and more and more in good company: the trials of a
 poor value are then early ones, with everything else not yet optimised. So values are compared within blocks of
-consecutive trials alone, which were proposed from about the same knowledge, and after a linear model of everything else
-was subtracted. Two statistics are computed on the ranks of the losses: the mean, and the share of the best tenth of all
-trials. Their significance is that of a permutation test that exchanges trials within their blocks (Pitman 1937; within
-blocks: Edgington and Onghena, "Randomization Tests", chapter 5).
+consecutive trials alone, by their ranks there, from which a linear model of everything else is subtracted. Two
+statistics are computed: the mean of what is left, and the share of the best twentieth of all trials. Their significance is
+that of a permutation test that exchanges trials within their blocks (Pitman 1937; within blocks: Edgington and Onghena,
+"Randomization Tests").
 
-A value is called better or worse in error at most with probability `ALPHA`, per hyperparameter. Where no difference is
-seen, it is said to make little difference only if one of `LITTLE` would have been seen; else it is too few to tell.
+A value is called better than another in error with probability `ALPHA` at most, for each hyperparameter. Where no
+difference is seen, it is said to make little difference only if one of `LITTLE` would have been seen, else that the
+trials are too few to tell.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import NormalDist, median
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from foldstep.models.catalog.metrics import Direction
-from foldstep.models.hyperparameters import Value
 from foldstep.service.analysis.groups import Group, groups_of
-from foldstep.service.analysis.matching import blocks_of, expected_best
-from foldstep.service.analysis.table import NO_SUBJECT, bounded, within
+from foldstep.service.analysis.matching import Indices, blocks_of, expected_best
+from foldstep.service.analysis.table import NO_SUBJECT, Numbers, bounded, within
 from foldstep.service.contract.insight import Verdict
 from foldstep.service.contract.space import Choices, Space
 from foldstep.service.contract.trial import TrialRecord
@@ -42,11 +39,11 @@ FEWEST_DIVERGED = 10
 ALPHA = 0.02
 LITTLE = 0.5
 """A difference in units of the standard deviation between trials; of two equal groups, 6 % of the variance."""
-TOP_SHARE, LEAST_TOP = 0.1, 5
+TOP_SHARE, LEAST_TOP = 0.05, 8
+"""The share of the trials that count as the best, and their number where there are 16 trials at least."""
 FEW, N_FEW, N_MANY = 400, 4999, 999
 """Up to `FEW` trials are exchanged `N_FEW` times, more of them `N_MANY` times."""
 _RIDGE = 3.0
-Numbers = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -68,11 +65,11 @@ class Judgement:
 
 
 class _Seen(NamedTuple):
-    """The trials of the judgement: their ranks as normal scores, their place among the best tenth, and their blocks."""
+    """The trials of the judgement: their ranks as normal scores, their place among the best, and their blocks."""
 
     adjusted: Numbers
     top: Numbers
-    blocks: npt.NDArray[np.int64]
+    blocks: Indices
     losses: Numbers
 
 
@@ -94,9 +91,11 @@ def judge_values(
     found = groups_of(space, by, evidence.trials, losses)
     equal, groups = expected_best(found, losses, blocks)
     noise = _noise(groups, evidence.trials, losses)
+    if len(groups) > 1 and _are_alike(np.array(Evidence.of(records).losses(direction))):
+        return Judgement("little", groups, (), equal, noise)
     if not _can_be_judged(groups, losses):
         return Judgement("too_few", groups, (), equal, noise)
-    seen = _Seen(_adjusted(space, by, evidence.trials, losses), _top(losses), blocks, losses)
+    seen = _Seen(_adjusted(space, by, evidence.trials, losses, blocks), _top(losses), blocks, losses)
     worse = _clearly_worse(groups, seen)
     if worse is None:
         verdict: Verdict = "little" if _is_precise(groups, seen, noise) else "too_few"
@@ -105,21 +104,28 @@ def judge_values(
     return Judgement("differs" if beyond else "equal" if worse else "too_few", groups, beyond, equal, noise)
 
 
+def _are_alike(losses: Numbers) -> bool:
+    """Tell whether the losses of all trials are finite and equal."""
+    return len(losses) >= FEWEST_TRIALS and bool(np.isfinite(losses).all()) and float(np.ptp(losses)) == 0.0
+
+
 def _can_be_judged(groups: Sequence[Group], losses: Numbers) -> bool:
-    telling = [g for g in groups if g.n_scored or len(g.trials) >= FEWEST_DIVERGED]
-    return len(losses) >= FEWEST_TRIALS and len(telling) >= 2 and groups[0].n_scored > 0
+    scored = [g for g in groups if g.n_scored]
+    telling = [g for g in groups if not g.is_rare and (g.n_scored or len(g.trials) >= FEWEST_DIVERGED)]
+    return len(losses) >= FEWEST_TRIALS and len(telling) >= 2 and len(scored) > 0
 
 
 def _noise(groups: Sequence[Group], trials: Sequence[TrialRecord], losses: Numbers) -> float:
     best = [g.trials[int(np.argmin(losses[g.trials]))] for g in groups if g.n_scored]
-    return median([s for i in best if (s := trials[i].spread) is not None] or [0.0])
+    return float(median([s for i in best if (s := trials[i].spread) is not None] or [0.0]))
 
 
 def _clearly_worse(groups: Sequence[Group], seen: _Seen) -> tuple[Group, ...] | None:
     """Find the groups that are clearly worse than the first; None where the groups do not differ at all."""
-    if _significance([g.trials for g in groups], seen).p > ALPHA:
+    telling = [g for g in groups if not g.is_rare]
+    if _significance([g.trials for g in telling], seen).p > ALPHA:
         return None
-    pairs = {g: _significance([groups[0].trials, g.trials], seen) for g in groups[1:]}
+    pairs = {g: _significance([telling[0].trials, g.trials], seen) for g in telling[1:]}
     return tuple(g for g, found in pairs.items() if found.p <= ALPHA and found.is_for_first)
 
 
@@ -130,7 +136,7 @@ class _Significance(NamedTuple):
     is_for_first: bool
 
 
-def _significance(groups: Sequence[npt.NDArray[np.int64]], seen: _Seen) -> _Significance:
+def _significance(groups: Sequence[Indices], seen: _Seen) -> _Significance:
     of = np.concatenate(groups)
     labels = np.repeat(np.arange(len(groups)), [len(g) for g in groups])
     p_mean, mean = _permuted(seen.adjusted[of], labels, seen.blocks[of])
@@ -139,7 +145,7 @@ def _significance(groups: Sequence[npt.NDArray[np.int64]], seen: _Seen) -> _Sign
     return _Significance(min(1.0, 2 * min(p_mean, p_top)), is_for_first)
 
 
-def _permuted(values: Numbers, labels: npt.NDArray[np.int64], blocks: npt.NDArray[np.int64]) -> tuple[float, float]:
+def _permuted(values: Numbers, labels: Indices, blocks: Indices) -> tuple[float, float]:
     """Test whether values depend on labels, within blocks; also return the first label's surplus over its blocks."""
     _, blocks, sizes = np.unique(blocks, return_inverse=True, return_counts=True)
     centred = values - (np.bincount(blocks, values) / sizes)[blocks]
@@ -166,20 +172,22 @@ def _permuted(values: Numbers, labels: npt.NDArray[np.int64], blocks: npt.NDArra
 
 
 def _top(losses: Numbers) -> Numbers:
-    """Mark the best tenth of the trials, five at least; equal ones share what is left for them."""
-    n = max(LEAST_TOP, math.ceil(TOP_SHARE * len(losses)))
-    bar = np.sort(losses)[min(n, len(losses)) - 1]
+    """Mark the best trials; equal ones share what is left for them."""
+    n = max(math.ceil(TOP_SHARE * len(losses)), min(LEAST_TOP, len(losses) // 2))
+    bar = np.sort(losses)[n - 1]
     better, tied = losses < bar, losses == bar
-    return better + tied * (n - better.sum()) / tied.sum()
+    return np.asarray(better + tied * (n - better.sum()) / tied.sum())
 
 
-def _adjusted(space: Space, by: str, trials: Sequence[TrialRecord], losses: Numbers) -> Numbers:
-    """Compute normal scores of the losses' ranks, less what a ridge regression on everything else predicts of them.
+def _adjusted(space: Space, by: str, trials: Sequence[TrialRecord], losses: Numbers, blocks: Indices) -> Numbers:
+    """Compute normal scores of the ranks in each block, less what a ridge regression on everything else predicts.
 
-    Each is predicted from the others (left out by the formula for the hat matrix).
+    Each is predicted from the others (left out by the formula with the hat matrix).
     """
-    ranks = rankdata(losses)
-    scores = np.asarray(ndtri((ranks - 0.5) / len(losses)))
+    scores = np.zeros(len(losses))
+    for block in np.unique(blocks):
+        own = blocks == block
+        scores[own] = _normal_scores(losses[own])
     names = [n for n in space.searched() if n != by and n not in NO_SUBJECT]
     if not names:
         return scores
@@ -188,6 +196,13 @@ def _adjusted(space: Space, by: str, trials: Sequence[TrialRecord], losses: Numb
     x = np.column_stack([(varied - varied.mean(axis=0)) / varied.std(axis=0), np.ones(len(losses))])
     hat = x @ np.linalg.solve(x.T @ x + _RIDGE * np.eye(x.shape[1]), x.T)
     return np.asarray((scores - hat @ scores) / (1 - np.minimum(np.diag(hat), 0.9)))
+
+
+def _normal_scores(losses: Numbers) -> Numbers:
+    """Compute the quantiles of a normal distribution at the ranks, of which equal losses share the mean."""
+    _, inverse, counts = np.unique(losses, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(counts) - counts / 2
+    return np.array([NormalDist().inv_cdf(rank / len(losses)) for rank in ranks])[inverse]
 
 
 def _features(space: Space, names: Sequence[str], trials: Sequence[TrialRecord]) -> Numbers:
@@ -205,11 +220,6 @@ def _is_precise(groups: Sequence[Group], seen: _Seen, noise: float) -> bool:
         counts = np.bincount(blocks[group.trials], minlength=len(sizes))
         n_pairs = float((counts * (sizes - counts) / sizes).sum())
         error = 2 / math.sqrt(n_pairs) if n_pairs else math.inf
-        if losses > 0 and error * deviation > LITTLE and error * losses > noise:
+        if error * deviation > LITTLE and error * losses > noise:
             return False
     return True
-
-
-def counts(groups: Sequence[Group]) -> Mapping[Value, int]:
-    """Count the trials of each group, by its value."""
-    return {g.value: len(g.trials) for g in groups}  # type: ignore[misc]

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from foldstep.service.analysis.groups import Group
+from foldstep.service.analysis.groups import FEWEST_OF_VALUE, Group
 
-BLOCK = 8
-"""Consecutive trials that were proposed from about the same knowledge; a learning method begins with 8 random ones."""
+BLOCK = 32
+"""Consecutive trials that count as of the same time; smaller blocks have too few trials of a rare value to compare."""
 Numbers = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
@@ -25,16 +25,18 @@ def blocks_of(n_trials: int, *, adaptive: bool) -> Indices:
 def expected_best(groups: Sequence[Group], losses: Numbers, blocks: Indices) -> tuple[int, tuple[Group, ...]]:
     """Compute the loss to expect of the best of equally many trials of each group, drawn from the same time.
 
-    The group with the fewest scores sets how many are drawn, and when: for each of its trials one of the same block is
-    drawn from each other group, or, where that has none there, one of the nearest number.
+    The group with the fewest scores, but not fewer than `FEWEST_OF_VALUE`, sets how many are drawn, and when: for each
+    of its trials one of the same block is drawn from each other group, or, where that has none there, of the nearest.
 
     Returns:
-        How many are drawn, and the groups, the best first.
+        How many are drawn, and the groups, the best first, rare ones after the others.
     """
-    scored = {id(g): g.trials[np.isfinite(losses[g.trials])] for g in groups}
-    fewest = min((scored[id(g)] for g in groups if g.n_scored), key=len, default=np.array([], dtype=np.int64))
-    known = [_with_expected(g, scored[id(g)], fewest, losses, blocks) if g.n_scored else g for g in groups]
-    known.sort(key=lambda g: (g.expected is None, g.expected or 0.0, g.value))
+    scored = {g: g.trials[np.isfinite(losses[g.trials])] for g in groups if g.n_scored}
+    enough = [own for own in scored.values() if len(own) >= FEWEST_OF_VALUE]
+    equal = enough if len(enough) > 1 else list(scored.values())
+    fewest = min(equal, key=len, default=np.array([], dtype=np.int64))
+    known = [_with_expected(g, scored[g], fewest, losses, blocks) if g in scored else g for g in groups]
+    known.sort(key=lambda g: (g.expected is None, g.is_rare, g.expected or 0.0, g.value))
     return len(fewest), tuple(known)
 
 

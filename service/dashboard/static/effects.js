@@ -48,7 +48,8 @@ const place = (x, y) => `${x.toFixed(1)},${y.toFixed(1)}`;
 
 function dot(point, x, y) {
   const circle = drawn("circle", { cx: x(point.value), cy: y(point.score), r: 2.5, class: "dot effect" });
-  circle.append(drawn("title", {}, `${short(point.value)}: ${score(point.score)} ± ${spread(point.spread, point.score)}`));
+  const trials = point.trials === 1 ? "1 trial" : `${point.trials} trials`;
+  circle.append(drawn("title", {}, `${short(point.value)}: ${score(point.score)} ± ${spread(point.spread, point.score)}, ${trials}`));
   return circle;
 }
 
@@ -75,8 +76,15 @@ function inWords(row, points) {
   return `${row.parameter}: expected from ${score(worst.score)} at ${short(worst.value)} to ${score(best.score)} at ${short(best.value)}`;
 }
 
+// a short range of whole numbers repeats them
+function oncePerValue(effect) {
+  const points = new Map();
+  for (const at of effect) points.set(short(at.value), { ...at, trials: at.trials + (points.get(short(at.value))?.trials ?? 0) });
+  return [...points.values()];
+}
+
 export function effectFigure(row, distribution, metric, range) {
-  const points = [...new Map(row.effect.map((at) => [short(at.value), at])).values()]; // a short range of whole numbers repeats them
+  const points = oncePerValue(row.effect);
   const { x, labels } = axis(distribution);
   const y = heightIn(range);
   const svg = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": inWords(row, points) });

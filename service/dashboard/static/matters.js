@@ -62,6 +62,7 @@ function parameterItem(row, distribution, metric, range) {
     element("div", [element("strong", row.parameter), element("span", `${share(row.importance)} of the variance`, "quiet")], "title"),
     element("div", fill, "bar"),
     element("p", row.advice),
+    element("div", `trials: ${row.support.map((group) => `${group.value}: ${group.trials}`).join(", ")}`, "quiet support"),
   ]);
   return element("li", [words, effectFigure(row, distribution, metric, range)]);
 }

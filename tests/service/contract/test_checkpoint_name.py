@@ -85,8 +85,14 @@ def test_other_names_are_none(other: str) -> None:
 
 @pytest.mark.parametrize(
     ("metric", "score", "written"),
-    [("accuracy", 0.98442, "0.98442000"), ("rmse", 2.6e-10, "00000000.00000000026000000"), ("rmse", 1.5, "00000001.5000000"),
-     ("r2", -122.0, "-49887799999=-122"), ("rmse", 1e300, "e80010000000=1e300"), ("log_loss", 0.0, "00000000.000000000000")],
-)  # fmt: skip
+    [
+        ("accuracy", 0.98442, "0.98442000"),
+        ("log_loss", 0.0, "00000000.000000000000"),
+        ("rmse", 1.5, "00000001.5000000"),
+        ("rmse", 2.6e-10, "00000000.00000000026000000"),
+        ("r2", -122.0, "-49887799999=-122"),
+        ("rmse", 1e300, "e80010000000=1e300"),
+    ],
+)
 def test_common_scores_are_plain_numbers(metric: str, score: float, written: str) -> None:
     assert name(score, metric).startswith(f"val_{metric}-{written}_trial-")

@@ -26,7 +26,7 @@ FALLING = curve(lambda e: 0.9 * 0.985**e)
 FLAT = curve(lambda e: 0.3 + 0.5 * math.exp(-e / 2))
 RISING = curve(lambda e: 0.4 + 0.6 * math.exp(-e) + 0.002 * e)
 DIPPED = [*RISING[:-4], *(0.93 * loss for loss in RISING[-4:])]
-"""It rises from its sixth epoch on, by too little to be called overfitting, but is lower in the last tenth than in the one before."""
+"""It rises from its sixth epoch on, by less than overfitting, but is lower in its last tenth than just before."""
 TURNED = [*FALLING[:-4], *(FALLING[-8] * (0.8 + 0.05 * i) for i in range(4))]
 """It falls until the last tenth, which is lower, and rises within it."""
 
