@@ -3,9 +3,8 @@
 A method that learns from results samples good values more often, and more and more in good company: the trials of a
 poor value are then early ones, with everything else not yet optimised. So values are compared within blocks of
 consecutive trials alone, by their ranks there, from which a linear model of everything else is subtracted. Two
-statistics are computed: the mean of what is left, and the share of the best twentieth of all trials. Their significance is
-that of a permutation test that exchanges trials within their blocks (Pitman 1937; within blocks: Edgington and Onghena,
-"Randomization Tests").
+statistics are used: the mean of what is left, and the share of the best twentieth of all trials. Their significance is
+that of a permutation test that exchanges trials within their blocks (Pitman 1937).
 
 A value is called better than another in error with probability `ALPHA` at most, for each hyperparameter. Where no
 difference is seen, it is said to make little difference only if one of `LITTLE` would have been seen, else that the

@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias
 from foldstep.models.catalog.schedules import SCHEDULES
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.service.contract.diagnostics import LayerReading, Reading
+from foldstep.service.contract.numbers import number
 from foldstep.service.contract.report import FoldResult
 from foldstep.service.contract.space import Frozen
 
@@ -199,9 +200,9 @@ def _diverged(fold: _Fold, n_folds: int) -> Diagnosis:
     norm, norm_epoch = norms[-1] if norms else (None, None)
     before = []
     if last_loss is not None:
-        before.append(f"the training loss of epoch {epoch - 1} was {last_loss:.3g}")
+        before.append(f"the training loss of epoch {epoch - 1} was {number(last_loss, 3)}")
     if norm is not None:
-        before.append(f"the last gradient norm seen was {norm:.3g} (epoch {norm_epoch})")
+        before.append(f"the last gradient norm seen was {number(norm, 3)} (epoch {norm_epoch})")
     known = f" Before that, {' and '.join(before)}." if before else " It was never finite at the end of an epoch."
     also = f", as {n_folds - 1} other {'folds' if n_folds > 2 else 'fold'} did" if n_folds > 1 else ""
     return Diagnosis(
@@ -237,13 +238,17 @@ def _spikes(losses: Sequence[float], chance: float) -> int:
 def _tell_rate_too_high(e: Evidence) -> str:
     jumps = f", the training loss jumped up {_times(e['spikes'])}" if e["spikes"] else ""
     return (
-        f"The learning rate looks too high: updates reached {e['update_ratio']:.2g} of the weights (about 1e-3 is "
-        f"healthy){jumps}, and the last training loss is {_of_chance(e)}."
+        f"The learning rate looks too high: updates reached {_short(e['update_ratio'], 2)} of the weights (about 1e-3 "
+        f"is healthy){jumps}, and the last training loss is {_of_chance(e)}."
     )
 
 
 def _times(n: float | int | None) -> str:
     return "once" if n == 1 else f"{n} times"
+
+
+def _short(value: float | int | None, digits: int = 3) -> str:
+    return number(float(value or 0), digits)
 
 
 def _percent(share: float | int | None) -> str:
@@ -272,8 +277,8 @@ def _tell_rate_too_low(e: Evidence) -> str:
         else f"the training loss is still {_of_chance(e)}"
     )
     return (
-        f"The learning rate looks too low: updates are at most {e['update_ratio']:.1g} of the weights (about 1e-3 is "
-        f"healthy), and {falling}."
+        f"The learning rate looks too low: updates are at most {_short(e['update_ratio'], 1)} of the weights (about "
+        f"1e-3 is healthy), and {falling}."
     )
 
 
@@ -322,10 +327,10 @@ def _overfitting(fold: _Fold) -> Evidence | None:
 
 
 def _tell_overfitting(e: Evidence) -> str:
-    was = f"was least after epoch {e['epoch']} ({e['least']:.3g}) and ended at" if e["epoch"] else "ended at"
+    was = f"was least after epoch {e['epoch']} ({_short(e['least'])}) and ended at" if e["epoch"] else "ended at"
     return (
-        f"It overfits: the validation loss {was} {e['now']:.3g}, while the loss on training rows is "
-        f"{e['train_loss']:.3g}. Try dropout, weight_decay, fewer epochs or a smaller network."
+        f"It overfits: the validation loss {was} {_short(e['now'])}, while the loss on training rows is "
+        f"{_short(e['train_loss'])}. Try dropout, weight_decay, fewer epochs or a smaller network."
     )
 
 
