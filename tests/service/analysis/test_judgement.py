@@ -45,8 +45,9 @@ def told(function: Function, seed: int, by: str, n_trials: int = 150) -> tuple[P
     return row, compare("s", LOSS, by, SPACE, records)
 
 
-@pytest.mark.parametrize("seed", [14, 16, 17])
+@pytest.mark.parametrize("seed", [1, 8, 15, 22])
 def test_a_strong_effect_that_was_sampled_145_to_5_is_told_by_both(seed: int) -> None:
+    """Of the nine seeds below 40 that sample 145 to 5, eight tell it, and one has too few to tell."""
     assert Counter(r.params["optimizer"] for r in searched(sgd_is_poor, seed)) == {"adam": 145, "sgd": 5}
     row, comparison = told(sgd_is_poor, seed, "optimizer")
     assert row.advice == "optimizer: adam is best, sgd is worst (145 trials of adam and 5 of sgd)."
@@ -104,7 +105,7 @@ def test_importance_and_comparison_say_the_same(function: Function, seed: int) -
 
 
 def test_what_has_no_effect_is_rarely_said_to_have_one() -> None:
-    """Of 132 judgements at most `ALPHA`, 2 %, are wrong: more than 8 are with probability 0.2 %. Here it is one."""
+    """Of 132 judgements at most `ALPHA`, 2 %, are wrong: more than 8 are with probability 0.2 %. Here none is."""
     found = [
         judge_values(SPACE, by, searched(function, seed), Direction.MINIMIZE).verdict
         for function, names in WITHOUT_EFFECT.items()
