@@ -40,7 +40,7 @@ LITTLE = 0.5
 """A difference in units of the standard deviation between trials; of two equal groups, 6 % of the variance."""
 TOP_SHARE, LEAST_TOP = 0.05, 8
 """The share of the trials that count as the best, and their number where there are 16 trials at least."""
-FEW, N_FEW, N_MANY = 400, 4999, 999
+FEW, N_FEW, N_MANY = 400, 4999, 499
 """Up to `FEW` trials are exchanged `N_FEW` times, more of them `N_MANY` times."""
 _RIDGE = 3.0
 
@@ -167,6 +167,8 @@ def _permuted(values: Numbers, labels: Indices, blocks: Indices) -> tuple[float,
         exchanged = np.empty_like(centred)
         exchanged[by_block] = centred[order]
         n_as_great += float(((exchanged @ members) ** 2 / spread).sum()) >= statistic * (1 - 1e-9)
+        if 1 + n_as_great > ALPHA * (1 + n_times):  # however the others come out, it is no small probability
+            return 1.0, float(totals[0])
     return (1 + n_as_great) / (1 + n_times), float(totals[0])
 
 
@@ -193,8 +195,9 @@ def _adjusted(space: Space, by: str, trials: Sequence[TrialRecord], losses: Numb
     features = _features(space, names, trials)
     varied = features[:, features.std(axis=0) > 0]
     x = np.column_stack([(varied - varied.mean(axis=0)) / varied.std(axis=0), np.ones(len(losses))])
-    hat = x @ np.linalg.solve(x.T @ x + _RIDGE * np.eye(x.shape[1]), x.T)
-    return np.asarray((scores - hat @ scores) / (1 - np.minimum(np.diag(hat), 0.9)))
+    fitted = np.linalg.solve(x.T @ x + _RIDGE * np.eye(x.shape[1]), x.T)
+    leverage = np.einsum("ij,ji->i", x, fitted)
+    return np.asarray((scores - x @ (fitted @ scores)) / (1 - np.minimum(leverage, 0.9)))
 
 
 def _normal_scores(losses: Numbers) -> Numbers:
