@@ -17,6 +17,8 @@ from rich.text import Text
 from foldstep.service.contract.checks import CheckReport
 from foldstep.service.contract.dataset import Dataset
 from foldstep.service.contract.leaderboard import SearchView, TrialView
+from foldstep.service.contract.numbers import number as number_text
+from foldstep.service.contract.numbers import score, spread
 from foldstep.service.contract.states import TERMINAL_TRIAL, SearchState
 
 STATE_STYLE = {
@@ -31,14 +33,7 @@ STATE_STYLE = {
 
 def number(value: Any) -> str:
     """Format a value for people: floats with four significant digits."""
-    if isinstance(value, bool) or not isinstance(value, float):
-        return str(value)
-    return f"{value:.4g}"
-
-
-def score(value: float | None) -> str:
-    """Format a score with five decimals; None is a dash."""
-    return "–" if value is None else f"{value:.5f}"
+    return number_text(value) if isinstance(value, float) else str(value)
 
 
 def count(value: int | None) -> str:
@@ -134,7 +129,8 @@ def leaderboard(search: SearchView, rows: Sequence[TrialView], width: int = 80) 
     for row, values in zip(rows, cells, strict=True):
         told = values if is_wide else [", ".join(f"{n} {v}" for n, v in zip(names, values, strict=True) if v)]
         rank = row.state.value if row.rank is None else str(row.rank)
-        fixed = [rank, str(row.trial), score(row.score), score(row.spread), str(row.epochs), count(row.n_parameters)]
+        around = spread(row.spread, row.score)
+        fixed = [rank, str(row.trial), score(row.score), around, str(row.epochs), count(row.n_parameters)]
         table.add_row(*fixed, *map(escape, told))
     return table
 
@@ -193,7 +189,7 @@ def trial(search: SearchView, row: TrialView) -> Table:
     table.columns[1].overflow = "fold"
     table.add_row("state", row.state.value + (f": {escape(row.message)}" if row.message else ""))
     table.add_row("rank", "–" if row.rank is None else str(row.rank))
-    table.add_row(search.metric.name, f"{score(row.score)} ± {score(row.spread)}")
+    table.add_row(search.metric.name, f"{score(row.score)} ± {spread(row.spread, row.score)}")
     table.add_row("folds", "  ".join(score(f) for f in row.folds))
     table.add_row("epochs", f"{row.epoch} of {row.epochs}")
     if row.continues is not None:

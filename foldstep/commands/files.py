@@ -19,6 +19,7 @@ from foldstep.connect import DEFAULT_DIR
 from foldstep.options import Dir, Json, Token, Url, err, out, print_json
 from foldstep.prediction_files import check_output, input_file, write_csv, write_file
 from foldstep.service.contract.errors import InvalidInput
+from foldstep.service.contract.numbers import score
 
 Models = Annotated[
     list[str], typer.Argument(metavar="MODEL...", help="Checkpoint files, or one search: its name or id.")
@@ -119,5 +120,5 @@ def _table(search: str, rows: list[dict[str, Any]]) -> Table:
     table = Table("rank", "trial", "score", "hyperparameters", title=search, title_justify="left")
     for row in rows:
         params = ", ".join(f"{k} {display.number(v)}" for k, v in row["params"].items())
-        table.add_row(str(row["rank"]), str(row["trial"]), display.score(row["score"]), params)
+        table.add_row(str(row["rank"]), str(row["trial"]), score(row["score"]), params)
     return table

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from foldstep.models.catalog.metrics import Direction
 from foldstep.models.hyperparameters import Hyperparameter, Value, lookup
 from foldstep.service.contract.leaderboard import BorderFinding
+from foldstep.service.contract.numbers import number
 from foldstep.service.contract.space import STEP_SLACK, Choices, Distribution, Either, FloatRange, IntRange, Space
 from foldstep.service.contract.spec import BorderSpec
 from foldstep.service.planner.evidence import Evidence, Judged, judge
@@ -302,4 +303,4 @@ def _advice(border: Border) -> str:
 
 
 def _text(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+    return str(value) if isinstance(value, int) else number(value)

@@ -2,7 +2,8 @@
 
 import { call, Refused, TOKEN } from "./api.js";
 import { forgetMatters } from "./matters.js";
-import { $, element, headCell, list, number, short, trialOpener } from "./parts.js";
+import { score, spread } from "./numbers.js";
+import { $, element, headCell, list, short, trialOpener } from "./parts.js";
 import { hideTrial, showTrial } from "./trial.js";
 
 const PERIOD_MS = 2000;
@@ -41,7 +42,7 @@ function searchCard(search) {
   bar.setAttribute("aria-label", `Trials of ${search.id} done`);
   fillBar(bar, search);
   const of = search.trials === null ? "" : ` of ${search.trials}`;
-  const best = search.best ? number(search.best.score) : "–";
+  const best = score(search.best && search.best.score);
   card.append(
     element("div", [element("strong", search.id), chip(search.state)], "title"),
     element("p", `${search.method} on ${search.dataset}, ${finished(search)}${of} trials`, "quiet"),
@@ -89,9 +90,9 @@ function describe(search) {
   const running = search.counts.running || 0;
   const of = search.trials === null ? "" : ` of ${search.trials}`;
   const best = search.best;
-  const spread = best && best.spread !== null ? ` ± ${number(best.spread, 2)}` : "";
+  const around = best && best.spread !== null ? ` ± ${spread(best.spread, best.score)}` : "";
   const facts = [
-    [`best ${search.metric.name}`, number(best && best.score), spread],
+    [`best ${search.metric.name}`, score(best && best.score), around],
     ["trials done", String(finished(search)), of],
     ["in training", String(running), ""],
     ["member-steps a second", search.member_steps_per_s ? Math.round(search.member_steps_per_s).toLocaleString("en") : "–", ""],
@@ -126,7 +127,7 @@ function showBoard(search, rows) {
   $("board").hidden = rows.length === 0;
   const fixed = Object.fromEntries(search.stages.flatMap((s) => Object.entries(s.space.parameters)).map(([n, d]) => [n, d.kind]));
   const names = [...new Set(rows.flatMap((row) => Object.keys(row.params)))].filter((n) => n !== "seed" && n !== "epochs" && fixed[n] !== "fixed");
-  const scores = rows.flatMap((row) => row.folds).filter((score) => score !== null);
+  const scores = rows.flatMap((row) => row.folds).filter((value) => value !== null);
   const range = [Math.min(...scores), Math.max(...scores)];
   const heads = [["rank"], ["trial"], [search.metric.name], ["±"], ["folds", 1], ...names.map((n) => [n]), ["parameters"], ["epochs"], ["state", 1], ["worker", 1]];
   $("columns").replaceChildren(...heads.map(([name, isText]) => headCell(name, isText)));
@@ -134,10 +135,10 @@ function showBoard(search, rows) {
 }
 
 function boardRow(row, names, range) {
-  const score = row.score === null ? (row.progress === null ? "–" : `${number(row.progress)} so far`) : number(row.score);
+  const reached = row.score === null && row.progress !== null ? `${score(row.progress)} so far` : score(row.score);
   const state = element("td", chip(row.state), "text");
   if (row.message) state.title = row.message;
-  const cells = [String(row.rank ?? "–"), trialOpener(row.trial), score, number(row.spread, 2)].map((content) => element("td", content));
+  const cells = [String(row.rank ?? "–"), trialOpener(row.trial), reached, spread(row.spread, row.score)].map((content) => element("td", content));
   cells.push(element("td", foldBars(row.folds, range), "text"));
   cells.push(...names.map((name) => element("td", name in row.params ? short(row.params[name]) : "–")));
   cells.push(element("td", row.n_parameters === null ? "–" : row.n_parameters.toLocaleString("en")));
@@ -148,11 +149,11 @@ function boardRow(row, names, range) {
 function foldBars(folds, [low, high]) {
   const bars = element("span", [], "folds");
   bars.setAttribute("role", "img");
-  bars.setAttribute("aria-label", folds.map((score) => number(score, 4)).join(", "));
-  bars.title = folds.map((score) => number(score, 4)).join("\n");
-  for (const score of folds) {
+  bars.setAttribute("aria-label", folds.map(score).join(", "));
+  bars.title = folds.map(score).join("\n");
+  for (const value of folds) {
     const bar = element("i");
-    const share = score === null ? 0 : high > low ? (score - low) / (high - low) : 1;
+    const share = value === null ? 0 : high > low ? (value - low) / (high - low) : 1;
     bar.style.height = `${15 + 85 * share}%`;
     bars.append(bar);
   }
