@@ -90,6 +90,15 @@ class Browser:
         self._call("Emulation.setDeviceMetricsOverride", **size)
         return base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"])
 
+    def screenshot_of(self, part: str) -> bytes:
+        """Take a screenshot of one element, as PNG, at the width of the window."""
+        box = self.evaluate(
+            f"(({{x, y, width, height}}) => ({{x, y: y + scrollY, width, height}}))"
+            f"(document.getElementById('{part}').getBoundingClientRect())"
+        )
+        params = {"format": "png", "captureBeyondViewport": True, "clip": {**box, "scale": 1}}
+        return base64.b64decode(self._call("Page.captureScreenshot", **params)["data"])
+
     def text(self) -> str:
         """Read the visible text of the page."""
         return str(self.evaluate("document.body.innerText"))
