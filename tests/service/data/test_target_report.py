@@ -41,7 +41,7 @@ LEAKS: dict[str, tuple[Any, Any, bool]] = {
     "twice and one more": (NumberColumn(NUMBERS), NumberColumn(2 * NUMBERS + 1), True),
     "its logarithm": (NumberColumn(NUMBERS), NumberColumn(np.log(NUMBERS)), True),
     "falling": (NumberColumn(NUMBERS), NumberColumn(-(NUMBERS**3)), True),
-    "with gaps": (NumberColumn(NUMBERS), NumberColumn(np.where(np.arange(N) % 400, NUMBERS, np.nan)), True),
+    "with gaps": (NumberColumn(NUMBERS), NumberColumn(np.where(np.arange(N) % 20, NUMBERS, np.nan)), True),
     "noise": (NumberColumn(NUMBERS), NumberColumn(NOISE), False),
     "much noise on it": (NumberColumn(NUMBERS), NumberColumn(np.log(NUMBERS) + NOISE), False),
     "a copy as text": (words(CLASSES), words(CLASSES * 7), True),
