@@ -194,7 +194,7 @@ def _variance_share(
     sums = np.bincount(bins[:half], weights=truth[:half], minlength=len(n))
     means = np.where(n > 0, sums / np.maximum(n, 1), truth[:half].mean())
     shares = [1 - float(np.mean((truth[half:] - means[bins[half:]]) ** 2)) / variance]
-    return max(*shares, *_line_shares(values, truth, half))
+    return max([*shares, *_line_shares(values, truth, half)])
 
 
 def _line_shares(values: npt.NDArray[np.float64], truth: npt.NDArray[np.float64], half: int) -> list[float]:

@@ -42,6 +42,8 @@ LEAKS: dict[str, tuple[Any, Any, bool]] = {
     "its logarithm": (NumberColumn(NUMBERS), NumberColumn(np.log(NUMBERS)), True),
     "falling": (NumberColumn(NUMBERS), NumberColumn(-(NUMBERS**3)), True),
     "with gaps": (NumberColumn(NUMBERS), NumberColumn(np.where(np.arange(N) % 20, NUMBERS, np.nan)), True),
+    "hardly there": (NumberColumn(NUMBERS), NumberColumn(np.where(np.arange(N) % 20, np.nan, NUMBERS)), False),
+    "a constant": (NumberColumn(NUMBERS), NumberColumn(np.full(N, 3.0)), False),
     "noise": (NumberColumn(NUMBERS), NumberColumn(NOISE), False),
     "much noise on it": (NumberColumn(NUMBERS), NumberColumn(np.log(NUMBERS) + NOISE), False),
     "a copy as text": (words(CLASSES), words(CLASSES * 7), True),
