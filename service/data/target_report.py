@@ -33,7 +33,9 @@ LONG_TAIL = 3.0
 """The skewness from which a target is said to have a long tail."""
 _SAMPLE = 20_000
 _BINS = 256
-_LEAST_ROWS, _LEAST_THERE = 30, 0.5
+_LEAST_ROWS = 30
+_MOST_ROWS = 0.5
+"""A feature with gaps is judged by the rows that have a value, if at least this share has one."""
 
 
 def report(description: DatasetDescription, canonical_file: Path, target: str | None) -> DataReport:
@@ -82,7 +84,7 @@ def target_findings(name: str, column_of: Callable[[str], ColumnValues], feature
         values = _at(column_of(feature), rows)
         is_there = np.isfinite(values)
         share = _alone(values, truth, classes=classes)
-        if is_there.mean() >= _LEAST_THERE:  # a copy with gaps is a copy
+        if is_there.mean() >= _MOST_ROWS:  # a copy with gaps is a copy
             share = max(share, _alone(values[is_there], truth[is_there], classes=classes))
         if share >= (LEAK_OF_CLASSES if classes else LEAK_OF_NUMBERS):
             sentence = f"{feature} alone predicts {name} almost perfectly ({100 * share:.4g} %): is it known in time?"
@@ -198,13 +200,19 @@ def _variance_share(
     sums = np.bincount(bins[:half], weights=truth[:half], minlength=len(n))
     means = np.where(n > 0, sums / np.maximum(n, 1), truth[:half].mean())
     shares = [1 - float(np.mean((truth[half:] - means[bins[half:]]) ** 2)) / variance]
+    return max([*shares, *_line_shares(values, truth, half)])
+
+
+def _line_shares(values: npt.NDArray[np.float64], truth: npt.NDArray[np.float64], half: int) -> list[float]:
+    """Compute R² of a line, and of the line between ranks, on the rows that have a value, if most have."""
     fit = np.isfinite(values)
-    if fit[:half].sum() > 2 and values[:half][fit[:half]].std() > 0:
-        slope, offset = np.polyfit(values[:half][fit[:half]], truth[:half][fit[:half]], 1)
-        line = np.where(fit, slope * np.where(fit, values, 0) + offset, truth[:half].mean())
-        shares.append(1 - float(np.mean((truth[half:] - line[half:]) ** 2)) / variance)
-        shares.append(float(np.corrcoef(_ranks(values[fit]), _ranks(truth[fit]))[0, 1] ** 2) * float(fit.mean()))
-    return max(shares)
+    one, other = fit.copy(), fit.copy()
+    one[half:], other[:half] = False, False
+    if fit.mean() < _MOST_ROWS or min(one.sum(), other.sum()) < 3 or values[one].std() == 0 or truth[other].var() == 0:
+        return []
+    slope, offset = np.polyfit(values[one], truth[one], 1)
+    line = 1 - float(np.mean((truth[other] - slope * values[other] - offset) ** 2)) / float(truth[other].var())
+    return [line, float(np.corrcoef(_ranks(values[fit]), _ranks(truth[fit]))[0, 1] ** 2)]
 
 
 def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
