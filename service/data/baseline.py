@@ -165,7 +165,7 @@ def value_formula(metric: Metric) -> _ValueBaseline:
     """
     if metric.name in _VALUE_FORMULAS:
         return _VALUE_FORMULAS[metric.name]
-    if metric.mean_of not in _CONSTANTS or metric.name not in _FINISHES:
+    if metric.mean_of is None or metric.mean_of not in _CONSTANTS or metric.name not in _FINISHES:
         raise NotImplementedError(f"service/data/baseline.py has no constant answer for the metric {metric.name}")
     return partial(_of_errors, metric.name, metric.mean_of)
 

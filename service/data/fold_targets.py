@@ -104,7 +104,8 @@ def _numbers(target: ColumnValues) -> npt.NDArray[np.float64]:
 
 def _word(column: ColumnValues, row: np.int64) -> str:
     if isinstance(column, CategoryColumn):
-        return column.labels[column.codes[row]]
+        return column.labels[int(column.codes[row])]
     if isinstance(column, NumberColumn):
         return f"{column.values[row]:.15g}"
-    return str(np.datetime64(int(column.values[row]), "s")).removesuffix("T00:00:00")
+    moment = np.datetime64(int(column.values[row]), "s")
+    return str(moment).removesuffix("T00:00:00")
