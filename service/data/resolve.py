@@ -113,7 +113,7 @@ class _Resolving:
     def _judge_folds(self, data: DataSpec, metric: MetricSpec, splits: Splits | None) -> float | None:
         """Check that the metric has a value in every fold, and compute the baseline; None where there is a fault."""
         measured = METRICS[metric.name]
-        if splits is None or measured.task != data.task:
+        if splits is None or any(fault.path in ("data.task", "metric.name") for fault in self.faults):
             return None
         folds = FoldTargets.of(self.columns, data, self.spec.cv, splits)
         self.faults += fold_faults(measured, folds)

@@ -133,9 +133,13 @@ def _why_no_score(connection: Connection, search: SearchRow, counts: Mapping[Tri
             f"No trial has a score: {search.metric.name} was undefined in {n_undefined}; the last said: {said}"
         )
     if n_diverged:
-        all_of_them = ALL_DIVERGED if not n_undefined else f"{n_diverged} other trials diverged."
+        all_of_them = ALL_DIVERGED if not n_undefined else _others(n_diverged)
         notes.append(f"{all_of_them}{_longest(connection, search)}")
     return notes
+
+
+def _others(n_diverged: int) -> str:
+    return "1 other trial diverged." if n_diverged == 1 else f"{n_diverged} other trials diverged."
 
 
 def _longest(connection: Connection, search: SearchRow) -> str:

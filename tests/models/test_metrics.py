@@ -64,6 +64,14 @@ def test_a_member_that_is_not_finite_has_no_score_and_its_neighbour_has() -> Non
     assert scores.isnan().tolist() == [True, False]
 
 
+@given(n_classes=st.integers(2, 6), n_rows=st.integers(7, 60), seed=st.integers(0, 10_000))
+def test_equal_predictions_of_all_rows_have_a_roc_auc_of_a_half(n_classes: int, n_rows: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits = torch.from_numpy(rng.normal(size=(3, n_classes, 1)).repeat(n_rows, axis=2))
+    truth = torch.from_numpy(np.arange(n_rows) % n_classes)
+    assert score_classes("roc_auc", logits, truth).tolist() == pytest.approx([0.5] * 3, abs=1e-12)
+
+
 def test_of_equal_logits_the_first_class_is_predicted() -> None:
     logits = torch.tensor([[[1.0, 0.0, 2.0], [1.0, 0.0, 3.0], [0.0, 0.0, 3.0]]])  # (members, classes, rows)
     for truth, hits in (([0, 0, 1], 3), ([1, 1, 2], 0), ([0, 2, 1], 2)):
