@@ -40,8 +40,9 @@ def test_class_metrics_equal_scikit_learn(name: str, n_classes: int, n_rows: int
     if len(set(truth)) < n_classes:
         return  # scikit-learn's roc_auc wants every class
     scores = score_classes(name, torch.from_numpy(logits), torch.from_numpy(truth))
-    probabilities = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
-    # the oracle sees what the metric sees: softmax may part equal logits, and join different ones
+    by_row = torch.from_numpy(logits).transpose(1, 2).contiguous()
+    probabilities = torch.softmax(by_row, dim=2).transpose(1, 2).numpy()
+    # the oracle sees what the metric sees: softmax may join different logits
     asks_probabilities = name == "log_loss" or (name == "roc_auc" and n_classes > 2)
     for member, score in zip(probabilities if asks_probabilities else logits, scores.tolist(), strict=True):
         assert score == pytest.approx(ORACLES[name](truth, member.T), abs=1e-9)
