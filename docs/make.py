@@ -75,6 +75,8 @@ def metrics() -> str:
             notes = ["the default"] if place == 0 else []
             notes += [f"for more than two classes the mean of {metric.over_classes}"] if metric.over_classes else []
             notes += ["needs a target of at least 0"] if metric.needs_nonnegative_target else []
+            differ = "two classes" if task == "classification" else "two values"
+            notes += [f"needs {differ} in each validation part"] if metric.needs_two_values else []
             better = "greater" if metric.direction.is_better(1.0, than=0.0) else "smaller"
             lines.append(f"| `{name}` | {metric.meaning} | {better} | {'; '.join(notes)} |")
         lines.append("")

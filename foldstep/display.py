@@ -19,7 +19,7 @@ from foldstep.service.contract.dataset import Dataset
 from foldstep.service.contract.leaderboard import SearchView, TrialView
 from foldstep.service.contract.numbers import number as number_text
 from foldstep.service.contract.numbers import score, spread
-from foldstep.service.contract.states import TERMINAL_TRIAL, SearchState
+from foldstep.service.contract.states import TERMINAL_TRIAL, SearchState, TrialState
 
 STATE_STYLE = {
     SearchState.QUEUED: "default",
@@ -122,6 +122,7 @@ def leaderboard(search: SearchView, rows: Sequence[TrialView], width: int = 80) 
     lengths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
     is_wide = sum(lengths) + 3 * len(names) <= width - _FIXED_WIDTH
     table = Table(title=f"{search.name}: {search.metric.name}, mean of {search.n_folds} folds", title_justify="left")
+    table.caption, table.caption_justify = " ".join(_remarks(search, rows)) or None, "left"
     for heading in ("rank", "trial", "score", "± folds", "epochs", "size"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in names if is_wide else ["hyperparameters"]:
@@ -133,6 +134,25 @@ def leaderboard(search: SearchView, rows: Sequence[TrialView], width: int = 80) 
         fixed = [rank, str(row.trial), score(row.score), around, str(row.epochs), count(row.n_parameters)]
         table.add_row(*fixed, *map(escape, told))
     return table
+
+
+def _remarks(search: SearchView, rows: Sequence[TrialView]) -> list[str]:
+    """Write what stands below the leaderboard: the baseline, and the trials whose metric is undefined."""
+    remarks = []
+    if search.baseline is not None:
+        n_below = sum(is_no_better(search, row) for row in rows)
+        below = f"; {n_below} of these trials {'is' if n_below == 1 else 'are'} no better" if n_below else ""
+        remarks.append(f"baseline {score(search.baseline)}: the constant answer{below}.")
+    if any(row.state is TrialState.UNDEFINED for row in rows):
+        remarks.append("undefined: the metric has no value; `foldstep show` with the trial says why.")
+    return remarks
+
+
+def is_no_better(search: SearchView, row: TrialView) -> bool:
+    """Tell whether a trial has a score that does not beat that of the constant answer."""
+    if search.baseline is None or row.score is None:
+        return False
+    return not search.metric.direction.is_better(row.score, than=search.baseline)
 
 
 _FIXED_WIDTH = 60
@@ -187,9 +207,13 @@ def trial(search: SearchView, row: TrialView) -> Table:
     """Build the table of everything known about one trial."""
     table = Table("", "", show_header=False, title=f"{search.id}, trial {row.trial}", title_justify="left")
     table.columns[1].overflow = "fold"
-    table.add_row("state", row.state.value + (f": {escape(row.message)}" if row.message else ""))
+    state = "metric undefined" if row.state is TrialState.UNDEFINED else row.state.value
+    table.add_row("state", state + (f": {escape(row.message)}" if row.message else ""))
     table.add_row("rank", "–" if row.rank is None else str(row.rank))
     table.add_row(search.metric.name, f"{score(row.score)} ± {spread(row.spread, row.score)}")
+    if search.baseline is not None:
+        verdict = ": this trial is no better" if is_no_better(search, row) else ""
+        table.add_row("baseline", f"{score(search.baseline)}, the constant answer{verdict}")
     table.add_row("folds", "  ".join(score(f) for f in row.folds))
     table.add_row("epochs", f"{row.epoch} of {row.epochs}")
     if row.continues is not None:

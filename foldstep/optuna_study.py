@@ -27,6 +27,7 @@ STATES: Mapping[TrialState, StudyState] = {
     TrialState.COMPLETED: StudyState.COMPLETE,
     TrialState.PRUNED: StudyState.PRUNED,
     TrialState.DIVERGED: StudyState.FAIL,
+    TrialState.UNDEFINED: StudyState.FAIL,
     TrialState.FAILED: StudyState.FAIL,
     TrialState.CANCELLED: StudyState.FAIL,
 }

@@ -1,6 +1,6 @@
-"""The file that a data set was read from, by the SHA-256 of its bytes; a stored problem says that it has no reading.
+"""The file that a data set was read from, by the SHA-256 of its bytes; stored problems have no reading and baseline.
 
-Revision: 0011, after 0008
+Revision: 0011, after 0009
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0011"
-down_revision = "0008"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
@@ -22,11 +22,13 @@ _SEARCHES = sa.table("searches", sa.column("id"), sa.column("problem"))
 
 def upgrade() -> None:
     op.add_column("datasets", sa.Column("file", sa.String(64), nullable=True))
-    _change_problems(lambda problem: {"reading": None, **problem})
+    _change_problems(lambda problem: {"reading": None, "baseline": None, **problem})
 
 
 def downgrade() -> None:
-    _change_problems(lambda problem: {name: value for name, value in problem.items() if name != "reading"})
+    _change_problems(
+        lambda problem: {name: value for name, value in problem.items() if name not in ("reading", "baseline")}
+    )
     with op.batch_alter_table("datasets") as datasets:
         datasets.drop_column("file")
 

@@ -25,7 +25,7 @@ def get_leaderboard(
     cursor: Annotated[str | None, Query(description="from the page before")] = None,
     order_by: OrderBy = "score",
 ) -> Leaderboard:
-    """List the ranking, the best trial first; diverged and failed trials last."""
+    """List the ranking, the best trial first; undefined, diverged and failed trials last."""
     return rank.leaderboard(context, search_id, limit=limit, cursor=cursor, order_by=order_by)
 
 

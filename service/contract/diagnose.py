@@ -22,7 +22,7 @@ from foldstep.service.contract.space import Frozen
 
 Kind: TypeAlias = Literal[
     "diverged", "rate_too_high", "rate_too_low", "dead_units", "saturated", "overfitting", "underfitting",
-    "still_improving", "healthy",
+    "still_improving", "undefined", "healthy",
 ]  # fmt: skip
 Evidence: TypeAlias = dict[str, float | int | None]
 
@@ -78,6 +78,9 @@ def diagnose(hp: Hyperparameters, folds: Sequence[FoldResult]) -> list[Diagnosis
     diverged = [fold for fold in seen if fold.diverged_in]
     if diverged:
         return [_diverged(diverged[0], len(diverged))]
+    undefined = [fold for fold in seen if fold.undefined_in]
+    if undefined:
+        return [_undefined(undefined[0], len(undefined))]
     found: list[Diagnosis] = []
     for kind, find, tell, explained_by in _RULES:
         evidence = _agreed([find(fold) for fold in seen])
@@ -139,9 +142,18 @@ class _Fold:
 
     @property
     def diverged_in(self) -> int | None:
-        """The first epoch (from 1) whose loss or score was not finite; None where all were finite."""
+        """The first epoch (from 1) whose loss or score was not finite; None where the metric is undefined."""
         pairs = zip(self.result.curve.train_loss, self.result.curve.score, strict=True)
-        return next((i for i, pair in enumerate(pairs, start=1) if None in pair), None)
+        first = next((i for i, pair in enumerate(pairs, start=1) if None in pair), None)
+        return None if first == self.undefined_in else first
+
+    @property
+    def undefined_in(self) -> int | None:
+        """The first epoch (from 1) without a score though its losses were finite; None where there is none."""
+        known = self.result.diagnostics.valid_loss if self.result.diagnostics is not None else []
+        epochs = zip(self.result.curve.score, self.result.curve.train_loss, known, strict=False)
+        has_none = [score is None and None not in losses for score, *losses in epochs]
+        return has_none.index(True) + 1 if any(has_none) else None
 
     @property
     def last(self) -> Reading | None:
@@ -213,6 +225,17 @@ def _diverged(fold: _Fold, n_folds: int) -> Diagnosis:
             "fold": fold.result.fold, "epoch": epoch, "folds": n_folds, "train_loss": last_loss, "gradient_norm": norm,
         },
     )  # fmt: skip
+
+
+def _undefined(fold: _Fold, n_folds: int) -> Diagnosis:
+    also = f", as in {n_folds - 1} other {'folds' if n_folds > 2 else 'fold'}" if n_folds > 1 else ""
+    return Diagnosis(
+        kind="undefined",
+        sentence=f"The metric is undefined in epoch {fold.undefined_in} of fold {fold.result.fold}{also}: it has no "
+        "finite value, although the losses are finite. The training did not diverge: look at the targets of that fold, "
+        "or take another metric.",
+        evidence={"fold": fold.result.fold, "epoch": fold.undefined_in, "folds": n_folds},
+    )
 
 
 def _rate_too_high(fold: _Fold) -> Evidence | None:

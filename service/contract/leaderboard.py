@@ -52,7 +52,7 @@ class TrialView(Frozen):
     """One row of the leaderboard.
 
     Attributes:
-        score: mean over the folds; None before the end, and for diverged and failed trials.
+        score: mean over the folds; None before the end, and for undefined, diverged and failed trials.
         spread: standard deviation over the folds (n - 1); None for one fold.
         n_parameters: number of trainable parameters of its network; None where the data's inputs were not counted.
         progress: mean over the folds of the best score so far, while it runs; None otherwise.
@@ -117,10 +117,16 @@ class TrialDiagnostics(Frozen):
 
 
 class Leaderboard(Frozen):
-    """A page of the ranking; `cursor` requests the next page, None at the end."""
+    """A page of the ranking.
+
+    Attributes:
+        baseline: the score of the constant answer, see `SearchView`.
+        cursor: requests the next page; None at the end.
+    """
 
     search: str
     metric: MetricSpec
+    baseline: float | None = None
     rows: list[TrialView]
     cursor: str | None
 
@@ -130,6 +136,8 @@ class SearchView(Frozen):
 
     Attributes:
         id: also the name of its checkpoint folder.
+        baseline: the score of the constant answer, mean over the folds as a trial's; None where an earlier version
+            stored the search.
         dataset: what its spec calls its data.
         fingerprint: of its data.
         trials: number of planned trials; None for no limit.
@@ -146,6 +154,7 @@ class SearchView(Frozen):
     method: str
     task: Task
     metric: MetricSpec
+    baseline: float | None = None
     dataset: str
     fingerprint: str
     stage: int

@@ -205,7 +205,7 @@ _END = {
         }
     )
     .values(progress=None, duration_s=TIME_SO_FAR)
-    for event in (TrialEvent.COMPLETE, TrialEvent.DIVERGE, TrialEvent.FAIL, TrialEvent.PRUNE)
+    for event in (TrialEvent.COMPLETE, TrialEvent.DIVERGE, TrialEvent.FAIL, TrialEvent.PRUNE, TrialEvent.UNDEFINE)
 }
 
 
@@ -346,11 +346,11 @@ def longest_diverged(connection: Connection, search_id: str) -> tuple[int, Param
     return number, params
 
 
-def last_failure(connection: Connection, search_id: str) -> str:
-    """Read the message of the trial that failed last; `nothing` if there is none."""
+def last_message(connection: Connection, search_id: str, state: TrialState) -> str:
+    """Read the message of the trial that ended last in a state; `nothing` if there is none."""
     statement = (
         select(trials.c.message)
-        .where(trials.c.search_id == search_id, trials.c.state == TrialState.FAILED)
+        .where(trials.c.search_id == search_id, trials.c.state == state)
         .order_by(trials.c.finished_at.desc(), trials.c.number.desc())
         .limit(1)
     )

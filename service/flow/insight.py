@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from foldstep.service.analysis.child import report_in_child
@@ -14,7 +15,7 @@ from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.space import Space
 from foldstep.service.contract.spec import MetricSpec
 from foldstep.service.contract.stage import StagePlan
-from foldstep.service.contract.states import TERMINAL_TRIAL
+from foldstep.service.contract.states import TERMINAL_TRIAL, TrialState
 from foldstep.service.contract.trial import TrialRecord
 from foldstep.service.db import searches, stages, trials
 from foldstep.service.flow.context import Context
@@ -39,7 +40,8 @@ def importance(context: Context, search_id: str) -> ImportanceReport:
     """
     metric, stage, space, records, adaptive = _subject(context, search_id)
     ended = [r for r in records if r.state in TERMINAL_TRIAL]
-    return report_in_child(search_id, metric, stage, space, ended, adaptive=adaptive)
+    found = report_in_child(search_id, metric, stage, space, ended, adaptive=adaptive)
+    return found.model_copy(update={"notes": [*found.notes, *_left_out(ended)]})
 
 
 def compare(context: Context, search_id: str, by: str) -> Comparison:
@@ -57,7 +59,15 @@ def compare(context: Context, search_id: str, by: str) -> Comparison:
         expected = "a hyperparameter that the search varies"
         fault = Fault(code="not_searched", path="by", expected=expected, got=by, hint=hint)
         raise InvalidInput(f"There is nothing to compare: {fault}.", faults=[fault])
-    return compare_records(search_id, metric, by, space, records, adaptive=adaptive)
+    found = compare_records(search_id, metric, by, space, records, adaptive=adaptive)
+    return found.model_copy(update={"sentence": " ".join([found.sentence, *_left_out(records)])})
+
+
+def _left_out(records: Sequence[TrialRecord]) -> list[str]:
+    """Say how many trials are left out because their metric is undefined."""
+    n = sum(record.state is TrialState.UNDEFINED for record in records)
+    what = "1 trial is left out: its" if n == 1 else f"{n} trials are left out: their"
+    return [f"{what} metric is undefined (`foldstep show` says why)."] if n else []
 
 
 def _subject(context: Context, search_id: str) -> _Subject:

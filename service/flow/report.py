@@ -128,16 +128,22 @@ EVENTS: Mapping[Outcome, TrialEvent] = {
     "diverged": TrialEvent.DIVERGE,
     "failed": TrialEvent.FAIL,
     "pruned": TrialEvent.PRUNE,
+    "undefined": TrialEvent.UNDEFINE,
 }
 """The event of the trial's state machine for each outcome that ends a trial."""
+
+
+_MEAN_OVERFLOWS = "Its folds have scores, but their mean is too large for double precision."
 
 
 def _ended(search: SearchRow, result: TrialResult, row: RungRow | None, resume: str | None) -> FinishedTrial:
     _check(search, result)
     score, spread = mean_and_spread([fold.score for fold in result.folds])
-    event = EVENTS[result.outcome]
+    event, message = EVENTS[result.outcome], result.message
     if event in (TrialEvent.COMPLETE, TrialEvent.PRUNE) and score is None:
-        event = TrialEvent.DIVERGE
+        is_overflow = bool(result.folds) and None not in fold_scores(result.folds)
+        event = TrialEvent.UNDEFINE if is_overflow else TrialEvent.DIVERGE
+        message = message or (_MEAN_OVERFLOWS if is_overflow else None)
     has_score = event in (TrialEvent.COMPLETE, TrialEvent.PRUNE)
     is_ranked = has_score and len(result.folds) == search.problem.n_folds
     reached = row.rungs if row is not None else None
@@ -149,7 +155,7 @@ def _ended(search: SearchRow, result: TrialResult, row: RungRow | None, resume: 
         spread=spread if has_score else None,
         epoch=max((fold.epochs for fold in result.folds), default=0),
         duration_s=result.duration_s,
-        message=result.message,
+        message=message,
         kept=any(fold.checkpoint for fold in result.folds),
         rungs=to_the_end(search, row, fold_scores(result.folds)) if has_score and row is not None else reached,
         resume=resume if n_continued(search.spec, search.stage) else None,

@@ -83,6 +83,7 @@ def _views(connection: Connection, context: Context, rows: Sequence[SearchRow]) 
             method=row.spec.method,
             task=row.problem.task,
             metric=row.metric,
+            baseline=row.problem.baseline,
             dataset=row.problem.data.dataset,
             fingerprint=row.problem.fingerprint,
             stage=row.stage,

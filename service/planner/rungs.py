@@ -55,7 +55,7 @@ class Climber:
         losses: for each rung that it has reached, the losses of its folds, lower being better. For a trial that has
             ended, its final losses stand for each rung that it did not reach, and once more after its last rung.
         n_rungs: number of its rungs.
-        is_lost: whether it diverged or failed: it ranks last at every rung that it did not reach.
+        is_lost: whether it diverged, failed or has no metric: it ranks last at every rung that it did not reach.
     """
 
     index: int

@@ -79,6 +79,7 @@ def new_search(context: Context, **changes: Any) -> str:
         n_inputs=1,
         n_outputs=3,
         reading=None,
+        baseline=None,
     )
     resolved = problem.resolved(parsed)
     return store(context, Submission(resolved, problem, [], first_stage(resolved)), raw)

@@ -12,7 +12,7 @@ let openTrial = null; // of the search that is shown: [search, number]
 let round = 0; // answers of an earlier view are dropped
 
 const finished = (search) => Object.entries(search.counts).reduce((n, [state, k]) => n + (state === "waiting" || state === "running" || state === "paused" ? 0 : k), 0);
-const chip = (state) => element("span", state, `state ${state}`);
+const chip = (state) => element("span", state === "undefined" ? "metric undefined" : state, `state ${state}`);
 
 function duration(search) {
   if (!search.started_at) return "–";
@@ -93,13 +93,14 @@ function describe(search) {
   const around = best && best.spread !== null ? ` ± ${spread(best.spread, best.score)}` : "";
   const facts = [
     [`best ${search.metric.name}`, score(best && best.score), around],
+    ["baseline", score(search.baseline), " the constant answer"],
     ["trials done", String(finished(search)), of],
     ["in training", String(running), ""],
     ["member-steps a second", search.member_steps_per_s ? Math.round(search.member_steps_per_s).toLocaleString("en") : "–", ""],
     ["time", duration(search), ""],
   ];
   $("numbers").replaceChildren(
-    ...facts.map(([name, value, more]) => element("div", [element("dt", name), element("dd", [value, element("small", more)])])),
+    ...facts.filter(([name]) => name !== "baseline" || search.baseline !== null).map(([name, value, more]) => element("div", [element("dt", name), element("dd", [value, element("small", more)])])),
   );
   fillBar($("progress"), search);
   $("stages").hidden = search.n_stages < 2;

@@ -22,7 +22,7 @@ def test_nothing_that_a_search_knows_may_be_left_out() -> None:
     for name in facts:
         with pytest.raises(ValidationError):
             LearningProblem.model_validate({n: value for n, value in facts.items() if n != name})
-        if name not in ("n_rows", "n_inputs", "n_outputs", "reading"):
+        if name not in ("n_rows", "n_inputs", "n_outputs", "reading", "baseline"):
             with pytest.raises(ValidationError):
                 LearningProblem.model_validate({**facts, name: None})
 

@@ -165,9 +165,9 @@ def test_the_facts_of_stored_searches_become_problems_and_columns_again(empty: D
         assert searches.get(connection, "counted").problem == counted
 
 
-def test_stored_problems_say_that_they_have_no_reading(empty: Database) -> None:
+def test_stored_problems_say_that_they_have_no_reading_and_no_baseline(empty: Database) -> None:
     run_to(empty, "0008")
-    problem = problem_of().model_dump(exclude={"reading"})
+    problem = problem_of().model_dump(exclude={"reading", "baseline"})
     told = json.dumps(problem)
     with empty.write() as connection:
         search = _SEARCH.replace("dataset, fingerprint, n_folds", "problem").replace("'mine.csv', 'f', 6", ":problem")
@@ -177,7 +177,7 @@ def test_stored_problems_say_that_they_have_no_reading(empty: Database) -> None:
     assert upgrade(empty)
     with empty.read() as connection:
         assert searches.get(connection, "s").problem == problem_of()
-    assert json.loads(rows_of(empty, "searches")[0]["problem"]) == {**problem, "reading": None}
+    assert json.loads(rows_of(empty, "searches")[0]["problem"]) == {**problem, "reading": None, "baseline": None}
     assert rows_of(empty, "datasets", "name")[0]["file"] is None
     run_to(empty, "0008")
     after = rows_of(empty, "searches"), rows_of(empty, "datasets", "name")

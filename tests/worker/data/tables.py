@@ -50,4 +50,5 @@ def problem_of(
         n_inputs=None,
         n_outputs=None,
         reading=None,
+        baseline=None,
     )

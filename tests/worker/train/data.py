@@ -40,4 +40,5 @@ def problem(task: Task, cv: CvSpec, exposure: str | None = None) -> LearningProb
         n_inputs=None,
         n_outputs=None,
         reading=None,
+        baseline=None,
     )
