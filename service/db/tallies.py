@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
@@ -35,7 +36,7 @@ class Tally:
     trained: int
 
 
-def tallies(search_ids: Collection[str]) -> Select[tuple[str, int, TrialState, int, int, int]]:
+def tallies(search_ids: Collection[str]) -> Select[Any]:
     """Build the statement that counts the trials of some searches by stage and state."""
     groups = (trials.c.search_id, trials.c.stage, trials.c.state)
     return (
@@ -74,10 +75,9 @@ def extremes(connection: Connection, search_ids: Collection[str]) -> list[Runnin
         for name, order in (("lowest", trials.c.progress), ("highest", trials.c.progress.desc()))
     ]
     ranked = select(*columns, *places).where(*own).subquery()
-    statement = select(*(ranked.c[column.name] for column in columns))
-    return [
-        Running(*row) for row in connection.execute(statement.where((ranked.c.lowest == 1) | (ranked.c.highest == 1)))
-    ]
+    is_extreme = (ranked.c.lowest == 1) | (ranked.c.highest == 1)
+    statement = select(*(ranked.c[column.name] for column in columns)).where(is_extreme)
+    return [Running(*row) for row in connection.execute(statement)]
 
 
 def n_at_first_rung(connection: Connection, search_ids: Collection[str]) -> dict[str, int]:

@@ -181,7 +181,7 @@ _TRAINED = select(func.coalesce(func.sum(trials.c.epoch), 0)).where(trials.c.lea
 
 def epochs_under(connection: Connection, lease_id: int) -> int:
     """Sum the epochs that the trials of a lease have trained so far, under this lease and before."""
-    return connection.execute(_TRAINED, {"lease": lease_id}).scalar_one()
+    return int(connection.execute(_TRAINED, {"lease": lease_id}).scalar_one())
 
 
 _PROGRESS = (

@@ -143,7 +143,7 @@ def _activity(facts: _Facts) -> Activity:
 
 
 def _members(facts: _Facts) -> int:
-    """Count the networks in training; a trial that has not reached its first rung may train on the first folds alone."""
+    """Count the networks in training; until their first rung trials of a race train on the first folds alone."""
     n_folds = facts.search.problem.n_folds
     n_first = facts.n_first if _races(facts.search) else 0
     return (facts.n(TrialState.RUNNING) - n_first) * n_folds + n_first * n_first_folds(n_folds)
