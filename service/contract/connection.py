@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import Future, wait
 from typing import Any
 
 import httpx
@@ -12,6 +14,9 @@ from foldstep.service.contract.errors import FoldstepError, Unavailable, error_f
 API = "/api/v1"
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 5.0
+_LOOK_S = 0.1
+_LEAVE_S = 3.0
+"""How long a request that is under way may still take once the process is to leave, in seconds."""
 _NOT_THERE = (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError, httpx.TimeoutException)
 _PASSING = (502, 503, 504)
 
@@ -24,14 +29,24 @@ class Connection:
         token: sent with every request.
         patience_s: how long to retry while the master cannot be reached, in seconds; every call may be repeated safely.
         timeout_s: timeout of one try, in seconds.
+        leaving: once it is set, no request waits for a master that does not answer; None to wait regardless.
 
     Raises:
         Unavailable: the address is not a valid URL.
     """
 
-    def __init__(self, url: str, token: str, *, patience_s: float = 0.0, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        patience_s: float = 0.0,
+        timeout_s: float = 30.0,
+        leaving: threading.Event | None = None,
+    ) -> None:
         self.url = url.rstrip("/")
         self.patience_s = patience_s
+        self._leaving = leaving
         try:
             base = httpx.URL(self.url + API)
         except httpx.InvalidURL as error:
@@ -59,7 +74,7 @@ class Connection:
         wait_s = _FIRST_WAIT_S
         while True:
             try:
-                answer = self._http.request(method, path, **arguments)
+                answer = self._try(method, path, arguments)
                 if answer.status_code not in _PASSING:
                     return self._checked(answer)
                 reason = f"it answered {answer.status_code}"
@@ -67,10 +82,39 @@ class Connection:
                 reason = str(error) or type(error).__name__
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
                 raise self._no_address(error) from None
-            if time.monotonic() + wait_s > deadline:
+            if time.monotonic() + wait_s > deadline or self._is_left_within(wait_s):
                 raise Unavailable(f"The master at {self.url} cannot be reached: {reason}. Is it running there?")
-            time.sleep(wait_s)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+    def _is_left_within(self, seconds: float) -> bool:
+        """Wait, and tell whether the process is to leave; then the wait ends at once."""
+        if self._leaving is None:
+            time.sleep(seconds)
+            return False
+        return self._leaving.wait(seconds)
+
+    def _try(self, method: str, path: str, arguments: dict[str, Any]) -> httpx.Response:
+        """Send a request once.
+
+        Where the process may have to leave, a thread of its own sends it: nothing else could end the wait for a master
+        that hangs, or a machine that is gone, before the timeout.
+        """
+        if self._leaving is None:
+            return self._http.request(method, path, **arguments)
+        answer: Future[httpx.Response] = Future()
+
+        def send() -> None:
+            try:
+                answer.set_result(self._http.request(method, path, **arguments))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        threading.Thread(target=send, name="request", daemon=True).start()
+        while not self._leaving.is_set() and not wait([answer], timeout=_LOOK_S).done:
+            pass
+        if not wait([answer], timeout=_LEAVE_S).done:
+            raise httpx.ReadTimeout(f"it did not answer within {_LEAVE_S:g} s, and this process is leaving")
+        return answer.result()
 
     def _no_address(self, error: Exception) -> Unavailable:
         return Unavailable(f"{self.url} is no address of a master: {error}.")
