@@ -52,6 +52,10 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         """Stop the live display and clear it."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop the live display and clear it, if that was not done yet."""
         self._live.stop()
 
     def say(self, doing: str) -> None:

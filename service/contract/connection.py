@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 
-from foldstep.service.contract.errors import FoldstepError, Unavailable, error_from_problem
+from foldstep.service.contract.errors import Conflict, FoldstepError, Unauthorized, Unavailable, error_from_problem
+from foldstep.service.contract.version import VERSION_HEADER, __version__, fits
 
 API = "/api/v1"
 _FIRST_WAIT_S = 0.1
@@ -47,11 +48,8 @@ class Connection:
         self.url = url.rstrip("/")
         self.patience_s = patience_s
         self._leaving = leaving
-        try:
-            base = httpx.URL(self.url + API)
-        except httpx.InvalidURL as error:
-            raise self._no_address(error) from None
-        headers = {"Authorization": f"Bearer {token}"}
+        base = self._base()
+        headers = {"Authorization": f"Bearer {token}".encode()}
         self._http = httpx.Client(base_url=base, headers=headers, timeout=timeout_s, trust_env=False)
 
     def close(self) -> None:
@@ -80,8 +78,6 @@ class Connection:
                 reason = f"it answered {answer.status_code}"
             except _NOT_THERE as error:
                 reason = str(error) or type(error).__name__
-            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-                raise self._no_address(error) from None
             if time.monotonic() + wait_s > deadline or self._is_left_within(wait_s):
                 raise Unavailable(f"The master at {self.url} cannot be reached: {reason}. Is it running there?")
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
@@ -116,10 +112,31 @@ class Connection:
             raise httpx.ReadTimeout(f"it did not answer within {_LEAVE_S:g} s, and this process is leaving")
         return answer.result()
 
-    def _no_address(self, error: Exception) -> Unavailable:
-        return Unavailable(f"{self.url} is no address of a master: {error}.")
+    def _base(self) -> httpx.URL:
+        """Parse the address."""
+        try:
+            base = httpx.URL(self.url + API)
+            is_complete = base.scheme in ("http", "https") and bool(base.host)
+        except (httpx.InvalidURL, UnicodeError):
+            is_complete = False
+        if not is_complete:
+            raise Unavailable(
+                f"{self.url or 'Nothing'} is no address of a master; one looks like http://127.0.0.1:8765."
+            )
+        return base
 
     def _checked(self, answer: httpx.Response) -> httpx.Response:
+        if answer.status_code == 401:
+            raise Unauthorized(
+                f"The master at {self.url} does not accept this token. The right one is in the file `token` of its data "
+                "folder: name the folder with --dir, pass --token, or set FOLDSTEP_TOKEN."
+            )
+        version = answer.headers.get(VERSION_HEADER, __version__)
+        if not fits(version):
+            raise Conflict(
+                f"The master at {self.url} is of version {version}, and this is {__version__}: "
+                "install the same version on both sides."
+            )
         if answer.is_success:
             return answer
         try:
