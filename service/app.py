@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 import sys
 import threading
@@ -159,9 +160,12 @@ def _announced(settings: Settings, address: str, token: str) -> Iterator[None]:
 def _listening(host: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((host, port), backlog=2048, family=_family(host))
+    except socket.gaierror:
+        raise Conflict(f"Cannot listen on {host}: this machine has no such address; choose another --host.") from None
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
         raise Conflict(
-            f"Cannot listen on {host}:{port} ({error.strerror}); choose another port, as --port 0 for any free one."
+            f"Cannot listen on {host}:{port} ({reason}); choose another port: --port 0 takes any free one."
         ) from error
     # connections inherit it; without it the body of each answer waits 40 ms for the acknowledgement of its head
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

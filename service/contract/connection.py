@@ -13,6 +13,11 @@ from foldstep.service.contract.errors import Conflict, FoldstepError, Unauthoriz
 from foldstep.service.contract.version import VERSION_HEADER, __version__, fits
 
 API = "/api/v1"
+_LAST_PORT = 65535
+_RIGHT_TOKEN = (
+    "The right one is in the file `token` of the master's data folder: name the folder with --dir, pass --token, or "
+    "set FOLDSTEP_TOKEN."
+)
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 5.0
 _LOOK_S = 0.1
@@ -34,6 +39,7 @@ class Connection:
 
     Raises:
         Unavailable: the address is not a valid URL.
+        Unauthorized: the token can be nobody's.
     """
 
     def __init__(
@@ -49,7 +55,9 @@ class Connection:
         self.patience_s = patience_s
         self._leaving = leaving
         base = self._base()
-        headers = {"Authorization": f"Bearer {token}".encode()}
+        if not (token.isascii() and token.isprintable()):
+            raise Unauthorized(f"The token has characters that no token has. {_RIGHT_TOKEN}")
+        headers = {"Authorization": f"Bearer {token}"}
         self._http = httpx.Client(base_url=base, headers=headers, timeout=timeout_s, trust_env=False)
 
     def close(self) -> None:
@@ -116,7 +124,9 @@ class Connection:
         """Parse the address."""
         try:
             base = httpx.URL(self.url + API)
-            is_complete = base.scheme in ("http", "https") and bool(base.host)
+            base.host.encode("idna")
+            is_complete = base.scheme in ("http", "https") and bool(base.host) and (base.port or 0) <= _LAST_PORT
+            is_complete = is_complete and not any(c.isspace() for c in self.url)
         except (httpx.InvalidURL, UnicodeError):
             is_complete = False
         if not is_complete:
@@ -127,10 +137,7 @@ class Connection:
 
     def _checked(self, answer: httpx.Response) -> httpx.Response:
         if answer.status_code == 401:
-            raise Unauthorized(
-                f"The master at {self.url} does not accept this token. The right one is in the file `token` of its data "
-                "folder: name the folder with --dir, pass --token, or set FOLDSTEP_TOKEN."
-            )
+            raise Unauthorized(f"The master at {self.url} does not accept this token. {_RIGHT_TOKEN}")
         version = answer.headers.get(VERSION_HEADER, __version__)
         if not fits(version):
             raise Conflict(
