@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -160,16 +161,18 @@ def _announced(settings: Settings, address: str, token: str) -> Iterator[None]:
 def _listening(host: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((host, port), backlog=2048, family=_family(host))
-    except socket.gaierror:
-        raise Conflict(f"Cannot listen on {host}: this machine has no such address; choose another --host.") from None
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise Conflict(
-            f"Cannot listen on {host}:{port} ({reason}); choose another port: --port 0 takes any free one."
-        ) from error
+        raise _not_listening(host, port, error) from error
     # connections inherit it; without it the body of each answer waits 40 ms for the acknowledgement of its head
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _not_listening(host: str, port: int, error: OSError) -> Conflict:
+    if error.errno is None or error.errno < 0 or error.errno == errno.EADDRNOTAVAIL:  # below 0: no such name
+        return Conflict(f"Cannot listen on {host}: this machine has no such address; choose another --host.")
+    reason = os.strerror(error.errno)
+    return Conflict(f"Cannot listen on {host}:{port} ({reason}); choose another port: --port 0 takes any free one.")
 
 
 def _family(host: str) -> socket.AddressFamily:
