@@ -39,8 +39,10 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     written: str = console.file.getvalue()  # type: ignore[attr-defined]
     assert all(len(line) <= width for line in written.splitlines())
     if width >= 80:
-        for part in ("123,456,789,012 of 999,999,999,999 epochs", "9,999,999 of 10,000,000 trials", "66,666 failed",
-                     "8,888,888 stopped early", "987,654,321 steps/s", "342 h 56 min left", "stage 1 of 3"):  # fmt: skip
+        for part in (
+            "123,456,789,012 of 999,999,999,999 epochs", "9,999,999 of 10,000,000 trials", "8,888,888 stopped early",
+            "66,666 failed", "987,654,321 steps/s", "342 h 56 min left", "stage 1 of 3",
+        ):  # fmt: skip
             assert part in written
 
 
