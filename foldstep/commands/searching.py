@@ -121,15 +121,13 @@ def show_end(master: Foldstep, search_id: str, *, as_json: bool, said: Collectio
             out.print(
                 f"Best checkpoint: {search.checkpoint_dir}/{best_checkpoint(search)}", markup=False, soft_wrap=True
             )
-        out.print(
-            f"{search.id}: {search.state}, {display.n_done(search)} trials.{_trained(search.progress)}", soft_wrap=True
-        )
+        out.print(f"{search.id}: {search.state}, {display.n_done(search)} trials.{_trained(search.progress)}")
     quiet_exit(0 if search.best is not None and search.state is SearchState.COMPLETED else NO_WINNER)
 
 
 def _trained(progress: SearchProgress) -> str:
     """Tell how much was trained until the end."""
-    stopped = f"; {progress.stopped_early:,} trials were stopped early" if progress.stopped_early else ""
+    stopped = f"; stopped early: {progress.stopped_early:,}" if progress.stopped_early else ""
     return f" Together they trained {progress.epochs_done:,} epochs{stopped}."
 
 
