@@ -124,6 +124,19 @@ def show_error(error: FoldstepError) -> None:
     err.print(f"[red]{error.code}[/]: {escape(error.message)}", highlight=False, soft_wrap=True)
 
 
+def exit_code_of(error: BaseException) -> int:
+    """Choose the exit code for what ended a command, and print a refusal; raise anything that is a fault of ours."""
+    if isinstance(error, FoldstepError):
+        show_error(error)
+        return REFUSED
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        close_standard_output()
+        return REFUSED
+    raise error
+
+
 @contextmanager
 def terminated_as_interrupt() -> Iterator[None]:
     """Treat SIGTERM like Ctrl-C within the block, so that child processes are ended properly."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -55,7 +56,7 @@ class Settings(BaseModel):
     def resolved_database_url(self) -> str:
         """The database's address with the driver named."""
         if not self.database_url:
-            return f"sqlite:///{self.data_dir.absolute() / 'foldstep.db'}"
+            return f"sqlite:///{quote(str(self.data_dir.absolute() / 'foldstep.db'))}"
         scheme, separator, rest = self.database_url.partition("://")
         return f"postgresql+psycopg://{rest}" if separator and scheme.startswith("postgres") else self.database_url
 

@@ -13,12 +13,12 @@ from foldstep.options import Dir, Json, Token, Url, no_file, out, print_json
 from foldstep.sending import sending
 from foldstep.service.contract.dataset import Dataset
 
-group = typer.Typer(no_args_is_help=True, help="Data sets that the master knows.")
+datasets = typer.Typer(no_args_is_help=True, help="Data sets that the master knows.")
 Name = Annotated[str, typer.Argument(help="What specs call it.")]
 DataFile = Annotated[Path, typer.Argument(help="CSV or Parquet file on this machine.")]
 
 
-@group.command("add")
+@datasets.command("add")
 def add_dataset(
     name: Annotated[str, typer.Argument(help="What specs will call it.")],
     file: DataFile,
@@ -38,7 +38,7 @@ def add_dataset(
         out.print(f"{dataset.name}: {_facts(dataset)}", markup=False)
 
 
-@group.command("replace")
+@datasets.command("replace")
 def replace_dataset(
     name: Name,
     file: DataFile,
@@ -63,14 +63,14 @@ def replace_dataset(
         out.print("Searches that have begun keep the data that they began with.")
 
 
-@group.command("delete")
+@datasets.command("delete")
 def delete_dataset(name: Name, url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR) -> None:
     """Forget a data set; searches that have begun keep theirs."""
     connect(url, token, data_dir).delete_dataset(name)
     out.print(f"{name} is deleted; searches that have begun keep the data that they began with.", markup=False)
 
 
-@group.command("list")
+@datasets.command("list")
 def list_datasets(url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR, as_json: Json = False) -> None:
     """List the data sets that the master knows."""
     found = connect(url, token, data_dir).datasets()

@@ -11,6 +11,7 @@ import typer
 from foldstep import display, display_diagnostics
 from foldstep.client import Foldstep
 from foldstep.connect import DEFAULT_DIR, connect
+from foldstep.display_progress import Watch, progress
 from foldstep.options import (
     NO_WINNER,
     Dir,
@@ -28,7 +29,7 @@ from foldstep.options import (
     read_spec,
 )
 from foldstep.sending import with_data_sent
-from foldstep.service.contract.leaderboard import SearchView, TrialView
+from foldstep.service.contract.leaderboard import SearchProgress, SearchView, TrialView
 from foldstep.service.contract.states import TERMINAL_SEARCH, SearchState
 
 _LOOK_S = 0.2
@@ -54,7 +55,8 @@ def submit(
         for note in search.notes:
             out.print(note, markup=False)
     if watch:
-        watch_to_end(master, search.id, show_progress=not as_json)
+        with nullcontext() if as_json else Watch(out) as shown:
+            watch_to_end(master, search.id, shown)
         show_end(master, search.id, as_json=as_json, said=search.notes)
     elif as_json:
         print_json(search)
@@ -63,25 +65,24 @@ def submit(
 
 
 def watch_to_end(
-    master: Foldstep, search: str, *, show_progress: bool, on_look: Callable[[SearchView], object] | None = None
+    master: Foldstep, search: str, watch: Watch | None, *, on_look: Callable[[SearchView], object] | None = None
 ) -> SearchView:
-    """Wait for a search to end, with a live display.
+    """Wait for a search to end.
 
     Args:
         master: the master that runs the search.
         search: its id.
-        show_progress: whether to show the live display.
+        watch: shows how far it is; None to show nothing.
         on_look: called with the search after every request.
     """
-    with display.Watch(out) if show_progress else nullcontext() as watch:
 
-        def look(view: SearchView) -> None:
-            if watch is not None:
-                watch.look(view)
-            if on_look is not None:
-                on_look(view)
+    def look(view: SearchView) -> None:
+        if watch is not None:
+            watch.look(view)
+        if on_look is not None:
+            on_look(view)
 
-        return master.wait(search, poll_s=_LOOK_S, on_look=look)
+    return master.wait(search, poll_s=_LOOK_S, on_look=look)
 
 
 def show_end(master: Foldstep, search_id: str, *, as_json: bool, said: Collection[str] = ()) -> None:
@@ -100,8 +101,14 @@ def show_end(master: Foldstep, search_id: str, *, as_json: bool, said: Collectio
             out.print(
                 f"Best checkpoint: {search.checkpoint_dir}/{best_checkpoint(search)}", markup=False, soft_wrap=True
             )
-        out.print(f"{search.id}: {search.state}, {display.n_done(search)} trials.")
+        out.print(f"{search.id}: {search.state}, {display.n_done(search)} trials.{_trained(search.progress)}")
     quiet_exit(0 if search.best is not None and search.state is SearchState.COMPLETED else NO_WINNER)
+
+
+def _trained(progress: SearchProgress) -> str:
+    """Tell how much was trained until the end."""
+    stopped = f"; stopped early: {progress.stopped_early:,}" if progress.stopped_early else ""
+    return f" Together they trained {progress.epochs_done:,} epochs{stopped}."
 
 
 def best_checkpoint(search: SearchView) -> str:
@@ -172,7 +179,7 @@ def show(
         if as_json:
             print_json(view)
         else:
-            out.print(display.progress(view))
+            out.print(progress(view, out.width))
             if view.checks is not None:
                 out.print(display.checks(view.checks))
             for sentence in display.findings(view):

@@ -4,6 +4,7 @@ import { call, Refused, TOKEN } from "./api.js";
 import { forgetMatters } from "./matters.js";
 import { score, spread } from "./numbers.js";
 import { $, element, headCell, list, short, trialOpener } from "./parts.js";
+import { fillBar, ofTrials, progressLine, span } from "./progress.js";
 import { hideTrial, showTrial } from "./trial.js";
 
 const PERIOD_MS = 2000;
@@ -11,41 +12,24 @@ let timer = 0;
 let openTrial = null; // of the search that is shown: [search, number]
 let round = 0; // answers of an earlier view are dropped
 
-const finished = (search) => Object.entries(search.counts).reduce((n, [state, k]) => n + (state === "waiting" || state === "running" || state === "paused" ? 0 : k), 0);
 const chip = (state) => element("span", state === "undefined" ? "metric undefined" : state, `state ${state}`);
 
 function duration(search) {
   if (!search.started_at) return "–";
   const end = search.finished_at ? new Date(search.finished_at) : new Date();
-  const s = Math.max(0, Math.round((end - new Date(search.started_at)) / 1000));
-  const parts = [Math.floor(s / 3600), Math.floor(s / 60) % 60, s % 60];
-  return parts[0] ? `${parts[0]} h ${parts[1]} min` : parts[1] ? `${parts[1]} min ${parts[2]} s` : `${parts[2]} s`;
-}
-
-function fillBar(bar, search) {
-  const done = finished(search);
-  bar.setAttribute("role", "progressbar");
-  bar.setAttribute("aria-valuemin", "0");
-  bar.setAttribute("aria-valuenow", String(done));
-  bar.classList.toggle("moving", search.trials === null && search.state === "running");
-  const share = search.trials ? Math.min(1, done / search.trials) : search.finished_at ? 1 : 0;
-  if (search.trials) bar.setAttribute("aria-valuemax", String(search.trials));
-  const fill = element("i");
-  fill.style.width = `${100 * share}%`;
-  bar.replaceChildren(fill);
+  return span((end - new Date(search.started_at)) / 1000);
 }
 
 function searchCard(search) {
   const card = element("a", [], "card");
   card.href = `#${encodeURIComponent(search.id)}`;
   const bar = element("div", [], "bar");
-  bar.setAttribute("aria-label", `Trials of ${search.id} done`);
+  bar.setAttribute("aria-label", `Epochs of ${search.id} trained`);
   fillBar(bar, search);
-  const of = search.trials === null ? "" : ` of ${search.trials}`;
   const best = score(search.best && search.best.score);
   card.append(
     element("div", [element("strong", search.id), chip(search.state)], "title"),
-    element("p", `${search.method} on ${search.dataset}, ${finished(search)}${of} trials`, "quiet"),
+    element("p", `${search.method} on ${search.dataset}, ${ofTrials(search.progress)}`, "quiet"),
     element("div", [element("span", `best ${search.metric.name}`, "quiet"), element("span", best, "best")], "title"),
     bar,
   );
@@ -88,13 +72,13 @@ function describe(search) {
   const folds = search.n_folds === 1 ? "holdout" : `${search.n_folds} folds`;
   $("facts").textContent = `${search.method} on ${search.dataset}, ${search.task}, ${folds}`;
   const running = search.counts.running || 0;
-  const of = search.trials === null ? "" : ` of ${search.trials}`;
+  const { trials_done: done, trials_planned: planned } = search.progress;
   const best = search.best;
   const around = best && best.spread !== null ? ` ± ${spread(best.spread, best.score)}` : "";
   const facts = [
     [`best ${search.metric.name}`, score(best && best.score), around],
     ["baseline", score(search.baseline), " the constant answer"],
-    ["trials done", String(finished(search)), of],
+    ["trials done", String(done), planned === null ? "" : ` of ${planned}`],
     ["in training", String(running), ""],
     ["member-steps a second", search.member_steps_per_s ? Math.round(search.member_steps_per_s).toLocaleString("en") : "–", ""],
     ["time", duration(search), ""],
@@ -103,6 +87,7 @@ function describe(search) {
     ...facts.filter(([name]) => name !== "baseline" || search.baseline !== null).map(([name, value, more]) => element("div", [element("dt", name), element("dd", [value, element("small", more)])])),
   );
   fillBar($("progress"), search);
+  $("progress-line").textContent = progressLine(search);
   $("stages").hidden = search.n_stages < 2;
   $("stages").replaceChildren(...search.stages.map((stage) => stageItem(stage, search)));
   const borders = search.stages.flatMap((stage) => stage.borders);
@@ -116,7 +101,8 @@ function describe(search) {
 
 function stageItem(stage, search) {
   const epochs = stage.epochs === 1 ? "1 epoch" : `${stage.epochs} epochs`;
-  const item = element("li", `stage ${stage.stage + 1}: ${epochs}, ${stage.finished} of ${stage.trials} trials`);
+  const of = search.finished_at ? "" : ` of ${stage.trials}`;
+  const item = element("li", `stage ${stage.stage + 1}: ${epochs}, ${stage.finished}${of} trials`);
   if (stage.stage === search.stage && !search.finished_at) item.setAttribute("aria-current", "step");
   return item;
 }

@@ -97,6 +97,17 @@ def test_leaderboard_is_the_masters(place: Place, browser: Browser) -> None:
     assert place.master.search(place.finished).checkpoint_dir in browser.text()
 
 
+def test_progress_is_one_line_of_what_the_master_says(place: Place, browser: Browser) -> None:
+    browser.open(place.address(place.finished))
+    line = "document.getElementById('progress-line').innerText"
+    browser.until(f"{line}.includes('ended')", "the line")
+    assert browser.evaluate(line) == "ended · 12 of 12 epochs · 4 of 4 trials"
+    assert browser.evaluate("document.getElementById('progress').getAttribute('aria-valuenow')") == "12"
+    browser.open(place.address(place.endless))
+    browser.until(f"{line}.includes('networks in training')", "a search under way")
+    assert "epochs · " in browser.evaluate(line)
+
+
 def test_number_of_a_trial_opens_its_diagnosis(place: Place, browser: Browser) -> None:
     browser.open(place.address(place.finished))
     browser.until("document.querySelectorAll('#rows tr').length === 4", "four rows")
