@@ -246,6 +246,10 @@ class Foldstep:
             self.connection.request("PUT", f"/files/{sha256}", content=content, headers=headers, timeout=READING_DATA)
         return sha256
 
+    def search_data(self, search: str) -> DataReport:
+        """Get the report on the data that a search trains on."""
+        return DataReport.model_validate_json(self._get(f"/searches/{search}/data"))
+
     def upload_dataset(
         self,
         name: str,

@@ -10,11 +10,12 @@ from fastapi.responses import FileResponse
 from foldstep.service.api.deps import Document, InContext, SearchId
 from foldstep.service.api.examples import SPEC_BODY
 from foldstep.service.api.problems import responses
+from foldstep.service.contract.dataset import DataReport
 from foldstep.service.contract.footprint import Footprint
 from foldstep.service.contract.insight import Comparison, ImportanceReport
 from foldstep.service.contract.leaderboard import BorderFinding, SearchView
 from foldstep.service.contract.submit import Extension, Validated
-from foldstep.service.flow import control, extend, insight, transfer, view
+from foldstep.service.flow import control, data_report, extend, insight, transfer, view
 from foldstep.service.flow.submit import submit, validate
 
 router = APIRouter(tags=["searches"])
@@ -56,6 +57,12 @@ def get_search(search_id: SearchId, context: InContext) -> SearchView:
 def get_spec(search_id: SearchId, context: InContext) -> Any:
     """Get the spec as it was submitted."""
     return view.submitted_spec(context, search_id)
+
+
+@router.get("/searches/{search_id}/data", responses=responses(404, 409))
+def get_data_report(search_id: SearchId, context: InContext) -> DataReport:
+    """Report on the data that a search trains on: every column, and what is odd."""
+    return data_report.of_search(context, search_id)
 
 
 @router.get("/searches/{search_id}/footprint", responses=responses(404, 409))

@@ -1,6 +1,7 @@
 // The page polls the API every two seconds.
 
 import { call, Refused, TOKEN } from "./api.js";
+import { forgetData } from "./data.js";
 import { forgetMatters } from "./matters.js";
 import { score, spread } from "./numbers.js";
 import { $, element, headCell, list, short, trialOpener } from "./parts.js";
@@ -249,6 +250,7 @@ $("close-trial").addEventListener("click", () => {
   hideTrial();
 });
 addEventListener("hashchange", () => {
+  forgetData();
   forgetMatters();
   takeTokenFromAddress();
   refresh();

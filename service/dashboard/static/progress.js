@@ -1,6 +1,7 @@
 // How far a search is, in a bar and one line.
 
-import { element, number } from "./parts.js";
+import { score } from "./numbers.js";
+import { element } from "./parts.js";
 
 const DOING = {
   waiting: "waiting for a worker",
@@ -25,7 +26,7 @@ export function span(seconds) {
 export function progressLine(search) {
   const now = search.progress;
   const counts = [["stopped early", now.stopped_early], ["diverged", now.diverged], ["failed", now.failed]];
-  const leading = now.leading ? [`best in training ${number(now.leading.score)} (trial ${now.leading.trial})`] : [];
+  const leading = now.leading ? [`best in training ${score(now.leading.score)} (trial ${now.leading.trial})`] : [];
   const parts = [DOING[now.activity], `${of(now.epochs_done, now.epochs_planned)} epochs`, ofTrials(now)];
   parts.push(...counts.filter(([, n]) => n).map(([what, n]) => `${whole(n)} ${what}`), ...leading);
   if (now.members) parts.push(`${whole(now.members)} networks in training`);
