@@ -94,7 +94,13 @@ def test_leaderboard_is_the_masters(place: Place, browser: Browser) -> None:
         assert float(row["accuracy"]) == pytest.approx(trial.score, rel=1e-4)
         assert float(row["lr"]) == pytest.approx(trial.params["lr"], rel=1e-3)
         assert (row["activation"], row["epochs"], row["state"]) == (trial.params["activation"], "3/3", "completed")
-    assert place.master.search(place.finished).checkpoint_dir in browser.text()
+    search = place.master.search(place.finished)
+    assert search.checkpoint_dir in browser.text()
+    facts = browser.evaluate("[...document.querySelectorAll('#numbers div')].map(d => d.innerText)")
+    (baseline,) = [fact.split() for fact in facts if fact.lower().startswith("baseline")]
+    assert search.baseline is not None
+    assert float(baseline[1]) == pytest.approx(search.baseline, rel=1e-4)
+    assert baseline[2:] == ["the", "constant", "answer"]
 
 
 def test_progress_is_one_line_of_what_the_master_says(place: Place, browser: Browser) -> None:

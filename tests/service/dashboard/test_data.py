@@ -64,3 +64,4 @@ def test_data_that_changed_since_have_no_report(place: Place, browser: Browser) 
     open_section(browser, place)
     browser.until("document.getElementById('data-said').textContent.includes('other data by now')", "the sentence")
     assert browser.evaluate("document.getElementById('data-found').hidden") is True
+    browser.complaints = [c for c in browser.complaints if "409" not in c]
