@@ -34,6 +34,11 @@ METRIC: Edits = {
          '    "poisson_deviance": _poisson_deviance,\n'
          '    "worst_error": lambda predictions, truth: (predictions - truth).abs().amax(dim=1),\n'),
     ],
+    "service/data/baseline.py": [(
+        '{"poisson_deviance": _poisson_deviance}',
+        '{\n    "poisson_deviance": _poisson_deviance,\n'
+        '    "worst_error": lambda train, valid: float(abs(valid.target - train.target.mean()).max()),\n}',
+    )],
 }  # fmt: skip
 METHOD: Edits = {
     "service/contract/methods.py": [(

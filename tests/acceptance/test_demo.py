@@ -44,7 +44,8 @@ def test_demo(demo: subprocess.Popen[str]) -> None:
     assert EDGE.search(text), text
     (path,) = re.findall(r"^Best checkpoint: (.+)$", text, re.MULTILINE)
     assert Path(path).is_file()
-    assert re.search(r"^digits-demo-\w+: completed, 92 trials\.$", text, re.MULTILINE)
+    ended = r"^digits-demo-\w+: completed, 92 trials\. Together they trained [\d,]+ epochs\.$"
+    assert re.search(ended, text, re.MULTILINE), text
     page, token = re.findall(r"(http://127\.0\.0\.1:\d+/)#token=([\w-]+)", lines[-1])[0]
     assert "<title>Foldstep</title>" in httpx.get(page, trust_env=False).text
     answer = httpx.get(f"{page}api/v1/searches", headers={"Authorization": f"Bearer {token}"}, trust_env=False)

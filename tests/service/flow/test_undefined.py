@@ -46,8 +46,11 @@ def test_a_search_without_a_score_says_whether_the_metric_or_the_training_failed
     assert not [note for note in notes if "Every trial diverged" in note]
 
 
+LR = {"low": 1e-3, "high": 1e-1, "log": True}
+
+
 def test_the_analysis_leaves_undefined_trials_out_and_says_so(context: Context) -> None:
-    search = new_search(context, budget={"trials": 6}, parameters={"optimizer": ["adam", "sgd"]})
+    search = new_search(context, budget={"trials": 6}, parameters={"optimizer": ["adam", "sgd"], "lr": LR})
     hand = Hand(context)
     held = hand.take(12)
     results = [result(n, (0.5, 0.6 + n / 100)) for n in range(5)]
