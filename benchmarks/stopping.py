@@ -19,7 +19,7 @@ from benchmarks.datasets import DATA
 from benchmarks.ranges import DROPOUT, ranges
 from benchmarks.report import RESULTS, arguments, publish
 from foldstep.client import Foldstep
-from foldstep.local import local_service
+from foldstep.local import connect_workers, local_service
 from foldstep.service.contract.leaderboard import TrialView
 
 EPOCHS, TRIALS, FOLDS = 27, 54, 5
@@ -49,7 +49,8 @@ def main() -> None:
     seeds = range(1 if options.quick else 5)
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder)
-        with local_service(data_dir, [DATA], 1) as (master, _):
+        with local_service(data_dir, [DATA], 1) as (master, group):
+            connect_workers(group, master, data_dir)
             runs = {(n, way, s): run(master, n, way, s) for n in SETS for s in seeds for way in WAYS}
     rows = [row(runs, name, way, seeds) for name in SETS for way in WAYS if way != "none"]
     if options.save:

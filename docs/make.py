@@ -60,6 +60,7 @@ def _traits(method: SearchMethod) -> list[str]:
         "has stages": method.is_staged,
         "needs lists or steps": method.enumerates,
         "no configuration twice": method.never_repeats,
+        "no configuration twice where the space has at most 10,000 points": method.redraws,
     }
     return [trait for trait, holds in told.items() if holds]
 
@@ -74,6 +75,8 @@ def metrics() -> str:
             notes = ["the default"] if place == 0 else []
             notes += [f"for more than two classes the mean of {metric.over_classes}"] if metric.over_classes else []
             notes += ["needs a target of at least 0"] if metric.needs_nonnegative_target else []
+            differ = "two classes" if task == "classification" else "two values"
+            notes += [f"needs {differ} in each validation part"] if metric.needs_two_values else []
             better = "greater" if metric.direction.is_better(1.0, than=0.0) else "smaller"
             lines.append(f"| `{name}` | {metric.meaning} | {better} | {'; '.join(notes)} |")
         lines.append("")

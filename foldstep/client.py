@@ -9,16 +9,20 @@ for row in master.leaderboard(search.id).rows: …
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
-from foldstep.service.contract.connection import Connection
-from foldstep.service.contract.dataset import Dataset
+from foldstep.service.contract.connection import READING_DATA, Connection
+from foldstep.service.contract.dataset import DataReport, Dataset, Replaced
+from foldstep.service.contract.errors import InvalidInput, NotFound
+from foldstep.service.contract.footprint import Footprint
 from foldstep.service.contract.insight import Comparison, ImportanceReport
 from foldstep.service.contract.leaderboard import (
     Leaderboard,
@@ -30,16 +34,41 @@ from foldstep.service.contract.leaderboard import (
     WorkerView,
 )
 from foldstep.service.contract.lease import Work
+from foldstep.service.contract.reading import AS_FOUND, ReadingOptions
 from foldstep.service.contract.states import TERMINAL_SEARCH
-from foldstep.service.contract.submit import Validated
+from foldstep.service.contract.submit import DatasetRegistration, DatasetSource, Validated
 
 _SEARCHES = TypeAdapter(list[SearchView])
 _DATASETS = TypeAdapter(list[Dataset])
 _WORKERS = TypeAdapter(list[WorkerView])
+_BLOCK_BYTES = 1 << 18
+
+
+class _FileBody:
+    """A file as the body of a request; it is read anew where the request is sent again."""
+
+    def __init__(self, path: Path, on_progress: Callable[[int, int], object] | None) -> None:
+        self._path, self._on_progress = path, on_progress
+        self.size = path.stat().st_size
+
+    def __iter__(self) -> Iterator[bytes]:
+        sent = 0
+        with self._path.open("rb") as file:
+            while sent < self.size:
+                block = file.read(min(_BLOCK_BYTES, self.size - sent))
+                if not block:
+                    raise InvalidInput(f"{self._path} became shorter while it was sent; send it again.")
+                yield block
+                sent += len(block)
+                if self._on_progress is not None:
+                    self._on_progress(sent, self.size)
 
 
 class Foldstep:
     """A client of one master.
+
+    A search is named by its id, by its name where one search alone has it, or by the beginning of its id where no other
+    id begins so.
 
     Attributes:
         connection: the HTTP connection to the master.
@@ -103,6 +132,10 @@ class Foldstep:
         """Get one trial by its number."""
         return TrialView.model_validate_json(self._get(f"/searches/{search}/trials/{number}"))
 
+    def checkpoint(self, search: str, name: str) -> bytes:
+        """Download a checkpoint; `TrialView.checkpoints` has the names."""
+        return self.connection.request("GET", f"/searches/{search}/checkpoints/{name}").content
+
     def work(self, search: str, number: int) -> Work:
         """Get what is needed to train one trial again: the problem of its search, and the trial as it would be leased.
 
@@ -145,6 +178,10 @@ class Foldstep:
         answer = self.connection.request("POST", f"/searches/{search}:extend", json=more)
         return SearchView.model_validate_json(answer.content)
 
+    def footprint(self, search: str) -> Footprint:
+        """Get how many trials, files and bytes the deletion of a search would remove."""
+        return Footprint.model_validate_json(self._get(f"/searches/{search}/footprint"))
+
     def delete(self, search: str) -> None:
         """Delete a search with its trials and checkpoints."""
         self.connection.request("DELETE", f"/searches/{search}")
@@ -171,18 +208,108 @@ class Foldstep:
         """List the registered data sets, by name."""
         return _DATASETS.validate_json(self._get("/datasets"))
 
-    def upload_dataset(self, name: str, path: Path) -> Dataset:
-        """Register a local file under a name; its content is uploaded to the master."""
-        with path.open("rb") as file:
-            answer = self.connection.request(
-                "POST", "/datasets:upload", data={"name": name}, files={"file": (path.name, file)}
-            )
-        return Dataset.model_validate_json(answer.content)
+    def dataset(self, name: str) -> Dataset:
+        """Get one data set."""
+        return Dataset.model_validate_json(self._get(f"/datasets/{quote(name, safe='')}"))
 
-    def register_dataset(self, name: str, source: str) -> Dataset:
-        """Register a file that the master can read, or one of scikit-learn's sets, under a name."""
-        answer = self.connection.request("POST", "/datasets", json={"name": name, "source": source})
-        return Dataset.model_validate_json(answer.content)
+    def data_report(self, name: str, target: str | None = None) -> DataReport:
+        """Get the report on a data set before anything trains, and on one of its columns as the target."""
+        path = f"/datasets/{quote(name, safe='')}/report"
+        params = {} if target is None else {"target": target}
+        answer = self.connection.request("GET", path, params=params, timeout=READING_DATA)
+        return DataReport.model_validate_json(answer.content)
+
+    def has_file(self, sha256: str) -> bool:
+        """Tell whether a file was uploaded; it is named by the SHA-256 of its bytes, as hexadecimal digits."""
+        try:
+            self.connection.request("GET", f"/files/{sha256}")
+        except NotFound:
+            return False
+        return True
+
+    def upload_file(self, path: Path, *, on_progress: Callable[[int, int], object] | None = None) -> str:
+        """Upload a local file, unless the master has it, and return its SHA-256.
+
+        Args:
+            path: of the file on this machine.
+            on_progress: called with the bytes sent so far and the file's size in bytes, where something is sent.
+
+        Raises:
+            InvalidInput: the file changed while it was sent.
+            TooLarge: it is larger than the master takes.
+        """
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if not self.has_file(sha256):
+            content = _FileBody(path, on_progress)
+            headers = {"Content-Length": str(content.size)}
+            self.connection.request("PUT", f"/files/{sha256}", content=content, headers=headers, timeout=READING_DATA)
+        return sha256
+
+    def search_data(self, search: str) -> DataReport:
+        """Get the report on the data that a search trains on."""
+        return DataReport.model_validate_json(self._get(f"/searches/{search}/data"))
+
+    def upload_dataset(
+        self,
+        name: str,
+        path: Path,
+        *,
+        options: ReadingOptions = AS_FOUND,
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> Dataset:
+        """Register a local file under a name; its content is uploaded, unless the master has it.
+
+        Args:
+            name: what specs call it.
+            path: of the file on this machine.
+            options: how it is read.
+            on_progress: as for `upload_file`.
+
+        Raises:
+            NameTaken: the name stands for other data; see `replace_dataset`.
+        """
+        sha256 = self.upload_file(path, on_progress=on_progress)
+        return self.register_dataset(name, path.name, file=sha256, options=options)
+
+    def register_dataset(
+        self, name: str, source: str, *, file: str | None = None, options: ReadingOptions = AS_FOUND
+    ) -> Dataset:
+        """Register a file that the master can read, one of scikit-learn's sets, or an uploaded file, under a name.
+
+        Args:
+            name: what specs call it.
+            source: path of the file on the master, or name of the set; what an uploaded file is called.
+            file: SHA-256 of an uploaded file.
+            options: how it is read.
+
+        Raises:
+            NameTaken: the name stands for other data; see `replace_dataset`.
+        """
+        sent = DatasetRegistration(name=name, source=source, file=file, options=options)
+        return Dataset.model_validate_json(self._post_record("/datasets", sent))
+
+    def replace_dataset(
+        self,
+        name: str,
+        path: Path,
+        *,
+        options: ReadingOptions = AS_FOUND,
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> Replaced:
+        """Let a name stand for the data of a local file; searches that have begun keep theirs.
+
+        Raises:
+            NotFound: no data set has that name.
+        """
+        self.dataset(name)  # before anything is sent
+        sha256 = self.upload_file(path, on_progress=on_progress)
+        sent = DatasetSource(source=path.name, file=sha256, options=options)
+        return Replaced.model_validate_json(self._post_record(f"/datasets/{quote(name, safe='')}:replace", sent))
+
+    def delete_dataset(self, name: str) -> None:
+        """Forget a data set; searches that have begun keep theirs."""
+        self.connection.request("DELETE", f"/datasets/{quote(name, safe='')}")
 
     def workers(self) -> list[WorkerView]:
         """List every worker that has registered with the master."""
@@ -195,7 +322,15 @@ class Foldstep:
     def _post_spec(self, path: str, spec: dict[str, Any]) -> bytes:
         # NaN, infinities and dates are sent as they are: the master names the fault and its path
         text = json.dumps(spec, default=str)
-        return self.connection.request("POST", path, content=text, headers={"Content-Type": "application/json"}).content
+        return self._post_json(path, text)
+
+    def _post_record(self, path: str, record: BaseModel) -> bytes:
+        return self._post_json(path, record.model_dump_json())
+
+    def _post_json(self, path: str, text: str) -> bytes:
+        """Send JSON for which the master reads data."""
+        headers = {"Content-Type": "application/json"}
+        return self.connection.request("POST", path, content=text, headers=headers, timeout=READING_DATA).content
 
     def _get(self, path: str, **params: Any) -> bytes:
         return self.connection.request("GET", path, params=params).content

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from foldstep.client import Foldstep
-from foldstep.service.contract.errors import Unauthorized, Unavailable
+from foldstep.service.contract.errors import Conflict, FoldstepError, Unauthorized, Unavailable
 
 DEFAULT_DIR = Path("foldstep-data")
 
@@ -24,6 +24,26 @@ def connect(url: str | None, token: str | None, data_dir: Path) -> Foldstep:
         Unauthorized: no token is known.
     """
     return Foldstep(find_url(url, data_dir), find_token(token, data_dir))
+
+
+def master_of(data_dir: Path) -> Foldstep | None:
+    """Make a client for the master that serves a data folder on this machine; None if none answers.
+
+    Raises:
+        Unauthorized: it answers, but `FOLDSTEP_TOKEN` or the folder's token is not its own.
+        Conflict: it answers, but is of another version.
+    """
+    url = _first_line(data_dir / "address")
+    if url is None:
+        return None
+    master = Foldstep(url, find_token(None, data_dir), patience_s=5.0)
+    try:
+        Foldstep(url, find_token(None, data_dir)).workers()
+    except (Unauthorized, Conflict):
+        raise
+    except FoldstepError:  # a master that was killed leaves its address behind
+        return None
+    return master
 
 
 def find_url(url: str | None, data_dir: Path) -> str:

@@ -1,23 +1,19 @@
-"""The tables and texts of the CLI: progress while a search runs, the leaderboard, findings."""
+"""The tables and texts of the CLI: the leaderboard, findings, searches, data sets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console, Group
-from rich.live import Live
 from rich.markup import escape
-from rich.padding import Padding
-from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rich.text import Text
 
 from foldstep.service.contract.checks import CheckReport
 from foldstep.service.contract.dataset import Dataset
 from foldstep.service.contract.leaderboard import SearchView, TrialView
-from foldstep.service.contract.states import TERMINAL_TRIAL, SearchState
+from foldstep.service.contract.numbers import number as number_text
+from foldstep.service.contract.numbers import score, spread
+from foldstep.service.contract.states import SearchState, TrialState
 
 STATE_STYLE = {
     SearchState.QUEUED: "default",
@@ -31,14 +27,7 @@ STATE_STYLE = {
 
 def number(value: Any) -> str:
     """Format a value for people: floats with four significant digits."""
-    if isinstance(value, bool) or not isinstance(value, float):
-        return str(value)
-    return f"{value:.4g}"
-
-
-def score(value: float | None) -> str:
-    """Format a score with five decimals; None is a dash."""
-    return "–" if value is None else f"{value:.5f}"
+    return number_text(value) if isinstance(value, float) else str(value)
 
 
 def count(value: int | None) -> str:
@@ -46,78 +35,9 @@ def count(value: int | None) -> str:
     return "–" if value is None else f"{value:,}"
 
 
-def span(seconds: float) -> str:
-    """Format a duration in its two largest units: hours and minutes, or minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
 def n_done(search: SearchView) -> int:
-    """Count the trials that have ended."""
-    return sum(n for state, n in search.counts.items() if state in TERMINAL_TRIAL)
-
-
-class Watch:
-    """A live display of one search; outside a terminal, one line whenever the stage changes."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = Live(console=console, refresh_per_second=4, transient=True)
-        self._stage = -1
-
-    def __enter__(self) -> Watch:
-        """Start the live display on a terminal."""
-        if self._console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop the live display and clear it."""
-        self._live.stop()
-
-    def look(self, search: SearchView) -> None:
-        """Show the search as it is now."""
-        if self._console.is_terminal:
-            self._live.update(progress(search))
-        elif search.stage != self._stage:
-            self._stage = search.stage
-            done = n_done(search)
-            self._console.print(f"{search.id}: stage {search.stage + 1} of {search.n_stages}, {done} trials done")
-
-
-def progress(search: SearchView) -> Group:
-    """Render a search's progress: bar, counts, speed, best score and time left."""
-    done, total = n_done(search), search.trials
-    bar = ProgressBar(total=total, completed=done, width=40) if total else Text("no limit of trials")
-    head = Text.assemble((search.id, "bold"), "  ", (search.state.value, STATE_STYLE[search.state]))
-    head.append(f"  stage {search.stage + 1} of {search.n_stages}" if search.n_stages > 1 else "")
-    parts = [f"{done} of {total} trials" if total else f"{done} trials", f"× {search.n_folds} folds"]
-    if search.member_steps_per_s:
-        parts.append(f"{search.member_steps_per_s:,.0f} member steps/s")
-    if search.best is not None:
-        parts.append(f"best {search.metric.name} {score(search.best.score)} (trial {search.best.trial})")
-    left = _time_left(search, done)
-    if left is not None:
-        parts.append(f"about {span(left)} left")
-    return Group(head, Padding(bar, 0), Text(" · ".join(parts)))
-
-
-def _time_left(search: SearchView, done: int) -> float | None:
-    """Estimate the seconds left, from the epochs trained so far and those planned; None where nothing is known.
-
-    Epochs are counted rather than trials because trials of later stages train longer.
-    """
-    if search.started_at is None or not done:
-        return None
-    trained = sum((s.epochs or 1) * s.finished for s in search.stages)
-    planned = sum((s.epochs or 1) * s.trials for s in search.stages) if search.n_stages > 1 else None
-    elapsed = (datetime.now(UTC) - search.started_at).total_seconds()
-    if planned and trained and len(search.stages) == search.n_stages:
-        return elapsed * (planned - trained) / trained
-    if search.trials is None or search.n_stages > 1:
-        return None
-    return elapsed * (search.trials - done) / done
+    """Count the trials that have ended, without those that their search cancelled."""
+    return search.progress.trials_done
 
 
 def leaderboard(search: SearchView, rows: Sequence[TrialView], width: int = 80) -> Table:
@@ -127,6 +47,7 @@ def leaderboard(search: SearchView, rows: Sequence[TrialView], width: int = 80) 
     lengths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
     is_wide = sum(lengths) + 3 * len(names) <= width - _FIXED_WIDTH
     table = Table(title=f"{search.name}: {search.metric.name}, mean of {search.n_folds} folds", title_justify="left")
+    table.caption, table.caption_justify = " ".join(_remarks(search, rows)) or None, "left"
     for heading in ("rank", "trial", "score", "± folds", "epochs", "size"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in names if is_wide else ["hyperparameters"]:
@@ -134,9 +55,29 @@ def leaderboard(search: SearchView, rows: Sequence[TrialView], width: int = 80) 
     for row, values in zip(rows, cells, strict=True):
         told = values if is_wide else [", ".join(f"{n} {v}" for n, v in zip(names, values, strict=True) if v)]
         rank = row.state.value if row.rank is None else str(row.rank)
-        fixed = [rank, str(row.trial), score(row.score), score(row.spread), str(row.epochs), count(row.n_parameters)]
+        around = spread(row.spread, row.score)
+        fixed = [rank, str(row.trial), score(row.score), around, str(row.epochs), count(row.n_parameters)]
         table.add_row(*fixed, *map(escape, told))
     return table
+
+
+def _remarks(search: SearchView, rows: Sequence[TrialView]) -> list[str]:
+    """Write what stands below the leaderboard: the baseline, and the trials whose metric is undefined."""
+    remarks = []
+    if search.baseline is not None:
+        n_below = sum(is_no_better(search, row) for row in rows)
+        below = f"; {n_below} of these trials {'is' if n_below == 1 else 'are'} no better" if n_below else ""
+        remarks.append(f"baseline {score(search.baseline)}: the constant answer{below}.")
+    if any(row.state is TrialState.UNDEFINED for row in rows):
+        remarks.append("undefined: the metric has no value; `foldstep show` with the trial says why.")
+    return remarks
+
+
+def is_no_better(search: SearchView, row: TrialView) -> bool:
+    """Tell whether a trial has a score that does not beat that of the constant answer."""
+    if search.baseline is None or row.score is None:
+        return False
+    return not search.metric.direction.is_better(row.score, than=search.baseline)
 
 
 _FIXED_WIDTH = 60
@@ -172,7 +113,8 @@ def searches(found: Iterable[SearchView]) -> Table:
     for heading in ("state", "trials", "best", "method", "begun (UTC)"):
         table.add_column(heading)
     for s in found:
-        total = f"{n_done(s)}/{s.trials}" if s.trials else str(n_done(s))
+        done, planned = s.progress.trials_done, s.progress.trials_planned
+        total = str(done) if planned is None else f"{done}/{planned}"
         best = f"{s.metric.name} {score(s.best.score)}" if s.best else "–"
         state = f"[{STATE_STYLE[s.state]}]{s.state}[/]"
         table.add_row(s.id, state, total, best, s.method, s.created_at.strftime("%Y-%m-%d %H:%M"))
@@ -191,9 +133,13 @@ def trial(search: SearchView, row: TrialView) -> Table:
     """Build the table of everything known about one trial."""
     table = Table("", "", show_header=False, title=f"{search.id}, trial {row.trial}", title_justify="left")
     table.columns[1].overflow = "fold"
-    table.add_row("state", row.state.value + (f": {escape(row.message)}" if row.message else ""))
+    state = "metric undefined" if row.state is TrialState.UNDEFINED else row.state.value
+    table.add_row("state", state + (f": {escape(row.message)}" if row.message else ""))
     table.add_row("rank", "–" if row.rank is None else str(row.rank))
-    table.add_row(search.metric.name, f"{score(row.score)} ± {score(row.spread)}")
+    table.add_row(search.metric.name, f"{score(row.score)} ± {spread(row.spread, row.score)}")
+    if search.baseline is not None:
+        verdict = ": this trial is no better" if is_no_better(search, row) else ""
+        table.add_row("baseline", f"{score(search.baseline)}, the constant answer{verdict}")
     table.add_row("folds", "  ".join(score(f) for f in row.folds))
     table.add_row("epochs", f"{row.epoch} of {row.epochs}")
     if row.continues is not None:

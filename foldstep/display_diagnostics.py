@@ -14,6 +14,7 @@ from rich.text import Text
 
 from foldstep.service.contract.diagnostics import LayerReading, Reading
 from foldstep.service.contract.leaderboard import TrialDiagnostics
+from foldstep.service.contract.numbers import number
 
 if TYPE_CHECKING:
     from foldstep.worker.histograms import Histogram  # brings torch, which no other command needs
@@ -47,13 +48,13 @@ def layers(readings: Sequence[Reading]) -> Table:
     n_layers = len(readings[0].layers)
     for i in range(n_layers):
         name = "output" if i == n_layers - 1 else str(i + 1)
-        table.add_row(name, *(_middle([number(r.layers[i]) for r in readings]) for _, number in _COLUMNS))
+        table.add_row(name, *(_middle([value_of(r.layers[i]) for r in readings]) for _, value_of in _COLUMNS))
     return table
 
 
 def _middle(values: Sequence[float | None]) -> str:
     known = [v for v in values if v is not None]
-    return f"{median(known):.3g}" if known else _NONE
+    return number(median(known), 3) if known else _NONE
 
 
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -70,7 +71,7 @@ def histograms(found: Iterable[Histogram]) -> Iterator[Table]:
             bars = Text(bar_line(histogram.counts))
             if histogram.not_finite:
                 bars.append(f" {histogram.not_finite} not finite")
-            low, high = f"{histogram.low:.3g}", f"{histogram.high:.3g}"
+            low, high = number(histogram.low, 3), number(histogram.high, 3)
             table.add_row(str(histogram.layer), histogram.what, low, bars, high)
         yield table
 

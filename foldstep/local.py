@@ -6,13 +6,16 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foldstep.client import Foldstep
 from foldstep.connect import find_token
 from foldstep.service.contract.errors import Unavailable
+from foldstep.service.contract.leaderboard import WorkerView
 from foldstep.service.contract.processes import python_command
+from foldstep.service.folder import usable_folder
 
 if TYPE_CHECKING:
     from foldstep.worker.launch.local import WorkerGroup
@@ -41,9 +44,10 @@ def local_master(data_dir: Path, data_roots: Sequence[Path]) -> Iterator[Foldste
 def local_service(
     data_dir: Path, data_roots: Sequence[Path], processes: int | None
 ) -> Iterator[tuple[Foldstep, WorkerGroup]]:
-    """Start a master as `local_master` does, and worker processes for it, until the block ends.
+    """Start a master as `local_master` does, and worker processes, until the block ends.
 
-    Both take more than a second to start, so they start at the same time.
+    Both take more than a second to start, so they start at the same time. The workers train nothing before
+    `connect_workers`, so that the block can decide first which searches there are to train.
     """
     from foldstep.worker.launch.local import WorkerCommand, WorkerGroup, find_devices
 
@@ -52,18 +56,52 @@ def local_service(
         group = WorkerGroup(command, find_devices("auto", processes))
         group.start()
         try:
-            master = answer()
-            group.connect(master.url, find_token(None, data_dir))
-            yield master, group
+            yield answer(), group
         finally:
             group.leave()
             group.wait()
 
 
+def connect_workers(group: WorkerGroup, master: Foldstep, data_dir: Path) -> None:
+    """Let the workers of `local_service` train what the master has."""
+    group.connect(master.url, find_token(None, data_dir))
+
+
+@contextmanager
+def workers_beside(master: Foldstep, data_dir: Path, processes: int | None) -> Iterator[WorkerGroup | None]:
+    """Start worker processes for a master that runs on this machine, until the block ends.
+
+    Yields:
+        The processes; None where `processes` is None and the master has a worker already: then none are started.
+    """
+    from foldstep.worker.launch.local import WorkerCommand, WorkerGroup, find_devices
+
+    if processes is None and any(_is_alive(worker) for worker in master.workers()):
+        yield None
+        return
+    command = WorkerCommand(data_dir / "datasets", patience_s=_PATIENCE_S)
+    group = WorkerGroup(command, find_devices("auto", processes))
+    group.start()
+    try:
+        group.connect(master.url, find_token(None, data_dir))
+        yield group
+    finally:
+        group.leave()
+        group.wait()
+
+
+_ALIVE_S = 10.0
+"""A worker without work asks for some every two seconds; one that was silent for longer is gone, or trains."""
+
+
+def _is_alive(worker: WorkerView) -> bool:
+    return worker.running > 0 or (datetime.now(UTC) - worker.last_seen_at).total_seconds() < _ALIVE_S
+
+
 @contextmanager
 def _starting(data_dir: Path, data_roots: Sequence[Path]) -> Iterator[Callable[[], Foldstep]]:
     """Start a master that ends with the block; the function that is yielded waits until it answers."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+    usable_folder(data_dir)
     log_path = data_dir / "master.log"
     roots = os.pathsep.join(dict.fromkeys(str(p.absolute()) for p in (data_dir, *data_roots)))
     argv = python_command("foldstep", "serve", "--dir", str(data_dir), "--port", "0", "--with-parent")

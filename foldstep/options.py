@@ -6,20 +6,24 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ParamSpec
 
 import typer
 from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
 
+from foldstep.service.contract.document import ABOUT_SPECS, Lines, load_document
 from foldstep.service.contract.errors import Fault, FoldstepError, InvalidInput
-from foldstep.service.contract.parse import load_text
+from foldstep.service.contract.near_file import missing_file_hint
 
 REFUSED, USAGE, NO_WINNER, CHECKS_FAILED, INTERRUPTED = 1, 2, 3, 3, 130
+
+P = ParamSpec("P")
 
 out = Console()
 err = Console(stderr=True)
@@ -28,7 +32,7 @@ Url = Annotated[str | None, typer.Option("--url", help="Address of the master; e
 Token = Annotated[str | None, typer.Option("--token", help="Its token; else FOLDSTEP_TOKEN, else from --dir.")]
 Dir = Annotated[Path, typer.Option("--dir", help="Data folder of the master on this machine.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-SearchId = Annotated[str, typer.Argument(metavar="ID", help="Search, as `foldstep searches` lists it.")]
+SearchId = Annotated[str, typer.Argument(metavar="ID", help="Search: its id, its name, or the beginning of its id.")]
 SpecFile = Annotated[str, typer.Argument(metavar="SPEC", help="YAML or JSON file; - for standard input.")]
 Force = Annotated[bool, typer.Option("--force", help="Continue in spite of failed checks (checks: {force: true}).")]
 Workers = Annotated[
@@ -45,21 +49,60 @@ def read_spec(path: str) -> dict[str, Any]:
     """
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise no_file(Path(path), "spec_unreadable") from None
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         fault = Fault(code="spec_unreadable", path="", expected="a YAML or JSON file", got=f"{path}: {reason}")
         raise InvalidInput(f"The spec {path} cannot be read: {reason}.", faults=[fault]) from None
-    spec = load_text(text)
+    spec = load_document(text).value
     if not isinstance(spec, dict):
         fault = Fault(code="wrong_type", path="", expected="a mapping", got=type(spec).__name__)
         raise InvalidInput(f"The spec {path} is no mapping of keys to values.", faults=[fault])
     return spec
 
 
+def no_file(path: Path, code: str = "no_file") -> InvalidInput:
+    """Make the refusal of a path at which there is no file: where it was looked for, and what was probably meant."""
+    hint = missing_file_hint(str(path), [path.parent if path.is_absolute() else Path.cwd()])
+    fault = Fault(code=code, path="", expected="a file", got=str(path), hint=hint)
+    end = "" if hint.endswith("?") else "."
+    return InvalidInput(f"There is no file {path}; {hint}{end}", faults=[fault])
+
+
+def names_lines(command: Callable[P, None]) -> Callable[P, None]:
+    """Make a command that reads a spec name the file and the line of every fault of it."""
+
+    @wraps(command)
+    def placed(*args: P.args, **kwargs: P.kwargs) -> None:
+        path = str(kwargs["spec"])
+        try:
+            command(*args, **kwargs)
+        except ABOUT_SPECS as error:
+            if path == "-":
+                raise
+            raise _lines(path).place(error, Path(path).name) from None
+
+    return placed
+
+
+def _lines(path: str) -> Lines:
+    """Read the lines of a spec file; none where it has no keys because of the faults that are to be placed."""
+    try:
+        return load_document(Path(path).read_text(encoding="utf-8")).lines
+    except FoldstepError:
+        return Lines(None)
+
+
 def forced(spec: dict[str, Any]) -> dict[str, Any]:
     """Set `checks.force` in a copy of the spec; one whose `checks` is no mapping is left for the master to refuse."""
     checks = spec.get("checks", {})
     return {**spec, "checks": {**checks, "force": True}} if isinstance(checks, dict) else spec
+
+
+def is_interactive() -> bool:
+    """Tell whether a person can be asked: input and output are a terminal."""
+    return sys.stdin.isatty() and out.is_terminal
 
 
 def print_json(value: BaseModel | Iterable[BaseModel] | Any) -> None:
@@ -79,6 +122,19 @@ def show_error(error: FoldstepError) -> None:
             err.print(f"  [bold]{fault.code}[/]  {escape(str(fault))}", highlight=False, soft_wrap=True)
         return
     err.print(f"[red]{error.code}[/]: {escape(error.message)}", highlight=False, soft_wrap=True)
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Choose the exit code for what ended a command, and print a refusal; raise anything that is a fault of ours."""
+    if isinstance(error, FoldstepError):
+        show_error(error)
+        return REFUSED
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        close_standard_output()
+        return REFUSED
+    raise error
 
 
 @contextmanager

@@ -20,13 +20,14 @@ from foldstep.models.hyperparameters import Value
 from foldstep.service.contract.errors import Conflict, Fault, InvalidInput
 from foldstep.service.contract.leaderboard import SearchView, StageView, TrialView
 from foldstep.service.contract.report import Curve
-from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange
+from foldstep.service.contract.space import Choices, Distribution, Either, Fixed, FloatRange, IntRange
 from foldstep.service.contract.states import TrialState
 
 STATES: Mapping[TrialState, StudyState] = {
     TrialState.COMPLETED: StudyState.COMPLETE,
     TrialState.PRUNED: StudyState.PRUNED,
     TrialState.DIVERGED: StudyState.FAIL,
+    TrialState.UNDEFINED: StudyState.FAIL,
     TrialState.FAILED: StudyState.FAIL,
     TrialState.CANCELLED: StudyState.FAIL,
 }
@@ -127,11 +128,13 @@ def _plain(value: Value) -> Any:
 def _distribution(name: str, value: Value, stages: Sequence[StageView]) -> BaseDistribution:
     """Build one distribution that covers a hyperparameter's ranges in all stages and the value of this trial."""
     found = [s.space.parameters[name] for s in stages if name in s.space.parameters]
-    ranges = [d for d in found if isinstance(d, FloatRange | IntRange)]
+    eithers = [d for d in found if isinstance(d, Either)]
+    ranges = [d for d in (*found, *(e.range for e in eithers)) if isinstance(d, FloatRange | IntRange)]
     if not ranges:
         return CategoricalDistribution(_choices(found))
-    low, high = min(d.low for d in ranges), max(d.high for d in ranges)
-    is_log = ranges[0].log
+    extra = [float(v) for either in eithers for v in either.extra]  # type: ignore[arg-type]
+    low, high = min([*extra, *(d.low for d in ranges)]), max([*extra, *(d.high for d in ranges)])
+    is_log = ranges[0].log and low > 0  # an extra value may be 0
     if isinstance(ranges[0], FloatRange):
         assert isinstance(value, float)
         return FloatDistribution(min(low, value), max(high, value), log=is_log)

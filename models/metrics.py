@@ -116,7 +116,8 @@ def _log_loss(logits: Tensor, truth: Tensor) -> Tensor:
 def _roc_auc(logits: Tensor, truth: Tensor) -> Tensor:
     if logits.shape[1] == 2:
         return _auc(logits[:, 1] - logits[:, 0], truth == 1)
-    p = torch.softmax(logits, dim=1)
+    # rows last but one: along a strided axis torch rounds some rows otherwise, and equal rows would not be ties
+    p = torch.softmax(logits.transpose(1, 2).contiguous(), dim=2).transpose(1, 2)
     present = [c for c in range(logits.shape[1]) if 0 < int((truth == c).sum()) < len(truth)]
     if not present:
         return torch.full((len(logits),), float("nan"), dtype=torch.float64, device=logits.device)

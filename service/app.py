@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import os
 import socket
 import sys
 import threading
@@ -14,10 +16,12 @@ from types import FrameType
 import anyio.to_thread
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI
+from fastapi_offline import FastAPIOffline
 
 from foldstep.service.api import datasets, health, leases, problems, searches, trials, workers
 from foldstep.service.api.deps import require_token
 from foldstep.service.api.limits import BodyLimit
+from foldstep.service.api.version import VersionHeader
 from foldstep.service.auth import load_or_make_token
 from foldstep.service.contract.errors import Conflict, FoldstepError
 from foldstep.service.contract.version import __version__
@@ -28,6 +32,7 @@ from foldstep.service.db.migrate import upgrade
 from foldstep.service.flow.context import Context, utc_now
 from foldstep.service.flow.recover import recover
 from foldstep.service.flow.sweep import sweep
+from foldstep.service.folder import usable_folder
 from foldstep.service.settings import Settings, settings_from_environment
 
 _log = logging.getLogger(__name__)
@@ -42,11 +47,13 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> 
         settings: the master's settings.
         now: the clock; tests pass their own.
     """
-    app = FastAPI(title="Foldstep", version=__version__, lifespan=_lifespan)
+    # its /docs loads from this master alone; its /redoc would ask for a logo from elsewhere
+    app = FastAPIOffline(title="Foldstep", version=__version__, lifespan=_lifespan, redoc_url=None)
     app.state.context = Context(Database(settings.resolved_database_url), settings, now)
     app.state.token = load_or_make_token(settings)
     problems.install(app)
     app.add_middleware(BodyLimit, settings=settings)
+    app.add_middleware(VersionHeader)
     guarded = [Depends(require_token)]
     api = APIRouter(prefix="/api/v1", dependencies=guarded)
     for part in (datasets, searches, trials, workers, leases):
@@ -114,7 +121,7 @@ class _Server(uvicorn.Server):
 
 
 def serve(settings: Settings, host: str | None = None, port: int | None = None) -> None:
-    """Serve until SIGTERM or SIGINT; the only line on standard output is the address.
+    """Serve until SIGTERM or SIGINT; the first line on standard output is the address, the only one for programs.
 
     Args:
         settings: the master's settings.
@@ -123,24 +130,29 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
 
     Raises:
         Conflict: the address is in use, or another master serves the data folder.
+        InvalidInput: the data folder cannot be used.
     """
+    usable_folder(settings.data_dir)
     app = create_app(settings)
     # opened here and not by uvicorn, which would make a log entry and an exit code 3 of every refusal
     config = uvicorn.Config(
         app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=SHUTDOWN_S
     )
     host, port = settings.host if host is None else host, settings.port if port is None else port
-    with _listening(host, port) as listener, opened(app), _announced(settings, _address(listener)):
+    with _listening(host, port) as listener, opened(app), _announced(settings, _address(listener), app.state.token):
         _Server(config).run(sockets=[listener])
 
 
 @contextlib.contextmanager
-def _announced(settings: Settings, address: str) -> Iterator[None]:
-    """Print the address, and write it to the data folder, where the CLI finds it."""
+def _announced(settings: Settings, address: str, token: str) -> Iterator[None]:
+    """Print the address, and write it to the data folder, where the CLI finds it; show people the way to the page."""
     path = settings.data_dir / ADDRESS_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)  # missing where the token is set and the database is Postgres
     path.write_text(f"{address}\n")
     sys.stdout.write(f"{address}\n")
+    if sys.stdout.isatty():  # the token is a secret: it belongs in no log
+        sys.stdout.write(
+            f"Page: {address}/#token={token}\nCtrl-C ends the master; its searches resume when it returns.\n"
+        )
     sys.stdout.flush()
     try:
         yield
@@ -152,10 +164,17 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((host, port), backlog=2048, family=_family(host))
     except OSError as error:
-        raise Conflict(f"Cannot listen on {host}:{port} ({error.strerror}); choose another port.") from error
+        raise _not_listening(host, port, error) from error
     # connections inherit it; without it the body of each answer waits 40 ms for the acknowledgement of its head
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _not_listening(host: str, port: int, error: OSError) -> Conflict:
+    if error.errno is None or error.errno < 0 or error.errno == errno.EADDRNOTAVAIL:  # below 0: no such name
+        return Conflict(f"Cannot listen on {host}: this machine has no such address; choose another --host.")
+    reason = os.strerror(error.errno)
+    return Conflict(f"Cannot listen on {host}:{port} ({reason}); choose another port: --port 0 takes any free one.")
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -16,7 +16,7 @@ from typing import IO, Any
 from pydantic import BaseModel
 
 from foldstep.service.contract.errors import FoldstepError, error_from_problem
-from foldstep.service.contract.processes import last_words, python_command
+from foldstep.service.contract.processes import end_with_parent, last_words, python_command, with_lifeline
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """More threads would take the cores from workers on the same machine, and rounding depends on their number."""
@@ -46,7 +46,12 @@ def ask(package: str, request: dict[str, Any], timeout_s: float) -> Any:
     sent = json.dumps(request).encode()
     try:
         child = subprocess.run(
-            python_command(package), input=sent, capture_output=True, env=environment(), timeout=timeout_s, check=False
+            python_command(package),
+            input=sent,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+            **with_lifeline(environment(), is_held_by_thread=True),
         )
     except subprocess.TimeoutExpired:
         raise ChildTooSlow from None
@@ -60,6 +65,7 @@ def ask(package: str, request: dict[str, Any], timeout_s: float) -> Any:
 
 def answer_once(perform: Callable[[dict[str, Any]], BaseModel]) -> None:
     """Answer one request of `ask`, in the child: from standard input to standard output."""
+    end_with_parent()
     with answers() as output:
         json.dump(_answer(perform, json.load(sys.stdin)), output)
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -21,7 +22,8 @@ class Settings(BaseModel):
 
     data_dir: Path = Field(
         default=Path("foldstep-data"),
-        description="folder of the SQLite database, the token, the canonical data files and the checkpoints",
+        description="folder of the SQLite database, the token, uploaded files, the canonical data files and the "
+        "checkpoints",
     )
     database_url: str = Field(
         default="",
@@ -54,7 +56,7 @@ class Settings(BaseModel):
     def resolved_database_url(self) -> str:
         """The database's address with the driver named."""
         if not self.database_url:
-            return f"sqlite:///{self.data_dir.absolute() / 'foldstep.db'}"
+            return f"sqlite:///{quote(str(self.data_dir.absolute() / 'foldstep.db'))}"
         scheme, separator, rest = self.database_url.partition("://")
         return f"postgresql+psycopg://{rest}" if separator and scheme.startswith("postgres") else self.database_url
 
@@ -80,8 +82,13 @@ class Settings(BaseModel):
 
     @property
     def uploads_dir(self) -> Path:
-        """Uploaded files until they are registered."""
+        """Files that are being uploaded."""
         return self.data_dir / "uploads"
+
+    @property
+    def files_dir(self) -> Path:
+        """Uploaded files as they came, named by the SHA-256 of their bytes."""
+        return self.data_dir / "files"
 
 
 def settings_from_environment(environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:

@@ -66,11 +66,11 @@ class Agent:
     Args:
         client: the master.
         settings: see `WorkerSettings`.
+        leaving: once it is set, the worker finishes the present epoch, saves, gives back and ends.
     """
 
-    def __init__(self, client: MasterClient, settings: WorkerSettings) -> None:
-        self._client, self._settings = client, settings
-        self._leaving = threading.Event()
+    def __init__(self, client: MasterClient, settings: WorkerSettings, leaving: threading.Event) -> None:
+        self._client, self._settings, self._leaving = client, settings, leaving
         self._loaded: _Loaded | None = None
         self._engine = _engine(settings)
         device: Device = "cuda" if settings.is_cuda else "cpu"
@@ -80,12 +80,8 @@ class Agent:
         names = {"name": settings.name, "version": __version__}
         self._registration = WorkerRegistration(device=device, backend=backend, **names)
 
-    def leave(self) -> None:
-        """Ask the worker to finish the present epoch, save, give back and end; safe to call from a signal handler."""
-        self._leaving.set()
-
     def run(self) -> None:
-        """Take leases and train them until `leave` is called.
+        """Take leases and train them until the worker is to leave.
 
         Raises:
             Unavailable: the master did not answer for longer than `patience_s`.

@@ -97,6 +97,8 @@ class TrialWork:
             first = self.members[diverged[0]]
             end = f"The loss was not finite in epoch {first.progress.epoch} of fold {first.fold}; try a lower lr."
             message = f"{message} {end}" if message else end
+        if outcome == "undefined":
+            message = f"{message} {self._undefined()}" if message else self._undefined()
         if outcome == "pruned":
             message = f"{message} {_TIME_OVER}" if message else _TIME_OVER
         result = TrialResult(
@@ -111,11 +113,19 @@ class TrialWork:
         snapshot = self.saved(fingerprint) if goes_on else None
         return Finished(self.leased, self.members, weights, result, snapshot)
 
+    def _undefined(self) -> str:
+        """Say where and why the metric has no value."""
+        first = next(m for m in self.members if m.progress.end is End.UNDEFINED)
+        where = f"epoch {first.progress.epoch} of fold {first.fold}, although the losses are finite"
+        return f"In {where}, {first.progress.undefined}."
+
     def _outcome(self) -> Outcome:
-        """Choose the outcome: one fold that diverged, or ran out of time, decides it for the whole trial."""
+        """Choose the outcome: one fold without a score, or out of time, decides it for the whole trial."""
         ends = {m.progress.end for m in self.members}
         if End.DIVERGED in ends:
             return "diverged"
+        if End.UNDEFINED in ends:
+            return "undefined"
         if End.TIME in ends:
             return "pruned"
         return "paused" if None in ends or len(self.members) < self._n_folds else "completed"
@@ -140,10 +150,10 @@ def _members(leased: LeasedTrial, n_folds: int, hp: Hyperparameters) -> list[Mem
 
 def _fold_result(member: Member) -> FoldResult:
     progress = member.progress
-    is_diverged = progress.end is End.DIVERGED
+    has_score = progress.end not in (End.DIVERGED, End.UNDEFINED)
     return FoldResult(
         fold=member.fold,
-        score=None if is_diverged else progress.best_score,
+        score=progress.best_score if has_score else None,
         best_epoch=progress.best_epoch,
         epochs=progress.epoch,
         curve=Curve(train_loss=progress.train_loss, score=progress.scores),

@@ -5,33 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import numpy.typing as npt
-import torch
+from typing import TYPE_CHECKING
 
 from foldstep.models.catalog.metrics import Direction
 from foldstep.models.checkpoint import Arrays, CheckpointDamaged, Facts, decode, encode
-from foldstep.models.fnn import FNN
-from foldstep.models.hyperparameters import resolve
 from foldstep.models.stack import Weights
 from foldstep.service.contract.checkpoint_name import CheckpointName
-from foldstep.service.contract.columns import NumberColumn
 from foldstep.service.contract.lease import Lease, LeasedTrial
 from foldstep.service.contract.report import TrialResult
 from foldstep.service.contract.space import Params
-from foldstep.worker.data.load import Table
-from foldstep.worker.data.preprocess import Preprocessor
-from foldstep.worker.data.target import TargetCoder
+from foldstep.worker.predictor import CHECKPOINT, weights_of
 from foldstep.worker.train.member import Member, Snapshot
 from foldstep.worker.train.stopping import Progress
 
 if TYPE_CHECKING:
     from foldstep.worker.data.inputs import FoldData  # brings scikit-learn, which prediction does not need
 
-_CHECKPOINT, _SNAPSHOT = "checkpoint", "snapshot"
+_SNAPSHOT = "snapshot"
 
 
 def checkpoint(
@@ -47,7 +37,7 @@ def checkpoint(
         lease.problem.metric.name, progress.best_score, member.trial, member.fold, progress.best_epoch
     )
     facts = {
-        "kind": _CHECKPOINT,
+        "kind": CHECKPOINT,
         # the key and the names in it are those of the first version, so that every version reads every file
         "context": {"search": lease.search, **lease.problem.model_dump(mode="json")},
         "trial": member.trial,
@@ -60,73 +50,15 @@ def checkpoint(
         "n_inputs": data.n_inputs,
         "n_outputs": data.n_outputs,
         "preprocessing": data.preprocessor.to_json(),
-        "target": data.target.to_json(),
+        "target": {**data.target.to_json(), "class_weights": _class_weights(member, data)},
     }
     return str(name), encode(_arrays("", weights), facts)
 
 
-@dataclass(frozen=True)
-class Predictor:
-    """A network from a checkpoint, with everything that it takes to predict from a table.
-
-    Attributes:
-        facts: what the file says about itself.
-    """
-
-    net: FNN
-    preprocessor: Preprocessor
-    target: TargetCoder
-    facts: dict[str, Any]
-
-    @classmethod
-    def load(cls, path: Path) -> Predictor:
-        """Read a checkpoint file.
-
-        Raises:
-            CheckpointDamaged: the file is no whole checkpoint.
-        """
-        arrays, facts = decode(path.read_bytes())
-        if facts.get("kind") != _CHECKPOINT:
-            raise CheckpointDamaged(f"expected a checkpoint, however: {facts.get('kind')}")
-        hp = resolve(facts["params"], seed=facts["seed"])
-        net = FNN(hp, facts["n_inputs"], facts["n_outputs"])
-        net.load(_weights("", arrays))
-        preprocessor = Preprocessor.from_json(facts["preprocessing"])
-        return cls(net, preprocessor, TargetCoder.from_json(facts["target"]), facts)
-
-    def outputs(self, table: Table) -> npt.NDArray[np.float64]:
-        """Predict class probabilities (rows, classes), or values in the target's units (rows,)."""
-        x = self.preprocessor.transform(table, np.arange(table.n_rows))
-        with torch.no_grad():
-            raw = self.net(torch.from_numpy(x)).double()
-        if self.target.classes is None:
-            return self.target.values(raw[:, 0].numpy(), self._exposure(table))
-        return np.asarray(torch.softmax(raw, dim=1).numpy())
-
-    @property
-    def target_name(self) -> str:
-        """The column that it predicts."""
-        return str(self.facts["context"]["data"]["target"])
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that a table must have."""
-        fitted = self.preprocessor
-        features = [c.name for c in fitted.numbers] + [c.name for c in fitted.categories]
-        return features if self._exposure_name is None else [*features, self._exposure_name]
-
-    @property
-    def _exposure_name(self) -> str | None:
-        name = self.facts["context"]["data"].get("exposure")
-        return None if name is None else str(name)
-
-    def _exposure(self, table: Table) -> npt.NDArray[np.float64] | None:
-        if self._exposure_name is None:
-            return None
-        column = table.columns[self._exposure_name]
-        if not isinstance(column, NumberColumn):
-            raise TypeError(f"expected numbers in the column {self._exposure_name!r}, however: it is text")
-        return column.values
+def _class_weights(member: Member, data: FoldData) -> list[float] | None:
+    """List the weights of the classes in the loss that the network was trained with; None where all weigh 1."""
+    weights = data.target.class_weights(member.hp.class_weight, data.y_train)
+    return None if weights is None else weights.tolist()
 
 
 @dataclass(frozen=True)
@@ -211,19 +143,11 @@ def _snapshot(parts: dict[str, Weights], prefix: str) -> Snapshot | None:
 def _parts_of(prefix: str, arrays: Arrays) -> dict[str, Weights]:
     """Collect everything that was saved of a fold, by name."""
     names = {name.removeprefix(prefix).split(".")[0] for name in arrays if name.startswith(prefix)}
-    return {name: _weights(f"{prefix}{name}.", arrays) for name in names}
+    return {name: weights_of(f"{prefix}{name}.", arrays) for name in names}
 
 
 def _arrays(prefix: str, weights: Weights) -> Arrays:
     return {f"{prefix}{i:02d}.{name}": values for i, layer in enumerate(weights) for name, values in layer.items()}
-
-
-def _weights(prefix: str, arrays: Arrays) -> Weights:
-    layers: dict[str, dict[str, np.ndarray]] = {}
-    for name in sorted(n for n in arrays if n.startswith(prefix)):
-        layer, _, part = name.removeprefix(prefix).partition(".")
-        layers.setdefault(layer, {})[part] = arrays[name]
-    return [layers[i] for i in sorted(layers)]
 
 
 def is_worth_keeping(score: float | None, bar: float | None, direction: Direction) -> bool:

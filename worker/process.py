@@ -7,12 +7,13 @@ import logging
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import torch
 
 from foldstep.service.contract.connection import Connection
-from foldstep.service.contract.errors import FoldstepError
+from foldstep.service.contract.errors import FoldstepError, Unavailable
 from foldstep.worker.agent import Agent
 from foldstep.worker.client import MasterClient
 from foldstep.worker.settings import WorkerSettings
@@ -45,15 +46,29 @@ def run() -> int:
         url, token = (sys.stdin.readline().strip() for _ in range(2))
         if not token:
             return 1  # the process that started this one ended before it had a master
-    connection = Connection(url, token, patience_s=settings.patience_s)
-    agent = Agent(MasterClient(connection), settings)
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: agent.leave())
+    leaving = _told_by_signals()
     try:
-        agent.run()
+        connection = Connection(url, token, patience_s=settings.patience_s, leaving=leaving)
+        Agent(MasterClient(connection), settings, leaving).run()
     except FoldstepError as error:
+        if leaving.is_set() and isinstance(error, Unavailable):
+            sys.stderr.write(f"foldstep worker: left without giving its trials back. {error.message}\n")
+            return 0
         return _refused(error)
     return 0
+
+
+def _told_by_signals() -> threading.Event:
+    """Make the event that SIGTERM and SIGINT set: the worker is to leave."""
+    leaving = threading.Event()
+
+    def tell(*_: object) -> None:
+        # in a thread: the handler may have interrupted this one while it holds the lock of the event
+        threading.Thread(target=leaving.set, daemon=True).start()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, tell)
+    return leaving
 
 
 def why_not_chosen(settings: WorkerSettings) -> str | None:

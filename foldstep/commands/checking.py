@@ -12,12 +12,26 @@ from foldstep.client import Foldstep
 from foldstep.commands.running import read_local_spec
 from foldstep.connect import DEFAULT_DIR, connect
 from foldstep.local import local_master
-from foldstep.options import CHECKS_FAILED, Dir, Json, SpecFile, Token, Url, out, print_json, quiet_exit, read_spec
+from foldstep.options import (
+    CHECKS_FAILED,
+    Dir,
+    Json,
+    SpecFile,
+    Token,
+    Url,
+    names_lines,
+    out,
+    print_json,
+    quiet_exit,
+    read_spec,
+)
+from foldstep.sending import with_data_sent
 from foldstep.service.contract.checks import CheckReport
 from foldstep.service.contract.errors import Unauthorized, Unavailable
 from foldstep.service.contract.parse import parse_spec
 
 
+@names_lines
 def check(
     spec: SpecFile, url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR, as_json: Json = False
 ) -> None:
@@ -38,7 +52,7 @@ def _some_master(
     """Connect to the running master, or start one for the block if none serves `data_dir`; yield it with the spec."""
     master = _running_master(url, token, data_dir)
     if master is not None:
-        yield master, read_spec(spec)
+        yield master, with_data_sent(master, read_spec(spec), spec)
         return
     content, roots = read_local_spec(spec)
     with local_master(data_dir, roots) as own:

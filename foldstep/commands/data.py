@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from foldstep.connect import DEFAULT_DIR, connect
-from foldstep.options import Dir, Json, Token, Url, out, print_json
+from foldstep.options import Dir, Json, Token, Url, no_file, out, print_json
 from foldstep.service.contract.dataset import DataReport
 from foldstep.service.contract.errors import Fault, InvalidInput
 from foldstep.service.contract.reading import ReadingOptions
@@ -76,7 +76,7 @@ def _local(file: str, target: str | None, options: ReadingOptions) -> DataReport
 
     if not Path(file).exists() and file not in BUNDLED:
         if Path(file).suffix:
-            raise InvalidInput(f"There is no file {file}, nor a data set of that name here.")
+            raise no_file(Path(file))
         return None
     from foldstep.service.data.ingest import ingest
     from foldstep.service.data.target_report import report

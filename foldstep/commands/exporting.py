@@ -24,7 +24,9 @@ def export(
     """Write a search as a study that Optuna and its dashboard can open."""
     from foldstep.optuna_study import write_study
 
-    n_trials = write_study(connect(url, token, data_dir), search, optuna)
+    master = connect(url, token, data_dir)
+    search = master.search(search).id
+    n_trials = write_study(master, search, optuna)
     if as_json:
         print_json({"study": search, "storage": optuna, "trials": n_trials})
     else:

@@ -9,9 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from foldstep.connect import DEFAULT_DIR, connect
-from foldstep.display import number, score
+from foldstep.display import number
 from foldstep.options import Dir, Json, SearchId, Token, Url, out, print_json
-from foldstep.service.contract.insight import Comparison, ImportanceReport
+from foldstep.service.contract.insight import Comparison, ImportanceReport, ParameterInsight
+from foldstep.service.contract.numbers import score, spread
 
 _BAR_WIDTH = 20
 
@@ -44,9 +45,16 @@ def _importance_table(report: ImportanceReport) -> Table:
     table.add_column("hyperparameter")
     table.add_column("share of variance", justify="right")
     table.add_column("")
+    table.add_column("trials")
     for row in report.parameters:
-        table.add_row(escape(row.parameter), f"{row.importance:.1%}", "█" * round(row.importance * _BAR_WIDTH))
+        bar = "█" * round(row.importance * _BAR_WIDTH)
+        table.add_row(escape(row.parameter), f"{row.importance:.1%}", bar, escape(_support(row)))
     return table
+
+
+def _support(row: ParameterInsight) -> str:
+    """List the trials behind a row: of each choice, or of each part of the range."""
+    return ", ".join(f"{group.value}: {group.trials}" for group in row.support)
 
 
 def compare(
@@ -74,9 +82,15 @@ def _comparison_table(comparison: Comparison) -> Table:
     for heading in ("trials", "best", "± folds", "trial", f"best of {comparison.equal}", "80 % range"):
         table.add_column(heading, justify="right")
     for c in comparison.contenders:
-        span = "–" if c.low is None or c.high is None else f"{number(c.low)} to {number(c.high)}"
+        span = "–" if c.low is None or c.high is None else f"{score(c.low)} to {score(c.high)}"
         trial = "–" if c.best_trial is None else str(c.best_trial)
         table.add_row(
-            escape(number(c.value)), str(c.trials), score(c.best), score(c.spread), trial, score(c.expected), span
+            escape(number(c.value)),
+            str(c.trials),
+            score(c.best),
+            spread(c.spread, c.best),
+            trial,
+            score(c.expected),
+            span,
         )
     return table

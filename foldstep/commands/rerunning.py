@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from foldstep import display
 from foldstep.connect import DEFAULT_DIR, connect
 from foldstep.options import Dir, Json, SearchId, Token, Url, out, print_json, quiet_exit
 from foldstep.service.contract.leaderboard import TrialCurves, TrialView
+from foldstep.service.contract.numbers import score
 from foldstep.service.contract.report import TrialResult
 
 DIFFERENT = 3
@@ -60,7 +60,7 @@ def _as_record(result: TrialResult, stored: TrialView, *, is_same: bool) -> dict
 
 def _print(result: TrialResult, stored: TrialView, *, is_same: bool) -> None:
     table = Table("", "stored", "again", title=f"trial {result.trial}", title_justify="left")
-    table.add_row("score", display.score(stored.score), display.score(_score(result)))
+    table.add_row("score", score(stored.score), score(_score(result)))
     for fold, before in zip(result.folds, stored.folds, strict=False):
         table.add_row(f"fold {fold.fold}", _full(before), _full(fold.score))
     out.print(table)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from foldstep.beginning import Which, asker, begin, which_search
 from foldstep.client import Foldstep
 from foldstep.commands.searching import show_end, watch_to_end
-from foldstep.connect import DEFAULT_DIR, find_token
+from foldstep.connect import DEFAULT_DIR, find_token, master_of
 from foldstep.demo import DEMO_SPEC
-from foldstep.local import local_service
+from foldstep.display_progress import Watch
+from foldstep.local import connect_workers, local_service, workers_beside
 from foldstep.options import (
     INTERRUPTED,
     Dir,
@@ -24,77 +28,169 @@ from foldstep.options import (
     Workers,
     err,
     forced,
+    names_lines,
     out,
     quiet_exit,
     read_spec,
     terminated_as_interrupt,
 )
-from foldstep.service.contract.errors import Unavailable
+from foldstep.sending import data_file, data_folders, with_data_sent, with_dataset
+from foldstep.service.contract.errors import PathNotAllowed, Unavailable
 from foldstep.service.contract.leaderboard import SearchView
-from foldstep.service.contract.states import TERMINAL_SEARCH, SearchState
+from foldstep.service.contract.states import TERMINAL_SEARCH
 
 if TYPE_CHECKING:
     from foldstep.worker.launch.local import WorkerGroup
 
 
+Stay = Annotated[bool, typer.Option("--stay", help="Keep the page up until Ctrl-C.")]
+
+
+@names_lines
 def run(
     spec: SpecFile,
     workers: Workers = None,
     force: Force = False,
+    new: Annotated[bool, typer.Option("--new", help="Begin a new search, not the unfinished one.")] = False,
+    old_data: Annotated[
+        bool, typer.Option("--old-data", help="Resume the unfinished search with its data, though they changed since.")
+    ] = False,
     data_dir: Dir = DEFAULT_DIR,
+    stay: Stay = False,
     as_json: Json = False,
 ) -> None:
     """Run a search on this machine: master, workers and search in one go. An unfinished search resumes."""
+    which = which_search(new=new, old_data=old_data)
     content, roots = read_local_spec(spec)
-    _run(forced(content) if force else content, roots, workers, data_dir, as_json=as_json)
+    job = _Job(forced(content) if force else content, roots, data_dir, workers, which, as_json=as_json, stay=stay)
+    _run(job)
 
 
 def demo(
     workers: Workers = None,
     data_dir: Annotated[Path, typer.Option("--dir", help="Folder of the demo.")] = Path("foldstep-demo"),
-    stay: Annotated[bool, typer.Option("--stay", help="Keep the page up until Ctrl-C.")] = False,
+    stay: Stay = False,
 ) -> None:
     """Search for the best network on scikit-learn's digits, on this machine."""
-    _run(DEMO_SPEC, [], workers, data_dir, as_json=False, stay=stay, fresh=True)
+    _run(_Job(DEMO_SPEC, [], data_dir, workers, "new", stay=stay))
 
 
-def _run(
-    spec: dict[str, Any],
-    roots: list[Path],
-    workers: int | None,
-    data_dir: Path,
-    *,
-    as_json: bool,
-    stay: bool = False,
-    fresh: bool = False,
-) -> None:
+@dataclass(frozen=True)
+class _Job:
+    """What `run` and `demo` are asked for.
+
+    Attributes:
+        roots: folders that the master may read data files from.
+        which: the search to take, where one of the same spec is unfinished.
+    """
+
+    spec: dict[str, Any]
+    roots: Sequence[Path]
+    data_dir: Path
+    workers: int | None
+    which: Which
+    as_json: bool = False
+    stay: bool = False
+
+
+def _run(job: _Job) -> None:
+    shown = None if job.as_json else Watch(out)
     try:
-        with terminated_as_interrupt(), local_service(data_dir, roots, workers) as (master, group):
-            search = _begin(master, spec, fresh=fresh)
-            page = f"{master.url}/#token={find_token(None, data_dir)}&search={search.id}"
-            if not as_json:
-                _introduce(search, page)
-            began = time.monotonic()
-            watch_to_end(master, search.id, show_progress=not as_json, on_look=unless_gone(group, data_dir))
-            group.leave()
-            if not as_json:
-                out.print(f"The search took {time.monotonic() - began:.1f} s.")
-            try:
-                show_end(master, search.id, as_json=as_json, said=search.notes)
-            finally:
-                if not as_json:
-                    _say_goodbye(page, data_dir, stay=stay)
+        with terminated_as_interrupt(), shown or nullcontext():
+            _say(shown, f"Looking for a master of {job.data_dir}")
+            if not _run_beside(job, shown):
+                _run_alone(job, shown)
     except KeyboardInterrupt:
-        err.print(f"Interrupted; nothing is lost. The same command resumes the search in {data_dir}.")
+        err.print(f"Interrupted; nothing is lost. The same command resumes the search in {job.data_dir}.")
         quiet_exit(INTERRUPTED)
 
 
-def _begin(master: Foldstep, spec: dict[str, Any], *, fresh: bool) -> SearchView:
-    """Submit the spec; unless `fresh`, take the unfinished search of the same spec instead, resumed if paused."""
-    for search in [] if fresh else master.searches():
-        if search.state not in TERMINAL_SEARCH and master.spec(search.id) == spec:
-            return master.resume(search.id) if search.state is SearchState.PAUSED else search
-    return master.submit(spec)
+def _run_alone(job: _Job, shown: Watch | None) -> None:
+    _say(shown, "Starting the master and its workers")
+    with local_service(job.data_dir, job.roots, job.workers) as (master, group):
+        page = _watch(job, shown, master, group, lambda: connect_workers(group, master, job.data_dir))
+        try:
+            _end(job, shown, master, page.search)
+        finally:
+            if shown is not None:
+                _say_goodbye(page.url, job.data_dir, stay=job.stay)
+
+
+def _run_beside(job: _Job, shown: Watch | None) -> bool:
+    """Give the search to the master that serves the folder already, if one does; tell whether it saw the end."""
+    master = master_of(job.data_dir)
+    if master is None:
+        return False
+    (err if job.as_json else out).print(
+        f"A master serves {job.data_dir} already, at {master.url}; the search goes to it.", markup=False, soft_wrap=True
+    )
+    try:
+        with workers_beside(master, job.data_dir, job.workers) as group:
+            page = _watch(job, shown, master, group)
+    except Unavailable:
+        if master_of(job.data_dir) is not None:
+            raise
+        _say(shown, "That master has ended; this command goes on with its own")
+        return False
+    _end(job, shown, master, page.search)
+    return True
+
+
+class _Page(NamedTuple):
+    """The page of a search."""
+
+    search: SearchView
+    url: str
+
+
+def _watch(
+    job: _Job,
+    shown: Watch | None,
+    master: Foldstep,
+    group: WorkerGroup | None,
+    on_begun: Callable[[], object] = lambda: None,
+) -> _Page:
+    """Submit the search and watch it to its end.
+
+    Args:
+        job: what is asked for.
+        shown: the display; None for none.
+        master: of the search.
+        group: the workers of this command; None where the master has others.
+        on_begun: called once it is decided which search is trained.
+    """
+    _say(shown, "Reading the data and checking the spec")
+    search = _begin(master, job, shown)
+    on_begun()
+    page = _Page(search, f"{master.url}/#token={find_token(None, job.data_dir)}&search={search.id}")
+    if shown is not None:
+        _introduce(search, page.url)
+    began = time.monotonic()
+    watch_to_end(master, search.id, shown, on_look=None if group is None else unless_gone(group, job.data_dir))
+    if group is not None:
+        group.leave()
+    if shown is not None:
+        shown.close()
+        out.print(f"The search took {time.monotonic() - began:.1f} s.")
+    return page
+
+
+def _end(job: _Job, shown: Watch | None, master: Foldstep, search: SearchView) -> None:
+    show_end(master, search.id, as_json=job.as_json, said=() if shown is None else search.notes)
+
+
+def _say(shown: Watch | None, doing: str) -> None:
+    if shown is not None:
+        shown.say(doing)
+
+
+def _begin(master: Foldstep, job: _Job, shown: Watch | None) -> SearchView:
+    """Submit the spec, or take the unfinished search of the same spec; a question pauses the display."""
+    ask = None if shown is None else shown.asking(asker())
+    try:
+        return begin(master, job.spec, job.which, ask=ask)
+    except PathNotAllowed:  # a master that this command did not start may read other folders alone
+        return begin(master, with_data_sent(master, job.spec, "-"), job.which, ask=ask)
 
 
 def unless_gone(group: WorkerGroup, data_dir: Path) -> Callable[[SearchView], None]:
@@ -132,7 +228,7 @@ def _say_goodbye(page: str, data_dir: Path, *, stay: bool) -> None:
             while True:
                 time.sleep(1)
     out.print(f"The page was {page}", markup=False, soft_wrap=True)
-    out.print(f"It comes back with: foldstep serve --dir {data_dir}", markup=False, soft_wrap=True)
+    out.print(f"It comes back with: foldstep serve --dir {quote(str(data_dir))}", markup=False, soft_wrap=True)
 
 
 def read_local_spec(path: str) -> tuple[dict[str, Any], list[Path]]:
@@ -145,25 +241,8 @@ def read_local_spec(path: str) -> tuple[dict[str, Any], list[Path]]:
         InvalidInput: the spec cannot be read.
     """
     content = read_spec(path)
-    roots = [Path.cwd()] if path == "-" else [Path.cwd(), Path(path).absolute().parent]
-    content = _with_absolute_data(content, roots)
-    file = _data_file(content)  # the user of the command may read any file that they name
-    return content, [*roots, file.parent] if file else roots
-
-
-def _with_absolute_data(spec: dict[str, Any], roots: list[Path]) -> dict[str, Any]:
-    """Make the path of the data file absolute where it is found in one of the folders `roots`."""
-    source = _source(spec)
-    found = next((root / source for root in roots if (root / source).is_file()), None) if source else None
-    return {**spec, "data": {**spec["data"], "dataset": str(found.resolve())}} if found else spec
-
-
-def _data_file(spec: dict[str, Any]) -> Path | None:
-    source = _source(spec)
-    return Path(source) if source and Path(source).is_file() else None
-
-
-def _source(spec: dict[str, Any]) -> str | None:
-    data = spec.get("data")
-    source = data.get("dataset") if isinstance(data, dict) else None
-    return source if isinstance(source, str) else None
+    roots = data_folders(path)
+    file = data_file(content, path)
+    if file is None:
+        return content, roots
+    return with_dataset(content, str(file)), [*roots, file.parent]  # the user may read any file that they name

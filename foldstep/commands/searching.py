@@ -1,10 +1,9 @@
-"""`submit`, `searches`, `leaderboard`, `show`, `pause`, `resume`, `extend`, `stop`, `datasets`: REST calls of users."""
+"""`submit`, `searches`, `leaderboard`, `show`, `pause`, `resume`, `extend`, `stop`: REST calls of users."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +11,7 @@ import typer
 from foldstep import display, display_diagnostics
 from foldstep.client import Foldstep
 from foldstep.connect import DEFAULT_DIR, connect
+from foldstep.display_progress import Watch, progress
 from foldstep.options import (
     NO_WINNER,
     Dir,
@@ -22,86 +22,67 @@ from foldstep.options import (
     Token,
     Url,
     forced,
+    names_lines,
     out,
     print_json,
     quiet_exit,
     read_spec,
 )
-from foldstep.service.contract.errors import Fault, InvalidInput
-from foldstep.service.contract.leaderboard import SearchView, TrialView
+from foldstep.sending import with_data_sent
+from foldstep.service.contract.leaderboard import SearchProgress, SearchView, TrialView
 from foldstep.service.contract.states import TERMINAL_SEARCH, SearchState
 
 _LOOK_S = 0.2
 Limit = Annotated[int, typer.Option(min=1, max=500, help="Rows to show.")]
-datasets = typer.Typer(no_args_is_help=True, help="Data sets that the master knows.")
 
 
+@names_lines
 def submit(
     spec: SpecFile,
     watch: Annotated[bool, typer.Option("--watch", help="Stay until the search has ended.")] = False,
-    upload: Annotated[bool, typer.Option("--upload", help="Send the data file of the spec along.")] = False,
     force: Force = False,
     url: Url = None,
     token: Token = None,
     data_dir: Dir = DEFAULT_DIR,
     as_json: Json = False,
 ) -> None:
-    """Submit a search to a master."""
+    """Submit a search to a master; the data file beside the spec is sent where the master does not have it."""
     master = connect(url, token, data_dir)
     content = read_spec(spec)
-    if upload:
-        content = with_upload(master, content)
-    if force:
-        content = forced(content)
+    content = with_data_sent(master, forced(content) if force else content, spec)
     search = master.submit(content)
-    if not watch:
-        if as_json:
-            print_json(search)
-        else:
-            for note in search.notes:
-                out.print(note, markup=False)
-            out.print(f"{search.id} is submitted; `foldstep leaderboard {search.id}` shows its ranking.")
-        return
-    watch_to_end(master, search.id, show_progress=not as_json)
-    show_end(master, search.id, as_json=as_json)
-
-
-def with_upload(master: Foldstep, spec: dict[str, Any]) -> dict[str, Any]:
-    """Upload the data file of a spec and return the spec with the registered name in place of the path.
-
-    Raises:
-        InvalidInput: `data.dataset` is no file on this machine.
-    """
-    data = spec.get("data")
-    source = data.get("dataset") if isinstance(data, dict) else None
-    path = Path(str(source))
-    if not path.is_file():
-        fault = Fault(code="no_file", path="data.dataset", expected="a file on this machine", got=repr(source))
-        raise InvalidInput(f"Nothing to upload: {fault}.", faults=[fault])
-    dataset = master.upload_dataset(path.name, path)
-    return {**spec, "data": {**spec["data"], "dataset": dataset.name}}
+    if not as_json:
+        for note in search.notes:
+            out.print(note, markup=False)
+    if watch:
+        with nullcontext() if as_json else Watch(out) as shown:
+            watch_to_end(master, search.id, shown)
+        show_end(master, search.id, as_json=as_json, said=search.notes)
+    elif as_json:
+        print_json(search)
+    else:
+        out.print(f"{search.id} is submitted; `foldstep leaderboard {search.id}` shows its ranking.")
 
 
 def watch_to_end(
-    master: Foldstep, search: str, *, show_progress: bool, on_look: Callable[[SearchView], object] | None = None
+    master: Foldstep, search: str, watch: Watch | None, *, on_look: Callable[[SearchView], object] | None = None
 ) -> SearchView:
-    """Wait for a search to end, with a live display.
+    """Wait for a search to end.
 
     Args:
         master: the master that runs the search.
         search: its id.
-        show_progress: whether to show the live display.
+        watch: shows how far it is; None to show nothing.
         on_look: called with the search after every request.
     """
-    with display.Watch(out) if show_progress else nullcontext() as watch:
 
-        def look(view: SearchView) -> None:
-            if watch is not None:
-                watch.look(view)
-            if on_look is not None:
-                on_look(view)
+    def look(view: SearchView) -> None:
+        if watch is not None:
+            watch.look(view)
+        if on_look is not None:
+            on_look(view)
 
-        return master.wait(search, poll_s=_LOOK_S, on_look=look)
+    return master.wait(search, poll_s=_LOOK_S, on_look=look)
 
 
 def show_end(master: Foldstep, search_id: str, *, as_json: bool, said: Collection[str] = ()) -> None:
@@ -120,8 +101,14 @@ def show_end(master: Foldstep, search_id: str, *, as_json: bool, said: Collectio
             out.print(
                 f"Best checkpoint: {search.checkpoint_dir}/{best_checkpoint(search)}", markup=False, soft_wrap=True
             )
-        out.print(f"{search.id}: {search.state}, {display.n_done(search)} trials.")
+        out.print(f"{search.id}: {search.state}, {display.n_done(search)} trials.{_trained(search.progress)}")
     quiet_exit(0 if search.best is not None and search.state is SearchState.COMPLETED else NO_WINNER)
+
+
+def _trained(progress: SearchProgress) -> str:
+    """Tell how much was trained until the end."""
+    stopped = f"; stopped early: {progress.stopped_early:,}" if progress.stopped_early else ""
+    return f" Together they trained {progress.epochs_done:,} epochs{stopped}."
 
 
 def best_checkpoint(search: SearchView) -> str:
@@ -192,7 +179,7 @@ def show(
         if as_json:
             print_json(view)
         else:
-            out.print(display.progress(view))
+            out.print(progress(view, out.width))
             if view.checks is not None:
                 out.print(display.checks(view.checks))
             for sentence in display.findings(view):
@@ -237,33 +224,3 @@ def stop(search: SearchId, url: Url = None, token: Token = None, data_dir: Dir =
 def _say(search: SearchView) -> None:
     ended = " Its leaderboard stays." if search.state in TERMINAL_SEARCH else ""
     out.print(f"{search.id} is {search.state}.{ended}")
-
-
-@datasets.command("add")
-def add_dataset(
-    name: Annotated[str, typer.Argument(help="What specs will call it.")],
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet file on this machine.")],
-    url: Url = None,
-    token: Token = None,
-    data_dir: Dir = DEFAULT_DIR,
-    as_json: Json = False,
-) -> None:
-    """Upload a data file to the master under a name."""
-    if not file.is_file():
-        raise InvalidInput(f"There is no file {file}.")
-    dataset = connect(url, token, data_dir).upload_dataset(name, file)
-    if as_json:
-        print_json(dataset)
-    else:
-        facts = dataset.description
-        out.print(f"{dataset.name}: {facts.n_rows} rows, {len(facts.columns)} columns, {facts.fingerprint[:12]}")
-
-
-@datasets.command("list")
-def list_datasets(url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR, as_json: Json = False) -> None:
-    """List the data sets that the master knows."""
-    found = connect(url, token, data_dir).datasets()
-    if as_json:
-        print_json(found)
-    else:
-        out.print(display.datasets(found))

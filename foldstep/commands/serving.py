@@ -15,12 +15,15 @@ import typer
 from foldstep.connect import DEFAULT_DIR, find_token, find_url
 from foldstep.options import REFUSED, Dir, Token, Url, err, out, quiet_exit
 from foldstep.service.contract.errors import FoldstepError, InvalidInput, Unavailable
+from foldstep.service.folder import usable_folder
 
 
 def serve(
     data_dir: Dir = DEFAULT_DIR,
     host: Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 when left out.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 8765 when left out, 0 for any.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to listen on; 8765 when left out, 0 for any.")
+    ] = None,
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input is closed.")] = False,
 ) -> None:
     """Run the master: API, database, planner and page. Settings come from FOLDSTEP_* too (docs/settings.md)."""
@@ -30,7 +33,6 @@ def serve(
     if with_parent:
         threading.Thread(target=_end_with_standard_input, daemon=True).start()
     settings = settings_from_environment({**os.environ, "FOLDSTEP_DATA_DIR": str(data_dir)})
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
     serve_app(settings, host, port)
 
 
@@ -86,7 +88,7 @@ def upgrade(data_dir: Dir = DEFAULT_DIR) -> None:
     from foldstep.service.settings import settings_from_environment
 
     settings = settings_from_environment({**os.environ, "FOLDSTEP_DATA_DIR": str(data_dir)})
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    usable_folder(settings.data_dir)
     database = Database(settings.resolved_database_url)
     try:
         upgrade_database(database)
@@ -114,7 +116,9 @@ def doctor(data_dir: Dir = DEFAULT_DIR, url: Url = None, token: Token = None) ->
         from foldstep.connect import connect
 
         master = connect(url, token, data_dir)
-        out.print(f"master at {master.url}: {len(master.searches())} searches, {len(master.workers())} workers")
+        live = sum(worker.live for worker in master.workers())
+        noun = "live worker" if live == 1 else "live workers"
+        out.print(f"master at {master.url}: {len(master.searches())} searches, {live} {noun}", highlight=False)
     except FoldstepError as error:
         out.print(f"master: {error.message}", markup=False)
         is_well = False

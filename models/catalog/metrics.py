@@ -54,6 +54,10 @@ class Metric:
         over_classes: for more than two classes, the quantity that is averaged over the classes; None if there is
             nothing to explain.
         needs_nonnegative_target: whether a target below 0 has no score.
+        needs_two_values: whether rows whose targets are all equal have no score.
+        averages_classes: whether the classes count alike, so that a class without rows changes what a score means.
+        is_of_second_class: whether the score of two classes is the second one's alone.
+        rewards_commonest_class: whether always predicting a class that most rows have gets a score that looks good.
     """
 
     name: str
@@ -64,6 +68,19 @@ class Metric:
     mean_of: MeanOf | None = None
     over_classes: str | None = None
     needs_nonnegative_target: bool = False
+    needs_two_values: bool = False
+    averages_classes: bool = False
+    is_of_second_class: bool = False
+    rewards_commonest_class: bool = False
+
+    @property
+    def undefined_where(self) -> str | None:
+        """Where it has no finite value for finite predictions, in words; None if it always has one."""
+        if self.task == "classification":
+            return "all validation rows of the fold have the same class" if self.needs_two_values else None
+        if self.needs_two_values:
+            return "the validation targets of the fold are equal, or far closer than the predictions are to them"
+        return "its errors are too large for double precision; divide the target by a power of ten"
 
 
 def _by_name(entries: Iterable[Metric]) -> dict[str, Metric]:
@@ -73,20 +90,22 @@ def _by_name(entries: Iterable[Metric]) -> dict[str, Metric]:
 METRICS: dict[str, Metric] = _by_name(
     [
         Metric("accuracy", "share of the rows that are predicted right", "classification", Direction.MAXIMIZE,
-               is_at_most_one=True, mean_of="right"),
+               is_at_most_one=True, mean_of="right", rewards_commonest_class=True),
         Metric("balanced_accuracy", "mean over the classes of the share of their rows that are predicted right",
-               "classification", Direction.MAXIMIZE, is_at_most_one=True),
+               "classification", Direction.MAXIMIZE, is_at_most_one=True, averages_classes=True),
         Metric("f1", "harmonic mean of precision and recall; of two classes the second one's", "classification",
-               Direction.MAXIMIZE, is_at_most_one=True, over_classes="each class's own"),
+               Direction.MAXIMIZE, is_at_most_one=True, over_classes="each class's own", averages_classes=True,
+               is_of_second_class=True, rewards_commonest_class=True),
         Metric("roc_auc", "area under the receiver operating characteristic", "classification", Direction.MAXIMIZE,
-               is_at_most_one=True, over_classes="each class against the rest"),
+               is_at_most_one=True, over_classes="each class against the rest", needs_two_values=True,
+               averages_classes=True),
         Metric("log_loss", "mean negative logarithm of the probability of the true class", "classification",
                Direction.MINIMIZE),
         Metric("rmse", "root of the mean squared error", "regression", Direction.MINIMIZE, mean_of="squares"),
         Metric("mse", "mean squared error", "regression", Direction.MINIMIZE, mean_of="squares"),
         Metric("mae", "mean absolute error", "regression", Direction.MINIMIZE, mean_of="distances"),
         Metric("r2", "share of the target's variance that is explained", "regression", Direction.MAXIMIZE,
-               is_at_most_one=True, mean_of="squares"),
+               is_at_most_one=True, mean_of="squares", needs_two_values=True),
         Metric("poisson_deviance", "mean deviance of counts from a Poisson distribution", "regression",
                Direction.MINIMIZE, needs_nonnegative_target=True),
     ]

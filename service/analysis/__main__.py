@@ -20,6 +20,7 @@ def perform(request: dict[str, Any]) -> ImportanceReport:
         request["stage"],
         Space.model_validate(request["space"]),
         [TrialRecord.model_validate(record) for record in request["records"]],
+        adaptive=request["adaptive"],
     )
 
 

@@ -15,7 +15,13 @@ TIMEOUT_S = 300.0
 
 
 def report_in_child(
-    search: str, metric: MetricSpec, stage: int, space: Space, records: Sequence[TrialRecord]
+    search: str,
+    metric: MetricSpec,
+    stage: int,
+    space: Space,
+    records: Sequence[TrialRecord],
+    *,
+    adaptive: bool = True,
 ) -> ImportanceReport:
     """Call `report.importance_report` in a child process.
 
@@ -27,6 +33,7 @@ def report_in_child(
         "metric": metric.model_dump(mode="json"),
         "stage": stage,
         "space": space.model_dump(mode="json"),
+        "adaptive": adaptive,
         "records": [record.model_dump(mode="json") for record in records],
     }
     try:

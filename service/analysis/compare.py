@@ -3,115 +3,95 @@
 The terms are those of the deep learning tuning playbook (Godbole et al. 2023): the compared parameter is the
 scientific one; nuisance parameters must be optimised for each of its values before the values can be compared.
 A choice with more trials had more chances: so in addition to the best score, the expected best score of equally many
-trials is computed (Dodge et al. 2019, "Show your work", equation 1), with its spread.
+trials of the same time is computed. What is said of them is the judgement that importance tells, too.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import median
-
-import numpy as np
 
 from foldstep.models.catalog.metrics import Direction
-from foldstep.models.hyperparameters import Value
+from foldstep.service.analysis.groups import Group
+from foldstep.service.analysis.judgement import Judgement, judge_values
 from foldstep.service.contract.insight import Comparison, Contender
-from foldstep.service.contract.space import Choices, Fixed, FloatRange, IntRange, Space
+from foldstep.service.contract.numbers import number
+from foldstep.service.contract.numbers import score as score_text
+from foldstep.service.contract.space import Space
 from foldstep.service.contract.spec import MetricSpec
+from foldstep.service.contract.states import TrialState
 from foldstep.service.contract.trial import TrialRecord
 from foldstep.service.planner.evidence import Evidence
 
-N_BINS = 3
-"""A range is split into this many equal parts, in its own scale, which are compared."""
 
-
-def compare(search: str, metric: MetricSpec, by: str, space: Space, records: Sequence[TrialRecord]) -> Comparison:
+def compare(
+    search: str, metric: MetricSpec, by: str, space: Space, records: Sequence[TrialRecord], *, adaptive: bool = True
+) -> Comparison:
     """Compare the values of a hyperparameter by the scores of the trials that used them.
 
     Args:
         search: id of the search.
         metric: the metric of its scores.
-        by: the hyperparameter: a list of choices, or a range, which is split into `N_BINS` parts.
+        by: the hyperparameter: a list of choices, or a range, which is split into parts.
         space: the space of the stage.
         records: trials of one stage.
+        adaptive: whether the search's method learns from results.
     """
-    groups: dict[str, list[TrialRecord]] = {}
-    for record in (trial for trial in Evidence.of(records).trials if by in trial.params):
-        groups.setdefault(_group(space, by, record.params[by]), []).append(record)
-    equal = min((len(_scores(group)) for group in groups.values() if _scores(group)), default=0)
-    contenders = [_contender(value, group, equal, metric.direction) for value, group in groups.items()]
-    contenders.sort(key=lambda c: (c.expected is None, metric.direction.loss_of(c.expected or 0.0), str(c.value)))
+    judged = judge_values(space, by, records, metric.direction, adaptive=adaptive)
+    trials = [trial for trial in Evidence.of(records).trials if by in trial.params]
+    contenders = [_contender(group, [trials[i] for i in group.trials], metric.direction) for group in judged.groups]
     nuisance = [n for n in space.searched() if n not in (by, "seed")]
     return Comparison(
-        search=search, metric=metric, by=by, nuisance=nuisance, equal=equal, contenders=contenders,
-        sentence=_verdict(by, contenders, equal, metric),
+        search=search, metric=metric, by=by, nuisance=nuisance, equal=judged.equal, verdict=judged.verdict,
+        contenders=contenders, sentence=_sentence(by, judged, contenders, metric),
     )  # fmt: skip
 
 
-def _group(space: Space, by: str, value: Value) -> str:
-    distribution = space.parameters[by]
-    if isinstance(distribution, FloatRange | IntRange) and distribution.low < distribution.high:
-        if isinstance(distribution, IntRange) and distribution.high - distribution.low < N_BINS:
-            return str(value)
-        third = min(int(distribution.to_unit(value) * N_BINS), N_BINS - 1)
-        low, high = (distribution.from_unit(u) for u in (third / N_BINS, (third + 1) / N_BINS - 1e-9))
-        return f"{_text(low)} to {_text(high)}"
-    assert isinstance(distribution, Choices | Fixed | IntRange | FloatRange)
-    return _text(value)
-
-
-def _text(value: Value) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _scores(group: Sequence[TrialRecord]) -> list[float]:
-    return [r.score for r in group if r.score is not None and math.isfinite(r.score)]
-
-
-def _contender(value: str, group: Sequence[TrialRecord], equal: int, direction: Direction) -> Contender:
-    scored = [r for r in group if r.score is not None and math.isfinite(r.score)]
+def _contender(group: Group, trials: Sequence[TrialRecord], direction: Direction) -> Contender:
+    scored = [r for r in trials if r.score is not None and math.isfinite(r.score)]
     best = min(scored, key=lambda r: (direction.loss_of(r.score or 0.0), r.number), default=None)
-    expected = low = high = None
-    if scored and equal:
-        goods = np.sort([-direction.loss_of(score) for score in _scores(group)])
-        expected, low, high = (direction.score_of(-good) for good in _best_of(goods, equal))
+    diverged = sum(r.state is TrialState.DIVERGED for r in trials)
     return Contender(
-        value=value,
-        trials=len(group),
-        diverged=len(group) - len(scored),
+        value=group.value,
+        trials=len(trials),
+        diverged=diverged,
+        unscored=len(trials) - len(scored) - diverged,
         best=None if best is None else best.score,
         best_trial=None if best is None else best.number,
         spread=None if best is None else best.spread,
-        expected=expected,
-        low=low,
-        high=high,
+        expected=None if group.expected is None else direction.score_of(group.expected),
+        low=None if group.low is None else direction.score_of(group.low),
+        high=None if group.high is None else direction.score_of(group.high),
         params={} if best is None else best.params,
     )
 
 
-def _best_of(goods: np.ndarray, n: int) -> tuple[float, float, float]:
-    """Compute mean, 10 % and 90 % quantile of the greatest of n draws with replacement from ascending values.
-
-    P(greatest <= value i) = ((i + 1) / N)^n.
-    """
-    cumulated = (np.arange(1, len(goods) + 1) / len(goods)) ** n
-    shares = np.diff(cumulated, prepend=0.0)
-    low, high = (goods[int(np.searchsorted(cumulated, q))] for q in (0.1, 0.9))
-    return float(goods @ shares), float(low), float(high)
-
-
-def _verdict(by: str, contenders: Sequence[Contender], equal: int, metric: MetricSpec) -> str:
+def _sentence(by: str, judged: Judgement, contenders: Sequence[Contender], metric: MetricSpec) -> str:
     known = [c for c in contenders if c.expected is not None]
+    if judged.verdict == "differs" and len(known) == 1:
+        return f"{by}: {known[0].value} is better: no trial with another value has a score ({counted(judged)})."
     if len(known) < 2:
         return f"There are too few finished trials to compare {by}."
     first, second = known[:2]
-    assert first.expected is not None
-    assert second.expected is not None
-    noise = median([c.spread for c in known if c.spread is not None] or [0.0])
-    difference = abs(first.expected - second.expected)
-    reached = f"{first.value} is expected to reach {metric.name} {first.expected:.4g}"
-    of = f"of {equal} trials each, {reached}, {second.value} {second.expected:.4g}"
-    if difference <= noise:
-        return f"{by}: {of}; that is within the spread of the folds ({noise:.2g}), so there is no clear winner."
-    return f"{by}: {of}; {first.value} is better by more than the spread of the folds ({noise:.2g})."
+    reached = f"{first.value} is expected to reach {metric.name} {score_text(first.expected)}"
+    each = "1 trial" if judged.equal == 1 else f"{judged.equal} trials"
+    of = f"{by}: of {each} each, {reached}, {second.value} {score_text(second.expected)}"
+    noise = f"the spread of the folds ({number(judged.noise, 2)})"
+    if judged.verdict == "too_few":
+        return f"{of}; {counted(judged)} are too few to tell which is better."
+    if judged.verdict == "little":
+        return f"{of}; it makes little difference in its range, so there is no clear winner."
+    if judged.verdict == "equal":
+        return f"{of}; that is within {noise}, so there is no clear winner."
+    is_best_of_all = len(judged.worse) == len(judged.groups) - 1
+    than = "" if is_best_of_all else f" than {' and '.join(g.value for g in judged.worse)}"
+    by_more = f" by more than {noise}" if judged.noise else ""
+    return f"{of}; {first.value} is better{than}{by_more}."
+
+
+def counted(judged: Judgement) -> str:
+    """List how many trials each value has: 145 trials of adam and 5 of sgd."""
+    first, *others = judged.groups
+    named = [f"{len(first.trials)} {'trial' if len(first.trials) == 1 else 'trials'} of {first.value}"]
+    named += [f"{len(g.trials)} of {g.value}" for g in others]
+    return " and ".join([", ".join(named[:-1]), named[-1]] if others else named)

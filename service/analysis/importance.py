@@ -18,10 +18,9 @@ from sklearn.ensemble import RandomForestRegressor
 
 from foldstep.service.analysis.table import Numbers, TrialTable
 from foldstep.service.contract.insight import EffectPoint, Interaction
-from foldstep.service.contract.space import Choices, Distribution, Space
-from foldstep.service.planner.vectors import expanded, rows, rows_of_units
+from foldstep.service.contract.space import EXTRA_SHARE, Choices, Distribution, Either, Space
+from foldstep.service.planner.vectors import INACTIVE, expanded, rows, rows_of_units
 
-FEWEST_TRIALS = 10
 MAX_TRIALS = 1500
 """A longer history is thinned to this number: half of them are its best trials, the others a random sample."""
 N_TREES = 48
@@ -52,12 +51,12 @@ class Anova:
 
 
 def anova(table: TrialTable, seed: int = 0) -> Anova:
-    """Compute importances, effects and interactions from a stage of at least `FEWEST_TRIALS` trials."""
+    """Compute importances, effects and interactions from a stage of some trials."""
     generator = np.random.default_rng(seed)
     places, losses = _thinned(table, generator)
     forest, fit = _forest(expanded(table.space, table.names, places, NOTHING), losses, seed)
     surface = _Surface(table.space, table.names, forest, generator)
-    effects = {name: surface.effect(name) for name in table.names}
+    effects = {name: _with_trials(surface.effect(name), table, name) for name in table.names}
     variances = {name: float(np.var([p.score for p in points])) for name, points in effects.items()}
     first = sorted(table.names, key=lambda name: -variances[name])[:MAX_PAIRED]
     joint = {pair: surface.interaction(*pair) for pair in itertools.combinations(first, 2)}
@@ -68,6 +67,16 @@ def anova(table: TrialTable, seed: int = 0) -> Anova:
     importance = {name: v / total for name, v in variances.items()}
     pairs = [Interaction(parameters=pair, importance=v / total) for pair, v in joint.items()]
     return Anova(fit, importance, effects, sorted(pairs, key=lambda pair: -pair.importance))
+
+
+def _with_trials(points: list[EffectPoint], table: TrialTable, name: str) -> list[EffectPoint]:
+    """Count the trials at each point of an effect: of each choice, or of each of the equal parts of a range."""
+    column = table.places[:, table.names.index(name)]
+    known = column[column != INACTIVE]
+    is_choice = isinstance(table.space.parameters[name], Choices)
+    at = known if is_choice else np.minimum(known * len(points), len(points) - 1)
+    counts = np.bincount(at.astype(np.int64), minlength=len(points))
+    return [p.model_copy(update={"trials": int(n)}) for p, n in zip(points, counts, strict=True)]
 
 
 def _thinned(table: TrialTable, generator: np.random.Generator) -> tuple[Numbers, Numbers]:
@@ -108,7 +117,8 @@ class _Surface:
             moved = [p for p in ({**point, name: u} for point in self._points) if self._has(name, p)]
             trees = self._by_tree(moved or [{**self._points[0], name: u}])
             value = distribution.from_unit(u)
-            points.append(EffectPoint(value=value, score=float(trees.mean()), spread=float(trees.mean(axis=1).std())))
+            spread = float(trees.mean(axis=1).std())
+            points.append(EffectPoint(value=value, score=float(trees.mean()), spread=spread, trials=0))
         return points
 
     def interaction(self, one: str, other: str) -> float:
@@ -144,4 +154,8 @@ def _grid(distribution: Distribution, n: int) -> list[float]:
     """List unit coordinates along a hyperparameter: the middle of each choice's part, or n evenly spaced ones."""
     if isinstance(distribution, Choices):
         return [(i + 0.5) / len(distribution.choices) for i in range(len(distribution.choices))]
+    if isinstance(distribution, Either):
+        n_extra = len(distribution.extra)
+        extra = [(i + 0.5) / n_extra * EXTRA_SHARE for i in range(n_extra)]
+        return extra + [EXTRA_SHARE + (1 - EXTRA_SHARE) * u for u in _grid(distribution.range, n)]
     return [(i + 0.5) / n for i in range(n)]

@@ -48,11 +48,11 @@ def table_of(space: Space, evidence: Evidence, direction: Direction) -> TrialTab
     """
     trials = judge(evidence, direction)
     names = tuple(n for n in space.searched() if n not in NO_SUBJECT)
-    places = rows(space, names, [_within(space, names, t.params) for t in trials])
+    places = rows(space, names, [within(space, names, t.params) for t in trials])
     return TrialTable(space, names, places, bounded(np.array([t.loss for t in trials])))
 
 
-def _within(space: Space, names: Sequence[str], params: Params) -> Params:
+def within(space: Space, names: Sequence[str], params: Params) -> Params:
     """Select the named values that the stage's space contains."""
     return {n: params[n] for n in names if n in params and space.parameters[n].contains(params[n])}
 

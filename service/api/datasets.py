@@ -1,39 +1,77 @@
-"""Data sets: register by path, by bundled name, by upload; download the canonical file."""
+"""Data sets: upload files; register, replace, delete; report; download the canonical file."""
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Form, UploadFile, status
+from fastapi import APIRouter, Form, Request, UploadFile, status
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
 from foldstep.service.api.deps import InContext
 from foldstep.service.api.problems import responses
-from foldstep.service.contract.dataset import Dataset
-from foldstep.service.contract.submit import DatasetRegistration
-from foldstep.service.flow import dataset, transfer
+from foldstep.service.contract.dataset import DataReport, Dataset, Replaced, StoredFile
+from foldstep.service.contract.submit import DatasetRegistration, DatasetSource
+from foldstep.service.flow import data_report, dataset, originals, transfer
 
 router = APIRouter(tags=["data sets"])
+_BLOCK_BYTES = 1 << 20
+
+
+@router.get("/files/{sha256}", responses=responses(404))
+def get_stored_file(sha256: str, context: InContext) -> StoredFile:
+    """Tell whether a file was uploaded."""
+    return originals.stored_file(context, sha256)
+
+
+@router.put("/files/{sha256}", responses=responses(413, 422))
+async def put_file(sha256: str, request: Request, context: InContext) -> StoredFile:
+    """Upload a file, as the body; its SHA-256 must be the one that the address names."""
+    with originals.draft(context) as draft:
+        async for block in _blocks(request.stream()):
+            await run_in_threadpool(draft.write, block)
+        return await run_in_threadpool(draft.keep, sha256)
+
+
+async def _blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Join the pieces of a body to blocks that are worth a thread's work."""
+    block = bytearray()
+    async for piece in pieces:
+        block += piece
+        if len(block) >= _BLOCK_BYTES:
+            yield bytes(block)
+            block.clear()
+    yield bytes(block)
 
 
 @router.post("/datasets", status_code=status.HTTP_201_CREATED, responses=responses(403, 409, 422))
 def post_dataset(registration: DatasetRegistration, context: InContext) -> Dataset:
-    """Register a file that the master may read, or one of scikit-learn's sets."""
+    """Register an uploaded file, a file that the master may read, or one of scikit-learn's sets."""
     return dataset.register(context, registration)
 
 
 @router.post("/datasets:upload", status_code=status.HTTP_201_CREATED, responses=responses(409, 413, 422))
 def upload_dataset(name: Annotated[str, Form()], file: UploadFile, context: InContext) -> Dataset:
-    """Upload a CSV or Parquet file and register it."""
-    file_name = file.filename or "upload.csv"
-    path = dataset.new_upload(context, file_name)
-    try:
-        with path.open("xb") as copy:
-            shutil.copyfileobj(file.file, copy)
-        return dataset.register_upload(context, name, file_name, path)
-    finally:
-        path.unlink(missing_ok=True)
+    """Upload a CSV or Parquet file and register it, in one call of a form."""
+    with originals.draft(context) as draft:
+        for block in iter(lambda: file.file.read(_BLOCK_BYTES), b""):
+            draft.write(block)
+        stored = draft.keep()
+    registration = DatasetRegistration(name=name, source=file.filename or "upload.csv", file=stored.sha256)
+    return dataset.register(context, registration)
+
+
+@router.post("/datasets/{name}:replace", responses=responses(403, 404, 422))
+def replace_dataset(name: str, source: DatasetSource, context: InContext) -> Replaced:
+    """Let a name stand for other data; searches that have begun keep theirs."""
+    return dataset.replace(context, name, source)
+
+
+@router.delete("/datasets/{name}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(404))
+def delete_dataset(name: str, context: InContext) -> None:
+    """Forget a data set; searches that have begun keep theirs."""
+    dataset.delete(context, name)
 
 
 @router.get("/datasets", responses=responses())
@@ -46,6 +84,12 @@ def get_datasets(context: InContext) -> list[Dataset]:
 def get_dataset(name: str, context: InContext) -> Dataset:
     """Get one data set."""
     return dataset.get(context, name)
+
+
+@router.get("/datasets/{name}/report", responses=responses(404, 422))
+def get_data_report(name: str, context: InContext, target: str | None = None) -> DataReport:
+    """Report on the columns of a data set, and on one of them as the target."""
+    return data_report.report(context, name, target)
 
 
 @router.get("/datasets/{fingerprint}/file", response_class=FileResponse, responses=responses(404))

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from foldstep.service.contract.errors import (
+    Ambiguous,
     Conflict,
     DatasetUnreadable,
     Fault,
@@ -40,6 +41,7 @@ STATUS: dict[type[FoldstepError], int] = {
     IllegalTransition: 409,
     LeaseLost: 409,
     NameTaken: 409,
+    Ambiguous: 409,
     Unauthorized: 401,
     Unavailable: 503,
     FoldstepError: 500,
@@ -71,9 +73,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-def _refusal(_request: Request, error: Exception) -> JSONResponse:
+def _refusal(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, FoldstepError)
-    return problem_response(error)
+    lines = getattr(request.state, "lines", None)  # of a body in YAML
+    return problem_response(lines.place(error) if lines else error)
 
 
 def _validation(_request: Request, error: Exception) -> JSONResponse:
@@ -132,7 +135,7 @@ _REASON = {
     401: "no token, or not the right one",
     403: "a file outside the allowed folders",
     404: "there is no such thing",
-    409: "not possible in the present state",
+    409: "not possible in the present state, or a name that several searches have",
     413: "larger than this master takes",
     503: "not possible just now; try again",
     422: "what was sent cannot be used; `faults` names every reason",

@@ -7,13 +7,15 @@ from typing import Any
 from fastapi import APIRouter, Response, status
 from fastapi.responses import FileResponse
 
-from foldstep.service.api.deps import Document, InContext
+from foldstep.service.api.deps import Document, InContext, SearchId
 from foldstep.service.api.examples import SPEC_BODY
 from foldstep.service.api.problems import responses
+from foldstep.service.contract.dataset import DataReport
+from foldstep.service.contract.footprint import Footprint
 from foldstep.service.contract.insight import Comparison, ImportanceReport
 from foldstep.service.contract.leaderboard import BorderFinding, SearchView
 from foldstep.service.contract.submit import Extension, Validated
-from foldstep.service.flow import control, extend, insight, transfer, view
+from foldstep.service.flow import control, data_report, extend, insight, transfer, view
 from foldstep.service.flow.submit import submit, validate
 
 router = APIRouter(tags=["searches"])
@@ -45,47 +47,59 @@ def get_searches(context: InContext) -> list[SearchView]:
     return view.all_searches(context)
 
 
-@router.get("/searches/{search_id}", responses=responses(404))
-def get_search(search_id: str, context: InContext) -> SearchView:
+@router.get("/searches/{search_id}", responses=responses(404, 409))
+def get_search(search_id: SearchId, context: InContext) -> SearchView:
     """Get one search."""
     return view.search(context, search_id)
 
 
-@router.get("/searches/{search_id}/spec", responses=responses(404))
-def get_spec(search_id: str, context: InContext) -> Any:
+@router.get("/searches/{search_id}/spec", responses=responses(404, 409))
+def get_spec(search_id: SearchId, context: InContext) -> Any:
     """Get the spec as it was submitted."""
     return view.submitted_spec(context, search_id)
 
 
-@router.delete("/searches/{search_id}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(404))
-def delete_search(search_id: str, context: InContext) -> None:
+@router.get("/searches/{search_id}/data", responses=responses(404, 409))
+def get_data_report(search_id: SearchId, context: InContext) -> DataReport:
+    """Report on the data that a search trains on: every column, and what is odd."""
+    return data_report.of_search(context, search_id)
+
+
+@router.get("/searches/{search_id}/footprint", responses=responses(404, 409))
+def get_footprint(search_id: SearchId, context: InContext) -> Footprint:
+    """Count the trials, files and bytes that the deletion of a search would remove."""
+    return control.footprint(context, search_id)
+
+
+@router.delete("/searches/{search_id}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(404, 409))
+def delete_search(search_id: SearchId, context: InContext) -> None:
     """Delete a search with its trials and checkpoints."""
     control.delete(context, search_id)
 
 
 @router.post("/searches/{search_id}:pause", responses=responses(404, 409))
-def pause_search(search_id: str, context: InContext) -> SearchView:
+def pause_search(search_id: SearchId, context: InContext) -> SearchView:
     """Pause a search: no new trials are leased; those in training run to their end."""
     control.pause(context, search_id)
     return view.search(context, search_id)
 
 
 @router.post("/searches/{search_id}:resume", responses=responses(404, 409))
-def resume_search(search_id: str, context: InContext) -> SearchView:
+def resume_search(search_id: SearchId, context: InContext) -> SearchView:
     """Resume a paused search."""
     control.resume(context, search_id)
     return view.search(context, search_id)
 
 
 @router.post("/searches/{search_id}:stop", responses=responses(404, 409))
-def stop_search(search_id: str, context: InContext) -> SearchView:
+def stop_search(search_id: SearchId, context: InContext) -> SearchView:
     """Stop a search; its results stay."""
     control.stop(context, search_id)
     return view.search(context, search_id)
 
 
 @router.post("/searches/{search_id}:extend", responses=responses(404, 409, 422))
-def extend_search(search_id: str, extension: Extension, context: InContext) -> SearchView:
+def extend_search(search_id: SearchId, extension: Extension, context: InContext) -> SearchView:
     """Give a search more trials or more time; a completed one resumes."""
     extend.extend(context, search_id, extension)
     return view.search(context, search_id)
@@ -93,31 +107,31 @@ def extend_search(search_id: str, extension: Extension, context: InContext) -> S
 
 @router.put("/searches/{search_id}", operation_id="replace_search", responses=responses(404, 409))
 @router.patch("/searches/{search_id}", operation_id="change_search", responses=responses(404, 409))
-def change_search(search_id: str, context: InContext) -> SearchView:
+def change_search(search_id: SearchId, context: InContext) -> SearchView:
     """Refuse any change: a search keeps its spec; the answer says what to do instead."""
     extend.refuse_change(context, search_id)
 
 
-@router.get("/searches/{search_id}/borders", responses=responses(404))
-def get_borders(search_id: str, context: InContext) -> list[BorderFinding]:
+@router.get("/searches/{search_id}/borders", responses=responses(404, 409))
+def get_borders(search_id: SearchId, context: InContext) -> list[BorderFinding]:
     """List best values at the edge of their ranges, by stage."""
     return view.borders(context, search_id)
 
 
-@router.get("/searches/{search_id}/importance", responses=responses(404, 503))
-def get_importance(search_id: str, context: InContext) -> ImportanceReport:
+@router.get("/searches/{search_id}/importance", responses=responses(404, 409, 503))
+def get_importance(search_id: SearchId, context: InContext) -> ImportanceReport:
     """Estimate how much each hyperparameter matters, alone and with others, and what follows for each."""
     return insight.importance(context, search_id)
 
 
-@router.get("/searches/{search_id}/compare", responses=responses(404, 422))
-def get_comparison(search_id: str, by: str, context: InContext) -> Comparison:
+@router.get("/searches/{search_id}/compare", responses=responses(404, 409, 422))
+def get_comparison(search_id: SearchId, by: str, context: InContext) -> Comparison:
     """Compare the choices of one hyperparameter, each with the other hyperparameters at their best."""
     return insight.compare(context, search_id, by)
 
 
-@router.get("/searches/{search_id}/checkpoints/{name}", response_class=FileResponse, responses=responses(404, 422))
-def get_checkpoint(search_id: str, name: str, context: InContext) -> FileResponse:
+@router.get("/searches/{search_id}/checkpoints/{name}", response_class=FileResponse, responses=responses(404, 409, 422))
+def get_checkpoint(search_id: SearchId, name: str, context: InContext) -> FileResponse:
     """Download a checkpoint; the rows of the leaderboard name them."""
     path = transfer.checkpoint_path(context, search_id, name)
     return FileResponse(path, media_type="application/octet-stream", filename=name)

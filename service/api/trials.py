@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from foldstep.service.api.deps import InContext
+from foldstep.service.api.deps import InContext, SearchId
 from foldstep.service.api.problems import responses
 from foldstep.service.contract.leaderboard import Leaderboard, OrderBy, TrialCurves, TrialDiagnostics, TrialView
 from foldstep.service.contract.lease import Work
@@ -17,37 +17,37 @@ router = APIRouter(prefix="/searches/{search_id}", tags=["trials"])
 Number = Annotated[int, Path(ge=0, le=2**31 - 1, description="the trial's number")]
 
 
-@router.get("/leaderboard", responses=responses(404, 422))
+@router.get("/leaderboard", responses=responses(404, 409, 422))
 def get_leaderboard(
-    search_id: str,
+    search_id: SearchId,
     context: InContext,
     limit: Annotated[int, Query(ge=1, le=rank.MAX_LIMIT, description="rows of a page")] = 50,
     cursor: Annotated[str | None, Query(description="from the page before")] = None,
     order_by: OrderBy = "score",
 ) -> Leaderboard:
-    """List the ranking, the best trial first; diverged and failed trials last."""
+    """List the ranking, the best trial first; undefined, diverged and failed trials last."""
     return rank.leaderboard(context, search_id, limit=limit, cursor=cursor, order_by=order_by)
 
 
-@router.get("/trials/{number}", responses=responses(404, 422))
-def get_trial(search_id: str, number: Number, context: InContext) -> TrialView:
+@router.get("/trials/{number}", responses=responses(404, 409, 422))
+def get_trial(search_id: SearchId, number: Number, context: InContext) -> TrialView:
     """Get one trial."""
     return rank.trial(context, search_id, number)
 
 
 @router.get("/work/{number}", responses=responses(404, 409, 422))
-def get_work(search_id: str, number: Number, context: InContext) -> Work:
+def get_work(search_id: SearchId, number: Number, context: InContext) -> Work:
     """Get what it takes to train one trial again: the search's problem, and the trial as it would be leased."""
     return work(context, search_id, number)
 
 
-@router.get("/trials/{number}/curves", responses=responses(404, 422))
-def get_curves(search_id: str, number: Number, context: InContext) -> TrialCurves:
+@router.get("/trials/{number}/curves", responses=responses(404, 409, 422))
+def get_curves(search_id: SearchId, number: Number, context: InContext) -> TrialCurves:
     """Get the learning curves of one trial, by fold."""
     return rank.curves(context, search_id, number)
 
 
-@router.get("/trials/{number}/diagnostics", responses=responses(404, 422))
-def get_diagnostics(search_id: str, number: Number, context: InContext) -> TrialDiagnostics:
+@router.get("/trials/{number}/diagnostics", responses=responses(404, 409, 422))
+def get_diagnostics(search_id: SearchId, number: Number, context: InContext) -> TrialDiagnostics:
     """Get the training diagnostics of one trial, by fold, and what follows from them in words."""
     return diagnostics.diagnostics(context, search_id, number)

@@ -113,9 +113,28 @@ class DataReport(Frozen):
     target: TargetReport | None
 
 
+class StoredFile(Frozen):
+    """An uploaded file (`PUT /files/{sha256}`).
+
+    Attributes:
+        sha256: of its bytes, as hexadecimal digits.
+        bytes: its size.
+    """
+
+    sha256: str
+    bytes: int
+
+
 class Dataset(Frozen):
     """A registered data set: a name with the description of the data."""
 
     name: str
     description: DatasetDescription
     created_at: AwareDatetime
+
+
+class Replaced(Frozen):
+    """The answer to the replacement of a data set."""
+
+    old: Dataset
+    new: Dataset

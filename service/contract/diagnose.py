@@ -1,7 +1,7 @@
 """The diagnosis of a trial, in words with the evidence: a pure function of the curves and diagnostics of its folds.
 
-A finding holds for a trial when it holds in at least half of its folds, and its numbers are their medians. Where one
-finding explains another, only the cause is reported: a learning rate that is too low also leaves the loss high.
+A finding holds for a trial when it holds in most of its folds (more than half), and its numbers are their medians.
+Where one finding explains another, only the cause is reported: a rate that is too low also leaves the loss high.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import median
+from statistics import fmean, median
 from typing import Literal, TypeAlias
 
 from foldstep.models.catalog.schedules import SCHEDULES
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.service.contract.diagnostics import LayerReading, Reading
+from foldstep.service.contract.numbers import number
 from foldstep.service.contract.report import FoldResult
 from foldstep.service.contract.space import Frozen
 
 Kind: TypeAlias = Literal[
     "diverged", "rate_too_high", "rate_too_low", "dead_units", "saturated", "overfitting", "underfitting",
-    "still_improving", "healthy",
+    "still_improving", "undefined", "healthy",
 ]  # fmt: skip
 Evidence: TypeAlias = dict[str, float | int | None]
 
@@ -77,25 +78,43 @@ def diagnose(hp: Hyperparameters, folds: Sequence[FoldResult]) -> list[Diagnosis
     diverged = [fold for fold in seen if fold.diverged_in]
     if diverged:
         return [_diverged(diverged[0], len(diverged))]
+    undefined = [fold for fold in seen if fold.undefined_in]
+    if undefined:
+        return [_undefined(undefined[0], len(undefined))]
     found: list[Diagnosis] = []
     for kind, find, tell, explained_by in _RULES:
         evidence = _agreed([find(fold) for fold in seen])
+        if kind == "still_improving" and _rises_on_average(seen):
+            continue
         if evidence is not None and not any(d.kind in explained_by for d in found):
             found.append(Diagnosis(kind=kind, sentence=tell(evidence), evidence=evidence))
     return found or [Diagnosis(kind="healthy", sentence="Nothing about its training stands out.", evidence={})]
 
 
 def _agreed(found: Sequence[Evidence | None]) -> Evidence | None:
-    """Compute the medians of the evidence if at least half of the folds have it; None otherwise."""
+    """Compute the medians of the evidence if most of the folds have it; None otherwise.
+
+    A number that most of the folds do not have is None, so that no sentence tells of what a few of them did.
+    """
     known = [evidence for evidence in found if evidence is not None]
-    if not known or 2 * len(known) < len(found):
+    if not _is_most(len(known), len(found)):
         return None
-    return {name: _median([e[name] for e in known]) for name in known[0]}
+    return {name: _median([e[name] for e in known], len(found)) for name in known[0]}
 
 
-def _median(values: Sequence[float | int | None]) -> float | int | None:
+def _rises_on_average(seen: Sequence[_Fold]) -> bool:
+    """Tell whether the folds' validation losses, added up, rose in the last tenth of the epochs: a few may outweigh."""
+    losses = [(fold.valid_loss, fold.tail) for fold in seen if fold.fall(fold.valid_loss) is not None]
+    return sum(fmean(own[-tail:]) - fmean(own[-2 * tail : -tail]) for own, tail in losses) > 0
+
+
+def _is_most(n: int, n_folds: int) -> bool:
+    return 2 * n > n_folds
+
+
+def _median(values: Sequence[float | int | None], n_folds: int) -> float | int | None:
     known = [v for v in values if v is not None]
-    if not known:
+    if not _is_most(len(known), n_folds):
         return None
     middle = median(known)
     return round(middle) if all(isinstance(v, int) for v in known) else middle
@@ -123,9 +142,18 @@ class _Fold:
 
     @property
     def diverged_in(self) -> int | None:
-        """The first epoch (from 1) whose loss or score was not finite; None where all were finite."""
+        """The first epoch (from 1) whose loss or score was not finite; None where the metric is undefined."""
         pairs = zip(self.result.curve.train_loss, self.result.curve.score, strict=True)
-        return next((i for i, pair in enumerate(pairs, start=1) if None in pair), None)
+        first = next((i for i, pair in enumerate(pairs, start=1) if None in pair), None)
+        return None if first == self.undefined_in else first
+
+    @property
+    def undefined_in(self) -> int | None:
+        """The first epoch (from 1) without a score though its losses were finite; None where there is none."""
+        known = self.result.diagnostics.valid_loss if self.result.diagnostics is not None else []
+        epochs = zip(self.result.curve.score, self.result.curve.train_loss, known, strict=False)
+        has_none = [score is None and None not in losses for score, *losses in epochs]
+        return has_none.index(True) + 1 if any(has_none) else None
 
     @property
     def last(self) -> Reading | None:
@@ -165,8 +193,15 @@ class _Fold:
         """
         if len(losses) < FEWEST_EPOCHS or len(losses) < 2 * self.tail:
             return None
-        before = sum(losses[-2 * self.tail : -self.tail]) / self.tail
-        return 1 - sum(losses[-self.tail :]) / self.tail / before if before > 0 else None
+        before, now = fmean(losses[-2 * self.tail : -self.tail]), fmean(losses[-self.tail :])
+        return 1 - now / before if before > 0 else None
+
+    def has_risen(self, losses: Sequence[float]) -> bool:
+        """Tell whether the last tenth of the epochs is above an earlier tenth, or rises itself."""
+        tail, last = self.tail, losses[-self.tail :]
+        earlier = [fmean(losses[i : i + tail]) for i in range(len(losses) - 2 * tail + 1)]
+        half = tail // 2
+        return fmean(last) > min(earlier) or (half > 0 and fmean(last[-half:]) > fmean(last[:half]))
 
 
 def _diverged(fold: _Fold, n_folds: int) -> Diagnosis:
@@ -177,9 +212,9 @@ def _diverged(fold: _Fold, n_folds: int) -> Diagnosis:
     norm, norm_epoch = norms[-1] if norms else (None, None)
     before = []
     if last_loss is not None:
-        before.append(f"the training loss of epoch {epoch - 1} was {last_loss:.3g}")
+        before.append(f"the training loss of epoch {epoch - 1} was {number(last_loss, 3)}")
     if norm is not None:
-        before.append(f"the last gradient norm seen was {norm:.3g} (epoch {norm_epoch})")
+        before.append(f"the last gradient norm seen was {number(norm, 3)} (epoch {norm_epoch})")
     known = f" Before that, {' and '.join(before)}." if before else " It was never finite at the end of an epoch."
     also = f", as {n_folds - 1} other {'folds' if n_folds > 2 else 'fold'} did" if n_folds > 1 else ""
     return Diagnosis(
@@ -190,6 +225,17 @@ def _diverged(fold: _Fold, n_folds: int) -> Diagnosis:
             "fold": fold.result.fold, "epoch": epoch, "folds": n_folds, "train_loss": last_loss, "gradient_norm": norm,
         },
     )  # fmt: skip
+
+
+def _undefined(fold: _Fold, n_folds: int) -> Diagnosis:
+    also = f", as in {n_folds - 1} other {'folds' if n_folds > 2 else 'fold'}" if n_folds > 1 else ""
+    return Diagnosis(
+        kind="undefined",
+        sentence=f"The metric is undefined in epoch {fold.undefined_in} of fold {fold.result.fold}{also}: it has no "
+        "finite value, although the losses are finite. The training did not diverge: look at the targets of that fold, "
+        "or take another metric.",
+        evidence={"fold": fold.result.fold, "epoch": fold.undefined_in, "folds": n_folds},
+    )
 
 
 def _rate_too_high(fold: _Fold) -> Evidence | None:
@@ -215,13 +261,17 @@ def _spikes(losses: Sequence[float], chance: float) -> int:
 def _tell_rate_too_high(e: Evidence) -> str:
     jumps = f", the training loss jumped up {_times(e['spikes'])}" if e["spikes"] else ""
     return (
-        f"The learning rate looks too high: updates reached {e['update_ratio']:.2g} of the weights (about 1e-3 is "
-        f"healthy){jumps}, and the last training loss is {_of_chance(e)}."
+        f"The learning rate looks too high: updates reached {_short(e['update_ratio'], 2)} of the weights (about 1e-3 "
+        f"is healthy){jumps}, and the last training loss is {_of_chance(e)}."
     )
 
 
 def _times(n: float | int | None) -> str:
     return "once" if n == 1 else f"{n} times"
+
+
+def _short(value: float | int | None, digits: int = 3) -> str:
+    return number(float(value or 0), digits)
 
 
 def _percent(share: float | int | None) -> str:
@@ -250,8 +300,8 @@ def _tell_rate_too_low(e: Evidence) -> str:
         else f"the training loss is still {_of_chance(e)}"
     )
     return (
-        f"The learning rate looks too low: updates are at most {e['update_ratio']:.1g} of the weights (about 1e-3 is "
-        f"healthy), and {falling}."
+        f"The learning rate looks too low: updates are at most {_short(e['update_ratio'], 1)} of the weights (about "
+        f"1e-3 is healthy), and {falling}."
     )
 
 
@@ -290,7 +340,7 @@ def _overfitting(fold: _Fold) -> Evidence | None:
     losses, chance, last = fold.valid_loss, fold.chance, fold.last
     if chance is None or last is None or last.train_loss is None or len(losses) < FEWEST_EPOCHS:
         return None
-    least, now = min(losses), sum(losses[-fold.tail :]) / fold.tail
+    least, now = min(losses), fmean(losses[-fold.tail :])
     rise, gap = now - least, now - last.train_loss
     rose = rise > max(RISE * least, VISIBLE * chance) and last.train_loss < least
     if not rose and (gap < GAP * chance or last.train_loss > POOR_FIT * chance):
@@ -300,10 +350,10 @@ def _overfitting(fold: _Fold) -> Evidence | None:
 
 
 def _tell_overfitting(e: Evidence) -> str:
-    was = f"was least after epoch {e['epoch']} ({e['least']:.3g}) and ended at" if e["epoch"] else "ended at"
+    was = f"was least after epoch {e['epoch']} ({_short(e['least'])}) and ended at" if e["epoch"] else "ended at"
     return (
-        f"It overfits: the validation loss {was} {e['now']:.3g}, while the loss on training rows is "
-        f"{e['train_loss']:.3g}. Try dropout, weight_decay, fewer epochs or a smaller network."
+        f"It overfits: the validation loss {was} {_short(e['now'])}, while the loss on training rows is "
+        f"{_short(e['train_loss'])}. Try dropout, weight_decay, fewer epochs or a smaller network."
     )
 
 
@@ -324,7 +374,7 @@ def _tell_underfitting(e: Evidence) -> str:
 
 def _still_improving(fold: _Fold) -> Evidence | None:
     fall, epochs = fold.fall(fold.valid_loss), fold.result.epochs
-    if fall is None or fall < FALL or epochs < fold.hp.epochs:
+    if fall is None or fall < FALL or epochs < fold.hp.epochs or fold.has_risen(fold.valid_loss):
         return None
     if fold.chance is not None and fall * fold.valid_loss[-1] < VISIBLE / 10 * fold.chance:
         return None

@@ -10,7 +10,8 @@
     ├── Conflict                the request and the present state do not go together
     │   ├── IllegalTransition       a state change that the transition table does not have
     │   ├── LeaseLost               a report under a token that is no longer the lease's
-    │   └── NameTaken               a data set of that name holds other data
+    │   ├── NameTaken               a data set of that name holds other data
+    │   └── Ambiguous               a word that names several searches
     ├── Unauthorized            no token, or not the right one
     └── Unavailable             the master cannot be reached, or is shutting down
 
@@ -35,6 +36,7 @@ class Fault(BaseModel):
         expected: the right content, in words.
         got: the wrong content, as text; None when nothing was there.
         hint: advice, one sentence without a final full stop; None when `expected` says enough.
+        where: the place in the text that was read, as `line 7` or `houses.yaml line 7`; None where there was no text.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,11 +46,13 @@ class Fault(BaseModel):
     expected: str
     got: str | None = None
     hint: str | None = None
+    where: str | None = None
 
     def __str__(self) -> str:
         got = "nothing was there" if self.got is None else f"got {self.got}"
         hint = f"; {self.hint}" if self.hint else ""
-        return f"{self.path or 'spec'}: expected {self.expected}, {got}{hint}"
+        where = f"{self.where}: " if self.where else ""
+        return f"{where}{self.path or 'spec'}: expected {self.expected}, {got}{hint}"
 
 
 class FoldstepError(Exception):
@@ -142,6 +146,12 @@ class NameTaken(Conflict):
     """A data set of that name is registered with other data."""
 
     code = "name_taken"
+
+
+class Ambiguous(Conflict):
+    """A name, or the beginning of an id, that several searches have."""
+
+    code = "ambiguous"
 
 
 class Unauthorized(FoldstepError):

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from foldstep.models.hyperparameters import Value
 from foldstep.service.contract.space import Frozen, Params
 from foldstep.service.contract.spec import MetricSpec
+
+Verdict: TypeAlias = Literal["differs", "equal", "little", "too_few"]
+"""What the trials say of a hyperparameter's values, in importance and comparison alike.
+
+`differs`: some are better than others by more than the spread of the folds; `equal`: they differ, but the best trials
+of each are within that spread; `little`: no difference is seen, and a large one would have been; `too_few`: no
+difference is seen, and a large one might not have been.
+"""
 
 
 class EffectPoint(Frozen):
@@ -14,11 +24,27 @@ class EffectPoint(Frozen):
         value: the hyperparameter's.
         score: expected, in the metric's units.
         spread: standard deviation of the expectation over the trees of the model: its uncertainty.
+        trials: number of trials with this value, or, of a range, with one nearer to this than to the other points.
     """
 
     value: Value
     score: float
     spread: float
+    trials: int
+
+
+class Support(Frozen):
+    """The trials behind one choice, or one part of a range.
+
+    Attributes:
+        value: the choice, or the part in words.
+        trials: number of its trials.
+        best: the best score; None where no trial has one.
+    """
+
+    value: str
+    trials: int
+    best: float | None
 
 
 class ParameterInsight(Frozen):
@@ -26,14 +52,18 @@ class ParameterInsight(Frozen):
 
     Attributes:
         importance: its share of the variance of the scores over the space, alone; 0 to 1.
+        verdict: what its trials say of its values; `Comparison` has the same.
+        support: the trials of its choices, or of the parts of its range, the best first.
         effect: the expected score along its values.
-        best_low: lower end of the region that is as good as the best, where its values have an order.
+        best_low: lower end of the region where the best trials lie; None for choices, and where nothing is told.
         best_high: the region's upper end.
         advice: a summary in one sentence.
     """
 
     parameter: str
     importance: float
+    verdict: Verdict
+    support: list[Support]
     effect: list[EffectPoint]
     best_low: float | None
     best_high: float | None
@@ -76,11 +106,13 @@ class Contender(Frozen):
     Attributes:
         value: the choice.
         trials: number of its trials that completed, were pruned or diverged.
-        diverged: number of those without a finite score.
+        diverged: number of those that diverged.
+        unscored: number of those without a score for another reason.
         best: the best score; None where no trial has a score.
         best_trial: number of the trial with the best score.
         spread: standard deviation over that trial's folds.
-        expected: the best score to expect of `Comparison.equal` trials, for a fair comparison of unequal numbers.
+        expected: the best score to expect of `Comparison.equal` trials of the same time, for a fair comparison of
+            unequal numbers.
         low: an expected best score that is worse in only 1 of 10 such draws.
         high: an expected best score that is better in only 1 of 10.
         params: the best trial's hyperparameters.
@@ -89,6 +121,7 @@ class Contender(Frozen):
     value: Value
     trials: int
     diverged: int
+    unscored: int
     best: float | None
     best_trial: int | None
     spread: float | None
@@ -105,6 +138,7 @@ class Comparison(Frozen):
         by: the compared (scientific) hyperparameter.
         nuisance: the hyperparameters that were optimised for each choice.
         equal: number of trials that `expected` refers to: the least number of scored trials of a choice that has any.
+        verdict: what the trials say of the choices; `ParameterInsight` has the same.
         contenders: the choices, that with the best expected score first.
         sentence: the result in words.
     """
@@ -114,5 +148,6 @@ class Comparison(Frozen):
     by: str
     nuisance: list[str]
     equal: int
+    verdict: Verdict
     contenders: list[Contender]
     sentence: str

@@ -16,10 +16,17 @@ from foldstep.service.contract.spec import MetricSpec
 from foldstep.service.contract.states import SearchState, TrialState
 
 OrderBy: TypeAlias = Literal["score", "number"]
+Activity: TypeAlias = Literal["waiting", "checking", "starting", "training", "proposing", "paused", "ended"]
+"""Of a search: it waits for a worker; a worker checks it; a worker prepares the data for the first epoch; trials train;
+all planned trials have ended and the next ones are being chosen; it is paused; it has ended."""
 
 
 class StageView(Frozen):
-    """One stage: its plan and its progress."""
+    """One stage: its plan and its progress.
+
+    Attributes:
+        finished: trials that have ended, without those that were cancelled.
+    """
 
     stage: int
     epochs: int | None  # None: each trial's own
@@ -52,7 +59,7 @@ class TrialView(Frozen):
     """One row of the leaderboard.
 
     Attributes:
-        score: mean over the folds; None before the end, and for diverged and failed trials.
+        score: mean over the folds; None before the end, and for undefined, diverged and failed trials.
         spread: standard deviation over the folds (n - 1); None for one fold.
         n_parameters: number of trainable parameters of its network; None where the data's inputs were not counted.
         progress: mean over the folds of the best score so far, while it runs; None otherwise.
@@ -116,11 +123,62 @@ class TrialDiagnostics(Frozen):
     folds: dict[int, FoldView]
 
 
+class Leading(Frozen):
+    """The best trial among those in training.
+
+    Attributes:
+        score: mean over its folds of the best score so far.
+    """
+
+    trial: int
+    score: float
+
+
+class SearchProgress(Frozen):
+    """How far a search is; after its end, what was trained.
+
+    Attributes:
+        activity: what the search is doing, or waiting for.
+        epochs_done: epochs trained so far, summed over the trials; one that continues another counts with the epochs
+            that it took over.
+        epochs_planned: epochs at the end, summed over all trials: `epochs_done` and those still to come. With early
+            stopping an expectation. None where the number of trials has no limit.
+        trials_done: trials that have ended, without those that were cancelled.
+        trials_planned: the trials of all stages; after the end `trials_done`. None for no limit.
+        stopped_early: trials that ended before their last epoch, at a rung or with the time.
+        diverged: trials that ended with a loss that is not finite.
+        failed: trials that ended with an error.
+        members: networks in training.
+        member_steps_per_s: steps times members a second over the last reports, smoothed; None when nothing trains.
+        time_left_s: estimate of the seconds to the end; None as long as nothing is known.
+        leading: None where no trial in training has a score yet.
+    """
+
+    activity: Activity
+    epochs_done: int
+    epochs_planned: int | None
+    trials_done: int
+    trials_planned: int | None
+    stopped_early: int
+    diverged: int
+    failed: int
+    members: int
+    member_steps_per_s: float | None
+    time_left_s: float | None
+    leading: Leading | None
+
+
 class Leaderboard(Frozen):
-    """A page of the ranking; `cursor` requests the next page, None at the end."""
+    """A page of the ranking.
+
+    Attributes:
+        baseline: the score of the constant answer, see `SearchView`.
+        cursor: requests the next page; None at the end.
+    """
 
     search: str
     metric: MetricSpec
+    baseline: float | None = None
     rows: list[TrialView]
     cursor: str | None
 
@@ -130,9 +188,14 @@ class SearchView(Frozen):
 
     Attributes:
         id: also the name of its checkpoint folder.
+        baseline: the score of the constant answer, mean over the folds as a trial's; None where an earlier version
+            stored the search.
+        dataset: what its spec calls its data.
+        fingerprint: of its data.
         trials: number of planned trials; None for no limit.
         counts: number of trials by state.
-        member_steps_per_s: throughput of the last reports, in steps times members a second; None when nothing trains.
+        progress: how far it is.
+        member_steps_per_s: as in `progress`.
         notes: remarks of the master about the search, one sentence each.
         checks: results of the checks before it; None where none were requested, or they are not done yet.
         checkpoint_dir: the folder of its checkpoints on the master.
@@ -144,13 +207,16 @@ class SearchView(Frozen):
     method: str
     task: Task
     metric: MetricSpec
+    baseline: float | None = None
     dataset: str
+    fingerprint: str
     stage: int
     n_stages: int
     trials: int | None
     counts: dict[TrialState, int]
     n_folds: int
     best: TrialView | None
+    progress: SearchProgress
     member_steps_per_s: float | None
     notes: list[str]
     checks: CheckReport | None = None
@@ -162,13 +228,18 @@ class SearchView(Frozen):
 
 
 class WorkerView(Frozen):
-    """A worker as operators see it."""
+    """A worker as operators see it.
+
+    Attributes:
+        live: whether it was seen within the time of a lease, after which a silent worker counts as gone.
+    """
 
     worker: int
     name: str
     device: str
     last_seen_at: AwareDatetime
     running: int
+    live: bool
 
 
 StageView.model_rebuild()

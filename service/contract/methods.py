@@ -27,6 +27,7 @@ class SearchMethod:
         model: the function that proposes from results, a `service.planner.propose.Model`; None for other methods.
         next_stage: the function that plans the stage after a finished one; None for a method of a single stage.
         enumerates: whether it trains every point of the space, which therefore needs lists or steps.
+        redraws: whether it draws again what it has drawn before, in a finite space of at most 10,000 points.
     """
 
     name: str
@@ -35,6 +36,7 @@ class SearchMethod:
     model: str | None = None
     next_stage: str | None = None
     enumerates: bool = False
+    redraws: bool = False
 
     def __post_init__(self) -> None:
         if (self.planner is None) == (self.model is None):
@@ -64,7 +66,7 @@ METHODS: dict[str, SearchMethod] = _by_name(
     [
         SearchMethod("grid", "every combination of lists and stepped ranges, once", planner="grid:GridPlanner",
                      enumerates=True),
-        SearchMethod("random", "independent draws from the space", planner="random:RandomPlanner"),
+        SearchMethod("random", "independent draws from the space", planner="random:DistinctPlanner", redraws=True),
         SearchMethod("coarse_to_fine", "stages of random draws, each from ranges narrowed around the best of the last",
                      planner="random:RandomPlanner", next_stage="coarse_to_fine:next_stage"),
         SearchMethod("sobol", "a sequence that fills the space more evenly than random draws",

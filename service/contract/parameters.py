@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
+import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from foldstep.models.hyperparameters import REGISTRY, Hyperparameter, Kind, Value, lookup
 from foldstep.service.contract.errors import Fault
-from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Space
-from foldstep.service.contract.spec import number_from_text
+from foldstep.service.contract.hints import unknown_key, value_hint
+from foldstep.service.contract.space import Choices, Distribution, Either, Fixed, FloatRange, IntRange, Space
+from foldstep.service.contract.spec import boolean_from_text, number_from_text
 
 _RANGE_KEYS = {"low", "high", "log", "step"}
-_KEYS = {*_RANGE_KEYS, "choices", "value", "when"}
+_KEYS = {*_RANGE_KEYS, "choices", "value", "when", "or"}
 _CHOICE_KEYS = {"choices", "values", "value", "when", "distribution"}
 _WANDB_NAMES = {"min": "low", "max": "high", "values": "choices", "q": "step"}
 _WANDB_LOG = {
@@ -25,19 +26,6 @@ _WANDB_LOG = {
     "categorical": None,
     "constant": None,
 }
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Find the known name that `name` was probably meant to be; None when none is similar."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)), None)
-
-
-def unknown_key(path: str, key: str, known: Iterable[str]) -> Fault:
-    """Make the fault for an unknown key, with the most similar known key as a hint, or all known keys."""
-    names = list(known)
-    near = nearest(key, names)
-    hint = f"did you mean {near}?" if near else "known are " + ", ".join(names)
-    return Fault(code="unknown_key", path=path, expected="a known key", got=key, hint=hint)
 
 
 def parse_parameters(raw: Any) -> tuple[dict[str, Distribution], list[Fault]]:
@@ -69,9 +57,22 @@ class _Reader:
     def __init__(self, name: str, row: Hyperparameter) -> None:
         self.path = f"parameters.{name}"
         self.row = row
+        self._as_written: dict[str, str] = {}  # keys of W&B, by the keys that they stand for
         self.faults: list[Fault] = []
 
     def read(self, given: Any) -> Distribution | None:
+        """Read the parameter; the paths of its faults have the keys that the user wrote."""
+        distribution = self._read(given)
+        for key, written in self._as_written.items():
+            old, new = f"{self.path}.{key}", f"{self.path}.{written}"
+            self.faults = [
+                fault.model_copy(update={"path": new + fault.path.removeprefix(old)})
+                if f"{fault.path}.".startswith(f"{old}.") else fault
+                for fault in self.faults
+            ]  # fmt: skip
+        return distribution
+
+    def _read(self, given: Any) -> Distribution | None:
         if isinstance(given, Mapping) and not self._is_class_weights(given):
             return self._mapping(self._from_wandb(dict(given)))
         is_widths = self.row.kind is Kind.WIDTHS and isinstance(given, list)
@@ -85,11 +86,14 @@ class _Reader:
 
     def _from_wandb(self, given: dict[str, Any]) -> dict[str, Any]:
         kind = given.pop("distribution", None)
+        self._as_written = {_WANDB_NAMES[k]: k for k in given if k in _WANDB_NAMES}
         renamed = {_WANDB_NAMES.get(k, k): v for k, v in given.items()}
         if kind is None:
             return renamed
         if not isinstance(kind, str) or kind not in _WANDB_LOG:
-            hint = "write values, never exponents: low, high, log: true" if "log" in str(kind) else None
+            hint = value_hint("distribution", kind, _WANDB_LOG)
+            if "log" in str(kind):
+                hint = "write values, never exponents: low, high, log: true, or log_uniform_values"
             self._add("not_supported", "distribution", "one of " + ", ".join(_WANDB_LOG), kind, hint)
             return renamed
         log = _WANDB_LOG[kind]
@@ -103,6 +107,10 @@ class _Reader:
         forms = [f for f in ("value", "choices") if f in given] + (["low/high"] if {"low", "high"} & set(given) else [])
         if len(forms) != 1:
             self._add("wrong_form", None, "exactly one of value, choices, or low and high", sorted(map(str, given)))
+            return None
+        if "or" in given and "low/high" not in forms:
+            hint = "leave it out, a list of choices may have any value"
+            self._add("wrong_form", "or", "low and high with or", sorted(map(str, given)), hint)
             return None
         if "value" in given:
             return self._fixed(given["value"], f"{self.path}.value", when)
@@ -128,7 +136,7 @@ class _Reader:
             return None
         values = [self._value(v, f"{path}.{i}") for i, v in enumerate(given)]
         kept: list[Value] = [v for v in values if v is not None]
-        if any(v in kept[:i] for i, v in enumerate(kept)):
+        if len({json.dumps(v, sort_keys=True) for v in kept}) < len(kept):  # equal values have one type by now
             self.faults.append(_fault("duplicate_choice", path, "each value once", given))
         return Choices(choices=kept, when=when) if len(kept) == len(given) else None
 
@@ -142,9 +150,8 @@ class _Reader:
         if self.row.kind is Kind.CLASS_WEIGHT and isinstance(given, Mapping):
             value = {str(label): number_from_text(weight) for label, weight in given.items()}
         if not self.row.allows(value):
-            hint = None
-            if self.row.kind is Kind.CHOICE and (near := nearest(str(given), self.row.choices)):
-                hint = f"did you mean {near}?"
+            is_word = self.row.kind is Kind.CHOICE
+            hint = value_hint(self.row.name, given, self.row.choices) if is_word else None
             self.faults.append(_fault("out_of_domain", path, self.row.domain, given, hint))
             return None
         return float(value) if self.row.kind is Kind.FLOAT else value
@@ -159,14 +166,33 @@ class _Reader:
                 Fault(code="missing", path=f"{self.path}.{key}", expected="the other bound of the range")
             )
         low, high = (self._value(given[k], f"{self.path}.{k}") if k in given else None for k in ("low", "high"))
-        log = given.get("log", False)
+        log = boolean_from_text(given.get("log", False))
         if not isinstance(log, bool):
             self._add("wrong_type", "log", "true or false", log)
             return None
         step = self._step(given.get("step"))
         if low is None or high is None:
             return None
-        return self._checked_range(low, high, log, step, when)
+        return self._either(given, self._checked_range(low, high, log, step, when))
+
+    def _either(self, given: dict[str, Any], range_: FloatRange | IntRange | None) -> Distribution | None:
+        """Join a range with the values of `or` that a draw may be instead."""
+        if range_ is None or "or" not in given:
+            return range_
+        extra = given["or"] if isinstance(given["or"], list) else [given["or"]]
+        if not extra:
+            self._add("empty_choices", "or", "at least one value", given["or"])
+        before = len(self.faults)
+        values = [self._value(v, f"{self.path}.or.{i}") for i, v in enumerate(extra)]
+        for i, value in enumerate(values):
+            if value is not None and range_.low <= value <= range_.high:  # type: ignore[operator]
+                expected = f"a value outside of the range, {range_.low:g} to {range_.high:g}"
+                self._add("out_of_domain", f"or.{i}", expected, value)
+        if len(self.faults) == before and len(set(map(repr, values))) < len(values):
+            self._add("duplicate_choice", "or", "each value once", given["or"])
+        if len(self.faults) > before or not extra:
+            return None
+        return Either(range=range_.model_copy(update={"when": None}), extra=values, when=range_.when)
 
     def _step(self, given: Any) -> float | None:
         step = number_from_text(given)
@@ -182,7 +208,7 @@ class _Reader:
 
     def _checked_range(
         self, low: Value, high: Value, log: bool, step: float | None, when: dict[str, list[Value]] | None
-    ) -> Distribution | None:
+    ) -> FloatRange | IntRange | None:
         assert isinstance(low, int | float)
         assert isinstance(high, int | float)
         before = len(self.faults)
@@ -227,6 +253,10 @@ def _condition_faults(found: Mapping[str, Distribution], raw: Mapping[Any, Any])
                 for v in values
                 if not found[other].contains(v)
             ]
+            parent = found[other]
+            if isinstance(parent, Either) and len({v in parent.extra for v in values}) > 1:
+                expected = f"either values of or of {other} or values of its range"
+                faults.append(_fault("contradiction", path, expected, values, "write two specs"))
     if not faults:
         faults += _circle_faults(found)
     return faults

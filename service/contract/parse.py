@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from foldstep.models.catalog.metrics import metrics_of
+from foldstep.service.contract.document import load_document
 from foldstep.service.contract.errors import Fault, SpecInvalid
+from foldstep.service.contract.hints import unknown_key, value_hint
 from foldstep.service.contract.methods import METHODS, learning_methods, staged_methods
-from foldstep.service.contract.parameters import parse_parameters, unknown_key
+from foldstep.service.contract.parameters import parse_parameters
 from foldstep.service.contract.rules import spec_faults
 from foldstep.service.contract.space import Fixed, Space
 from foldstep.service.contract.spec import MAX_GRID_POINTS, Spec
@@ -20,39 +22,15 @@ NOT_YET = {
     "final": "refitting and ensembling the winner",
 }
 """Keys of specs that this version does not support and refuses: path to description."""
-MAX_VALUES = 2_000_000
 
 
 def load_text(text: str) -> Any:
-    """Read YAML or JSON (which is YAML).
+    """Read YAML or JSON; see `load_document`, which also knows the lines.
 
     Raises:
-        SpecInvalid: the text is neither, or has more than `MAX_VALUES` values.
+        SpecInvalid: the text is neither, has a key twice, or has too many values.
     """
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the text"
-        problem = str(getattr(error, "problem", None) or "it does not parse")
-        raise SpecInvalid(
-            [Fault(code="not_yaml", path="", expected="YAML or JSON", got=f"{problem} at {where}")]
-        ) from None
-    if not _is_bounded(value):
-        raise SpecInvalid([Fault(code="too_large", path="", expected=f"at most {MAX_VALUES:,} values", got="more")])
-    return value
-
-
-def _is_bounded(value: Any) -> bool:
-    """Tell whether a tree has at most `MAX_VALUES` values; with aliases a few lines of YAML can stand for billions."""
-    left, n_values = [value], 0
-    while left:
-        node = left.pop()
-        n_values += 1
-        if n_values > MAX_VALUES:
-            return False
-        left += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return True
+    return load_document(text).value
 
 
 def parse_spec(raw: Any) -> Spec:
@@ -120,11 +98,16 @@ def _fault_of(error: Any, rest: Mapping[str, Any]) -> Fault:
         return Fault(code="missing", path=path, expected="a value")
     expected = str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
     code = "wrong_type" if error["type"].endswith("_type") else "out_of_domain"
+    hint = None
+    if error["type"] == "string_type" and isinstance(error["input"], bool | int | float):
+        hint = "put it in quotes if it is a name"
+    if error["type"] == "literal_error":
+        hint = value_hint(path, error["input"], re.findall(r"'([^']*)'", str(error["ctx"]["expected"])))
     if path == "method":
         expected = "one of " + ", ".join(METHODS)
     if path == "name":
         expected = "1 to 64 letters, digits, dots, underscores or dashes, a letter or digit first"
-    return Fault(code=code, path=path, expected=expected, got=repr(error["input"]))
+    return Fault(code=code, path=path, expected=expected, got=repr(error["input"]), hint=hint)
 
 
 def _user_path(loc: tuple[Any, ...], rest: Any, *, is_missing: bool) -> list[Any]:

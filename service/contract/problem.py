@@ -28,6 +28,8 @@ class LearningProblem(Frozen):
         n_rows: number of rows of the data, including test rows; None where an earlier version stored the search.
         n_inputs: number of network inputs, counted over all rows; None where an earlier version read the data.
         n_outputs: number of network outputs; None as `n_inputs`.
+        baseline: the score of the constant answer in the metric, mean over the folds; None where an earlier version
+            stored the search.
         reading: how the features, the target and the exposure are read; the features are all of its columns but the
             target and the exposure. None where an earlier version stored the search.
     """
@@ -43,7 +45,8 @@ class LearningProblem(Frozen):
     n_rows: int | None
     n_inputs: int | None
     n_outputs: int | None
-    reading: TableReading | None = None
+    baseline: float | None
+    reading: TableReading | None
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from foldstep.models.hyperparameters import Value
-from foldstep.service.contract.space import Choices, Fixed, Params, Space
+from foldstep.service.contract.space import Choices, Either, Fixed, FloatRange, IntRange, Params, Space
 
 
 def combinations(space: Space, names: Iterable[str]) -> Iterator[Params]:
@@ -43,5 +43,11 @@ def _values(space: Space, name: str) -> list[Value]:
         return [distribution.value]
     if isinstance(distribution, Choices):
         return list(distribution.choices)
+    if isinstance(distribution, Either):
+        return [*distribution.extra, *_bounds(space, name, distribution.range)]
+    return _bounds(space, name, distribution)
+
+
+def _bounds(space: Space, name: str, of: FloatRange | IntRange) -> list[Value]:
     asked = [v for d in space.parameters.values() for v in (d.when or {}).get(name, [])]
-    return [distribution.low, distribution.high, *asked]
+    return [of.low, of.high, *(v for v in asked if of.contains(v))]

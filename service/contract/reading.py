@@ -5,9 +5,12 @@ A column's reading goes with the search into every checkpoint, so that new files
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Sequence
+from contextlib import suppress
+from math import isfinite
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from foldstep.service.contract.space import Frozen
 
@@ -21,6 +24,24 @@ MISSING_WORDS = (
     "#n/a", "#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!",
 )  # fmt: skip
 """Texts that mean "no value", in any case: words of R, pandas, SQL and MySQL, and the errors of spreadsheets."""
+
+
+def _in_words(value: Any) -> Any:
+    """Write a number as text, for `missing: [-999]` is what people write."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:.17g}" if is_number else value
+
+
+Word: TypeAlias = Annotated[str, BeforeValidator(_in_words)]
+
+
+def missing_numbers(words: Sequence[str]) -> list[float]:
+    """List the numbers among texts that mean "no value"; they are compared as numbers, too."""
+    numbers = []
+    for word in words:
+        with suppress(ValueError):
+            numbers.append(float(word))
+    return [number for number in numbers if isfinite(number)]
 
 
 class ReadingOptions(Frozen):
@@ -38,8 +59,8 @@ class ReadingOptions(Frozen):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     types: dict[str, TypeWord] = Field(default_factory=dict)
-    missing: list[str] = Field(default_factory=list)
-    not_missing: list[str] = Field(default_factory=list)
+    missing: list[Word] = Field(default_factory=list)
+    not_missing: list[Word] = Field(default_factory=list)
     decimal: Decimal | None = None
     dates: DateOrder | None = None
     encoding: str | None = None

@@ -10,7 +10,7 @@ from foldstep.service.contract.checks import CheckReport
 from foldstep.service.contract.diagnostics import Diagnostics
 from foldstep.service.contract.space import Frozen
 
-Outcome: TypeAlias = Literal["completed", "diverged", "failed", "paused", "pruned"]
+Outcome: TypeAlias = Literal["completed", "diverged", "failed", "paused", "pruned", "undefined"]
 
 
 class Curve(Frozen):
@@ -29,7 +29,8 @@ class FoldResult(Frozen):
     """One fold of a finished trial.
 
     Attributes:
-        score: the metric at the best epoch, in the user's units; None when the member diverged.
+        score: the metric at the best epoch, in the user's units; None when the member diverged or the metric is
+            undefined.
         best_epoch: the epoch of the best score, from 1; 0 when no epoch has a score.
         epochs: number of trained epochs.
         checkpoint: name of the uploaded checkpoint; None when the score was below the lease's `checkpoint_bar`.
@@ -50,7 +51,8 @@ class TrialResult(Frozen):
 
     Attributes:
         outcome: `paused` where it reached the end of its lease (`LeasedTrial.until`, `folds`), with its snapshot in
-            the report's `snapshots`; `pruned` where its time was over.
+            the report's `snapshots`; `pruned` where its time was over; `undefined` where the metric has no value in a
+            fold though losses and predictions are finite.
         duration_s: wall time under this lease, in seconds, shared with the other members of the pack.
         message: the reason, where it did not reach its last epoch.
     """

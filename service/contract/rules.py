@@ -10,9 +10,9 @@ from foldstep.models.catalog.optimizers import OPTIMIZERS
 from foldstep.models.catalog.tasks import Task
 from foldstep.models.hyperparameters import Hyperparameters, Value, resolve
 from foldstep.service.contract.errors import Fault
-from foldstep.service.contract.parameters import nearest
+from foldstep.service.contract.hints import nearest
 from foldstep.service.contract.reach import combinations
-from foldstep.service.contract.space import Choices, Fixed, Space
+from foldstep.service.contract.space import Choices, Either, Fixed, FloatRange, IntRange, Space
 from foldstep.service.contract.spec import Spec
 
 
@@ -32,6 +32,20 @@ def spec_faults(spec: Spec) -> Iterator[Fault]:
         yield _fault("data.exposure", "loss: poisson in every trial", got, "set parameters.loss: poisson")
 
 
+def range_notes(space: Space) -> Iterator[str]:
+    """Say of each range whose steps do not end at its upper bound what its last value is."""
+    for name, distribution in space.parameters.items():
+        range_ = distribution.range if isinstance(distribution, Either) else distribution
+        if isinstance(range_, FloatRange | IntRange) and range_.n_values is not None and not range_.log:
+            assert range_.step is not None
+            last = range_.value_at(range_.n_values - 1)
+            if last != range_.high:
+                yield (
+                    f"{name}: steps of {range_.step:g} from {range_.low:g} end at {last:g}; {range_.high:g}, the upper "
+                    f"bound, is none of its values."
+                )
+
+
 def task_faults(space: Space, task: Task) -> Iterator[Fault]:
     """Find the losses and class weights of a space that do not fit a task."""
     allowed = LOSSES_OF_TASK[task]
@@ -47,11 +61,22 @@ def class_faults(space: Space, classes: Collection[str]) -> Iterator[Fault]:
     """Find the weights for classes that the target does not have."""
     for value in _values(space, "class_weight"):
         for label in value if isinstance(value, dict) else ():
-            if label not in classes:
+            if class_named(label, classes) is None:
                 near = nearest(label, classes)
                 hint = f"did you mean {near}?" if near else "the classes are " + ", ".join(sorted(classes)[:20])
                 path = f"parameters.class_weight.{label}"
                 yield Fault(code="unknown_class", path=path, expected="a class of the target", got=label, hint=hint)
+
+
+def class_named(key: str, classes: Collection[str]) -> str | None:
+    """Find the class that a key of `class_weight` names; None where it names none.
+
+    `true` and `false` are booleans in any spelling: `true` names `True`, if there is no other class of that spelling.
+    """
+    if key in classes or key.lower() not in ("true", "false"):
+        return key if key in classes else None
+    alike = [label for label in classes if label.lower() == key.lower()]
+    return alike[0] if len(alike) == 1 else None
 
 
 def lbfgs_faults(space: Space, n_train: int) -> Iterator[Fault]:

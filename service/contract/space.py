@@ -22,6 +22,9 @@ Params: TypeAlias = dict[str, Value]
 STEP_SLACK = 1e-9
 """Tolerance, as a share of a step: an end of a range less than this before its last step counts as on that step."""
 
+EXTRA_SHARE = 0.25
+"""Probability of the extra values of a range with `or`, all together."""
+
 
 class Values(Protocol):
     """The values of a grid along one parameter, each computed on access: a range may have billions."""
@@ -262,7 +265,66 @@ class IntRange(_Distribution):
         return None if self.log else self.values()
 
 
-Distribution: TypeAlias = Annotated[Fixed | Choices | FloatRange | IntRange, Field(discriminator="kind")]
+class Either(_Distribution):
+    """Numbers of a range, or one of a few values outside of it: no penalty, or one from 1e-6 to 0.1.
+
+    A draw is one of the extra values with the probability `EXTRA_SHARE`, all of them alike, and a draw from the range
+    otherwise. On the unit interval they come first, then the range.
+    """
+
+    kind: Literal["either"] = "either"
+    range: Annotated[FloatRange | IntRange, Field(discriminator="kind")]
+    extra: list[Value] = Field(min_length=1)
+
+    def from_unit(self, u: float) -> Value:
+        """Find the extra value whose part of [0, `EXTRA_SHARE`) contains `u`, or the value of the range beyond it."""
+        if u < EXTRA_SHARE:
+            return self.extra[min(int(u / EXTRA_SHARE * len(self.extra)), len(self.extra) - 1)]
+        return self.range.from_unit((u - EXTRA_SHARE) / (1 - EXTRA_SHARE))
+
+    def to_unit(self, value: Value) -> float:
+        """Compute the middle of an extra value's part, or the place of a value of the range."""
+        if value in self.extra:
+            return (self.extra.index(value) + 0.5) / len(self.extra) * EXTRA_SHARE
+        return EXTRA_SHARE + (1 - EXTRA_SHARE) * self.range.to_unit(value)
+
+    def contains(self, value: Value) -> bool:
+        """Tell whether `value` is an extra value or one of the range."""
+        return value in self.extra or self.range.contains(value)
+
+    @property
+    def grid_size(self) -> int | None:
+        """Number of values of a grid along this parameter; None where it cannot be enumerated."""
+        of_range = self.range.grid_size
+        return None if of_range is None else len(self.extra) + of_range
+
+    def grid(self) -> Values | None:
+        """List the values of a grid along this parameter; None where they cannot be enumerated."""
+        of_range = self.range.grid()
+        return None if of_range is None else Joined(self.extra, of_range)
+
+
+class Joined:
+    """A few values, then those of a range; see `Values`."""
+
+    def __init__(self, first: list[Value], then: Values) -> None:
+        self._first, self._then = first, then
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._then)
+
+    def __getitem__(self, index: int, /) -> Value:
+        beyond = index - len(self._first)
+        return self._first[index] if beyond < 0 else self._then[beyond]
+
+    def index(self, value: Any, /) -> int:
+        """Find the index of a value; see `Values`."""
+        if value in self._first:
+            return self._first.index(value)
+        return len(self._first) + self._then.index(value)
+
+
+Distribution: TypeAlias = Annotated[Fixed | Choices | FloatRange | IntRange | Either, Field(discriminator="kind")]
 
 
 class Space(Frozen):

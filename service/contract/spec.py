@@ -20,8 +20,11 @@ MetricName: TypeAlias = Annotated[str, OneOf(METRICS)]
 DEFAULT_TRIALS = 50
 DEFAULT_EPOCHS = 30
 MAX_GRID_POINTS = 1_000_000
+MASTER_PREFIX = "master:"
+"""What a path in `data.dataset` begins with where it is a file of the master's, not of the user's."""
 
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
+_BOOLEANS = {"yes": True, "no": False, "on": True, "off": False, "true": True, "false": False}
 _UNIT_S = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -30,10 +33,14 @@ def number_from_text(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        number = float(value)
+        return int(value) if re.fullmatch(r"\s*[+-]?\d[\d_]*\s*", value) else float(value)
     except ValueError:
         return value
-    return int(number) if re.fullmatch(r"\s*[+-]?\d+\s*", value) else number
+
+
+def boolean_from_text(value: Any) -> Any:
+    """Convert `yes`, `no`, `on`, `off`, `true` and `false`, which are text in YAML 1.2, to a boolean; keep the rest."""
+    return _BOOLEANS.get(value.strip().lower(), value) if isinstance(value, str) else value
 
 
 def seconds_from_text(value: Any) -> Any:
@@ -42,6 +49,7 @@ def seconds_from_text(value: Any) -> Any:
     return float(match[1]) * _UNIT_S[match[2]] if match else number_from_text(value)
 
 
+Bool: TypeAlias = Annotated[bool, BeforeValidator(boolean_from_text)]
 Int: TypeAlias = Annotated[int, BeforeValidator(number_from_text)]
 Float: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(allow_inf_nan=False)]
 Share: TypeAlias = Annotated[Float, Field(gt=0, lt=1)]
@@ -98,7 +106,7 @@ class CvSpec(Strict):
     holdout: Share | None = None
     column: str | None = None
     repeats: Annotated[Int, Field(ge=1, le=1000)] = 1
-    stratify: bool | None = None  # None: for classification
+    stratify: Bool | None = None  # None: for classification
     group: str | None = None
     time: str | None = None
 
@@ -136,13 +144,13 @@ class StageSpec(Strict):
 
     epochs: Annotated[Int, Field(ge=1, le=1_000_000)]
     trials: Annotated[Int, Field(ge=1, le=10_000_000)]
-    continues: bool = Field(default=False, alias="continue")
+    continues: Bool = Field(default=False, alias="continue")
 
 
 class BorderSpec(Strict):
     """The policy for ranges whose best values lie at an edge."""
 
-    extend: bool = True
+    extend: Bool = True
     extensions: Annotated[Int, Field(ge=0, le=20)] = 2  # how often each parameter's range may be extended
 
 
@@ -159,14 +167,14 @@ class EarlyStopSpec(Strict):
     rungs: Literal["asha", "hyperband", "none"] = "asha"
     eta: Annotated[Int, Field(ge=2, le=10)] = 3
     min_epochs: Annotated[Int, Field(ge=1, le=1_000_000)] = 1
-    race_folds: bool = False
+    race_folds: Bool = False
 
 
 class ChecksSpec(Strict):
     """Whether a search is checked before its first trial."""
 
-    before: bool = False
-    force: bool = False  # start the search in spite of failed checks
+    before: Bool = False
+    force: Bool = False  # start the search in spite of failed checks
 
 
 class CheckpointSpec(Strict):

@@ -43,6 +43,7 @@ class TrialState(StrEnum):
     COMPLETED = "completed"
     PRUNED = "pruned"
     DIVERGED = "diverged"
+    UNDEFINED = "undefined"  # its metric has no value in a fold, though losses and predictions are finite
     FAILED = "failed"
     CANCELLED = "cancelled"
 
@@ -56,6 +57,7 @@ class TrialEvent(StrEnum):
     PROMOTE = "promote"  # it continues from its rung, also after it was pruned there
     PRUNE = "prune"  # it trains no further and keeps its score: not good enough at a rung, or out of time
     DIVERGE = "diverge"
+    UNDEFINE = "undefine"  # its metric has no value in a fold
     FAIL = "fail"
     RETURN = "return"  # a worker gives it back, not counted as an attempt
     EXPIRE = "expire"  # its lease ran out, counted as an attempt
@@ -105,6 +107,7 @@ TRIAL_TRANSITIONS: Mapping[TrialEvent, tuple[frozenset[TrialState], TrialState]]
     TrialEvent.PROMOTE: (frozenset({TrialState.PAUSED, TrialState.PRUNED}), TrialState.WAITING),
     TrialEvent.PRUNE: (_BEGUN, TrialState.PRUNED),
     TrialEvent.DIVERGE: (_RUNNING, TrialState.DIVERGED),
+    TrialEvent.UNDEFINE: (_RUNNING, TrialState.UNDEFINED),
     TrialEvent.FAIL: (_RUNNING, TrialState.FAILED),
     TrialEvent.RETURN: (_RUNNING, TrialState.WAITING),
     TrialEvent.EXPIRE: (_RUNNING, TrialState.WAITING),

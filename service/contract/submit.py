@@ -7,6 +7,7 @@ import re
 from pydantic import Field
 
 from foldstep.service.contract.problem import LearningProblem
+from foldstep.service.contract.reading import AS_FOUND, ReadingOptions
 from foldstep.service.contract.space import Frozen
 from foldstep.service.contract.spec import Duration
 
@@ -39,13 +40,26 @@ class Extension(Frozen):
     time: Duration | None = None
 
 
-class DatasetRegistration(Frozen):
-    """The request to register a data set (`POST /datasets`): a file that the master may read, or a bundled set.
+class DatasetSource(Frozen):
+    """Where a data set is read from, and how (`POST /datasets/{name}:replace`).
+
+    Attributes:
+        source: path of a file that the master may read, or name of a bundled set; what the user calls the uploaded
+            file where `file` names one.
+        file: SHA-256 of an uploaded file (`PUT /files/{sha256}`); None for the two others.
+        options: what the user says about how it is read.
+    """
+
+    source: str
+    file: str | None = None
+    options: ReadingOptions = AS_FOUND
+
+
+class DatasetRegistration(DatasetSource):
+    """The request to register a data set (`POST /datasets`).
 
     Attributes:
         name: the name for specs.
-        source: path of the file, or name of the bundled set.
     """
 
     name: str
-    source: str

@@ -15,7 +15,7 @@ from foldstep.service.contract.columns import (
     NumberColumn,
     category_column,
 )
-from foldstep.service.contract.reading import ColumnReading
+from foldstep.service.contract.reading import ColumnReading, missing_numbers
 from foldstep.service.data.dates import seconds_of
 from foldstep.service.data.numbers import to_numbers
 
@@ -53,7 +53,8 @@ def cleaned(text: pl.Series, missing: Sequence[str]) -> pl.Series:
     """
     trimmed = text.str.strip_chars()
     numbers = trimmed.cast(pl.Float64, strict=False)
-    odd = (numbers.is_null() | numbers.is_nan()).arg_true()  # only what is no number can be a word for a missing value
+    is_odd = numbers.is_null() | numbers.is_nan() | numbers.is_in(missing_numbers(missing))
+    odd = is_odd.arg_true()  # no other cell can be a word for a missing value
     rows = odd.filter(trimmed.gather(odd).str.to_lowercase().is_in(list(missing)).fill_null(False))
     return trimmed.scatter(rows, None) if len(rows) else trimmed
 

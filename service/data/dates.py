@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
+import numpy as np
 import polars as pl
 
 from foldstep.service.contract.reading import DateOrder
+from foldstep.service.data.no_value import is_no_value
 
 SAMPLE = 1000
 """Different cells that formats are tried on."""
@@ -18,7 +20,8 @@ MOST_FORMATS = 4
 _LIKELY = (
     r"^\d{4}[-/.]\d{1,2}\b|^\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})\b|^\d{1,2}[-/.]\d{4}$|^\d{8}$"
     r"|^\d{2}[-/.]\d{1,2}[-/.]\d{1,2}\b|^\d{1,2}\.?[-/ ]\pL{3,9}\.?[-/ ]\d{2,4}\b|^\pL{3,9}\.? \d{1,2},? \d{4}\b"
-    r"|^\pL{3},? (\d{1,2} )?\pL{3}"
+    r"|^\pL{3},? (\d{1,2} )?\pL{3} |^\pL{3,9}\.?[- ](\d{4}|\d{2})$|^\d{4}[- ]?Q[1-4]$|^Q[1-4][- /]\d{4}$"
+    r"|^\d{4}年\d{1,2}月|^\d{4}\. \d{1,2}\. \d{1,2}\b"
 )
 _TIMES: dict[str, tuple[str, ...]] = {
     r"\dT\d": ("T%H:%M", "T%H:%M:%S%.f"),
@@ -30,10 +33,13 @@ _TIMES: dict[str, tuple[str, ...]] = {
 _ZONES: dict[str, str] = {r":\d\d(\.\d+)?(Z|[+-]\d\d(:?\d\d)?)$": "%#z", r" [+-]\d\d:?\d\d$": " %#z",
                           r" UTC$": " UTC", r" GMT$": " GMT"}  # fmt: skip
 _DATES: dict[DateOrder, tuple[str, ...]] = {
-    "year_first": ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%Y-%m"),
+    "year_first": (
+        "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%Y-%m", "%Y/%m", "%Y年%m月%d日", "%Y. %m. %d", "%Y. %m. %d.",
+        "%Y Q%q",
+    ),
     "day_first": (
         "%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%d/%m/%y", "%d-%m-%Y", "%d-%m-%y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y",
-        "%d/%b/%Y", "%d %B %Y", "%d. %B %Y", "%a, %d %b %Y", "%m/%Y", "%m.%Y",
+        "%d/%b/%Y", "%d %B %Y", "%d. %B %Y", "%a, %d %b %Y", "%m/%Y", "%m.%Y", "%b %Y", "%B %Y", "%b-%Y", "%b-%y",
     ),
     "month_first": (
         "%m/%d/%Y", "%m/%d/%y", "%m-%d-%Y", "%m-%d-%y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%a %b %d %Y",
@@ -45,9 +51,19 @@ _SAID_ONLY: dict[DateOrder, tuple[str, ...]] = {
     "month_first": ("%m.%d.%Y", "%m.%d.%y"),
 }
 """Formats that are rare, and tried only where the user names the order."""
-_DAYLESS = {"%Y-%m": ("-01", "%Y-%m-%d", r"^\d{4}-\d{2}$"), "%m/%Y": ("/01", "%m/%Y/%d", r"^\d{1,2}/\d{4}$"),
-            "%m.%Y": (".01", "%m.%Y.%d", r"^\d{1,2}\.\d{4}$")}  # fmt: skip
-"""Formats without a day: what is added to a cell, the format then, and the pattern of the cell."""
+_QUARTERS = tuple((rf"^(?:(\d{{4}})[- ]?Q{q}|Q{q}[- /](\d{{4}}))$", f"$1$2-{3 * q - 2:02d}-01") for q in range(1, 5))
+_DAYLESS: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
+    "%Y-%m": (((r"^(\d{4}-\d{2})$", "$1-01"),), "%Y-%m-%d"),
+    "%Y/%m": (((r"^(\d{4}/\d{1,2})$", "$1/01"),), "%Y/%m/%d"),
+    "%m/%Y": (((r"^(\d{1,2}/\d{4})$", "01/$1"),), "%d/%m/%Y"),
+    "%m.%Y": (((r"^(\d{1,2}\.\d{4})$", "01.$1"),), "%d.%m.%Y"),
+    "%b %Y": (((r"^(\pL{3} \d{4})$", "01 $1"),), "%d %b %Y"),
+    "%B %Y": (((r"^(\pL+ \d{4})$", "01 $1"),), "%d %B %Y"),
+    "%b-%Y": (((r"^(\pL{3}-\d{4})$", "01-$1"),), "%d-%b-%Y"),
+    "%b-%y": (((r"^(\pL{3}-\d{2})$", "01-$1"),), "%d-%b-%y"),
+    "%Y Q%q": (_QUARTERS, "%Y-%m-%d"),
+}
+"""Formats without a day: patterns of cells with what each is rewritten to, the first day, and the format then."""
 
 
 @dataclass(frozen=True)
@@ -76,22 +92,31 @@ def seconds_of(text: pl.Series, formats: tuple[str, ...]) -> pl.Series:
     return values
 
 
-def find_dates(text: pl.Series, said: DateOrder | None, hinted: DateOrder | None) -> FoundDates | None:
+def find_dates(
+    text: pl.Series, said: DateOrder | None, hinted: DateOrder | None, *, least: float = 0.9
+) -> FoundDates | None:
     """Find how a column writes dates; None where most of its cells are none.
 
     Args:
         text: cells, trimmed; null where missing.
         said: the order that the user names; others are not tried.
         hinted: the order that other columns of the file have.
+        least: the share of the different cells that must look like dates.
     """
     cells = text.drop_nulls()
     sample = thinned(cells).unique(maintain_order=True).head(SAMPLE)
-    if not len(sample) or int(sample.str.contains(_LIKELY).sum() or 0) < 0.9 * len(sample):
+    sample = sample.filter(~is_no_value(sample))
+    if not len(sample) or looks_like_dates(sample).sum() < least * len(sample):
         return None
     formats = _greedy(sample, list(_candidates(sample, said)))
     if not formats:
         return None
     return _settled(cells, formats, said, hinted)
+
+
+def looks_like_dates(text: pl.Series) -> pl.Series:
+    """Tell for each cell whether it looks like a date."""
+    return text.str.contains(_LIKELY).fill_null(False)
 
 
 def thinned(cells: pl.Series, most: int = 20_000) -> pl.Series:
@@ -103,10 +128,11 @@ def _candidates(sample: pl.Series, said: DateOrder | None) -> Iterator[tuple[Dat
     """Yield the formats worth a try with their order."""
     endings = list(_endings(sample))
     for order, dates in _DATES.items():
-        if said not in (None, order, "year_first") and order != "year_first":
-            continue
         more = _SAID_ONLY[order] if said == order else ()
+        is_other = said not in (None, order, "year_first") and order != "year_first"
         for date in (*dates, *more):
+            if is_other and "%m" in date and "%d" in date:
+                continue  # the name of a month tells the order, and a month alone has none
             yield order, date
             if date not in _DAYLESS:
                 for ending in endings:
@@ -147,7 +173,8 @@ def _settled(
         other = twin(format_)
         if other is None or said is not None:
             settled.append(format_)
-            order = order or (own_order if own_order != "year_first" and "%m" in format_ else None)
+            is_told = own_order != "year_first" and "%m" in format_ and "%d" in format_
+            order = order or (own_order if is_told else None)
             continue
         one, two = _parsed(cells, format_), _parsed(cells, other)
         n_one, n_two = len(one) - one.null_count(), len(two) - two.null_count()
@@ -180,13 +207,7 @@ def twin(format_: str) -> str | None:
 def _parsed(text: pl.Series, format_: str) -> pl.Series:
     """Parse cells under one format, to seconds; years outside 1000 to 9999 are none."""
     if format_ in _DAYLESS:
-        ending, full, pattern = _DAYLESS[format_]
-        text = pl.select(
-            pl.when(pl.lit(text).str.contains(pattern))
-            .then(pl.concat_str(pl.lit(text), pl.lit(ending)))
-            .otherwise(None)
-        ).to_series()
-        format_ = full
+        text, format_ = _with_day(text, format_)
     if ":" not in format_:
         days = text.str.to_date(format_, strict=False, exact=True).cast(pl.Datetime("us"))
     elif "%#z" in format_:
@@ -194,4 +215,15 @@ def _parsed(text: pl.Series, format_: str) -> pl.Series:
     else:
         days = text.str.to_datetime(format_, strict=False, exact=True, time_unit="us")
     is_year = days.dt.year().is_between(1000, 9999)
-    return pl.select(pl.when(pl.lit(is_year)).then(pl.lit(days.dt.epoch("us")) / 1e6).otherwise(None)).to_series()
+    ticks = pl.select(pl.when(pl.lit(is_year)).then(pl.lit(days.dt.epoch("us"))).otherwise(None)).to_series()
+    seconds = ticks.cast(pl.Float64).fill_null(np.nan).to_numpy() / 1e6  # polars would multiply by 1e-6, inexactly
+    return pl.Series(text.name, seconds).fill_nan(None)
+
+
+def _with_day(text: pl.Series, format_: str) -> tuple[pl.Series, str]:
+    """Add the first day to cells of months or quarters; null where a cell is none. The format then is returned, too."""
+    patterns, full = _DAYLESS[format_]
+    is_own = text.str.contains("|".join(pattern for pattern, _ in patterns))
+    for pattern, full_cell in patterns:
+        text = text.str.replace(pattern, full_cell.replace("$1", "${1}").replace("$2", "${2}"))
+    return pl.select(pl.when(pl.lit(is_own)).then(pl.lit(text)).otherwise(None)).to_series(), full

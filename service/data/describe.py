@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +17,17 @@ from foldstep.service.contract.dataset import Column, Fate, Finding
 from foldstep.service.contract.features import MAX_CATEGORIES, kept_categories, n_inputs
 from foldstep.service.contract.reading import ReadingOptions
 from foldstep.service.data.read import ReadColumn, ReadTable
+from foldstep.service.data.sayings import as_type, ignoring, quoted
+from foldstep.service.data.sentinels import sentinels
 
 _COMMONEST = 5
 _LEAST_ROWS = 20
 """Below this many rows, values that are all different say nothing."""
 _ID_NAME = re.compile(r"(^|[_\s.-])(id|ids|uuid|guid|key|index|idx|no|nr|nummer|number|row|rownum)$", re.IGNORECASE)
 _MOST_NAMES = 8
+_LONGEST = 40
+_MORE = 5
+"""Times as many repeated rows as if the columns' values were put together by chance."""
 
 
 def describe(name: str, column: ReadColumn, options: ReadingOptions) -> Column:
@@ -88,11 +94,16 @@ def _fate(
         return "empty", "no row has a value"
     if n_distinct == 1 and n_missing == 0:
         return "constant", "every row has the same value"
-    if said is None and column.is_unnamed and is_different and _is_whole(column.values):
-        return "index", "it has no name, and whole numbers that differ in every row"
+    if said is None and column.is_unnamed and is_different and _may_be_index(column.values):
+        what = "whole numbers that differ" if isinstance(column.values, NumberColumn) else "a text that differs"
+        return "index", f"no name, and {what} in every row"
     if isinstance(column.values, CategoryColumn) and not kept_categories(column.values, column.values.codes)[0]:
         return "rare", "no text is frequent enough to learn from"
     return column.reading.kind, column.why
+
+
+def _may_be_index(values: ColumnValues) -> bool:
+    return isinstance(values, CategoryColumn) or _is_whole(values)
 
 
 def _is_whole(values: ColumnValues) -> bool:
@@ -109,7 +120,7 @@ def table_findings(table: ReadTable, columns: list[Column]) -> list[Finding]:
     found = list(_left_out(columns))
     for column in columns:
         found += _column_findings(column, table.columns[column.name].values, table.n_rows)
-    return [*found, *_same_columns(table, columns), *_repeated_rows(table)]
+    return [*found, *_same_columns(table, columns), *_repeated_rows(table, columns)]
 
 
 def _left_out(columns: list[Column]) -> Iterator[Finding]:
@@ -121,7 +132,7 @@ def _left_out(columns: list[Column]) -> Iterator[Finding]:
         names = tuple(c.name for c in members)
         noun = "is" if len(names) == 1 else "are"
         sentence = f"{listed(names)} {noun} left out: {_reason(members)}."
-        setting = f"data.types: {{{names[0]}: number}}" if fate == "index" else None
+        setting = as_type(names[0], members[0].kind) if fate == "index" else None
         yield Finding(code=str(fate), columns=names, sentence=sentence, setting=setting)
 
 
@@ -143,16 +154,18 @@ def _column_findings(column: Column, values: ColumnValues, n_rows: int) -> Itera
         return
     if n_rows >= _LEAST_ROWS and column.n_missing == 0 and column.n_distinct == n_rows:
         yield from _identifier(column, values)
-    if isinstance(values, CategoryColumn):
-        yield from _merged(column.name, values)
-        yield from _spellings(column.name, values)
+    if not isinstance(values, CategoryColumn):
+        yield from sentinels(column, values)
+        return
+    yield from _merged(column.name, values)
+    yield from _spellings(column.name, values)
 
 
 def _identifier(column: Column, values: ColumnValues) -> Iterator[Finding]:
     """Warn of a named column that is different in every row: numbers that count, names, codes."""
     if isinstance(values, DateColumn):
         return
-    setting = f"data.ignore: [{column.name}]"
+    setting = ignoring(column.name)
     if isinstance(values, NumberColumn):
         if not _is_whole(values):
             return
@@ -169,8 +182,8 @@ def _identifier(column: Column, values: ColumnValues) -> Iterator[Finding]:
 def _merged(name: str, values: CategoryColumn) -> Iterator[Finding]:
     """Say how many categories share one input."""
     kept, has_other = kept_categories(values, values.codes)
-    if not has_other:
-        return
+    if not has_other or len(kept) == len(values.labels) - 1:
+        return  # a single rare one has an input of its own in effect
     counts = np.bincount(values.codes[values.codes >= 0], minlength=len(values.labels))
     n_rows = int(counts.sum() - counts[kept].sum())
     why = f"the {MAX_CATEGORIES} commonest" if len(kept) == MAX_CATEGORIES else f"the {len(kept)} frequent ones"
@@ -178,7 +191,7 @@ def _merged(name: str, values: CategoryColumn) -> Iterator[Finding]:
         f"{name} has {len(values.labels):,} different texts: {why} have inputs of their own, "
         f"the other {len(values.labels) - len(kept):,} (in {n_rows:,} rows) share one."
     )
-    yield Finding(code="rare_categories", columns=(name,), sentence=sentence, setting=f"data.ignore: [{name}]")
+    yield Finding(code="rare_categories", columns=(name,), sentence=sentence, setting=ignoring(name))
 
 
 def _spellings(name: str, values: CategoryColumn) -> Iterator[Finding]:
@@ -190,7 +203,7 @@ def _spellings(name: str, values: CategoryColumn) -> Iterator[Finding]:
     pairs = []
     for label, folded in zip(values.labels, plain, strict=True):
         if folded in first:
-            pairs.append(f"{first[folded]!r} and {label!r}")
+            pairs.append(f"{first[folded][:_LONGEST]!r} and {label[:_LONGEST]!r}")
         else:
             first[folded] = label
     if pairs:
@@ -207,26 +220,40 @@ def _bits(values: ColumnValues) -> npt.NDArray[np.uint64]:
 
 def _same_columns(table: ReadTable, columns: list[Column]) -> Iterator[Finding]:
     """Say which columns have the same values as an earlier one."""
-    seen: dict[int, str] = {}
+    alike: dict[int, list[Column]] = {}
     for column in columns:
-        if not column.is_used:
-            continue
-        key = hash(_bits(table.columns[column.name].values).tobytes())
-        if key in seen:
-            sentence = f"{column.name} has the same values as {seen[key]} in every row."
-            names = (seen[key], column.name)
-            yield Finding(code="same_column", columns=names, sentence=sentence, setting=f"data.ignore: [{column.name}]")
-        seen.setdefault(key, column.name)
+        if column.is_used and table.n_rows >= _LEAST_ROWS:
+            key = hash(_bits(table.columns[column.name].values).tobytes())
+            alike.setdefault(key, []).append(column)
+    for first, *others in alike.values():
+        if others:
+            names = tuple(column.name for column in others)
+            verb = "has" if len(names) == 1 else "have"
+            what = f"{verb} the same values as"
+            if first.kind == "category":
+                what = f"{'tells' if len(names) == 1 else 'tell'} the same as"
+            sentence = f"{listed(names)} {what} {first.name} in every row."
+            setting = (
+                f"data.ignore: [{', '.join(map(quoted, names[:_MOST_NAMES]))}{', …' * (len(names) > _MOST_NAMES)}]"
+            )
+            yield Finding(code="same_column", columns=(first.name, *names), sentence=sentence, setting=setting)
 
 
-def _repeated_rows(table: ReadTable) -> Iterator[Finding]:
+def _repeated_rows(table: ReadTable, columns: list[Column]) -> Iterator[Finding]:
+    """Say how many rows repeat another; a warning where they are many more than by chance."""
+    n_possible = prod(max(1, min(column.n_distinct, table.n_rows)) for column in columns)
     n_repeated = table.n_rows - len(np.unique(row_hashes({n: c.values for n, c in table.columns.items()})))
     if n_repeated:
         share = n_repeated / table.n_rows
         noun = "row repeats another row" if n_repeated == 1 else "rows repeat another row"
         which = f"{n_repeated:,} {noun} in every column ({100 * share:.2g} % of all)"
         sentence = f"{which}: copies on both sides of a fold flatter its score."
-        yield Finding(code="repeated_rows", columns=(), sentence=sentence, is_warning=share >= 0.01)
+        yield Finding(
+            code="repeated_rows",
+            columns=(),
+            sentence=sentence,
+            is_warning=share >= 0.01 and n_repeated > _MORE * table.n_rows**2 / (2 * n_possible),
+        )
 
 
 def row_hashes(columns: Mapping[str, ColumnValues]) -> npt.NDArray[np.uint64]:

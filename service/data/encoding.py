@@ -12,12 +12,15 @@ from tempfile import TemporaryDirectory
 from typing import IO
 
 from foldstep.service.contract.dataset import Finding
-from foldstep.service.data.recognise import GZIP_MAGIC, check_head
+from foldstep.service.data.recognise import GZIP_MAGIC, PARQUET_MAGIC, check_head
 from foldstep.service.data.sources import refusal
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _FALLBACK = "windows-1252"
 _BLOCK = 1 << 20
+_MARK = "\ufeff"
+_FOREIGN = re.compile(rb"[\xc0-\xff]{4}")
+"""Letters beyond ASCII side by side, which are rare in the languages that Windows-1252 is made for."""
 _CONFLICT = re.compile(rb"^(<<<<<<< |=======\r?$|>>>>>>> )", re.MULTILINE)
 
 
@@ -47,8 +50,10 @@ def utf8_file(path: Path, said: str | None) -> Iterator[tuple[Path, list[Finding
 
 def _known(encoding: str) -> str:
     try:
-        return codecs.lookup(encoding).name
-    except LookupError:
+        name = codecs.lookup(encoding).name
+        b"a".decode(name)  # refuses what is no encoding of text, as hex
+        return name
+    except (LookupError, ValueError, AssertionError):
         hint = "as utf-8, windows-1252, windows-1251, shift_jis"
         fault = refusal("unknown_encoding", expected="a text encoding that Python knows", got=encoding, hint=hint)
         raise fault from None
@@ -59,17 +64,18 @@ def _open(path: Path, is_gzip: bool) -> IO[bytes]:
 
 
 def _check(path: Path, is_gzip: bool) -> str | None:
-    """Check a file's text in one pass; return the encoding to read it by, None for UTF-8."""
+    """Check a file's text in one pass; return the encoding to read it by, None for UTF-8 as it is."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    n_lines, n_blocks, n_wide, is_last = 1, 0, 0, False
+    n_lines, n_blocks, n_wide, is_last, has_marks = 1, 0, 0, False, False
     with _open(path, is_gzip) as file:
         while not is_last:
             block = file.read(_BLOCK)
             is_last = not block
             if n_blocks == 0 and block:
-                if block.startswith(_UTF16_MARKS):
-                    return "utf-16"
-                check_head(block)
+                wide = _utf16(block)
+                if wide is not None:
+                    return wide
+                _check_unpacked(block)
             _check_bytes(block, n_lines)
             try:
                 text = decoder.decode(block, final=is_last)
@@ -78,11 +84,31 @@ def _check(path: Path, is_gzip: bool) -> str | None:
                 n_wide += sum(byte >= 0x80 for byte in error.object[: error.start])
                 return _fallback(path, is_gzip, line, is_mixed=n_wide > 0)
             n_wide += len(block) - len(text)
+            has_marks = has_marks or _MARK in text[n_blocks == 0 :]
             n_lines += block.count(b"\n")
             n_blocks += bool(block)
     if n_blocks == 0:
         raise refusal("empty_file", expected="a table", got="an empty file")
-    return None
+    return "utf-8" if has_marks else None
+
+
+def _check_unpacked(head: bytes) -> None:
+    if head.startswith(PARQUET_MAGIC):
+        got = "a Parquet file packed with gzip"
+        raise refusal("wrong_file_type", expected="a CSV or Parquet file", got=got, hint="unpack it")
+    check_head(head)
+
+
+def _utf16(block: bytes) -> str | None:
+    """Tell UTF-16 by its mark, or by zero bytes at every other place."""
+    if block.startswith(_UTF16_MARKS):
+        return "utf-16"
+    head = block[:2000]
+    n_pairs = max(len(head) // 2, 1)
+    even, odd = head[0::2].count(0) / n_pairs, head[1::2].count(0) / n_pairs
+    if max(even, odd) < 0.7 or min(even, odd) > 0.05:
+        return None
+    return "utf-16-le" if odd > even else "utf-16-be"
 
 
 def _check_bytes(block: bytes, n_lines: int) -> None:
@@ -134,17 +160,28 @@ def _is_wide_utf8(line: bytes) -> bool:
 
 
 def _transcode(path: Path, is_gzip: bool, encoding: str, plain: Path) -> None:
-    decoder = codecs.getincrementaldecoder(encoding)()
+    """Write a file's text as UTF-8, without byte order marks.
+
+    Raises:
+        DatasetUnreadable: `not_utf8`, `wrong_file_type` or `conflict_markers`.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    n_lines = 1
     with _open(path, is_gzip) as source, plain.open("wb") as out:
         while block := source.read(_BLOCK):
-            out.write(_decoded(decoder, block, encoding, final=False))
+            text = _decoded(decoder, block, encoding, final=False)
+            if out.tell() == 0:
+                check_head(text)
+            _check_bytes(text, n_lines)
+            n_lines += text.count(b"\n")
+            out.write(text)
         out.write(_decoded(decoder, b"", encoding, final=True))
 
 
 def _decoded(decoder: codecs.IncrementalDecoder, block: bytes, encoding: str, *, final: bool) -> bytes:
     try:
-        return decoder.decode(block, final=final).encode("utf-8")
-    except UnicodeDecodeError:
+        return decoder.decode(block, final=final).replace(_MARK, "").encode("utf-8")
+    except UnicodeError:
         hint = "say another data.encoding, or save the file as UTF-8"
         raise refusal("not_utf8", expected=f"text in {encoding}", got="other bytes", hint=hint) from None
 
@@ -153,8 +190,20 @@ def _findings(path: Path, is_gzip: bool, encoding: str | None) -> list[Finding]:
     found = []
     if is_gzip and path.suffix != ".gz":
         found.append(Finding(code="unpacked", columns=(), sentence=f"{path.name} is packed with gzip: unpacked."))
-    if encoding is not None:
-        sentence = f"{path.name} is not UTF-8: read as {encoding.capitalize()}."
-        setting = "data.encoding: NAME, where letters come out wrong"
-        found.append(Finding(code="encoding", columns=(), sentence=sentence, setting=setting))
+    if encoding == "utf-8":
+        sentence = f"{path.name} has byte order marks inside, as files have that were put together: taken away."
+        found.append(Finding(code="byte_order_marks", columns=(), sentence=sentence))
+    elif encoding is not None:
+        found.append(_encoding_finding(path, is_gzip, encoding))
     return found
+
+
+def _encoding_finding(path: Path, is_gzip: bool, encoding: str) -> Finding:
+    is_foreign = False
+    if encoding == _FALLBACK:
+        with _open(path, is_gzip) as file:
+            is_foreign = _FOREIGN.search(file.read(_BLOCK)) is not None
+    perhaps = ", but seems to be in another alphabet" if is_foreign else ""
+    sentence = f"{path.name} is not UTF-8: read as {encoding.capitalize()}{perhaps}."
+    setting = "data.encoding: NAME, where letters come out wrong, as windows-1251, koi8-r or iso-8859-7"
+    return Finding(code="encoding", columns=(), sentence=sentence, setting=setting, is_warning=is_foreign)

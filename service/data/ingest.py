@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from foldstep.service.contract.columns import ColumnValues, DateColumn, NumberColumn, column_from_arrow, fingerprint
 from foldstep.service.contract.dataset import DatasetDescription
-from foldstep.service.contract.parameters import nearest
+from foldstep.service.contract.hints import nearest
 from foldstep.service.contract.reading import AS_FOUND, ColumnReading, ReadingOptions
 from foldstep.service.data.describe import describe, table_findings
 from foldstep.service.data.read import ReadColumn, ReadTable, read_file

@@ -1,4 +1,4 @@
-"""Find how the numbers of a text column are written, and convert them: decimal sign, groups, units, clocks.
+"""Find how the numbers of a text column are written, and convert them: decimal sign, groups, units, digits.
 
 The conversion itself is polars'; this module only takes away what surrounds and groups the digits.
 """
@@ -10,8 +10,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from foldstep.service.contract.reading import ColumnReading, Decimal
+from foldstep.service.data.clocks import clock_seconds
 
-_CURRENCY = r"[$€£¥₹₽₩₺₪฿]|US\$|A\$|R\$|CHF|EUR|USD|GBP|JPY|kr\.?|Rs\.?|zł"
+_CURRENCY = (
+    r"[$€£¥￥₹₽₩₺₪₫₴₦฿]|(?:US|AU|A|CA|C|NZ|HK|NT|R)\$|kr\.?|Rs\.?|zł|Kč|Ft|CHF|EUR|USD|GBP|JPY|CNY|INR|BRL|SEK|NOK|DKK"
+    r"|PLN|CZK|HUF|CAD|AUD|NZD|ZAR|MXN|TRY|RUB|KRW|HKD|SGD"
+)
 _SIGN = r"[+\-\x{2212}\x{2013}]"
 _SPACE = r"[\s\x{00a0}\x{202f}]*"
 _GROUP_MARKS = " '\u2019\u00a0\u202f"
@@ -23,9 +27,20 @@ _CELL = (
     rf"^(?P<open>\()?{_SPACE}(?P<before>{_CURRENCY})?{_SPACE}(?P<sign>{_SIGN})?{_SPACE}(?P<inner>{_CURRENCY})?{_SPACE}"
     rf"(?P<body>{_BODY}){_SPACE}(?P<after>{_UNIT})?{_SPACE}(?P<trailing>-)?(?P<close>\))?$"
 )
-_CLOCK = r"^(\d{1,3}):([0-5]\d)(?::([0-5]\d(?:[.,]\d+)?))?$"
 _OPEN = r"^[1-9]\d{0,2}%s\d{3}$"
 """One mark before three digits: a group or three decimals, which the cell alone does not tell."""
+_WHOLE = (
+    rf"^(?:\d*[.,]?\d+|\d+[.,]|\d{{1,3}}(?:[.,{_GROUP_MARKS}]\d{{3}})+(?:[.,]\d*)?|\d{{1,2}}(?:,\d{{2}})+,\d{{3}}(?:\.\d*)?)"
+    rf"{_EXPONENT}$"
+)
+"""A number in some way of writing, unlike `192.168.0.1` and `030 1234567`."""
+_DIGITS = {chr(first + digit): str(digit) for first in (0x0660, 0x06F0, 0x0966, 0xFF10) for digit in range(10)} | {
+    "\u066b": ".",
+    "\u066c": ",",
+    "\uff0e": ".",
+    "\uff0c": ",",
+}
+"""Arabic, Persian, Devanagari and full-width digits with their marks."""
 
 
 @dataclass(frozen=True)
@@ -99,15 +114,46 @@ def evidence_of(body: pl.Series) -> Evidence:
 def to_numbers(text: pl.Series, reading: ColumnReading) -> pl.Series:
     """Convert cells to float64 by a column's reading; null where a cell does not fit it, or is missing."""
     if reading.is_clock:
-        return _seconds(text)
-    if not reading.thousands and not reading.unit and reading.decimal == ".":
-        return text.cast(pl.Float64, strict=False)
+        return clock_seconds(text)
+    if reading.thousands or reading.unit or reading.decimal == ",":
+        return _written(in_ascii(text), reading)
+    plain = text.cast(pl.Float64, strict=False)
+    if plain.null_count() == text.null_count():
+        return plain
+    rest = pl.select(pl.when(pl.lit(plain).is_null()).then(pl.lit(text)).otherwise(None)).to_series()
+    return pl.select(pl.coalesce(pl.lit(plain), pl.lit(_written(in_ascii(rest), reading)))).to_series()
+
+
+def _written(text: pl.Series, reading: ColumnReading) -> pl.Series:
     parts = parts_of(text)
-    body = pl.select(
-        pl.when(pl.lit(parts.unit).is_in(["", reading.unit])).then(pl.lit(parts.body)).otherwise(None)
-    ).to_series()
+    unit = pl.lit(folded(parts.unit))
+    is_own = (unit == "") | (unit == fold(reading.unit))
+    body = pl.select(pl.when(is_own).then(pl.lit(parts.body)).otherwise(None)).to_series()
     values = _digits(body, reading).cast(pl.Float64, strict=False)
     return pl.select(pl.when(pl.lit(parts.negative)).then(-pl.lit(values)).otherwise(pl.lit(values))).to_series()
+
+
+def fold(unit: str) -> str:
+    """Write a unit of several letters in lower case, so that kg, Kg and KG are one; m and M are two."""
+    return unit.lower() if len(unit) > 1 else unit
+
+
+def folded(units: pl.Series) -> pl.Series:
+    """Apply `fold` to units."""
+    is_long = pl.lit(units).str.len_chars() > 1
+    return pl.select(pl.when(is_long).then(pl.lit(units).str.to_lowercase()).otherwise(pl.lit(units))).to_series()
+
+
+def in_ascii(text: pl.Series) -> pl.Series:
+    """Write other scripts' digits and marks of numbers as 0 to 9, points and commas."""
+    if not text.str.contains(r"[\d--0-9]").any():
+        return text
+    return text.str.replace_many(list(_DIGITS), list(_DIGITS.values()))
+
+
+def is_number(body: pl.Series) -> pl.Series:
+    """Tell for each body whether it is a number in some way of writing."""
+    return body.str.contains(_WHOLE).fill_null(False)
 
 
 def _digits(body: pl.Series, reading: ColumnReading) -> pl.Series:
@@ -127,18 +173,3 @@ def marks_in(body: pl.Series, decimal: str) -> str:
     """Collect the characters that group digits in the bodies, under a decimal sign."""
     candidates = ("," if decimal == "." else ".") + _GROUP_MARKS
     return "".join(mark for mark in candidates if body.str.contains(mark, literal=True).any())
-
-
-def is_clock(text: pl.Series) -> bool:
-    """Tell whether all cells are times of day or durations, as `7:30` or `07:30:15`."""
-    cells = text.drop_nulls()
-    return len(cells) > 0 and all(bool(some.str.contains(_CLOCK).all()) for some in (cells.head(100), cells))
-
-
-def _seconds(text: pl.Series) -> pl.Series:
-    groups = text.str.extract_groups(_CLOCK).struct.unnest()
-    hours, minutes = (groups[groups.columns[i]].cast(pl.Float64, strict=False) for i in (0, 1))
-    seconds = (
-        groups[groups.columns[2]].str.replace(",", ".", literal=True).cast(pl.Float64, strict=False).fill_null(0.0)
-    )
-    return hours * 3600 + minutes * 60 + seconds

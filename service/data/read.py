@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -20,14 +20,16 @@ import pyarrow.parquet as pq
 
 from foldstep.service.contract.columns import ColumnValues, DateColumn, NumberColumn
 from foldstep.service.contract.dataset import Finding
-from foldstep.service.contract.reading import AS_FOUND, ColumnReading, ReadingOptions
+from foldstep.service.contract.reading import AS_FOUND, ColumnReading, ReadingOptions, missing_numbers
 from foldstep.service.data import typed
 from foldstep.service.data.cells import Unfit, canonical, cleaned
+from foldstep.service.data.decision import Decision, FileEvidence
 from foldstep.service.data.encoding import utf8_file
-from foldstep.service.data.kinds import Decision, FileEvidence, decide, file_evidence
-from foldstep.service.data.layout import Layout, check_unique, find_layout, records_of
+from foldstep.service.data.kinds import decide, file_evidence
+from foldstep.service.data.layout import Layout, check_closed, check_unique, find_layout, records_of
 from foldstep.service.data.recognise import PARQUET_MAGIC, check_is_table
 from foldstep.service.data.rows import check_rows
+from foldstep.service.data.sayings import as_type, quoted
 from foldstep.service.data.sources import refusal
 from foldstep.service.data.text_columns import text_columns
 
@@ -117,6 +119,7 @@ def _read_csv(path: Path, options: ReadingOptions) -> ReadTable:
         for name, text in text_columns(plain, layout, layout.names):
             columns[name] = _read_text(name, text, options, evidence, findings, is_unnamed=name in layout.unnamed)
         n_rows = len(text)
+        check_closed(plain, text[-1] if n_rows else None)
     return ReadTable(columns, n_rows, findings)
 
 
@@ -132,8 +135,17 @@ def _read_text(
     cells = cleaned(text, options.missing_words).alias(name)
     decision = decide(cells, options, evidence)
     values, unfit = canonical(cells, decision.reading)
+    values = without(values, options.missing_words)
     findings += _reading_findings(name, text, cells, decision, unfit)
     return ReadColumn(values, decision.reading, decision.why, unfit, decision.is_open, is_unnamed)
+
+
+def without(values: ColumnValues, missing: Sequence[str]) -> ColumnValues:
+    """Take numbers that stand for "no value" as missing, as -999 however it is written."""
+    numbers = missing_numbers(missing)
+    if not numbers or not isinstance(values, NumberColumn):
+        return values
+    return NumberColumn(np.where(np.isin(values.values, numbers), np.nan, values.values))
 
 
 def _reading_findings(
@@ -144,7 +156,7 @@ def _reading_findings(
     if unfit is not None:
         what = "numbers" if decision.reading.kind == "number" else "dates"
         sentence = f"{name} is {what} but for {unfit}, read as missing."
-        setting = f"data.types: {{{name}: category}} keeps them as text"
+        setting = as_type(name, "category") + " keeps them as text"
         yield Finding(code="unfit_cells", columns=(name,), sentence=sentence, setting=setting, is_warning=True)
     if decision.reading.kind != "category":
         return
@@ -154,7 +166,7 @@ def _reading_findings(
         shown = words.unique(maintain_order=True).head(3).to_list()
         what = f"{len(words)} cell{'s say' if len(words) > 1 else ' says'} {' or '.join(shown)}"
         sentence = f"{name}: {what}, read as missing."
-        setting = f"data.not_missing: [{', '.join(shown)}]"
+        setting = f"data.not_missing: [{', '.join(map(quoted, shown))}]"
         yield Finding(code="missing_words", columns=(name,), sentence=sentence, setting=setting)
 
 
@@ -180,6 +192,8 @@ def _read_parquet(path: Path, options: ReadingOptions) -> ReadTable:
     for name, raw in zip(names, file.schema_arrow.names, strict=True):
         column = file.read(columns=[raw]).column(0) if raw else file.read().column(names.index(name))
         is_unnamed = not raw.strip() or raw == "__index_level_0__"
+        if options.types.get(name) == "ignore":
+            column = pa.chunked_array([pa.nulls(file.metadata.num_rows)])  # of whatever type it is
         columns[name] = _read_typed(name, typed.unpacked(name, column), options, findings, is_unnamed=is_unnamed)
     return ReadTable(columns, file.metadata.num_rows, findings)
 
@@ -191,7 +205,7 @@ def _read_typed(
     if name in options.types and options.types[name] not in ("ignore", kind):
         return _read_text(name, typed.as_text(column), options, FileEvidence(), findings, is_unnamed=is_unnamed)
     if kind == "number" and not (typed.is_rounded(column) and options.types.get(name) != "number"):
-        values: ColumnValues = NumberColumn(filled(typed.numbers(column)))
+        values = without(NumberColumn(filled(typed.numbers(column))), options.missing_words)
     elif kind == "date":
         values = DateColumn(filled(typed.seconds(column)))
     else:
@@ -209,7 +223,7 @@ def _read_typed_text(
     decision = decide(cells, options, FileEvidence())
     if decision.reading.kind == "number" and cells.null_count() < len(cells):
         sentence = f"{name} is text that looks like numbers, and stays text, for the file says so."
-        setting = f"data.types: {{{name}: number}}"
+        setting = as_type(name, "number")
         said = Finding(code="text_of_numbers", columns=(name,), sentence=sentence, setting=setting)
         reading = ColumnReading(name=name, kind="category")
         decision = Decision(reading, f"of type {column.type}", findings=[said])

@@ -14,10 +14,11 @@ from foldstep.service.contract.columns import ColumnValues, DateColumn, NumberCo
 from foldstep.service.contract.reading import AS_FOUND, ColumnReading, DateOrder, ReadingOptions, TableReading
 from foldstep.service.data import typed
 from foldstep.service.data.cells import Unfit, canonical, categories, cleaned, unfit_cells, values_of
+from foldstep.service.data.decision import FileEvidence
 from foldstep.service.data.encoding import utf8_file
-from foldstep.service.data.kinds import FileEvidence, decide
+from foldstep.service.data.kinds import decide
 from foldstep.service.data.layout import find_layout
-from foldstep.service.data.read import READING_ERRORS, filled, is_parquet, unreadable
+from foldstep.service.data.read import READING_ERRORS, filled, is_parquet, unreadable, without
 from foldstep.service.data.text_columns import text_columns
 
 
@@ -75,7 +76,9 @@ def _csv(path: Path, reading: TableReading, keep: Sequence[str], options: Readin
             if name in keep:
                 table.kept[name] = [cell or None for cell in text.to_list()]
             if name in by_name:
-                _add(table, by_name[name], cleaned(text, reading.missing).alias(name), layout.delimiter)
+                _add(
+                    table, by_name[name], cleaned(text, reading.missing).alias(name), reading.missing, layout.delimiter
+                )
     return _with_rows(table, n_rows)
 
 
@@ -101,14 +104,14 @@ def _add_typed(table: TableAs, reading: ColumnReading, column: pa.ChunkedArray, 
     """Take a column with a type: as it is where its type is the reading's kind, else by way of text."""
     kind = typed.kind_of(column.type)
     if reading.kind == "number" and (kind == "number" or pa.types.is_boolean(column.type)):
-        table.columns[reading.name] = NumberColumn(filled(typed.numbers(column)))
+        table.columns[reading.name] = without(NumberColumn(filled(typed.numbers(column))), whole.missing)
     elif reading.kind == kind == "date":
         table.columns[reading.name] = DateColumn(filled(typed.seconds(column)))
     else:
-        _add(table, reading, cleaned(typed.as_text(column), whole.missing).alias(reading.name), ",")
+        _add(table, reading, cleaned(typed.as_text(column), whole.missing).alias(reading.name), whole.missing, ",")
 
 
-def _add(table: TableAs, reading: ColumnReading, text: pl.Series, delimiter: str) -> None:
+def _add(table: TableAs, reading: ColumnReading, text: pl.Series, missing: Sequence[str], delimiter: str) -> None:
     if reading.kind == "category":
         table.columns[reading.name] = canonical(text, reading)[0] if text.null_count() < len(text) else categories(text)
         return
@@ -117,7 +120,7 @@ def _add(table: TableAs, reading: ColumnReading, text: pl.Series, delimiter: str
     if unfit is not None:
         table.unfit[reading.name] = unfit
     kind = NumberColumn if reading.kind == "number" else DateColumn
-    table.columns[reading.name] = kind(filled(values))
+    table.columns[reading.name] = without(kind(filled(values)), missing)
 
 
 def _in_any_writing(text: pl.Series, reading: ColumnReading, values: pl.Series, delimiter: str) -> pl.Series:
@@ -125,8 +128,16 @@ def _in_any_writing(text: pl.Series, reading: ColumnReading, values: pl.Series, 
     if values.null_count() == text.null_count():
         return values
     rest = pl.select(pl.when(pl.lit(values).is_null()).then(pl.lit(text)).otherwise(None)).to_series().alias(text.name)
-    order: DateOrder | None = "month_first" if any(f.startswith(("%m/", "%m-")) for f in reading.formats) else None
-    found = decide(rest, AS_FOUND, FileEvidence(order=order, delimiter=delimiter))
+    said = ReadingOptions(dates=_order_of(reading))
+    found = decide(rest, said, FileEvidence(decimal=reading.decimal, delimiter=delimiter))
     if found.reading.kind != reading.kind or found.reading.unit not in ("", reading.unit):
         return values
     return pl.select(pl.coalesce(pl.lit(values), pl.lit(values_of(rest, found.reading)))).to_series()
+
+
+def _order_of(reading: ColumnReading) -> DateOrder | None:
+    """Tell the order of day and month that a reading has, so that another file's dates are not read the other way."""
+    ordered = [f for f in reading.formats if "%d" in f and "%m" in f and not f.startswith("%Y")]
+    if not ordered:
+        return None
+    return "day_first" if ordered[0].index("%d") < ordered[0].index("%m") else "month_first"

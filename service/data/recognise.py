@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 from foldstep.service.data.sources import refusal
 
 PARQUET_MAGIC, GZIP_MAGIC = b"PAR1", b"\x1f\x8b"
+_ZIP_MAGIC = b"PK\x03\x04"
 _HEAD_BYTES = 4096
 
 _OTHER_FILES: tuple[tuple[bytes, str, str], ...] = (
@@ -16,20 +18,20 @@ _OTHER_FILES: tuple[tuple[bytes, str, str], ...] = (
     (b"SQLite format 3\0", "an SQLite database", "export the table as CSV"),
     (b"%PDF", "a PDF document", "export the table as CSV"),
     (b"ARROW1", "an Arrow or Feather file", "save it as Parquet"),
-    (b"FEA1", "a Feather file", "save it as Parquet"),
-    (b"ORC", "an ORC file", "save it as Parquet"),
+    (b"FEA1\0", "a Feather file", "save it as Parquet"),
     (b"Obj\x01", "an Avro file", "save it as Parquet or CSV"),
     (b"\x89HDF", "an HDF5 file", "save the table as Parquet"),
     (b"\x93NUMPY", "a NumPy array", "save it as CSV with a line of names, or as Parquet"),
     (b"\x80\x04", "a Python pickle", "save the table as Parquet"),
     (b"\x80\x05", "a Python pickle", "save the table as Parquet"),
-    (b"BZh", "a bzip2 archive", "unpack it, or pack it with gzip"),
+    (b"BZh91AY&SY", "a bzip2 archive", "unpack it, or pack it with gzip"),
     (b"\xfd7zXZ", "an xz archive", "unpack it, or pack it with gzip"),
     (b"\x28\xb5\x2f\xfd", "a zstd archive", "unpack it, or pack it with gzip"),
     (b"7z\xbc\xaf", "a 7z archive", "unpack it, or pack it with gzip"),
     (b"Rar!", "a RAR archive", "unpack it, or pack it with gzip"),
-    (b"RDX", "an R workspace", "save the table with write.csv"),
-    (b"$FL2", "an SPSS file (.sav)", "export it as CSV"),
+    (b"RDX2\n", "an R workspace", "save the table with write.csv"),
+    (b"RDX3\n", "an R workspace", "save the table with write.csv"),
+    (b"$FL2@(#)", "an SPSS file (.sav)", "export it as CSV"),
     (b"<stata_dta>", "a Stata file (.dta)", "export it as CSV"),
     (b"{\\rtf", "a text document (RTF)", "save the table as CSV"),
     (b"\x89PNG", "a picture", "give the table itself"),
@@ -40,6 +42,8 @@ _ZIPS = (
     (b"xl/", "an Excel workbook (.xlsx)", "save its sheet as CSV (UTF-8)"),
     (b"opendocument.spreadsheet", "an OpenDocument spreadsheet (.ods)", "save its sheet as CSV (UTF-8)"),
 )
+_NAMES_IN_ANGLES = re.compile(rb"\s*<[^<>\n]*>[,;\t|]\s*<")
+"""A header such as `<DATE>,<OPEN>`, as programs of traders write it."""
 _MARKUP = re.compile(rb"\s*<(!doctype|html|table|head|body|\?xml|[a-z]+[ >])", re.IGNORECASE)
 _ARFF = re.compile(rb"\s*(%[^\n]*\n\s*)*@relation", re.IGNORECASE)
 
@@ -54,7 +58,16 @@ def check_is_table(path: Path) -> None:
         hint = "name one of its files: " + _some_names(path)
         raise refusal("folder", expected="a file", got=f"the folder {path.name}", hint=hint)
     with path.open("rb") as file:
-        check_head(file.read(_HEAD_BYTES))
+        head = file.read(_HEAD_BYTES)
+    check_head(head + _names_in_zip(path) if head.startswith(_ZIP_MAGIC) else head)
+
+
+def _names_in_zip(path: Path) -> bytes:
+    try:
+        with ZipFile(path) as archive:
+            return " ".join(archive.namelist()).encode()
+    except (BadZipFile, OSError, ValueError, NotImplementedError):
+        return b""
 
 
 def check_head(head: bytes) -> None:
@@ -73,16 +86,18 @@ def _other_kind(head: bytes) -> tuple[str, str] | None:
     for magic, what, hint in _OTHER_FILES:
         if head.startswith(magic):
             return what, hint
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith(_ZIP_MAGIC):
         found = ((what, hint) for mark, what, hint in _ZIPS if mark in head)
         return next(found, ("a zip archive, perhaps an Excel workbook", "unpack it, or save the sheet as CSV"))
+    if head.startswith(b"ORC") and b"\0" in head:
+        return "an ORC file", "save it as Parquet"
     if head[257:262] == b"ustar":
         return "a tar archive", "unpack it"
     return _other_text(head.removeprefix(b"\xef\xbb\xbf"))
 
 
 def _other_text(head: bytes) -> tuple[str, str] | None:
-    if _MARKUP.match(head):
+    if _MARKUP.match(head) and not _NAMES_IN_ANGLES.match(head):
         is_page = b"html" in head.lower() or b"<table" in head.lower()
         return ("an HTML page" if is_page else "an XML file"), "open it in a spreadsheet and save it as CSV"
     if _ARFF.match(head):

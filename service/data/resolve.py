@@ -24,11 +24,13 @@ from foldstep.service.contract.dataset import DatasetDescription
 from foldstep.service.contract.errors import Fault, SpecInvalid
 from foldstep.service.contract.features import features_of, network_ends
 from foldstep.service.contract.folds import Rows, Splits, Splitter, marked_as_test
-from foldstep.service.contract.parameters import nearest
+from foldstep.service.contract.hints import nearest
 from foldstep.service.contract.problem import LearningProblem, ResolvedProblem
 from foldstep.service.contract.reading import TableReading
 from foldstep.service.contract.rules import can_be_poisson, class_faults, lbfgs_faults, task_faults
 from foldstep.service.contract.spec import ColumnRef, DataSpec, MetricSpec, Spec
+from foldstep.service.data.fold_demands import constant_score, fold_faults, fold_notes, unequal_note
+from foldstep.service.data.fold_targets import FoldTargets
 from foldstep.service.data.roles import data_notes, feature_faults, missing_hint, time_faults
 from foldstep.service.data.sources import BUNDLED_TARGET
 from foldstep.service.data.target_report import is_classes
@@ -101,12 +103,30 @@ class _Resolving:
         metric = self._metric(task)
         splits = self._splits(data)
         self._check_space(task, splits)
+        baseline = self._judge_folds(data, metric, splits)
         self.notes += data_notes(self.description, self.name, features_of(self.description, data, self.spec.cv))
         if self.faults or splits is None:
             raise SpecInvalid(self.faults)
-        return ResolvedProblem(problem=self._problem(data, task, metric, len(splits.folds)), notes=self.notes)
+        problem = self._problem(data, task, metric, len(splits.folds), baseline)
+        return ResolvedProblem(problem=problem, notes=self.notes)
 
-    def _problem(self, data: DataSpec, task: Task, metric: MetricSpec, n_folds: int) -> LearningProblem:
+    def _judge_folds(self, data: DataSpec, metric: MetricSpec, splits: Splits | None) -> float | None:
+        """Check that the metric has a value in every fold, and compute the baseline; None where there is a fault."""
+        measured = METRICS[metric.name]
+        if splits is None or any(fault.path in ("data.task", "metric.name") for fault in self.faults):
+            return None
+        folds = FoldTargets.of(self.columns, data, self.spec.cv, splits)
+        self.faults += fold_faults(measured, folds)
+        baseline = None if self.faults else constant_score(measured, folds)
+        if baseline is None or isinstance(baseline, Fault):
+            self.faults += [] if baseline is None else [baseline]
+            return None
+        self.notes += [*fold_notes(measured, folds), *unequal_note(measured, folds, baseline)]
+        return baseline
+
+    def _problem(
+        self, data: DataSpec, task: Task, metric: MetricSpec, n_folds: int, baseline: float | None
+    ) -> LearningProblem:
         n_inputs, n_outputs = network_ends(self.description, data, self.spec.cv) or (None, None)
         return LearningProblem(
             fingerprint=self.description.fingerprint,
@@ -120,6 +140,7 @@ class _Resolving:
             n_rows=self.description.n_rows,
             n_inputs=n_inputs,
             n_outputs=n_outputs,
+            baseline=baseline,
             reading=self._reading(data),
         )
 

@@ -17,6 +17,8 @@ _TOTAL_WORDS = re.compile(
     re.IGNORECASE,
 )
 _LEAST_ROWS = 4
+_MOST_HEADERS = 3
+"""Lines below the header that may tell more of the columns, as survey tools write them."""
 
 
 def check_rows(columns: Mapping[str, ColumnValues], unfit: Mapping[str, Unfit], n_rows: int) -> list[Finding]:
@@ -38,6 +40,9 @@ def check_rows(columns: Mapping[str, ColumnValues], unfit: Mapping[str, Unfit], 
 def _check_repeated_header(columns: Mapping[str, ColumnValues], unfit: Mapping[str, Unfit]) -> None:
     """Refuse a row that holds the columns' own names, as where files were put one after the other."""
     suspects = [name for name in columns if _holds(name, columns[name], unfit.get(name))]
+    texts = [(name, column) for name in suspects if isinstance(column := columns[name], CategoryColumn)]
+    if texts and not np.logical_and.reduce([c.codes == c.labels.index(name) for name, c in texts]).any():
+        return  # not in one row
     if len(suspects) >= max(2, len(columns) // 2) or (suspects and len(suspects) == len(columns)):
         names = ", ".join(suspects[:5])
         raise refusal(
@@ -56,7 +61,7 @@ def _holds(name: str, column: ColumnValues, unfit: Unfit | None) -> bool:
 
 def _check_second_header(columns: Mapping[str, ColumnValues], unfit: Mapping[str, Unfit]) -> None:
     """Refuse a first row of text above columns of numbers, as a second header or a line of units."""
-    first = [name for name, cells in unfit.items() if cells.first_row == 0 and cells.count == 1]
+    first = [name for name, cells in unfit.items() if cells.last_row == cells.count - 1 < _MOST_HEADERS]
     n_numbers = sum(not isinstance(column, CategoryColumn) for column in columns.values())
     if len(first) >= 2 and len(first) >= 0.5 * n_numbers:
         shown = ", ".join(unfit[name].examples[0] for name in first[:4])
@@ -70,7 +75,8 @@ def _check_totals(columns: Mapping[str, ColumnValues], unfit: Mapping[str, Unfit
         return []
     summed = [n for n, c in columns.items() if isinstance(c, NumberColumn) and _sums_up(c.values)]
     word = _total_word(columns, unfit, n_rows)
-    if (word is not None and summed) or len(summed) >= 2 or (word in _unfit_examples(unfit, n_rows)):
+    is_bare = bool(summed) and _is_empty_besides(columns, summed)
+    if (word is not None and summed) or len(summed) >= 2 or is_bare or (word in _unfit_examples(unfit, n_rows)):
         what = f"{word!r}" if word else "the sums of " + ", ".join(summed[:3])
         raise refusal("totals_row", expected="rows alone", got=f"a last row that seems to hold totals ({what})",
                       hint="remove that line")  # fmt: skip
@@ -78,6 +84,14 @@ def _check_totals(columns: Mapping[str, ColumnValues], unfit: Mapping[str, Unfit
         return []
     sentence = f"The last row says {word!r}: if it sums up the others, remove it."
     return [Finding(code="totals_row", columns=(), sentence=sentence, is_warning=True)]
+
+
+def _is_empty_besides(columns: Mapping[str, ColumnValues], summed: list[str]) -> bool:
+    """Tell whether the last row has values in the given columns alone."""
+    others = [column for name, column in columns.items() if name not in summed]
+    return bool(others) and all(
+        column.codes[-1] < 0 if isinstance(column, CategoryColumn) else np.isnan(column.values[-1]) for column in others
+    )
 
 
 def _sums_up(values: np.ndarray) -> bool:

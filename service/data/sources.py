@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foldstep.service.contract.errors import DatasetUnreadable, Fault, PathNotAllowed
+from foldstep.service.contract.near_file import missing_file_hint
 
 BUNDLED = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 """Names of the data sets that scikit-learn ships; their target column is `target`."""
@@ -18,15 +19,17 @@ _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 def refusal(code: str, *, expected: str, got: str | None, hint: str | None = None) -> DatasetUnreadable:
     """Make the error for data that cannot be read, with one fault that gives the reason."""
     fault = Fault(code=code, path="data.dataset", expected=expected, got=got, hint=hint)
-    return DatasetUnreadable(f"The data cannot be read: {fault}.", faults=[fault])
+    end = "" if str(fault).endswith("?") else "."
+    return DatasetUnreadable(f"The data cannot be read: {fault}{end}", faults=[fault])
 
 
-def resolve_path(source: str, roots: Sequence[Path]) -> Path:
+def resolve_path(source: str, roots: Sequence[Path], known: Sequence[str] = BUNDLED) -> Path:
     """Find the file that `source` names, following symbolic links.
 
     Args:
         source: an absolute path, or one relative to a root; the first root that has the file wins.
         roots: folders that may be read, with everything below them.
+        known: the names of data sets, of which the user may have meant one.
 
     Raises:
         PathNotAllowed: it lies outside the roots, whether or not such a file exists.
@@ -48,8 +51,16 @@ def resolve_path(source: str, roots: Sequence[Path]) -> Path:
     except (OSError, RuntimeError):  # an invalid file name, or circular symbolic links
         found = None
     if found is None:
-        raise refusal("file_not_found", expected="a file, or one of " + ", ".join(BUNDLED), got=source)
+        raise _not_found(source, real_roots, known)
     return found
+
+
+def _not_found(source: str, roots: Sequence[Path], known: Sequence[str]) -> DatasetUnreadable:
+    try:
+        hint = missing_file_hint(source, roots, known)
+    except (OSError, RuntimeError):  # no valid name of a file
+        hint = None
+    return refusal("file_not_found", expected="a file, or one of " + ", ".join(BUNDLED), got=source, hint=hint)
 
 
 def _not_allowed(source: str, roots: Sequence[Path]) -> PathNotAllowed:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from foldstep.service.contract.columns import (
 )
 from foldstep.service.contract.dataset import DataReport, DatasetDescription, Finding, TargetReport
 from foldstep.service.contract.errors import NotFound
-from foldstep.service.contract.parameters import nearest
+from foldstep.service.contract.hints import nearest
+from foldstep.service.data.sayings import ignoring
 from foldstep.service.data.sources import BUNDLED_TARGET
 
 MAX_CLASSES_INFERRED = 20
@@ -32,6 +34,8 @@ LONG_TAIL = 3.0
 _SAMPLE = 20_000
 _BINS = 256
 _LEAST_ROWS = 30
+_MOST_ROWS = 0.5
+"""A feature with gaps is judged by the rows that have a value, if at least this share has one."""
 
 
 def report(description: DatasetDescription, canonical_file: Path, target: str | None) -> DataReport:
@@ -49,7 +53,7 @@ def report(description: DatasetDescription, canonical_file: Path, target: str | 
         hint = f"did you mean {near}?" if near else "the columns are " + ", ".join(names[:20])
         raise NotFound(f"There is no column {name}; {hint}")
     features = [c.name for c in description.columns if c.is_used and c.name != name]
-    findings = tuple(target_findings(name, features, pq.ParquetFile(canonical_file)))
+    findings = tuple(target_findings(name, partial(column_in, pq.ParquetFile(canonical_file)), features))
     return DataReport(data=description, target=TargetReport(name=name, findings=findings))
 
 
@@ -61,15 +65,15 @@ def is_classes(target: ColumnValues) -> bool:
     return len(present) <= MAX_CLASSES_INFERRED and bool((present == np.floor(present)).all())
 
 
-def target_findings(name: str, features: list[str], file: pq.ParquetFile) -> Iterator[Finding]:
+def target_findings(name: str, column_of: Callable[[str], ColumnValues], features: list[str]) -> Iterator[Finding]:
     """Find what is odd about a target, and features that alone predict it almost perfectly.
 
     Args:
         name: of the target.
+        column_of: gives a column by its name; one at a time, for they may be many and long.
         features: names of the columns that networks get as inputs.
-        file: the canonical file; its columns are read one at a time, for they may be many and long.
     """
-    target = _column(file, name)
+    target = column_of(name)
     classes = is_classes(target)
     yield from _unequal(name, target) if classes else _long_tail(name, target)
     rows = _rows(target)
@@ -77,14 +81,20 @@ def target_findings(name: str, features: list[str], file: pq.ParquetFile) -> Ite
         return
     truth = _class_numbers(target)[rows] if classes else _numbers(target)[rows]
     for feature in features:
-        share = _alone(_at(_column(file, feature), rows), truth, classes=classes)
+        values = _at(column_of(feature), rows)
+        is_there = np.isfinite(values)
+        share = _alone(values, truth, classes=classes)
+        if is_there.mean() >= _MOST_ROWS:  # a copy with gaps is a copy
+            share = max(share, _alone(values[is_there], truth[is_there], classes=classes))
         if share >= (LEAK_OF_CLASSES if classes else LEAK_OF_NUMBERS):
             sentence = f"{feature} alone predicts {name} almost perfectly ({100 * share:.4g} %): is it known in time?"
-            setting = f"data.ignore: [{feature}]"
-            yield Finding(code="leak", columns=(feature,), sentence=sentence, setting=setting, is_warning=True)
+            yield Finding(
+                code="leak", columns=(feature,), sentence=sentence, setting=ignoring(feature), is_warning=True
+            )
 
 
-def _column(file: pq.ParquetFile, name: str) -> ColumnValues:
+def column_in(file: pq.ParquetFile, name: str) -> ColumnValues:
+    """Read one column of a canonical file."""
     return column_from_arrow(file.read(columns=[name]).column(0).combine_chunks())
 
 
@@ -190,13 +200,19 @@ def _variance_share(
     sums = np.bincount(bins[:half], weights=truth[:half], minlength=len(n))
     means = np.where(n > 0, sums / np.maximum(n, 1), truth[:half].mean())
     shares = [1 - float(np.mean((truth[half:] - means[bins[half:]]) ** 2)) / variance]
+    return max([*shares, *_line_shares(values, truth, half)])
+
+
+def _line_shares(values: npt.NDArray[np.float64], truth: npt.NDArray[np.float64], half: int) -> list[float]:
+    """Compute R² of a line, and of the line between ranks, on the rows that have a value, if most have."""
     fit = np.isfinite(values)
-    if fit[:half].sum() > 2 and values[:half][fit[:half]].std() > 0:
-        slope, offset = np.polyfit(values[:half][fit[:half]], truth[:half][fit[:half]], 1)
-        line = np.where(fit, slope * np.where(fit, values, 0) + offset, truth[:half].mean())
-        shares.append(1 - float(np.mean((truth[half:] - line[half:]) ** 2)) / variance)
-        shares.append(float(np.corrcoef(_ranks(values[fit]), _ranks(truth[fit]))[0, 1] ** 2) * float(fit.mean()))
-    return max(shares)
+    one, other = fit.copy(), fit.copy()
+    one[half:], other[:half] = False, False
+    if fit.mean() < _MOST_ROWS or min(one.sum(), other.sum()) < 3 or values[one].std() == 0 or truth[other].var() == 0:
+        return []
+    slope, offset = np.polyfit(values[one], truth[one], 1)
+    line = 1 - float(np.mean((truth[other] - slope * values[other] - offset) ** 2)) / float(truth[other].var())
+    return [line, float(np.corrcoef(_ranks(values[fit]), _ranks(truth[fit]))[0, 1] ** 2)]
 
 
 def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

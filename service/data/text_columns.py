@@ -11,7 +11,8 @@ import pyarrow.csv as pa_csv
 
 from foldstep.service.data.layout import Layout, ragged
 
-_BLOCK_BYTES = 8 << 20
+_BLOCK_BYTES, _GREAT_BLOCK_BYTES = 1 << 20, 256 << 20
+"""Small blocks take less memory and time; a row that is longer than one takes a second try with great ones."""
 _GROUP_BYTES = 192 << 20
 """Text that is read at once: the file's size decides how many columns that is."""
 
@@ -31,7 +32,11 @@ def text_columns(path: Path, layout: Layout, wanted: list[str]) -> Iterator[tupl
         for name in names:
             column = table.column(name)
             table = table.drop_columns([name])
-            yield name, pl.Series(name, column, dtype=pl.String)
+            text = pl.Series(name, column, dtype=pl.String)
+            del column
+            yield name, text
+        del table
+        pa.default_memory_pool().release_unused()
 
 
 def read_text(path: Path, layout: Layout, names: list[str]) -> pa.Table:
@@ -41,22 +46,28 @@ def read_text(path: Path, layout: Layout, names: list[str]) -> pa.Table:
     interpreter ends crashes the process (https://github.com/apache/arrow/issues/34314).
     """
     try:
-        with pa.OSFile(str(path)) as file:
-            return pa_csv.read_csv(
-                file,
-                read_options=pa_csv.ReadOptions(
-                    block_size=_BLOCK_BYTES,
-                    column_names=layout.names,
-                    skip_rows=layout.n_skipped,
-                    skip_rows_after_names=1,
-                ),
-                parse_options=pa_csv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
-                convert_options=pa_csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.string()), include_columns=names, strings_can_be_null=False
-                ),
-            )
+        return _read_blocks(path, layout, names, _BLOCK_BYTES)
     except pa.ArrowInvalid as error:
+        if "straddling" in str(error):
+            return _read_blocks(path, layout, names, _GREAT_BLOCK_BYTES)
         fault = ragged(path, layout)
         if fault is None:
             raise
         raise fault from error
+
+
+def _read_blocks(path: Path, layout: Layout, names: list[str], block_bytes: int) -> pa.Table:
+    with pa.OSFile(str(path)) as file:
+        return pa_csv.read_csv(
+            file,
+            read_options=pa_csv.ReadOptions(
+                block_size=block_bytes,
+                column_names=layout.names,
+                skip_rows=layout.n_skipped,
+                skip_rows_after_names=1,
+            ),
+            parse_options=pa_csv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
+            convert_options=pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), include_columns=names, strings_can_be_null=False
+            ),
+        )

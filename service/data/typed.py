@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from foldstep.service.contract.reading import Kind
-from foldstep.service.data.kinds import EXACT
+from foldstep.service.data.kept_text import EXACT
 from foldstep.service.data.sources import refusal
 
 _TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -27,7 +27,7 @@ def unpacked(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
             "unsupported_column_type",
             expected="columns of numbers, text, booleans, dates or times of day and date",
             got=f"{name} of type {kind}",
-            hint="drop or convert the column",
+            hint=f"convert the column, or leave it out with data.types: {{{name}: ignore}}",
         )
     return column
 
@@ -73,9 +73,11 @@ def numbers(column: pa.ChunkedArray) -> pl.Series:
 
 def seconds(column: pa.ChunkedArray) -> pl.Series:
     """Convert dates to seconds since 1970 in UTC, as float64."""
-    times = column.cast(pa.timestamp("us")) if pa.types.is_date(column.type) else column
-    ticks = times.cast(pa.int64()).cast(pa.float64(), safe=False)
-    return pl.Series(pc.divide(ticks, float(_TICKS[times.type.unit])), dtype=pl.Float64)
+    times = column if pa.types.is_timestamp(column.type) else column.cast(pa.timestamp("us"))
+    ticks, unit = times.cast(pa.int64()), times.type.unit
+    if unit == "ns":
+        ticks, unit = pc.divide(ticks, 1000), "us"
+    return pl.Series(pc.divide(ticks.cast(pa.float64(), safe=False), float(_TICKS[unit])), dtype=pl.Float64)
 
 
 def as_text(column: pa.ChunkedArray) -> pl.Series:

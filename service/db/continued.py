@@ -10,13 +10,18 @@ from foldstep.service.contract.states import TERMINAL_TRIAL
 from foldstep.service.db.tables import trials
 
 
-def saved_snapshots(connection: Connection, search_id: str, numbers: Collection[int]) -> dict[int | None, str]:
-    """Find the names of the snapshots that some trials left, by trial; trials without one are absent."""
+def saved_snapshots(
+    connection: Connection, search_id: str, numbers: Collection[int]
+) -> dict[int | None, dict[str, object]]:
+    """Find the snapshots that some trials left, by trial, as the columns of a trial that resumes from one.
+
+    Trials without a snapshot are absent.
+    """
     if not numbers:
         return {}
-    columns = (trials.c.number, trials.c.resume)
-    statement = select(*columns).where(trials.c.search_id == search_id, trials.c.number.in_(numbers))
-    return {number: name for number, name in connection.execute(statement) if name is not None}
+    own = (trials.c.search_id == search_id, trials.c.number.in_(numbers), trials.c.resume.is_not(None))
+    statement = select(trials.c.number, trials.c.resume, trials.c.epoch).where(*own)
+    return {number: {"resume": name, "epoch": epoch} for number, name, epoch in connection.execute(statement)}
 
 
 def legs(connection: Connection, search_id: str, continues: Mapping[int, int]) -> dict[int, list[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -134,6 +134,13 @@ _N_CHECKS = select(func.count()).where(
 def n_checks(connection: Connection, search_id: str, state: LeaseState) -> int:
     """Count a search's leases for its checks that are in a state."""
     return connection.execute(_N_CHECKS, {"id": search_id, "state": state}).scalar_one()
+
+
+def with_checks(connection: Connection, search_ids: Collection[str]) -> set[str]:
+    """Find those of some searches that a worker is checking."""
+    is_held = (leases.c.purpose == "check", leases.c.state == LeaseState.HELD)
+    statement = select(leases.c.search_id).where(leases.c.search_id.in_(search_ids), *is_held)
+    return set(connection.execute(statement).scalars())
 
 
 def member_steps_per_s(connection: Connection, since: datetime) -> dict[str, float]:

@@ -19,6 +19,7 @@ REST = (
     TrialState.PAUSED,
     TrialState.CANCELLED,
     TrialState.PRUNED,
+    TrialState.UNDEFINED,
     TrialState.DIVERGED,
     TrialState.FAILED,
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -73,6 +73,14 @@ class SearchRow:
     def awaits_checks(self) -> bool:
         """Whether it is to be checked before its first trial, and is not yet."""
         return self.spec.checks.before and self.checks is None
+
+
+class SearchLabel(NamedTuple):
+    """What tells searches apart."""
+
+    id: str
+    name: str
+    created_at: datetime
 
 
 _COLUMNS = [c for c in searches.c if c.name != "submitted"]
@@ -144,6 +152,24 @@ def _one(connection: Connection, search_id: str, statement: Select[Any]) -> Sear
     if row is None:
         raise NotFound(f"There is no search {search_id}; `foldstep searches` lists those that there are.")
     return _row(row)
+
+
+_LABELS = select(searches.c.id, searches.c.name, searches.c.created_at).order_by(
+    searches.c.created_at.desc(), searches.c.id
+)
+
+
+def labelled(connection: Connection, word: str) -> list[SearchLabel]:
+    """List the searches with a name, or with an id that begins with it, the newest first."""
+    if not word:
+        return []
+    begins = func.substr(searches.c.id, 1, len(word)) == word  # LIKE would not tell capitals on SQLite
+    return [SearchLabel(*row) for row in connection.execute(_LABELS.where((searches.c.name == word) | begins))]
+
+
+def newest_labels(connection: Connection, limit: int = 1000) -> list[SearchLabel]:
+    """List the names and ids of the last searches, the newest first."""
+    return [SearchLabel(*row) for row in connection.execute(_LABELS.limit(limit))]
 
 
 def newest(connection: Connection, limit: int) -> list[SearchRow]:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from foldstep.service.contract.leaderboard import BorderFinding
-from foldstep.service.contract.states import TERMINAL_TRIAL
 from foldstep.service.db.moves import n_moved
-from foldstep.service.db.tables import stages, trials
+from foldstep.service.db.tables import stages
 
 
 @dataclass(frozen=True)
@@ -91,13 +90,3 @@ def record_findings(connection: Connection, row: StageRow, findings: Sequence[Bo
     """Store what the border check found at the end of a stage."""
     where = (stages.c.search_id == row.search_id, stages.c.stage == row.stage)
     connection.execute(update(stages).where(*where).values(findings=[f.model_dump() for f in findings]))
-
-
-def n_finished(connection: Connection, search_ids: Collection[str]) -> dict[tuple[str, int], int]:
-    """Count the terminal trials of some searches by (search, stage); stages without any are absent."""
-    statement = (
-        select(trials.c.search_id, trials.c.stage, func.count())
-        .where(trials.c.search_id.in_(search_ids), trials.c.state.in_(sorted(TERMINAL_TRIAL)))
-        .group_by(trials.c.search_id, trials.c.stage)
-    )
-    return {(search_id, stage): n for search_id, stage, n in connection.execute(statement)}

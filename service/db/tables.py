@@ -56,6 +56,8 @@ datasets = Table(
     # where the file was read from, to notice that it changed since; NULL for uploads and bundled sets
     Column("path", Text),
     Column("created_at", UtcDateTime, nullable=False),
+    # the SHA-256 of the file's bytes; NULL for bundled sets and where an earlier version read it
+    Column("file", String(64)),
     Index(None, "fingerprint"),
 )
 
@@ -133,6 +135,17 @@ leases = Table(
     sqlite_autoincrement=True,
 )
 
+paces = Table(
+    "paces",
+    metadata,
+    Column("search_id", ForeignKey(searches.c.id, ondelete="CASCADE"), primary_key=True),
+    # sums over the last reports, each with a weight that fades with time
+    Column("member_steps", Double, nullable=False),
+    Column("epochs", Double, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("reported_at", UtcDateTime, nullable=False),
+)
+
 trials = Table(
     "trials",
     metadata,
@@ -171,6 +184,7 @@ trials = Table(
     CheckConstraint("number >= 0 AND epoch >= 0 AND attempts >= 0", name="counts"),
     Index(None, "search_id", "state", "pack_key", "number"),
     Index(None, "search_id", "rank_key", "number"),
+    Index("ix_trials_progress", "search_id", "stage", "state", "epochs", "epoch"),  # all that `tallies` reads
     Index(None, "lease_id"),
 )
 Index("ix_trials_kept", trials.c.search_id, sqlite_where=trials.c.kept, postgresql_where=trials.c.kept)

@@ -71,9 +71,12 @@ def add(connection: Connection, search_id: str, planned: Sequence[PlannedTrial],
     if not planned:
         return
     same = {"search_id": search_id, "state": TrialState.WAITING, "created_at": now}
-    same |= {"epoch": 0, "attempts": 0, "kept": False}
-    snapshots = saved_snapshots(connection, search_id, [p.continues for p in planned if p.continues is not None])
-    connection.execute(insert(trials), [{**same, **_planned(p), "resume": snapshots.get(p.continues)} for p in planned])
+    same |= {"attempts": 0, "kept": False}
+    saved = saved_snapshots(connection, search_id, [p.continues for p in planned if p.continues is not None])
+    connection.execute(insert(trials), [{**same, **_planned(p), **saved.get(p.continues, _NEW)} for p in planned])
+
+
+_NEW = {"resume": None, "epoch": 0}
 
 
 def _planned(trial: PlannedTrial) -> dict[str, object]:
@@ -173,6 +176,14 @@ def under(connection: Connection, lease_id: int) -> dict[int, TrialState]:
     return dict(connection.execute(_UNDER, {"lease": lease_id}).all())
 
 
+_TRAINED = select(func.coalesce(func.sum(trials.c.epoch), 0)).where(trials.c.lease_id == bindparam("lease"))
+
+
+def epochs_under(connection: Connection, lease_id: int) -> int:
+    """Sum the epochs that the trials of a lease have trained so far, under this lease and before."""
+    return int(connection.execute(_TRAINED, {"lease": lease_id}).scalar_one())
+
+
 _PROGRESS = (
     update(trials)
     .where(
@@ -205,7 +216,7 @@ _END = {
         }
     )
     .values(progress=None, duration_s=TIME_SO_FAR)
-    for event in (TrialEvent.COMPLETE, TrialEvent.DIVERGE, TrialEvent.FAIL, TrialEvent.PRUNE)
+    for event in (TrialEvent.COMPLETE, TrialEvent.DIVERGE, TrialEvent.FAIL, TrialEvent.PRUNE, TrialEvent.UNDEFINE)
 }
 
 
@@ -233,8 +244,9 @@ AGAIN = {"lease_id": None, "worker_id": None, "finished_at": None, "message": No
 
 
 def reopen(connection: Connection, search_id: str) -> None:
-    """Return the trials that were cancelled at the end of a search to waiting."""
-    connection.execute(trial_move(TrialEvent.REOPEN).where(trials.c.search_id == search_id).values(AGAIN))
+    """Return the trials that were cancelled at the end of a search to waiting; they start over."""
+    statement = trial_move(TrialEvent.REOPEN).where(trials.c.search_id == search_id)
+    connection.execute(statement.values({**AGAIN, "epoch": 0}))
 
 
 _BACK = (
@@ -346,11 +358,11 @@ def longest_diverged(connection: Connection, search_id: str) -> tuple[int, Param
     return number, params
 
 
-def last_failure(connection: Connection, search_id: str) -> str:
-    """Read the message of the trial that failed last; `nothing` if there is none."""
+def last_message(connection: Connection, search_id: str, state: TrialState) -> str:
+    """Read the message of the trial that ended last in a state; `nothing` if there is none."""
     statement = (
         select(trials.c.message)
-        .where(trials.c.search_id == search_id, trials.c.state == TrialState.FAILED)
+        .where(trials.c.search_id == search_id, trials.c.state == state)
         .order_by(trials.c.finished_at.desc(), trials.c.number.desc())
         .limit(1)
     )

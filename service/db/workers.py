@@ -58,8 +58,8 @@ def backends(connection: Connection, search_id: str) -> list[tuple[str, str]]:
     return [(device, backend) for device, backend in connection.execute(statement)]
 
 
-def seen_since(connection: Connection, since: datetime) -> list[WorkerView]:
-    """List the workers seen since then, the latest registered first."""
+def seen_since(connection: Connection, since: datetime, live_since: datetime) -> list[WorkerView]:
+    """List the workers seen since then, the latest registered first; live are those seen since `live_since`."""
     running = (
         select(func.count())
         .select_from(trials.join(leases, trials.c.lease_id == leases.c.id))
@@ -74,6 +74,6 @@ def seen_since(connection: Connection, since: datetime) -> list[WorkerView]:
         .order_by(workers.c.id.desc())
     )
     return [
-        WorkerView(worker=id_, name=name, device=device, last_seen_at=at, running=n)
+        WorkerView(worker=id_, name=name, device=device, last_seen_at=at, running=n, live=at >= live_since)
         for id_, name, device, at, n in connection.execute(statement)
     ]

@@ -1,7 +1,8 @@
-"""Use cases: a user pauses, resumes, stops or deletes a search."""
+"""Use cases: a user pauses, resumes, stops or deletes a search, or asks what deleting it would remove."""
 
 from __future__ import annotations
 
+from foldstep.service.contract.footprint import Footprint
 from foldstep.service.contract.states import SearchEvent
 from foldstep.service.db import searches, trials
 from foldstep.service.flow import files
@@ -60,6 +61,20 @@ def stop(context: Context, search_id: str) -> None:
         searches.move(connection, search_id, SearchEvent.STOP, finished_at=now)
         search = searches.get(connection, search_id)
     clean_up(context, search)
+
+
+def footprint(context: Context, search_id: str) -> Footprint:
+    """Count what the deletion of a search would remove.
+
+    Raises:
+        NotFound: there is no such search.
+    """
+    with context.database.read() as connection:
+        searches.get(connection, search_id)
+        n_trials = sum(trials.counts(connection, [search_id])[search_id].values())
+    folders = (files.checkpoint_folder(context.settings, search_id), files.snapshot_folder(context.settings, search_id))
+    sizes = [size for folder in folders for size in files.sizes_in(folder)]
+    return Footprint(trials=n_trials, files=len(sizes), bytes=sum(sizes))
 
 
 def delete(context: Context, search_id: str) -> None:

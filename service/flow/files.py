@@ -9,6 +9,7 @@ import secrets
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 from foldstep.service.contract.checkpoint_name import CheckpointName
 from foldstep.service.contract.errors import Fault, InvalidInput, NotFound
@@ -105,6 +106,15 @@ def write_whole(folder: Path, contents: Mapping[str, bytes]) -> None:
     _flush_folder(folder)
 
 
+def keep_draft(file: IO[bytes], draft: Path, path: Path) -> None:
+    """Flush an open file to the disk and give it its name; a file of that name is replaced."""
+    file.flush()
+    os.fsync(file.fileno())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft.replace(path)
+    _flush_folder(path.parent)
+
+
 def _write_one(path: Path, content: bytes) -> None:
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}{_DRAFT}")
     try:
@@ -141,6 +151,15 @@ def delete_folder(folder: Path) -> None:
 def names_in(folder: Path) -> set[str]:
     """List the names of the files in a folder; none if it does not exist."""
     return {entry.name for entry in _entries(folder) if entry.is_file()}
+
+
+def sizes_in(folder: Path) -> list[int]:
+    """List the sizes of the files in a folder, in bytes; empty where there is no folder."""
+    sizes = []
+    for path in _entries(folder):
+        with contextlib.suppress(FileNotFoundError):  # deleted in the meantime
+            sizes.append(path.stat().st_size)
+    return sizes
 
 
 def _entries(folder: Path) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -115,10 +116,30 @@ def _by_stage(connection: Connection, search: SearchRow, now: datetime) -> Endin
         return None
     counts = trials.counts(connection, [search.id])[search.id]
     if not trials.nth_best(connection, search.id, 1):
-        if counts.get(TrialState.DIVERGED):
-            return Ending(SearchEvent.COMPLETE, [f"{ALL_DIVERGED}{_longest(connection, search)}"])
+        notes = _why_no_score(connection, search, counts)
+        if notes:
+            return Ending(SearchEvent.COMPLETE, notes)
         return _failure(connection, search, "every trial failed")
     return Ending(SearchEvent.COMPLETE, _exhaustion(search, sum(counts.values())))
+
+
+def _why_no_score(connection: Connection, search: SearchRow, counts: Mapping[TrialState, int]) -> list[str]:
+    """Say why no trial has a score; nothing where all failed, were cancelled or pruned."""
+    n_undefined, n_diverged = counts.get(TrialState.UNDEFINED, 0), counts.get(TrialState.DIVERGED, 0)
+    notes = []
+    if n_undefined:
+        said = trials.last_message(connection, search.id, TrialState.UNDEFINED)
+        notes.append(
+            f"No trial has a score: {search.metric.name} was undefined in {n_undefined}; the last said: {said}"
+        )
+    if n_diverged:
+        all_of_them = ALL_DIVERGED if not n_undefined else _others(n_diverged)
+        notes.append(f"{all_of_them}{_longest(connection, search)}")
+    return notes
+
+
+def _others(n_diverged: int) -> str:
+    return "1 other trial diverged." if n_diverged == 1 else f"{n_diverged} other trials diverged."
 
 
 def _longest(connection: Connection, search: SearchRow) -> str:
@@ -132,15 +153,16 @@ def _longest(connection: Connection, search: SearchRow) -> str:
 
 
 def _exhaustion(search: SearchRow, n_trials: int) -> list[str]:
-    budget, learns = search.spec.budget, METHODS[search.spec.method].learns
-    if budget.trials is None and budget.time is not None and learns:
+    budget, method = search.spec.budget, METHODS[search.spec.method]
+    can_end_early = method.learns or method.redraws
+    if budget.trials is None and budget.time is not None and can_end_early:
         return [f"The space is exhausted: each of its {n_trials} points was tried before the time was used up."]
-    asked = DEFAULT_TRIALS if budget.trials is None and learns else budget.trials
+    asked = DEFAULT_TRIALS if budget.trials is None and can_end_early else budget.trials
     if asked is None or n_trials >= asked:
         return []
     return [f"The space is exhausted: it has {n_trials} points, fewer than the {asked} trials of the budget."]
 
 
 def _failure(connection: Connection, search: SearchRow, reason: str) -> Ending:
-    message = trials.last_failure(connection, search.id)
+    message = trials.last_message(connection, search.id, TrialState.FAILED)
     return Ending(SearchEvent.FAIL, failure=f"{reason}; the last said: {message}")

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from foldstep.service.analysis.child import report_in_child
 from foldstep.service.analysis.compare import compare as compare_records
 from foldstep.service.analysis.table import subject_stage
 from foldstep.service.contract.errors import Fault, InvalidInput
+from foldstep.service.contract.hints import nearest
 from foldstep.service.contract.insight import Comparison, ImportanceReport
-from foldstep.service.contract.parameters import nearest
+from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.space import Space
 from foldstep.service.contract.spec import MetricSpec
 from foldstep.service.contract.stage import StagePlan
-from foldstep.service.contract.states import TERMINAL_TRIAL
+from foldstep.service.contract.states import TERMINAL_TRIAL, TrialState
 from foldstep.service.contract.trial import TrialRecord
 from foldstep.service.db import searches, stages, trials
 from foldstep.service.flow.context import Context
+
+
+class _Subject(NamedTuple):
+    """The metric of a search, number, space and trials of a stage, and whether its method learns from results."""
+
+    metric: MetricSpec
+    stage: int
+    space: Space
+    records: list[TrialRecord]
+    adaptive: bool
 
 
 def importance(context: Context, search_id: str) -> ImportanceReport:
@@ -24,9 +38,10 @@ def importance(context: Context, search_id: str) -> ImportanceReport:
         NotFound: there is no such search.
         Unavailable: the analysis could not be run.
     """
-    metric, stage, space, records = _subject(context, search_id)
+    metric, stage, space, records, adaptive = _subject(context, search_id)
     ended = [r for r in records if r.state in TERMINAL_TRIAL]
-    return report_in_child(search_id, metric, stage, space, ended)
+    found = report_in_child(search_id, metric, stage, space, ended, adaptive=adaptive)
+    return found.model_copy(update={"notes": [*found.notes, *_left_out(ended)]})
 
 
 def compare(context: Context, search_id: str, by: str) -> Comparison:
@@ -36,7 +51,7 @@ def compare(context: Context, search_id: str, by: str) -> Comparison:
         NotFound: there is no such search.
         InvalidInput: the search does not vary that hyperparameter.
     """
-    metric, _, space, records = _subject(context, search_id)
+    metric, _, space, records, adaptive = _subject(context, search_id)
     searched = space.searched()
     if by not in searched:
         near = nearest(by, searched)
@@ -44,15 +59,24 @@ def compare(context: Context, search_id: str, by: str) -> Comparison:
         expected = "a hyperparameter that the search varies"
         fault = Fault(code="not_searched", path="by", expected=expected, got=by, hint=hint)
         raise InvalidInput(f"There is nothing to compare: {fault}.", faults=[fault])
-    return compare_records(search_id, metric, by, space, records)
+    found = compare_records(search_id, metric, by, space, records, adaptive=adaptive)
+    return found.model_copy(update={"sentence": " ".join([found.sentence, *_left_out(records)])})
 
 
-def _subject(context: Context, search_id: str) -> tuple[MetricSpec, int, Space, list[TrialRecord]]:
-    """Find the metric of a search, and number, space and trials of its stage to analyse."""
+def _left_out(records: Sequence[TrialRecord]) -> list[str]:
+    """Say how many trials are left out because their metric is undefined."""
+    n = sum(record.state is TrialState.UNDEFINED for record in records)
+    what = "1 trial is left out: its" if n == 1 else f"{n} trials are left out: their"
+    return [f"{what} metric is undefined (`foldstep show` says why)."] if n else []
+
+
+def _subject(context: Context, search_id: str) -> _Subject:
+    """Find what is analysed of a search: one of its stages."""
     with context.database.read() as connection:
         search = searches.get(connection, search_id)
         plans = [StagePlan.model_validate(row.plan) for row in stages.of_searches(connection, [search_id])[search_id]]
         records = trials.history(connection, search_id)
     by_stage = [[r for r in records if r.stage == plan.index] for plan in plans]
     number = subject_stage(by_stage)
-    return search.metric, number, plans[number].space, by_stage[number]
+    adaptive = METHODS[search.spec.method].learns
+    return _Subject(search.metric, number, plans[number].space, by_stage[number], adaptive)

@@ -23,7 +23,7 @@ MAX_LIMIT = 1000
 def leaderboard(
     context: Context, search_id: str, *, limit: int = 50, cursor: str | None = None, order_by: OrderBy = "score"
 ) -> Leaderboard:
-    """List a page of the ranking: scored trials, then those in training, then diverged and failed ones.
+    """List a page of the ranking: scored trials, then those in training, then undefined, diverged and failed ones.
 
     Args:
         context: of the master.
@@ -43,7 +43,8 @@ def leaderboard(
         ranks = _ranks(connection, search_id, rows[:limit])
         page = trial_views(connection, [(search, row, rank) for row, rank in zip(rows, ranks, strict=False)])
     following = _Cursor.after(rows[limit - 1], order_by).text if len(rows) > limit else None
-    return Leaderboard(search=search_id, metric=search.metric, rows=page, cursor=following)
+    baseline = search.problem.baseline
+    return Leaderboard(search=search_id, metric=search.metric, baseline=baseline, rows=page, cursor=following)
 
 
 def trial(context: Context, search_id: str, number: int) -> TrialView:

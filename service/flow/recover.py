@@ -7,7 +7,7 @@ from pathlib import Path
 from foldstep.service.contract.errors import NotFound
 from foldstep.service.contract.states import TrialState
 from foldstep.service.db import scores, searches, trials
-from foldstep.service.flow import files
+from foldstep.service.flow import files, originals
 from foldstep.service.flow.context import Context
 
 
@@ -17,6 +17,7 @@ def recover(context: Context) -> None:
     Folders of searches that the database does not know are left alone: they may be all that is left of them.
     """
     files.delete_folder(context.settings.uploads_dir)
+    originals.delete_abandoned(context)
     with context.database.read() as connection:
         ids = set(searches.all_ids(connection))
     for search_id in sorted(ids & _folders(context.settings.checkpoints_dir)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from foldstep.service.contract.errors import Conflict, Fault
 from foldstep.service.contract.lease import WorkerRegistered, WorkerRegistration
-from foldstep.service.contract.version import __version__
+from foldstep.service.contract.version import __version__, fits
 from foldstep.service.db import workers
 from foldstep.service.flow.context import Context
 
@@ -25,7 +25,7 @@ def register_worker(context: Context, registration: WorkerRegistration) -> Worke
 
 
 def _check_version(version: str) -> None:
-    if version.split(".")[:2] != __version__.split(".")[:2]:
+    if not fits(version):
         expected = f"{__version__}, as the master has"
         hint = "install the same version on both sides"
         fault = Fault(code="version_differs", path="version", expected=expected, got=version, hint=hint)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from foldstep.service.contract.errors import Fault, InvalidInput, NotFound
 from foldstep.service.contract.report import FoldResult, Outcome, Report, ReportReply, TrialProgress, TrialResult
 from foldstep.service.contract.states import TrialEvent, TrialState
-from foldstep.service.db import leases, rungs, scores, searches, trials
+from foldstep.service.db import leases, paces, rungs, scores, searches, trials
 from foldstep.service.db.leases import LeaseRow
 from foldstep.service.db.rungs import PausedTrial, RungRow
 from foldstep.service.db.searches import SearchRow
@@ -40,7 +40,9 @@ def report(context: Context, lease_id: int, token: str, sent: Report) -> ReportR
         leases.renew(connection, lease, token, now=now, expires_at=expires_at, steps=sent.member_steps)
         states = trials.under(connection, lease_id)
         saved = files.stored_snapshots(files.snapshot_folder(context.settings, search.id), lease_id, sent.snapshots)
+        before = trials.epochs_under(connection, lease_id)
         finished = _store(connection, lease, search, sent, _in(states, TrialState.RUNNING), saved, now)
+        _record_pace(connection, lease, sent.member_steps, trials.epochs_under(connection, lease_id) - before, now)
         trials.record_snapshots(connection, lease_id, saved)
         last = last_kept(connection, search)
         dropped = prune(connection, search, last) if finished else []
@@ -61,6 +63,14 @@ def report(context: Context, lease_id: int, token: str, sent: Report) -> ReportR
         )
     clean_up(context, search, dropped, snapshots_dropped)
     return reply
+
+
+def _record_pace(connection: Connection, lease: LeaseRow, member_steps: int, epochs: int, now: datetime) -> None:
+    """Add a report to the pace of its search; a trial that starts over after a crash takes no epochs away."""
+    epochs = max(epochs, 0)
+    paces.record(
+        connection, lease.search_id, member_steps=member_steps, epochs=epochs, since=lease.reported_at, now=now
+    )
 
 
 def lock_lease(connection: Connection, lease_id: int) -> tuple[LeaseRow, SearchRow]:
@@ -128,16 +138,22 @@ EVENTS: Mapping[Outcome, TrialEvent] = {
     "diverged": TrialEvent.DIVERGE,
     "failed": TrialEvent.FAIL,
     "pruned": TrialEvent.PRUNE,
+    "undefined": TrialEvent.UNDEFINE,
 }
 """The event of the trial's state machine for each outcome that ends a trial."""
+
+
+_MEAN_OVERFLOWS = "Its folds have scores, but their mean is too large for double precision."
 
 
 def _ended(search: SearchRow, result: TrialResult, row: RungRow | None, resume: str | None) -> FinishedTrial:
     _check(search, result)
     score, spread = mean_and_spread([fold.score for fold in result.folds])
-    event = EVENTS[result.outcome]
+    event, message = EVENTS[result.outcome], result.message
     if event in (TrialEvent.COMPLETE, TrialEvent.PRUNE) and score is None:
-        event = TrialEvent.DIVERGE
+        is_overflow = bool(result.folds) and None not in fold_scores(result.folds)
+        event = TrialEvent.UNDEFINE if is_overflow else TrialEvent.DIVERGE
+        message = message or (_MEAN_OVERFLOWS if is_overflow else None)
     has_score = event in (TrialEvent.COMPLETE, TrialEvent.PRUNE)
     is_ranked = has_score and len(result.folds) == search.problem.n_folds
     reached = row.rungs if row is not None else None
@@ -149,7 +165,7 @@ def _ended(search: SearchRow, result: TrialResult, row: RungRow | None, resume: 
         spread=spread if has_score else None,
         epoch=max((fold.epochs for fold in result.folds), default=0),
         duration_s=result.duration_s,
-        message=result.message,
+        message=message,
         kept=any(fold.checkpoint for fold in result.folds),
         rungs=to_the_end(search, row, fold_scores(result.folds)) if has_score and row is not None else reached,
         resume=resume if n_continued(search.spec, search.stage) else None,

@@ -19,7 +19,7 @@ from foldstep.service.db.trials import ClaimedTrial, RungScores
 from foldstep.service.flow.score import mean_and_spread, rank_key
 from foldstep.service.planner.rungs import Climber, Rung, Verdict, decide, ladder
 
-_LOST = (TrialState.DIVERGED, TrialState.FAILED)
+_LOST = (TrialState.DIVERGED, TrialState.FAILED, TrialState.UNDEFINED)
 _STOPPABLE = (TrialState.PAUSED, TrialState.RUNNING, TrialState.WAITING)
 
 

@@ -6,11 +6,13 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from foldstep.service.contract.errors import Fault, NotFound, SpecInvalid
+from foldstep.service.contract.dataset import DatasetDescription
+from foldstep.service.contract.errors import Ambiguous, Fault, NotFound, SpecInvalid
 from foldstep.service.contract.leaderboard import SearchView
 from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.parse import parse_spec
 from foldstep.service.contract.problem import LearningProblem
+from foldstep.service.contract.rules import range_notes
 from foldstep.service.contract.space import Params
 from foldstep.service.contract.spec import Spec
 from foldstep.service.contract.stage import StagePlan
@@ -22,6 +24,7 @@ from foldstep.service.db.searches import SearchRow
 from foldstep.service.flow import view
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.dataset import described
+from foldstep.service.flow.identify import identify
 from foldstep.service.flow.plan import add_stage
 from foldstep.service.flow.transfer import canonical_file
 from foldstep.service.planner.stages import first_stage
@@ -90,31 +93,46 @@ def _resolve(context: Context, raw: Any) -> Submission:
     spec = parse_spec(raw)
     description = described(context, spec.data)
     found = resolve_in_child(spec, description, canonical_file(context, description.fingerprint))
-    resolved = found.problem.resolved(spec)
-    return Submission(resolved, found.problem, found.notes, first_stage(resolved, _warm_start(context, resolved)))
+    resolved = _with_whole_id(context, found.problem.resolved(spec))
+    notes = [_facts(description, found.problem), *found.notes, *range_notes(resolved.space)]
+    return Submission(resolved, found.problem, notes, first_stage(resolved, _warm_start(context, resolved)))
+
+
+def _facts(description: DatasetDescription, problem: LearningProblem) -> str:
+    """Say which data a search is about, so that a user sees whether they are the right ones."""
+    name = problem.data.dataset
+    shown = name if name == description.source else f"{name} (from {description.source})"
+    return (
+        f"Data: {shown}: {description.n_rows:,} rows, {len(description.columns)} columns, target {problem.target}, "
+        f"fingerprint {description.fingerprint[:12]}."
+    )
 
 
 def _warm_start(context: Context, spec: Spec) -> list[Params]:
-    """Choose the best configurations of another search that lie in the space.
-
-    Raises:
-        SpecInvalid: there is no such search.
-    """
+    """Choose the best configurations of another search that lie in the space."""
     if spec.warm_start is None:
         return []
     with context.database.read() as connection:
-        try:
-            old = searches.get(connection, spec.warm_start)
-        except NotFound:
-            raise SpecInvalid([_unknown_search(spec.warm_start)]) from None
-        ranked = trials.best(connection, old.id, MOST_LOOKED_AT)
+        ranked = trials.best(connection, spec.warm_start, MOST_LOOKED_AT)
     n_first = first_stage(spec).trials
     return warm_configurations(ranked, spec, n_trials=n_first)
 
 
-def _unknown_search(name: str) -> Fault:
-    hint = "`foldstep searches` lists those that there are"
-    return Fault(code="unknown_search", path="warm_start", expected="the id of a search", got=name, hint=hint)
+def _with_whole_id(context: Context, spec: Spec) -> Spec:
+    """Write the id of the search that `warm_start` names into a spec.
+
+    Raises:
+        SpecInvalid: it names none, or several.
+    """
+    if spec.warm_start is None:
+        return spec
+    try:
+        return spec.model_copy(update={"warm_start": identify(context, spec.warm_start)})
+    except (NotFound, Ambiguous) as error:
+        code = "unknown_search" if isinstance(error, NotFound) else error.code
+        expected = "the id or the name of one search"
+        fault = Fault(code=code, path="warm_start", expected=expected, got=spec.warm_start, hint=error.message[:-1])
+        raise SpecInvalid([fault]) from None
 
 
 def _row(context: Context, submission: Submission) -> SearchRow:

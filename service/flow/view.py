@@ -10,11 +10,14 @@ from sqlalchemy import Connection
 
 from foldstep.service.contract.leaderboard import BorderFinding, SearchView, StageView, TrialView, WorkerView
 from foldstep.service.contract.stage import StagePlan
-from foldstep.service.db import leases, ranking, searches, stages, trials, workers
+from foldstep.service.contract.states import TrialState
+from foldstep.service.db import ranking, searches, stages, tallies, workers
 from foldstep.service.db.searches import SearchRow
 from foldstep.service.db.stages import StageRow
+from foldstep.service.db.tallies import ENDED, Tally
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.files import checkpoint_folder
+from foldstep.service.flow.progress import n_trials, progress_of
 from foldstep.service.flow.rank import trial_views
 
 MAX_SEARCHES = 200
@@ -62,19 +65,17 @@ def borders(context: Context, search_id: str) -> list[BorderFinding]:
 
 def all_workers(context: Context) -> list[WorkerView]:
     """List the workers that were seen in the last ten lease times."""
-    since = context.now() - timedelta(seconds=10 * context.settings.lease_ttl_s)
+    now, lease_time = context.now(), timedelta(seconds=context.settings.lease_ttl_s)
     with context.database.read() as connection:
-        return workers.seen_since(connection, since)
+        return workers.seen_since(connection, now - 10 * lease_time, now - lease_time)
 
 
 def _views(connection: Connection, context: Context, rows: Sequence[SearchRow]) -> list[SearchView]:
     """Make the views of searches; the number of queries is the same for one as for many."""
     ids = [row.id for row in rows]
-    counts = trials.counts(connection, ids)
+    counted, reached = tallies.of_searches(connection, ids), stages.of_searches(connection, ids)
     best = _best(connection, rows)
-    since = context.now() - timedelta(seconds=5 * context.settings.report_interval_s)
-    rates = leases.member_steps_per_s(connection, since)
-    reached, finished = stages.of_searches(connection, ids), stages.n_finished(connection, ids)
+    progress = progress_of(connection, context, rows, reached, counted)
     return [
         SearchView(
             id=row.id,
@@ -83,21 +84,24 @@ def _views(connection: Connection, context: Context, rows: Sequence[SearchRow]) 
             method=row.spec.method,
             task=row.problem.task,
             metric=row.metric,
+            baseline=row.problem.baseline,
             dataset=row.problem.data.dataset,
+            fingerprint=row.problem.fingerprint,
             stage=row.stage,
             n_stages=row.n_stages,
-            trials=_n_trials(row, reached[row.id]),
-            counts=counts[row.id],
+            trials=n_trials(row, reached[row.id]),
+            counts=_counts(counted[row.id]),
             n_folds=row.problem.n_folds,
             best=best.get(row.id),
-            member_steps_per_s=rates.get(row.id),
+            progress=progress[row.id],
+            member_steps_per_s=progress[row.id].member_steps_per_s,
             notes=[*row.notes, *([row.failure] if row.failure else [])],
             checks=row.checks,
             checkpoint_dir=str(checkpoint_folder(context.settings, row.id).absolute()),
             created_at=row.created_at,
             started_at=row.started_at,
             finished_at=row.finished_at,
-            stages=[_stage_view(stage, finished.get((row.id, stage.stage), 0)) for stage in reached[row.id]],
+            stages=[_stage_view(stage, counted[row.id]) for stage in reached[row.id]],
         )
         for row in rows
     ]
@@ -110,22 +114,21 @@ def _best(connection: Connection, rows: Sequence[SearchRow]) -> dict[str, TrialV
     return {row.id: seen for (row, _, _), seen in zip(ranked, trial_views(connection, ranked), strict=True)}
 
 
-def _n_trials(row: SearchRow, reached: Sequence[StageRow]) -> int | None:
-    """Count the trials of the stages that were reached and of those to come; None for no limit."""
-    numbers = [stage.n_trials for stage in reached]
-    if row.n_stages > len(reached):
-        numbers += [stage.trials for stage in row.spec.planned_stages()[len(reached) :]]
-    known = [n for n in numbers if n is not None]
-    return sum(known) if len(known) == len(numbers) else None
+def _counts(counted: Sequence[Tally]) -> dict[TrialState, int]:
+    """Count the trials of a search by state; states without trials are absent."""
+    counts: dict[TrialState, int] = {}
+    for tally in counted:
+        counts[tally.state] = counts.get(tally.state, 0) + tally.n
+    return counts
 
 
-def _stage_view(stage: StageRow, n_finished: int) -> StageView:
+def _stage_view(stage: StageRow, counted: Sequence[Tally]) -> StageView:
     plan = StagePlan.model_validate(stage.plan)
     return StageView(
         stage=stage.stage,
         epochs=plan.epochs,
         trials=stage.n_planned if stage.n_trials is None else stage.n_trials,
-        finished=n_finished,
+        finished=sum(t.n for t in counted if t.stage == stage.stage and t.state in ENDED),
         space=plan.space,
         borders=stage.findings,
     )

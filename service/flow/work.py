@@ -14,7 +14,8 @@ from foldstep.service.db.searches import SearchRow
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.rungs import next_rung
 
-_TRAINED = (TrialState.COMPLETED, TrialState.DIVERGED, TrialState.PRUNED)
+_TRAINED = (TrialState.COMPLETED, TrialState.DIVERGED, TrialState.PRUNED, TrialState.UNDEFINED)
+_WITHOUT_SCORE = (TrialState.DIVERGED, TrialState.UNDEFINED)
 
 
 def work(context: Context, search_id: str, number: int) -> Work:
@@ -44,13 +45,13 @@ def _reached(connection: Connection, search: SearchRow, trial: TrialRow) -> tupl
         key = (search.id, trial.number)
         n_folds = len(scores.of_trials(connection, [key])[key])
         return trial.epoch, n_folds if n_folds < search.problem.n_folds else None
-    if trial.state is TrialState.DIVERGED and search.spec.early_stop is not None:
-        return _last_rung(connection, search, trial)  # the folds that did not diverge waited there
+    if trial.state in _WITHOUT_SCORE and search.spec.early_stop is not None:
+        return _last_rung(connection, search, trial)  # the folds that have a score waited there
     return None, None
 
 
 def _last_rung(connection: Connection, search: SearchRow, trial: TrialRow) -> tuple[int | None, int | None]:
-    """Find the epoch and the folds of the rung that a diverged trial was on its way to."""
+    """Find the epoch and the folds of the rung that a trial without a score was on its way to."""
     plan = StagePlan.model_validate(stages.get(connection, search.id, trial.stage).plan)
     on_rungs = rungs.on_rungs(connection, search.id, trial.stage)
     rung = next_rung(search, plan, next(row for row in on_rungs if row.number == trial.number))

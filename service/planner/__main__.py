@@ -7,12 +7,14 @@ import select
 import sys
 
 from foldstep.service.child import answers
+from foldstep.service.contract.processes import end_with_parent
 from foldstep.service.planner.propose import propose
 from foldstep.service.planner.request import BatchRequest
 
 
 def main(idle_s: float) -> None:
     """Answer requests until the input ends, as it does with the master, or none arrives for `idle_s` seconds."""
+    end_with_parent()
     output = answers()
     while select.select([sys.stdin], [], [], idle_s)[0] and (line := sys.stdin.buffer.readline()):
         proposals = propose(BatchRequest.model_validate_json(line))

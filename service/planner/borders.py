@@ -17,7 +17,8 @@ import numpy.typing as npt
 from foldstep.models.catalog.metrics import Direction
 from foldstep.models.hyperparameters import Hyperparameter, Value, lookup
 from foldstep.service.contract.leaderboard import BorderFinding
-from foldstep.service.contract.space import STEP_SLACK, Choices, Distribution, FloatRange, IntRange, Space
+from foldstep.service.contract.numbers import number
+from foldstep.service.contract.space import STEP_SLACK, Choices, Distribution, Either, FloatRange, IntRange, Space
 from foldstep.service.contract.spec import BorderSpec
 from foldstep.service.planner.evidence import Evidence, Judged, judge
 
@@ -82,8 +83,9 @@ def find_borders(space: Space, evidence: Evidence, direction: Direction) -> list
     borders = []
     for name in space.searched():
         distribution = _ordered_range(space.parameters[name])
-        if distribution is not None and name not in NEVER_A_BORDER and name in trials[0].params:
-            borders += _borders_of(name, distribution, [t for t in trials if name in t.params])
+        if distribution is None or name in NEVER_A_BORDER or not _has_place(space.parameters[name], name, trials[0]):
+            continue
+        borders += _borders_of(name, distribution, [t for t in trials if _has_place(space.parameters[name], name, t)])
     return borders
 
 
@@ -111,10 +113,28 @@ def extend_borders(
             why = _why_not(policy, extensions.get(name, 0)) if border.beyond is not None else ""
             findings.append(_finding(border, None, why + _advice(border)))
             continue
-        parameters[name] = parameters[name].model_copy(update={border.edge: border.beyond})
+        parameters[name] = _extended(parameters[name], border)
         used[name] = extensions.get(name, 0) + 1
         findings.append(_finding(border, border.beyond, f"extended to {_text(border.beyond)} in the next stage."))
     return Extension(Space(parameters=parameters), findings, used)
+
+
+def _has_place(distribution: Distribution, name: str, trial: Judged) -> bool:
+    """Tell whether a trial has a value of the range; an extra value (`or`) has no place in it."""
+    if name not in trial.params:
+        return False
+    return not isinstance(distribution, Either) or trial.params[name] not in distribution.extra
+
+
+def _extended(distribution: Distribution, border: Border) -> Distribution:
+    """Move an edge; extra values that then lie in the range are no longer extra."""
+    if not isinstance(distribution, Either):
+        return distribution.model_copy(update={border.edge: border.beyond})
+    range_ = distribution.range.model_copy(update={border.edge: border.beyond})
+    extra = [value for value in distribution.extra if not range_.low <= value <= range_.high]  # type: ignore[operator]
+    if not extra:
+        return range_.model_copy(update={"when": distribution.when})
+    return distribution.model_copy(update={"range": range_, "extra": extra})
 
 
 @dataclass(frozen=True)
@@ -144,6 +164,8 @@ def _ordered_range(distribution: Distribution) -> _Range | None:
         numbers = [v for v in distribution.choices if isinstance(v, int | float) and not isinstance(v, bool)]
         is_list = len(numbers) == len(distribution.choices) >= 3
         return _List(tuple(sorted(numbers))) if is_list else None
+    if isinstance(distribution, Either):
+        return _ordered_range(distribution.range)
     if isinstance(distribution, FloatRange | IntRange) and distribution.low < distribution.high:
         return distribution
     return None
@@ -281,4 +303,4 @@ def _advice(border: Border) -> str:
 
 
 def _text(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+    return str(value) if isinstance(value, int) else number(value)

@@ -16,7 +16,7 @@ import threading
 from typing import IO
 
 from foldstep.service.child import environment
-from foldstep.service.contract.processes import last_words, python_command
+from foldstep.service.contract.processes import last_words, python_command, with_lifeline
 from foldstep.service.contract.space import Params
 from foldstep.service.planner.request import BatchRequest
 
@@ -93,7 +93,8 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env=environment(),
+                # a thread of the master's pool starts it, and may end long before it
+                **with_lifeline(environment(), is_held_by_thread=False),
             )
         return self._process
 

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from statistics import median
 
 from foldstep.models.catalog.metrics import Direction
+from foldstep.models.hyperparameters import Value
 from foldstep.service.contract.leaderboard import BorderFinding
-from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
+from foldstep.service.contract.space import Choices, Distribution, Either, Fixed, FloatRange, IntRange, Params, Space
 from foldstep.service.contract.spec import CvSpec, Spec, StageSpec
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import TrialState
@@ -100,13 +101,12 @@ def _narrow_one(
     name: str, distribution: Distribution, good: Sequence[Judged], trials: Sequence[Judged], horizon: float
 ) -> Distribution:
     good_values = [trial.params[name] for trial in good if name in trial.params]
+    if isinstance(distribution, Either):
+        return _narrow_either(name, distribution, good, trials, horizon)
     if isinstance(distribution, Fixed) or len(good_values) < MIN_ACTIVE_GOOD:
         return distribution
     if isinstance(distribution, Choices):
-        all_values = [trial.params[name] for trial in trials if name in trial.params]
-        kept = [c for c in distribution.choices if not _is_dropped(c in good_values, all_values.count(c),
-                                                                  len(all_values), len(good_values))]  # fmt: skip
-        return distribution.model_copy(update={"choices": kept})
+        return distribution.model_copy(update={"choices": _kept(name, distribution.choices, good, trials)})
     low, high = _region([distribution.to_unit(v) for v in good_values])
     if name == "lr":
         # a rate that is best for n epochs may be too high for k n epochs: keep rates down to 1/k of it
@@ -115,6 +115,32 @@ def _narrow_one(
     elif name in PAYS_LATE and horizon < SHORT:
         high = 1.0
     return _sub_range(distribution, low, high)
+
+
+def _narrow_either(
+    name: str, distribution: Either, good: Sequence[Judged], trials: Sequence[Judged], horizon: float
+) -> Distribution:
+    """Narrow a range by the good values in it, and drop extra values as a list's choices are dropped."""
+
+    def in_range(of: Sequence[Judged]) -> list[Judged]:
+        return [trial for trial in of if name in trial.params and trial.params[name] not in distribution.extra]
+
+    range_ = _narrow_one(name, distribution.range, in_range(good), in_range(trials), horizon)
+    has_enough = sum(name in trial.params for trial in good) >= MIN_ACTIVE_GOOD
+    kept = _kept(name, distribution.extra, good, trials) if has_enough else distribution.extra
+    if not kept:
+        return range_.model_copy(update={"when": distribution.when})
+    return distribution.model_copy(update={"range": range_, "extra": kept})
+
+
+def _kept(name: str, choices: list[Value], good: Sequence[Judged], trials: Sequence[Judged]) -> list[Value]:
+    """List the choices that are not dropped; see `_is_dropped`."""
+    good_values, all_values = ([t.params[name] for t in of if name in t.params] for of in (good, trials))
+    return [
+        choice
+        for choice in choices
+        if not _is_dropped(choice in good_values, all_values.count(choice), len(all_values), len(good_values))
+    ]
 
 
 def _region(places: Sequence[float]) -> tuple[float, float]:

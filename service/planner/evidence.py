@@ -25,8 +25,9 @@ class Evidence:
     """The trials that tell something about their hyperparameters, in the order of their numbers.
 
     All planners and the analysis use this one selection. A failed trial tells something about a worker, not about its
-    hyperparameters, and a cancelled or unfinished trial tells nothing. Batches and budgets do count failed trials,
-    because they have ended.
+    hyperparameters, one whose metric is undefined something about the data, and a cancelled or unfinished trial tells
+    nothing. Batches and budgets do count failed trials,
+    and undefined ones, because they have ended.
 
     Raises:
         ValueError: a trial in another state.

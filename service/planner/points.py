@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 
 from foldstep.models.hyperparameters import Value
-from foldstep.service.contract.space import Choices, Distribution, FloatRange, IntRange, Params, Space, Values
+from foldstep.service.contract.space import (
+    Choices,
+    Distribution,
+    Either,
+    FloatRange,
+    IntRange,
+    Joined,
+    Params,
+    Space,
+    Values,
+)
 from foldstep.service.planner.grid import Grid, grid_values
 
 MAX_DRAWS = 20  # random draws, before all points are tried in turn
@@ -76,10 +86,14 @@ def _coprime(number: int, size: int) -> int:
 
 
 def _is_continuous(distribution: Distribution) -> bool:
+    if isinstance(distribution, Either):
+        return _is_continuous(distribution.range)
     return isinstance(distribution, FloatRange) and distribution.step is None and distribution.low < distribution.high
 
 
 def _all_values(name: str, distribution: Distribution) -> Values:
+    if isinstance(distribution, Either):
+        return Joined(distribution.extra, _all_values(name, distribution.range))
     if isinstance(distribution, FloatRange) and _is_continuous(distribution):
         return _FineValues(distribution)
     if isinstance(distribution, FloatRange) and distribution.step is None:
@@ -92,7 +106,7 @@ def _all_values(name: str, distribution: Distribution) -> Values:
 
 
 def _distinct(values: list[Value]) -> list[Value]:
-    return [value for place, value in enumerate(values) if value not in values[:place]]
+    return list({json.dumps(value, sort_keys=True): value for value in values}.values())
 
 
 class _FineValues:

@@ -10,6 +10,7 @@ import numpy as np
 
 from foldstep.service.contract.methods import METHODS, Method
 from foldstep.service.contract.space import Params, Space
+from foldstep.service.planner.either import from_split, split, to_split
 from foldstep.service.planner.evidence import Evidence
 from foldstep.service.planner.load import load
 from foldstep.service.planner.observed import Observed, observe
@@ -36,10 +37,15 @@ def propose(request: BatchRequest) -> list[Params]:
     generator = np.random.default_rng([request.seed, request.number])
     unseen = Unseen(space, (record.params for record in request.history))
     evidence = Evidence.of(request.history)
-    observed = observe(evidence, list(space.parameters), request.first_trial, request.direction)
+    observed = [
+        one._replace(params=to_split(one.params, space))
+        for one in observe(evidence, list(space.parameters), request.first_trial, request.direction)
+    ]
     has_something = space.searched() and observed  # all trials may have failed, or nothing is searched
-    proposals = _model(request.method)(space, observed, request.size, generator) if has_something else iter(())
-    new = (p for p in islice(proposals, (1 + MAX_REPEATS) * request.size) if unseen.take(p))
+    model = _model(request.method)
+    proposals = model(split(space), observed, request.size, generator) if has_something else iter(())
+    points = (from_split(p, space) for p in islice(proposals, (1 + MAX_REPEATS) * request.size))
+    new = (p for p in points if unseen.take(p))
     batch = list(islice(new, request.size))
     while len(batch) < request.size and (other := unseen.take_any(generator)) is not None:
         batch.append(other)

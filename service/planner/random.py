@@ -1,13 +1,24 @@
-"""Random search: each value comes from its own random stream, keyed by seed, trial number and parameter."""
+"""Random search: each value comes from its own random stream, keyed by seed, trial number and parameter.
+
+In a finite space that is small, a draw that has come before is replaced by a point that has not, until there is none.
+"""
 
 from __future__ import annotations
 
+import json
+import threading
 import zlib
+from functools import lru_cache
 
 import numpy as np
 
 from foldstep.service.contract.space import Params, Space
+from foldstep.service.contract.stage import StagePlan
 from foldstep.service.planner.base import IndexedPlanner
+from foldstep.service.planner.points import Unseen, n_points
+
+MANY = 10_000
+"""Points of a finite space that counts as small."""
 
 
 def draw(seed: int, number: int, name: str) -> float:
@@ -33,3 +44,61 @@ class RandomPlanner(IndexedPlanner):
         """Draw one point for each index from `first` to `end`, excluded."""
         start = self.plan.first_trial
         return [random_params(self.plan.space, self.seed, start + index) for index in range(first, end)]
+
+
+class DistinctPlanner(RandomPlanner):
+    """A random planner that proposes no point of a small finite space twice, and ends when the space is used up."""
+
+    def __init__(self, plan: StagePlan, seed: int) -> None:
+        """Plan one stage; see `IndexedPlanner`."""
+        super().__init__(plan, seed)
+        self._size = n_distinct(plan.space)
+
+    @property
+    def total(self) -> int | None:
+        """The stage's trials, or all points where they are fewer."""
+        limits = [limit for limit in (self.plan.trials, self._size) if limit is not None]
+        return min(limits, default=None)
+
+    def points(self, first: int, end: int) -> list[Params]:
+        """Compute the points for the indices from `first` to `end`, excluded."""
+        if self._size is None:
+            return super().points(first, end)
+        survivors = json.dumps(self.plan.survivors)
+        return _distinct(self.plan.space.model_dump_json(), self.seed, self.plan.first_trial, survivors).get(first, end)
+
+
+def n_distinct(space: Space) -> int | None:
+    """Count the points of a space that random search gives once each; None where it may be any number."""
+    size = n_points(space)
+    return size if size is not None and size <= MANY else None
+
+
+class _Distinct:
+    """The points of a random search over a small space by index, none twice; computed as far as they are asked for."""
+
+    def __init__(self, space: Space, seed: int, first_trial: int, survivors: list[Params]) -> None:
+        self._space, self._seed, self._start = space, seed, first_trial
+        self._unseen = Unseen(space, survivors)
+        self._n_survivors = len(survivors)
+        self._points: list[Params] = []  # from the index after the survivors on
+        self._lock = threading.Lock()
+
+    def get(self, first: int, end: int) -> list[Params]:
+        """List the points with the indices from `first` to `end`, excluded; fewer where no point is left."""
+        with self._lock:
+            while self._n_survivors + len(self._points) < end and (new := self._next()) is not None:
+                self._points.append(new)
+            return self._points[first - self._n_survivors : end - self._n_survivors]
+
+    def _next(self) -> Params | None:
+        number = self._start + self._n_survivors + len(self._points)
+        drawn = random_params(self._space, self._seed, number)
+        if self._unseen.take(drawn):
+            return drawn
+        return self._unseen.take_any(np.random.default_rng([self._seed, number]))
+
+
+@lru_cache(maxsize=16)  # a search is planned in many small parts, each from its own planner
+def _distinct(space: str, seed: int, first_trial: int, survivors: str) -> _Distinct:
+    return _Distinct(Space.model_validate_json(space), seed, first_trial, json.loads(survivors))

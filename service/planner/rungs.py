@@ -22,7 +22,7 @@ import math
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import NamedTuple, TypeAlias
 
 from foldstep.service.contract.spec import EarlyStopSpec
@@ -55,7 +55,7 @@ class Climber:
         losses: for each rung that it has reached, the losses of its folds, lower being better. For a trial that has
             ended, its final losses stand for each rung that it did not reach, and once more after its last rung.
         n_rungs: number of its rungs.
-        is_lost: whether it diverged or failed: it ranks last at every rung that it did not reach.
+        is_lost: whether it diverged, failed or has no metric: it ranks last at every rung that it did not reach.
     """
 
     index: int
@@ -114,6 +114,16 @@ def _boundaries(rules: EarlyStopSpec, index: int, epochs: int) -> Iterator[int]:
     while N_BRACKETS[rules.rungs] > 0 and epoch < epochs:
         yield epoch
         epoch *= rules.eta
+
+
+def share_expected(rules: EarlyStopSpec, epochs: int) -> float:
+    """Compute the share of its epochs that a trial trains on average, if at each rung the best 1/eta continue."""
+    size = block_size(rules)
+    trained = 0.0
+    for index in range(size):
+        ends = [0, *_boundaries(rules, index, epochs), epochs]
+        trained += sum((end - begin) / rules.eta**n for n, (begin, end) in enumerate(pairwise(ends)))
+    return trained / (size * epochs)
 
 
 def bracket(rules: EarlyStopSpec, index: int) -> int:

@@ -22,6 +22,7 @@ from foldstep.service.planner.grid import Grid
 from foldstep.service.planner.learning import LearningPlanner
 from foldstep.service.planner.load import load
 from foldstep.service.planner.points import n_points
+from foldstep.service.planner.random import n_distinct
 
 History: TypeAlias = Sequence[TrialRecord]
 NextStage: TypeAlias = Callable[[Spec, StagePlan, Evidence, Direction], tuple[StagePlan | None, list[BorderFinding]]]
@@ -100,6 +101,8 @@ def n_possible(spec: Spec) -> int | None:
     method = METHODS[spec.method]
     if method.enumerates:
         return Grid(spec.space).n_points
+    if method.redraws:
+        return n_distinct(spec.space)
     return n_points(spec.space) if method.never_repeats else None
 
 

@@ -73,7 +73,10 @@ ACTIVATIONS: Mapping'''),
         ('    "tanh": Activation(',
          '    "softsign": Activation(_softsign, _softsign_backward),\n    "tanh": Activation('),
     ],
-    "models/fnn.py": [('    "tanh": nn.Tanh,', '    "softsign": nn.Softsign,\n    "tanh": nn.Tanh,')],
+    "models/fnn.py": [
+        ('    "tanh": np.tanh,', '    "softsign": lambda z: z / (1 + np.abs(z)),\n    "tanh": np.tanh,'),
+    ],
+    "tests/models/fnn.py": [('    "tanh": nn.Tanh,', '    "softsign": nn.Softsign,\n    "tanh": nn.Tanh,')],
     "models/compiled/source/activations.h": [
         ("    case Activation::tanh: return change(z,",
          "    case Activation::softsign:\n"
@@ -258,7 +261,10 @@ def test_a_learning_method(copy: Path) -> None:
 def test_an_activation(copy: Path) -> None:
     assert set(ACTIVATION) == files_of("activation")
     apply(ACTIVATION, copy)
-    suites = ("tests/models/test_catalog.py", "tests/worker/steps/test_compiled.py", "tests/worker/checks")
+    suites = (
+        "tests/models/test_catalog.py", "tests/models/test_fnn.py", "tests/worker/steps/test_compiled.py",
+        "tests/worker/checks",
+    )  # fmt: skip
     words = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
     assert passed(run(copy, *words, *suites, "-k", "softsign or same_names")) >= 5
     assert passed(run(copy, *words, "tests/worker/steps/test_fused.py", "-k", "every_rule")) == 1

@@ -139,8 +139,10 @@ FILES = {
     "not utf-8": Bad(_file("latin.csv"), ("data.dataset", "line 3", "UTF-8"), UNREADABLE),
     "column twice": Bad(_file("twice.csv"), ("data.dataset", "x"), UNREADABLE),
     "url": Bad(_file("https://example.org/a.csv"), ("data.dataset", "https://example.org/a.csv"), UNREADABLE),
-    "outside": Bad(_file("/etc/passwd"), ("data.dataset", "/etc/passwd"), "path_not_allowed"),
-    "outside by dots": Bad(_file("../../../../../../etc/passwd"), ("data.dataset", "etc/passwd"), "path_not_allowed"),
+    "outside": Bad(_file("master:/etc/passwd"), ("data.dataset", "/etc/passwd"), "path_not_allowed"),
+    "outside by dots": Bad(
+        _file("master:../../../../../../etc/passwd"), ("data.dataset", "etc/passwd"), "path_not_allowed"
+    ),
 }
 ALL = {
     f"{group}: {name}": bad

@@ -139,10 +139,10 @@ def test_extend(busy_desk: Desk) -> None:
     refused(busy_desk("extend", begun, "--time", "soon"), "time", "soon", code="invalid_input")
 
 
-def test_upload_takes_the_file_along(busy_desk: Desk, tmp_path: Path) -> None:
+def test_a_file_from_anywhere_is_taken_along(busy_desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "far.csv").write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20)))
     spec = {**SPEC, "name": "sent", "data": {"dataset": str(tmp_path / "far.csv"), "target": "y"}}
-    done = busy_desk("submit", "-", "--upload", "--watch", "--json", stdin=text(spec))
+    done = busy_desk("submit", "-", "--watch", "--json", stdin=text(spec))
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)) == 16
     assert "far.csv" in {d.name for d in busy_desk.master.datasets()}
@@ -182,6 +182,7 @@ def test_doctor(busy_desk: Desk, tmp_path: Path) -> None:
     gain = "faster here" if library().has_tiles else "no gain here"
     assert f"precision bfloat16: {gain}" in well.stdout
     assert f"master at {busy_desk.master.url}" in well.stdout
+    assert well.stdout.endswith(", 1 live worker\n")
     alone = foldstep("doctor", cwd=tmp_path)
     assert alone.returncode == 1
     assert "No master serves" in alone.stdout

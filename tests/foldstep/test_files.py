@@ -144,10 +144,9 @@ def test_predict_knows_what_it_never_saw(classified: Searched, tmp_path: Path) -
     [
         ("size,is_new,weight\n1,true,2\n0,false,1\n", ("lacks", "colour")),
         ("size\n1\n0\n", ("colour", "is_new", "weight")),
-        ("size,colour,is_new,weight\nbig,red,true,1\nsmall,red,false,1\n", ("size",)),
     ],
 )
-def test_rows_that_do_not_fit_are_refused(
+def test_rows_without_their_columns_are_refused(
     classified: Searched, tmp_path: Path, content: str, names: tuple[str, ...]
 ) -> None:
     (tmp_path / "rows.csv").write_text(content)
@@ -178,6 +177,13 @@ def test_checkpoints_alone_are_the_leaderboard(
         assert without_files(found["searches"][one.search.id]) == comparable(one.trials)
     text = foldstep("recover", str(regressed.folder), cwd=tmp_path).stdout
     assert all(f"{t.score:.5f}" in text for t in regressed.trials)
+
+
+def test_a_file_to_predict_that_is_not_there_names_the_nearest(classified: Searched, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    files = sorted(str(path) for path in classified.folder.glob("*.safetensors"))
+    done = foldstep("predict", files[0], "row.csv", cwd=tmp_path)
+    refused(done, "There is no file row.csv; looked in", "did you mean rows.csv?", code="invalid_input")
 
 
 def test_a_damaged_file_costs_nothing_but_itself(classified: Searched, tmp_path: Path) -> None:
@@ -268,6 +274,12 @@ def test_a_count_is_not_predicted_without_its_exposure(counted: Searched, tmp_pa
     (tmp_path / "rows.csv").write_text("size\n0.5\n0.25\n")
     done = foldstep("predict", str(counted.checkpoint(0, 0)), "rows.csv", cwd=tmp_path)
     refused(done, "lacks", "years", code="invalid_input")
-    (tmp_path / "rows.csv").write_text("size,years\n0.5,long\n0.25,short\n")
+    (tmp_path / "rows.csv").write_text("size,years\n0.5,long\n0.25,1.5\n0.25,\n0.25,-1\n0.25,0\n")
     done = foldstep("predict", str(counted.checkpoint(0, 0)), "rows.csv", cwd=tmp_path)
-    refused(done, "years", "text", code="invalid_input")
+    assert done.returncode == 0, done.stderr
+    header, *values = done.stdout.split("\n")[:-1]
+    assert (header, values[0], values[2:]) == ("target", '""', ['""', '""', "0.0"])
+    assert float(values[1]) > 0
+    unfit, unknown = done.stderr.splitlines()
+    assert unfit == "1 cell does not fit its column and counts as missing: years (1: 'long')."
+    assert unknown.startswith("3 rows have no prediction: the exposure (years) is missing there or below 0")

@@ -20,17 +20,20 @@ from foldstep.models.eager import activations, losses, normalization, optim
 from foldstep.models.fused import numbers
 from foldstep.models.fused.numbers import bits
 from foldstep.models.hyperparameters import INITS
+from tests.models import fnn as plain
 
 
 @pytest.mark.parametrize(
     ("table", "implemented"),
     [
         (ACTIVATIONS, activations.ACTIVATIONS),
-        (ACTIVATIONS, fnn._ACTIVATIONS),
+        (ACTIVATIONS, fnn.ACTIVATIONS),
+        (ACTIVATIONS, plain._ACTIVATIONS),
         (LOSSES, {**losses.LOSSES, **losses.BENDING_LOSSES}),
         ([name for name, loss in LOSSES.items() if loss.bends], losses.BENDING_LOSSES),
         (FAMILIES, optim.RULES),
-        (NORMS, fnn._NORMS),
+        (NORMS, fnn.NORMS),
+        (NORMS, plain._NORMS),
         ([name for name in NORMS if name != "none"], normalization._OVER_ROWS),
         (SCHEDULES, schedules._FACTORS),
         (INITS, init._INITS),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from foldstep.models.fnn import FNN
 from foldstep.models.hyperparameters import REGISTRY, Kind, lookup, resolve
+from tests.models.fnn import FNN
 
 
 def test_defaults() -> None:

@@ -40,8 +40,9 @@ def test_class_metrics_equal_scikit_learn(name: str, n_classes: int, n_rows: int
     if len(set(truth)) < n_classes:
         return  # scikit-learn's roc_auc wants every class
     scores = score_classes(name, torch.from_numpy(logits), torch.from_numpy(truth))
-    probabilities = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
-    # the oracle sees what the metric sees: softmax may part equal logits, and join different ones
+    by_row = torch.from_numpy(logits).transpose(1, 2).contiguous()
+    probabilities = torch.softmax(by_row, dim=2).transpose(1, 2).numpy()
+    # the oracle sees what the metric sees: softmax may join different logits
     asks_probabilities = name == "log_loss" or (name == "roc_auc" and n_classes > 2)
     for member, score in zip(probabilities if asks_probabilities else logits, scores.tolist(), strict=True):
         assert score == pytest.approx(ORACLES[name](truth, member.T), abs=1e-9)
@@ -62,6 +63,14 @@ def test_a_member_that_is_not_finite_has_no_score_and_its_neighbour_has() -> Non
     logits[0, 1, 4] = float("nan")
     scores = score_classes("accuracy", logits, torch.zeros(10, dtype=torch.int64))
     assert scores.isnan().tolist() == [True, False]
+
+
+@given(n_classes=st.integers(2, 6), n_rows=st.integers(7, 60), seed=st.integers(0, 10_000))
+def test_equal_predictions_of_all_rows_have_a_roc_auc_of_a_half(n_classes: int, n_rows: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits = torch.from_numpy(rng.normal(size=(3, n_classes, 1)).repeat(n_rows, axis=2))
+    truth = torch.from_numpy(np.arange(n_rows) % n_classes)
+    assert score_classes("roc_auc", logits, truth).tolist() == pytest.approx([0.5] * 3, abs=1e-12)
 
 
 def test_of_equal_logits_the_first_class_is_predicted() -> None:

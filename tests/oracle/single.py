@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from foldstep.models.catalog.metrics import METRICS
-from foldstep.models.fnn import FNN
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.metrics import score_classes, score_values
 from foldstep.models.noise import Stream, counters, dropout_noise, threshold
@@ -26,6 +25,7 @@ from foldstep.models.schedules import factors, plateau_factor
 from foldstep.worker.data.inputs import FoldData
 from foldstep.worker.feed.shapes import columns_of, effective_batch
 from foldstep.worker.train.stopping import MAX_RESTARTS, RESTART_FACTOR
+from tests.models.fnn import FNN
 from tests.oracle.single_lbfgs import SingleLBFGS
 
 

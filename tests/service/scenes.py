@@ -78,6 +78,8 @@ def new_search(context: Context, **changes: Any) -> str:
         n_rows=178,
         n_inputs=1,
         n_outputs=3,
+        reading=None,
+        baseline=None,
     )
     resolved = problem.resolved(parsed)
     return store(context, Submission(resolved, problem, [], first_stage(resolved)), raw)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from foldstep.service.child import ChildDied, ChildTooSlow, ask
 from foldstep.service.contract.errors import NotFound
+from tests.acceptance.processes import WAIT_S, until
 
 MAIN = """
 import os, sys, time
@@ -60,6 +65,46 @@ def test_a_child_that_dies_says_why(way: str, said: str) -> None:
 def test_a_child_that_hangs_is_given_up() -> None:
     with pytest.raises(ChildTooSlow):
         ask("obedient", {"way": "hang"}, 2)
+
+
+# -- the parent is killed ---------------------------------------------------------------------------------------------
+
+PARENT = """
+import sys
+from foldstep.service.child import ask
+ask("obedient", {"way": "hang"}, 600)
+"""
+PLANNER = """
+import sys, threading, time
+from foldstep.service.planner.child import Child
+child = Child()
+starter = threading.Thread(target=child._running)
+starter.start()
+starter.join()
+print(child._process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_killed_master_leaves_no_child_that_works_for_it() -> None:
+    parent = psutil.Popen([sys.executable, "-c", PARENT])
+    until(lambda: bool(parent.children()), "a child at work")
+    (child,) = parent.children()
+    parent.kill()
+    parent.wait()
+    child.wait(WAIT_S)
+
+
+def test_the_planners_child_outlives_the_thread_that_started_it_and_not_the_master() -> None:
+    parent = psutil.Popen([sys.executable, "-c", PLANNER], stdout=subprocess.PIPE, text=True)
+    child = psutil.Process(int(parent.stdout.readline()))
+    time.sleep(1)
+    assert child.is_running()
+    assert child.status() != psutil.STATUS_ZOMBIE
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    child.wait(WAIT_S)
 
 
 def test_a_folder_where_the_master_started_is_no_package_of_its_own(

@@ -16,8 +16,9 @@ from foldstep.recovery import recover_leaderboards
 from foldstep.service.contract.lease import Lease, LeasedTrial
 from foldstep.service.contract.spec import CvSpec
 from foldstep.worker.assignment import TrialWork
-from foldstep.worker.checkpoints import Predictor, checkpoint
+from foldstep.worker.checkpoints import checkpoint
 from foldstep.worker.checks.setting import Unwatched
+from foldstep.worker.predictor import Predictor
 from foldstep.worker.settings import PACK_BYTES_CPU
 from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training

@@ -114,7 +114,9 @@ def test_the_last_bit_of_one_fold_is_noticed(desk: Desk, searched: str) -> None:
 
 
 def test_a_trial_that_was_never_trained_is_refused(desk: Desk) -> None:
-    search = desk.master.submit({**SPEC, "method": "random", "budget": {"trials": 100_000}}).id
+    parameters = {**SPEC["parameters"], "dropout": {"low": 0.0, "high": 0.3}}
+    endless = {**SPEC, "method": "random", "parameters": parameters, "budget": {"trials": 100_000}}
+    search = desk.master.submit(endless).id
     until(lambda: desk.master.search(search).best is not None, "a first result")
     desk.master.stop(search)
     rows = desk.master.all_trials(search, order_by="number")

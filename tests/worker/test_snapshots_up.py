@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,9 @@ def test_states_below_the_bar_stay_with_the_worker(tmp_path: Path) -> None:
     with served(Settings(data_dir=tmp_path, token="secret", data_roots=(tmp_path,))) as master:
         client, connection = Foldstep(master.url, "secret"), Connection(master.url, "secret")
         search, witness = client.submit(SPEC).id, Witness(connection)
-        agent = Agent(witness, WorkerSettings(name="w", device="cpu", cache_dir=tmp_path / "cache"))
-        witness.idle = agent.leave
-        agent.run()
+        leaving = threading.Event()
+        witness.idle = leaving.set
+        Agent(witness, WorkerSettings(name="w", device="cpu", cache_dir=tmp_path / "cache"), leaving).run()
         trials = client.all_trials(search, order_by="number")
         client.close()
         connection.close()

@@ -12,7 +12,6 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
 State: TypeAlias = dict[str, npt.NDArray[np.float64]]
@@ -22,7 +21,7 @@ EIGENVALUE_FLOOR = 1e-6
 """Least variance, as a share of the greatest, that a direction is divided by; one with less is (nearly) collinear."""
 
 _EPS = float(np.finfo(np.float64).eps)
-_QUANTILE_BOUND = float(-ndtri(1e-7 - np.spacing(1)))  # 5.199…, where scikit-learn's QuantileTransformer clips
+_LEAST_SHARE = 1e-7 - np.spacing(1)  # its normal quantile, -5.199…, is where scikit-learn's QuantileTransformer clips
 
 
 @dataclass(frozen=True)
@@ -111,6 +110,8 @@ def _apply_quantile(x: Matrix, state: State) -> Matrix:
 
 
 def _normal_scores(values: Matrix, quantiles: Matrix) -> Matrix:
+    from scipy.special import ndtri  # imported in a sixth of a second, which other scalers need not wait for
+
     low, high = quantiles[0], quantiles[-1]
     if low == high:
         return np.zeros_like(values)
@@ -119,7 +120,8 @@ def _normal_scores(values: Matrix, quantiles: Matrix) -> Matrix:
     upper, lower = np.interp(values, quantiles, shares), -np.interp(-values, -quantiles[::-1], -shares[::-1])
     share = np.where(values <= low, 0.0, np.where(values >= high, 1.0, (upper + lower) / 2))
     scores: Matrix = ndtri(share)
-    return np.clip(scores, -_QUANTILE_BOUND, _QUANTILE_BOUND)
+    bound = float(-ndtri(_LEAST_SHARE))
+    return np.clip(scores, -bound, bound)
 
 
 def _fit_whiten(x: Matrix) -> State:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues, Label, NumberColumn, class_labels
+from foldstep.service.contract.rules import class_named
 
 LINKS = ("identity", "log")
 _LEAST_COUNT = 0.5
@@ -157,8 +158,9 @@ class TargetCoder:
         if self.classes is None or choice == "none":
             return None
         if not isinstance(choice, str):
-            named = dict(choice)
-            return np.array([named.get(str(label), 1.0) for label in self.classes])
+            labels = [str(label) for label in self.classes]
+            named = {class_named(key, labels): weight for key, weight in choice}
+            return np.array([named.get(label, 1.0) for label in labels])
         if choice != "balanced":
             raise ValueError(f"expected none, balanced or a mapping as class weights, however: {choice}")
         counts = np.bincount(y_train, minlength=len(self.classes))
@@ -176,3 +178,18 @@ class TargetCoder:
         classes = raw["classes"]
         numbers = float(raw["mean"]), float(raw["scale"])
         return cls(None if classes is None else tuple(classes), *numbers, raw["link"])
+
+
+def unweighted(probabilities: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Undo class weights in the probabilities of a network: p(c) = p_w(c) / w(c), over their sum; (rows, classes).
+
+    Where weights w multiply the loss, the best network gives p_w(c) proportional to w(c) p(c), as if each class were
+    w(c) times as frequent (Elkan 2001, "The foundations of cost-sensitive learning", theorem 2; for several classes
+    Saerens, Latinne and Decaestecker 2002, equation 2.4).
+
+    Args:
+        probabilities: of a network that was trained with the weights, (rows, classes).
+        weights: of each class in the loss, above 0, (classes,).
+    """
+    shares = probabilities * (weights.min() / weights)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))

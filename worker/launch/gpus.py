@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 import warnings
 
+from foldstep.service.contract.processes import end_with_parent
+
 if __name__ == "__main__":
+    end_with_parent()
     warnings.simplefilter("ignore")  # a driver that PyTorch finds too old is no GPU, not an error
     import torch
 

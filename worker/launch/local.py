@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from foldstep.service.contract.errors import InvalidInput
-from foldstep.service.contract.processes import python_command
+from foldstep.service.contract.processes import python_command, with_lifeline
 from foldstep.worker.launch.started import End, StartedWorker
 
 _RESTARTS = 3
@@ -79,7 +79,8 @@ def _count_gpus() -> int:
     if version("torch").endswith("+cpu"):
         return 0  # known without the seconds that importing PyTorch takes
     counter = python_command("foldstep.worker.launch.gpus")
-    done = subprocess.run(counter, capture_output=True, text=True, check=False)
+    lifeline = with_lifeline(os.environ, is_held_by_thread=True)
+    done = subprocess.run(counter, capture_output=True, text=True, check=False, **lifeline)
     return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdigit() else 0
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from foldstep.service.contract.processes import last_words
+from foldstep.service.contract.processes import last_words, with_lifeline
 
 _TAIL_BYTES = 4096
 _LAST_WORDS_S = 1.0
@@ -50,11 +50,18 @@ class End:
 
 
 class StartedWorker:
-    """A worker process; what it writes to standard error appears on ours at once, and the end of it is kept."""
+    """A worker process; what it writes to standard error appears on ours at once, and the end of it is kept.
+
+    The thread that makes it must wait for its end: on Linux the process ends with that thread.
+    """
 
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
         self.process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, start_new_session=True
+            argv,
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            **with_lifeline(environment, is_held_by_thread=True),
         )
         self._tail = b""
         self._listener = threading.Thread(target=self._listen, daemon=True)

@@ -49,7 +49,7 @@ class Training:
 
     def __init__(self, source: Folds, metric: str, engine: Engine, probing: Callable[..., Probe] = Probe) -> None:
         self._source, self._metric, self._engine, self._probing = source, metric, engine, probing
-        self._direction = METRICS[metric].direction
+        self._measured = METRICS[metric]
         self._folds: dict[tuple[Group, int], DeviceFold] = {}
         self._in_flight = PacksInFlight(engine.packs_in_flight, engine.device)
 
@@ -214,9 +214,10 @@ class Training:
                 member.remember()
 
     def _record(self, trainer: PackTrainer, live: Sequence[bool], losses: list[float], scores: list[float]) -> None:
+        told = zip(trainer.members, live, losses, trainer.diagnostics.valid_losses, scores, strict=True)
         is_best = [
-            on and m.progress.record(loss, score, self._direction, m.hp)
-            for m, on, loss, score in zip(trainer.members, live, losses, scores, strict=True)
+            on and m.progress.record(loss, valid_loss, score, self._measured, m.hp)
+            for m, on, loss, valid_loss, score in told
         ]
         if any(is_best):
             trainer.keep_best(torch.tensor(is_best, device=self._engine.device))

@@ -153,6 +153,12 @@ class Probe:
         """Record the validation loss of each member, (members,)."""
         self._valid_loss = losses
 
+    @property
+    def valid_losses(self) -> list[float]:
+        """The validation loss of each member after the present epoch."""
+        losses: list[float] = self._valid_loss.tolist()
+        return losses
+
     @cached_property
     def _sample_rows(self) -> LossRows:
         n_columns = max(len(f.sample.x) for f in self._folds) * EVALUATION_COLUMNS
@@ -204,7 +210,7 @@ class Probe:
 
         A member that has just gone back to an earlier epoch gets neither for this epoch.
         """
-        losses, table = self._valid_loss.tolist(), self._table.tolist()
+        losses, table = self.valid_losses, self._table.tolist()
         for i, (member, is_live, is_due) in enumerate(zip(self.members, live, self._due, strict=True)):
             if not is_live or member.progress.epoch < self.epoch:
                 continue

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from foldstep.models.catalog.metrics import Direction
+from foldstep.models.catalog.metrics import Metric
 from foldstep.models.hyperparameters import Hyperparameters
 
 MAX_RESTARTS = 2
@@ -22,6 +22,7 @@ class End(StrEnum):
     EPOCHS = "epochs"  # its epochs are used up
     PATIENCE = "patience"
     DIVERGED = "diverged"
+    UNDEFINED = "undefined"  # its metric has no value though losses and predictions are finite
     TIME = "time"  # the time limit of its trial, or of its search, is reached
     DROPPED = "dropped"  # the master has dropped its trial
 
@@ -40,6 +41,7 @@ class Progress:
         end: why the member has ended; None if it has not.
         restarts: the epochs, from 1, in which it diverged and went back to its best epoch, at a tenth of the rate.
         valid_loss: validation loss; None if it was not finite or not recorded.
+        undefined: why its metric has no value, in words; None while it has one.
         seconds: training time so far, wall time of its packs in seconds.
         probes: measurements as sent to the master, see `service.contract.diagnostics`.
     """
@@ -54,6 +56,7 @@ class Progress:
     restarts: list[int] = field(default_factory=list)
     valid_loss: list[float | None] = field(default_factory=list)
     probes: list[list[float | None]] = field(default_factory=list)
+    undefined: str | None = None
     seconds: float = field(default=0.0, compare=False)
 
     @property
@@ -66,13 +69,17 @@ class Progress:
         """Number of epochs trained."""
         return len(self.scores)
 
-    def record(self, loss: float, score: float, direction: Direction, hp: Hyperparameters) -> bool:
+    def record(self, loss: float, valid_loss: float, score: float, metric: Metric, hp: Hyperparameters) -> bool:
         """Add an epoch to the history and decide whether the member ends.
+
+        A score that is not finite is a divergence where a loss is not finite either. Where both are, the metric itself
+        is undefined: the predictions are finite, and the data or the unit of the target leave it without a value.
 
         Args:
             loss: mean training loss of the epoch.
+            valid_loss: validation loss after it.
             score: validation score after it.
-            direction: whether greater or smaller scores are better.
+            metric: the metric of the scores.
             hp: the member's hyperparameters (`epochs`, `patience`, `on_divergence`).
 
         Returns:
@@ -80,6 +87,12 @@ class Progress:
             and all epochs after the best one are removed.
         """
         is_finite = math.isfinite(loss) and math.isfinite(score)
+        is_undefined = not is_finite and math.isfinite(loss) and math.isfinite(valid_loss)
+        if is_undefined and metric.undefined_where is not None:
+            self.train_loss.append(loss)
+            self.scores.append(None)
+            self.end, self.undefined = End.UNDEFINED, f"{metric.name} is undefined: {metric.undefined_where}"
+            return False
         if not is_finite and hp.on_divergence == "restart" and len(self.restarts) < MAX_RESTARTS:
             self._go_back()
             return False
@@ -88,7 +101,7 @@ class Progress:
         if not is_finite:
             self.end = End.DIVERGED
             return False
-        better = self.best_score is None or direction.is_better(score, than=self.best_score)
+        better = self.best_score is None or metric.direction.is_better(score, than=self.best_score)
         self.is_better.append(better)
         epoch = self.epoch
         if better:

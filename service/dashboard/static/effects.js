@@ -1,6 +1,7 @@
 // The marginal effect of one hyperparameter: the expected score along its values, and how sure that is.
 
-import { drawn, element, number, short } from "./parts.js";
+import { number, score, spread } from "./numbers.js";
+import { drawn, element, short } from "./parts.js";
 
 const WIDTH = 320;
 const HEIGHT = 120;
@@ -20,6 +21,7 @@ const heightIn = ([low, high]) => (score) => 8 + (high > low ? (high - score) / 
 // where values lie along the axis, which has the hyperparameter's own scale, and what is written below it
 function axis(distribution) {
   if (distribution.kind === "choices") return choiceAxis(distribution.choices);
+  if (distribution.kind === "either") return eitherAxis(distribution);
   const of = distribution.log ? Math.log : (value) => value;
   const [a, b] = [of(distribution.low), of(distribution.high)];
   const x = (value) => LEFT + (b > a ? (of(value) - a) / (b - a) : 0.5) * (RIGHT - LEFT);
@@ -35,6 +37,19 @@ function choiceAxis(choices) {
   return { x, labels };
 }
 
+// values outside of a range, then the range
+function eitherAxis({ range, extra }) {
+  const width = (0.25 * (RIGHT - LEFT)) / extra.length;
+  const inner = axis(range).x;
+  const x = (value) => {
+    const i = extra.indexOf(value);
+    return i >= 0 ? LEFT + (i + 0.5) * width : LEFT + 0.25 * (RIGHT - LEFT) + 0.75 * (inner(value) - LEFT);
+  };
+  const low = label(x(range.low), "start", number(range.low, 3));
+  const labels = [...extra.map((value) => label(x(value), "middle", short(value))), low, label(RIGHT, "end", number(range.high, 3))];
+  return { x, labels };
+}
+
 function rangeLabels({ low, high, log, kind }, x) {
   const mean = log ? Math.sqrt(low * high) : (low + high) / 2;
   const middle = kind === "int" ? Math.round(mean) : Number(number(mean, 2));
@@ -47,7 +62,8 @@ const place = (x, y) => `${x.toFixed(1)},${y.toFixed(1)}`;
 
 function dot(point, x, y) {
   const circle = drawn("circle", { cx: x(point.value), cy: y(point.score), r: 2.5, class: "dot effect" });
-  circle.append(drawn("title", {}, `${short(point.value)}: ${number(point.score, 4)} ± ${number(point.spread, 2)}`));
+  const trials = point.trials === 1 ? "1 trial" : `${point.trials} trials`;
+  circle.append(drawn("title", {}, `${short(point.value)}: ${score(point.score)} ± ${spread(point.spread, point.score)}, ${trials}`));
   return circle;
 }
 
@@ -71,11 +87,18 @@ function region(row, x) {
 
 function inWords(row, points) {
   const [worst, best] = [points.reduce((a, b) => (b.score < a.score ? b : a)), points.reduce((a, b) => (b.score > a.score ? b : a))];
-  return `${row.parameter}: expected from ${number(worst.score, 4)} at ${short(worst.value)} to ${number(best.score, 4)} at ${short(best.value)}`;
+  return `${row.parameter}: expected from ${score(worst.score)} at ${short(worst.value)} to ${score(best.score)} at ${short(best.value)}`;
+}
+
+// a short range of whole numbers repeats them
+function oncePerValue(effect) {
+  const points = new Map();
+  for (const at of effect) points.set(short(at.value), { ...at, trials: at.trials + (points.get(short(at.value))?.trials ?? 0) });
+  return [...points.values()];
 }
 
 export function effectFigure(row, distribution, metric, range) {
-  const points = [...new Map(row.effect.map((at) => [short(at.value), at])).values()]; // a short range of whole numbers repeats them
+  const points = oncePerValue(row.effect);
   const { x, labels } = axis(distribution);
   const y = heightIn(range);
   const svg = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": inWords(row, points) });

@@ -3,7 +3,8 @@
 
 import { call, Refused } from "./api.js";
 import { effectFigure, scoreRange } from "./effects.js";
-import { $, element, headCell, list, number, percent, trialOpener } from "./parts.js";
+import { number, score, spread } from "./numbers.js";
+import { $, element, headCell, list, percent, trialOpener } from "./parts.js";
 
 const asked = new Map(); // part of the section: the question under way; answers to an earlier one are dropped
 
@@ -61,6 +62,7 @@ function parameterItem(row, distribution, metric, range) {
     element("div", [element("strong", row.parameter), element("span", `${share(row.importance)} of the variance`, "quiet")], "title"),
     element("div", fill, "bar"),
     element("p", row.advice),
+    element("div", `trials: ${row.support.map((group) => `${group.value}: ${group.trials}`).join(", ")}`, "quiet support"),
   ]);
   return element("li", [words, effectFigure(row, distribution, metric, range)]);
 }
@@ -98,8 +100,8 @@ function showComparison(comparison) {
 
 function contenderRow(row) {
   const trial = row.best_trial === null ? "–" : trialOpener(row.best_trial);
-  const range = row.low === null || row.high === null ? "–" : `${number(row.low, 4)} to ${number(row.high, 4)}`;
-  const cells = [String(row.trials), number(row.best), number(row.spread, 2), trial, number(row.expected), range];
+  const range = row.low === null || row.high === null ? "–" : `${score(row.low)} to ${score(row.high)}`;
+  const cells = [String(row.trials), score(row.best), spread(row.spread, row.best), trial, score(row.expected), range];
   return element("tr", [element("td", String(row.value), "text"), ...cells.map((content) => element("td", content))]);
 }
 

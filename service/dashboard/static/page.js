@@ -1,8 +1,11 @@
 // The page polls the API every two seconds.
 
 import { call, Refused, TOKEN } from "./api.js";
+import { forgetData } from "./data.js";
 import { forgetMatters } from "./matters.js";
-import { $, element, headCell, list, number, short, trialOpener } from "./parts.js";
+import { score, spread } from "./numbers.js";
+import { $, element, headCell, list, short, trialOpener } from "./parts.js";
+import { fillBar, ofTrials, progressLine, span } from "./progress.js";
 import { hideTrial, showTrial } from "./trial.js";
 
 const PERIOD_MS = 2000;
@@ -10,41 +13,24 @@ let timer = 0;
 let openTrial = null; // of the search that is shown: [search, number]
 let round = 0; // answers of an earlier view are dropped
 
-const finished = (search) => Object.entries(search.counts).reduce((n, [state, k]) => n + (state === "waiting" || state === "running" || state === "paused" ? 0 : k), 0);
-const chip = (state) => element("span", state, `state ${state}`);
+const chip = (state) => element("span", state === "undefined" ? "metric undefined" : state, `state ${state}`);
 
 function duration(search) {
   if (!search.started_at) return "–";
   const end = search.finished_at ? new Date(search.finished_at) : new Date();
-  const s = Math.max(0, Math.round((end - new Date(search.started_at)) / 1000));
-  const parts = [Math.floor(s / 3600), Math.floor(s / 60) % 60, s % 60];
-  return parts[0] ? `${parts[0]} h ${parts[1]} min` : parts[1] ? `${parts[1]} min ${parts[2]} s` : `${parts[2]} s`;
-}
-
-function fillBar(bar, search) {
-  const done = finished(search);
-  bar.setAttribute("role", "progressbar");
-  bar.setAttribute("aria-valuemin", "0");
-  bar.setAttribute("aria-valuenow", String(done));
-  bar.classList.toggle("moving", search.trials === null && search.state === "running");
-  const share = search.trials ? Math.min(1, done / search.trials) : search.finished_at ? 1 : 0;
-  if (search.trials) bar.setAttribute("aria-valuemax", String(search.trials));
-  const fill = element("i");
-  fill.style.width = `${100 * share}%`;
-  bar.replaceChildren(fill);
+  return span((end - new Date(search.started_at)) / 1000);
 }
 
 function searchCard(search) {
   const card = element("a", [], "card");
   card.href = `#${encodeURIComponent(search.id)}`;
   const bar = element("div", [], "bar");
-  bar.setAttribute("aria-label", `Trials of ${search.id} done`);
+  bar.setAttribute("aria-label", `Epochs of ${search.id} trained`);
   fillBar(bar, search);
-  const of = search.trials === null ? "" : ` of ${search.trials}`;
-  const best = search.best ? number(search.best.score) : "–";
+  const best = score(search.best && search.best.score);
   card.append(
     element("div", [element("strong", search.id), chip(search.state)], "title"),
-    element("p", `${search.method} on ${search.dataset}, ${finished(search)}${of} trials`, "quiet"),
+    element("p", `${search.method} on ${search.dataset}, ${ofTrials(search.progress)}`, "quiet"),
     element("div", [element("span", `best ${search.metric.name}`, "quiet"), element("span", best, "best")], "title"),
     bar,
   );
@@ -87,20 +73,22 @@ function describe(search) {
   const folds = search.n_folds === 1 ? "holdout" : `${search.n_folds} folds`;
   $("facts").textContent = `${search.method} on ${search.dataset}, ${search.task}, ${folds}`;
   const running = search.counts.running || 0;
-  const of = search.trials === null ? "" : ` of ${search.trials}`;
+  const { trials_done: done, trials_planned: planned } = search.progress;
   const best = search.best;
-  const spread = best && best.spread !== null ? ` ± ${number(best.spread, 2)}` : "";
+  const around = best && best.spread !== null ? ` ± ${spread(best.spread, best.score)}` : "";
   const facts = [
-    [`best ${search.metric.name}`, number(best && best.score), spread],
-    ["trials done", String(finished(search)), of],
+    [`best ${search.metric.name}`, score(best && best.score), around],
+    ["baseline", score(search.baseline), " the constant answer"],
+    ["trials done", String(done), planned === null ? "" : ` of ${planned}`],
     ["in training", String(running), ""],
     ["member-steps a second", search.member_steps_per_s ? Math.round(search.member_steps_per_s).toLocaleString("en") : "–", ""],
     ["time", duration(search), ""],
   ];
   $("numbers").replaceChildren(
-    ...facts.map(([name, value, more]) => element("div", [element("dt", name), element("dd", [value, element("small", more)])])),
+    ...facts.filter(([name]) => name !== "baseline" || search.baseline !== null).map(([name, value, more]) => element("div", [element("dt", name), element("dd", [value, element("small", more)])])),
   );
   fillBar($("progress"), search);
+  $("progress-line").textContent = progressLine(search);
   $("stages").hidden = search.n_stages < 2;
   $("stages").replaceChildren(...search.stages.map((stage) => stageItem(stage, search)));
   const borders = search.stages.flatMap((stage) => stage.borders);
@@ -114,7 +102,8 @@ function describe(search) {
 
 function stageItem(stage, search) {
   const epochs = stage.epochs === 1 ? "1 epoch" : `${stage.epochs} epochs`;
-  const item = element("li", `stage ${stage.stage + 1}: ${epochs}, ${stage.finished} of ${stage.trials} trials`);
+  const of = search.finished_at ? "" : ` of ${stage.trials}`;
+  const item = element("li", `stage ${stage.stage + 1}: ${epochs}, ${stage.finished}${of} trials`);
   if (stage.stage === search.stage && !search.finished_at) item.setAttribute("aria-current", "step");
   return item;
 }
@@ -126,7 +115,7 @@ function showBoard(search, rows) {
   $("board").hidden = rows.length === 0;
   const fixed = Object.fromEntries(search.stages.flatMap((s) => Object.entries(s.space.parameters)).map(([n, d]) => [n, d.kind]));
   const names = [...new Set(rows.flatMap((row) => Object.keys(row.params)))].filter((n) => n !== "seed" && n !== "epochs" && fixed[n] !== "fixed");
-  const scores = rows.flatMap((row) => row.folds).filter((score) => score !== null);
+  const scores = rows.flatMap((row) => row.folds).filter((value) => value !== null);
   const range = [Math.min(...scores), Math.max(...scores)];
   const heads = [["rank"], ["trial"], [search.metric.name], ["±"], ["folds", 1], ...names.map((n) => [n]), ["parameters"], ["epochs"], ["state", 1], ["worker", 1]];
   $("columns").replaceChildren(...heads.map(([name, isText]) => headCell(name, isText)));
@@ -134,10 +123,10 @@ function showBoard(search, rows) {
 }
 
 function boardRow(row, names, range) {
-  const score = row.score === null ? (row.progress === null ? "–" : `${number(row.progress)} so far`) : number(row.score);
+  const reached = row.score === null && row.progress !== null ? `${score(row.progress)} so far` : score(row.score);
   const state = element("td", chip(row.state), "text");
   if (row.message) state.title = row.message;
-  const cells = [String(row.rank ?? "–"), trialOpener(row.trial), score, number(row.spread, 2)].map((content) => element("td", content));
+  const cells = [String(row.rank ?? "–"), trialOpener(row.trial), reached, spread(row.spread, row.score)].map((content) => element("td", content));
   cells.push(element("td", foldBars(row.folds, range), "text"));
   cells.push(...names.map((name) => element("td", name in row.params ? short(row.params[name]) : "–")));
   cells.push(element("td", row.n_parameters === null ? "–" : row.n_parameters.toLocaleString("en")));
@@ -148,11 +137,11 @@ function boardRow(row, names, range) {
 function foldBars(folds, [low, high]) {
   const bars = element("span", [], "folds");
   bars.setAttribute("role", "img");
-  bars.setAttribute("aria-label", folds.map((score) => number(score, 4)).join(", "));
-  bars.title = folds.map((score) => number(score, 4)).join("\n");
-  for (const score of folds) {
+  bars.setAttribute("aria-label", folds.map(score).join(", "));
+  bars.title = folds.map(score).join("\n");
+  for (const value of folds) {
     const bar = element("i");
-    const share = score === null ? 0 : high > low ? (score - low) / (high - low) : 1;
+    const share = value === null ? 0 : high > low ? (value - low) / (high - low) : 1;
     bar.style.height = `${15 + 85 * share}%`;
     bars.append(bar);
   }
@@ -177,8 +166,7 @@ async function refresh() {
     const [draw, workers] = await Promise.all([id ? showDetail(id) : showSearches(), call("/workers")]);
     if (mine !== round) return undefined;
     draw();
-    const minute = Date.now() - 60000;
-    const alive = workers.filter((worker) => new Date(worker.last_seen_at) > minute || worker.running).length;
+    const alive = workers.filter((worker) => worker.live || worker.running).length;
     $("workers").textContent = `${alive} ${alive === 1 ? "worker" : "workers"}`;
     complain("");
   } catch (error) {
@@ -262,6 +250,7 @@ $("close-trial").addEventListener("click", () => {
   hideTrial();
 });
 addEventListener("hashchange", () => {
+  forgetData();
   forgetMatters();
   takeTokenFromAddress();
   refresh();

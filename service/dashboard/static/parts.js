@@ -1,6 +1,8 @@
 // What every part of the page is made of. All text goes in as text nodes, so nothing a user or a worker wrote is ever
 // read as markup.
 
+import { number } from "./numbers.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 export const $ = (id) => document.getElementById(id);
@@ -19,9 +21,7 @@ export function drawn(name, attributes, text = "") {
   return made;
 }
 
-export const number = (value, digits = 5) =>
-  value === null || value === undefined ? "–" : String(Number(Number(value).toPrecision(digits)));
-export const short = (value) => (typeof value === "number" && !Number.isInteger(value) ? number(value, 4) : Array.isArray(value) ? value.join(" × ") : String(value));
+export const short = (value) => (typeof value === "number" && !Number.isInteger(value) ? number(value) : Array.isArray(value) ? value.join(" × ") : String(value));
 export const percent = (value) => (value === null ? "–" : `${number(100 * value, 2)} %`);
 
 export function list(card, items, lines) {

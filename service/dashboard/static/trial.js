@@ -1,6 +1,7 @@
 // One trial: its diagnoses in words, training against validation loss of every fold, its layers at each probe.
 
-import { $, drawn, element, headCell, number, percent } from "./parts.js";
+import { number } from "./numbers.js";
+import { $, drawn, element, headCell, percent } from "./parts.js";
 
 const WIDTH = 320;
 const HEIGHT = 170;

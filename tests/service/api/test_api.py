@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,8 @@ def test_data_set_by_path_by_name_and_by_upload(master: Master, tmp_path: Path, 
     uploaded = registered(master.post("/datasets:upload", data={"name": "sent"}, files=file))
     assert by_path.description.fingerprint == uploaded.description.fingerprint
     assert uploaded.description.source == "upload.csv"
+    stored = hashlib.sha256(table.encode()).hexdigest()
+    assert (tmp_path / "files" / stored).read_text() == table
     assert list((tmp_path / "uploads").iterdir()) == []
     assert [d["name"] for d in master.get("/datasets").json()] == ["mine", "sent"]
     assert master.get("/datasets/mine").json() == by_path.model_dump(mode="json")
@@ -164,8 +167,12 @@ def test_data_that_changed_since_its_registration_is_refused(master: Master, tmp
     answer = master.post("/searches", json=sent)
     assert answer.status_code == 422
     assert [(f["code"], f["path"]) for f in answer.json()["faults"]] == [("data_changed", "data.dataset")]
+    assert "datasets replace mine" in answer.json()["detail"]
     taken = master.post("/datasets", json={"name": "mine", "source": "table.csv"})
     assert (taken.status_code, taken.json()["code"]) == (409, "name_taken")
+    replaced = master.post("/datasets/mine:replace", json={"source": "table.csv"})
+    assert replaced.status_code == 200, replaced.text
+    assert master.post("/searches:validate", json=sent).status_code == 200
     (tmp_path / "table.csv").unlink()
     assert master.post("/searches:validate", json=sent).status_code == 200
 
@@ -178,6 +185,9 @@ def test_data_that_changed_since_its_registration_is_refused(master: Master, tmp
         ({"name": "../x", "source": "iris"}, 422, "invalid_input"),
         ({"name": "digits", "source": "iris"}, 422, "invalid_input"),
         ({"name": "x"}, 422, "invalid_input"),
+        ({"name": "x", "source": "x.csv", "file": "0" * 64}, 422, "invalid_input"),
+        ({"name": "x", "source": "x.csv", "file": "../token"}, 422, "invalid_input"),
+        ({"name": "x", "source": "iris", "options": {"decimal": ";"}}, 422, "invalid_input"),
     ],
 )
 def test_data_that_cannot_be_registered(master: Master, registration: Any, status: int, code: str) -> None:

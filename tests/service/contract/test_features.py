@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from foldstep.models.fnn import FNN
 from foldstep.models.hyperparameters import resolve
+from foldstep.service.contract.features import DATE_PARTS, date_part, date_parts
 from foldstep.service.contract.parse import parse_spec
 from foldstep.service.data.ingest import ingest
 from foldstep.service.data.resolve import resolve_problem
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import read_table
+from tests.models.fnn import FNN
 
 N = 400
 RANDOM = np.random.default_rng(0)
@@ -53,3 +57,26 @@ def test_the_count_is_that_of_the_trained_network(tmp_path: Path, target: str, p
     hp = resolve(params)
     trained = sum(p.numel() for p in FNN(hp, *counted).parameters())
     assert hp.n_parameters(*counted) == trained
+
+
+@given(time=st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)))
+def test_numbers_of_a_date_are_those_of_python(time: datetime) -> None:
+    whole = time.replace(microsecond=0, tzinfo=UTC)
+    since = whole - datetime(1970, 1, 1, tzinfo=UTC)
+    seconds = np.array([since / timedelta(seconds=1), np.nan])
+    expected = {
+        "days": since / timedelta(days=1), "year": whole.year, "month": whole.month,
+        "day_of_year": whole.timetuple().tm_yday, "day_of_week": whole.isoweekday(),
+        "hour": whole.hour + whole.minute / 60 + whole.second / 3600,
+    }  # fmt: skip
+    assert set(expected) == set(DATE_PARTS)
+    for part, value in expected.items():
+        found = date_part(seconds, part)
+        np.testing.assert_allclose(found[0], value, rtol=1e-12, atol=1e-12)
+        assert np.isnan(found[1])
+
+
+def test_the_hour_is_there_only_where_some_date_has_one() -> None:
+    days = np.array([-86400.0, 0.0, 86400.0])
+    assert date_parts(days) == [part for part in DATE_PARTS if part != "hour"]
+    assert date_parts(np.append(days, 1.5)) == list(DATE_PARTS)

@@ -12,6 +12,7 @@ from foldstep.models.catalog.metrics import metrics_of
 from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.errors import Fault, SpecInvalid, error_from_problem
 from foldstep.service.contract.parse import load_text, parse_spec
+from foldstep.service.contract.rules import range_notes
 from foldstep.service.contract.space import Choices, Fixed, FloatRange, IntRange
 from foldstep.service.contract.spec import Spec
 
@@ -123,7 +124,7 @@ FAULTS: list[tuple[str, Raw, str, str]] = [
      "out_of_domain"),
     ("half a unit", raw(parameters={"width": {"low": 1, "high": 2, "step": 0.5}}), "parameters.width.step",
      "out_of_domain"),
-    ("log of text", raw(parameters={"lr": {"low": 1, "high": 2, "log": "yes"}}), "parameters.lr.log", "wrong_type"),
+    ("log of text", raw(parameters={"lr": {"low": 1, "high": 2, "log": "maybe"}}), "parameters.lr.log", "wrong_type"),
     ("range of names", raw(parameters={"optimizer": {"low": 1, "high": 2}}), "parameters.optimizer", "wrong_form"),
     ("two forms", raw(parameters={"lr": {"value": 1, "choices": [1]}}), "parameters.lr", "wrong_form"),
     ("no choices", raw(parameters={"lr": []}), "parameters.lr", "empty_choices"),
@@ -205,7 +206,7 @@ def test_a_near_miss_is_named(spec: Raw, meant: str) -> None:
 )
 def test_the_forms_of_a_distribution(given: Any, expected: Any) -> None:
     if expected is None:  # lr cannot be 0: only the words are of interest
-        assert [f.path for f in faults_of(raw(parameters={"lr": given}))] == ["parameters.lr.low"]
+        assert [f.path for f in faults_of(raw(parameters={"lr": given}))] == ["parameters.lr.min"]
     else:
         assert parameter(given) == expected
 
@@ -303,6 +304,36 @@ def test_no_parameter_breaks_the_parser(junk: Any, name: str) -> None:
 @given(junk=_JUNK, key=st.sampled_from(["data", "cv", "metric", "budget", "stages", "border", "checkpoints", "name"]))
 def test_no_part_breaks_the_parser(junk: Any, key: str) -> None:
     assert "no fault named" not in paths_of_faults(raw(**{key: junk}))
+
+
+def test_a_long_list_of_choices_is_read_in_linear_time() -> None:
+    """Comparing all pairs of 200,000 values would take hours."""
+    choices = [[1 + i % 60_000, 1 + i // 60_000] for i in range(200_000)]
+    read = parse_spec(raw(parameters={"hidden": choices})).space.parameters["hidden"]
+    assert read.grid_size == 200_000
+    with pytest.raises(SpecInvalid, match="each value once"):
+        parse_spec(raw(parameters={"hidden": [*choices, [1, 1]]}))
+
+
+def test_equal_choices_are_found_whatever_their_spelling() -> None:
+    for name, choices in {"lr": [1, 0.5, "1e0"], "width": [8, 8.0], "class_weight": [{"a": 1, "b": 2}] * 2}.items():
+        with pytest.raises(SpecInvalid, match="each value once"):
+            parse_spec(raw(parameters={name: {"choices": choices}}))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "notes"),
+    [
+        ({"dropout": {"low": 0, "high": 0.45, "step": 0.1}},
+         ["dropout: steps of 0.1 from 0 end at 0.4; 0.45, the upper bound, is none of its values."]),
+        ({"width": {"low": 8, "high": 60, "step": 16}},
+         ["width: steps of 16 from 8 end at 56; 60, the upper bound, is none of its values."]),
+        ({"dropout": {"low": 0.1, "high": 0.7, "step": 0.1}, "width": {"low": 8, "high": 56, "step": 16}}, []),
+        ({"depth": {"low": 1, "high": 9, "log": True}, "lr": {"low": 0.1, "high": 1}}, []),
+    ],
+)  # fmt: skip
+def test_a_step_that_does_not_divide_its_range_is_noted(parameters: Any, notes: list[str]) -> None:
+    assert list(range_notes(parse_spec(raw(parameters=parameters)).space)) == notes
 
 
 def test_an_alias_stands_for_what_it_names() -> None:

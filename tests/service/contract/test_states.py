@@ -20,7 +20,8 @@ TABLES = [
 def test_terminal_states_follow_from_the_tables() -> None:
     assert {SearchState.COMPLETED, SearchState.STOPPED, SearchState.FAILED} == states.TERMINAL_SEARCH
     assert {
-        TrialState.COMPLETED, TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED, TrialState.CANCELLED,
+        TrialState.COMPLETED, TrialState.PRUNED, TrialState.DIVERGED, TrialState.UNDEFINED, TrialState.FAILED,
+        TrialState.CANCELLED,
     } == states.TERMINAL_TRIAL  # fmt: skip
     assert {states.LeaseState.RELEASED, states.LeaseState.EXPIRED} == states.TERMINAL_LEASE
 

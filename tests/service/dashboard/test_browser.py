@@ -94,7 +94,24 @@ def test_leaderboard_is_the_masters(place: Place, browser: Browser) -> None:
         assert float(row["accuracy"]) == pytest.approx(trial.score, rel=1e-4)
         assert float(row["lr"]) == pytest.approx(trial.params["lr"], rel=1e-3)
         assert (row["activation"], row["epochs"], row["state"]) == (trial.params["activation"], "3/3", "completed")
-    assert place.master.search(place.finished).checkpoint_dir in browser.text()
+    search = place.master.search(place.finished)
+    assert search.checkpoint_dir in browser.text()
+    facts = browser.evaluate("[...document.querySelectorAll('#numbers div')].map(d => d.innerText)")
+    (baseline,) = [fact.split() for fact in facts if fact.lower().startswith("baseline")]
+    assert search.baseline is not None
+    assert float(baseline[1]) == pytest.approx(search.baseline, rel=1e-4)
+    assert baseline[2:] == ["the", "constant", "answer"]
+
+
+def test_progress_is_one_line_of_what_the_master_says(place: Place, browser: Browser) -> None:
+    browser.open(place.address(place.finished))
+    line = "document.getElementById('progress-line').innerText"
+    browser.until(f"{line}.includes('ended')", "the line")
+    assert browser.evaluate(line) == "ended · 12 of 12 epochs · 4 of 4 trials"
+    assert browser.evaluate("document.getElementById('progress').getAttribute('aria-valuenow')") == "12"
+    browser.open(place.address(place.endless))
+    browser.until(f"{line}.includes('networks in training')", "a search under way")
+    assert "epochs · " in browser.evaluate(line)
 
 
 def test_number_of_a_trial_opens_its_diagnosis(place: Place, browser: Browser) -> None:

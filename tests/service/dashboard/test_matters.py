@@ -89,6 +89,9 @@ def test_hyperparameters_are_the_masters_with_share_and_advice(place: Place, bro
     assert shares == pytest.approx([100 * row.importance for row in report.parameters], abs=0.51)
     assert report.fit is not None
     assert texts(browser, "#matters-said") == [f"40 trials, R² {report.fit:.2f} on trials left out"]
+    support = [f"trials: {', '.join(f'{g.value}: {g.trials}' for g in row.support)}" for row in report.parameters]
+    assert texts(browser, "#effects .support") == support
+    assert all(sum(g.trials for g in row.support) == 40 for row in report.parameters)
     assert report.interactions
     pairs = [" and ".join(pair.parameters) for pair in report.interactions]
     assert [text.split(" matter together")[0] for text in texts(browser, "#interactions li")] == pairs
@@ -104,6 +107,8 @@ def test_plots_have_the_scale_of_their_hyperparameter(place: Place, browser: Bro
             for axis in ("cx", "cy")
         ]
         scores = list({point.value: point.score for point in row.effect}.values())
+        said = browser.evaluate(f"[...{figure}.querySelectorAll('.dot title')].map(t => t.textContent)")
+        assert sum(int(text.split(", ")[-1].split()[0]) for text in said) == 40, "every trial is behind one point"
         assert len(dots[0]) == len(scores)
         steps = [right - left for left, right in pairwise(dots[0])]
         assert steps == pytest.approx([steps[0]] * len(steps)), "the points are even in the hyperparameter's own scale"

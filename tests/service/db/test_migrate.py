@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from foldstep.service.db.migrate import HEAD, revision, upgrade
 from foldstep.service.db.tables import metadata
 from foldstep.service.settings import Settings
 from tests.service.conftest import PostgresServer
+from tests.worker.data.tables import problem_of
 
 _SCRIPTS = Path(__file__).parents[3] / "migrations"
 
@@ -161,6 +163,25 @@ def test_the_facts_of_stored_searches_become_problems_and_columns_again(empty: D
     assert upgrade(empty)
     with empty.read() as connection:
         assert searches.get(connection, "counted").problem == counted
+
+
+def test_stored_problems_say_that_they_have_no_reading_and_no_baseline(empty: Database) -> None:
+    run_to(empty, "0008")
+    problem = problem_of().model_dump(exclude={"reading", "baseline"})
+    told = json.dumps(problem)
+    with empty.write() as connection:
+        search = _SEARCH.replace("dataset, fingerprint, n_folds", "problem").replace("'mine.csv', 'f', 6", ":problem")
+        connection.execute(text(search), {"id": "s", "spec": _spec(), "problem": told})
+        connection.execute(text(_DATASET))
+    before = rows_of(empty, "searches"), rows_of(empty, "datasets", "name")
+    assert upgrade(empty)
+    with empty.read() as connection:
+        assert searches.get(connection, "s").problem == problem_of()
+    assert json.loads(rows_of(empty, "searches")[0]["problem"]) == {**problem, "reading": None, "baseline": None}
+    assert rows_of(empty, "datasets", "name")[0]["file"] is None
+    run_to(empty, "0008")
+    after = rows_of(empty, "searches"), rows_of(empty, "datasets", "name")
+    assert after == before
 
 
 def test_a_developers_alembic_command_keeps_what_refers_to_a_table_that_is_made_anew(

@@ -28,16 +28,17 @@ def pages(context: Context, search: str, limit: int, order_by: Literal["score", 
 
 @pytest.fixture
 def mixed(context: Context) -> str:
-    """Scores with ties, a diverged, a failed and a running trial, and one that waits."""
-    search = new_search(context, budget={"trials": 8})
+    """Scores with ties, a diverged, a failed, a running and an undefined trial, and one that waits."""
+    search = new_search(context, budget={"trials": 9})
     hand = Hand(context)
-    held = hand.take(14)
+    held = hand.take(16)
     scores = [0.5, 0.9, 0.5, 0.7]
     hand.report(
         held,
         *(result(n, (s, s)) for n, s in enumerate(scores)),
         result(4, (None, None)),
         result(5, (), outcome="failed", message="no"),
+        result(7, (0.9, None), outcome="undefined"),
     )
     return search
 
@@ -45,16 +46,17 @@ def mixed(context: Context) -> str:
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
 def test_best_first_ties_by_number_diverged_and_failed_last(context: Context, mixed: str, limit: int) -> None:
     rows = pages(context, mixed, limit)
-    assert [r.trial for r in rows] == [1, 3, 0, 2, 6, 4, 5]
-    assert [r.rank for r in rows] == [1, 2, 3, 4, None, None, None]
-    assert [r.state for r in rows[4:]] == [TrialState.RUNNING, TrialState.DIVERGED, TrialState.FAILED]
+    assert [r.trial for r in rows] == [1, 3, 0, 2, 6, 7, 4, 5]
+    assert [r.rank for r in rows] == [1, 2, 3, 4, None, None, None, None]
+    states = [TrialState.RUNNING, TrialState.UNDEFINED, TrialState.DIVERGED, TrialState.FAILED]
+    assert [r.state for r in rows[4:]] == states
 
 
 @pytest.mark.parametrize("limit", [1, 3, 100])
 def test_order_by_number(context: Context, mixed: str, limit: int) -> None:
     rows = pages(context, mixed, limit, "number")
-    assert [r.trial for r in rows] == [0, 1, 2, 3, 4, 5, 6]
-    assert [r.rank for r in rows] == [3, 1, 4, 2, None, None, None]
+    assert [r.trial for r in rows] == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert [r.rank for r in rows] == [3, 1, 4, 2, None, None, None, None]
 
 
 def test_less_is_better_for_a_loss(context: Context) -> None:

@@ -52,8 +52,8 @@ def test_missing_fold_score_makes_a_trial_diverged(context: Context) -> None:
     assert (trial.state, trial.score, trial.folds) == (TrialState.DIVERGED, None, [0.5, None])
 
 
-@pytest.mark.parametrize("scores", [(1e308, 1e308, 1e308, 1e308), (math.inf, 1.0, 1.0, 1.0), (math.nan, 1.0, 1.0, 1.0)])
-def test_scores_at_the_edge_of_floating_point_diverge(context: Context, scores: tuple[float, ...]) -> None:
+@pytest.mark.parametrize("scores", [(math.inf, 1.0, 1.0, 1.0), (math.nan, 1.0, 1.0, 1.0)])
+def test_scores_that_are_not_finite_diverge(context: Context, scores: tuple[float, ...]) -> None:
     search = new_search(context, cv={"folds": 4}, metric="log_loss")
     hand = Hand(context)
     hand.report(hand.take(), result(0, scores))

@@ -8,7 +8,7 @@ from sqlalchemy import event
 
 from foldstep.service.flow import rank, view
 from foldstep.service.flow.context import Context
-from tests.service.scenes import Hand, new_search, result
+from tests.service.scenes import Clock, Hand, new_search, result
 
 
 def n_statements(context: Context) -> int:
@@ -55,3 +55,14 @@ def test_twenty_searches_take_as_many_statements_as_one(context: Context) -> Non
         assert best.folds == [0.5, 0.6 + place / 100]
         assert best == rank.trial(context, search, best.trial) == rank.leaderboard(context, search).rows[0]
         assert [stage.finished for stage in found[search].stages] == [6]
+
+
+def test_a_worker_that_is_silent_for_the_time_of_a_lease_is_not_live(context: Context, clock: Clock) -> None:
+    Hand(context)
+    clock.advance(context.settings.lease_ttl_s)
+    Hand(context)
+    assert [worker.live for worker in view.all_workers(context)] == [True, True]
+    clock.advance(1)
+    assert [worker.live for worker in view.all_workers(context)] == [True, False]
+    clock.advance(10 * context.settings.lease_ttl_s)
+    assert view.all_workers(context) == []

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
+from foldstep.service.contract.space import Choices, Distribution, Either, Fixed, FloatRange, IntRange, Params, Space
 from foldstep.service.contract.spec import DataSpec, Spec
 from foldstep.service.contract.states import TrialState
 from foldstep.service.contract.trial import TrialRecord
@@ -53,14 +53,28 @@ def int_ranges(draw: st.DrawFn, *, log: bool) -> IntRange:
     return IntRange(low=low, high=low + draw(st.integers(0, 6)), log=log, step=step)
 
 
+@st.composite
+def with_extra(draw: st.DrawFn, ranges: st.SearchStrategy[FloatRange | IntRange]) -> Either:
+    """Draw a range, and one to three values outside of it."""
+    of = draw(ranges)
+    outside = [of.low - 1, of.high + 1, of.high + 5]
+    return Either(range=of, extra=draw(st.lists(st.sampled_from(outside), min_size=1, max_size=3, unique=True)))
+
+
 _CHOICES = st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=1, max_size=4, unique=True)
 GRID_DISTRIBUTIONS = st.one_of(
     st.builds(Fixed, value=st.integers(1, 9)),
     st.builds(Choices, choices=_CHOICES),
     stepped_ranges(),
     int_ranges(log=False),
+    with_extra(st.one_of(stepped_ranges(), int_ranges(log=False))),
 )
-ANY_DISTRIBUTIONS = st.one_of(GRID_DISTRIBUTIONS, float_ranges(), int_ranges(log=True))
+ANY_DISTRIBUTIONS = st.one_of(
+    GRID_DISTRIBUTIONS,
+    float_ranges(),
+    int_ranges(log=True),
+    with_extra(st.one_of(float_ranges(), int_ranges(log=True))),
+)
 
 
 @st.composite
@@ -73,10 +87,17 @@ def spaces(draw: st.DrawFn, distributions: st.SearchStrategy[Distribution] = ANY
         for other in parameters:
             values = [parameters[other].from_unit(u) for u in (0.1, 0.6, 0.9)]
             if draw(st.integers(0, 3)) == 0:
-                when[other] = draw(st.lists(st.sampled_from(values), min_size=1, max_size=3))
+                given = draw(st.lists(st.sampled_from(values), min_size=1, max_size=3))
+                when[other] = [
+                    v for v in given if _is_extra(parameters[other], v) == _is_extra(parameters[other], given[0])
+                ]
         parameters[name] = draw(distributions).model_copy(update={"when": when or None})
     order = draw(st.permutations(names))
     return Space(parameters={name: parameters[name] for name in order})
+
+
+def _is_extra(distribution: Distribution, value: Any) -> bool:
+    return isinstance(distribution, Either) and value in distribution.extra
 
 
 def log10_of(params: Params, name: str) -> float:

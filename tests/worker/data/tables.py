@@ -49,4 +49,6 @@ def problem_of(
         n_rows=None,
         n_inputs=None,
         n_outputs=None,
+        reading=None,
+        baseline=None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 from foldstep.models.hyperparameters import REGISTRY
-from foldstep.service.contract.features import MAX_CATEGORIES
+from foldstep.service.contract.columns import DateColumn
+from foldstep.service.contract.features import DATE_PARTS, MAX_CATEGORIES
 from foldstep.worker.data.load import Table
 from foldstep.worker.data.preprocess import Preprocessor
 from foldstep.worker.data.scalers import SCALERS
@@ -195,3 +197,36 @@ def test_a_changed_kind_is_refused() -> None:
         fitted.transform(table_of(x=texts(["a", "b"]), w=texts(["a", "b"])), rows(2))
     with pytest.raises(TypeError, match=r"text in the column 'w'"):
         fitted.transform(table_of(x=numbers([1.0, 2.0]), w=numbers([1.0, 2.0])), rows(2))
+
+
+def dates(*times: datetime | None) -> DateColumn:
+    return DateColumn(np.array([np.nan if t is None else t.replace(tzinfo=UTC).timestamp() for t in times]))
+
+
+TIMES = (datetime(1969, 7, 20, 20, 17), datetime(2024, 2, 29), datetime(2000, 1, 1, 12), None, datetime(1900, 12, 31))
+
+
+def test_dates_become_their_numbers_with_one_flag() -> None:
+    table = table_of(d=dates(*TIMES))
+    preprocessor = fit(table, rows(len(TIMES)))
+    matrix = preprocessor.transform(table, rows(len(TIMES)))
+    assert [c.part for c in preprocessor.numbers] == list(DATE_PARTS)
+    assert [c.flagged for c in preprocessor.numbers] == [True] + [False] * (len(DATE_PARTS) - 1)
+    by_part = dict(zip(DATE_PARTS, matrix.T, strict=False))
+    assert by_part["year"][[0, 1, 2, 4]].tolist() == [1969, 2024, 2000, 1900]
+    assert by_part["month"][[0, 1, 2, 4]].tolist() == [7, 2, 1, 12]
+    assert by_part["day_of_week"][[0, 1, 2, 4]].tolist() == [7, 4, 6, 1]
+    assert by_part["day_of_year"][[0, 1, 2, 4]].tolist() == [201, 60, 1, 365]
+    assert by_part["hour"][[1, 2]].tolist() == [0, 12]
+    assert matrix[:, -1].tolist() == [0, 0, 0, 1, 0]
+    assert matrix[3, 1] == np.median([1969, 2024, 2000, 1900])
+    assert np.isfinite(matrix).all()
+
+
+def test_dates_come_back_from_json_and_refuse_numbers() -> None:
+    table = table_of(d=dates(*TIMES))
+    preprocessor = fit(table, rows(len(TIMES)), "standard")
+    again = Preprocessor.from_json(json.loads(json.dumps(preprocessor.to_json())))
+    np.testing.assert_array_equal(again.transform(table, rows(5)), preprocessor.transform(table, rows(5)))
+    with pytest.raises(TypeError, match="expected dates in the column 'd'"):
+        preprocessor.transform(table_of(d=numbers([1.0])), rows(1))

@@ -39,4 +39,6 @@ def problem(task: Task, cv: CvSpec, exposure: str | None = None) -> LearningProb
         n_rows=None,
         n_inputs=None,
         n_outputs=None,
+        reading=None,
+        baseline=None,
     )

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from torch import nn
 
 from benchmarks.diagnostics import Blind
-from foldstep.models.fnn import FNN
 from foldstep.models.hyperparameters import Hyperparameters, resolve
 from foldstep.models.stack import Weights
 from foldstep.service.contract.diagnostics import Reading, rounded
@@ -21,6 +20,7 @@ from foldstep.worker.train.loop import Training
 from foldstep.worker.train.member import Member
 from foldstep.worker.train.probe import Probe, is_probed
 from foldstep.worker.train.stopping import Progress
+from tests.models.fnn import FNN
 from tests.worker.train.data import source
 from tests.worker.train.test_packed import METRIC, SOURCES, bits, members, scenes
 from tests.worker.train.watch import Watch

@@ -1,0 +1,106 @@
+"""Find the checkpoints that a user names to predict with: files, or those of all folds of a search's trial."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from foldstep.client import Foldstep
+from foldstep.connect import connect
+from foldstep.local import local_master
+from foldstep.service.contract.errors import InvalidInput, NotFound, Unavailable
+from foldstep.service.contract.leaderboard import SearchView, TrialView
+
+_ENDING = ".safetensors"
+
+
+def as_files(models: Sequence[str]) -> list[Path] | None:
+    """Read the words before the file as checkpoint files; None where they are the one name of a search.
+
+    Raises:
+        InvalidInput: a file is missing.
+    """
+    missing = [model for model in models if not Path(model).is_file()]
+    if not missing:
+        return [Path(model) for model in models]
+    if len(models) == 1 and not models[0].endswith(_ENDING):
+        return None
+    raise InvalidInput(
+        f"There is no checkpoint file {missing[0]}. Name checkpoint files, or one search by its name or id, "
+        "and the table last."
+    )
+
+
+@contextmanager
+def master_of(url: str | None, token: str | None, data_dir: Path) -> Iterator[Foldstep]:
+    """Connect to the master that the options name; where none serves the data folder, one does until the block ends.
+
+    After `foldstep run` the folder is there and its master is not.
+
+    Raises:
+        Unavailable: the master cannot be reached, and there is no data folder.
+    """
+    with ExitStack() as stack:
+        try:
+            master = connect(url, token, data_dir)
+            master.connection.request("GET", "/searches", params={"limit": 1})
+        except Unavailable:
+            if url or os.environ.get("FOLDSTEP_URL") or not (data_dir / "token").is_file():
+                raise
+            master = stack.enter_context(local_master(data_dir, []))
+        yield master
+
+
+@contextmanager
+def trial_checkpoints(master: Foldstep, search: str, number: int | None) -> Iterator[tuple[list[Path], str]]:
+    """Yield the checkpoints of a trial, and a sentence that names it; they may be gone when the block ends.
+
+    Args:
+        master: the search's.
+        search: its id or name.
+        number: of the trial; None for the best.
+
+    Raises:
+        NotFound: there is no such search or trial.
+        InvalidInput: it has no checkpoints.
+    """
+    view = _search(master, search)
+    trial = view.best if number is None else master.trial(view.id, number)
+    if trial is None:
+        raise InvalidInput(f"The search {view.id} has no scored trial yet, so nothing to predict with.")
+    if not trial.checkpoints:
+        raise InvalidInput(
+            f"The search {view.id} keeps no checkpoints of trial {trial.trial}: "
+            "which trials' are kept is said by `checkpoints` in its spec."
+        )
+    with TemporaryDirectory(prefix="foldstep-") as folder:
+        paths = [_file(master, view.id, Path(view.checkpoint_dir), name, Path(folder)) for name in trial.checkpoints]
+        yield paths, _sentence(view.id, trial)
+
+
+def _search(master: Foldstep, search: str) -> SearchView:
+    try:
+        return master.search(search)
+    except NotFound as error:
+        if Path(search).is_dir():
+            raise InvalidInput(f"{search} is a folder and no search: name the checkpoint files in it.") from None
+        raise NotFound(f"{search} is no checkpoint file, and no search: {error.message}") from None
+
+
+def _file(master: Foldstep, search: str, local: Path, name: str, folder: Path) -> Path:
+    """Find a checkpoint in the master's own folder, where the master is on this machine, or download it."""
+    if (local / name).is_file():
+        return local / name
+    path = folder / name
+    path.write_bytes(master.checkpoint(search, name))
+    return path
+
+
+def _sentence(search: str, trial: TrialView) -> str:
+    n = len(trial.checkpoints)
+    networks = "the network of 1 fold" if n == 1 else f"the mean of the networks of {n} folds"
+    rank = "" if trial.rank is None else f" (rank {trial.rank})"
+    return f"Predicted with trial {trial.trial}{rank} of {search}: {networks}."

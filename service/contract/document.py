@@ -1,0 +1,203 @@
+"""Reads the text of a spec, YAML or JSON, and tells on which line of it each value stands.
+
+YAML is read by the core schema of YAML 1.2: `true` and `false` are the only booleans, so that `yes`, `no`, `on` and
+`off` stay text, as do dates and times; `010` is ten. Keys are text as it was written, as they are in JSON. PyYAML alone
+knows YAML 1.1, whose rules for plain words are another; they are replaced here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterator
+from typing import Any, NamedTuple
+
+import yaml
+
+from foldstep.service.contract.errors import DatasetUnreadable, Fault, FoldstepError, PathNotAllowed, SpecInvalid
+
+MAX_VALUES = 2_000_000
+ABOUT_SPECS = (SpecInvalid, DatasetUnreadable, PathNotAllowed)
+"""The errors whose faults have paths in a spec."""
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+class Lines:
+    """The lines of a document's keys and values."""
+
+    def __init__(self, root: yaml.Node | None) -> None:
+        self._root = root
+
+    def of(self, path: str) -> int | None:
+        """Find the line, from 1, of the longest part of a path that the document has; None if it has no part of it."""
+        node, line = self._root, None
+        while node is not None and path:
+            found = _child(node, path)
+            if found is None:
+                break
+            line, node, path = found
+        return line
+
+    def place(self, error: FoldstepError, file: str | None = None) -> FoldstepError:
+        """Copy an error of a spec with the line, and the file's name, before each fault that has a path."""
+        if not isinstance(error, ABOUT_SPECS):
+            return error
+        prefix = f"{file} " if file else ""
+        placed = [_placed(fault, prefix, self.of(fault.path)) for fault in error.faults]
+        if isinstance(error, SpecInvalid):
+            return SpecInvalid(placed)
+        message = error.message
+        for fault, new in zip(error.faults, placed, strict=True):
+            message = message.replace(str(fault), str(new))
+        return type(error)(message, faults=placed)
+
+
+class Document(NamedTuple):
+    """What was read from a text."""
+
+    value: Any
+    lines: Lines
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader with the words of YAML 1.2, and with keys that stay text."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # as PyYAML declares it
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Read a mapping; its keys are the text of their nodes."""
+        self.flatten_mapping(node)
+        return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
+
+    def construct_core_int(self, node: yaml.ScalarNode) -> int:
+        """Read a whole number: decimal also with leading zeros, octal after `0o`, hexadecimal after `0x`."""
+        text = node.value
+        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+
+    def construct_core_float(self, node: yaml.ScalarNode) -> float:
+        """Read a number with a point or an exponent, `.inf` or `.nan`."""
+        return float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_WORDS = (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+     list("-+.0123456789")),
+    ("merge", r"<<", ["<"]),
+)  # fmt: skip
+for _name, _pattern, _first in _WORDS:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), _first)
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_core_int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_core_float)
+
+
+def load_document(text: str) -> Document:
+    """Read YAML or JSON (which is YAML).
+
+    Raises:
+        SpecInvalid: the text is neither, has a key twice, or has more than `MAX_VALUES` values.
+    """
+    loader = None
+    try:
+        loader = _Loader(text)  # refuses characters that no text has
+        root = loader.get_single_node()
+        faults = list(_key_faults(root))
+        value = None if root is None or faults else loader.construct_document(root)
+    except yaml.YAMLError as error:
+        raise SpecInvalid([_syntax_fault(error)]) from None
+    except ValueError as error:  # a number of more digits than Python reads
+        raise SpecInvalid([Fault(code="not_yaml", path="", expected="YAML or JSON", got=str(error))]) from None
+    except RecursionError:
+        raise SpecInvalid([too_deep()]) from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+    if faults:
+        raise SpecInvalid(faults)
+    if not _is_bounded(value):
+        raise SpecInvalid([Fault(code="too_large", path="", expected=f"at most {MAX_VALUES:,} values", got="more")])
+    return Document(value, Lines(root))
+
+
+def too_deep() -> Fault:
+    """Make the fault for a text that is nested too deeply to be read."""
+    return Fault(code="not_readable", path="", expected="at most a few levels of nesting", got="hundreds")
+
+
+def _syntax_fault(error: yaml.YAMLError) -> Fault:
+    mark = getattr(error, "problem_mark", None)
+    problem = str(getattr(error, "problem", None) or "it does not parse")
+    hint = None
+    if "'\\t'" in problem:
+        problem, hint = "a tab", "indent with spaces"
+    where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else None
+    return Fault(code="not_yaml", path="", expected="YAML or JSON", got=problem, hint=hint, where=where)
+
+
+def _key_faults(root: yaml.Node | None) -> Iterator[Fault]:
+    """Find keys that are there twice, or are no text; each node once, since aliases may repeat it very often."""
+    left, seen = [(root, "")], set[int]()
+    while left:
+        node, path = left.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            yield from _faults_of_keys(node, path)
+            left += [(value, _joined(path, str(key.value))) for key, value in reversed(node.value)]
+        elif isinstance(node, yaml.SequenceNode):
+            left += [(item, _joined(path, str(i))) for i, item in reversed(list(enumerate(node.value)))]
+
+
+def _faults_of_keys(node: yaml.MappingNode, path: str) -> Iterator[Fault]:
+    lines: dict[str, int] = {}
+    for key, _ in node.value:
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            yield Fault(code="not_yaml", path=path, expected="text as a key", got="a list or a mapping",
+                        where=f"line {line}")  # fmt: skip
+        elif key.value in lines and key.tag != _MERGE:
+            first = lines[key.value]
+            got = f"it twice in line {line}" if first == line else f"it in line {first} and in line {line}"
+            yield Fault(code="duplicate_key", path=_joined(path, key.value), expected="each key once", got=got,
+                        hint="keep one of the two", where=f"line {line}")  # fmt: skip
+        else:
+            lines[key.value] = line
+
+
+def _joined(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _is_bounded(value: Any) -> bool:
+    """Tell whether a tree has at most `MAX_VALUES` values; with aliases a few lines of YAML can stand for billions."""
+    left, n_values = [value], 0
+    while left:
+        node = left.pop()
+        n_values += 1
+        if n_values > MAX_VALUES:
+            return False
+        left += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return True
+
+
+def _child(node: yaml.Node, path: str) -> tuple[int, yaml.Node, str] | None:
+    """Find the value that the beginning of a path leads to: its key's line, its node, and the rest of the path."""
+    if isinstance(node, yaml.SequenceNode):
+        index, _, rest = path.partition(".")
+        if not index.isdecimal() or int(index) >= len(node.value):
+            return None
+        item = node.value[int(index)]
+        return item.start_mark.line + 1, item, rest
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    for key, value in node.value:
+        if path == key.value or path.startswith(f"{key.value}."):  # a key may have dots itself
+            return key.start_mark.line + 1, value, path[len(key.value) + 1 :]
+    return None
+
+
+def _placed(fault: Fault, prefix: str, line: int | None) -> Fault:
+    where = fault.where or (f"line {line}" if line else None)
+    return fault.model_copy(update={"where": f"{prefix}{where}"}) if where else fault

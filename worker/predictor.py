@@ -1,0 +1,153 @@
+"""A network from a checkpoint, ready to predict; free of PyTorch, which takes a second to import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from foldstep.models.checkpoint import Arrays, CheckpointDamaged, Facts, decode
+from foldstep.models.fnn import forward, softmax
+from foldstep.models.hyperparameters import Hyperparameters, resolve
+from foldstep.service.contract.columns import Label, NumberColumn
+from foldstep.service.contract.reading import AS_FOUND, ColumnReading, Kind, TableReading
+from foldstep.worker.data.load import Table
+from foldstep.worker.data.preprocess import Preprocessor
+from foldstep.worker.data.target import TargetCoder
+
+if TYPE_CHECKING:
+    from foldstep.models.stack import Weights  # brings PyTorch
+
+CHECKPOINT = "checkpoint"
+"""The kind of file that a checkpoint says it is."""
+_ROWS_AT_ONCE = 1 << 16
+"""Rows that are predicted at once, which bounds the memory of their inputs."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network from a checkpoint, with everything that it takes to predict from a table.
+
+    Attributes:
+        facts: what the file says about itself.
+        weighs: whether the classes had weights in training.
+        class_weights: these weights, (classes,); None where there were none, or where an earlier version trained it
+            with weights that it did not save.
+    """
+
+    hp: Hyperparameters
+    weights: Weights
+    preprocessor: Preprocessor
+    target: TargetCoder
+    facts: dict[str, Any]
+    weighs: bool = False
+    class_weights: npt.NDArray[np.float64] | None = None
+
+    @classmethod
+    def load(cls, path: Path) -> Predictor:
+        """Read a checkpoint file.
+
+        Raises:
+            CheckpointDamaged: the file is no whole checkpoint.
+        """
+        arrays, facts = decode(path.read_bytes())
+        if facts.get("kind") != CHECKPOINT:
+            raise CheckpointDamaged(f"expected a checkpoint, however: {facts.get('kind')}")
+        hp = resolve(facts["params"], seed=facts["seed"])
+        preprocessor = Preprocessor.from_json(facts["preprocessing"])
+        target = TargetCoder.from_json(facts["target"])
+        weighs = target.classes is not None and hp.class_weight != "none"
+        class_weights = _saved_weights(facts, target, hp)
+        return cls(hp, weights_of("", arrays), preprocessor, target, facts, weighs, class_weights)
+
+    def outputs(self, table: Table) -> npt.NDArray[np.float64]:
+        """Predict class probabilities (rows, classes), or values in the target's units (rows,).
+
+        The probabilities are those of the classes as training weighted them; see `class_weights`. A value is NaN where
+        the row's exposure is missing or below 0.
+        """
+        n_outputs = () if self.target.classes is None else (len(self.target.classes),)
+        outputs = np.empty((table.n_rows, *n_outputs))
+        for start in range(0, table.n_rows, _ROWS_AT_ONCE):
+            rows = np.arange(start, min(start + _ROWS_AT_ONCE, table.n_rows))
+            outputs[rows] = self._outputs(table, rows)
+        return outputs
+
+    def _outputs(self, table: Table, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        x = self.preprocessor.transform(table, rows)
+        raw = forward(self.hp, self.weights, x).astype(np.float64)
+        if self.target.classes is None:
+            return self.target.values(raw[:, 0], self._exposure(table, rows))
+        return softmax(raw)
+
+    @property
+    def has_reading(self) -> bool:
+        """Whether the file says how the columns of its training data were read; those of earlier versions do not."""
+        return self.facts["context"].get("reading") is not None
+
+    @cached_property
+    def reading(self) -> TableReading:
+        """How the columns of its training data were read."""
+        saved = self.facts["context"].get("reading")
+        return self._derived_reading() if saved is None else TableReading.model_validate(saved)
+
+    def _derived_reading(self) -> TableReading:
+        """Derive the reading of an earlier version, which saved none, from what its columns became."""
+        numbers = [*(coding.name for coding in self.preprocessor.numbers), *self._exposure_names]
+        kinds: dict[str, Kind] = dict.fromkeys(numbers, "number")
+        kinds |= dict.fromkeys((coding.name for coding in self.preprocessor.categories), "category")
+        columns = [ColumnReading(name=name, kind=kind) for name, kind in kinds.items()]
+        return TableReading(missing=AS_FOUND.missing_words, columns=tuple(columns))
+
+    @property
+    def classes(self) -> tuple[Label, ...] | None:
+        """The classes as the training data's file writes them; None for regression."""
+        return self.target.classes
+
+    @property
+    def target_name(self) -> str:
+        """The column that it predicts."""
+        return str(self.facts["context"]["data"]["target"])
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that a table must have."""
+        fitted = self.preprocessor
+        features = [c.name for c in fitted.numbers] + [c.name for c in fitted.categories]
+        return list(dict.fromkeys([*features, *self._exposure_names]))
+
+    @property
+    def _exposure_names(self) -> list[str]:
+        name = self.facts["context"]["data"].get("exposure")
+        return [] if name is None else [str(name)]
+
+    def _exposure(self, table: Table, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64] | None:
+        for name in self._exposure_names:
+            column = table.columns[name]
+            assert isinstance(column, NumberColumn)  # its reading says so
+            values = column.values[rows]
+            return np.where(values >= 0, values, np.nan)
+        return None
+
+
+def _saved_weights(facts: Facts, target: TargetCoder, hp: Hyperparameters) -> npt.NDArray[np.float64] | None:
+    """Read the weights of the classes; an earlier version did not save them, but a mapping tells them."""
+    saved = facts["target"].get("class_weights")
+    if saved is not None:
+        return np.array(saved, dtype=np.float64)
+    if hp.class_weight == "balanced":
+        return None
+    return target.class_weights(hp.class_weight, np.empty(0, np.int64))
+
+
+def weights_of(prefix: str, arrays: Arrays) -> Weights:
+    """Collect the weights of a network from the arrays whose names begin with the prefix."""
+    layers: dict[str, dict[str, np.ndarray]] = {}
+    for name in sorted(n for n in arrays if n.startswith(prefix)):
+        layer, _, part = name.removeprefix(prefix).partition(".")
+        layers.setdefault(layer, {})[part] = arrays[name]
+    return [layers[i] for i in sorted(layers)]
