@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.markup import escape
@@ -11,7 +11,8 @@ from rich.text import Text
 
 from foldstep.service.contract.dataset import Column, DataReport, DatasetDescription, Finding
 
-_MOST_COLUMNS, _MOST_LETTERS = 200, 30
+_MOST_COLUMNS, _MOST_OF_NAME, _LEAST_OF_VALUES = 200, 24, 16
+_MOST_ALIKE, _MOST_NAMES = 3, 12
 _FATES = {"rare": "left out: rare text", "index": "left out: index", "constant": "left out: constant",
           "empty": "left out: empty", "ignored": "left out"}  # fmt: skip
 
@@ -26,18 +27,32 @@ def head(data: DatasetDescription, target: str | None = None) -> str:
     )
 
 
-def report(found: DataReport) -> Iterator[RenderableType]:
-    """Render a report: what was read, column by column, then the findings, warnings first."""
+def report(found: DataReport, width: int = 80) -> Iterator[RenderableType]:
+    """Render a report of `width` characters: what was read, column by column, then the findings, warnings first."""
     target = None if found.target is None else found.target.name
     yield Text(head(found.data, target), overflow="fold")
-    yield columns(found.data, target)
+    yield columns(found.data, target, width)
     if len(found.data.columns) > _MOST_COLUMNS:
         yield Text(f"… and {len(found.data.columns) - _MOST_COLUMNS:,} more columns; --json has them all.")
     findings = [*(found.target.findings if found.target else ()), *found.data.findings]
-    for finding in sorted(findings, key=lambda f: not f.is_warning):
-        yield sentence(finding)
+    yield from sentences(sorted(findings, key=lambda f: not f.is_warning))
     if not findings:
         yield Text("Nothing odd was found.")
+
+
+def sentences(findings: Sequence[Finding]) -> Iterator[Text]:
+    """Render findings; of many of one kind the first, then how many more there are and for which columns."""
+    by_code: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_code.setdefault(finding.code, []).append(finding)
+    for alike in by_code.values():
+        shown = alike if len(alike) <= _MOST_ALIKE + 1 else alike[:_MOST_ALIKE]
+        yield from map(sentence, shown)
+        if len(shown) < len(alike):
+            names = [name for finding in alike[len(shown) :] for name in finding.columns]
+            more = ", …" if len(names) > _MOST_NAMES else ""
+            listed = ", ".join(names[:_MOST_NAMES]) + more
+            yield Text(f"  The same of {len(alike) - len(shown):,} more: {listed} (--json has them all).", style="dim")
 
 
 def sentence(finding: Finding) -> Text:
@@ -49,24 +64,35 @@ def sentence(finding: Finding) -> Text:
     return text
 
 
-def columns(data: DatasetDescription, target: str | None) -> Table:
-    """Build the table of columns."""
+def columns(data: DatasetDescription, target: str | None, width: int) -> Table:
+    """Build the table of columns; what does not fit into `width` characters is cut from the values."""
+    rows = [(c.name, _fate(c, target), _missing(c, data.n_rows), f"{c.n_distinct:,}") for c in data.columns]
+    rows = rows[:_MOST_COLUMNS]
     table = Table()
-    table.add_column("column", overflow="fold", min_width=12)
-    table.add_column("as", no_wrap=True)
-    for heading in ("missing", "different"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("values", overflow="ellipsis", no_wrap=True)
-    for column in data.columns[:_MOST_COLUMNS]:
-        share = column.n_missing / data.n_rows
-        missing = f"{share:.1%}" if column.n_missing else "–"
-        fate = "target" if column.name == target else _FATES.get(str(column.fate), str(column.fate or column.kind))
-        table.add_row(escape(column.name), fate, missing, f"{column.n_distinct:,}", escape(_values(column)))
+    taken = 0
+    for heading, cells in zip(("column", "as", "missing", "different"), zip(*rows, strict=True), strict=True):
+        own = max(map(len, (heading, *cells)))
+        own = min(own, _MOST_OF_NAME) if heading == "column" else own
+        taken += own + 3
+        table.add_column(
+            heading, justify="left" if heading in ("column", "as") else "right", width=own, overflow="fold"
+        )
+    table.add_column("values", no_wrap=True)
+    for row, column in zip(rows, data.columns, strict=False):
+        table.add_row(*map(escape, row), escape(_values(column, max(width - taken - 4, _LEAST_OF_VALUES))))
     return table
 
 
-def _values(column: Column) -> str:
+def _fate(column: Column, target: str | None) -> str:
+    return "target" if column.name == target else _FATES.get(str(column.fate), str(column.fate or column.kind))
+
+
+def _missing(column: Column, n_rows: int) -> str:
+    return f"{column.n_missing / n_rows:.1%}" if column.n_missing else "–"
+
+
+def _values(column: Column, most: int) -> str:
     if column.low is not None:
         return column.low if column.low == column.high else f"{column.low} to {column.high}"
     text = ", ".join(f"{value} ({count:,})" for value, count in column.commonest)
-    return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 1] + "…"
+    return text if len(text) <= most else text[: most - 1] + "…"

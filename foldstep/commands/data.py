@@ -43,7 +43,7 @@ def data(
         return
     from foldstep.display_data import report
 
-    for part in report(found):
+    for part in report(found, out.width):
         out.print(part)
 
 
