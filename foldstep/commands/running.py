@@ -59,7 +59,7 @@ def run(
     stay: Stay = False,
     as_json: Json = False,
 ) -> None:
-    """Run a search on this machine: master, workers and search in one go. An unfinished search resumes."""
+    """Run a search on this machine: start a master and workers, search, and end. An unfinished search resumes."""
     which = which_search(new=new, old_data=old_data)
     content, roots = read_local_spec(spec)
     job = _Job(forced(content) if force else content, roots, data_dir, workers, which, as_json=as_json, stay=stay)

@@ -82,7 +82,7 @@ def _check_device(device: str) -> None:
 
 
 def upgrade(data_dir: Dir = DEFAULT_DIR) -> None:
-    """Migrate the database to this version. `serve` does so by itself."""
+    """Migrate the database to this version. `serve` does so automatically."""
     from foldstep.service.db.engine import Database
     from foldstep.service.db.migrate import upgrade as upgrade_database
     from foldstep.service.settings import settings_from_environment

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +136,14 @@ class Reader:
         assert process.poll() is None
         if command.startswith("foldstep worker"):
             token = (self.folder / "foldstep-data" / "token").read_text().strip()
-            master = Foldstep(address.read_text().strip(), token)
-            before = len(master.workers())
-            until(lambda: len(master.workers()) > before, "the worker")
+            with closing(Foldstep(address.read_text().strip(), token)) as master:
+                until(lambda: self.is_known(master, process), "the worker")
+
+    @staticmethod
+    def is_known(master: Foldstep, process: subprocess.Popen[str]) -> bool:
+        """Answer whether the master has seen a worker in the seconds since a process began."""
+        assert process.poll() is None, "the worker has ended"
+        return any((datetime.now(UTC) - worker.last_seen_at).total_seconds() < 2 for worker in master.workers())
 
     def end_of_page(self) -> None:
         """Press Ctrl-C in every terminal, as a page is over."""
