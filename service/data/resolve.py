@@ -33,7 +33,7 @@ from foldstep.service.data.fold_demands import constant_score, fold_faults, fold
 from foldstep.service.data.fold_targets import FoldTargets
 from foldstep.service.data.roles import data_notes, feature_faults, missing_hint, time_faults
 from foldstep.service.data.sources import BUNDLED_TARGET
-from foldstep.service.data.target_report import is_classes
+from foldstep.service.data.target_report import is_classes, leaks_among
 
 
 def resolve_problem(spec: Spec, description: DatasetDescription, canonical_file: Path) -> ResolvedProblem:
@@ -55,7 +55,7 @@ def resolve_problem(spec: Spec, description: DatasetDescription, canonical_file:
     names = dict.fromkeys([target, *exposure, *(name for _, name in _split_columns(spec))])
     table = pq.read_table(canonical_file, columns=list(names))
     columns = {name: column_from_arrow(table.column(name).combine_chunks()) for name in names}
-    return _Resolving(spec, target, columns, description).run()
+    return _Resolving(spec, target, columns, description, canonical_file).run()
 
 
 def _split_columns(spec: Spec) -> Iterator[tuple[str, str]]:
@@ -89,9 +89,15 @@ class _Resolving:
     """The state of resolving one spec: it gathers faults and notes. All named columns must exist."""
 
     def __init__(
-        self, spec: Spec, target: str, columns: Mapping[str, ColumnValues], description: DatasetDescription
+        self,
+        spec: Spec,
+        target: str,
+        columns: Mapping[str, ColumnValues],
+        description: DatasetDescription,
+        canonical_file: Path,
     ) -> None:
         self.spec, self.name, self.columns, self.description = spec, target, columns, description
+        self.file = canonical_file
         self.target = columns[target]
         self.faults: list[Fault] = []
         self.notes: list[str] = []
@@ -104,9 +110,11 @@ class _Resolving:
         splits = self._splits(data)
         self._check_space(task, splits)
         baseline = self._judge_folds(data, metric, splits)
-        self.notes += data_notes(self.description, self.name, features_of(self.description, data, self.spec.cv))
         if self.faults or splits is None:
             raise SpecInvalid(self.faults)
+        features = features_of(self.description, data, self.spec.cv)
+        leaks = leaks_among(features, self.name, self.file)
+        self.notes += data_notes(self.description, self.name, features, leaks)
         problem = self._problem(data, task, metric, len(splits.folds), baseline)
         return ResolvedProblem(problem=problem, notes=self.notes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues
 from foldstep.service.contract.dataset import Column, DatasetDescription, Finding
@@ -73,15 +73,24 @@ def time_faults(
                     got=finding.sentence.rstrip("."), hint=hint)  # fmt: skip
 
 
-def data_notes(description: DatasetDescription, target: str, features: list[str]) -> list[str]:
-    """Choose the findings that a search's user is told at once: those about its columns, warnings first."""
+def data_notes(
+    description: DatasetDescription, target: str, features: list[str], leaks: Sequence[Finding]
+) -> list[str]:
+    """Choose the findings that a search's user is told at once: possible leaks, then what concerns its columns.
+
+    Args:
+        description: of the data, with its findings.
+        target: the column to predict.
+        features: the columns that networks get as inputs.
+        leaks: findings about features that alone predict the target.
+    """
     columns = {target, *features}
     about = [f for f in description.findings if f.code not in _SAYS_ITSELF and _concerns(f, columns, target)]
-    chosen = sorted(about, key=lambda finding: not finding.is_warning)
+    chosen = [*leaks, *sorted(about, key=lambda finding: not finding.is_warning)]
     notes = [sentence_of(finding) for finding in chosen[:MOST_NOTES]]
-    n_more = len(description.findings) - len(notes)
+    n_more = len(description.findings) + len(leaks) - len(notes)
     if n_more > 0:
-        notes.append(f"{n_more} more finding{'s' if n_more > 1 else ''} about the data: see its report.")
+        notes.append(f"{n_more} more finding{'s' if n_more > 1 else ''} about the data: `foldstep data` shows them.")
     return notes
 
 

@@ -19,6 +19,7 @@ from foldstep.service.contract.columns import (
 from foldstep.service.contract.dataset import DataReport, DatasetDescription, Finding, TargetReport
 from foldstep.service.contract.errors import NotFound
 from foldstep.service.contract.hints import nearest
+from foldstep.service.data.describe import listed
 from foldstep.service.data.sayings import ignoring
 from foldstep.service.data.sources import BUNDLED_TARGET
 
@@ -31,7 +32,7 @@ UNEQUAL = 0.8
 """The share of the commonest class from which classes are said to be very unequal, for two classes."""
 LONG_TAIL = 3.0
 """The skewness from which a target is said to have a long tail."""
-_SAMPLE = 20_000
+_SAMPLE, _MOST_FEATURES, _MOST_LEAKS = 20_000, 1000, 2
 _BINS = 256
 _LEAST_ROWS = 30
 _MOST_ROWS = 0.5
@@ -91,6 +92,20 @@ def target_findings(name: str, column_of: Callable[[str], ColumnValues], feature
             yield Finding(
                 code="leak", columns=(feature,), sentence=sentence, setting=ignoring(feature), is_warning=True
             )
+
+
+def leaks_among(features: list[str], target: str, canonical_file: Path) -> list[Finding]:
+    """Find the features that alone predict the target almost perfectly; of very many the first are looked at, said."""
+    found = target_findings(target, partial(column_in, pq.ParquetFile(canonical_file)), features[:_MOST_FEATURES])
+    leaks = [finding for finding in found if finding.code == "leak"]
+    if len(leaks) > _MOST_LEAKS:
+        names = tuple(name for leak in leaks for name in leak.columns)
+        sentence = f"Each of {listed(names)} predicts {target} almost perfectly alone: are they known in time?"
+        leaks = [Finding(code="leak", columns=names, sentence=sentence, setting=ignoring(names[0]), is_warning=True)]
+    if len(features) > _MOST_FEATURES:
+        sentence = f"Possible leaks were looked for among the first {_MOST_FEATURES:,} of {len(features):,} features."
+        leaks.append(Finding(code="leaks_not_looked_for", columns=(), sentence=sentence))
+    return leaks
 
 
 def column_in(file: pq.ParquetFile, name: str) -> ColumnValues:

@@ -276,3 +276,15 @@ def test_the_worker_splits_what_the_master_let_through(
         assert min(len(train), len(valid)) > 0
         if problem.task == "classification" and not {"group", "time", "column"} & set(cv):
             assert set(classes[train]) == set(classes[valid]) == set(classes)
+
+
+def test_a_copy_of_the_target_is_told_at_once(tmp_path: Path) -> None:
+    values = [((i * 37) % 61) * 0.5 + i * 0.001 for i in range(60)]
+    copies = {name: [2.0 * value + k for value in values] for k, name in enumerate(("a", "b", "c"))}
+    noise = {"x": [float((i * 17) % 23) + i * 0.01 for i in range(60)]}
+    for name, told in (("one", "a alone predicts y almost perfectly"), ("three", "Each of a, b, c predicts y")):
+        chosen = {"a": copies["a"]} if name == "one" else copies
+        (tmp_path / name).mkdir()
+        data = Data(tmp_path / name, {"y": values, **noise, **chosen})
+        notes = data.resolve(data={"target": "y"}).notes
+        assert [note for note in notes if told in note], notes
