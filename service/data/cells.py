@@ -53,7 +53,9 @@ def cleaned(text: pl.Series, missing: Sequence[str]) -> pl.Series:
     """
     trimmed = text.str.strip_chars()
     numbers = trimmed.cast(pl.Float64, strict=False)
-    is_odd = numbers.is_null() | numbers.is_nan() | numbers.is_in(missing_numbers(missing))
+    is_odd = numbers.is_null() | numbers.is_nan()
+    if said := missing_numbers(missing):
+        is_odd |= numbers.is_in(said)
     odd = is_odd.arg_true()  # no other cell can be a word for a missing value
     rows = odd.filter(trimmed.gather(odd).str.to_lowercase().is_in(list(missing)).fill_null(False))
     return trimmed.scatter(rows, None) if len(rows) else trimmed
