@@ -103,11 +103,19 @@ def _fault_of(error: Any, rest: Mapping[str, Any]) -> Fault:
         hint = "put it in quotes if it is a name"
     if error["type"] == "literal_error":
         hint = value_hint(path, error["input"], re.findall(r"'([^']*)'", str(error["ctx"]["expected"])))
+    if error["type"] == "model_type":
+        expected, hint = "a mapping of keys to values", _example(path)
     if path == "method":
         expected = "one of " + ", ".join(METHODS)
     if path == "name":
         expected = "1 to 64 letters, digits, dots, underscores or dashes, a letter or digit first"
     return Fault(code=code, path=path, expected=expected, got=repr(error["input"]), hint=hint)
+
+
+def _example(path: str) -> str | None:
+    """Show the form of a part of a spec that was given as a bare value."""
+    examples = {"cv": "cv: {folds: 5}", "budget": "budget: {trials: 50}", "early_stop": "early_stop: {rungs: asha}"}
+    return f"as {examples[path]}" if path in examples else None
 
 
 def _user_path(loc: tuple[Any, ...], rest: Any, *, is_missing: bool) -> list[Any]:

@@ -14,7 +14,7 @@ import polars as pl
 
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues, DateColumn, NumberColumn
 from foldstep.service.contract.dataset import Column, Fate, Finding
-from foldstep.service.contract.features import MAX_CATEGORIES, kept_categories, n_inputs
+from foldstep.service.contract.features import HUGE, MAX_CATEGORIES, kept_categories, n_inputs
 from foldstep.service.contract.reading import ReadingOptions
 from foldstep.service.data.read import ReadColumn, ReadTable
 from foldstep.service.data.sayings import as_type, ignoring, quoted
@@ -156,9 +156,20 @@ def _column_findings(column: Column, values: ColumnValues, n_rows: int) -> Itera
         yield from _identifier(column, values)
     if not isinstance(values, CategoryColumn):
         yield from sentinels(column, values)
+        yield from _infinite(column.name, values)
         return
     yield from _merged(column.name, values)
     yield from _spellings(column.name, values)
+
+
+def _infinite(name: str, values: NumberColumn | DateColumn) -> Iterator[Finding]:
+    """Say how many numbers are infinite, or too great to calculate with: they count as missing."""
+    n = int((np.abs(values.values) > HUGE).sum())
+    if n:
+        what = "1 cell is" if n == 1 else f"{n:,} cells are"
+        sentence = f"{name}: {what} infinite or beyond {HUGE:g}, and counted as missing when it is a feature."
+        setting = as_type(name, "category")
+        yield Finding(code="infinite", columns=(name,), sentence=sentence, setting=setting, is_warning=True)
 
 
 def _identifier(column: Column, values: ColumnValues) -> Iterator[Finding]:

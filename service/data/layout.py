@@ -77,13 +77,29 @@ def records_of(path: Path, delimiter: str, n_skipped: int) -> Iterator[tuple[int
 
 
 def ragged(path: Path, layout: Layout) -> Exception | None:
-    """Make the error for the first line with a wrong number of values; None where no line has one."""
+    """Make the error for a quote that is never closed, or the first line with a wrong number of values, if any."""
+    begun = end = layout.n_skipped
+    for line, _ in records_of(path, layout.delimiter, layout.n_skipped):
+        begun, end = end + 1, line
+    if end > begun and _has_odd_quotes(path):
+        got = f"a quote that is opened in line {begun} or after it and never closed"
+        return refusal(
+            "open_quote", expected="quotes in pairs", got=got, hint="close it, or double it inside of a value"
+        )
     for line, fields in islice(records_of(path, layout.delimiter, layout.n_skipped), 1, None):
         if len(fields) != len(layout.names):
             got = f"{len(fields)} in line {line}"
             hint = "mend that line"
             return refusal("ragged_row", expected=f"{len(layout.names)} values in every line", got=got, hint=hint)
     return None
+
+
+def _has_odd_quotes(path: Path) -> bool:
+    n_quotes = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            n_quotes += block.count(b'"')
+    return n_quotes % 2 == 1
 
 
 def check_closed(path: Path, last_cell: str | None) -> None:

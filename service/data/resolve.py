@@ -81,6 +81,11 @@ def _name_faults(spec: Spec, target: str | None, description: DatasetDescription
             yield Fault(code="unknown_column", path=path, expected="a column of the data", got=name, hint=hint)
         elif name == target and path != "data.target":
             yield Fault(code="contradiction", path=path, expected="another column than the target", got=name)
+    if target is not None and spec.data.types.get(target) == "ignore":
+        hint = "leave it out of data.types, or name another target"
+        yield Fault(
+            code="contradiction", path=f"data.types.{target}", expected="a target that is read", got="ignore", hint=hint
+        )
     if target in known:
         yield from feature_faults(spec, target, description)
 
@@ -308,7 +313,7 @@ class _Resolving:
         self._add(
             "too_few_of_class",
             path,
-            f"at least {needed} rows of every class outside the test part",
+            f"at least {needed} rows of every class{'' if self.spec.data.test is None else ' outside the test part'}",
             f"{counts[rarest]} of the class {label}",
             "take fewer folds, or set cv.stratify: false",
         )

@@ -48,12 +48,12 @@ def read_text(path: Path, layout: Layout, names: list[str]) -> pa.Table:
     try:
         return _read_blocks(path, layout, names, _BLOCK_BYTES)
     except pa.ArrowInvalid as error:
-        if "straddling" in str(error):
-            return _read_blocks(path, layout, names, _GREAT_BLOCK_BYTES)
         fault = ragged(path, layout)
-        if fault is None:
+        if fault is not None:
+            raise fault from error
+        if "straddling" not in str(error):
             raise
-        raise fault from error
+    return _read_blocks(path, layout, names, _GREAT_BLOCK_BYTES)
 
 
 def _read_blocks(path: Path, layout: Layout, names: list[str], block_bytes: int) -> pa.Table:

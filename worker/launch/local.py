@@ -61,17 +61,26 @@ def find_devices(device: str, processes: int | None) -> list[str]:
         processes: how many; None for one a GPU or one a CPU core.
 
     Raises:
-        InvalidInput: PyTorch is not installed.
+        InvalidInput: PyTorch is not installed, or cannot use that GPU.
     """
     if importlib.util.find_spec("torch") is None:
         raise InvalidInput("A worker needs PyTorch, which is not installed: pip install 'foldstep[worker]'.")
     if device in ("auto", "cuda"):
         gpus = _count_gpus()
-        if gpus or device == "cuda":
-            return [f"cuda:{i % max(gpus, 1)}" for i in range(processes or max(gpus, 1))]
+        if gpus:
+            return [f"cuda:{i % gpus}" for i in range(processes or gpus)]
+        if device == "cuda":
+            raise _no_gpu(device, gpus)
         device = "cpu"
+    elif device.startswith("cuda:") and int(device.removeprefix("cuda:")) >= (gpus := _count_gpus()):
+        raise _no_gpu(device, gpus)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return [device] * (processes or (cores if device == "cpu" else 1))
+
+
+def _no_gpu(device: str, gpus: int) -> InvalidInput:
+    there = "no GPU" if gpus == 0 else f"{gpus} GPU{'s' if gpus > 1 else ''}"
+    return InvalidInput(f"There is no device {device}: PyTorch can use {there} here. Take auto or cpu.")
 
 
 def _count_gpus() -> int:

@@ -104,3 +104,11 @@ def test_tables_of_columns_that_are_settled_have_no_findings(tmp_path: Path) -> 
     table = pa.table({"x": pa.array([i / 7 for i in range(N)]), "c": pa.array([f"c{i % 3}" for i in range(N)])})
     pq.write_table(table, tmp_path / "t.parquet")
     assert ingest(tmp_path / "t.parquet", into=tmp_path).findings == ()
+
+
+def test_infinite_numbers_are_counted(tmp_path: Path) -> None:
+    cells = ["inf" if i % 9 == 0 else f"{i * 0.7:.1f}" for i in range(45)]
+    found = describe(tmp_path, csv_of({"a": cells, "y": [str(i % 2) for i in range(45)]})).findings
+    assert [f.sentence for f in found if f.code == "infinite"] == [
+        "a: 5 cells are infinite or beyond 1e+150, and counted as missing when it is a feature."
+    ]

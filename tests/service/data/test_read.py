@@ -186,3 +186,13 @@ def test_parquet_columns_that_are_no_column(tmp_path: Path, array: pa.Array) -> 
 
 def test_parquet_without_rows(tmp_path: Path) -> None:
     assert fault(parquet(tmp_path / "t.parquet", a=pa.array([], pa.int64()))).code == "header_only"
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [('"a,b\n1,2\n', "line 1"), ("a,b,y\n" + '1,"open,2\n' + "1,2,3\n" * 40, "line 2")],
+)
+def test_a_quote_that_is_never_closed_is_told_with_its_line(write: Any, content: str, line: str) -> None:
+    refused = fault(write(content))
+    assert refused.code == "open_quote"
+    assert line in (refused.got or "")

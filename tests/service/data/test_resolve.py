@@ -288,3 +288,7 @@ def test_a_copy_of_the_target_is_told_at_once(tmp_path: Path) -> None:
         data = Data(tmp_path / name, {"y": values, **noise, **chosen})
         notes = data.resolve(data={"target": "y"}).notes
         assert [note for note in notes if told in note], notes
+
+
+def test_a_target_cannot_be_ignored(table: Data) -> None:
+    assert ("data.types.real", "contradiction") in table.faults(data={"target": "real", "types": {"real": "ignore"}})

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from foldstep.worker.launch.local import WorkerCommand, WorkerGroup
+from foldstep.service.contract.errors import InvalidInput
+from foldstep.worker.launch.local import WorkerCommand, WorkerGroup, find_devices
 from tests.acceptance.processes import WAIT_S, Processes, spec, until
 
 
@@ -120,3 +121,8 @@ def test_nobody_can_read_the_token_from_the_command_line_or_the_environment(
     os.kill(group._workers[1].process.pid, signal.SIGTERM)
     until(lambda: 1 in group.ends, "a worker that was told to leave does so")
     assert group.ends[1].exit_code == 0
+
+
+def test_a_gpu_that_is_not_there_is_refused_at_the_start() -> None:
+    with pytest.raises(InvalidInput, match="no device cuda:99: PyTorch can use"):
+        find_devices("cuda:99", None)
