@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from statistics import fmean, median
 from typing import Literal, TypeAlias
 
-from foldstep.models.catalog.schedules import SCHEDULES
 from foldstep.models.hyperparameters import Hyperparameters
-from foldstep.service.contract.diagnostics import LayerReading, Reading
+from foldstep.service.contract.diagnostics import LayerReading
+from foldstep.service.contract.fold_curves import FEWEST_EPOCHS, FoldCurves
 from foldstep.service.contract.numbers import number
 from foldstep.service.contract.report import FoldResult
 from foldstep.service.contract.space import Frozen
@@ -50,8 +48,6 @@ VISIBLE = 0.05
 """Share of the chance loss below which a change of the loss is not reported."""
 FALL = 0.02
 """Relative fall of a loss over the last tenth of the epochs above which more epochs would help."""
-FEWEST_EPOCHS = 4
-"""With fewer epochs the course of a loss is not judged."""
 
 
 class Diagnosis(Frozen):
@@ -74,7 +70,7 @@ def diagnose(hp: Hyperparameters, folds: Sequence[FoldResult]) -> list[Diagnosis
         hp: its hyperparameters.
         folds: results of its folds; a fold without diagnostics is judged by its curve alone.
     """
-    seen = [_Fold(hp, fold) for fold in folds]
+    seen = [FoldCurves(hp, fold) for fold in folds]
     diverged = [fold for fold in seen if fold.diverged_in]
     if diverged:
         return [_diverged(diverged[0], len(diverged))]
@@ -102,7 +98,7 @@ def _agreed(found: Sequence[Evidence | None]) -> Evidence | None:
     return {name: _median([e[name] for e in known], len(found)) for name in known[0]}
 
 
-def _rises_on_average(seen: Sequence[_Fold]) -> bool:
+def _rises_on_average(seen: Sequence[FoldCurves]) -> bool:
     """Tell whether the folds' validation losses, added up, rose in the last tenth of the epochs: a few may outweigh."""
     losses = [(fold.valid_loss, fold.tail) for fold in seen if fold.fall(fold.valid_loss) is not None]
     return sum(fmean(own[-tail:]) - fmean(own[-2 * tail : -tail]) for own, tail in losses) > 0
@@ -120,91 +116,7 @@ def _median(values: Sequence[float | int | None], n_folds: int) -> float | int |
     return round(middle) if all(isinstance(v, int) for v in known) else middle
 
 
-@dataclass(frozen=True)
-class _Fold:
-    """One fold, with the quantities that the rules use."""
-
-    hp: Hyperparameters
-    result: FoldResult
-
-    @cached_property
-    def readings(self) -> list[Reading]:
-        return self.result.diagnostics.readings if self.result.diagnostics is not None else []
-
-    @cached_property
-    def train_loss(self) -> list[float]:
-        return [v for v in self.result.curve.train_loss if v is not None]
-
-    @cached_property
-    def valid_loss(self) -> list[float]:
-        known = self.result.diagnostics.valid_loss if self.result.diagnostics is not None else []
-        return [v for v in known if v is not None]
-
-    @property
-    def diverged_in(self) -> int | None:
-        """The first epoch (from 1) whose loss or score was not finite; None where the metric is undefined."""
-        pairs = zip(self.result.curve.train_loss, self.result.curve.score, strict=True)
-        first = next((i for i, pair in enumerate(pairs, start=1) if None in pair), None)
-        return None if first == self.undefined_in else first
-
-    @property
-    def undefined_in(self) -> int | None:
-        """The first epoch (from 1) without a score though its losses were finite; None where there is none."""
-        known = self.result.diagnostics.valid_loss if self.result.diagnostics is not None else []
-        epochs = zip(self.result.curve.score, self.result.curve.train_loss, known, strict=False)
-        has_none = [score is None and None not in losses for score, *losses in epochs]
-        return has_none.index(True) + 1 if any(has_none) else None
-
-    @property
-    def last(self) -> Reading | None:
-        return self.readings[-1] if self.readings else None
-
-    @property
-    def chance(self) -> float | None:
-        return self.last.chance_loss if self.last is not None else None
-
-    @property
-    def fit(self) -> float | None:
-        """The last loss on training rows, as a share of the chance loss."""
-        if self.last is None or self.last.train_loss is None or not self.last.chance_loss:
-            return None
-        return self.last.train_loss / self.last.chance_loss
-
-    @cached_property
-    def ratio(self) -> float | None:
-        """The greatest over all probes of the median update ratio of the layers; None where it is not known.
-
-        It is not known either where the last epoch alone was probed, under a schedule that lets the rate fall to 0.
-        """
-        if SCHEDULES[self.hp.schedule].ends_low and all(reading.epoch == self.hp.epochs for reading in self.readings):
-            return None
-        ratios = [[r.update_ratio for r in reading.layers if r.update_ratio is not None] for reading in self.readings]
-        return max((median(r) for r in ratios if r), default=None)
-
-    @property
-    def tail(self) -> int:
-        """A tenth of the epochs, at least one."""
-        return max(1, self.result.epochs // 10)
-
-    def fall(self, losses: Sequence[float]) -> float | None:
-        """Compute the relative fall from the mean of the second last tenth of the epochs to that of the last tenth.
-
-        None with too few losses.
-        """
-        if len(losses) < FEWEST_EPOCHS or len(losses) < 2 * self.tail:
-            return None
-        before, now = fmean(losses[-2 * self.tail : -self.tail]), fmean(losses[-self.tail :])
-        return 1 - now / before if before > 0 else None
-
-    def has_risen(self, losses: Sequence[float]) -> bool:
-        """Tell whether the last tenth of the epochs is above an earlier tenth, or rises itself."""
-        tail, last = self.tail, losses[-self.tail :]
-        earlier = [fmean(losses[i : i + tail]) for i in range(len(losses) - 2 * tail + 1)]
-        half = tail // 2
-        return fmean(last) > min(earlier) or (half > 0 and fmean(last[-half:]) > fmean(last[:half]))
-
-
-def _diverged(fold: _Fold, n_folds: int) -> Diagnosis:
+def _diverged(fold: FoldCurves, n_folds: int) -> Diagnosis:
     epoch = fold.diverged_in
     assert epoch is not None
     last_loss = fold.train_loss[-1] if epoch > 1 and fold.train_loss else None
@@ -227,7 +139,7 @@ def _diverged(fold: _Fold, n_folds: int) -> Diagnosis:
     )  # fmt: skip
 
 
-def _undefined(fold: _Fold, n_folds: int) -> Diagnosis:
+def _undefined(fold: FoldCurves, n_folds: int) -> Diagnosis:
     also = f", as in {n_folds - 1} other {'folds' if n_folds > 2 else 'fold'}" if n_folds > 1 else ""
     return Diagnosis(
         kind="undefined",
@@ -238,7 +150,7 @@ def _undefined(fold: _Fold, n_folds: int) -> Diagnosis:
     )
 
 
-def _rate_too_high(fold: _Fold) -> Evidence | None:
+def _rate_too_high(fold: FoldCurves) -> Evidence | None:
     chance, ratio, fit = fold.chance, fold.ratio, fold.fit
     if chance is None or ratio is None or fit is None or ratio < HIGH_RATIO:
         return None
@@ -282,7 +194,7 @@ def _of_chance(e: Evidence) -> str:
     return f"{_percent(e['loss_share_of_chance'])} of that of knowing nothing"
 
 
-def _rate_too_low(fold: _Fold) -> Evidence | None:
+def _rate_too_low(fold: FoldCurves) -> Evidence | None:
     ratio, fit, fall = fold.ratio, fold.fit, fold.fall(fold.valid_loss)
     if ratio is None or ratio >= LOW_RATIO or fit is None:
         return None
@@ -305,7 +217,7 @@ def _tell_rate_too_low(e: Evidence) -> str:
     )
 
 
-def _worst_layer(fold: _Fold, share_of: Callable[[LayerReading], float | None], limit: float) -> Evidence | None:
+def _worst_layer(fold: FoldCurves, share_of: Callable[[LayerReading], float | None], limit: float) -> Evidence | None:
     if fold.last is None:
         return None
     shares = [(share_of(layer) or 0.0, number) for number, layer in enumerate(fold.last.layers, start=1)]
@@ -313,7 +225,7 @@ def _worst_layer(fold: _Fold, share_of: Callable[[LayerReading], float | None], 
     return {"share": share, "layer": layer, "epoch": fold.last.epoch} if share >= limit else None
 
 
-def _dead_units(fold: _Fold) -> Evidence | None:
+def _dead_units(fold: FoldCurves) -> Evidence | None:
     return _worst_layer(fold, lambda layer: layer.dead, DEAD_SHARE)
 
 
@@ -324,7 +236,7 @@ def _tell_dead_units(e: Evidence) -> str:
     )
 
 
-def _saturated(fold: _Fold) -> Evidence | None:
+def _saturated(fold: FoldCurves) -> Evidence | None:
     return _worst_layer(fold, lambda layer: layer.saturated, SATURATED_SHARE)
 
 
@@ -336,7 +248,7 @@ def _tell_saturated(e: Evidence) -> str:
     )
 
 
-def _overfitting(fold: _Fold) -> Evidence | None:
+def _overfitting(fold: FoldCurves) -> Evidence | None:
     losses, chance, last = fold.valid_loss, fold.chance, fold.last
     if chance is None or last is None or last.train_loss is None or len(losses) < FEWEST_EPOCHS:
         return None
@@ -357,7 +269,7 @@ def _tell_overfitting(e: Evidence) -> str:
     )
 
 
-def _underfitting(fold: _Fold) -> Evidence | None:
+def _underfitting(fold: FoldCurves) -> Evidence | None:
     fit, fall = fold.fit, fold.fall(fold.valid_loss)
     if fit is None or fit < POOR_FIT or (fall is not None and fall > FALL):
         return None
@@ -372,7 +284,7 @@ def _tell_underfitting(e: Evidence) -> str:
     )
 
 
-def _still_improving(fold: _Fold) -> Evidence | None:
+def _still_improving(fold: FoldCurves) -> Evidence | None:
     fall, epochs = fold.fall(fold.valid_loss), fold.result.epochs
     if fall is None or fall < FALL or epochs < fold.hp.epochs or fold.has_risen(fold.valid_loss):
         return None
@@ -388,7 +300,7 @@ def _tell_still_improving(e: Evidence) -> str:
     )
 
 
-_Rule: TypeAlias = tuple[Kind, Callable[[_Fold], Evidence | None], Callable[[Evidence], str], tuple[Kind, ...]]
+_Rule: TypeAlias = tuple[Kind, Callable[[FoldCurves], Evidence | None], Callable[[Evidence], str], tuple[Kind, ...]]
 _RULES: tuple[_Rule, ...] = (
     ("rate_too_high", _rate_too_high, _tell_rate_too_high, ()),
     ("dead_units", _dead_units, _tell_dead_units, ()),
