@@ -7,6 +7,7 @@ from pathlib import Path
 
 from foldstep.client import Foldstep
 from foldstep.service.contract.errors import Conflict, FoldstepError, Unauthorized, Unavailable
+from foldstep.service.db.lock import is_free
 
 DEFAULT_DIR = Path("foldstep-data")
 
@@ -37,13 +38,25 @@ def master_of(data_dir: Path) -> Foldstep | None:
     if url is None:
         return None
     master = Foldstep(url, find_token(None, data_dir), patience_s=5.0)
+    return master if _answers(url, data_dir) else None
+
+
+def _answers(url: str, data_dir: Path) -> bool:
+    """Tell whether the master of a folder answers there; one that was killed leaves its address behind."""
+    probe = Foldstep(url, find_token(None, data_dir))
     try:
-        Foldstep(url, find_token(None, data_dir)).workers()
-    except (Unauthorized, Conflict):
+        probe.workers()
+    except Unauthorized:
+        if is_free(data_dir):  # a master of another folder listens there by now
+            return False
         raise
-    except FoldstepError:  # a master that was killed leaves its address behind
-        return None
-    return master
+    except Conflict:
+        raise
+    except FoldstepError:
+        return False
+    finally:
+        probe.close()
+    return True
 
 
 def find_url(url: str | None, data_dir: Path) -> str:

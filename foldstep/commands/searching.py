@@ -55,6 +55,8 @@ def submit(
         for note in search.notes:
             out.print(note, markup=False)
     if watch:
+        if not as_json:
+            out.print(f"{search.id} is submitted; Ctrl-C ends the watching, not the search.")
         with nullcontext() if as_json else Watch(out) as shown:
             watch_to_end(master, search.id, shown)
         show_end(master, search.id, as_json=as_json, said=search.notes)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-_VARIABLE = "FOLDSTEP_LIFELINE"
+_VARIABLE = "_FOLDSTEP_LIFELINE"
 _PR_SET_PDEATHSIG = 1
 
 

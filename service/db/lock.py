@@ -28,3 +28,13 @@ def exclusive(folder: Path) -> Iterator[None]:
                 f"Another master serves {folder.absolute()}; stop it, choose another data folder, or use Postgres."
             ) from None
         yield
+
+
+def is_free(folder: Path) -> bool:
+    """Tell whether a folder has been locked by a master before, and is not now."""
+    try:
+        with (folder / LOCK_FILE).open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:  # it is locked, or no master with a database in this folder was ever here
+        return False
+    return True

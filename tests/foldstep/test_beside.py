@@ -68,7 +68,9 @@ def test_stay_keeps_the_page_up(processes: Processes) -> None:
         lines.append(run.stdout.readline())
         assert lines[-1], processes.logs()
     url, _, token = lines[-1].split(": ", 1)[1].strip().partition("/#token=")
-    (search,) = Foldstep(url, token.partition("&")[0]).searches()
+    client = Foldstep(url, token.partition("&")[0])
+    (search,) = client.searches()
+    client.close()
     assert search.state == "completed"
     run.send_signal(signal.SIGINT)
     assert run.wait(WAIT_S) == 0
@@ -89,7 +91,10 @@ def test_a_killed_run_leaves_nothing_behind(tmp_path: Path) -> None:
         except FileNotFoundError:
             return False
         client = Foldstep(url, token, patience_s=10)
-        return any(search.progress.epochs_done for search in client.searches())
+        try:
+            return any(search.progress.epochs_done for search in client.searches())
+        finally:
+            client.close()
 
     until(is_training, "a trial in training")
     children = run.children(recursive=True)
@@ -98,3 +103,18 @@ def test_a_killed_run_leaves_nothing_behind(tmp_path: Path) -> None:
     run.wait()
     for child in children:
         child.wait(WAIT_S)
+
+
+def test_a_master_of_another_folder_at_a_stale_address_is_none_of_ours(processes: Processes) -> None:
+    """A master was killed, and one of another folder got its port."""
+    server, master = processes.master()
+    server.kill()
+    server.wait()
+    port = master.url.rpartition(":")[2]
+    other = processes.start("foldstep", "serve", "--dir", "other", "--port", port)
+    assert other.stdout is not None
+    assert other.stdout.readline().strip() == master.url
+    table(processes.folder)
+    done = foldstep("run", spec(processes.folder), "--workers", "1", "--dir", "data", cwd=processes.folder)
+    assert done.returncode == 0, done.stderr
+    assert "serves data already" not in done.stdout

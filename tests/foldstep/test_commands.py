@@ -41,7 +41,8 @@ def search(busy_desk: Desk) -> str:
     words = " ".join(done.stdout.split())
     (found,) = [s for s in busy_desk.master.searches() if s.name == "asked"]
     assert f"{found.id}: completed, 16 trials." in words
-    assert f"{found.id}: stage 2 of 2" in words
+    assert f"{found.id} is submitted; " in words
+    assert "· stage 2 of 2 ·" in words
     assert "Best checkpoint: " in words
     return found.id
 

@@ -30,9 +30,7 @@ def sentence(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-@pytest.mark.parametrize(
-    "words", [("serve",), ("run", "spec.json", "--json"), ("demo",), ("check", "spec.json"), ("upgrade",)]
-)
+@pytest.mark.parametrize("words", ["serve", "run spec.json --json", "demo", "check spec.json", "upgrade"])
 @pytest.mark.parametrize(
     ("folder", "reason"),
     [

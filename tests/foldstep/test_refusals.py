@@ -78,6 +78,13 @@ def test_spec_file_that_cannot_be_read_is_refused(desk: Desk, content: bytes | N
     (desk.folder / name).unlink(missing_ok=True)
 
 
+DOING = {
+    "Looking for a master of foldstep-data",
+    "Starting the master and its workers",
+    "Reading the data and checking the spec",
+}
+
+
 @pytest.mark.parametrize(
     ("change", "names", "code"),
     [
@@ -91,7 +98,10 @@ def test_run_refuses_the_same_and_leaves_nothing_behind(
 ) -> None:
     bad_specs.write_files(tmp_path)
     (tmp_path / "spec.yaml").write_text(as_yaml({**GOOD, **change}))
-    refused(foldstep("run", "spec.yaml", cwd=tmp_path), *names, code=code)
+    done = foldstep("run", "spec.yaml", cwd=tmp_path)
+    assert set(done.stdout.splitlines()) <= DOING, "what it did until then"
+    done.stdout = ""
+    refused(done, *names, code=code)
     assert not (tmp_path / "foldstep-data" / "address").exists(), "the master has ended"
 
 
