@@ -31,9 +31,6 @@ class Blind(Probe):
     def begin(self, epoch: int) -> None:
         """Do nothing: no probe is due."""
 
-    def validated(self, losses: object) -> None:
-        """Do nothing with the losses."""
-
     def look(self, space: Workspace, weights: Stack) -> None:
         """Do nothing; it is never called."""
 

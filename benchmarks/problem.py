@@ -19,5 +19,5 @@ def problem_of(data: DataSpec, cv: CvSpec, metric: MetricName, *, n_folds: int, 
     assert data.task is not None
     assert data.target is not None
     facts = {"task": data.task, "target": data.target, "data": data, "cv": cv, "metric": {"name": metric}, "seed": seed}
-    sizes = {"n_folds": n_folds, "n_rows": None, "n_inputs": None, "n_outputs": None}
+    sizes = {"n_folds": n_folds, "n_rows": None, "n_inputs": None, "n_outputs": None, "reading": None, "baseline": None}
     return LearningProblem.model_validate({"fingerprint": "0" * 64, **facts, **sizes})

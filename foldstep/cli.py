@@ -19,7 +19,7 @@ COMMANDS = {
     "demo": ("running", "Search for the best network on scikit-learn's digits, on this machine."),
     "run": (
         "running",
-        "Run a search on this machine: master, workers and search in one go. An unfinished search resumes.",
+        "Run a search on this machine: start a master and workers, search, and end. An unfinished search resumes.",
     ),
     "serve": (
         "serving",
@@ -62,7 +62,7 @@ COMMANDS = {
         "Predict every row of a file; several checkpoints, as those of a search's best trial, predict by their mean.",
     ),
     "recover": ("files", "Rebuild the leaderboard of every search from a folder of checkpoints alone."),
-    "upgrade": ("serving", "Migrate the database to this version. `serve` does so by itself."),
+    "upgrade": ("serving", "Migrate the database to this version. `serve` does so automatically."),
     "doctor": ("serving", "Report what this machine has for Foldstep, and what is wrong."),
     "datasets": ("datasets", "Data sets that the master knows."),
 }

@@ -105,10 +105,10 @@ TARGETS = {
     "unknown": Bad({"data": {"dataset": "rare.csv", "target": "yy"}}, ("data.target", "yy", "did you mean y?")),
     "not named": Bad({"data": {"dataset": "rare.csv"}}, ("data.target",)),
     "constant": Bad(_file("constant.csv"), ("data.target", "only 1")),
-    "nan": Bad(_file("holes.csv"), ("data.target", "1 rows without one")),
+    "nan": Bad(_file("holes.csv"), ("data.target", "1 row without one")),
     "infinite": Bad(_file("infinite.csv", task="regression"), ("data.target", "infinite")),
     "text for a regression": Bad(_file("rare.csv", task="regression"), ("data.task", "text")),
-    "alone": Bad(_file("lonely.csv"), ("data", "column left to learn from")),
+    "alone": Bad(_file("lonely.csv"), ("data.dataset", "at least one other column"), UNREADABLE),
 }
 COMBINATIONS = {
     "lbfgs on batches": Bad(
@@ -130,7 +130,7 @@ COMBINATIONS = {
 UNREADABLE = "dataset_unreadable"
 FILES = {
     "missing": Bad(_file("nowhere.csv"), ("data.dataset", "nowhere.csv"), UNREADABLE),
-    "binary": Bad(_file("binary.csv"), ("data.dataset", "binary"), UNREADABLE),
+    "binary": Bad(_file("binary.csv"), ("data.dataset", "seems to be a picture"), UNREADABLE),
     "broken parquet": Bad(_file("broken.parquet"), ("data.dataset",), UNREADABLE),
     "empty": Bad(_file("empty.csv"), ("data.dataset", "empty"), UNREADABLE),
     "header only": Bad(_file("header.csv"), ("data.dataset", "without rows"), UNREADABLE),
@@ -165,7 +165,7 @@ _CONTENT: dict[str, bytes] = {
     "header.csv": b"x,y\n",
     "one.csv": b"x,y\n1,1\n",
     "ragged.csv": b"x,y\n1,1\n2\n3,0\n",
-    "latin.csv": "x,y\n1,a\nü,b\n3,a\n".encode("latin-1"),
+    "latin.csv": "x,y\n1,ä\n".encode() + "ü,b\n3,a\n".encode("latin-1"),
     "twice.csv": b"x,x,y\n1,1,0\n2,2,1\n",
 }
 

@@ -69,7 +69,7 @@ def test_an_undefined_metric_is_told_as_one(busy_desk: Desk) -> None:
     assert "undefined: the metric has no value; `foldstep show` with the trial says why." in shown
     trial = " ".join(busy_desk("show", search.id, str(undefined["trial"])).stdout.split())
     assert "metric undefined: In epoch 1 of fold" in trial
-    assert "rmse is undefined: its errors are too large for double precision" in trial
+    assert "rmse is undefined" in trial
     assert "did not diverge" in trial
     again = busy_desk("rerun", search.id, str(undefined["trial"]))
     assert again.returncode == 0, again.stdout + again.stderr
@@ -79,7 +79,7 @@ def test_a_search_of_an_earlier_version_has_no_baseline(busy_desk: Desk, unequal
     (search,) = [s for s in busy_desk.master.searches() if s.name == "unequal"]
     with sqlite3.connect(next((busy_desk.folder / "data").glob("*.db"))) as database:
         (problem,) = database.execute("SELECT problem FROM searches WHERE id = ?", [search.id]).fetchone()
-        stored = {name: value for name, value in json.loads(problem).items() if name != "baseline"}
+        stored = {**json.loads(problem), "baseline": None}  # as the upgrade to 0011 leaves it
         database.execute("UPDATE searches SET problem = ? WHERE id = ?", [json.dumps(stored), search.id])
     assert busy_desk.master.search(search.id).baseline is None
     assert "baseline" not in busy_desk("leaderboard", search.id).stdout

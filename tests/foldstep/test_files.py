@@ -200,6 +200,7 @@ def test_a_damaged_file_costs_nothing_but_itself(classified: Searched, tmp_path:
     assert set(found["damaged"]) == {str(files[0]), str(files[1]), str(copy / "picture.safetensors")}
     (rows,) = found["searches"].values()
     assert without_files(rows) == comparable(classified.trials), "each trial has another fold's file, with all in it"
+    (tmp_path / "rows.csv").write_text("x\n1\n")
     refused(foldstep("predict", str(files[1]), "rows.csv", cwd=tmp_path), str(files[1]), code="invalid_input")
 
 

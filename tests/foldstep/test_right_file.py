@@ -223,14 +223,22 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
+def refused_by_run(home: Home, *names: str) -> None:
+    """Assert that `run` said what it was doing, and then refused with a conflict."""
+    done = home.run()
+    assert done.stdout.splitlines()[-1] == "Reading the data and checking the spec"
+    done.stdout = ""
+    refused(done, *names, code="conflict")
+
+
 def test_run_refuses_to_guess_when_the_data_changed(home: Home) -> None:
-    refused(home.run(), home.begun, "--new", "--old-data", code="conflict")
+    refused_by_run(home, home.begun, "--new", "--old-data")
     assert home.searches() == {home.begun: ("queued", 20)}, "nothing is trained on the old data meanwhile"
     wrong = home.run("--new", "--old-data")
     assert wrong.returncode == 2
     assert "exclude each other" in wrong.stderr
     (home.folder / "table.csv").write_text("nothing to learn from\n")
-    refused(home.run(), home.begun, "--new", "--old-data", code="conflict")
+    refused_by_run(home, home.begun, "--new", "--old-data")
     (home.folder / "table.csv").write_text(table(20))
     assert home.run().returncode == 0
     assert home.searches() == {home.begun: ("completed", 20)}, "the data are as they were: it resumes"
