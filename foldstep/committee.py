@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from foldstep.client import Foldstep
 from foldstep.connect import connect
 from foldstep.local import local_master
+from foldstep.options import no_file
 from foldstep.service.contract.errors import InvalidInput, NotFound, Unavailable
 from foldstep.service.contract.leaderboard import SearchView, TrialView
 
@@ -27,6 +28,8 @@ def as_files(models: Sequence[str]) -> list[Path] | None:
     if not missing:
         return [Path(model) for model in models]
     if len(models) == 1 and not models[0].endswith(_ENDING):
+        if Path(models[0]).suffix.startswith(_ENDING[:5]):  # an ending cut short, not the name of a search
+            raise no_file(Path(models[0]))
         return None
     raise InvalidInput(
         f"There is no checkpoint file {missing[0]}. Name checkpoint files, or one search by its name or id, "

@@ -103,8 +103,13 @@ def show_end(master: Foldstep, search_id: str, *, as_json: bool, said: Collectio
             out.print(
                 f"Best checkpoint: {search.checkpoint_dir}/{best_checkpoint(search)}", markup=False, soft_wrap=True
             )
-        out.print(f"{search.id}: {search.state}, {display.n_done(search)} trials.{_trained(search.progress)}")
+        out.print(f"{search.id}: {search.state}, {_n_trials(search)}.{_trained(search.progress)}")
     quiet_exit(0 if search.best is not None and search.state is SearchState.COMPLETED else NO_WINNER)
+
+
+def _n_trials(search: SearchView) -> str:
+    n = display.n_done(search)
+    return "1 trial" if n == 1 else f"{n} trials"
 
 
 def _trained(progress: SearchProgress) -> str:

@@ -14,6 +14,9 @@ GOOD: dict[str, Any] = {
 }
 
 
+UNREADABLE = "dataset_unreadable"
+
+
 class Bad(NamedTuple):
     """One mistake.
 
@@ -127,7 +130,6 @@ COMBINATIONS = {
     "weight of nothing": Bad({"parameters": {"class_weight": {"0": 0}}}, ("parameters.class_weight", "above 0")),
     "exposure without counts": Bad(_file("rare.csv", exposure="x"), ("data.exposure", "loss: poisson")),
 }
-UNREADABLE = "dataset_unreadable"
 FILES = {
     "missing": Bad(_file("nowhere.csv"), ("data.dataset", "nowhere.csv"), UNREADABLE),
     "binary": Bad(_file("binary.csv"), ("data.dataset", "seems to be a picture"), UNREADABLE),

@@ -25,7 +25,8 @@ def search(**changes: Any) -> SearchView:
     now = HUGE.model_copy(update={k: v for k, v in changes.items() if k in SearchProgress.model_fields})
     whole = SearchView(
         id="x" * 71 + "-1a2b3c", name="x" * 64, state=SearchState.RUNNING, method="random", task="regression",
-        metric=MetricSpec(name="rmse"), dataset="d", fingerprint="f", stage=0, n_stages=3, trials=10_000_000, counts={}, n_folds=5,
+        metric=MetricSpec(name="rmse"), dataset="d", fingerprint="f",
+        stage=0, n_stages=3, trials=10_000_000, counts={}, n_folds=5,
         best=None, progress=now, member_steps_per_s=1.0, notes=[], checkpoint_dir="c",
         created_at=datetime.now(UTC), started_at=None, finished_at=None, stages=[],
     )  # fmt: skip

@@ -129,7 +129,12 @@ def test_a_path_that_is_not_there_names_the_nearest_file(desk: Desk) -> None:
     refused(done, f"looked in {desk.folder}; did you mean houses.yaml?", code="invalid_input")
     refused(desk("datasets", "add", "t", "tabel.csv"), "did you mean table.csv?", code="invalid_input")
     desk.write("wrong.yaml", "name: a\ndata: {dataset: tabel.csv, target: y}\n")
-    refused(desk("submit", "wrong.yaml"), "wrong.yaml line 2", "the nearest file name there is table.csv", code="dataset_unreadable")
+    refused(
+        desk("submit", "wrong.yaml"),
+        "wrong.yaml line 2",
+        "the nearest file name there is table.csv",
+        code="dataset_unreadable",
+    )
     desk.write("net.safetensors", "")
     done = foldstep("predict", "net.safetensor", "table.csv", cwd=desk.folder)
     refused(done, "There is no file net.safetensor; looked in", "did you mean net.safetensors?", code="invalid_input")
