@@ -19,7 +19,10 @@ SOUND: dict[str, Any] = {
     "name": "sound", "data": {"dataset": "wine"}, "cv": {"folds": 3}, "budget": {"trials": 3},
     "parameters": {"lr": {"low": 1e-3, "high": 1e-1, "log": True}, "activation": ["relu", "tanh"], "epochs": 3},
 }  # fmt: skip
-UNSOUND = {**SOUND, "name": "unsound", "method": "random", "parameters": {"lr": 1e-30, "epochs": 3}}
+UNSOUND = {
+    **SOUND, "name": "unsound", "method": "random",
+    "parameters": {"lr": 1e-30, "activation": ["relu", "tanh", "elu"], "epochs": 3},
+}  # fmt: skip
 BEFORE = {"checks": {"before": True}}
 
 
