@@ -11,6 +11,8 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from types import FrameType
 
 import anyio.to_thread
@@ -112,7 +114,21 @@ def _swept(context: Context) -> Iterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """A server that ends with exit code 0 on SIGTERM and SIGINT; uvicorn's own would send itself the signal again."""
+    """A server that ends with exit code 0 on SIGTERM and SIGINT; uvicorn's own would send itself the signal again.
+
+    Args:
+        config: of uvicorn.
+        announce: called once it answers and hears signals.
+    """
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to answer, and announce it."""
+        await super().startup(sockets)
+        self._announce()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Finish the running requests, then end; end at once on a second signal."""
@@ -139,25 +155,24 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
         app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=SHUTDOWN_S
     )
     host, port = settings.host if host is None else host, settings.port if port is None else port
-    with _listening(host, port) as listener, opened(app), _announced(settings, _address(listener), app.state.token):
-        _Server(config).run(sockets=[listener])
+    address_file = settings.data_dir / ADDRESS_FILE
+    with _listening(host, port) as listener, opened(app):
+        try:
+            announce = partial(_announce, address_file, _address(listener), app.state.token)
+            _Server(config, announce).run(sockets=[listener])
+        finally:
+            address_file.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def _announced(settings: Settings, address: str, token: str) -> Iterator[None]:
+def _announce(address_file: Path, address: str, token: str) -> None:
     """Print the address, and write it to the data folder, where the CLI finds it; show people the way to the page."""
-    path = settings.data_dir / ADDRESS_FILE
-    path.write_text(f"{address}\n")
+    address_file.write_text(f"{address}\n")
     sys.stdout.write(f"{address}\n")
     if sys.stdout.isatty():  # the token is a secret: it belongs in no log
         sys.stdout.write(
             f"Page: {address}/#token={token}\nCtrl-C ends the master; its searches resume when it returns.\n"
         )
     sys.stdout.flush()
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _listening(host: str, port: int) -> socket.socket:
