@@ -26,6 +26,8 @@ NOT_RUN = {
     "make test": "is what runs this test",
     "foldstep demo": "tests/acceptance/test_demo.py runs it",
     "foldstep run SPEC": "is run with the specs that the pages write",
+    "foldstep run SPEC --dir DIR": "tests/foldstep/test_beside.py runs it beside a live master",
+    "foldstep datasets replace NAME FILE": "tests/foldstep/test_right_file.py runs it",
     "docker compose --profile gpu up": "needs Docker; tests/acceptance/test_compose.py runs what the file says",
 }
 FEWER_TRIALS = {"budget: {trials: 40}": "budget: {trials: 8}"}
@@ -181,10 +183,10 @@ class Walk:
         if "FILE.csv" in command:
             self.write_wine()
         words = {
-            "CHECKPOINT": f"{folder}/{self.checkpoint}", "FILE.csv": "rows.csv",
+            "CHECKPOINT": f"{folder}/{self.checkpoint}", "FILE.csv": "rows.csv", "FILE": "houses.csv",
             "TRIAL": str(self.trial), "DIR": folder, "ID": self.search,
         }  # fmt: skip
-        filled = re.sub(r"\b(CHECKPOINT|FILE\.csv|TRIAL|DIR|ID)\b", lambda m: words[m[0]], command)
+        filled = re.sub(r"\b(CHECKPOINT|FILE\.csv|FILE|TRIAL|DIR|ID)\b", lambda m: words[m[0]], command)
         if re.match(r"foldstep (pause|resume|stop) ", command):
             self.on_another_search(filled)
         else:
