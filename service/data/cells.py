@@ -61,11 +61,19 @@ def cleaned(text: pl.Series, missing: Sequence[str]) -> pl.Series:
     return trimmed.scatter(rows, None) if len(rows) else trimmed
 
 
-def canonical(text: pl.Series, reading: ColumnReading) -> tuple[ColumnValues, Unfit | None]:
-    """Convert cleaned cells to canonical values; those that do not fit the reading are missing, and told."""
+def canonical(
+    text: pl.Series, reading: ColumnReading, values: pl.Series | None = None
+) -> tuple[ColumnValues, Unfit | None]:
+    """Convert cleaned cells to canonical values; those that do not fit the reading are missing, and told.
+
+    Args:
+        text: the cells.
+        reading: of the column.
+        values: of `values_of`, where they are known.
+    """
     if reading.kind == "category":
         return categories(text if reading.labels is None else _as_written(text, reading.labels)), None
-    values = values_of(text, reading)
+    values = values_of(text, reading) if values is None else values
     unfit = unfit_cells(text, values)
     numbers = values.fill_null(np.nan).to_numpy().astype(np.float64, copy=False)
     return (NumberColumn(numbers) if reading.kind == "number" else DateColumn(numbers)), unfit

@@ -40,6 +40,7 @@ class Decision:
         unfit: cells that are missing because they do not fit.
         findings: what the user should know.
         is_open: whether the order of day and month is a guess.
+        values: the cells under this reading, where deciding took them; None to be converted yet.
     """
 
     reading: ColumnReading
@@ -47,6 +48,7 @@ class Decision:
     unfit: Unfit | None = None
     findings: list[Finding] = field(default_factory=list)
     is_open: bool = False
+    values: pl.Series | None = None
 
 
 def mostly_fits(text: pl.Series, values: pl.Series, least: float) -> bool:

@@ -21,8 +21,11 @@ def kept_as_text(text: pl.Series, plain: pl.Series) -> Decision | None:
         text: cells, trimmed; null where missing.
         plain: the cells as numbers; null where one is none.
     """
+    whole = r"^[+-]?\d+(?:E\d+)?$"
+    if not text.filter(plain.is_not_null()).head(100).str.contains(whole).all():
+        return None
     digits = text.filter(plain.is_not_null())
-    if not digits.str.contains(r"^[+-]?\d+(?:E\d+)?$").all():
+    if not digits.str.contains(whole).all():
         return None
     zeros, powers = (digits.filter(digits.str.contains(pattern)) for pattern in (r"^[+-]?0\d", r"^\d+E\d+$"))
     huge = digits.filter(plain.filter(plain.is_not_null()).abs() >= EXACT)

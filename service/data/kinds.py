@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import polars as pl
 
@@ -81,10 +82,12 @@ def _imposed(text: pl.Series, said: str, options: ReadingOptions, evidence: File
             got=cells or "no value",
             hint="leave the column out of data.types" + (", or set data.dates" if said == "date" else ""),
         )
-    return Decision(found.reading, f"as data.types says; {found.why}", found.unfit, found.findings, found.is_open)
+    return replace(found, why=f"as data.types says; {found.why}")
 
 
 def _boolean(text: pl.Series) -> Decision | None:
+    if thinned(text.drop_nulls(), 1000).n_unique() > 6:
+        return None  # a glance says so: to look for all different cells of a long column takes long
     words = text.drop_nulls().unique(maintain_order=True)
     if len(words) > 6 or not words.str.to_lowercase().is_in(["true", "false"]).all():
         return None

@@ -41,14 +41,17 @@ def decide_number(
     """
     if least > 0 and not may_be_numbers(text):
         return None
-    plain = to_numbers(text, ColumnReading(name=text.name, kind="number"))
+    bare = text.cast(pl.Float64, strict=False)
+    reading = ColumnReading(name=text.name, kind="number")
+    is_bare = bare.null_count() == text.null_count()
+    plain = bare if is_bare else to_numbers(text, reading)
     if text.name not in options.types and mostly_fits(text, plain, least):
         kept = kept_as_text(text, plain) or compact_dates(text)
         if kept is not None:
             return kept
-    if _is_plain(text, options, evidence):
+    if is_bare and not _may_group_by_points(text, options, evidence):
         findings = list(_open_points(text, options, evidence))
-        return Decision(ColumnReading(name=text.name, kind="number"), "every cell is a number", findings=findings)
+        return Decision(reading, "every cell is a number", findings=findings, values=bare)
     return _clock(text, least) or _written_number(text, options, evidence, least)
 
 
@@ -63,11 +66,9 @@ def may_be_numbers(text: pl.Series) -> bool:
     return bool(is_number.sum() >= 0.5 * len(sample))
 
 
-def _is_plain(text: pl.Series, options: ReadingOptions, evidence: FileEvidence) -> bool:
-    """Tell whether all cells are numbers without marks, none of them to be read in another way."""
-    if text.cast(pl.Float64, strict=False).null_count() > text.null_count():
-        return False
-    return "," not in (options.decimal, evidence.decimal) or not text.str.contains(".", literal=True).any()
+def _may_group_by_points(text: pl.Series, options: ReadingOptions, evidence: FileEvidence) -> bool:
+    """Tell whether points could be marks between thousands, for the decimal sign is a comma."""
+    return "," in (options.decimal, evidence.decimal) and bool(text.str.contains(".", literal=True).any())
 
 
 def _open_points(text: pl.Series, options: ReadingOptions, evidence: FileEvidence) -> Iterable[Finding]:
@@ -120,7 +121,8 @@ def _written_number(text: pl.Series, options: ReadingOptions, evidence: FileEvid
         *_unit_findings(text, parts.unit, reading),
         *_negative_findings(text, reading, values),
     ]
-    return Decision(reading, "every cell is a number" if unfit is None else f"numbers but for {unfit}", unfit, findings)
+    why = "every cell is a number" if unfit is None else f"numbers but for {unfit}"
+    return Decision(reading, why, unfit, findings, values=values)
 
 
 def _unit(units: pl.Series, body: pl.Series) -> str:

@@ -134,7 +134,7 @@ def _read_text(
 ) -> ReadColumn:
     cells = cleaned(text, options.missing_words).alias(name)
     decision = decide(cells, options, evidence)
-    values, unfit = canonical(cells, decision.reading)
+    values, unfit = canonical(cells, decision.reading, decision.values)
     values = without(values, options.missing_words)
     findings += _reading_findings(name, text, cells, decision, unfit)
     return ReadColumn(values, decision.reading, decision.why, unfit, decision.is_open, is_unnamed)
@@ -227,7 +227,7 @@ def _read_typed_text(
         said = Finding(code="text_of_numbers", columns=(name,), sentence=sentence, setting=setting)
         reading = ColumnReading(name=name, kind="category")
         decision = Decision(reading, f"of type {column.type}", findings=[said])
-    values, unfit = canonical(cells, decision.reading)
+    values, unfit = canonical(cells, decision.reading, decision.values)
     findings += _reading_findings(name, text, cells, decision, unfit)
     return ReadColumn(values, decision.reading, decision.why, unfit, decision.is_open, is_unnamed)
 
