@@ -34,10 +34,16 @@ def report(found: DataReport, width: int = 80) -> Iterator[RenderableType]:
     yield columns(found.data, target, width)
     if len(found.data.columns) > _MOST_COLUMNS:
         yield Text(f"… and {len(found.data.columns) - _MOST_COLUMNS:,} more columns; --json has them all.")
-    findings = [*(found.target.findings if found.target else ()), *found.data.findings]
+    others = (finding for finding in found.data.findings if not _is_left_out(finding, target))
+    findings = [*(found.target.findings if found.target else ()), *others]
     yield from sentences(sorted(findings, key=lambda f: not f.is_warning))
     if not findings:
         yield Text("Nothing odd was found.")
+
+
+def _is_left_out(finding: Finding, target: str | None) -> bool:
+    """Tell whether a finding says that the target is no feature, which goes without saying."""
+    return finding.columns == (target,) and finding.code in _FATES
 
 
 def sentences(findings: Sequence[Finding]) -> Iterator[Text]:

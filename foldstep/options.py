@@ -33,6 +33,7 @@ Token = Annotated[str | None, typer.Option("--token", help="Its token; else FOLD
 Dir = Annotated[Path, typer.Option("--dir", help="Data folder of the master on this machine.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 SearchId = Annotated[str, typer.Argument(metavar="ID", help="Search: its id, its name, or the beginning of its id.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Delete without asking.")]
 SpecFile = Annotated[str, typer.Argument(metavar="SPEC", help="YAML or JSON file; - for standard input.")]
 Force = Annotated[bool, typer.Option("--force", help="Continue in spite of failed checks (checks: {force: true}).")]
 Workers = Annotated[
@@ -145,6 +146,22 @@ def terminated_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def confirmed(what: str, *, yes: bool) -> bool:
+    """Ask before something is deleted for good, unless the answer was given beforehand.
+
+    Raises:
+        InvalidInput: there is nobody to ask.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise InvalidInput(f"Nothing is deleted: there is no terminal to ask on. To delete {what}, add --yes.")
+    if typer.confirm("Delete it for good?"):
+        return True
+    out.print("Nothing is deleted.")
+    return False
 
 
 def quiet_exit(code: int) -> None:

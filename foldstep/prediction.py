@@ -70,6 +70,7 @@ def predict_file(
     columns, notes = _beside(first.kept, predicted)
     notes += [unfit_note(predictors, first), unseen_note(predictors, first), unknown_note(predictors, predicted)]
     notes += [weights_note(predictors, weighted=weighted)] if proba else []
+    notes += ["The table has no rows, so there is nothing to predict."] if first.n_rows == 0 else []
     return Predictions(columns, [note for note in notes if note])
 
 

@@ -9,7 +9,19 @@ import typer
 
 from foldstep import display
 from foldstep.connect import DEFAULT_DIR, connect
-from foldstep.options import Dir, Json, Token, Url, no_file, out, print_json
+from foldstep.options import (
+    REFUSED,
+    Dir,
+    Json,
+    Token,
+    Url,
+    Yes,
+    confirmed,
+    no_file,
+    out,
+    print_json,
+    quiet_exit,
+)
 from foldstep.sending import sending
 from foldstep.service.contract.dataset import Dataset
 
@@ -64,9 +76,16 @@ def replace_dataset(
 
 
 @datasets.command("delete")
-def delete_dataset(name: Name, url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR) -> None:
-    """Forget a data set; searches that have begun keep theirs."""
-    connect(url, token, data_dir).delete_dataset(name)
+def delete_dataset(
+    name: Name, yes: Yes = False, url: Url = None, token: Token = None, data_dir: Dir = DEFAULT_DIR
+) -> None:
+    """Forget a data set, for good; asks before it does. Searches that have begun keep theirs."""
+    master = connect(url, token, data_dir)
+    master.dataset(name)
+    if not confirmed(name, yes=yes):
+        quiet_exit(REFUSED)
+        return
+    master.delete_dataset(name)
     out.print(f"{name} is deleted; searches that have begun keep the data that they began with.", markup=False)
 
 

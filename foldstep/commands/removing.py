@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Annotated
-
-import typer
-
 from foldstep.connect import DEFAULT_DIR, connect
-from foldstep.options import REFUSED, Dir, SearchId, Token, Url, out, quiet_exit
-from foldstep.service.contract.errors import InvalidInput
+from foldstep.options import REFUSED, Dir, SearchId, Token, Url, Yes, confirmed, out, quiet_exit
 from foldstep.service.contract.footprint import Footprint
 from foldstep.service.contract.states import TERMINAL_SEARCH
 
 
 def delete(
     search: SearchId,
-    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+    yes: Yes = False,
     url: Url = None,
     token: Token = None,
     data_dir: Dir = DEFAULT_DIR,
@@ -27,13 +21,9 @@ def delete(
     what = in_words(master.footprint(view.id))
     is_open = "" if view.state in TERMINAL_SEARCH else f", which is {view.state}"
     out.print(f"{view.id}{is_open}: {what}.", markup=False, highlight=False, soft_wrap=True)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise InvalidInput(f"Nothing is deleted: there is no terminal to ask on. To delete {view.id}, add --yes.")
-        if not typer.confirm("Delete it for good?"):
-            out.print("Nothing is deleted.")
-            quiet_exit(REFUSED)
-            return
+    if not confirmed(view.id, yes=yes):
+        quiet_exit(REFUSED)
+        return
     master.delete(view.id)
     out.print(f"{view.id} is deleted.", markup=False, highlight=False)
 

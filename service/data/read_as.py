@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from foldstep.service.contract.columns import ColumnValues, DateColumn, NumberColumn
+from foldstep.service.contract.features import HUGE
 from foldstep.service.contract.reading import AS_FOUND, ColumnReading, DateOrder, ReadingOptions, TableReading
 from foldstep.service.data import typed
 from foldstep.service.data.cells import Unfit, canonical, categories, cleaned, unfit_cells, values_of
@@ -104,7 +105,9 @@ def _add_typed(table: TableAs, reading: ColumnReading, column: pa.ChunkedArray, 
     """Take a column with a type: as it is where its type is the reading's kind, else by way of text."""
     kind = typed.kind_of(column.type)
     if reading.kind == "number" and (kind == "number" or pa.types.is_boolean(column.type)):
-        table.columns[reading.name] = without(NumberColumn(filled(typed.numbers(column))), whole.missing)
+        values = _finite(typed.numbers(column))
+        _tell_unfit(table, typed.as_text(column).alias(reading.name), values)
+        table.columns[reading.name] = without(NumberColumn(filled(values)), whole.missing)
     elif reading.kind == kind == "date":
         table.columns[reading.name] = DateColumn(filled(typed.seconds(column)))
     else:
@@ -116,11 +119,22 @@ def _add(table: TableAs, reading: ColumnReading, text: pl.Series, missing: Seque
         table.columns[reading.name] = canonical(text, reading)[0] if text.null_count() < len(text) else categories(text)
         return
     values = _in_any_writing(text, reading, values_of(text, reading), delimiter)
-    unfit = unfit_cells(text, values)
-    if unfit is not None:
-        table.unfit[reading.name] = unfit
+    values = _finite(values) if reading.kind == "number" else values
+    _tell_unfit(table, text, values)
     kind = NumberColumn if reading.kind == "number" else DateColumn
     table.columns[reading.name] = without(kind(filled(values)), missing)
+
+
+def _finite(values: pl.Series) -> pl.Series:
+    """Take numbers that are infinite, or too great to calculate with, as no numbers: they count as missing."""
+    is_huge = (values.abs() > HUGE).fill_null(False)
+    return values.set(is_huge, None) if is_huge.any() else values
+
+
+def _tell_unfit(table: TableAs, text: pl.Series, values: pl.Series) -> None:
+    unfit = unfit_cells(text, values)
+    if unfit is not None:
+        table.unfit[text.name] = unfit
 
 
 def _in_any_writing(text: pl.Series, reading: ColumnReading, values: pl.Series, delimiter: str) -> pl.Series:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from foldstep.service.contract.columns import (
     CategoryColumn,
     ColumnValues,
+    DateColumn,
     class_labels,
     column_from_arrow,
 )
@@ -76,6 +77,7 @@ def target_findings(name: str, column_of: Callable[[str], ColumnValues], feature
     """
     target = column_of(name)
     classes = is_classes(target)
+    yield from unusable(name, target)
     yield from _unequal(name, target) if classes else _long_tail(name, target)
     rows = _rows(target)
     if len(rows) < _LEAST_ROWS:
@@ -92,6 +94,25 @@ def target_findings(name: str, column_of: Callable[[str], ColumnValues], feature
             yield Finding(
                 code="leak", columns=(feature,), sentence=sentence, setting=ignoring(feature), is_warning=True
             )
+
+
+def unusable(name: str, target: ColumnValues) -> Iterator[Finding]:
+    """Tell beforehand why a search on a target will be refused."""
+    is_text = isinstance(target, CategoryColumn)
+    values = target.codes if isinstance(target, CategoryColumn) else target.values
+    is_missing = values < 0 if is_text else np.isnan(values)
+    what = []
+    if n_missing := int(is_missing.sum()):
+        what.append(f"has no value in {n_missing:,} row{'s' if n_missing > 1 else ''}")
+    if len(np.unique(values[~is_missing])) == 1:
+        what.append("has the same value in every row that has one")
+    if isinstance(target, DateColumn):
+        what.append("is dates")
+    elif not is_text and np.isinf(values).any():
+        what.append("has an infinite value")
+    for reason in what:
+        sentence = f"{name} {reason}: a search with this target will be refused."
+        yield Finding(code="unusable_target", columns=(name,), sentence=sentence, is_warning=True)
 
 
 def leaks_among(features: list[str], target: str, canonical_file: Path) -> list[Finding]:

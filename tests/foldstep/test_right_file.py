@@ -175,7 +175,8 @@ def test_replaced_data_are_told_and_a_search_trains_on_those_that_it_began_with(
         assert desk("datasets", "replace", "mine", "new.csv").stdout.endswith("The data are the same.\n")
         refused(desk("datasets", "replace", "other", "new.csv"), "other", code="not_found")
         refused(desk("datasets", "replace", "mine", "none.csv"), "none.csv", code="invalid_input")
-        assert desk("datasets", "delete", "mine").returncode == 0
+        refused(desk("datasets", "delete", "mine"), "add --yes", code="invalid_input")
+        assert desk("datasets", "delete", "mine", "--yes").returncode == 0
         refused(desk("datasets", "delete", "mine"), "mine", code="not_found")
         assert json.loads(desk("datasets", "list", "--json").stdout) == []
         processes.worker(master)

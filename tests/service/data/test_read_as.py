@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foldstep.service.contract.reading import ReadingOptions, TableReading
+from foldstep.service.contract.columns import NumberColumn
+from foldstep.service.contract.reading import ColumnReading, ReadingOptions, TableReading
 from foldstep.service.data.ingest import ingest
 from foldstep.service.data.read import read_file
 from foldstep.service.data.read_as import TableAs, read_as
@@ -137,3 +138,16 @@ def test_times_of_nanoseconds_are_those_of_microseconds(tmp_path: Path) -> None:
         prints.add(ingest(path, into=tmp_path / "c").fingerprint)
     [fingerprint] = prints
     assert ingest(tmp_path / "c" / f"{fingerprint}.parquet", into=tmp_path / "c").fingerprint == fingerprint
+
+
+def test_infinite_cells_count_as_missing_and_are_told(tmp_path: Path) -> None:
+    csv, parquet = tmp_path / "new.csv", tmp_path / "new.parquet"
+    csv.write_text("a\n1\n1e400\n-inf\n2.5\n")
+    pq.write_table(pa.table({"a": [1.0, float("inf"), -float("inf"), 2.5]}), parquet)
+    reading = TableReading(missing=("",), columns=(ColumnReading(name="a", kind="number"),))
+    for path in (csv, parquet):
+        table = read_as(path, reading)
+        assert table.unfit["a"].count == 2
+        values = table.columns["a"]
+        assert isinstance(values, NumberColumn)
+        np.testing.assert_array_equal(values.values, [1.0, np.nan, np.nan, 2.5])
