@@ -11,6 +11,7 @@ import polars as pl
 
 from foldstep.service.contract.reading import DateOrder
 from foldstep.service.data.no_value import is_no_value
+from foldstep.service.data.sampling import thinned
 
 SAMPLE = 1000
 """Different cells that formats are tried on."""
@@ -117,11 +118,6 @@ def find_dates(
 def looks_like_dates(text: pl.Series) -> pl.Series:
     """Tell for each cell whether it looks like a date."""
     return text.str.contains(_LIKELY).fill_null(False)
-
-
-def thinned(cells: pl.Series, most: int = 20_000) -> pl.Series:
-    """Take evenly spaced cells of a long column."""
-    return cells if len(cells) <= most else cells.gather_every(len(cells) // most)
 
 
 def _candidates(sample: pl.Series, said: DateOrder | None) -> Iterator[tuple[DateOrder, str]]:

@@ -10,6 +10,7 @@ from foldstep.service.contract.dataset import Finding
 from foldstep.service.contract.reading import ColumnReading, DateOrder, Decimal
 from foldstep.service.data.cells import Unfit
 from foldstep.service.data.no_value import is_no_value
+from foldstep.service.data.sampling import thinned
 
 FITTING_SHARE = 0.9
 """A column is numbers, or dates, if at least this share of its cells are, words for "no value" apart."""
@@ -69,6 +70,5 @@ def mostly_fits(text: pl.Series, values: pl.Series, least: float) -> bool:
 
 def sample_of(text: pl.Series) -> pl.Series:
     """Take some cells, spread over the column, without missing ones and words for "no value"."""
-    cells = text.drop_nulls()
-    chosen = cells if len(cells) <= _SAMPLE else cells.sample(_SAMPLE, seed=0)
+    chosen = thinned(text.drop_nulls(), _SAMPLE)
     return chosen.filter(~is_no_value(chosen))

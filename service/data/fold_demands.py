@@ -14,7 +14,7 @@ from foldstep.service.contract.errors import Fault
 from foldstep.service.contract.folds import Rows
 from foldstep.service.data.baseline import baselines, mean_over_folds
 from foldstep.service.data.fold_targets import FoldTargets
-from foldstep.service.data.target_report import UNEQUAL
+from foldstep.service.data.target_report import unequal_from, unflattered_metrics
 
 Flags: TypeAlias = npt.NDArray[np.bool_]
 MOST_CLASSES_NAMED = 5
@@ -125,10 +125,9 @@ def unequal_note(metric: Metric, folds: FoldTargets, baseline: float) -> Iterato
     if folds.labels is None or not metric.rewards_commonest_class:
         return
     counts = np.bincount(folds.target)
-    share, few = counts.max() / counts.sum(), min(UNEQUAL, 4 / len(counts))
+    share, few = counts.max() / counts.sum(), unequal_from(len(counts))
     if share >= few and baseline >= few:
-        others = [n for n in metrics_of(metric.task) if not METRICS[n].rewards_commonest_class]
         yield (
             f"Class {folds.labels[int(counts.argmax())]} has {100 * share:.3g} % of the rows: a constant answer has "
-            f"{metric.name} {baseline:.3g}; consider metric: {', '.join(others[:-1])} or {others[-1]}."
+            f"{metric.name} {baseline:.3g}; consider metric: {unflattered_metrics()}."
         )

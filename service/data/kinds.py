@@ -10,10 +10,11 @@ import polars as pl
 from foldstep.service.contract.dataset import Finding
 from foldstep.service.contract.reading import ColumnReading, DateOrder, Decimal, ReadingOptions
 from foldstep.service.data.date_column import decide_date
-from foldstep.service.data.dates import find_dates, looks_like_dates, thinned
+from foldstep.service.data.dates import find_dates, looks_like_dates
 from foldstep.service.data.decision import Decision, FileEvidence
 from foldstep.service.data.number_column import decide_number, may_be_numbers, several_units
 from foldstep.service.data.numbers import evidence_of, in_ascii, is_number, parts_of
+from foldstep.service.data.sampling import thinned
 from foldstep.service.data.sayings import as_type
 from foldstep.service.data.sources import refusal
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from foldstep.models.catalog.metrics import METRICS, metrics_of
 from foldstep.service.contract.columns import (
     CategoryColumn,
     ColumnValues,
@@ -142,23 +143,35 @@ def _at(column: ColumnValues, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.flo
     return np.where(codes < 0, np.nan, codes)
 
 
+def unequal_from(n_classes: int) -> float:
+    """Give the share of the commonest class from which classes are said to be very unequal: at most 0.8."""
+    return min(UNEQUAL, 4 / n_classes)
+
+
+def unflattered_metrics() -> str:
+    """List the metrics of classes that always saying the commonest one does not flatter."""
+    *others, last = [m for m in metrics_of("classification") if not METRICS[m].rewards_commonest_class]
+    return f"{', '.join(others)} or {last}"
+
+
 def _unequal(name: str, target: ColumnValues) -> Iterator[Finding]:
     numbers = _class_numbers(target)
     counts = np.bincount(numbers[numbers >= 0])
     if len(counts) < 2:
         return
-    share, fair = counts.max() / counts.sum(), 1 / len(counts)
-    if share >= min(UNEQUAL, 4 * fair) and share > fair:
+    share = float(counts.max() / counts.sum())
+    if share >= unequal_from(len(counts)):
         label = class_labels(target)[int(counts.argmax())]
         sentence = f"{name} is {label} in {100 * share:.3g} % of the rows: always saying so has accuracy {share:.4g}."
-        setting = "metric: balanced_accuracy, roc_auc or log_loss"
+        setting = f"metric: {unflattered_metrics()}"
         yield Finding(code="unequal_classes", columns=(name,), sentence=sentence, setting=setting, is_warning=True)
 
 
 def _long_tail(name: str, target: ColumnValues) -> Iterator[Finding]:
     values = _numbers(target)
     values = values[np.isfinite(values)]
-    spread = values.std() if len(values) else 0.0
+    with np.errstate(over="ignore"):
+        spread = values.std() if len(values) else 0.0
     if not np.isfinite(spread) or spread == 0:
         return
     skewness = float(np.mean(((values - values.mean()) / spread) ** 3))
@@ -202,7 +215,8 @@ def _alone(values: npt.NDArray[np.float64], truth: npt.NDArray[np.generic], *, c
     bins, half = _binned(values), len(values) // 2
     if classes:
         return _class_share(bins, truth.astype(np.int64), half)
-    return _variance_share(values, bins, truth.astype(np.float64), half)
+    with np.errstate(over="ignore", invalid="ignore"):  # a variance that has no room in a double tells nothing
+        return _variance_share(values, bins, truth.astype(np.float64), half)
 
 
 def _binned(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
