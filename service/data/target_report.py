@@ -258,10 +258,13 @@ def _line_shares(values: npt.NDArray[np.float64], truth: npt.NDArray[np.float64]
     fit = np.isfinite(values)
     one, other = fit.copy(), fit.copy()
     one[half:], other[:half] = False, False
-    if fit.mean() < _MOST_ROWS or min(one.sum(), other.sum()) < 3 or values[one].std() == 0 or truth[other].var() == 0:
+    if fit.mean() < _MOST_ROWS or min(one.sum(), other.sum()) < 3 or np.ptp(values[one]) == 0 or truth[other].var() == 0:
         return []
-    slope, offset = np.polyfit(values[one], truth[one], 1)
-    line = 1 - float(np.mean((truth[other] - slope * values[other] - offset) ** 2)) / float(truth[other].var())
+    centre, reach = values[one].mean(), np.ptp(values[one])
+    x = (values - centre) / reach
+    slope = float(np.mean(x[one] * (truth[one] - truth[one].mean())) / np.mean(x[one] ** 2))
+    left = truth[other] - truth[one].mean() - slope * x[other]
+    line = 1 - float(np.mean(left**2)) / float(truth[other].var())
     return [line, float(np.corrcoef(_ranks(values[fit]), _ranks(truth[fit]))[0, 1] ** 2)]
 
 
