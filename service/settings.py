@@ -46,6 +46,19 @@ class Settings(BaseModel):
     plan_ahead: int = Field(default=256, ge=1, description="trials that wait at most for a worker, in each search")
     max_upload_bytes: int = Field(default=1 << 30, ge=1, description="greatest size of an uploaded file, in bytes")
     max_body_bytes: int = Field(default=32 << 20, ge=1, description="greatest size of any other request, in bytes")
+    max_connections: int = Field(
+        default=1000,
+        ge=1,
+        description="connections that may be open at a time; beyond them the one that has waited longest for a "
+        "request is closed",
+    )
+    head_timeout_s: float = Field(
+        default=10.0, gt=0, description="seconds within which the head of a request has to arrive"
+    )
+    max_calls_per_s: float = Field(default=5000.0, gt=0, description="calls a second with one token")
+    wrong_tokens_per_minute: int = Field(
+        default=10, ge=1, description="wrong tokens that one address may send in a minute"
+    )
 
     @field_validator("data_roots", mode="before")
     @classmethod

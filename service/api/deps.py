@@ -1,4 +1,4 @@
-"""Dependencies of the handlers: the context, the token check, the body as it was sent."""
+"""Dependencies of the handlers: the context, the body as it was sent, the search that a path names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Annotated, Any, TypeAlias
 
 from fastapi import Depends, Header, Path, Request
 
-from foldstep.service.auth import check_authorization
 from foldstep.service.contract.document import load_document, too_deep
 from foldstep.service.contract.errors import Fault, SpecInvalid
 from foldstep.service.flow.context import Context
@@ -18,15 +17,6 @@ async def context_of(request: Request) -> Context:
     """Find the context that the application was made with."""
     context: Context = request.app.state.context
     return context
-
-
-async def require_token(request: Request, authorization: Annotated[str | None, Header()] = None) -> None:
-    """Refuse a request that does not carry the master's token.
-
-    Raises:
-        Unauthorized: there is none, or it is another one.
-    """
-    check_authorization(authorization, request.app.state.token)
 
 
 async def raw_body(request: Request) -> bytes:

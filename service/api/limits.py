@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from foldstep.service.api.problems import problem_response
+from foldstep.service.api.guard import refuse
 from foldstep.service.contract.errors import TooLarge
 from foldstep.service.settings import Settings
 
@@ -23,7 +23,7 @@ class BodyLimit:
             return
         limit = self._limit(scope)
         if _announced(scope) > limit:
-            await problem_response(_too_large(limit))(scope, receive, send)
+            await refuse(_too_large(limit), scope, receive, send)
             return
         await self.app(scope, _counted(receive, limit), send)
 

@@ -18,6 +18,7 @@ from foldstep.service.contract.errors import (
     DatasetUnreadable,
     Fault,
     FoldstepError,
+    Forbidden,
     IllegalTransition,
     InvalidInput,
     LeaseLost,
@@ -26,6 +27,7 @@ from foldstep.service.contract.errors import (
     PathNotAllowed,
     SpecInvalid,
     TooLarge,
+    TooManyRequests,
     Unauthorized,
     Unavailable,
 )
@@ -43,13 +45,15 @@ STATUS: dict[type[FoldstepError], int] = {
     NameTaken: 409,
     Ambiguous: 409,
     Unauthorized: 401,
+    Forbidden: 403,
+    TooManyRequests: 429,
     Unavailable: 503,
     FoldstepError: 500,
 }
 """The status of each class of error; a test checks that none is missing."""
 
 MEDIA_TYPE = "application/problem+json"
-_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
+_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 _log = logging.getLogger(__name__)
 
@@ -128,15 +132,16 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _sorted(statuses: Sequence[int]) -> list[int]:
-    return sorted({401, *statuses})
+    return sorted({401, 403, 429, *statuses})
 
 
 _REASON = {
     401: "no token, or not the right one",
-    403: "a file outside the allowed folders",
+    403: "a token without the scope for this call, or a file outside the allowed folders",
     404: "there is no such thing",
     409: "not possible in the present state, or a name that several searches have",
     413: "larger than this master takes",
+    429: "too many calls with this token; try again in a moment",
     503: "not possible just now; try again",
     422: "what was sent cannot be used; `faults` names every reason",
 }

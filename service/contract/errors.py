@@ -13,6 +13,8 @@
     │   ├── NameTaken               a data set of that name holds other data
     │   └── Ambiguous               a word that names several searches
     ├── Unauthorized            no token, or not the right one
+    ├── Forbidden               a right token without the scope for the call, or a call that another site's page made
+    ├── TooManyRequests         more calls than a token may make, or too many wrong tokens
     └── Unavailable             the master cannot be reached, or is shutting down
 
 The `code` of a class is stable: clients may match on it. Which HTTP status a class becomes is decided in
@@ -158,6 +160,18 @@ class Unauthorized(FoldstepError):
     """No token, or not the right one."""
 
     code = "unauthorized"
+
+
+class Forbidden(FoldstepError):
+    """A right token without the scope for the call, or a call that another site's page made."""
+
+    code = "forbidden"
+
+
+class TooManyRequests(FoldstepError):
+    """More calls than a token may make, or too many wrong tokens."""
+
+    code = "too_many_requests"
 
 
 class Unavailable(FoldstepError):

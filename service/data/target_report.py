@@ -258,7 +258,12 @@ def _line_shares(values: npt.NDArray[np.float64], truth: npt.NDArray[np.float64]
     fit = np.isfinite(values)
     one, other = fit.copy(), fit.copy()
     one[half:], other[:half] = False, False
-    if fit.mean() < _MOST_ROWS or min(one.sum(), other.sum()) < 3 or np.ptp(values[one]) == 0 or truth[other].var() == 0:
+    if (
+        fit.mean() < _MOST_ROWS
+        or min(one.sum(), other.sum()) < 3
+        or np.ptp(values[one]) == 0
+        or truth[other].var() == 0
+    ):
         return []
     centre, reach = values[one].mean(), np.ptp(values[one])
     x = (values - centre) / reach

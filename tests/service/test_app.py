@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from foldstep.service.auth import load_or_make_token
+from foldstep.service.auth.token_file import load_or_make_token
 from foldstep.service.settings import Settings
 
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from foldstep.service.contract.states import SearchState, TrialState
-from foldstep.service.dashboard.pages import HEADERS, Pages
+from foldstep.service.dashboard.pages import HEADERS, Pages, public_paths
 
 STATIC = Path(str(resources.files("foldstep.service.dashboard"))) / "static"
-HTML, STYLE = ((STATIC / name).read_text() for name in ("index.html", "style.css"))
+HTML, STYLE, DOCS = ((STATIC / name).read_text() for name in ("index.html", "style.css", "docs.html"))
 SCRIPTS = {path.name: path.read_text() for path in STATIC.glob("*.js")}
 SCRIPT = "".join(SCRIPTS.values())
 
@@ -22,14 +22,14 @@ def test_files_that_the_page_names_are_there() -> None:
     named = re.findall(r'(?:src|href)="([\w.]+\.\w+)"', HTML)
     assert {"page.js", "style.css", "icon.svg"} == set(named)
     assert all((STATIC / name).is_file() for name in named)
-    assert {"page.js", *re.findall(r'from "\./([\w.]+)"', SCRIPT)} == set(SCRIPTS), (
+    assert {"page.js", "docs.js", *re.findall(r'from "\./([\w.]+)"', SCRIPT)} == set(SCRIPTS), (
         "every file, and no other, is imported"
     )
 
 
 def test_nothing_comes_from_elsewhere() -> None:
     namespace = "http://www.w3.org/2000/svg"  # a name, nothing is fetched from there
-    for text in (HTML, SCRIPT.replace(namespace, ""), STYLE):
+    for text in (HTML, DOCS, SCRIPT.replace(namespace, ""), STYLE):
         assert re.findall(r"(?:https?:)?//[a-z]+\.", text) == []
 
 
@@ -60,3 +60,16 @@ def test_page_comes_with_its_headers() -> None:
     scope = {"type": "http", "method": "GET", "headers": []}
     response = asyncio.run(Pages().get_response("index.html", scope))
     assert {name.lower(): value for name, value in HEADERS.items()}.items() <= dict(response.headers).items()
+
+
+def test_no_page_has_a_script_or_a_style_in_itself() -> None:
+    for text in (HTML, DOCS):
+        assert re.findall(r"<script(?![^>]*src=)|<style| style=| on[a-z]+=", text) == []
+
+
+def test_files_of_the_pages_are_public_and_no_others() -> None:
+    assert {"/", "/docs", "/page.js", "/swagger-ui-bundle.js"} <= public_paths()
+    assert all((STATIC / name[1:]).is_file() or name in SWAGGER for name in public_paths() - {"/", "/docs"})
+
+
+SWAGGER = {"/favicon.png", "/swagger-ui-bundle.js", "/swagger-ui.css"}

@@ -1,4 +1,4 @@
-"""The token that clients send: made at the first start, in a file that only its owner can read."""
+"""The master's own token: made at the first start, in a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import secrets
 from pathlib import Path
 
-from foldstep.service.contract.errors import Unauthorized
 from foldstep.service.settings import Settings
 
 TOKEN_FILE = "token"
@@ -23,22 +22,9 @@ def load_or_make_token(settings: Settings) -> str:
     return path.read_text().strip()
 
 
-def check_authorization(header: str | None, token: str) -> None:
-    """Compare an `Authorization` header with the token, in a time that does not depend on where they differ.
-
-    Raises:
-        Unauthorized: there is no header, it is not a bearer token, or it is another one.
-    """
-    scheme, _, given = (header or "").partition(" ")
-    is_same = secrets.compare_digest(given.strip().encode(), token.encode())
-    if scheme.lower() != "bearer" or not is_same:
-        raise Unauthorized("Send the master's token as `Authorization: Bearer …`; it is in the file `token` of its "
-                           "data folder.")  # fmt: skip
-
-
 def _write_new(path: Path, token: str) -> None:
     """Write a file that never exists half-written and is never readable by others."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

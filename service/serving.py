@@ -1,0 +1,208 @@
+"""The server: sockets, limits of connections, signals; what runs between the network and the application."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import resource
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from foldstep.service.contract.errors import Conflict
+from foldstep.service.settings import Settings
+
+SHUTDOWN_S = 5
+_MAX_HEAD_BYTES = 1 << 16
+_OTHER_FILES = 200
+"""File descriptors that a master needs besides its connections."""
+
+
+@dataclass
+class Crowd:
+    """The open connections of a server that do nothing at present; the longest in that state are first.
+
+    Attributes:
+        max_connections: how many connections may be open.
+        head_timeout_s: seconds within which the head of a request has to arrive.
+    """
+
+    max_connections: int
+    head_timeout_s: float
+    half_open: dict[GuardedProtocol, None] = field(default_factory=dict)
+    idle: dict[GuardedProtocol, None] = field(default_factory=dict)
+
+    def make_room(self) -> bool:
+        """Close the connection that has waited longest for a request; tell whether there was one."""
+        found = next(iter(self.half_open), None) or next(iter(self.idle), None)
+        if found is not None:
+            found.abandon()
+        return found is not None
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """HTTP as uvicorn speaks it, with a time limit and a size limit for heads, and a limit of connections.
+
+    Where there are too many connections, the one that has waited longest for a request makes room: half-open
+    connections keep nobody out.
+    """
+
+    def __init__(self, *arguments: Any, crowd: Crowd, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._crowd = crowd
+        self._timer: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Make room, and wait for the first request."""
+        super().connection_made(transport)
+        if len(self.connections) > self._crowd.max_connections and not self._crowd.make_room():
+            self._answer(503, "Service Unavailable")
+            return
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._end_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless a head is too long."""
+        if self.transport.is_closing():
+            return
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._timer is not None and self._head_bytes > _MAX_HEAD_BYTES:
+            self._answer(431, "Request Header Fields Too Large")
+
+    def on_message_begin(self) -> None:
+        """Wait for the head of a request, from its first byte on."""
+        super().on_message_begin()
+        self._head_bytes = 0
+        if self._timer is None:
+            self._await_head()
+
+    def on_headers_complete(self) -> None:
+        """Pass the request on."""
+        self._end_waiting()
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request; uvicorn closes connections that are idle for long."""
+        super().on_response_complete()
+        if not self.pipeline and self._timer is None and not self.transport.is_closing():
+            self._crowd.idle[self] = None
+
+    def abandon(self) -> None:
+        """Close the connection at once."""
+        self._end_waiting()
+        self.connections.discard(self)
+        self.transport.abort()
+
+    def _await_head(self) -> None:
+        self._crowd.idle.pop(self, None)
+        self._crowd.half_open[self] = None
+        self._timer = self.loop.call_later(self._crowd.head_timeout_s, self.abandon)
+
+    def _end_waiting(self) -> None:
+        self._crowd.idle.pop(self, None)
+        self._crowd.half_open.pop(self, None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _answer(self, status: int, reason: str) -> None:
+        self._end_waiting()
+        head = f"HTTP/1.1 {status} {reason}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        self.transport.write(head.encode())
+        self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """A server that ends with exit code 0 on SIGTERM and SIGINT; uvicorn's own would send itself the signal again.
+
+    Args:
+        config: of uvicorn.
+        announce: called once it answers and hears signals.
+    """
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to answer, and announce it."""
+        await super().startup(sockets)
+        self._announce()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Finish the running requests, then end; end at once on a second signal."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def server(app: FastAPI, settings: Settings, announce: Callable[[], None]) -> Server:
+    """Make a server for an application whose database is open."""
+    crowd = Crowd(_connections(settings.max_connections), settings.head_timeout_s)
+    protocol: Any = partial(GuardedProtocol, crowd=crowd)
+    # the database is opened before and not by uvicorn, which would make a log entry and an exit code 3 of every refusal
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        http=protocol,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )
+    return Server(config, announce)
+
+
+def _connections(wanted: int) -> int:
+    """Raise the limit of open files as far as it goes, and find how many connections fit under it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = wanted + _OTHER_FILES
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return max(1, min(wanted, hard - _OTHER_FILES))
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Open the socket that the master listens on.
+
+    Raises:
+        Conflict: the address is in use, or not this machine's.
+    """
+    try:
+        listener = socket.create_server((host, port), backlog=2048, family=_family(host))
+    except OSError as error:
+        raise _not_listening(host, port, error) from error
+    # connections inherit it; without it the body of each answer waits 40 ms for the acknowledgement of its head
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def _not_listening(host: str, port: int, error: OSError) -> Conflict:
+    if error.errno is None or error.errno < 0 or error.errno == errno.EADDRNOTAVAIL:  # below 0: no such name
+        return Conflict(f"Cannot listen on {host}: this machine has no such address; choose another --host.")
+    reason = os.strerror(error.errno)
+    return Conflict(f"Cannot listen on {host}:{port} ({reason}); choose another port: --port 0 takes any free one.")
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def address_of(listener: socket.socket) -> str:
+    """Write the address of a listening socket as a URL."""
+    host, port, *_ = listener.getsockname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
