@@ -30,6 +30,7 @@ from foldstep.service.db.migrate import upgrade
 from foldstep.service.flow.context import Context, utc_now
 from foldstep.service.flow.recover import recover
 from foldstep.service.flow.sweep import sweep
+from foldstep.service.flow.watch import Watch, watch_of
 from foldstep.service.folder import usable_folder
 from foldstep.service.serving import address_of, listening, server
 from foldstep.service.settings import Settings, settings_from_environment
@@ -38,15 +39,18 @@ _log = logging.getLogger(__name__)
 ADDRESS_FILE = "address"
 
 
-def create_app(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> FastAPI:
+def create_app(
+    settings: Settings, *, now: Callable[[], datetime] = utc_now, watch: Watch | None = None
+) -> FastAPI:
     """Build the application; its database is opened and upgraded when it starts.
 
     Args:
         settings: the master's settings.
         now: the clock; tests pass their own.
+        watch: of the leases; tests pass one with their own clock.
     """
     app = FastAPI(title="Foldstep", version=__version__, lifespan=_lifespan, docs_url=None, redoc_url=None)
-    app.state.context = Context(Database(settings.resolved_database_url), settings, now)
+    app.state.context = Context(Database(settings.resolved_database_url), settings, now, watch or watch_of(settings))
     app.state.token = load_or_make_token(settings)
     problems.install(app)
     # the last one is the first that a request meets

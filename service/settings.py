@@ -39,10 +39,17 @@ class Settings(BaseModel):
     )
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8765, ge=0, le=65535, description="port to listen on; 0 for any free one")
-    lease_ttl_s: float = Field(default=60.0, gt=0, description="seconds after which a silent worker loses its trials")
+    lease_ttl_s: float = Field(
+        default=60.0, gt=0, description="seconds without a word of a worker after which it loses its trials"
+    )
     report_interval_s: float = Field(default=1.0, gt=0, description="seconds between the reports of a worker")
     sweep_interval_s: float = Field(default=2.0, gt=0, description="seconds between two looks for expired leases")
-    max_attempts: int = Field(default=3, ge=1, description="times that a trial is begun before it is given up")
+    max_attempts: int = Field(
+        default=3,
+        ge=1,
+        description="times that a trial ends its worker, alone on it, before it is given up; four times as many where "
+        "the worker may have been killed from outside",
+    )
     plan_ahead: int = Field(default=256, ge=1, description="trials that wait at most for a worker, in each search")
     max_upload_bytes: int = Field(default=1 << 30, ge=1, description="greatest size of an uploaded file, in bytes")
     max_body_bytes: int = Field(default=32 << 20, ge=1, description="greatest size of any other request, in bytes")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -13,15 +13,22 @@ Device: TypeAlias = Literal["cpu", "cuda"]
 Backend: TypeAlias = Literal["compiled", "compiled amx", "eager"]
 """The backend that computes a worker's steps: the compiled library, with AMX instructions or without, or PyTorch."""
 Purpose: TypeAlias = Literal["train", "check"]
+Key: TypeAlias = Annotated[str, Field(min_length=16, max_length=64, pattern=r"^[\x21-\x7e]+$")]
+"""A random word of at least 16 characters that a client makes once, so that a repeated request is known again."""
 
 
 class WorkerRegistration(Frozen):
-    """The registration of a worker (`POST /workers`)."""
+    """The registration of a worker (`POST /workers`); the same key again is the same worker.
+
+    Attributes:
+        key: name that the parent of the process gave it, under which it tells of its death (`POST /workers:died`).
+    """
 
     name: str = Field(min_length=1, max_length=200)  # host and process, for people
     device: Device
     backend: Backend | None = None  # results of different backends agree within rounding, not bit for bit
     version: str  # of the distribution; the master refuses another major or minor version
+    key: Key | None = None
 
 
 class WorkerRegistered(Frozen):
@@ -37,10 +44,12 @@ class LeaseRequest(Frozen):
 
     Attributes:
         members: number of members that the worker trains at once; the master divides it by the folds of the search.
+        key: new for each lease that is asked for; a request that is repeated with it gets the same lease.
     """
 
     worker: int
     members: int = Field(ge=1)
+    key: Key | None = None
 
 
 class LeasedTrial(Frozen):
@@ -82,9 +91,11 @@ class Work(Frozen):
 
 
 class Lease(Frozen):
-    """The right to train some trials, or to check a search before them, until `expires_at`; every report renews it.
+    """The right to train some trials, or to check a search before them; every report renews it.
 
     Attributes:
+        expires_at: about when it ends without a report. The master goes by how long it has heard nothing, not by the
+            clock.
         search: id, which is also the name of its checkpoint folder.
         problem: the same for every lease of the search.
         purpose: to train trials, or to run the checks on candidates.

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, Field
 
 from foldstep.service.contract.checks import CheckReport
 from foldstep.service.contract.diagnostics import Diagnostics
+from foldstep.service.contract.lease import Lease, LeaseRequest
 from foldstep.service.contract.space import Frozen
 
 Outcome: TypeAlias = Literal["completed", "diverged", "failed", "paused", "pruned", "undefined"]
@@ -76,6 +77,16 @@ class TrialProgress(Frozen):
     score: float | None = None
 
 
+class LeaseEnd(Frozen):
+    """The end of a lease by its worker (`POST /leases/{id}:release`); unfinished trials become available again.
+
+    Attributes:
+        snapshots: number of each unfinished trial to the name of its uploaded snapshot.
+    """
+
+    snapshots: dict[int, str] = Field(default_factory=dict)
+
+
 class Report(Frozen):
     """A worker's report (`POST /leases/{id}:report`): heartbeat, progress and results; it renews the lease.
 
@@ -86,6 +97,8 @@ class Report(Frozen):
         snapshots: trial number to the name of its snapshot, uploaded before this report; another worker resumes
             from it should this one die.
         checks: the results of the checks, once they are done, where the lease's purpose is to check.
+        release: ends the lease with this report, as a release after it would.
+        next: asks for the next lease, which comes with the reply, as a request after this report would.
     """
 
     progress: list[TrialProgress] = Field(default_factory=list)
@@ -93,6 +106,8 @@ class Report(Frozen):
     member_steps: int = Field(default=0, ge=0)
     snapshots: dict[int, str] = Field(default_factory=dict)
     checks: CheckReport | None = None
+    release: LeaseEnd | None = None
+    next: LeaseRequest | None = None
 
 
 class ReportReply(Frozen):
@@ -100,8 +115,9 @@ class ReportReply(Frozen):
 
     Attributes:
         expires_at: the lease's new end.
-        stop: trials to stop at once, without a result.
+        stop: trials to stop at once, without a result; also those that are another worker's by now.
         checkpoint_bar: see `Lease`, as for `snapshot_bar` and `time_left_s`.
+        lease: the next lease, where the report asked for one and there is work.
     """
 
     expires_at: AwareDatetime
@@ -109,13 +125,4 @@ class ReportReply(Frozen):
     checkpoint_bar: float | None = None
     snapshot_bar: float | None = None
     time_left_s: float | None = None
-
-
-class LeaseEnd(Frozen):
-    """The end of a lease by its worker (`POST /leases/{id}:release`); unfinished trials become available again.
-
-    Attributes:
-        snapshots: number of each unfinished trial to the name of its uploaded snapshot.
-    """
-
-    snapshots: dict[int, str] = Field(default_factory=dict)
+    lease: Lease | None = None

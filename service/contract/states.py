@@ -60,8 +60,9 @@ class TrialEvent(StrEnum):
     UNDEFINE = "undefine"  # its metric has no value in a fold
     FAIL = "fail"
     RETURN = "return"  # a worker gives it back, not counted as an attempt
-    EXPIRE = "expire"  # its lease ran out, counted as an attempt
-    GIVE_UP = "give_up"  # its lease ran out more often than attempts are allowed
+    EXPIRE = "expire"  # its lease ended without its worker: nothing was heard of it, or it died
+    REGAIN = "regain"  # that worker reports after all, and no other has taken it meanwhile
+    GIVE_UP = "give_up"  # workers that trained it alone died too often
     CANCEL = "cancel"  # its search ended first
     REOPEN = "reopen"  # its search was extended after that
 
@@ -79,6 +80,7 @@ class LeaseEvent(StrEnum):
 
     RELEASE = "release"
     EXPIRE = "expire"
+    REGAIN = "regain"  # its worker reports after all
 
 
 S = TypeVar("S", SearchState, TrialState, LeaseState)
@@ -111,6 +113,7 @@ TRIAL_TRANSITIONS: Mapping[TrialEvent, tuple[frozenset[TrialState], TrialState]]
     TrialEvent.FAIL: (_RUNNING, TrialState.FAILED),
     TrialEvent.RETURN: (_RUNNING, TrialState.WAITING),
     TrialEvent.EXPIRE: (_RUNNING, TrialState.WAITING),
+    TrialEvent.REGAIN: (frozenset({TrialState.WAITING}), TrialState.RUNNING),
     TrialEvent.GIVE_UP: (_RUNNING, TrialState.FAILED),
     TrialEvent.CANCEL: (frozenset({TrialState.WAITING, TrialState.RUNNING}), TrialState.CANCELLED),
     TrialEvent.REOPEN: (frozenset({TrialState.CANCELLED}), TrialState.WAITING),
@@ -119,11 +122,12 @@ TRIAL_TRANSITIONS: Mapping[TrialEvent, tuple[frozenset[TrialState], TrialState]]
 LEASE_TRANSITIONS: Mapping[LeaseEvent, tuple[frozenset[LeaseState], LeaseState]] = {
     LeaseEvent.RELEASE: (frozenset({LeaseState.HELD}), LeaseState.RELEASED),
     LeaseEvent.EXPIRE: (frozenset({LeaseState.HELD}), LeaseState.EXPIRED),
+    LeaseEvent.REGAIN: (frozenset({LeaseState.EXPIRED}), LeaseState.HELD),
 }
 
 
-_OPENS_AGAIN = frozenset({SearchEvent.EXTEND, TrialEvent.PROMOTE, TrialEvent.REOPEN})
-"""Events that may reopen a search or trial that had ended."""
+_OPENS_AGAIN = frozenset({SearchEvent.EXTEND, TrialEvent.PROMOTE, TrialEvent.REOPEN, LeaseEvent.REGAIN})
+"""Events that may reopen a search, trial or lease that had ended."""
 
 
 def terminal(states: type[S], transitions: Mapping[E, tuple[frozenset[S], S]]) -> frozenset[S]:

@@ -83,7 +83,7 @@ class SearchLabel(NamedTuple):
     created_at: datetime
 
 
-_COLUMNS = [c for c in searches.c if c.name != "submitted"]
+_COLUMNS = [c for c in searches.c if c.name not in ("submitted", "submit_key")]
 
 
 @lru_cache(maxsize=256)

@@ -80,12 +80,14 @@ searches = Table(
     Column("finished_at", UtcDateTime),
     Column("checks", JSON(none_as_null=True)),  # the report of the checks before it, once they are done
     Column("problem", Text, nullable=False),  # of its trials; the JSON of a `LearningProblem`
+    Column("submit_key", String(255)),  # what a client sends with its submission, so that it may repeat it
     CheckConstraint(f"state IN ({words(SearchState)})", name="state"),
     CheckConstraint(f"(finished_at IS NOT NULL) = (state IN ({words(TERMINAL_SEARCH)}))", name="finished"),
     CheckConstraint("(failure IS NOT NULL) = (state = 'failed')", name="failure"),
     CheckConstraint("(paused_at IS NOT NULL) = (state = 'paused')", name="paused"),
     CheckConstraint("stage >= 0 AND stage < n_stages", name="stage"),
     Index(None, "state", "created_at"),
+    Index(None, "submit_key", unique=True),
 )
 
 stages = Table(
@@ -111,6 +113,9 @@ workers = Table(
     Column("registered_at", UtcDateTime, nullable=False),
     Column("last_seen_at", UtcDateTime, nullable=False),
     Column("backend", String(16)),  # what computes its training steps; null where it does not say
+    Column("key", String(64)),  # what its parent named it; null where it has none
+    Column("died_at", UtcDateTime),  # when its parent said that it is dead
+    Index(None, "key", unique=True),
     sqlite_autoincrement=True,
 )
 
@@ -118,7 +123,7 @@ leases = Table(
     "leases",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("token", String(64), nullable=False),
+    Column("token", String(64), nullable=False),  # its SHA-256, as hexadecimal digits
     Column("worker_id", ForeignKey(workers.c.id), nullable=False),
     Column("search_id", ForeignKey(searches.c.id, ondelete="CASCADE"), nullable=False),
     Column("state", State(LeaseState), nullable=False),
@@ -127,11 +132,16 @@ leases = Table(
     Column("member_steps_per_s", Double, nullable=False),
     Column("ended_at", UtcDateTime),
     Column("purpose", String(8), nullable=False, server_default="train"),
+    Column("renewals", Integer, nullable=False, server_default="0"),  # a master sees by it that its worker lives
+    Column("request_key", String(64)),  # the SHA-256 of the key of the request that it answered
+    Column("blame", Integer, nullable=False, server_default="0"),  # what its worker's death weighs, if it died
+    Column("death", Text),  # what was seen of it, in words
     CheckConstraint("purpose IN ('check', 'train')", name="purpose"),
     CheckConstraint(f"state IN ({words(LeaseState)})", name="state"),
     CheckConstraint(f"(ended_at IS NOT NULL) = (state IN ({words(TERMINAL_LEASE)}))", name="ended"),
     Index(None, "state", "expires_at"),
     Index(None, "search_id"),
+    Index(None, "request_key", unique=True),
     sqlite_autoincrement=True,
 )
 
@@ -161,7 +171,7 @@ trials = Table(
     Column("epoch", Integer, nullable=False),
     Column("epochs", Integer, nullable=False),
     Column("progress", Double),  # best score so far, while it runs
-    Column("attempts", Integer, nullable=False),  # those begun that count towards the limit
+    Column("attempts", Integer, nullable=False),  # how often it was begun and not given back
     Column("lease_id", ForeignKey(leases.c.id)),  # the present one, or the last
     Column("worker_id", ForeignKey(workers.c.id)),
     Column("resume", Text),
@@ -172,6 +182,12 @@ trials = Table(
     Column("finished_at", UtcDateTime),
     Column("rungs", JSON(none_as_null=True)),  # folds' scores at each rung it reached; at its end, at all of them
     Column("continues", Integer),  # the trial of the stage before whose training it continues
+    # after its worker died: how many trials may share its next lease; NULL where it is under no suspicion
+    Column("lease_cap", Integer),
+    # deaths of workers that trained it alone, weighed, since it last got further; and the epoch that it reached then
+    Column("blame", Integer, nullable=False, server_default="0"),
+    Column("blamed_at_epoch", Integer, nullable=False, server_default="0"),
+    Column("lost_lease_id", Integer),  # the expired lease that it waits after; its worker may still report
     CheckConstraint(f"state IN ({words(TrialState)})", name="state"),
     CheckConstraint("state <> 'running' OR lease_id IS NOT NULL", name="running"),
     CheckConstraint("state <> 'waiting' OR lease_id IS NULL", name="waiting"),
@@ -188,6 +204,8 @@ trials = Table(
     Index(None, "lease_id"),
 )
 Index("ix_trials_kept", trials.c.search_id, sqlite_where=trials.c.kept, postgresql_where=trials.c.kept)
+_IS_LOST = trials.c.lost_lease_id.is_not(None)
+Index("ix_trials_lost_lease_id", trials.c.lost_lease_id, sqlite_where=_IS_LOST, postgresql_where=_IS_LOST)
 
 folds = Table(
     "folds",

@@ -135,11 +135,11 @@ def any_open(connection: Connection, search_id: str) -> bool:
 
 
 _WAITING = and_(trials.c.search_id == bindparam("b_search"), trials.c.state == TrialState.WAITING)
-_FIRST_KEY = select(trials.c.pack_key).where(_WAITING).order_by(trials.c.number).limit(1).scalar_subquery()
+_FIRST = select(trials.c.pack_key, trials.c.lease_cap).where(_WAITING).order_by(trials.c.number).limit(1)
 _NEXT = (
     select(trials.c.number)
-    .where(_WAITING)
-    .order_by(case((trials.c.pack_key == _FIRST_KEY, 0), else_=1), trials.c.number)
+    .where(_WAITING, func.coalesce(trials.c.lease_cap, 0) == bindparam("b_cap"))
+    .order_by(case((trials.c.pack_key == bindparam("b_pack_key"), 0), else_=1), trials.c.number)
     .limit(bindparam("b_limit"))
     .with_for_update(skip_locked=True)
     .cte("next")  # so that it is evaluated once: Postgres may repeat a subquery, each time with other rows
@@ -148,6 +148,7 @@ _CLAIM = (
     trial_move(TrialEvent.LEASE)
     .where(trials.c.search_id == bindparam("b_search"), trials.c.number.in_(select(_NEXT.c.number)))
     .values(lease_id=bindparam("b_lease"), worker_id=bindparam("b_worker"), attempts=trials.c.attempts + 1)
+    .values(lost_lease_id=None)
     .returning(*(trials.c[name] for name in ClaimedTrial.__dataclass_fields__))
 )
 
@@ -155,11 +156,27 @@ _CLAIM = (
 def claim(connection: Connection, search_id: str, limit: int, lease_id: int, worker_id: int) -> list[ClaimedTrial]:
     """Assign up to `limit` waiting trials to a lease, and return them by number.
 
-    Trials that can share a pack with the first waiting one are taken first, then the others by number.
+    Trials that can share a pack with the first waiting one are taken first, then the others by number. After the death
+    of a worker its trials share a lease only with their like, and at most `lease_cap` of them.
     """
-    values = {"b_search": search_id, "b_limit": limit, "b_lease": lease_id, "b_worker": worker_id}
+    first = connection.execute(_FIRST, {"b_search": search_id}).one_or_none()
+    if first is None:
+        return []
+    pack_key, cap = first
+    values = {"b_search": search_id, "b_limit": min(limit, cap or limit), "b_lease": lease_id, "b_worker": worker_id}
+    values |= {"b_pack_key": pack_key, "b_cap": cap or 0}
     claimed = [ClaimedTrial(**row._asdict()) for row in connection.execute(_CLAIM, values)]
     return sorted(claimed, key=lambda t: t.number)
+
+
+_RUNNING_UNDER = (trials.c.lease_id == bindparam("lease"), trials.c.state == TrialState.RUNNING)
+_CLAIMED = select(*(trials.c[name] for name in ClaimedTrial.__dataclass_fields__)).where(*_RUNNING_UNDER)
+
+
+def claimed(connection: Connection, lease_id: int) -> list[ClaimedTrial]:
+    """List the running trials of a lease, by number."""
+    rows = connection.execute(_CLAIMED.order_by(trials.c.number), {"lease": lease_id})
+    return [ClaimedTrial(**row._asdict()) for row in rows]
 
 
 def numbers_in(connection: Connection, search_id: str, *states: TrialState) -> set[int]:
@@ -215,7 +232,7 @@ _END = {
             for name in ("score", "rank_key", "spread", "epoch", "message", "kept", "finished_at", "rungs", "resume")
         }
     )
-    .values(progress=None, duration_s=TIME_SO_FAR)
+    .values(progress=None, duration_s=TIME_SO_FAR, lease_cap=None)
     for event in (TrialEvent.COMPLETE, TrialEvent.DIVERGE, TrialEvent.FAIL, TrialEvent.PRUNE, TrialEvent.UNDEFINE)
 }
 
@@ -239,7 +256,12 @@ def _end_row(search_id: str, lease_id: int, trial: FinishedTrial, now: datetime)
     return {**row, "b_search": search_id, "b_lease": lease_id, "b_finished_at": now}
 
 
-AGAIN = {"lease_id": None, "worker_id": None, "finished_at": None, "message": None, "progress": None, "attempts": 0}
+_UNSUSPECTED = {"lease_cap": None, "blame": 0, "blamed_at_epoch": 0, "lost_lease_id": None}
+AGAIN = {
+    **dict.fromkeys(("lease_id", "worker_id", "finished_at", "message", "progress")),
+    "attempts": 0,
+    **_UNSUSPECTED,
+}
 """Columns that are reset when an ended trial returns to waiting; its attempts are counted anew."""
 
 
@@ -270,19 +292,6 @@ def record_snapshots(connection: Connection, lease_id: int, snapshots: Mapping[i
         chosen = case(snapshots, value=trials.c.number, else_=trials.c.resume)
         is_running = (trials.c.lease_id == lease_id, trials.c.state == TrialState.RUNNING)
         connection.execute(update(trials).where(*is_running).values(resume=chosen))
-
-
-def expire(connection: Connection, lease_ids: Sequence[int], max_attempts: int, now: datetime) -> None:
-    """Return the running trials of expired leases to waiting; those that began `max_attempts` times fail."""
-    of_leases = trials.c.lease_id.in_(lease_ids)
-    message = f"given up after {max_attempts} attempts: each time its worker stopped reporting"
-    connection.execute(
-        trial_move(TrialEvent.GIVE_UP)
-        .where(of_leases, trials.c.attempts >= max_attempts)
-        .values(finished_at=now, progress=None, message=message)
-    )
-    back = {"lease_id": None, "worker_id": None, "progress": None}
-    connection.execute(trial_move(TrialEvent.EXPIRE).where(of_leases).values(back))
 
 
 def cancel(connection: Connection, search_id: str, now: datetime) -> None:

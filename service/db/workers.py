@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from foldstep.service.contract.errors import NotFound
 from foldstep.service.contract.leaderboard import WorkerView
@@ -15,12 +16,43 @@ from foldstep.service.db.tables import leases, trials, workers
 
 
 def add(connection: Connection, registration: WorkerRegistration, now: datetime) -> int:
-    """Insert a worker, and return its id."""
+    """Insert a worker, and return its id; one of the same key is the same worker, and lives again."""
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     values = {**registration.model_dump(), "registered_at": now, "last_seen_at": now}
-    return int(connection.execute(insert(workers).values(values).returning(workers.c.id)).scalar_one())
+    statement = insert(workers).values(values)
+    again = {name: statement.excluded[name] for name in values} | {"died_at": None}
+    statement = statement.on_conflict_do_update(index_elements=[workers.c.key], set_=again)
+    return int(connection.execute(statement.returning(workers.c.id)).scalar_one())
 
 
-_SEEN = update(workers).where(workers.c.id == bindparam("b_id")).values(last_seen_at=bindparam("b_now"))
+_DIED = update(workers).values(died_at=bindparam("b_now")).returning(workers.c.id)
+_DIED_BY_ID = _DIED.where(workers.c.id == bindparam("b_worker"))
+_DIED_BY_KEY = _DIED.where(workers.c.key == bindparam("b_worker"))
+
+
+def died(connection: Connection, worker: int | str, now: datetime) -> int:
+    """Store that a worker is dead, and return its id.
+
+    Args:
+        connection: of a write transaction.
+        worker: its id, or the key that it registered with.
+        now: the time.
+
+    Raises:
+        NotFound: no such worker has registered.
+    """
+    statement = _DIED_BY_ID if isinstance(worker, int) else _DIED_BY_KEY
+    worker_id = connection.execute(statement, {"b_worker": worker, "b_now": now}).scalar_one_or_none()
+    if worker_id is None:
+        raise NotFound("No such worker has registered, so it holds no lease.")
+    return int(worker_id)
+
+
+_SEEN = (
+    update(workers)
+    .where(workers.c.id == bindparam("b_id"), workers.c.died_at.is_(None))
+    .values(last_seen_at=bindparam("b_now"))
+)
 _HOLDING = select(leases.c.worker_id).where(leases.c.state == LeaseState.HELD)
 _ACTIVE = select(func.count()).where((workers.c.last_seen_at >= bindparam("since")) | workers.c.id.in_(_HOLDING))
 
@@ -29,7 +61,7 @@ def seen(connection: Connection, worker_id: int, now: datetime) -> None:
     """Store when a worker was last seen.
 
     Raises:
-        NotFound: no worker of that id is registered.
+        NotFound: no worker of that id is registered, or its parent said that it is dead.
     """
     if not connection.execute(_SEEN, {"b_id": worker_id, "b_now": now}).rowcount:
         raise NotFound(f"There is no worker {worker_id}; register it first.")

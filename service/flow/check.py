@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -12,9 +11,10 @@ from foldstep.service.contract.lease import Lease, LeaseRequest
 from foldstep.service.contract.states import LeaseState, SearchEvent
 from foldstep.service.db import leases, searches
 from foldstep.service.db.searches import SearchRow
+from foldstep.service.flow.blame import blame_limit
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.finish import Ending, end
-from foldstep.service.planner.candidates import candidates
+from foldstep.service.flow.grant import Grant, checking, new_token
 
 
 def grant_checks(
@@ -23,25 +23,17 @@ def grant_checks(
     """Grant the lease for the checks of a locked search; None while another worker holds it."""
     if leases.n_checks(connection, search.id, LeaseState.HELD):
         return None
-    token, expires_at = new_token(), context.lease_end(now)
+    token, expires_at = new_token(request.key), context.lease_end(now)
     lease_id = leases.grant(
         connection,
+        request,
         token=token,
-        worker_id=request.worker,
         search_id=search.id,
         expires_at=expires_at,
         now=now,
         purpose="check",
     )
-    return Lease(
-        lease=lease_id,
-        token=token,
-        expires_at=expires_at,
-        search=search.id,
-        problem=search.problem,
-        purpose="check",
-        candidates=candidates(search.spec),
-    )
+    return checking(search, Grant(lease_id, token, expires_at))
 
 
 def take_report(connection: Connection, search: SearchRow, report: CheckReport, now: datetime) -> SearchRow:
@@ -65,16 +57,12 @@ def _found(report: CheckReport) -> str:
 
 
 def give_up(connection: Connection, search: SearchRow, max_attempts: int, now: datetime) -> SearchRow:
-    """End a locked search if its checks expired `max_attempts` times, because the worker stopped reporting."""
+    """End a locked search if the workers that checked it died too often; see `flow/blame.py`."""
     if search.is_over or not search.awaits_checks:
         return search
-    if leases.n_checks(connection, search.id, LeaseState.EXPIRED) < max_attempts:
+    blame, seen = leases.blame_of_checks(connection, search.id)
+    if blame < blame_limit(max_attempts):
         return search
-    failure = f"given up after {max_attempts} attempts to check it: each time the worker stopped reporting"
+    failure = f"given up: no attempt to check it came to its end; the last time {seen}"
     end(connection, search, Ending(SearchEvent.FAIL, failure=failure), now)
     return searches.get(connection, search.id)
-
-
-def new_token() -> str:
-    """Make the secret token of a lease."""
-    return secrets.token_urlsafe(24)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from foldstep.service.db.engine import Database
+from foldstep.service.flow.watch import Watch
 from foldstep.service.settings import Settings
 
 
@@ -26,13 +27,18 @@ class Proposing:
 
 @dataclass(frozen=True)
 class Context:
-    """The database, the settings and the clock of one master."""
+    """The database, the settings and the clock of one master.
+
+    Attributes:
+        watch: what it has seen of the held leases.
+    """
 
     database: Database
     settings: Settings
     now: Callable[[], datetime] = utc_now
+    watch: Watch = field(default_factory=Watch)
     proposing: Proposing = field(default_factory=Proposing)
 
     def lease_end(self, now: datetime) -> datetime:
-        """Compute when a lease that is granted or renewed now runs out."""
+        """Compute about when a lease that is granted or renewed now ends without a word of its worker."""
         return now + timedelta(seconds=self.settings.lease_ttl_s)

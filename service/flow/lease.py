@@ -8,23 +8,22 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from foldstep.service.contract.errors import NotFound
-from foldstep.service.contract.lease import Lease, LeasedTrial, LeaseRequest
+from foldstep.service.contract.lease import Lease, LeaseRequest
 from foldstep.service.contract.methods import METHODS
-from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import TERMINAL_TRIAL, SearchState, TrialState
-from foldstep.service.db import continued, leases, searches, stages, trials, workers
+from foldstep.service.db import leases, searches, stages, trials, workers
+from foldstep.service.db.leases import KeyTaken
 from foldstep.service.db.searches import SearchRow
 from foldstep.service.db.stages import StageRow
-from foldstep.service.db.trials import ClaimedTrial
-from foldstep.service.flow.check import grant_checks, new_token
+from foldstep.service.flow.check import grant_checks
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.finish import settle
+from foldstep.service.flow.grant import Grant, new_token, training
 from foldstep.service.flow.plan import fill, start
 from foldstep.service.flow.propose import propose
-from foldstep.service.flow.prune import clean_up, last_kept, last_with_snapshot, stale_snapshots
-from foldstep.service.flow.rungs import next_rung
-from foldstep.service.flow.sweep import sweep
-from foldstep.service.planner.stages import n_continued
+from foldstep.service.flow.prune import clean_up, stale_snapshots
+from foldstep.service.flow.repeat import repeat
+from foldstep.service.flow.sweep import sweep_if_due
 
 FEW, SHARE_OF_TIME = 8, 1 / 4
 """Under a time budget: trials that a lease may have at any pace; share of the time left that a larger one may take."""
@@ -33,15 +32,26 @@ FEW, SHARE_OF_TIME = 8, 1 / 4
 def lease(context: Context, request: LeaseRequest) -> Lease | None:
     """Lease trials to a worker, from the search that has the fewest in training; None if none is waiting.
 
-    A search that is to be checked first leases its checks, to one worker, and no trials until they are done.
+    A search that is to be checked first leases its checks, to one worker, and no trials until they are done. A request
+    that is repeated under its key gets the same lease again.
 
     Raises:
-        NotFound: the worker is not registered.
+        NotFound: the worker is not registered, or its parent said that it is dead.
     """
     now = context.now()
     with context.database.write() as connection:
         workers.seen(connection, request.worker, now)
-    sweep(context)
+    try:
+        return _granted(context, request, now)
+    except KeyTaken:  # by the same request, which was still being answered
+        return _granted(context, request, now)
+
+
+def _granted(context: Context, request: LeaseRequest, now: datetime) -> Lease | None:
+    repeated = repeat(context, request)
+    if repeated is not None:
+        return repeated.lease
+    sweep_if_due(context)
     with context.database.read() as connection:
         ids = searches.ids_to_serve(connection)
     granted = (_lease_from(context, search_id, request, now) for search_id in ids)
@@ -60,6 +70,8 @@ def _lease_from(context: Context, search_id: str, request: LeaseRequest, now: da
         search = settle(connection, search, now)
         stale = stale_snapshots(connection, context, search)
         granted = None if search.is_over else _grant(connection, context, search, request, now)
+    if granted is not None:
+        context.watch.saw(granted.lease, 0)
     clean_up(context, search, snapshots=stale)
     return granted
 
@@ -86,41 +98,10 @@ def _grant(
     plan_ahead = context.settings.plan_ahead
     if not fill(connection, search, stage, wanted=limit, plan_ahead=plan_ahead, now=now):
         return None
-    token, expires_at = new_token(), context.lease_end(now)
-    lease_id = leases.grant(
-        connection, token=token, worker_id=request.worker, search_id=search.id, expires_at=expires_at, now=now
-    )
-    last, with_snapshot = last_kept(connection, search), last_with_snapshot(connection, search)
-    plan = StagePlan.model_validate(stage.plan)
+    token, expires_at = new_token(request.key), context.lease_end(now)
+    lease_id = leases.grant(connection, request, token=token, search_id=search.id, expires_at=expires_at, now=now)
     claimed = trials.claim(connection, search.id, limit, lease_id, request.worker)
-    legs = continued.legs(connection, search.id, {t.number: t.continues for t in claimed if t.continues is not None})
-    return Lease(
-        lease=lease_id,
-        token=token,
-        expires_at=expires_at,
-        search=search.id,
-        problem=search.problem,
-        trials=[_leased(search, plan, trial, legs.get(trial.number, [])) for trial in claimed],
-        keep_checkpoints=search.spec.checkpoints.limit,
-        checkpoint_bar=last.score if last else None,
-        snapshot_bar=with_snapshot.score if with_snapshot else None,
-        trial_time_s=search.spec.budget.trial_time,
-        time_left_s=search.time_left_s(now),
-    )
-
-
-def _leased(search: SearchRow, plan: StagePlan, trial: ClaimedTrial, legs: list[int]) -> LeasedTrial:
-    rung = next_rung(search, plan, trial)
-    return LeasedTrial(
-        number=trial.number,
-        params=trial.params,
-        attempt=trial.attempts,
-        resume=trial.resume,
-        until=rung.epoch if rung else None,
-        folds=rung.folds if rung else None,
-        legs=legs,
-        keep_snapshot=n_continued(search.spec, search.stage) > 0,
-    )
+    return training(connection, search, stage, claimed, Grant(lease_id, token, expires_at), now)
 
 
 def _share(

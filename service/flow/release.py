@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Connection
+
 from foldstep.service.contract.report import LeaseEnd
-from foldstep.service.contract.states import LeaseState
 from foldstep.service.db import leases, trials
+from foldstep.service.db.searches import SearchRow
 from foldstep.service.flow import files
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.finish import settle
+from foldstep.service.flow.hold import is_released, lock_lease, regain
 from foldstep.service.flow.prune import clean_up
-from foldstep.service.flow.report import lock_lease
 
 
 def release(context: Context, lease_id: int, token: str, sent: LeaseEnd) -> None:
@@ -22,11 +24,22 @@ def release(context: Context, lease_id: int, token: str, sent: LeaseEnd) -> None
     """
     now = context.now()
     with context.database.write() as connection:
-        lease, search = lock_lease(connection, lease_id)
-        if lease.state is LeaseState.RELEASED and leases.is_token(lease, token):
-            return  # a repeated call, whose first answer was lost
-        leases.release(connection, lease_id, token, now)
-        folder = files.snapshot_folder(context.settings, search.id)
-        trials.give_back(connection, lease_id, files.stored_snapshots(folder, lease_id, sent.snapshots))
+        _, search = lock_lease(connection, lease_id)
+        if not release_locked(connection, context, search, lease_id, token, sent):
+            if is_released(connection, lease_id, token):
+                return  # a repeated call, whose first answer was lost
+            regain(connection, search, lease_id, token, context.lease_end(now))
+            release_locked(connection, context, search, lease_id, token, sent)
         search = settle(connection, search, now)
     clean_up(context, search)
+
+
+def release_locked(
+    connection: Connection, context: Context, search: SearchRow, lease_id: int, token: str, sent: LeaseEnd
+) -> bool:
+    """End a lease of a locked search, and give its unfinished trials back; tell whether it was held."""
+    if not leases.release(connection, lease_id, token, context.now()):
+        return False
+    folder = files.snapshot_folder(context.settings, search.id)
+    trials.give_back(connection, lease_id, files.stored_snapshots(folder, lease_id, sent.snapshots))
+    return True

@@ -11,58 +11,118 @@ from sqlalchemy import Connection
 from foldstep.service.contract.errors import Fault, InvalidInput, NotFound
 from foldstep.service.contract.report import FoldResult, Outcome, Report, ReportReply, TrialProgress, TrialResult
 from foldstep.service.contract.states import TrialEvent, TrialState
-from foldstep.service.db import leases, paces, rungs, scores, searches, trials
+from foldstep.service.db import leases, paces, rungs, scores, trials
 from foldstep.service.db.leases import LeaseRow
 from foldstep.service.db.rungs import PausedTrial, RungRow
 from foldstep.service.db.searches import SearchRow
-from foldstep.service.db.trials import FinishedTrial
+from foldstep.service.db.trials import FinishedTrial, Place
 from foldstep.service.flow import files
 from foldstep.service.flow.check import take_report
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.finish import settle
+from foldstep.service.flow.hold import is_released, lock_lease, regain
+from foldstep.service.flow.lease import lease
 from foldstep.service.flow.prune import clean_up, last_kept, last_with_snapshot, prune, prune_snapshots
+from foldstep.service.flow.release import release_locked
 from foldstep.service.flow.rungs import fold_scores, paused, to_the_end
 from foldstep.service.flow.score import mean_and_spread, rank_key
 from foldstep.service.planner.stages import n_continued
 
 
 def report(context: Context, lease_id: int, token: str, sent: Report) -> ReportReply:
-    """Store a report. The same one again changes nothing, and gets the same answer.
+    """Store a report, end the lease and lease the next trials where it asks for that.
+
+    The same one again changes nothing, and gets the same answer.
 
     Raises:
-        LeaseLost: the lease expired, was released, or its search was deleted.
+        LeaseLost: the lease is another worker's, was released, or its search was deleted.
         InvalidInput: a result does not fit the search.
     """
+    reply = _stored(context, lease_id, token, sent)
+    if sent.next is None:
+        return reply
+    try:
+        return reply.model_copy(update={"lease": lease(context, sent.next)})
+    except NotFound:
+        return reply  # the report is stored; a request of its own will be told that the worker is not registered
+
+
+def _stored(context: Context, lease_id: int, token: str, sent: Report) -> ReportReply:
     now = context.now()
-    expires_at = context.lease_end(now)
     with context.database.write() as connection:
         lease, search = lock_lease(connection, lease_id)
-        leases.renew(connection, lease, token, now=now, expires_at=expires_at, steps=sent.member_steps)
+        renewals = _renew(connection, context, lease, search, token, sent)
+        if renewals is None:  # a repeated report, whose first answer was lost
+            return _reply(context, search, trials.under(connection, lease_id), _bars(connection, search), sent)
         states = trials.under(connection, lease_id)
         saved = files.stored_snapshots(files.snapshot_folder(context.settings, search.id), lease_id, sent.snapshots)
         before = trials.epochs_under(connection, lease_id)
         finished = _store(connection, lease, search, sent, _in(states, TrialState.RUNNING), saved, now)
         _record_pace(connection, lease, sent.member_steps, trials.epochs_under(connection, lease_id) - before, now)
         trials.record_snapshots(connection, lease_id, saved)
-        last = last_kept(connection, search)
-        dropped = prune(connection, search, last) if finished else []
-        with_snapshot = last_with_snapshot(connection, search)
-        snapshots_dropped = prune_snapshots(connection, search, with_snapshot) if finished else []
+        bars = _bars(connection, search)
+        dropped = prune(connection, search, bars[0]) if finished else []
+        snapshots_dropped = prune_snapshots(connection, search, bars[1]) if finished else []
         if sent.checks is not None:
             search = take_report(connection, search, sent.checks, now)
-        search = settle(connection, search, now) if finished else search
+        if sent.release is not None:
+            release_locked(connection, context, search, lease_id, token, sent.release)
+        search = settle(connection, search, now) if finished or sent.release is not None else search
         if search.is_over:
             states = trials.under(connection, lease_id)
-        stop = sorted(_in(states, TrialState.CANCELLED, TrialState.PRUNED))
-        reply = ReportReply(
-            expires_at=expires_at,
-            stop=stop,
-            checkpoint_bar=last.score if last else None,
-            snapshot_bar=with_snapshot.score if with_snapshot else None,
-            time_left_s=search.time_left_s(now),
-        )
+        reply = _reply(context, search, states, bars, sent)
+    context.watch.saw(lease_id, renewals)
     clean_up(context, search, dropped, snapshots_dropped)
     return reply
+
+
+def _renew(
+    connection: Connection, context: Context, lease: LeaseRow, search: SearchRow, token: str, sent: Report
+) -> int | None:
+    """Renew a lease of a locked search, and count its renewals; None where this report has released it before.
+
+    Raises:
+        LeaseLost: it is not the worker's any more.
+    """
+    now = context.now()
+    expires_at = context.lease_end(now)
+    renewals = leases.renew(connection, lease, token, now=now, expires_at=expires_at, steps=sent.member_steps)
+    if renewals is not None:
+        return renewals
+    if sent.release is not None and is_released(connection, lease.id, token):
+        return None
+    return regain(connection, search, lease.id, token, expires_at)
+
+
+def _bars(connection: Connection, search: SearchRow) -> tuple[Place | None, Place | None]:
+    """Find the last trials whose checkpoints, and whose snapshots, are kept."""
+    return last_kept(connection, search), last_with_snapshot(connection, search)
+
+
+def _reply(
+    context: Context,
+    search: SearchRow,
+    states: Mapping[int, TrialState],
+    bars: tuple[Place | None, Place | None],
+    sent: Report,
+) -> ReportReply:
+    now = context.now()
+    kept, with_snapshot = bars
+    return ReportReply(
+        expires_at=context.lease_end(now),
+        stop=_to_stop(states, sent),
+        checkpoint_bar=kept.score if kept else None,
+        snapshot_bar=with_snapshot.score if with_snapshot else None,
+        time_left_s=search.time_left_s(now),
+    )
+
+
+def _to_stop(states: Mapping[int, TrialState], sent: Report) -> list[int]:
+    """List the trials that are to stop: those that ended otherwise, and those that are no longer under the lease."""
+    if sent.release is not None:
+        return []
+    elsewhere = {p.trial for p in sent.progress} - states.keys()
+    return sorted(_in(states, TrialState.CANCELLED, TrialState.PRUNED) | elsewhere)
 
 
 def _record_pace(connection: Connection, lease: LeaseRow, member_steps: int, epochs: int, now: datetime) -> None:
@@ -71,19 +131,6 @@ def _record_pace(connection: Connection, lease: LeaseRow, member_steps: int, epo
     paces.record(
         connection, lease.search_id, member_steps=member_steps, epochs=epochs, since=lease.reported_at, now=now
     )
-
-
-def lock_lease(connection: Connection, lease_id: int) -> tuple[LeaseRow, SearchRow]:
-    """Find a lease, and lock its search.
-
-    Raises:
-        LeaseLost: there is no such lease; its search was deleted.
-    """
-    lease = leases.get(connection, lease_id)
-    try:
-        return lease, searches.lock(connection, lease.search_id)
-    except NotFound:
-        raise leases.lost(lease_id) from None
 
 
 def _in(states: Mapping[int, TrialState], *wanted: TrialState) -> set[int]:

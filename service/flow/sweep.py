@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
 
+from foldstep.service.contract.death import WorkerDeath
 from foldstep.service.contract.errors import NotFound
-from foldstep.service.db import leases, searches, trials
+from foldstep.service.db import leases, searches
+from foldstep.service.db.leases import HeldLease
 from foldstep.service.db.searches import SearchRow
+from foldstep.service.flow.blame import end_lease
 from foldstep.service.flow.check import give_up
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.finish import settle
@@ -19,25 +23,44 @@ def sweep(context: Context) -> int:
     """Expire leases and end searches that are due, and count the searches that were examined."""
     now = context.now()
     with context.database.read() as connection:
-        due = {*leases.searches_with_expired(connection, now), *searches.ids_past_deadline(connection, now)}
+        held = leases.held(connection)
+        past_deadline = searches.ids_past_deadline(connection, now)
+    overdue = context.watch.overdue(held, context.settings.lease_ttl_s)
+    due = {*(lease.search_id for lease in overdue), *past_deadline}
     for search_id in sorted(due):
-        _sweep_search(context, search_id, now)
+        end_leases(context, search_id, [lease for lease in overdue if lease.search_id == search_id], None, now)
     return len(due)
 
 
-def _sweep_search(context: Context, search_id: str, now: datetime) -> None:
+def sweep_if_due(context: Context) -> None:
+    """Sweep, unless that was done a moment ago."""
+    if context.watch.is_due(context.settings.sweep_interval_s):
+        sweep(context)
+
+
+def end_leases(
+    context: Context, search_id: str, held: Sequence[HeldLease], death: WorkerDeath | None, now: datetime
+) -> None:
+    """End leases of a search whose workers are gone, and the search, if that is due."""
     try:
         with context.database.write() as connection:
-            search = _expire(connection, search_id, context.settings.max_attempts, now)
+            search = _end(connection, context, search_id, held, death, now)
     except NotFound:
         return  # deleted since it was listed
     clean_up(context, search)
 
 
-def _expire(connection: Connection, search_id: str, max_attempts: int, now: datetime) -> SearchRow:
+def _end(
+    connection: Connection,
+    context: Context,
+    search_id: str,
+    held: Sequence[HeldLease],
+    death: WorkerDeath | None,
+    now: datetime,
+) -> SearchRow:
     search = searches.lock(connection, search_id)
-    expired = leases.expire(connection, search_id, now)
-    if expired:
-        trials.expire(connection, expired, max_attempts, now)
+    max_attempts = context.settings.max_attempts
+    ended = [end_lease(connection, lease, death, max_attempts=max_attempts, now=now) for lease in held]
+    if any(ended):
         search = give_up(connection, search, max_attempts, now)
     return settle(connection, search, now)

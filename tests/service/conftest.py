@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, text
 from foldstep.service.db.engine import Database
 from foldstep.service.db.migrate import upgrade
 from foldstep.service.flow.context import Context
+from foldstep.service.flow.watch import Watch
 from foldstep.service.settings import Settings
 from tests.service.scenes import Clock
 
@@ -108,7 +109,7 @@ def make_context(settings: Settings, clock: Clock) -> Iterator[MakeContext]:
     def make(**changes: object) -> Context:
         own = settings.model_copy(update=changes)
         databases.append(Database(own.resolved_database_url))
-        return Context(databases[-1], own, clock)
+        return Context(databases[-1], own, clock, Watch(clock.monotonic))
 
     yield make
     for database in databases:

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from foldstep.service.db.engine import Database
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.sweep import sweep
+from foldstep.service.flow.watch import Watch
 from foldstep.service.settings import Settings
 from tests.service.scenes import Clock, Hand, new_search
 
@@ -49,7 +50,7 @@ class MasterMachine(RuleBasedStateMachine):
         self.now = 0.0
 
     def new_context(self) -> Context:
-        return Context(Database(self.own.resolved_database_url), self.own, self.clock)
+        return Context(Database(self.own.resolved_database_url), self.own, self.clock, Watch(self.clock.monotonic))
 
     def teardown(self) -> None:
         self.context.database.close()

@@ -36,15 +36,29 @@ LR = {"low": 1e-4, "high": 1e-1, "log": True}
 
 
 class Clock:
-    """A clock that moves only when a test advances it."""
+    """A clock that moves only when a test advances it.
+
+    Attributes:
+        time: what it shows.
+        seconds: that have passed, whatever it shows.
+    """
 
     def __init__(self) -> None:
         self.time = datetime(2030, 1, 1, tzinfo=UTC)
+        self.seconds = 0.0
 
     def __call__(self) -> datetime:
         return self.time
 
+    def monotonic(self) -> float:
+        return self.seconds
+
     def advance(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+        self.seconds += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Show another time, forward or back, though none has passed."""
         self.time += timedelta(seconds=seconds)
 
 

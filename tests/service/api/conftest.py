@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from foldstep.service.app import create_app
 from foldstep.service.contract.dataset import Dataset
+from foldstep.service.flow.watch import Watch
 from foldstep.service.settings import Settings
 from tests.service.scenes import Clock
 
@@ -39,7 +40,8 @@ class Master:
 
 @contextmanager
 def served(settings: Settings, clock: Clock | None = None) -> Iterator[Master]:
-    app = create_app(settings, **({} if clock is None else {"now": clock}))
+    own = {} if clock is None else {"now": clock, "watch": Watch(clock.monotonic)}
+    app = create_app(settings, **own)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run)
     thread.start()

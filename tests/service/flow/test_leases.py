@@ -12,6 +12,7 @@ from foldstep.service.contract.report import Report, TrialProgress
 from foldstep.service.contract.states import SearchState, TrialState
 from foldstep.service.db import scores
 from foldstep.service.flow import control, rank, transfer, view
+from foldstep.service.flow.blame import EVIDENT
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.report import report
 from foldstep.service.flow.sweep import sweep
@@ -35,14 +36,15 @@ def test_expired_trials_go_to_another_worker_with_the_attempt_counted(context: C
     lost = silent.take(4)
     clock.advance(61)
     other = Hand(context, "other")
-    taken = other.take(4)
-    assert [t.number for t in taken.trials] == [t.number for t in lost.trials]
-    assert [t.attempt for t in taken.trials] == [2, 2]
+    taken = [other.take(4), other.take(4)]
+    assert [t.number for held in taken for t in held.trials] == [t.number for t in lost.trials]
+    assert [t.attempt for held in taken for t in held.trials] == [2, 2]
     with pytest.raises(LeaseLost):
         silent.report(lost, result(0, (0.9, 0.9)))
     with pytest.raises(LeaseLost):
         silent.release(lost)
-    other.report(taken, result(0), result(1))
+    for held in taken:
+        other.report(held, *(result(t.number) for t in held.trials))
     assert rank.trial(context, search, 0).score == 0.6
     assert view.search(context, search).counts == {TrialState.COMPLETED: 2}
 
@@ -51,13 +53,13 @@ def test_trial_is_given_up_after_the_last_attempt(make_context: MakeContext, clo
     context = make_context(max_attempts=2)
     search = new_search(context, budget={"trials": 1})
     hand = Hand(context)
-    for attempt in (1, 2):
+    for attempt in range(1, 1 + 2 * EVIDENT):  # a worker that falls silent may have been killed from outside
         assert hand.take().trials[0].attempt == attempt
         clock.advance(61)
     assert hand.try_take() is None
     trial = rank.trial(context, search, 0)
     assert trial.state is TrialState.FAILED
-    assert "2 attempts" in str(trial.message)
+    assert "no further than epoch 0; the last time its worker stopped reporting" in str(trial.message)
     assert view.search(context, search).state is SearchState.FAILED
 
 
@@ -69,8 +71,9 @@ def test_reported_states_outlive_the_worker(context: Context, clock: Clock) -> N
     sent = Report(snapshots={first: "first.safetensors", second: "never-arrived.safetensors"})
     report(context, held.lease, held.token, sent)
     clock.advance(61)
-    taken = Hand(context, "goes on").take(4)
-    resume = {t.number: t.resume for t in taken.trials}
+    other = Hand(context, "goes on")
+    taken, last = other.take(4), other.take(4)
+    resume = {t.number: t.resume for t in (*taken.trials, *last.trials)}
     assert resume[second] is None
     assert resume[first] is not None
     path = transfer.snapshot_path(context, taken.lease, taken.token, resume[first])
