@@ -39,9 +39,7 @@ _log = logging.getLogger(__name__)
 ADDRESS_FILE = "address"
 
 
-def create_app(
-    settings: Settings, *, now: Callable[[], datetime] = utc_now, watch: Watch | None = None
-) -> FastAPI:
+def create_app(settings: Settings, *, now: Callable[[], datetime] = utc_now, watch: Watch | None = None) -> FastAPI:
     """Build the application; its database is opened and upgraded when it starts.
 
     Args:
