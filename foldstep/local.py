@@ -121,7 +121,8 @@ def _starting(data_dir: Path, data_roots: Sequence[Path]) -> Iterator[Callable[[
         address = master.stdout.readline().strip()
         if not address:
             master.wait()
-            raise Unavailable(log_path.read_text().strip().removeprefix("foldstep: ") or "The master did not start.")
+            said = log_path.read_text().strip().splitlines() or ["The master did not start."]
+            raise Unavailable(said[-1].removeprefix("foldstep: "))
         return Foldstep(address, find_token(None, data_dir), patience_s=5.0)
 
     try:

@@ -18,16 +18,19 @@ from foldstep.service.api import datasets, health, leases, problems, searches, t
 from foldstep.service.api.guard import Guard
 from foldstep.service.api.headers import SecurityHeaders
 from foldstep.service.api.limits import BodyLimit
+from foldstep.service.api.requests import API, RequestLog
 from foldstep.service.api.version import VersionHeader
 from foldstep.service.auth.door import Door
 from foldstep.service.auth.token_file import load_or_make_token
 from foldstep.service.contract.errors import FoldstepError
+from foldstep.service.contract.logs import hide, set_up
 from foldstep.service.contract.version import __version__
 from foldstep.service.dashboard.pages import Pages, public_paths
 from foldstep.service.db.engine import Database
 from foldstep.service.db.lock import exclusive
 from foldstep.service.db.migrate import upgrade
 from foldstep.service.flow.context import Context, utc_now
+from foldstep.service.flow.measures import timed
 from foldstep.service.flow.recover import recover
 from foldstep.service.flow.sweep import sweep
 from foldstep.service.flow.watch import Watch, watch_of
@@ -56,9 +59,10 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = utc_now, wat
     app.add_middleware(
         Guard, settings=settings, door=Door(app.state.token), open_paths=public_paths() | {"/openapi.json"}
     )
+    app.add_middleware(RequestLog, measures=app.state.context.measures)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(VersionHeader)
-    api = APIRouter(prefix="/api/v1")
+    api = APIRouter(prefix=API)
     for part in (datasets, searches, trials, workers, leases):
         api.include_router(part.router)
     app.include_router(api)
@@ -101,7 +105,8 @@ def _swept(context: Context) -> Iterator[None]:
     def run() -> None:
         while not is_over.wait(context.settings.sweep_interval_s):
             try:
-                sweep(context)
+                with timed(context.measures.sweep_seconds):
+                    sweep(context)
             except FoldstepError as error:
                 _log.warning("sweeping continues in a moment: %s", error)
 
@@ -127,13 +132,16 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
         InvalidInput: the data folder cannot be used.
     """
     usable_folder(settings.data_dir)
+    set_up(settings.log_format, settings.log_level)
     app = create_app(settings)
+    hide(app.state.token)
     host, port = settings.host if host is None else host, settings.port if port is None else port
     address_file = settings.data_dir / ADDRESS_FILE
     with listening(host, port) as listener, opened(app):
         try:
             announce = partial(_announce, address_file, address_of(listener), app.state.token)
             server(app, settings, announce).run(sockets=[listener])
+            _log.info("ended; its searches resume when it returns")
         finally:
             address_file.unlink(missing_ok=True)
 
@@ -141,6 +149,7 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
 def _announce(address_file: Path, address: str, token: str) -> None:
     """Print the address, and write it to the data folder, where the CLI finds it; show people the way to the page."""
     address_file.write_text(f"{address}\n")
+    _log.info("foldstep %s serves %s at %s", __version__, address_file.parent.absolute(), address)
     sys.stdout.write(f"{address}\n")
     if sys.stdout.isatty():  # the token is a secret: it belongs in no log
         sys.stdout.write(

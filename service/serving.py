@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import resource
 import socket
@@ -20,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from foldstep.service.contract.errors import Conflict
 from foldstep.service.settings import Settings
 
+_log = logging.getLogger(__name__)
 SHUTDOWN_S = 5
 _MAX_HEAD_BYTES = 1 << 16
 _OTHER_FILES = 200
@@ -142,6 +144,11 @@ class Server(uvicorn.Server):
         """Start to answer, and announce it."""
         await super().startup(sockets)
         self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more requests, and answer those that are in flight."""
+        _log.info("ends after %d requests in flight", len(self.server_state.tasks))
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Finish the running requests, then end; end at once on a second signal."""

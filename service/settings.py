@@ -11,6 +11,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from foldstep.service.contract.errors import Fault, InvalidInput
+from foldstep.service.contract.logs import LogFormat, LogLevel
 
 PREFIX = "FOLDSTEP_"
 
@@ -52,6 +53,10 @@ class Settings(BaseModel):
     )
     plan_ahead: int = Field(default=256, ge=1, description="trials that wait at most for a worker, in each search")
     max_upload_bytes: int = Field(default=1 << 30, ge=1, description="greatest size of an uploaded file, in bytes")
+    log_format: LogFormat = Field(
+        default="text", description="text, or json: one object a line; the logs go to standard error"
+    )
+    log_level: LogLevel = Field(default="info", description="the least that is logged: debug, info, warning or error")
     max_body_bytes: int = Field(default=32 << 20, ge=1, description="greatest size of any other request, in bytes")
     max_connections: int = Field(
         default=1000,

@@ -14,6 +14,7 @@ import torch
 
 from foldstep.service.contract.connection import Connection
 from foldstep.service.contract.errors import FoldstepError, Unavailable
+from foldstep.service.contract.logs import hide, set_up_from
 from foldstep.worker.agent import Agent
 from foldstep.worker.client import MasterClient
 from foldstep.worker.settings import WorkerSettings
@@ -25,7 +26,7 @@ from foldstep.worker.steps.engine import has_triton
 def run() -> int:
     """Run one agent, and return the exit code."""
     arguments = _arguments()
-    logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s {arguments.name} %(levelname)s %(message)s")
+    set_up_from(os.environ, arguments.name)
     torch.set_num_threads(1)  # one thread a process: the bits of a result depend on it, and it is faster
     settings = WorkerSettings(
         device=arguments.device,
@@ -46,6 +47,7 @@ def run() -> int:
         url, token = (sys.stdin.readline().strip() for _ in range(2))
         if not token:
             return 1  # the process that started this one ended before it had a master
+    hide(token)
     leaving = _told_by_signals()
     try:
         connection = Connection(url, token, patience_s=settings.patience_s, leaving=leaving)

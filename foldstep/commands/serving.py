@@ -17,6 +17,8 @@ from foldstep.options import REFUSED, Dir, Token, Url, err, out, quiet_exit
 from foldstep.service.contract.errors import FoldstepError, InvalidInput, Unavailable
 from foldstep.service.folder import usable_folder
 
+LogJson = Annotated[bool, typer.Option("--log-json", help="Write logs as JSON, one object a line.")]
+
 
 def serve(
     data_dir: Dir = DEFAULT_DIR,
@@ -24,6 +26,7 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port to listen on; 8765 when left out, 0 for any.")
     ] = None,
+    log_json: LogJson = False,
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input is closed.")] = False,
 ) -> None:
     """Run the master: API, database, planner and page. Settings come from FOLDSTEP_* too (docs/settings.md)."""
@@ -32,7 +35,10 @@ def serve(
 
     if with_parent:
         threading.Thread(target=_end_with_standard_input, daemon=True).start()
-    settings = settings_from_environment({**os.environ, "FOLDSTEP_DATA_DIR": str(data_dir)})
+    environment = {**os.environ, "FOLDSTEP_DATA_DIR": str(data_dir)}
+    if log_json:
+        environment["FOLDSTEP_LOG_FORMAT"] = "json"
+    settings = settings_from_environment(environment)
     serve_app(settings, host, port)
 
 
@@ -53,12 +59,16 @@ def worker(
     members: Annotated[int, typer.Option(min=0, help="Networks to ask for at once; 0 for what fits the device.")] = 0,
     patience: Annotated[float, typer.Option(help="Seconds to wait for a master that is not there.")] = 600.0,
     cache: Annotated[Path | None, typer.Option(help="Folder for data files.")] = None,
+    log_json: LogJson = False,
 ) -> None:
     """Train the trials of a master. Needs only its address and token; ends cleanly on SIGTERM."""
     from foldstep.worker.launch.local import WorkerCommand, WorkerGroup, find_devices
     from foldstep.worker.settings import default_cache_dir
 
     _check_device(device)
+    os.environ.setdefault("FOLDSTEP_LOG_LEVEL", "info")  # for its processes, which inherit it
+    if log_json:
+        os.environ["FOLDSTEP_LOG_FORMAT"] = "json"
     master, its_token = find_url(url, data_dir), find_token(token, data_dir)
     command = WorkerCommand(cache or default_cache_dir(), members, patience)
     devices = find_devices(device, processes)

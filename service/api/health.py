@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from foldstep.service.api.deps import InContext
 from foldstep.service.flow.metrics import metrics_text
@@ -27,5 +28,5 @@ def readyz(context: InContext) -> dict[str, str]:
 
 @metrics_router.get("/metrics", response_class=PlainTextResponse)
 def metrics(context: InContext) -> Response:
-    """Report gauges in Prometheus' text form."""
-    return Response(metrics_text(context), media_type="text/plain; version=0.0.4")
+    """Report what the master measures in Prometheus' text form."""
+    return Response(metrics_text(context), headers={"Content-Type": CONTENT_TYPE_LATEST})

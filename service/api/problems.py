@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from foldstep.service.contract.errors import (
     Ambiguous,
@@ -61,20 +62,30 @@ _log = logging.getLogger(__name__)
 def problem_response(error: FoldstepError) -> JSONResponse:
     """Build the response for an error."""
     status = STATUS[type(error)]
-    return _response(status, error.problem(), _HEADERS.get(status))
+    return Problem(status, error.problem(), _HEADERS.get(status))
 
 
-def _response(status: int, problem: dict[str, Any], headers: Any = None) -> JSONResponse:
-    body = {"type": f"urn:foldstep:problem:{problem['code']}", "status": status, **problem}
-    return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+class Problem(JSONResponse):
+    """A problem document; the request that it answers knows the reason, for the log."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, status: int, problem: dict[str, Any], headers: Any = None) -> None:
+        body = {"type": f"urn:foldstep:problem:{problem['code']}", "status": status, **problem}
+        super().__init__(body, status_code=status, headers=headers)
+        self.reason = f"{problem['code']}: {problem['detail']}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        scope.setdefault("state", {})["refusal"] = self.reason
+        await super().__call__(scope, receive, send)
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of the application with a problem document."""
+    """Answer every refusal of the application with a problem document; `RequestLog` answers the faults of ours."""
     app.add_exception_handler(FoldstepError, _refusal)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
 
 
 def _refusal(request: Request, error: Exception) -> JSONResponse:
@@ -114,16 +125,16 @@ def _http(request: Request, error: Exception) -> JSONResponse:
     status = error.status_code
     detail = f"{request.method} {request.url.path}: {error.detail}; the calls that there are stand at /docs."
     problem = {"code": _CODES.get(status, f"http_{status}"), "title": str(error.detail), "detail": detail, "faults": []}
-    return _response(status, problem, error.headers)
+    return Problem(status, problem, error.headers)
 
 
-def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    """Answer an unexpected error with a number, under which the log has the details."""
+def fault_response(method: str, path: str, error: Exception) -> JSONResponse:
+    """Build the response for an unexpected error: a number, under which the log has the details."""
     number = uuid.uuid4().hex[:12]
-    _log.error("fault %s in %s %s", number, request.method, request.url.path, exc_info=error)
+    _log.error("fault %s in %s %s", number, method, path, exc_info=error)
     detail = f"The master has a fault; its log has the details under the number {number}."
     problem = {"code": "internal_error", "title": "InternalError", "detail": detail, "faults": []}
-    return _response(500, problem)
+    return Problem(500, problem)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

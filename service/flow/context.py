@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from foldstep.service.db.engine import Database
+from foldstep.service.flow.measures import Measures
 from foldstep.service.flow.watch import Watch
 from foldstep.service.settings import Settings
 
@@ -31,6 +32,7 @@ class Context:
 
     Attributes:
         watch: what it has seen of the held leases.
+        measures: what it measures of itself, for /metrics.
     """
 
     database: Database
@@ -38,6 +40,7 @@ class Context:
     now: Callable[[], datetime] = utc_now
     watch: Watch = field(default_factory=Watch)
     proposing: Proposing = field(default_factory=Proposing)
+    measures: Measures = field(default_factory=Measures)
 
     def lease_end(self, now: datetime) -> datetime:
         """Compute about when a lease that is granted or renewed now ends without a word of its worker."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from datetime import datetime, timedelta
 
@@ -9,6 +10,7 @@ from sqlalchemy import Connection
 
 from foldstep.service.contract.errors import NotFound
 from foldstep.service.contract.lease import Lease, LeaseRequest
+from foldstep.service.contract.logs import say
 from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.states import TERMINAL_TRIAL, SearchState, TrialState
 from foldstep.service.db import leases, searches, stages, trials, workers
@@ -25,6 +27,7 @@ from foldstep.service.flow.prune import clean_up, stale_snapshots
 from foldstep.service.flow.repeat import repeat
 from foldstep.service.flow.sweep import sweep_if_due
 
+_log = logging.getLogger(__name__)
 FEW, SHARE_OF_TIME = 8, 1 / 4
 """Under a time budget: trials that a lease may have at any pace; share of the time left that a larger one may take."""
 
@@ -73,7 +76,17 @@ def _lease_from(context: Context, search_id: str, request: LeaseRequest, now: da
     if granted is not None:
         context.watch.saw(granted.lease, 0)
     clean_up(context, search, snapshots=stale)
+    if granted is not None:
+        _note(context, granted, request.worker)
     return granted
+
+
+def _note(context: Context, granted: Lease, worker: int) -> None:
+    context.measures.leases.labels("granted").inc()
+    what = "the checks" if granted.purpose == "check" else f"{len(granted.trials)} trials"
+    numbers = [trial.number for trial in granted.trials]
+    ids = {"lease": granted.lease, "search": granted.search, "worker": worker, "trials": numbers}
+    say(_log, logging.INFO, f"leased {what}", **ids)
 
 
 def _lock_if_open(connection: Connection, search_id: str) -> SearchRow | None:

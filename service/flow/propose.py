@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
+from prometheus_client import Histogram
 from sqlalchemy import Connection
 
 from foldstep.service.contract.errors import NotFound
+from foldstep.service.contract.logs import about
 from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import SearchEvent, SearchState
@@ -24,6 +26,7 @@ from foldstep.service.db.searches import SearchRow
 from foldstep.service.db.stages import StageRow
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.finish import Ending, end
+from foldstep.service.flow.measures import timed
 from foldstep.service.flow.plan import store
 from foldstep.service.flow.prune import clean_up
 from foldstep.service.planner.base import Proposals
@@ -52,11 +55,16 @@ def propose(context: Context, search_id: str) -> None:
             return
         planner = make_planner(boundary.search.spec, StagePlan.model_validate(boundary.stage.plan))
         try:
-            proposals = planner.suggest(boundary.stage.n_planned, A_WHOLE_BATCH, boundary.history)
+            with about(search=search_id), timed(_seconds(context, boundary.search)):
+                proposals = planner.suggest(boundary.stage.n_planned, A_WHOLE_BATCH, boundary.history)
         except ProposingFailed as failure:
             _fail(context, search_id, f"The method {boundary.search.spec.method} could not continue: {failure}")
             return
         _store(context, boundary, proposals)
+
+
+def _seconds(context: Context, search: SearchRow) -> Histogram:
+    return context.measures.planner_seconds.labels(search.spec.method)
 
 
 @contextmanager

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 from foldstep.service.contract.errors import Conflict, Fault
 from foldstep.service.contract.lease import WorkerRegistered, WorkerRegistration
+from foldstep.service.contract.logs import say
 from foldstep.service.contract.version import __version__, fits
 from foldstep.service.db import workers
 from foldstep.service.flow.context import Context
+
+_log = logging.getLogger(__name__)
 
 
 def register_worker(context: Context, registration: WorkerRegistration) -> WorkerRegistered:
@@ -18,6 +23,7 @@ def register_worker(context: Context, registration: WorkerRegistration) -> Worke
     _check_version(registration.version)
     with context.database.write() as connection:
         worker = workers.add(connection, registration, context.now())
+    say(_log, logging.INFO, f"registered {registration.name} on {registration.device}", worker=worker)
     settings = context.settings
     return WorkerRegistered(
         worker=worker, report_interval_s=settings.report_interval_s, lease_ttl_s=settings.lease_ttl_s

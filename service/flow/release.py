@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
 from sqlalchemy import Connection
 
+from foldstep.service.contract.logs import say
 from foldstep.service.contract.report import LeaseEnd
 from foldstep.service.db import leases, trials
 from foldstep.service.db.searches import SearchRow
@@ -12,6 +15,8 @@ from foldstep.service.flow.context import Context
 from foldstep.service.flow.finish import settle
 from foldstep.service.flow.hold import is_released, lock_lease, regain
 from foldstep.service.flow.prune import clean_up
+
+_log = logging.getLogger(__name__)
 
 
 def release(context: Context, lease_id: int, token: str, sent: LeaseEnd) -> None:
@@ -42,4 +47,6 @@ def release_locked(
         return False
     folder = files.snapshot_folder(context.settings, search.id)
     trials.give_back(connection, lease_id, files.stored_snapshots(folder, lease_id, sent.snapshots))
+    context.measures.leases.labels("released").inc()
+    say(_log, logging.INFO, "lease released", lease=lease_id, search=search.id)
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -9,6 +10,7 @@ from sqlalchemy import Connection
 
 from foldstep.service.contract.death import WorkerDeath
 from foldstep.service.contract.errors import NotFound
+from foldstep.service.contract.logs import say
 from foldstep.service.db import leases, searches
 from foldstep.service.db.leases import HeldLease
 from foldstep.service.db.searches import SearchRow
@@ -17,6 +19,8 @@ from foldstep.service.flow.check import give_up
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.finish import settle
 from foldstep.service.flow.prune import clean_up
+
+_log = logging.getLogger(__name__)
 
 
 def sweep(context: Context) -> int:
@@ -44,9 +48,11 @@ def end_leases(
     """End leases of a search whose workers are gone, and the search, if that is due."""
     try:
         with context.database.write() as connection:
-            search = _end(connection, context, search_id, held, death, now)
+            search, ended = _end(connection, context, search_id, held, death, now)
     except NotFound:
         return  # deleted since it was listed
+    for lease in ended:
+        _note(context, lease, death)
     clean_up(context, search)
 
 
@@ -57,10 +63,16 @@ def _end(
     held: Sequence[HeldLease],
     death: WorkerDeath | None,
     now: datetime,
-) -> SearchRow:
+) -> tuple[SearchRow, list[HeldLease]]:
     search = searches.lock(connection, search_id)
     max_attempts = context.settings.max_attempts
-    ended = [end_lease(connection, lease, death, max_attempts=max_attempts, now=now) for lease in held]
-    if any(ended):
+    ended = [lease for lease in held if end_lease(connection, lease, death, max_attempts=max_attempts, now=now)]
+    if ended:
         search = give_up(connection, search, max_attempts, now)
-    return settle(connection, search, now)
+    return settle(connection, search, now), ended
+
+
+def _note(context: Context, lease: HeldLease, death: WorkerDeath | None) -> None:
+    context.measures.leases.labels("expired").inc()
+    reason = "its worker no longer reports" if death is None else str(death)
+    say(_log, logging.WARNING, f"lease ended, {reason}", lease=lease.id, search=lease.search_id)

@@ -57,8 +57,11 @@ def test_master_serves_and_ends_cleanly(start: Start, tmp_path: Path, number: si
     assert httpx.get(f"{url}/readyz", trust_env=False).json() == {"status": "ready"}
     assert psutil.Process(process.pid).memory_info().rss < 150e6
     process.send_signal(number)
-    assert process.communicate() == ("", "")
-    assert process.returncode == 0
+    out, said = process.communicate()
+    assert (process.returncode, out) == (0, "")
+    levels = [line.split()[1] for line in said.splitlines()]
+    assert levels == ["INFO", "INFO", "INFO"], said  # it serves, it ends, it has ended
+    assert "T" in said.split()[0]
     assert not (tmp_path / "address").exists()
 
 
@@ -84,6 +87,19 @@ def test_one_folder_has_one_master(start: Start) -> None:
     first.kill()
     first.communicate()
     assert address(start()).startswith("http://")
+
+
+def test_logs_are_json_on_request_and_hold_no_token(start: Start) -> None:
+    process = start(FOLDSTEP_LOG_FORMAT="json", FOLDSTEP_TOKEN="a-secret-token")
+    url = address(process)
+    headers = {"Authorization": "Bearer a-secret-token", "X-Request-ID": "r-1"}
+    assert httpx.get(f"{url}/api/v1/searches/a-secret-token", headers=headers, trust_env=False).status_code == 404
+    process.terminate()
+    _, said = process.communicate()
+    lines = [json.loads(line) for line in said.splitlines()]
+    (failed,) = [line for line in lines if line["level"] == "warning"]
+    assert (failed["request"], failed["status"]) == ("r-1", 404)
+    assert "a-secret-token" not in said
 
 
 @pytest.mark.parametrize(
