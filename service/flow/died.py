@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 from foldstep.service.contract.death import WorkerDeath
+from foldstep.service.contract.logs import say
 from foldstep.service.db import leases, workers
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.sweep import end_leases
+
+_log = logging.getLogger(__name__)
 
 
 def worker_died(context: Context, worker: int | str, death: WorkerDeath) -> None:
@@ -23,5 +28,6 @@ def worker_died(context: Context, worker: int | str, death: WorkerDeath) -> None
     with context.database.write() as connection:
         worker_id = workers.died(connection, worker, now)
         held = leases.held_by(connection, worker_id)
+    say(_log, logging.WARNING, f"worker is dead: {death}", worker=worker_id)
     for search_id in sorted({lease.search_id for lease in held}):
         end_leases(context, search_id, [lease for lease in held if lease.search_id == search_id], death, now)
