@@ -118,7 +118,8 @@ def print_json(value: BaseModel | Iterable[BaseModel] | Any) -> None:
 def show_error(error: FoldstepError) -> None:
     """Print an error on standard error: one sentence, or one line for each fault where there are several."""
     if len(error.faults) > 1:
-        err.print(f"[red]{len(error.faults)} faults[/] ({error.code}):", highlight=False)
+        first = f", the first {len(error.faults)}" if error.n_faults > len(error.faults) else ""
+        err.print(f"[red]{error.n_faults} faults[/] ({error.code}){first}:", highlight=False)
         for fault in error.faults:
             err.print(f"  [bold]{fault.code}[/]  {escape(str(fault))}", highlight=False, soft_wrap=True)
         return

@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI
 
-from foldstep.service.api import datasets, health, leases, problems, searches, trials, workers
+from foldstep.service.api import datasets, health, leases, problems, searches, trials, unread, workers
 from foldstep.service.api.guard import Guard
 from foldstep.service.api.headers import SecurityHeaders
 from foldstep.service.api.limits import BodyLimit
@@ -54,6 +54,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = utc_now, wat
     app.state.context = Context(Database(settings.resolved_database_url), settings, now, watch or watch_of(settings))
     app.state.token = load_or_make_token(settings)
     problems.install(app)
+    unread.install(app)
     # the last one is the first that a request meets
     app.add_middleware(BodyLimit, settings=settings)
     app.add_middleware(

@@ -57,6 +57,7 @@ class Settings(BaseModel):
         default="text", description="text, or json: one object a line; the logs go to standard error"
     )
     log_level: LogLevel = Field(default="info", description="the least that is logged: debug, info, warning or error")
+    max_spec_bytes: int = Field(default=4 << 20, ge=1, description="greatest size of a spec, in bytes")
     max_body_bytes: int = Field(default=32 << 20, ge=1, description="greatest size of any other request, in bytes")
     max_connections: int = Field(
         default=1000,

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Form, Request, UploadFile, status
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
-from foldstep.service.api.deps import InContext
+from foldstep.service.api.deps import InContext, heavily
 from foldstep.service.api.problems import responses
 from foldstep.service.contract.dataset import DataReport, Dataset, Replaced, StoredFile
 from foldstep.service.contract.submit import DatasetRegistration, DatasetSource
 from foldstep.service.flow import data_report, dataset, originals, transfer
+from foldstep.service.flow.context import Context
 
 router = APIRouter(tags=["data sets"])
 _BLOCK_BYTES = 1 << 20
@@ -46,14 +47,18 @@ async def _blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 @router.post("/datasets", status_code=status.HTTP_201_CREATED, responses=responses(403, 409, 422))
-def post_dataset(registration: DatasetRegistration, context: InContext) -> Dataset:
+async def post_dataset(registration: DatasetRegistration, context: InContext) -> Dataset:
     """Register an uploaded file, a file that the master may read, or one of scikit-learn's sets."""
-    return dataset.register(context, registration)
+    return await heavily(dataset.register, context, registration)
 
 
 @router.post("/datasets:upload", status_code=status.HTTP_201_CREATED, responses=responses(409, 413, 422))
-def upload_dataset(name: Annotated[str, Form()], file: UploadFile, context: InContext) -> Dataset:
+async def upload_dataset(name: Annotated[str, Form()], file: UploadFile, context: InContext) -> Dataset:
     """Upload a CSV or Parquet file and register it, in one call of a form."""
+    return await heavily(_upload, name, file, context)
+
+
+def _upload(name: str, file: UploadFile, context: Context) -> Dataset:
     with originals.draft(context) as draft:
         for block in iter(lambda: file.file.read(_BLOCK_BYTES), b""):
             draft.write(block)
@@ -63,9 +68,9 @@ def upload_dataset(name: Annotated[str, Form()], file: UploadFile, context: InCo
 
 
 @router.post("/datasets/{name}:replace", responses=responses(403, 404, 422))
-def replace_dataset(name: str, source: DatasetSource, context: InContext) -> Replaced:
+async def replace_dataset(name: str, source: DatasetSource, context: InContext) -> Replaced:
     """Let a name stand for other data; searches that have begun keep theirs."""
-    return dataset.replace(context, name, source)
+    return await heavily(dataset.replace, context, name, source)
 
 
 @router.delete("/datasets/{name}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(404))
@@ -87,9 +92,9 @@ def get_dataset(name: str, context: InContext) -> Dataset:
 
 
 @router.get("/datasets/{name}/report", responses=responses(404, 422))
-def get_data_report(name: str, context: InContext, target: str | None = None) -> DataReport:
+async def get_data_report(name: str, context: InContext, target: str | None = None) -> DataReport:
     """Report on the columns of a data set, and on one of them as the target."""
-    return data_report.report(context, name, target)
+    return await heavily(data_report.report, context, name, target)
 
 
 @router.get("/datasets/{fingerprint}/file", response_class=FileResponse, responses=responses(404))

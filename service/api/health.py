@@ -14,8 +14,8 @@ metrics_router = APIRouter(tags=["operations"])
 
 
 @open_router.get("/healthz")
-def healthz() -> dict[str, str]:
-    """Tell that the process answers."""
+async def healthz() -> dict[str, str]:
+    """Tell that the process answers; no thread of the pool is asked for it, for all may be at work."""
     return {"status": "ok"}
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Response, status
 from fastapi.responses import FileResponse
 
 from foldstep.service.api.bodies import JsonBody
-from foldstep.service.api.deps import Body, InContext, LeaseToken
+from foldstep.service.api.deps import Body, IfHeld, InContext, LeaseToken
 from foldstep.service.api.examples import ARCHIVE_BODY, FILE_BODY
 from foldstep.service.api.problems import responses
 from foldstep.service.contract.archive import unpack
@@ -55,7 +55,7 @@ def post_release(lease_id: LeaseId, token: LeaseToken, sent: LeaseEnd, context: 
     openapi_extra=ARCHIVE_BODY,
     responses=responses(409, 413, 422),
 )
-def put_checkpoints(lease_id: LeaseId, token: LeaseToken, body: Body, context: InContext) -> None:
+def put_checkpoints(lease_id: LeaseId, token: LeaseToken, _held: IfHeld, body: Body, context: InContext) -> None:
     """Upload folds' checkpoints as one tar archive, before the results that name them."""
     transfer.put_checkpoints(context, lease_id, token, unpack(body))
 
@@ -63,7 +63,9 @@ def put_checkpoints(lease_id: LeaseId, token: LeaseToken, body: Body, context: I
 @router.put(
     "/{lease_id}/snapshots/{name}", status_code=_NO_CONTENT, openapi_extra=FILE_BODY, responses=responses(409, 413, 422)
 )
-def put_snapshot(lease_id: LeaseId, name: str, token: LeaseToken, body: Body, context: InContext) -> None:
+def put_snapshot(
+    lease_id: LeaseId, name: str, token: LeaseToken, _held: IfHeld, body: Body, context: InContext
+) -> None:
     """Upload the snapshot of a trial, before the report or release that names it."""
     transfer.put_snapshot(context, lease_id, token, name, body)
 

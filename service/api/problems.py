@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Sequence
+from reprlib import Repr
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -14,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from foldstep.service.contract.errors import (
+    MAX_FAULTS,
     Ambiguous,
     Conflict,
     DatasetUnreadable,
@@ -31,6 +33,7 @@ from foldstep.service.contract.errors import (
     TooManyRequests,
     Unauthorized,
     Unavailable,
+    shown,
 )
 
 STATUS: dict[type[FoldstepError], int] = {
@@ -57,6 +60,8 @@ MEDIA_TYPE = "application/problem+json"
 _HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 _log = logging.getLogger(__name__)
+_short = Repr(maxlevel=4, maxdict=10, maxlist=10, maxtuple=10, maxstring=200, maxlong=200, maxother=200)
+"""Shows a part of a value: a body may have megabytes."""
 
 
 def problem_response(error: FoldstepError) -> JSONResponse:
@@ -96,9 +101,13 @@ def _refusal(request: Request, error: Exception) -> JSONResponse:
 
 def _validation(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    faults = [_fault(e) for e in error.errors()]
+    found = error.errors()
+    faults = [_fault(e) for e in found[:MAX_FAULTS]]
     text = ". ".join(map(str, faults))
-    return problem_response(InvalidInput(f"The request cannot be used: {text}.", faults=faults))
+    first = f" (the first {MAX_FAULTS} of {len(found):,} faults)" if len(found) > MAX_FAULTS else ""
+    return problem_response(
+        InvalidInput(f"The request cannot be used{first}: {text}.", faults=faults, n_faults=len(found))
+    )
 
 
 def _fault(error: Any) -> Fault:
@@ -110,20 +119,16 @@ def _fault(error: Any) -> Fault:
         code=str(error["type"]),
         path=".".join(map(str, path or [where])),
         expected=str(error["msg"]).removeprefix("Input should be "),
-        got=None if error["type"] == "missing" else _short(error.get("input")),
+        got=None if error["type"] == "missing" else _short.repr(error.get("input")),
     )
-
-
-def _short(value: Any, limit: int = 200) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else f"{text[:limit]}…"
 
 
 def _http(request: Request, error: Exception) -> JSONResponse:
     """Answer an error of the framework itself: no such route, wrong method, a body that is not what it says."""
     assert isinstance(error, HTTPException)
     status = error.status_code
-    detail = f"{request.method} {request.url.path}: {error.detail}; the calls that there are stand at /docs."
+    where = shown(f"{request.method} {request.url.path}")
+    detail = f"{where}: {error.detail}; the calls that there are stand at /docs."
     problem = {"code": _CODES.get(status, f"http_{status}"), "title": str(error.detail), "detail": detail, "faults": []}
     return Problem(status, problem, error.headers)
 

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Response, status
 from fastapi.responses import FileResponse
 
-from foldstep.service.api.deps import Document, InContext, SearchId
+from foldstep.service.api.deps import Document, InContext, SearchId, heavily
 from foldstep.service.api.examples import SPEC_BODY
 from foldstep.service.api.problems import responses
 from foldstep.service.contract.dataset import DataReport
@@ -26,19 +26,19 @@ router = APIRouter(tags=["searches"])
     status_code=status.HTTP_202_ACCEPTED,
     response_model=SearchView,
     openapi_extra=SPEC_BODY,
-    responses=responses(403, 422),
+    responses=responses(403, 413, 422),
 )
-def post_search(document: Document, context: InContext, response: Response) -> SearchView:
+async def post_search(document: Document, context: InContext, response: Response) -> SearchView:
     """Submit a search; every fault of its spec is named at once."""
-    search = submit(context, document)
+    search = await heavily(submit, context, document)
     response.headers["Location"] = f"/api/v1/searches/{search.id}"
     return search
 
 
-@router.post("/searches:validate", openapi_extra=SPEC_BODY, responses=responses(403, 422))
-def validate_search(document: Document, context: InContext) -> Validated:
+@router.post("/searches:validate", openapi_extra=SPEC_BODY, responses=responses(403, 413, 422))
+async def validate_search(document: Document, context: InContext) -> Validated:
     """Check a spec against its data without submitting it."""
-    return validate(context, document)
+    return await heavily(validate, context, document)
 
 
 @router.get("/searches", responses=responses())

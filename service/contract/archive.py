@@ -23,21 +23,27 @@ def pack(files: Mapping[str, bytes]) -> bytes:
 def unpack(archive: bytes) -> dict[str, bytes]:
     """Read the files of an archive as name to content; nothing is written to disk.
 
+    No more is read than was sent: a sparse file, which stands for more bytes than it has, is no plain file.
+
     Raises:
-        InvalidInput: it is no archive, or contains anything but plain files.
+        InvalidInput: it is no archive, or contains anything but plain files, each name once.
     """
+    files: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as opened:
-            return {entry.name: _content(opened, entry) for entry in opened}
-    except tarfile.TarError as error:
+            for entry in opened:
+                if entry.name in files:
+                    raise _not_an_archive(f"{entry.name} twice")
+                files[entry.name] = _content(archive, entry)
+    except (tarfile.TarError, ValueError, OverflowError, LookupError, RecursionError) as error:
         raise _not_an_archive(str(error)) from None
+    return files
 
 
-def _content(opened: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
-    file = opened.extractfile(entry) if entry.isreg() else None
-    if file is None:
+def _content(archive: bytes, entry: tarfile.TarInfo) -> bytes:
+    if entry.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or entry.issparse():
         raise _not_an_archive(entry.name)
-    content = file.read()
+    content = archive[entry.offset_data : entry.offset_data + entry.size]
     if len(content) != entry.size:
         raise _not_an_archive(f"{entry.name}, cut short")
     return content

@@ -26,7 +26,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+
+MAX_FAULTS = 50
+"""Faults of one input that are listed; of more only the number is told."""
+UNLISTED = "unlisted"
+"""The code of a fault that is only counted, for there are more than `MAX_FAULTS`."""
+_LONGEST_MESSAGE, _LONGEST, _LONGEST_PATH = 200_000, 2000, 400  # characters
 
 
 class Fault(BaseModel):
@@ -50,11 +56,26 @@ class Fault(BaseModel):
     hint: str | None = None
     where: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, fields: Any) -> Any:
+        """Cut texts that somebody made long, and show halves of characters as what they are."""
+        if not isinstance(fields, dict):
+            return fields
+        limits = {"path": _LONGEST_PATH, "got": _LONGEST_PATH}
+        return {k: shown(v, limits.get(k, _LONGEST)) if isinstance(v, str) else v for k, v in fields.items()}
+
     def __str__(self) -> str:
         got = "nothing was there" if self.got is None else f"got {self.got}"
         hint = f"; {self.hint}" if self.hint else ""
         where = f"{self.where}: " if self.where else ""
         return f"{where}{self.path or 'spec'}: expected {self.expected}, {got}{hint}"
+
+
+def shown(text: str, longest: int = _LONGEST_PATH) -> str:
+    """Make any text fit to be sent and shown: cut after so many characters, without halves of characters."""
+    cut = text if len(text) <= longest else f"{text[:longest]}…"
+    return cut if cut.isascii() else cut.encode(errors="backslashreplace").decode()
 
 
 class FoldstepError(Exception):
@@ -64,14 +85,17 @@ class FoldstepError(Exception):
         code: stable machine-readable name.
         message: one sentence that says what is wrong and what to do.
         faults: the single faults, where there are several or where the path of the fault is known.
+        n_faults: number of all faults, of which `faults` may be the first.
     """
 
     code: ClassVar[str] = "error"
 
-    def __init__(self, message: str, *, faults: Sequence[Fault] = ()) -> None:
+    def __init__(self, message: str, *, faults: Sequence[Fault] = (), n_faults: int | None = None) -> None:
+        message = shown(message, _LONGEST_MESSAGE)
         super().__init__(message)
         self.message = message
         self.faults = tuple(faults)
+        self.n_faults = len(self.faults) if n_faults is None else n_faults
 
     def problem(self) -> dict[str, Any]:
         """Build the fields of an RFC 9457 problem document that do not depend on HTTP."""
@@ -80,6 +104,7 @@ class FoldstepError(Exception):
             "title": type(self).__name__,
             "detail": self.message,
             "faults": [f.model_dump() for f in self.faults],
+            "n_faults": self.n_faults,
         }
 
 
@@ -90,16 +115,20 @@ class InvalidInput(FoldstepError):
 
 
 class SpecInvalid(InvalidInput):
-    """A spec with faults; `faults` names every one."""
+    """A spec with faults; `faults` names every one, or the first `MAX_FAULTS`."""
 
     code = "spec_invalid"
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        noun = "fault" if len(faults) == 1 else "faults"
+    def __init__(self, faults: Sequence[Fault], n_faults: int | None = None) -> None:
+        n_faults = len(faults) if n_faults is None else n_faults
+        listed = faults[:MAX_FAULTS]
         sentences = [
-            f"{fault}." if fault.hint is None or not fault.hint.endswith("?") else str(fault) for fault in faults
+            f"{fault}." if fault.hint is None or not fault.hint.endswith("?") else str(fault) for fault in listed
         ]
-        super().__init__(f"The spec has {len(faults)} {noun}: " + " ".join(sentences), faults=faults)
+        noun = "fault" if n_faults == 1 else "faults"
+        first = f", of which these are the first {len(listed)}" if n_faults > len(listed) else ""
+        message = f"The spec has {n_faults:,} {noun}{first}: " + " ".join(sentences)
+        super().__init__(message, faults=listed, n_faults=n_faults)
 
 
 class DatasetUnreadable(InvalidInput):
@@ -185,7 +214,9 @@ def error_from_problem(problem: dict[str, Any]) -> FoldstepError:
     faults = [Fault.model_validate(f) for f in problem.get("faults", [])]
     cls = _BY_CODE.get(str(problem.get("code")), FoldstepError)
     error = cls.__new__(cls)
-    FoldstepError.__init__(error, str(problem.get("detail", "unknown error")), faults=faults)
+    FoldstepError.__init__(
+        error, str(problem.get("detail", "unknown error")), faults=faults, n_faults=problem.get("n_faults")
+    )
     return error
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
-from foldstep.service.contract.errors import Fault
+from foldstep.service.contract.errors import UNLISTED, Fault
 from foldstep.service.contract.synonyms import ADVICE, DISTRIBUTION_KEYS, KEYS, VALUES, squeezed
 
 _SIMILAR, _NEAR = 0.6, 0.8  # least similarities, as difflib measures them
 _LISTED = 60
+_LONGEST = 400
+"""Characters of a name that is compared with others; a text of megabytes would take seconds."""
 
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = _SIMILAR) -> str | None:
     """Find the known name that `name` was probably meant to be, whatever its capitals; None when none is similar."""
+    if len(name) > _LONGEST:
+        return None
     names = list(known)
     if same := _same(name, names):
         return same
@@ -28,6 +32,14 @@ def unknown_key(path: str, key: str, known: Iterable[str]) -> Fault:
     section = path.removesuffix(key).removesuffix(".")
     hint = key_hint(section, key, names) or "known are " + ", ".join(names[:_LISTED])
     return Fault(code="unknown_key", path=path, expected="a known key", got=key, hint=hint)
+
+
+def unlisted() -> Fault:
+    """Give the fault that stands for each one beyond those that are listed."""
+    return _UNLISTED
+
+
+_UNLISTED = Fault(code=UNLISTED, path="", expected="", got=None)
 
 
 def key_hint(section: str, key: str, known: Sequence[str]) -> str | None:

@@ -47,8 +47,8 @@ class LeaseRequest(Frozen):
         key: new for each lease that is asked for; a request that is repeated with it gets the same lease.
     """
 
-    worker: int
-    members: int = Field(ge=1)
+    worker: int = Field(ge=0, le=2**31 - 1)
+    members: int = Field(ge=1, le=2**31 - 1)
     key: Key | None = None
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from foldstep.models.hyperparameters import REGISTRY, Hyperparameter, Kind, Value, lookup
-from foldstep.service.contract.errors import Fault
-from foldstep.service.contract.hints import unknown_key, value_hint
+from foldstep.service.contract.bounds import MAX_CHOICES, MAX_CONDITION
+from foldstep.service.contract.errors import MAX_FAULTS, Fault
+from foldstep.service.contract.hints import unknown_key, unlisted, value_hint
 from foldstep.service.contract.space import Choices, Distribution, Either, Fixed, FloatRange, IntRange, Space
 from foldstep.service.contract.spec import boolean_from_text, number_from_text
 
@@ -37,9 +39,10 @@ def parse_parameters(raw: Any) -> tuple[dict[str, Distribution], list[Fault]]:
     for name, given in raw.items():
         row = lookup(str(name))
         if row is None:
-            faults.append(unknown_key(f"parameters.{name}", str(name), REGISTRY))
+            is_listed = len(faults) < MAX_FAULTS
+            faults.append(unknown_key(f"parameters.{name}", str(name), REGISTRY) if is_listed else unlisted())
             continue
-        reader = _Reader(str(name), row)
+        reader = _Reader(str(name), row, MAX_FAULTS - len(faults))
         distribution = reader.read(given)
         faults += reader.faults
         if distribution is not None:
@@ -54,8 +57,9 @@ def _fault(code: str, path: str, expected: str, got: Any, hint: str | None = Non
 class _Reader:
     """The reading of one parameter, with the faults found in it."""
 
-    def __init__(self, name: str, row: Hyperparameter) -> None:
+    def __init__(self, name: str, row: Hyperparameter, n_listed: int) -> None:
         self.path = f"parameters.{name}"
+        self._n_listed = n_listed  # faults that are put into words
         self.row = row
         self._as_written: dict[str, str] = {}  # keys of W&B, by the keys that they stand for
         self.faults: list[Fault] = []
@@ -102,7 +106,7 @@ class _Reader:
     def _mapping(self, given: dict[str, Any]) -> Distribution | None:
         for key in given:
             if key not in _KEYS:
-                self.faults.append(unknown_key(f"{self.path}.{key}", str(key), sorted(_KEYS)))
+                self._add_made(partial(unknown_key, f"{self.path}.{key}", str(key), sorted(_KEYS)))
         when = self._when(given.get("when"))
         forms = [f for f in ("value", "choices") if f in given] + (["low/high"] if {"low", "high"} & set(given) else [])
         if len(forms) != 1:
@@ -124,7 +128,12 @@ class _Reader:
         if not isinstance(given, Mapping) or not given:
             self._add("wrong_type", "when", "a mapping of another parameter to its value or values", given)
             return None
-        return {str(k): list(v) if isinstance(v, list) else [v] for k, v in given.items()}
+        when = {str(k): list(v) if isinstance(v, list) else [v] for k, v in given.items()}
+        for name, values in when.items():
+            if len(values) > MAX_CONDITION:
+                self._add("too_large", f"when.{name}", f"at most {MAX_CONDITION:,} values", f"{len(values):,}")
+                return None
+        return when
 
     def _fixed(self, given: Any, path: str, when: dict[str, list[Value]] | None) -> Fixed | None:
         value = self._value(given, path)
@@ -133,6 +142,10 @@ class _Reader:
     def _choices(self, given: Any, path: str, when: dict[str, list[Value]] | None) -> Choices | None:
         if not isinstance(given, list) or not given:
             self.faults.append(_fault("empty_choices", path, "a list of at least one value", given))
+            return None
+        if len(given) > MAX_CHOICES:
+            hint = "take fewer, or a range"
+            self.faults.append(_fault("too_large", path, f"at most {MAX_CHOICES:,} values", len(given), hint))
             return None
         values = [self._value(v, f"{path}.{i}") for i, v in enumerate(given)]
         kept: list[Value] = [v for v in values if v is not None]
@@ -150,11 +163,14 @@ class _Reader:
         if self.row.kind is Kind.CLASS_WEIGHT and isinstance(given, Mapping):
             value = {str(label): number_from_text(weight) for label, weight in given.items()}
         if not self.row.allows(value):
-            is_word = self.row.kind is Kind.CHOICE
-            hint = value_hint(self.row.name, given, self.row.choices) if is_word else None
-            self.faults.append(_fault("out_of_domain", path, self.row.domain, given, hint))
+            self._add_made(lambda: self._out_of_domain(given, path))
             return None
         return float(value) if self.row.kind is Kind.FLOAT else value
+
+    def _out_of_domain(self, given: Any, path: str) -> Fault:
+        is_word = self.row.kind is Kind.CHOICE
+        hint = value_hint(self.row.name, given, self.row.choices) if is_word else None
+        return _fault("out_of_domain", path, self.row.domain, given, hint)
 
     def _range(self, given: dict[str, Any], when: dict[str, list[Value]] | None) -> Distribution | None:
         if self.row.kind not in (Kind.FLOAT, Kind.INT):
@@ -182,6 +198,9 @@ class _Reader:
         extra = given["or"] if isinstance(given["or"], list) else [given["or"]]
         if not extra:
             self._add("empty_choices", "or", "at least one value", given["or"])
+        if len(extra) > MAX_CHOICES:
+            self._add("too_large", "or", f"at most {MAX_CHOICES:,} values", len(extra))
+            return None
         before = len(self.faults)
         values = [self._value(v, f"{self.path}.or.{i}") for i, v in enumerate(extra)]
         for i, value in enumerate(values):
@@ -226,7 +245,11 @@ class _Reader:
 
     def _add(self, code: str, key: str | None, expected: str, got: Any, hint: str | None = None) -> None:
         path = f"{self.path}.{key}" if key else self.path
-        self.faults.append(_fault(code, path, expected, got, hint))
+        self._add_made(lambda: _fault(code, path, expected, got, hint))
+
+    def _add_made(self, make: Callable[[], Fault]) -> None:
+        """Add a fault; words are made only for those that will be listed."""
+        self.faults.append(make() if len(self.faults) < self._n_listed else unlisted())
 
 
 def _structure_faults(found: Mapping[str, Distribution]) -> list[Fault]:
@@ -248,18 +271,31 @@ def _condition_faults(found: Mapping[str, Distribution], raw: Mapping[Any, Any])
                 if other not in raw:  # a faulty parameter has its own faults already
                     faults.append(_fault("unknown_key", path, "a parameter of this spec", other))
                 continue
-            faults += [
-                _fault("out_of_domain", path, f"a value that {other} can take", v)
-                for v in values
-                if not found[other].contains(v)
-            ]
             parent = found[other]
+            can_take = _membership(parent)
+            faults += [
+                _fault("out_of_domain", path, f"a value that {other} can take", v) for v in values if not can_take(v)
+            ]
             if isinstance(parent, Either) and len({v in parent.extra for v in values}) > 1:
                 expected = f"either values of or of {other} or values of its range"
                 faults.append(_fault("contradiction", path, expected, values, "write two specs"))
     if not faults:
         faults += _circle_faults(found)
     return faults
+
+
+def _membership(of: Distribution) -> Callable[[Value], bool]:
+    """Make a function that tells whether a distribution has a value, in constant time also for many choices."""
+    if not isinstance(of, Choices):
+        return of.contains
+    known = set(map(_hashable, of.choices))
+    return lambda value: _hashable(value) in known
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return frozenset((key, _hashable(part)) for key, part in value.items())
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
 
 
 def _circle_faults(found: Mapping[str, Distribution]) -> list[Fault]:

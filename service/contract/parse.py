@@ -9,9 +9,10 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from foldstep.models.catalog.metrics import metrics_of
+from foldstep.service.contract.bounds import check_values
 from foldstep.service.contract.document import load_document
-from foldstep.service.contract.errors import Fault, SpecInvalid
-from foldstep.service.contract.hints import unknown_key, value_hint
+from foldstep.service.contract.errors import MAX_FAULTS, Fault, SpecInvalid
+from foldstep.service.contract.hints import unknown_key, unlisted, value_hint
 from foldstep.service.contract.methods import METHODS, learning_methods, staged_methods
 from foldstep.service.contract.parameters import parse_parameters
 from foldstep.service.contract.rules import spec_faults
@@ -41,6 +42,7 @@ def parse_spec(raw: Any) -> Spec:
     """
     if not isinstance(raw, Mapping):
         raise SpecInvalid([Fault(code="wrong_type", path="", expected="a mapping", got=type(raw).__name__)])
+    check_values(raw)
     rest = {str(k): v for k, v in raw.items() if k != "parameters"}
     if isinstance(rest.get("metric"), str):
         rest["metric"] = {"name": rest["metric"]}
@@ -85,7 +87,9 @@ def _validate(rest: dict[str, Any], space: Space) -> tuple[Spec | None, list[Fau
     try:
         return Spec.model_validate({**rest, "space": space}), []
     except ValidationError as error:
-        return None, [_fault_of(e, rest) for e in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        listed = [_fault_of(e, rest) for e in found[:MAX_FAULTS]]
+        return None, listed + [unlisted()] * (len(found) - len(listed))
 
 
 def _fault_of(error: Any, rest: Mapping[str, Any]) -> Fault:
@@ -264,6 +268,6 @@ def _grid_faults(spec: Spec) -> list[Fault]:
     if n_points > MAX_GRID_POINTS and (spec.budget.trials is None or spec.budget.trials > MAX_GRID_POINTS):
         faults.append(
             Fault(code="grid_too_large", path="parameters", expected=f"at most {MAX_GRID_POINTS:,} points",
-                  got=f"{n_points:,}", hint="take fewer values, or method: random")
+                  got=f"{n_points:,}" if n_points < 10**15 else "more", hint="take fewer values, or method: random")
         )  # fmt: skip
     return faults

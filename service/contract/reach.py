@@ -42,12 +42,23 @@ def _values(space: Space, name: str) -> list[Value]:
     if isinstance(distribution, Fixed):
         return [distribution.value]
     if isinstance(distribution, Choices):
-        return list(distribution.choices)
+        return _numbers(space, name, distribution)
     if isinstance(distribution, Either):
         return [*distribution.extra, *_bounds(space, name, distribution.range)]
     return _bounds(space, name, distribution)
 
 
+def _numbers(space: Space, name: str, of: Choices) -> list[Value]:
+    """List choices; of many numbers the least, the greatest and those in conditions, as of a range."""
+    if len(of.choices) <= 3 or not all(isinstance(v, int | float) for v in of.choices):
+        return list(of.choices)
+    ends = [min(of.choices), max(of.choices)]  # type: ignore[type-var]
+    return list(dict.fromkeys([*ends, *(v for v in _asked(space, name) if v in of.choices)]))
+
+
+def _asked(space: Space, name: str) -> list[Value]:
+    return [v for d in space.parameters.values() for v in (d.when or {}).get(name, [])]
+
+
 def _bounds(space: Space, name: str, of: FloatRange | IntRange) -> list[Value]:
-    asked = [v for d in space.parameters.values() for v in (d.when or {}).get(name, [])]
-    return [of.low, of.high, *(v for v in asked if of.contains(v))]
+    return [of.low, of.high, *(v for v in _asked(space, name) if of.contains(v))]

@@ -28,7 +28,7 @@ MISSING_WORDS = (
 
 def _in_words(value: Any) -> Any:
     """Write a number as text, for `missing: [-999]` is what people write."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
     return f"{value:.17g}" if is_number else value
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AwareDatetime, Field
 
@@ -12,6 +12,10 @@ from foldstep.service.contract.lease import Lease, LeaseRequest
 from foldstep.service.contract.space import Frozen
 
 Outcome: TypeAlias = Literal["completed", "diverged", "failed", "paused", "pruned", "undefined"]
+
+
+Count: TypeAlias = Annotated[int, Field(ge=0, le=2**31 - 1)]
+"""A number of trials, folds or epochs, or one of them; databases hold no greater ones."""
 
 
 class Curve(Frozen):
@@ -38,10 +42,10 @@ class FoldResult(Frozen):
         diagnostics: the fold's diagnostics; None where a worker of an earlier version trained it.
     """
 
-    fold: int
+    fold: Count
     score: float | None
-    best_epoch: int
-    epochs: int
+    best_epoch: Count
+    epochs: Count
     curve: Curve
     checkpoint: str | None = None
     diagnostics: Diagnostics | None = None
@@ -58,7 +62,7 @@ class TrialResult(Frozen):
         message: the reason, where it did not reach its last epoch.
     """
 
-    trial: int
+    trial: Count
     outcome: Outcome
     folds: list[FoldResult]
     duration_s: float = Field(ge=0)
@@ -72,8 +76,8 @@ class TrialProgress(Frozen):
         score: mean over the folds of the best score so far; None before the first epoch.
     """
 
-    trial: int
-    epoch: int
+    trial: Count
+    epoch: Count
     score: float | None = None
 
 
@@ -84,7 +88,7 @@ class LeaseEnd(Frozen):
         snapshots: number of each unfinished trial to the name of its uploaded snapshot.
     """
 
-    snapshots: dict[int, str] = Field(default_factory=dict)
+    snapshots: dict[Count, str] = Field(default_factory=dict)
 
 
 class Report(Frozen):
@@ -103,8 +107,8 @@ class Report(Frozen):
 
     progress: list[TrialProgress] = Field(default_factory=list)
     results: list[TrialResult] = Field(default_factory=list)
-    member_steps: int = Field(default=0, ge=0)
-    snapshots: dict[int, str] = Field(default_factory=dict)
+    member_steps: int = Field(default=0, ge=0, le=2**63 - 1)
+    snapshots: dict[Count, str] = Field(default_factory=dict)
     checks: CheckReport | None = None
     release: LeaseEnd | None = None
     next: LeaseRequest | None = None

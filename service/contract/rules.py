@@ -9,11 +9,15 @@ from foldstep.models.catalog.norms import NORMS
 from foldstep.models.catalog.optimizers import OPTIMIZERS
 from foldstep.models.catalog.tasks import Task
 from foldstep.models.hyperparameters import Hyperparameters, Value, resolve
-from foldstep.service.contract.errors import Fault
+from foldstep.service.contract.bounds import MAX_COMBINATIONS
+from foldstep.service.contract.errors import Fault, SpecInvalid
 from foldstep.service.contract.hints import nearest
 from foldstep.service.contract.reach import combinations
 from foldstep.service.contract.space import Choices, Either, Fixed, FloatRange, IntRange, Space
 from foldstep.service.contract.spec import Spec
+
+_FEW_CLASSES = 100
+"""Classes with which an unknown one is compared."""
 
 
 def spec_faults(spec: Spec) -> Iterator[Fault]:
@@ -59,10 +63,11 @@ def task_faults(space: Space, task: Task) -> Iterator[Fault]:
 
 def class_faults(space: Space, classes: Collection[str]) -> Iterator[Fault]:
     """Find the weights for classes that the target does not have."""
+    compared = classes if len(classes) <= _FEW_CLASSES else ()
     for value in _values(space, "class_weight"):
         for label in value if isinstance(value, dict) else ():
             if class_named(label, classes) is None:
-                near = nearest(label, classes)
+                near = nearest(label, compared)
                 hint = f"did you mean {near}?" if near else "the classes are " + ", ".join(sorted(classes)[:20])
                 path = f"parameters.class_weight.{label}"
                 yield Fault(code="unknown_class", path=path, expected="a class of the target", got=label, hint=hint)
@@ -105,7 +110,13 @@ def can_be_poisson(space: Space) -> bool:
 
 
 def _can_have(space: Space, names: tuple[str, ...], holds: Callable[[Hyperparameters], bool]) -> bool:
-    return any(holds(resolve(params)) for params in combinations(space, names))
+    for i, params in enumerate(combinations(space, names)):
+        if holds(resolve(params)):
+            return True
+        if i >= MAX_COMBINATIONS:
+            expected = f"conditions (when) with at most {MAX_COMBINATIONS:,} combinations of " + ", ".join(names)
+            raise SpecInvalid([Fault(code="too_large", path="parameters", expected=expected, got="more")])
+    return False
 
 
 def _values(space: Space, name: str) -> list[Value]:

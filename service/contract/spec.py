@@ -24,13 +24,15 @@ MASTER_PREFIX = "master:"
 """What a path in `data.dataset` begins with where it is a file of the master's, not of the user's."""
 
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
+_LONGEST_NUMBER = 300
+"""Characters of a number in text; a longer one fits no floating-point number."""
 _BOOLEANS = {"yes": True, "no": False, "on": True, "off": False, "true": True, "false": False}
 _UNIT_S = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def number_from_text(value: Any) -> Any:
     """Convert text such as `1e-4`, which YAML reads as text, to a number; return anything else unchanged."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > _LONGEST_NUMBER:
         return value
     try:
         return int(value) if re.fullmatch(r"\s*[+-]?\d[\d_]*\s*", value) else float(value)

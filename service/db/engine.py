@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DataError, DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 
 from foldstep.service.contract.errors import InvalidInput, Unavailable
 
@@ -106,14 +106,20 @@ class Database:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (DataError, OverflowError) as error:
-        reason = " ".join(str(getattr(error, "orig", error)).split())
-        raise InvalidInput(f"A value does not fit the database ({reason}); send another one.") from error
+    except (DataError, OverflowError, UnicodeError) as error:
+        raise _unfit(error) from error
     except DBAPIError as error:
+        if isinstance(error, IntegrityError) and "check constraint" in str(error.orig).lower():
+            raise _unfit(error) from error
         if isinstance(error, OperationalError) or error.connection_invalidated:
             reason = " ".join(str(error.orig).split())
             raise Unavailable(f"The database does not answer ({reason}); try again in a moment.") from error
         raise
+
+
+def _unfit(error: Exception) -> InvalidInput:
+    reason = " ".join(str(getattr(error, "orig", error)).split())
+    return InvalidInput(f"A value does not fit the database ({reason}); send another one.")
 
 
 def _sqlite_engine(url: str, pool_size: int) -> Engine:

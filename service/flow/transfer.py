@@ -16,6 +16,15 @@ from foldstep.service.flow.context import Context
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
+def check_held(context: Context, lease_id: int, token: str) -> None:
+    """Refuse a lease that is not held.
+
+    Raises:
+        LeaseLost: the lease is not held, or not under this token.
+    """
+    _held(context, lease_id, token)
+
+
 def put_checkpoints(context: Context, lease_id: int, token: str, contents: Mapping[str, bytes]) -> None:
     """Store checkpoints of trials in training; those of trials that were stopped meanwhile are dropped.
 
