@@ -11,12 +11,13 @@ from fastapi.responses import FileResponse
 
 from foldstep.service.api.deps import InContext, heavily
 from foldstep.service.api.problems import responses
+from foldstep.service.api.strict import StrictRoute
 from foldstep.service.contract.dataset import DataReport, Dataset, Replaced, StoredFile
 from foldstep.service.contract.submit import DatasetRegistration, DatasetSource
 from foldstep.service.flow import data_report, dataset, originals, transfer
 from foldstep.service.flow.context import Context
 
-router = APIRouter(tags=["data sets"])
+router = APIRouter(tags=["data sets"], route_class=StrictRoute)
 _BLOCK_BYTES = 1 << 20
 
 

@@ -18,7 +18,6 @@ from foldstep.service.flow.context import Context
 from foldstep.service.flow.identify import identify
 from foldstep.service.flow.transfer import check_held
 
-
 P = ParamSpec("P")
 T = TypeVar("T")
 LeaseToken: TypeAlias = Annotated[str, Header(alias="X-Lease-Token", description="the token of the lease")]
@@ -82,7 +81,7 @@ _HEAVY = anyio.CapacityLimiter(6)
 
 
 async def heavily(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Call a function in one of a few threads of their own, so that many large requests leave the other calls theirs."""
+    """Call a function in one of a few threads, so that many large requests leave the other calls theirs."""
     return await anyio.to_thread.run_sync(partial(function, *arguments, **named), limiter=_HEAVY)
 
 
@@ -102,7 +101,9 @@ def _unreadable(expected: str, got: str, hint: str | None = None) -> SpecInvalid
 
 
 def held_lease(
-    lease_id: Annotated[int, Path(ge=0, le=2**31 - 1)], token: LeaseToken, context: Annotated[Context, Depends(context_of)]
+    lease_id: Annotated[int, Path(ge=0, le=2**31 - 1)],
+    token: LeaseToken,
+    context: Annotated[Context, Depends(context_of)],
 ) -> None:
     """Refuse a lease that is not held, or not under this token, before the body is read.
 

@@ -11,6 +11,7 @@ from foldstep.service.api.bodies import JsonBody
 from foldstep.service.api.deps import Body, IfHeld, InContext, LeaseToken
 from foldstep.service.api.examples import ARCHIVE_BODY, FILE_BODY
 from foldstep.service.api.problems import responses
+from foldstep.service.api.strict import StrictRoute
 from foldstep.service.contract.archive import unpack
 from foldstep.service.contract.lease import Lease, LeaseRequest
 from foldstep.service.contract.report import LeaseEnd, Report, ReportReply
@@ -19,7 +20,7 @@ from foldstep.service.flow.lease import lease
 from foldstep.service.flow.release import release
 from foldstep.service.flow.report import report
 
-router = APIRouter(prefix="/leases", tags=["leases"])
+router = APIRouter(prefix="/leases", tags=["leases"], route_class=StrictRoute)
 LeaseId = Annotated[int, Path(ge=0, le=2**31 - 1, description="the lease's number")]
 _NO_CONTENT = status.HTTP_204_NO_CONTENT
 _report_body = JsonBody(Report)

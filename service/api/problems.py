@@ -60,7 +60,8 @@ MEDIA_TYPE = "application/problem+json"
 _HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 _log = logging.getLogger(__name__)
-_short = Repr(maxlevel=4, maxdict=10, maxlist=10, maxtuple=10, maxstring=200, maxlong=200, maxother=200)
+_short = Repr()
+_short.maxstring = _short.maxlong = _short.maxother = 200
 """Shows a part of a value: a body may have megabytes."""
 
 

@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse
 from foldstep.service.api.deps import Document, InContext, SearchId, heavily
 from foldstep.service.api.examples import SPEC_BODY
 from foldstep.service.api.problems import responses
+from foldstep.service.api.strict import StrictRoute
 from foldstep.service.contract.dataset import DataReport
 from foldstep.service.contract.footprint import Footprint
 from foldstep.service.contract.insight import Comparison, ImportanceReport
@@ -18,7 +19,7 @@ from foldstep.service.contract.submit import Extension, Validated
 from foldstep.service.flow import control, data_report, extend, insight, transfer, view
 from foldstep.service.flow.submit import submit, validate
 
-router = APIRouter(tags=["searches"])
+router = APIRouter(tags=["searches"], route_class=StrictRoute)
 
 
 @router.post(

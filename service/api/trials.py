@@ -8,12 +8,13 @@ from fastapi import APIRouter, Path, Query
 
 from foldstep.service.api.deps import InContext, SearchId
 from foldstep.service.api.problems import responses
+from foldstep.service.api.strict import StrictRoute
 from foldstep.service.contract.leaderboard import Leaderboard, OrderBy, TrialCurves, TrialDiagnostics, TrialView
 from foldstep.service.contract.lease import Work
 from foldstep.service.flow import diagnostics, rank
 from foldstep.service.flow.work import work
 
-router = APIRouter(prefix="/searches/{search_id}", tags=["trials"])
+router = APIRouter(prefix="/searches/{search_id}", tags=["trials"], route_class=StrictRoute)
 Number = Annotated[int, Path(ge=0, le=2**31 - 1, description="the trial's number")]
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, status
 
 from foldstep.service.api.deps import InContext
 from foldstep.service.api.problems import responses
+from foldstep.service.api.strict import StrictRoute
 from foldstep.service.contract.death import KeyedDeath, WorkerDeath
 from foldstep.service.contract.leaderboard import WorkerView
 from foldstep.service.contract.lease import WorkerRegistered, WorkerRegistration
@@ -15,7 +16,7 @@ from foldstep.service.flow import view
 from foldstep.service.flow.died import worker_died
 from foldstep.service.flow.register import register_worker
 
-router = APIRouter(tags=["workers"])
+router = APIRouter(tags=["workers"], route_class=StrictRoute)
 WorkerId = Annotated[int, Path(ge=0, le=2**31 - 1, description="the worker's number")]
 
 

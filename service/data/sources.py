@@ -48,7 +48,7 @@ def resolve_path(source: str, roots: Sequence[Path], known: Sequence[str] = BUND
         if not allowed:
             raise _not_allowed(source, real_roots)
         found = next((path for path in allowed if path.is_file()), None)
-    except (OSError, RuntimeError):  # an invalid file name, or circular symbolic links
+    except (OSError, RuntimeError, UnicodeError):  # an invalid file name, or circular symbolic links
         found = None
     if found is None:
         raise _not_found(source, real_roots, known)
@@ -58,7 +58,7 @@ def resolve_path(source: str, roots: Sequence[Path], known: Sequence[str] = BUND
 def _not_found(source: str, roots: Sequence[Path], known: Sequence[str]) -> DatasetUnreadable:
     try:
         hint = missing_file_hint(source, roots, known)
-    except (OSError, RuntimeError):  # no valid name of a file
+    except (OSError, RuntimeError, UnicodeError):  # no valid name of a file
         hint = None
     return refusal("file_not_found", expected="a file, or one of " + ", ".join(BUNDLED), got=source, hint=hint)
 
