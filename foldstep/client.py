@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -42,6 +44,7 @@ _SEARCHES = TypeAdapter(list[SearchView])
 _DATASETS = TypeAdapter(list[Dataset])
 _WORKERS = TypeAdapter(list[WorkerView])
 _BLOCK_BYTES = 1 << 18
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class _FileBody:
@@ -84,12 +87,13 @@ class Foldstep:
         self.url = self.connection.url
 
     def submit(self, spec: dict[str, Any]) -> SearchView:
-        """Submit a search.
+        """Submit a search; where an answer is lost the request is repeated, and it is still one search.
 
         Raises:
             SpecInvalid: with every fault of the spec.
         """
-        return SearchView.model_validate_json(self._post_spec("/searches", spec))
+        once = {"Idempotency-Key": secrets.token_hex(16)}
+        return SearchView.model_validate_json(self._post_spec("/searches", spec, once))
 
     def validate(self, spec: dict[str, Any]) -> Validated:
         """Check a spec against its data, without submitting it.
@@ -319,17 +323,17 @@ class Foldstep:
         """Close the connection."""
         self.connection.close()
 
-    def _post_spec(self, path: str, spec: dict[str, Any]) -> bytes:
+    def _post_spec(self, path: str, spec: dict[str, Any], headers: Mapping[str, str] = _NO_HEADERS) -> bytes:
         # NaN, infinities and dates are sent as they are: the master names the fault and its path
         text = json.dumps(spec, default=str)
-        return self._post_json(path, text)
+        return self._post_json(path, text, headers)
 
     def _post_record(self, path: str, record: BaseModel) -> bytes:
         return self._post_json(path, record.model_dump_json())
 
-    def _post_json(self, path: str, text: str) -> bytes:
+    def _post_json(self, path: str, text: str, headers: Mapping[str, str] = _NO_HEADERS) -> bytes:
         """Send JSON for which the master reads data."""
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **headers}
         return self.connection.request("POST", path, content=text, headers=headers, timeout=READING_DATA).content
 
     def _get(self, path: str, **params: Any) -> bytes:

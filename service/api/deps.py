@@ -134,3 +134,13 @@ Body: TypeAlias = Annotated[bytes, Depends(raw_body)]
 Document: TypeAlias = Annotated[Any, Depends(document)]
 IfHeld: TypeAlias = Annotated[None, Depends(held_lease)]
 SearchId: TypeAlias = Annotated[str, Depends(search_of)]
+IdempotencyKey: TypeAlias = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="new for each submission; a request that is repeated with it gets the same search",
+    ),
+]

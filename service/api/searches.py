@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Response, status
 from fastapi.responses import FileResponse
 
-from foldstep.service.api.deps import Document, InContext, SearchId, heavily
+from foldstep.service.api.deps import Document, IdempotencyKey, InContext, SearchId, heavily
 from foldstep.service.api.examples import SPEC_BODY
 from foldstep.service.api.problems import responses
 from foldstep.service.api.strict import StrictRoute
@@ -27,11 +27,13 @@ router = APIRouter(tags=["searches"], route_class=StrictRoute)
     status_code=status.HTTP_202_ACCEPTED,
     response_model=SearchView,
     openapi_extra=SPEC_BODY,
-    responses=responses(403, 413, 422),
+    responses=responses(403, 409, 413, 422),
 )
-async def post_search(document: Document, context: InContext, response: Response) -> SearchView:
-    """Submit a search; every fault of its spec is named at once."""
-    search = await heavily(submit, context, document)
+async def post_search(
+    document: Document, context: InContext, response: Response, key: IdempotencyKey = None
+) -> SearchView:
+    """Submit a search; every fault of its spec is named at once. Under the same key again it is the same search."""
+    search = await heavily(submit, context, document, key)
     response.headers["Location"] = f"/api/v1/searches/{search.id}"
     return search
 

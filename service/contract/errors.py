@@ -11,6 +11,7 @@
     │   ├── IllegalTransition       a state change that the transition table does not have
     │   ├── LeaseLost               a report under a token that is no longer the lease's
     │   ├── NameTaken               a data set of that name holds other data
+    │   ├── KeyReused               another request was sent under that Idempotency-Key
     │   └── Ambiguous               a word that names several searches
     ├── Unauthorized            no token, or not the right one
     ├── Forbidden               a right token without the scope for the call, or a call that another site's page made
@@ -177,6 +178,12 @@ class NameTaken(Conflict):
     """A data set of that name is registered with other data."""
 
     code = "name_taken"
+
+
+class KeyReused(Conflict):
+    """Another request was sent under that `Idempotency-Key`; take a new key for each submission."""
+
+    code = "key_reused"
 
 
 class Ambiguous(Conflict):

@@ -32,11 +32,18 @@ class WorkerRegistration(Frozen):
 
 
 class WorkerRegistered(Frozen):
-    """The master's answer to a registration."""
+    """The master's answer to a registration.
+
+    Attributes:
+        max_body_bytes: the largest report that it takes, in bytes; a larger one is to be sent in parts.
+        max_upload_bytes: the largest file that it takes, in bytes.
+    """
 
     worker: int  # id to use in every later call
     report_interval_s: float
     lease_ttl_s: float
+    max_body_bytes: int = 32 << 20
+    max_upload_bytes: int = 1 << 30
 
 
 class LeaseRequest(Frozen):

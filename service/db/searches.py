@@ -106,19 +106,41 @@ def _row(row: Row[Any]) -> SearchRow:
     return SearchRow(**{**values, **parsed})
 
 
-def add(connection: Connection, row: SearchRow, submitted: Any) -> None:
+class KeyTaken(Exception):
+    """Another submission with the same key was stored in the meantime."""
+
+
+def add(connection: Connection, row: SearchRow, submitted: Any, key: str | None = None) -> None:
     """Insert a search.
+
+    Args:
+        connection: of a write transaction.
+        row: the search.
+        submitted: its spec as the user wrote it.
+        key: that the client sent with its submission.
 
     Raises:
         Conflict: the id is taken.
+        KeyTaken: a search was submitted under the key.
     """
     values = {c.name: getattr(row, c.name) for c in _COLUMNS}
     values |= {"spec": row.spec.model_dump_json(), "problem": row.problem.model_dump_json()}
-    values |= {"submitted": submitted, "checks": _as_json(row.checks)}
+    values |= {"submitted": submitted, "submit_key": key, "checks": _as_json(row.checks)}
     try:
         connection.execute(insert(searches), values)
     except IntegrityError as error:
+        if key is not None and "submit_key" in str(error.orig):
+            raise KeyTaken from None
         raise Conflict(f"There is a search {row.id} already.") from error
+
+
+_BY_KEY = select(searches.c.id, searches.c.submitted).where(searches.c.submit_key == bindparam("key"))
+
+
+def submitted_under(connection: Connection, key: str) -> tuple[str, Any] | None:
+    """Find the id of the search that was submitted under a key, and its spec as it was written; None if none was."""
+    row = connection.execute(_BY_KEY, {"key": key}).one_or_none()
+    return None if row is None else (row.id, row.submitted)
 
 
 # Statements that run all the time are built once: building one takes SQLAlchemy longer than SQLite takes to run it.

@@ -54,7 +54,8 @@ _SEEN = (
     .values(last_seen_at=bindparam("b_now"))
 )
 _HOLDING = select(leases.c.worker_id).where(leases.c.state == LeaseState.HELD)
-_ACTIVE = select(func.count()).where((workers.c.last_seen_at >= bindparam("since")) | workers.c.id.in_(_HOLDING))
+_LIVES = (workers.c.last_seen_at >= bindparam("since")) & workers.c.died_at.is_(None)
+_ACTIVE = select(func.count()).where(_LIVES | workers.c.id.in_(_HOLDING))
 
 
 def seen(connection: Connection, worker_id: int, now: datetime) -> None:
@@ -68,7 +69,7 @@ def seen(connection: Connection, worker_id: int, now: datetime) -> None:
 
 
 def n_active(connection: Connection, since: datetime) -> int:
-    """Count the workers that were seen since then, or hold a lease."""
+    """Count the workers that were seen since then and are not known to be dead, or hold a lease."""
     return connection.execute(_ACTIVE, {"since": since}).scalar_one()
 
 

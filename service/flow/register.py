@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 def register_worker(context: Context, registration: WorkerRegistration) -> WorkerRegistered:
-    """Store a worker and tell it how often to report.
+    """Store a worker and tell it how often to report, and how much at once.
 
     Raises:
         Conflict: its version has another major or minor than the master's.
@@ -26,7 +26,11 @@ def register_worker(context: Context, registration: WorkerRegistration) -> Worke
     say(_log, logging.INFO, f"registered {registration.name} on {registration.device}", worker=worker)
     settings = context.settings
     return WorkerRegistered(
-        worker=worker, report_interval_s=settings.report_interval_s, lease_ttl_s=settings.lease_ttl_s
+        worker=worker,
+        report_interval_s=settings.report_interval_s,
+        lease_ttl_s=settings.lease_ttl_s,
+        max_body_bytes=settings.max_body_bytes,
+        max_upload_bytes=settings.max_upload_bytes,
     )
 
 

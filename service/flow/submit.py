@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from dataclasses import dataclass
 from typing import Any
 
 from foldstep.service.contract.dataset import DatasetDescription
-from foldstep.service.contract.errors import Ambiguous, Fault, NotFound, SpecInvalid
+from foldstep.service.contract.errors import Ambiguous, Fault, KeyReused, NotFound, SpecInvalid
 from foldstep.service.contract.leaderboard import SearchView
 from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.parse import parse_spec
@@ -20,7 +21,7 @@ from foldstep.service.contract.states import SearchState
 from foldstep.service.contract.submit import Validated
 from foldstep.service.data.child import resolve_in_child
 from foldstep.service.db import searches, trials
-from foldstep.service.db.searches import SearchRow
+from foldstep.service.db.searches import KeyTaken, SearchRow
 from foldstep.service.flow import view
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.dataset import described
@@ -69,24 +70,57 @@ def validate(context: Context, raw: Any) -> Validated:
     return Validated(problem=resolved.problem, trials=resolved.n_trials, notes=resolved.notes)
 
 
-def submit(context: Context, raw: Any) -> SearchView:
+def submit(context: Context, raw: Any, key: str | None = None) -> SearchView:
     """Store a search; its first trials are planned when a worker asks.
 
+    Args:
+        context: of the master.
+        raw: the spec as the user wrote it.
+        key: the same one again gets the same search, so that a client may repeat a request whose answer was lost.
+
     Raises:
+        KeyReused: another spec was submitted under the key.
         SpecInvalid: with every fault of the spec; where it has none, with every fault against the data.
         PathNotAllowed: the data file is outside the allowed roots.
         DatasetUnreadable: the file is not a table.
     """
-    return view.search(context, store(context, _resolve(context, raw), raw))
+    search_id = _submitted(context, raw, key)
+    if search_id is None:
+        search_id = store(context, _resolve(context, raw), raw, key)
+    return view.search(context, search_id)
 
 
-def store(context: Context, submission: Submission, raw: Any) -> str:
-    """Insert a search and its first stage, and return its id."""
+def _submitted(context: Context, raw: Any, key: str | None) -> str | None:
+    """Find the search that was submitted under a key before; None if none was."""
+    if key is None:
+        return None
+    with context.database.read() as connection:
+        found = searches.submitted_under(connection, key)
+    if found is None:
+        return None
+    search_id, before = found
+    if json.loads(json.dumps(raw)) != before:
+        raise KeyReused(
+            f"Another spec was submitted under the Idempotency-Key {key}, as the search {search_id}; "
+            "send a new key with each submission."
+        )
+    return search_id
+
+
+def store(context: Context, submission: Submission, raw: Any, key: str | None = None) -> str:
+    """Insert a search and its first stage, and return its id; that of the search that has the key, if one has."""
     row = _row(context, submission)
-    with context.database.write() as connection:
-        searches.add(connection, row, raw)
-        add_stage(connection, row.id, submission.first, row.created_at)
+    try:
+        _insert(context, row, submission, raw, key)
+    except KeyTaken:  # by the same request, which was still being answered
+        return _submitted(context, raw, key) or store(context, submission, raw, key)
     return row.id
+
+
+def _insert(context: Context, row: SearchRow, submission: Submission, raw: Any, key: str | None) -> None:
+    with context.database.write() as connection:
+        searches.add(connection, row, raw, key)
+        add_stage(connection, row.id, submission.first, row.created_at)
 
 
 def _resolve(context: Context, raw: Any) -> Submission:

@@ -6,12 +6,15 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from foldstep.service.contract.errors import NotFound
 from foldstep.service.contract.states import LeaseState, TrialState
 from foldstep.service.db import leases, searches, trials
 from foldstep.service.db.leases import LeaseRow
 from foldstep.service.flow import files
 from foldstep.service.flow.context import Context
+from foldstep.service.flow.hold import lock_lease, regain
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
@@ -95,9 +98,22 @@ def canonical_file(context: Context, fingerprint: str) -> Path:
 
 
 def _held(context: Context, lease_id: int, token: str) -> tuple[LeaseRow, set[int]]:
+    """Find a lease that its worker holds, or gets back, and the trials that run under it."""
     with context.database.read() as connection:
         lease = leases.get(connection, lease_id)
-        if lease.state is not LeaseState.HELD or not leases.is_token(lease, token):
-            raise leases.lost(lease_id)
-        states = trials.under(connection, lease_id)
-    return lease, {number for number, state in states.items() if state is TrialState.RUNNING}
+        is_ours = leases.is_token(lease, token)
+        if lease.state is LeaseState.HELD and is_ours:
+            return lease, _running(connection, lease_id)
+    if not is_ours:
+        raise leases.lost(lease_id)
+    with context.database.write() as connection:
+        lease, search = lock_lease(connection, lease_id)
+        renewals = regain(connection, search, lease_id, token, context.lease_end(context.now()))
+        running = _running(connection, lease_id)
+    context.watch.saw(lease_id, renewals)
+    return lease, running
+
+
+def _running(connection: Connection, lease_id: int) -> set[int]:
+    states = trials.under(connection, lease_id)
+    return {number for number, state in states.items() if state is TrialState.RUNNING}

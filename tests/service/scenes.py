@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from foldstep.service.contract.checkpoint_name import CheckpointName
+from foldstep.service.contract.death import WorkerDeath
 from foldstep.service.contract.lease import Backend, Lease, LeaseRequest, WorkerRegistration
 from foldstep.service.contract.parse import parse_spec
 from foldstep.service.contract.problem import LearningProblem
@@ -24,6 +25,7 @@ from foldstep.service.contract.report import (
 from foldstep.service.contract.spec import MetricSpec
 from foldstep.service.contract.version import __version__
 from foldstep.service.flow.context import Context
+from foldstep.service.flow.died import worker_died
 from foldstep.service.flow.lease import lease
 from foldstep.service.flow.register import register_worker
 from foldstep.service.flow.release import release
@@ -76,7 +78,7 @@ def spec(**changes: Any) -> dict[str, Any]:
     return {**plain, **changes}
 
 
-def new_search(context: Context, **changes: Any) -> str:
+def new_search(context: Context, *, key: str | None = None, **changes: Any) -> str:
     """Store a search as `submit` does, without checking its data; return its id."""
     raw = spec(**changes)
     parsed = parse_spec(raw)
@@ -96,7 +98,7 @@ def new_search(context: Context, **changes: Any) -> str:
         baseline=None,
     )
     resolved = problem.resolved(parsed)
-    return store(context, Submission(resolved, problem, [], first_stage(resolved)), raw)
+    return store(context, Submission(resolved, problem, [], first_stage(resolved)), raw, key)
 
 
 def result(
@@ -139,10 +141,16 @@ class Hand:
     context: Context
     name: str = "hand"
     backend: Backend | None = None
+    key: str | None = None
     worker: int = field(init=False)
 
     def __post_init__(self) -> None:
-        registration = WorkerRegistration(name=self.name, device="cpu", backend=self.backend, version=__version__)
+        self.register()
+
+    def register(self) -> None:
+        registration = WorkerRegistration(
+            name=self.name, device="cpu", backend=self.backend, version=__version__, key=self.key
+        )
         self.worker = register_worker(self.context, registration).worker
 
     def take(self, members: int = 4) -> Lease:
@@ -150,8 +158,16 @@ class Hand:
         assert taken is not None, "nothing waits"
         return taken
 
-    def try_take(self, members: int = 4) -> Lease | None:
-        return lease(self.context, LeaseRequest(worker=self.worker, members=members))
+    def try_take(self, members: int = 4, key: str | None = None) -> Lease | None:
+        return lease(self.context, self.request(members, key))
+
+    def request(self, members: int = 4, key: str | None = None) -> LeaseRequest:
+        return LeaseRequest(worker=self.worker, members=members, key=key)
+
+    def die(self, **seen: Any) -> None:
+        """Die, as its parent tells; the next call is that of a new process."""
+        worker_died(self.context, self.worker, WorkerDeath(**seen))
+        self.register()
 
     def report(
         self,

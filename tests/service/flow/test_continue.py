@@ -223,6 +223,7 @@ def test_restarts_silence_and_any_number_of_workers_change_nothing(make_context:
                 hand_up(hand, held, trial)
                 hand_up(hand, held, trial)  # the answer was lost; the same again
             if draw.random() < 0.5:
+                sweep(calm)  # it sees the lease, and then nothing of it
                 clock.advance(61)
                 sweep(calm)
             else:

@@ -126,6 +126,7 @@ class Trouble:
             if self.draw.random() < 0.3:
                 hand.context = self.context = self.make_context()
         if self.draw.random() < 0.3:
+            sweep(self.context)  # it sees the lease, and then nothing of it
             self.clock.advance(61)
             sweep(self.context)
         elif self.draw.random() < 0.5:
