@@ -64,6 +64,8 @@ COMMANDS = {
     "recover": ("files", "Rebuild the leaderboard of every search from a folder of checkpoints alone."),
     "upgrade": ("serving", "Migrate the database to this version. `serve` does so automatically."),
     "doctor": ("serving", "Report what this machine has for Foldstep, and what is wrong."),
+    "page": ("tokens", "Print a link that opens the page once, within an hour; it signs the browser in."),
+    "tokens": ("tokens", "Tokens of the master: what each allows, and until when."),
     "datasets": ("datasets", "Data sets that the master knows."),
 }
 """For each command the module of `foldstep/commands/` that has its function, and what `foldstep --help` says of it:

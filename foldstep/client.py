@@ -13,7 +13,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -39,10 +39,12 @@ from foldstep.service.contract.lease import Work
 from foldstep.service.contract.reading import AS_FOUND, ReadingOptions
 from foldstep.service.contract.states import TERMINAL_SEARCH
 from foldstep.service.contract.submit import DatasetRegistration, DatasetSource, Validated
+from foldstep.service.contract.tokens import Link, Scope, TokenCreated, TokenView
 
 _SEARCHES = TypeAdapter(list[SearchView])
 _DATASETS = TypeAdapter(list[Dataset])
 _WORKERS = TypeAdapter(list[WorkerView])
+_TOKENS = TypeAdapter(list[TokenView])
 _BLOCK_BYTES = 1 << 18
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -318,6 +320,32 @@ class Foldstep:
     def workers(self) -> list[WorkerView]:
         """List every worker that has registered with the master."""
         return _WORKERS.validate_json(self._get("/workers"))
+
+    def tokens(self) -> list[TokenView]:
+        """List the tokens that are valid; the master's own is not among them."""
+        return _TOKENS.validate_json(self._get("/tokens"))
+
+    def create_token(
+        self, name: str, scopes: Iterable[Scope | str], *, expires_in: float | str | None = None
+    ) -> TokenCreated:
+        """Make a token; its secret is in this answer alone.
+
+        Args:
+            name: what lists call it.
+            scopes: what it allows: read, submit, worker, admin.
+            expires_in: how long it is valid (seconds, or 90s, 10m, 2h, 30d); None for no end.
+        """
+        sent = {"name": name, "scopes": [str(scope) for scope in scopes], "expires_in": expires_in}
+        return TokenCreated.model_validate_json(self.connection.request("POST", "/tokens", json=sent).content)
+
+    def revoke_token(self, token_id: str) -> None:
+        """Revoke a token; `tokens` has its id."""
+        self.connection.request("DELETE", f"/tokens/{quote(token_id, safe='')}")
+
+    def page_link(self, search: str | None = None) -> str:
+        """Make a link that opens the page once, within an hour, with the scopes of this client's token."""
+        link = Link.model_validate_json(self.connection.request("POST", "/session-links").content)
+        return f"{self.url}/#login={link.code}" + (f"&search={quote(search, safe='')}" if search else "")
 
     def close(self) -> None:
         """Close the connection."""

@@ -65,7 +65,7 @@ def find_url(url: str | None, data_dir: Path) -> str:
     if not found:
         raise Unavailable(
             f"No master serves {data_dir}. Start one with `foldstep serve --dir {data_dir}`, "
-            "or name one with --url and --token."
+            "or name one with --url and --token-file."
         )
     return found
 
@@ -74,7 +74,7 @@ def find_token(token: str | None, data_dir: Path) -> str:
     """Find the master's token; see `connect`."""
     found = token or os.environ.get("FOLDSTEP_TOKEN") or _first_line(data_dir / "token")
     if not found:
-        raise Unauthorized(f"No token is known. Pass --token, set FOLDSTEP_TOKEN, or name the folder with --dir; "
+        raise Unauthorized(f"No token is known. Pass --token-file, set FOLDSTEP_TOKEN, or name the folder with --dir; "
                            f"{data_dir / 'token'} is not there.")  # fmt: skip
     return found
 

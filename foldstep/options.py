@@ -29,7 +29,32 @@ out = Console()
 err = Console(stderr=True)
 
 Url = Annotated[str | None, typer.Option("--url", help="Address of the master; else FOLDSTEP_URL, else from --dir.")]
-Token = Annotated[str | None, typer.Option("--token", help="Its token; else FOLDSTEP_TOKEN, else from --dir.")]
+
+
+def _token_in(file: str | None) -> str | None:
+    """Read the token in a file; a token on the command line would stand in the list of processes."""
+    if file is None:
+        return None
+    try:
+        token = (sys.stdin.readline() if file == "-" else Path(file).read_text(encoding="utf-8")).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise InvalidInput(f"The token file cannot be read: {reason}. --token-file takes the path of a file, "
+                           "- for standard input.") from None  # fmt: skip
+    if not token:
+        raise InvalidInput("The token file is empty; the master's own token is in the file `token` of its data folder.")
+    return token
+
+
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        callback=_token_in,
+        help="File with its token, - for standard input; else FOLDSTEP_TOKEN, else from --dir.",
+    ),
+]
 Dir = Annotated[Path, typer.Option("--dir", help="Data folder of the master on this machine.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 SearchId = Annotated[str, typer.Argument(metavar="ID", help="Search: its id, its name, or the beginning of its id.")]

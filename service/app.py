@@ -14,12 +14,25 @@ from pathlib import Path
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI
 
-from foldstep.service.api import datasets, health, leases, problems, searches, trials, unread, workers
+from foldstep.service.api import (
+    datasets,
+    health,
+    leases,
+    problems,
+    searches,
+    session,
+    tokens,
+    trials,
+    unread,
+    workers,
+)
+from foldstep.service.api.description import describe
 from foldstep.service.api.guard import Guard
 from foldstep.service.api.headers import SecurityHeaders
 from foldstep.service.api.limits import BodyLimit
 from foldstep.service.api.requests import API, RequestLog
 from foldstep.service.api.version import VersionHeader
+from foldstep.service.auth.attempts import WrongTokens
 from foldstep.service.auth.door import Door
 from foldstep.service.auth.token_file import load_or_make_token
 from foldstep.service.contract.errors import FoldstepError
@@ -32,6 +45,7 @@ from foldstep.service.db.migrate import upgrade
 from foldstep.service.flow.context import Context, utc_now
 from foldstep.service.flow.measures import timed
 from foldstep.service.flow.recover import recover
+from foldstep.service.flow.sign_in import make_link
 from foldstep.service.flow.sweep import sweep
 from foldstep.service.flow.watch import Watch, watch_of
 from foldstep.service.folder import usable_folder
@@ -52,24 +66,24 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = utc_now, wat
     """
     app = FastAPI(title="Foldstep", version=__version__, lifespan=_lifespan, docs_url=None, redoc_url=None)
     app.state.context = Context(Database(settings.resolved_database_url), settings, now, watch or watch_of(settings))
-    app.state.token = load_or_make_token(settings)
+    database, wrong = app.state.context.database, WrongTokens(settings.wrong_tokens_per_minute)
+    app.state.door = Door(load_or_make_token(settings), database, now, wrong)
     problems.install(app)
     unread.install(app)
     # the last one is the first that a request meets
     app.add_middleware(BodyLimit, settings=settings)
-    app.add_middleware(
-        Guard, settings=settings, door=Door(app.state.token), open_paths=public_paths() | {"/openapi.json"}
-    )
+    app.add_middleware(Guard, settings=settings, door=app.state.door, open_paths=public_paths())
     app.add_middleware(RequestLog, measures=app.state.context.measures)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(VersionHeader)
     api = APIRouter(prefix=API)
-    for part in (datasets, searches, trials, workers, leases):
+    for part in (datasets, searches, trials, workers, leases, tokens, session):
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(health.metrics_router)
     app.include_router(health.open_router)
     app.mount("/", Pages(), name="dashboard")
+    describe(app)
     return app
 
 
@@ -140,22 +154,22 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
     address_file = settings.data_dir / ADDRESS_FILE
     with listening(host, port) as listener, opened(app):
         try:
-            announce = partial(_announce, address_file, address_of(listener), app.state.token)
+            announce = partial(_announce, address_file, address_of(listener), app.state.context)
             server(app, settings, announce).run(sockets=[listener])
             _log.info("ended; its searches resume when it returns")
         finally:
             address_file.unlink(missing_ok=True)
 
 
-def _announce(address_file: Path, address: str, token: str) -> None:
+def _announce(address_file: Path, address: str, context: Context) -> None:
     """Print the address, and write it to the data folder, where the CLI finds it; show people the way to the page."""
     address_file.write_text(f"{address}\n")
     _log.info("foldstep %s serves %s at %s", __version__, address_file.parent.absolute(), address)
     sys.stdout.write(f"{address}\n")
-    if sys.stdout.isatty():  # the token is a secret: it belongs in no log
-        sys.stdout.write(
-            f"Page: {address}/#token={token}\nCtrl-C ends the master; its searches resume when it returns.\n"
-        )
+    if sys.stdout.isatty():  # the link is a secret for as long as nobody has used it: it belongs in no log
+        sys.stdout.write(f"Page: {address}/#login={make_link(context, '').code}\n")
+        sys.stdout.write("The link works once, within an hour; `foldstep page` prints another one.\n")
+        sys.stdout.write("Ctrl-C ends the master; its searches resume when it returns.\n")
     sys.stdout.flush()
 
 

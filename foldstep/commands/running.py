@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from urllib.parse import quote as quote_url
 
 import typer
 
 from foldstep.beginning import Which, asker, begin, which_search
 from foldstep.client import Foldstep
 from foldstep.commands.searching import show_end, watch_to_end
-from foldstep.connect import DEFAULT_DIR, find_token, master_of
+from foldstep.connect import DEFAULT_DIR, master_of
 from foldstep.demo import DEMO_SPEC
 from foldstep.display_progress import Watch
 from foldstep.local import connect_workers, local_service, workers_beside
@@ -113,7 +114,7 @@ def _run_alone(job: _Job, shown: Watch | None) -> None:
             _end(job, shown, master, page.search)
         finally:
             if shown is not None:
-                _say_goodbye(page.url, job.data_dir, stay=job.stay)
+                _say_goodbye(page, page_of(master, page.search) if job.stay else None, job.data_dir)
 
 
 def _run_beside(job: _Job, shown: Watch | None) -> bool:
@@ -162,9 +163,9 @@ def _watch(
     _say(shown, "Reading the data and checking the spec")
     search = _begin(master, job, shown)
     on_begun()
-    page = _Page(search, f"{master.url}/#token={find_token(None, job.data_dir)}&search={search.id}")
+    page = _Page(search, f"{master.url}/#{quote_url(search.id)}")
     if shown is not None:
-        _introduce(search, page.url)
+        _introduce(search, page_of(master, search))
     began = time.monotonic()
     watch_to_end(master, search.id, shown, on_look=None if group is None else unless_gone(group, job.data_dir))
     if group is not None:
@@ -221,13 +222,19 @@ def _introduce(search: SearchView, page: str) -> None:
     out.print(f"Page: {page}", markup=False, soft_wrap=True)
 
 
-def _say_goodbye(page: str, data_dir: Path, *, stay: bool) -> None:
-    if stay:
-        out.print(f"The page stays up until Ctrl-C: {page}", markup=False, soft_wrap=True)
+def page_of(master: Foldstep, search: SearchView) -> str:
+    """Write the address of a search's page: on a terminal it signs in, once; elsewhere it holds no secret."""
+    return master.page_link(search.id) if out.is_terminal else f"{master.url}/#{quote_url(search.id)}"
+
+
+def _say_goodbye(page: _Page, link: str | None, data_dir: Path) -> None:
+    """Keep the page up until Ctrl-C where there is a link to it, and say how it comes back."""
+    if link is not None:
+        out.print(f"The page stays up until Ctrl-C: {link}", markup=False, soft_wrap=True)
         with suppress(KeyboardInterrupt):
             while True:
                 time.sleep(1)
-    out.print(f"The page was {page}", markup=False, soft_wrap=True)
+    out.print(f"The page was {page.url}", markup=False, soft_wrap=True)
     out.print(f"It comes back with: foldstep serve --dir {quote(str(data_dir))}", markup=False, soft_wrap=True)
 
 

@@ -7,17 +7,21 @@ from collections.abc import Collection
 
 import anyio
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from foldstep.service.api.callers import address_of, by_cookie, by_token, header, path_of, unauthorized
 from foldstep.service.api.problems import problem_response
-from foldstep.service.auth.attempts import WrongTokens
 from foldstep.service.auth.door import Caller, Door
 from foldstep.service.auth.policy import check_scopes
 from foldstep.service.auth.rates import Rates
-from foldstep.service.contract.errors import FoldstepError, Unauthorized
+from foldstep.service.contract.errors import FoldstepError, TooLarge
 from foldstep.service.settings import Settings
 
 _OPEN = frozenset({"/healthz", "/readyz"})
+_OPEN_CALLS = frozenset({("POST", "/api/v1/session")})
+"""Calls that show their secret in the body."""
+_OPEN_BYTES = 4096
+_OPEN_S = 10.0
 _DRAINED_BYTES = 1 << 20
 _DRAINED_S = 1.0
 
@@ -35,7 +39,6 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: Settings, door: Door, open_paths: Collection[str]) -> None:
         self.app = app
         self.door = door
-        self.wrong = WrongTokens(settings.wrong_tokens_per_minute)
         self.rates = Rates(settings.max_calls_per_s)
         self.open_paths = _OPEN | frozenset(open_paths)
 
@@ -47,10 +50,12 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
         elif self._is_open(scope):
             await self.app(scope, receive, send)
+        elif (scope["method"], path_of(scope)) in _OPEN_CALLS:
+            await self.app(scope, _limited(receive), send)
         else:
             try:
                 caller = await self._caller(scope)
-                check_scopes(scope["method"], _path(scope), caller.scopes)
+                check_scopes(scope["method"], path_of(scope), caller.scopes)
                 self.rates.take(caller.token_id)
             except FoldstepError as error:
                 await refuse(error, scope, receive, send)
@@ -59,48 +64,48 @@ class Guard:
             await self.app(scope, receive, send)
 
     def _is_open(self, scope: Scope) -> bool:
-        return scope["method"] in ("GET", "HEAD") and _path(scope) in self.open_paths
+        return scope["method"] in ("GET", "HEAD") and path_of(scope) in self.open_paths
 
     async def _caller(self, scope: Scope) -> Caller:
         """Find who calls.
 
         Raises:
             Unauthorized: nobody that is known.
+            Forbidden: a browser, for the page of another site.
             TooManyRequests: the address has sent too many wrong tokens.
         """
         given = _bearer(scope)
-        if given is None:
-            raise _unauthorized()
-        address = str((scope.get("client") or ("",))[0])
-        if self.wrong.is_guessable(given):
-            self.wrong.refuse_if_over(address)
-        caller = self.door.by_token(given)
+        if given is not None:
+            return await by_token(self.door, given, address_of(scope))
+        caller = await by_cookie(self.door, scope)
         if caller is None:
-            self.wrong.refuse_if_over(address)
-            with self.wrong:
-                await anyio.sleep(self.wrong.add(address))
-            raise _unauthorized()
+            raise unauthorized()
         return caller
 
 
-def _path(scope: Scope) -> str:
-    """Find the path below the root path, that a proxy has taken away and the server has put back."""
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
-
-
 def _bearer(scope: Scope) -> str | None:
-    """Find the token in the `Authorization` header; None where there is none, or several."""
-    found = [value for name, value in scope["headers"] if name == b"authorization"]
-    if not found:
-        return None
-    kind, _, given = found[0].decode("latin-1").partition(" ")
-    return given.strip() or None if kind.lower() == "bearer" and len(found) == 1 else None
+    """Find the token in the `Authorization` header; None where there is none."""
+    kind, _, given = (header(scope, b"authorization") or "").partition(" ")
+    return given.strip() or None if kind.lower() == "bearer" else None
 
 
-def _unauthorized() -> Unauthorized:
-    return Unauthorized("Send a token as `Authorization: Bearer …`; the master's own is in the file `token` of its "
-                        "data folder.")  # fmt: skip
+def _limited(receive: Receive) -> Receive:
+    """Limit the body of an open call, in bytes and in time."""
+    n_bytes = 0
+
+    async def limited() -> Message:
+        nonlocal n_bytes
+        try:
+            with anyio.fail_after(_OPEN_S):
+                message = await receive()
+        except TimeoutError:
+            return {"type": "http.disconnect"}
+        n_bytes += len(message.get("body", b""))
+        if n_bytes > _OPEN_BYTES:
+            raise TooLarge(f"A call without a token may have {_OPEN_BYTES:,} bytes, and this one has more.")
+        return message
+
+    return limited
 
 
 async def refuse(error: FoldstepError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -17,8 +17,8 @@ READING_DATA = httpx.Timeout(30.0, read=960.0, write=960.0)
 """The `timeout` of a request for which the master reads a data file; its reader gives up after 900 s."""
 _LAST_PORT = 65535
 _RIGHT_TOKEN = (
-    "The right one is in the file `token` of the master's data folder: name the folder with --dir, pass --token, or "
-    "set FOLDSTEP_TOKEN."
+    "The right one is in the file `token` of the master's data folder: name the folder with --dir, pass --token-file, "
+    "or set FOLDSTEP_TOKEN."
 )
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 5.0

@@ -47,6 +47,20 @@ def words(states: Iterable[StrEnum]) -> str:
     return ", ".join(f"'{s.value}'" for s in sorted(states))
 
 
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("kind", String(8), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),  # SHA-256 of the secret, as hexadecimal digits
+    Column("scopes", JSON, nullable=False),
+    Column("maker", String(16), nullable=False),  # who asked for a link; empty for the master's own token
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    CheckConstraint("kind IN ('link', 'token')", name="kind"),
+)
+
 datasets = Table(
     "datasets",
     metadata,

@@ -1,6 +1,4 @@
-// One call of the master's API with the token of this tab.
-
-export const TOKEN = "foldstep-token";
+// One call of the master's API. The browser sends the cookie of the session; no script sees it.
 
 export class Refused extends Error {
   constructor(status, message) {
@@ -12,8 +10,7 @@ export class Refused extends Error {
 export async function call(path, method = "GET", content = undefined) {
   let answer;
   try {
-    const headers = { Authorization: `Bearer ${sessionStorage.getItem(TOKEN)}` };
-    if (content !== undefined) headers["Content-Type"] = "application/json";
+    const headers = content === undefined ? {} : { "Content-Type": "application/json" };
     answer = await fetch(`api/v1${path}`, { method, headers, cache: "no-store", body: JSON.stringify(content) });
   } catch {
     throw new Refused(0, "The master does not answer.");

@@ -1,17 +1,19 @@
 // The page polls the API every two seconds.
 
-import { call, Refused, TOKEN } from "./api.js";
+import { call, Refused } from "./api.js";
 import { forgetData } from "./data.js";
 import { forgetMatters } from "./matters.js";
 import { score, spread } from "./numbers.js";
 import { $, element, headCell, list, short, trialOpener } from "./parts.js";
 import { fillBar, ofTrials, progressLine, span } from "./progress.js";
+import { signIn, signOut, takeCodeFromAddress } from "./session.js";
 import { hideTrial, showTrial } from "./trial.js";
 
 const PERIOD_MS = 2000;
 let timer = 0;
 let openTrial = null; // of the search that is shown: [search, number]
 let round = 0; // answers of an earlier view are dropped
+let isSignedIn = false;
 
 const chip = (state) => element("span", state === "undefined" ? "metric undefined" : state, `state ${state}`);
 
@@ -150,6 +152,7 @@ function foldBars(folds, [low, high]) {
 
 function show(id) {
   for (const part of ["login", "searches", "detail"]) $(part).hidden = part !== id;
+  $("sign-out").hidden = id === "login";
 }
 
 function complain(message) {
@@ -160,19 +163,19 @@ function complain(message) {
 async function refresh() {
   clearTimeout(timer);
   const mine = ++round;
-  if (!sessionStorage.getItem(TOKEN)) return show("login");
   try {
     const id = decodeURIComponent(location.hash.slice(1));
     const [draw, workers] = await Promise.all([id ? showDetail(id) : showSearches(), call("/workers")]);
     if (mine !== round) return undefined;
     draw();
+    isSignedIn = true;
     const alive = workers.filter((worker) => worker.live || worker.running).length;
     $("workers").textContent = `${alive} ${alive === 1 ? "worker" : "workers"}`;
     complain("");
   } catch (error) {
     if (mine !== round) return undefined;
     if (!(error instanceof Refused)) throw error;
-    if (error.status === 401) return signOut();
+    if (error.status === 401) return ask(isSignedIn ? "Your session has ended." : "");
     complain(error.status ? error.message : `${error.message} This page tries again every two seconds.`);
     if (error.status === 404) show("");
   }
@@ -180,11 +183,39 @@ async function refresh() {
   return undefined;
 }
 
-function signOut() {
-  sessionStorage.removeItem(TOKEN);
-  complain("The master does not accept this token.");
+function ask(message) {
+  isSignedIn = false;
+  complain(message);
   show("login");
   $("token").focus();
+}
+
+async function enter(secret, refusal) {
+  clearTimeout(timer);
+  round += 1;
+  try {
+    await signIn(secret);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    return ask(error.status === 401 ? refusal : error.message);
+  }
+  complain("");
+  return refresh();
+}
+
+async function leave() {
+  clearTimeout(timer);
+  round += 1;
+  await signOut();
+  $("searches").hidden = true;
+  ask("You are signed out.");
+}
+
+// a link that was opened in a tab that has a session already is used all the same
+function begin() {
+  const code = takeCodeFromAddress();
+  if (code) enter({ code }, "This link was used before, or it is too old. `foldstep page` prints a new one.");
+  else refresh();
 }
 
 async function act(event) {
@@ -219,23 +250,13 @@ async function extend(event) {
   await send("extend", { trials: Number($("more-trials").value) || null, time: $("more-time").value.trim() || null });
 }
 
-// `#token=…`, or `#token=…&search=…` for one search, as the CLI prints it
-function takeTokenFromAddress() {
-  const given = new URLSearchParams(location.hash.slice(1));
-  if (!given.get("token")) return;
-  sessionStorage.setItem(TOKEN, given.get("token"));
-  const search = given.get("search");
-  const rest = search ? `#${encodeURIComponent(search)}` : "";
-  history.replaceState(null, "", location.pathname + rest); // out of the address bar and the history
-}
-
 $("login").addEventListener("submit", (event) => {
   event.preventDefault();
-  sessionStorage.setItem(TOKEN, $("token").value.trim());
+  const token = $("token").value.trim();
   $("token").value = "";
-  complain("");
-  refresh();
+  enter({ token }, "The master does not accept this token.");
 });
+$("sign-out").addEventListener("click", leave);
 $("actions").addEventListener("click", act);
 $("extension").addEventListener("submit", extend);
 $("detail").addEventListener("click", async (event) => {
@@ -252,8 +273,6 @@ $("close-trial").addEventListener("click", () => {
 addEventListener("hashchange", () => {
   forgetData();
   forgetMatters();
-  takeTokenFromAddress();
-  refresh();
+  begin();
 });
-takeTokenFromAddress();
-refresh();
+begin();

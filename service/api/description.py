@@ -1,0 +1,30 @@
+"""The description of the API: that every call but the open ones takes a token, in one of two places."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+OPEN = frozenset({"/healthz", "/readyz"})
+_SCHEMES = {
+    "token": {"type": "http", "scheme": "bearer", "description": "a token, or the master's own"},
+}
+
+
+def describe(app: FastAPI) -> None:
+    """Add the token to the description of an application's calls."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            found = get_openapi(title=app.title, version=app.version, routes=app.routes)
+            found.setdefault("components", {})["securitySchemes"] = _SCHEMES
+            for path, methods in found["paths"].items():
+                for method, call in methods.items():
+                    is_open = path in OPEN or (method, path) == ("post", "/api/v1/session")
+                    call["security"] = [] if is_open else [{"token": []}]
+            app.openapi_schema = found
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
