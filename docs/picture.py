@@ -33,10 +33,10 @@ def draw(spec: dict[str, Any]) -> dict[str, bytes]:
         with closing(Foldstep(url, token)) as master:
             search = master.wait(master.submit(spec).id)
             assert search.state == "completed", search
-            trial = _spoken_of(master, search.id)
+            trial, page = _spoken_of(master, search.id), master.page_link(search.id)
         browser = Browser(Path(folder) / "profile")
         ended.callback(browser.close)
-        browser.open(f"{url}/#token={token}&search={search.id}")
+        browser.open(page)
         browser.until(is_shown("detail"), "the search")
         return _shots(browser, trial)
 

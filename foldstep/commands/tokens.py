@@ -31,7 +31,9 @@ def page(
 def create_token(
     name: Annotated[str, typer.Argument(help="What lists will call it.")],
     scope: Annotated[list[Scope], typer.Option(help="What it allows; several times for several.")],
-    expires: Annotated[str | None, typer.Option(help="How long it is valid: 90s, 10m, 2h, 30d; no end if left out.")] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="How long it is valid: 90s, 10m, 2h, 30d; no end if left out.")
+    ] = None,
     url: Url = None,
     token: Token = None,
     data_dir: Dir = DEFAULT_DIR,

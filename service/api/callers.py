@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from urllib.parse import urlsplit
 
 import anyio
@@ -9,7 +10,7 @@ import anyio.to_thread
 from starlette.requests import cookie_parser
 from starlette.types import Scope
 
-from foldstep.service.auth.door import Caller, Door
+from foldstep.service.auth.door import FRESH_S, MISS_S, Caller, Door
 from foldstep.service.contract.errors import Forbidden, Unauthorized
 from foldstep.service.contract.tokens import PREFIX
 
@@ -66,7 +67,11 @@ async def by_cookie(door: Door, scope: Scope) -> Caller | None:
 
 
 async def _refresh(door: Door, *, is_miss: bool) -> None:
-    if not door.is_fresh(is_miss=is_miss):
+    """Read the table of tokens again where it was read long ago; for a token that is not in it, in any case."""
+    began = time.monotonic()
+    if is_miss:
+        await anyio.sleep(max(0.0, MISS_S - door.age_s))
+    if door.age_s > (time.monotonic() - began if is_miss else FRESH_S):  # others who waited too have read it meanwhile
         await anyio.to_thread.run_sync(door.read)
 
 

@@ -51,7 +51,7 @@ class Guard:
         elif self._is_open(scope):
             await self.app(scope, receive, send)
         elif (scope["method"], path_of(scope)) in _OPEN_CALLS:
-            await self.app(scope, _limited(receive), send)
+            await self._pass_open(scope, receive, send)
         else:
             try:
                 caller = await self._caller(scope)
@@ -62,6 +62,13 @@ class Guard:
                 return
             scope.setdefault("state", {})["caller"] = caller
             await self.app(scope, receive, send)
+
+    async def _pass_open(self, scope: Scope, receive: Receive, send: Send) -> None:
+        length = header(scope, b"content-length") or "0"
+        if length.isdecimal() and int(length) <= _OPEN_BYTES:
+            await self.app(scope, _limited(receive), send)
+        else:
+            await refuse(_too_large(), scope, receive, send)
 
     def _is_open(self, scope: Scope) -> bool:
         return scope["method"] in ("GET", "HEAD") and path_of(scope) in self.open_paths
@@ -102,10 +109,14 @@ def _limited(receive: Receive) -> Receive:
             return {"type": "http.disconnect"}
         n_bytes += len(message.get("body", b""))
         if n_bytes > _OPEN_BYTES:
-            raise TooLarge(f"A call without a token may have {_OPEN_BYTES:,} bytes, and this one has more.")
+            raise _too_large()
         return message
 
     return limited
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"A call without a token may have {_OPEN_BYTES:,} bytes, and this one has more.")
 
 
 async def refuse(error: FoldstepError, scope: Scope, receive: Receive, send: Send) -> None:

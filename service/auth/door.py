@@ -19,9 +19,10 @@ from foldstep.service.db.engine import Database
 from foldstep.service.db.tokens import TokenRow, digest
 
 SESSION_S = 12 * 3600
-_FRESH_S = 2.0
-"""Seconds after which a token that another master has made or revoked is known here."""
-_MISS_S = 0.2
+FRESH_S = 2.0
+"""Seconds after which a token that another master has revoked is known here."""
+MISS_S = 0.2
+"""Seconds between two readings of the table for tokens that are not in it; who shows one waits so long."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,10 @@ class Door:
         """Write the cookie of a session."""
         return str(self._sessions.dumps(caller.token_id))
 
-    def is_fresh(self, *, is_miss: bool) -> bool:
-        """Tell whether the table was read lately; for a token that is not in it, just now."""
-        return time.monotonic() - self._book.read_at < (_MISS_S if is_miss else _FRESH_S)
+    @property
+    def age_s(self) -> float:
+        """How long ago the table was read, in seconds."""
+        return time.monotonic() - self._book.read_at
 
     def read(self) -> None:
         """Read the table.

@@ -30,7 +30,7 @@ def demo(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     process.communicate(timeout=WAIT_S)
 
 
-def test_demo(demo: subprocess.Popen[str]) -> None:
+def test_demo(demo: subprocess.Popen[str], tmp_path: Path) -> None:
     assert demo.stdout is not None
     lines = []
     for line in demo.stdout:
@@ -46,10 +46,11 @@ def test_demo(demo: subprocess.Popen[str]) -> None:
     assert Path(path).is_file()
     ended = r"^digits-demo-\w+: completed, 92 trials\. Together they trained [\d,]+ epochs\.$"
     assert re.search(ended, text, re.MULTILINE), text
-    page, token = re.findall(r"(http://127\.0\.0\.1:\d+/)#token=([\w-]+)", lines[-1])[0]
+    page, search = re.findall(r"(http://127\.0\.0\.1:\d+/)#(digits-demo-\w+)", lines[-1])[0]
     assert "<title>Foldstep</title>" in httpx.get(page, trust_env=False).text
-    answer = httpx.get(f"{page}api/v1/searches", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
-    assert answer.json()[0]["state"] == "completed"
+    token = (tmp_path / "foldstep-demo/token").read_text().strip()
+    answer = httpx.get(f"{page}api/v1/searches/{search}", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+    assert answer.json()["state"] == "completed"
     demo.send_signal(signal.SIGINT)
     out, err = demo.communicate(timeout=WAIT_S)
     assert demo.returncode == 0, err

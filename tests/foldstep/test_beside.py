@@ -67,11 +67,11 @@ def test_stay_keeps_the_page_up(processes: Processes) -> None:
     while not lines or "The page stays up" not in lines[-1]:
         lines.append(run.stdout.readline())
         assert lines[-1], processes.logs()
-    url, _, token = lines[-1].split(": ", 1)[1].strip().partition("/#token=")
-    client = Foldstep(url, token.partition("&")[0])
+    url, _, named = lines[-1].split(": ", 1)[1].strip().partition("/#")
+    client = Foldstep(url, (processes.data_dir / "token").read_text().strip())
     (search,) = client.searches()
     client.close()
-    assert search.state == "completed"
+    assert (search.state, search.id) == ("completed", named)
     run.send_signal(signal.SIGINT)
     assert run.wait(WAIT_S) == 0
 

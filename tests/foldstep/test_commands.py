@@ -169,10 +169,11 @@ def test_watched_search_without_a_winner_ends_with_3(busy_desk: Desk) -> None:
 
 def test_url_and_token_come_from_options_or_environment(busy_desk: Desk, search: str, tmp_path: Path) -> None:
     url, token = busy_desk.master.url, (busy_desk.folder / "data/token").read_text().strip()
-    by_options = foldstep("searches", "--url", url, "--token", token, cwd=tmp_path)
+    by_options = foldstep("searches", "--url", url, "--token-file", str(busy_desk.folder / "data/token"), cwd=tmp_path)
+    by_input = foldstep("searches", "--url", url, "--token-file", "-", cwd=tmp_path, stdin=f"{token}\n")
     by_environment = foldstep("searches", cwd=tmp_path, FOLDSTEP_URL=url, FOLDSTEP_TOKEN=token)
     assert search in by_options.stdout
-    assert by_options.stdout == by_environment.stdout
+    assert by_options.stdout == by_input.stdout == by_environment.stdout
 
 
 def test_doctor(busy_desk: Desk, tmp_path: Path) -> None:

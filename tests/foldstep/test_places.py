@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import socket
 import subprocess
 import sys
@@ -70,24 +71,24 @@ def test_a_port_in_use_and_an_address_that_is_not_ours(tmp_path: Path) -> None:
 )
 def test_an_address_that_is_none(tmp_path: Path, url: str) -> None:
     for words in (("searches",), ("worker", "--processes", "1")):
-        done = foldstep(*words, "--url", url, "--token", "t", cwd=tmp_path)
+        done = foldstep(*words, "--url", url, cwd=tmp_path, FOLDSTEP_TOKEN="t")
         *_, line = done.stderr.splitlines()
         assert done.returncode == 1
         assert line.endswith("is no address of a master; one looks like http://127.0.0.1:8765.")
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("token", ["wrong", "ü", "a\nb"])
+@pytest.mark.parametrize("token", ["wrong", "ü", "a\x07b"])
 def test_a_wrong_token(desk: Desk, token: str) -> None:
-    line = sentence(desk("searches", "--token", token))
+    line = sentence(desk("searches", "--token-file", desk.write("other", token)))
     assert line.startswith("unauthorized: The ")
-    assert "in the file `token` of the master's data folder: name the folder with --dir, pass --token" in line
+    assert "in the file `token` of the master's data folder: name the folder with --dir, pass --token-file" in line
 
 
 def test_a_master_that_is_not_there(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    line = sentence(foldstep("searches", "--url", url, "--token", "t", cwd=tmp_path))
+    line = sentence(foldstep("searches", "--url", url, cwd=tmp_path, FOLDSTEP_TOKEN="t"))
     assert (
         line
         == f"unavailable: The master at {url} cannot be reached: [Errno 111] Connection refused. Is it running there?"
@@ -119,7 +120,7 @@ def test_a_master_of_another_version(processes: Processes, tmp_path: Path) -> No
     assert not fits("9.8.7")
 
 
-def test_the_link_with_the_token_is_for_a_terminal_alone(tmp_path: Path) -> None:
+def test_the_link_to_the_page_is_for_a_terminal_alone_and_holds_no_token(tmp_path: Path) -> None:
     terminal, side = pty.openpty()
     argv = [sys.executable, "-m", "foldstep", "serve", "--port", "0", "--dir", "data"]
     server = subprocess.Popen(argv, cwd=tmp_path, stdin=side, stdout=side, stderr=subprocess.PIPE, text=True)
@@ -132,7 +133,8 @@ def test_the_link_with_the_token_is_for_a_terminal_alone(tmp_path: Path) -> None
     os.close(terminal)
     address, page, *_ = written.splitlines()
     token = (tmp_path / "data/token").read_text().strip()
-    assert page == f"Page: {address}/#token={token}"
+    assert re.fullmatch(rf"Page: {address}/#login=[\w-]{{32}}", page)
+    assert token not in written
     assert server.stderr is not None
     assert token not in server.stderr.read()
     server.stderr.close()

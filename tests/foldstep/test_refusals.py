@@ -150,11 +150,14 @@ def test_without_a_master_the_command_to_start_one_is_named(tmp_path: Path) -> N
 
 def test_with_an_address_alone_the_ways_to_give_a_token_are_named(tmp_path: Path) -> None:
     done = foldstep("searches", "--url", "http://127.0.0.1:1", cwd=tmp_path)
-    refused(done, "--token", "FOLDSTEP_TOKEN", "--dir", code="unauthorized")
+    refused(done, "--token-file", "FOLDSTEP_TOKEN", "--dir", code="unauthorized")
 
 
 def test_wrong_token(desk: Desk) -> None:
-    refused(desk("searches", "--token", "guess"), "token", code="unauthorized")
+    file = desk.write("guess", "guess")
+    refused(desk("searches", "--token-file", file), "token", code="unauthorized")
+    refused(desk("searches", "--token-file", "nowhere"), "No such file", code="invalid_input")
+    refused(desk("searches", "--token-file", desk.write("empty", "")), "is empty", code="invalid_input")
     refused(desk("searches", FOLDSTEP_TOKEN="guess"), "token", code="unauthorized")
 
 

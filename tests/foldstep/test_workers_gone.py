@@ -61,10 +61,11 @@ def test_run_ends_with_the_reason_and_goes_on_when_workers_live(
     assert len(list((tmp_path / "foldstep-data" / "checkpoints").iterdir())) == 1, "the same search, no second one"
 
 
-MASTER = ("worker", "--url", "http://127.0.0.1:1", "--token", "t", "--patience", "0", "--processes", "2")
+MASTER = ("worker", "--url", "http://127.0.0.1:1", "--token-file", "t", "--patience", "0", "--processes", "2")
 
 
 def test_workers_that_are_killed_end_their_command_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text("t")
     died = foldstep(*MASTER, cwd=tmp_path, PYTHONPATH=broken(tmp_path, KILLED))
     assert died.returncode == 1
     *_, last = died.stderr.splitlines()
@@ -72,6 +73,7 @@ def test_workers_that_are_killed_end_their_command_with_the_reason(tmp_path: Pat
 
 
 def test_a_worker_that_refuses_says_why_once(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text("t")
     refused = foldstep(*MASTER[:-1], "1", cwd=tmp_path)
     assert refused.returncode == 1
     (_, line) = refused.stderr.splitlines()

@@ -64,8 +64,20 @@ def test_a_worker_that_is_told_while_its_master_lives_gives_its_trials_back(proc
 def test_a_killed_worker_command_leaves_no_process_behind(processes: Processes) -> None:
     _, master = processes.master()
     search = master.submit(spec("long", 8, epochs=1_000_000))
-    token = (processes.data_dir / "token").read_text().strip()
-    words = ("worker", "--url", master.url, "--token", token, "--processes", "2", "--cache", "cache", "--device", "cpu")
+    file = str(processes.data_dir / "token")
+    words = (
+        "worker",
+        "--url",
+        master.url,
+        "--token-file",
+        file,
+        "--processes",
+        "2",
+        "--cache",
+        "cache",
+        "--device",
+        "cpu",
+    )
     command = psutil.Popen(
         [sys.executable, "-m", "foldstep", *words], cwd=processes.folder, stderr=subprocess.DEVNULL, env=os.environ
     )

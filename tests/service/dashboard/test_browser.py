@@ -43,7 +43,7 @@ class Place:
         self.endless = self.master.submit({**SPEC, "name": "endless", "budget": {"trials": 100_000}}).id
 
     def address(self, search: str = "") -> str:
-        return f"{self.url}/#token={self.token}" + (f"&search={search}" if search else "")
+        return self.master.page_link(search or None)
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +71,25 @@ def sign_in(browser: Browser, token: str) -> None:
     browser.evaluate("document.querySelector('#login button').click()")
 
 
-def test_token_in_the_address_opens_the_page_and_leaves_the_address(place: Place, browser: Browser) -> None:
-    browser.open(place.address())
+def test_a_link_opens_the_page_once_and_no_script_sees_what_it_gave(place: Place, browser: Browser) -> None:
+    address = place.address()
+    browser.open(address)
     browser.until(is_shown("searches"), "the searches")
-    assert place.token not in browser.evaluate("location.href")
+    assert browser.evaluate("location.href") == f"{place.url}/"
+    seen = browser.evaluate("document.cookie + JSON.stringify(sessionStorage) + JSON.stringify(localStorage)")
+    assert seen == "{}{}"
     assert "1 worker" in browser.text()
     browser.evaluate(f"document.querySelector('a[href=\"#{place.finished}\"]').click()")
     browser.until(is_shown("detail"), "one search")
     assert place.finished in browser.evaluate("document.title")
+    browser.open(f"{place.url}/#{place.finished}")
+    browser.until(is_shown("detail"), "the session holds without a link")
+    browser.evaluate("document.getElementById('sign-out').click()")
+    browser.until(is_shown("login"), "the end of the session")
+    assert place.finished not in browser.text()
+    browser.open(address)
+    browser.until("document.getElementById('alert').innerText.includes('used before')", "the refusal of a used link")
+    assert place.finished not in browser.text()
 
 
 def test_leaderboard_is_the_masters(place: Place, browser: Browser) -> None:

@@ -19,7 +19,6 @@ class Place:
 
     def __init__(self, processes: Processes) -> None:
         _, self.master = processes.master()
-        self.token = (processes.data_dir / "token").read_text().strip()
         self.file = processes.data_dir / "odd.csv"
         self.write("same")
         spec = {**SPEC, "data": {"dataset": str(self.file), "target": "y"}}
@@ -37,7 +36,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 def open_section(browser: Browser, place: Place) -> None:
-    browser.open(f"{place.master.url}/#token={place.token}&search={place.search}")
+    browser.open(place.master.page_link(place.search))
     browser.until(is_shown("detail"), "the search")
     browser.evaluate("document.querySelector('#data summary').focus()")
     browser.press_enter()

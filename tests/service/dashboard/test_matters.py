@@ -26,7 +26,6 @@ class Place:
 
     def __init__(self, processes: Processes) -> None:
         _, self.master = processes.master()
-        self.url, self.token = self.master.url, (processes.data_dir / "token").read_text().strip()
         processes.worker(self.master)
         self.varied = self.master.submit(SPEC).id
         self.short = self.master.submit({**SPEC, "name": "short", "budget": {"trials": 3}}).id
@@ -34,7 +33,7 @@ class Place:
             assert self.master.wait(search).state == "completed"
 
     def address(self, search: str) -> str:
-        return f"{self.url}/#token={self.token}&search={search}"
+        return self.master.page_link(search)
 
 
 @pytest.fixture(scope="module")
