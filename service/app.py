@@ -67,7 +67,8 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = utc_now, wat
     app = FastAPI(title="Foldstep", version=__version__, lifespan=_lifespan, docs_url=None, redoc_url=None)
     app.state.context = Context(Database(settings.resolved_database_url), settings, now, watch or watch_of(settings))
     database, wrong = app.state.context.database, WrongTokens(settings.wrong_tokens_per_minute)
-    app.state.door = Door(load_or_make_token(settings), database, now, wrong)
+    app.state.token = load_or_make_token(settings)
+    app.state.door = Door(app.state.token, database, now, wrong)
     problems.install(app)
     unread.install(app)
     # the last one is the first that a request meets
