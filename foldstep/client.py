@@ -49,6 +49,11 @@ _BLOCK_BYTES = 1 << 18
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
+def _once() -> dict[str, str]:
+    """Make the header by which the master knows a repeated request."""
+    return {"Idempotency-Key": secrets.token_hex(16)}
+
+
 class _FileBody:
     """A file as the body of a request; it is read anew where the request is sent again."""
 
@@ -94,8 +99,7 @@ class Foldstep:
         Raises:
             SpecInvalid: with every fault of the spec.
         """
-        once = {"Idempotency-Key": secrets.token_hex(16)}
-        return SearchView.model_validate_json(self._post_spec("/searches", spec, once))
+        return SearchView.model_validate_json(self._post_spec("/searches", spec, _once()))
 
     def validate(self, spec: dict[str, Any]) -> Validated:
         """Check a spec against its data, without submitting it.
@@ -181,7 +185,7 @@ class Foldstep:
     def extend(self, search: str, *, trials: int | None = None, time: float | str | None = None) -> SearchView:
         """Give a search more trials or more time (seconds, or 90s, 10m, 2h); a completed search continues."""
         more = {"trials": trials, "time": time}
-        answer = self.connection.request("POST", f"/searches/{search}:extend", json=more)
+        answer = self.connection.request("POST", f"/searches/{search}:extend", json=more, headers=_once())
         return SearchView.model_validate_json(answer.content)
 
     def footprint(self, search: str) -> Footprint:

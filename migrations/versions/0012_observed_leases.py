@@ -24,7 +24,7 @@ def _number(name: str) -> sa.Column[int]:
 
 
 _NEW: dict[str, list[sa.Column[Any]]] = {
-    "searches": [sa.Column("submit_key", sa.String(255))],
+    "searches": [sa.Column("submit_key", sa.String(255)), sa.Column("extended", sa.JSON())],
     "workers": [sa.Column("key", sa.String(64)), sa.Column("died_at", sa.DateTime(timezone=True))],
     "leases": [
         _number("renewals"),

@@ -141,6 +141,6 @@ IdempotencyKey: TypeAlias = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="new for each submission; a request that is repeated with it gets the same search",
+        description="new for each submission or extension; a request that is repeated with it changes nothing",
     ),
 ]

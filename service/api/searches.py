@@ -102,9 +102,11 @@ def stop_search(search_id: SearchId, context: InContext) -> SearchView:
 
 
 @router.post("/searches/{search_id}:extend", responses=responses(404, 409, 422))
-def extend_search(search_id: SearchId, extension: Extension, context: InContext) -> SearchView:
-    """Give a search more trials or more time; a completed one resumes."""
-    extend.extend(context, search_id, extension)
+def extend_search(
+    search_id: SearchId, extension: Extension, context: InContext, key: IdempotencyKey = None
+) -> SearchView:
+    """Give a search more trials or more time; a completed one resumes. The same key again changes nothing."""
+    extend.extend(context, search_id, extension, key)
     return view.search(context, search_id)
 
 

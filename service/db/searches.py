@@ -83,7 +83,7 @@ class SearchLabel(NamedTuple):
     created_at: datetime
 
 
-_COLUMNS = [c for c in searches.c if c.name not in ("submitted", "submit_key")]
+_COLUMNS = [c for c in searches.c if c.name not in ("submitted", "submit_key", "extended")]
 
 
 @lru_cache(maxsize=256)
@@ -260,6 +260,17 @@ def set_budget(connection: Connection, search_id: str, spec: Spec, deadline_at: 
     """Store a larger budget of a locked search."""
     values = {"spec": spec.model_dump_json(), "deadline_at": deadline_at}
     connection.execute(update(searches).where(searches.c.id == search_id).values(values))
+
+
+def extended(connection: Connection, search_id: str) -> dict[str, Any]:
+    """Read the last extension of a search that came with a key; empty where none did."""
+    statement = select(searches.c.extended).where(searches.c.id == search_id)
+    return connection.execute(statement).scalar_one() or {}
+
+
+def set_extended(connection: Connection, search_id: str, extension: dict[str, Any]) -> None:
+    """Store the last extension of a locked search that came with a key."""
+    connection.execute(update(searches).where(searches.c.id == search_id).values(extended=extension))
 
 
 def add_notes(connection: Connection, row: SearchRow, notes: Sequence[str]) -> None:

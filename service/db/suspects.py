@@ -86,6 +86,12 @@ def n_lost(connection: Connection, search_id: str, lease_id: int) -> int:
     return connection.execute(_LOST, {"search": search_id, "lease": lease_id}).scalar_one()
 
 
+def numbers_lost(connection: Connection, search_id: str) -> set[int]:
+    """Find the trials of a search that wait since their leases expired: their workers may still report."""
+    statement = select(trials.c.number).where(trials.c.search_id == search_id, trials.c.lost_lease_id.is_not(None))
+    return set(connection.execute(statement).scalars())
+
+
 def regain(connection: Connection, search_id: str, lease_id: int, worker_id: int) -> int:
     """Return to an expired lease those of its trials that no other has taken, and count them."""
     return n_moved(connection, _REGAIN, {"b_search": search_id, "b_lease": lease_id, "b_worker": worker_id})

@@ -95,6 +95,7 @@ searches = Table(
     Column("checks", JSON(none_as_null=True)),  # the report of the checks before it, once they are done
     Column("problem", Text, nullable=False),  # of its trials; the JSON of a `LearningProblem`
     Column("submit_key", String(255)),  # what a client sends with its submission, so that it may repeat it
+    Column("extended", JSON(none_as_null=True)),  # the last extension that came with a key, for the same reason
     CheckConstraint(f"state IN ({words(SearchState)})", name="state"),
     CheckConstraint(f"(finished_at IS NOT NULL) = (state IN ({words(TERMINAL_SEARCH)}))", name="finished"),
     CheckConstraint("(failure IS NOT NULL) = (state = 'failed')", name="failure"),

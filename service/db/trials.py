@@ -206,18 +206,18 @@ _PROGRESS = (
     .where(
         trials.c.search_id == bindparam("b_search"),
         trials.c.number == bindparam("b_number"),
+        trials.c.lease_id == bindparam("b_lease"),
         trials.c.state == TrialState.RUNNING,
     )
     .values(epoch=bindparam("b_epoch"), progress=bindparam("b_progress"))
 )
 
 
-def record_progress(connection: Connection, search_id: str, progress: Sequence[TrialProgress]) -> None:
-    """Store how far running trials are."""
+def record_progress(connection: Connection, search_id: str, lease_id: int, progress: Sequence[TrialProgress]) -> None:
+    """Store how far running trials of a lease are."""
     if progress:
-        rows = [
-            {"b_search": search_id, "b_number": p.trial, "b_epoch": p.epoch, "b_progress": p.score} for p in progress
-        ]
+        same = {"b_search": search_id, "b_lease": lease_id}
+        rows = [{**same, "b_number": p.trial, "b_epoch": p.epoch, "b_progress": p.score} for p in progress]
         connection.execute(_PROGRESS, rows)
 
 

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from sqlalchemy import Connection
 
-from foldstep.service.contract.errors import Conflict, Fault, InvalidInput
+from foldstep.service.contract.errors import Conflict, Fault, InvalidInput, KeyReused
 from foldstep.service.contract.spec import Spec
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import SearchEvent, SearchState
@@ -23,10 +23,17 @@ from foldstep.service.planner.stages import n_possible
 ELSEWHERE = "submit a new search with warm_start: {}, which begins with the best trials of this one"
 
 
-def extend(context: Context, search_id: str, extension: Extension) -> None:
+def extend(context: Context, search_id: str, extension: Extension, key: str | None = None) -> None:
     """Enlarge the budget of a search; a completed one resumes where it ended.
 
+    Args:
+        context: of the master.
+        search_id: the search.
+        extension: how much is added.
+        key: the same one again changes nothing, so that a client may repeat a request whose answer was lost.
+
     Raises:
+        KeyReused: the last extension had the key, and was another one.
         NotFound: there is no such search.
         InvalidInput: neither trials nor time are given.
         Conflict: it has reached its target, its space or its stages have no more trials, or its time stays used up.
@@ -38,6 +45,8 @@ def extend(context: Context, search_id: str, extension: Extension) -> None:
     now = context.now()
     with context.database.write() as connection:
         search = searches.lock(connection, search_id)
+        if key is not None and _is_done(connection, search_id, extension, key):
+            return
         _refuse_what_ends_at_once(connection, search, extension)
         if extension.trials is not None:
             _add_trials(connection, search, extension.trials)
@@ -47,6 +56,21 @@ def extend(context: Context, search_id: str, extension: Extension) -> None:
             trials.reopen(connection, search_id)
         search = settle(connection, searches.get(connection, search_id), now)
     clean_up(context, search)
+
+
+def _is_done(connection: Connection, search_id: str, extension: Extension, key: str) -> bool:
+    """Tell whether a locked search was extended under this key before, and remember the key if not."""
+    this = {"key": key, **extension.model_dump(mode="json")}
+    before = searches.extended(connection, search_id)
+    if before == this:
+        return True
+    if before.get("key") == key:
+        raise KeyReused(
+            f"The search {search_id} was extended by something else under the Idempotency-Key {key}; "
+            "send a new key with each extension."
+        )
+    searches.set_extended(connection, search_id, this)
+    return False
 
 
 def refuse_change(context: Context, search_id: str) -> NoReturn:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from foldstep.service.contract.errors import NotFound
 from foldstep.service.contract.states import TrialState
-from foldstep.service.db import scores, searches, trials
+from foldstep.service.db import scores, searches, suspects, trials
 from foldstep.service.flow import files, originals
 from foldstep.service.flow.context import Context
 
@@ -31,12 +31,13 @@ def _folders(parent: Path) -> set[str]:
 
 
 def _clean_checkpoints(context: Context, search_id: str) -> None:
-    """Delete checkpoints that belong to no stored result, unless their trial runs: its result may be on the way."""
+    """Delete checkpoints that belong to no stored result, unless its trial's may be on the way."""
     folder = files.checkpoint_folder(context.settings, search_id)
     with context.database.read() as connection:
         kept = scores.checkpoints(connection, search_id)
-        running = trials.numbers_in(connection, search_id, TrialState.RUNNING)
-    files.delete(folder, [n for n in files.names_in(folder) - kept if not files.is_checkpoint_of(n, running)])
+        awaited = trials.numbers_in(connection, search_id, TrialState.RUNNING)
+        awaited |= suspects.numbers_lost(connection, search_id)
+    files.delete(folder, [n for n in files.names_in(folder) - kept if not files.is_checkpoint_of(n, awaited)])
 
 
 def _clean_snapshots(context: Context, search_id: str) -> None:

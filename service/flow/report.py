@@ -153,7 +153,7 @@ def _store(
     at_rung = [_paused(search, r, rows, saved.get(r.trial)) for r in results if r.outcome == "paused"]
     live = running - {r.trial for r in results}
     progress = sorted((p for p in sent.progress if p.trial in live), key=lambda p: p.trial)
-    trials.record_progress(connection, search.id, [_finite(p) for p in progress])
+    trials.record_progress(connection, search.id, lease.id, [_finite(p) for p in progress])
     trials.finish(connection, search.id, lease.id, ended, now)
     rungs.pause(connection, search.id, lease.id, at_rung)
     store = scores.add if search.spec.early_stop is None else scores.replace

@@ -9,6 +9,7 @@ from foldstep.service.contract.report import TrialProgress
 from foldstep.service.contract.states import TrialState
 from foldstep.service.flow import control, files, rank, transfer, view
 from foldstep.service.flow.context import Context
+from foldstep.service.flow.recover import recover
 from foldstep.service.flow.sweep import sweep
 from foldstep.service.flow.watch import Watch
 from tests.service.conftest import MakeContext
@@ -110,6 +111,20 @@ def test_results_of_an_expired_lease_are_taken_while_nobody_else_has_its_trials(
     other.report(taken, *(result(n) for n in gone))
     assert view.search(context, search).counts == {TrialState.COMPLETED: 4}
     assert rank.trial(context, search, 0).score == 0.6
+
+
+def test_checkpoints_of_late_results_outlive_a_restart(context: Context, clock: Clock) -> None:
+    search = new_search(context, budget={"trials": 2}, checkpoints={"keep": 10})
+    hand = Hand(context)
+    held = hand.take(4)
+    sent = {n: result(n, checkpoints=True) for n in (0, 1)}
+    names = {str(fold.checkpoint) for r in sent.values() for fold in r.folds}
+    transfer.put_checkpoints(context, held.lease, held.token, dict.fromkeys(names, b"weights"))
+    clock.advance(61)
+    sweep(context)
+    recover(context)
+    hand.report(held, *sent.values())
+    assert files.names_in(files.checkpoint_folder(context.settings, search)) == names
 
 
 def test_zombie_whose_trials_are_another_s_changes_nothing(context: Context, clock: Clock) -> None:

@@ -11,9 +11,11 @@ from foldstep.service.contract.errors import KeyReused, LeaseLost
 from foldstep.service.contract.lease import Lease
 from foldstep.service.contract.report import LeaseEnd, Report, ReportReply, TrialProgress
 from foldstep.service.contract.states import SearchState, TrialState
+from foldstep.service.contract.submit import Extension
 from foldstep.service.db import leases
 from foldstep.service.flow import rank, transfer, view
 from foldstep.service.flow.context import Context
+from foldstep.service.flow.extend import extend
 from foldstep.service.flow.lease import lease
 from foldstep.service.flow.report import report
 from foldstep.service.flow.submit import submit
@@ -168,6 +170,18 @@ def test_submission_that_is_repeated_is_one_search(context: Context) -> None:
     with pytest.raises(KeyReused, match=first.id):
         submit(context, spec(seed=8), KEY)
     assert len(view.all_searches(context)) == 1
+
+
+def test_extension_that_is_repeated_is_one(context: Context) -> None:
+    search = new_search(context, budget={"trials": 2})
+    Hand(context).work_all()
+    for _ in range(2):
+        extend(context, search, Extension(trials=3), KEY)
+    assert view.search(context, search).progress.trials_planned == 5
+    extend(context, search, Extension(trials=3), OTHER_KEY)
+    with pytest.raises(KeyReused):
+        extend(context, search, Extension(trials=4), OTHER_KEY)
+    assert view.search(context, search).progress.trials_planned == 8
 
 
 def test_submissions_of_one_key_at_the_same_time_are_one_search(context: Context) -> None:
