@@ -6,14 +6,19 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from foldstep.models.checkpoint import CheckpointDamaged
-from foldstep.models.stack import Weights
-from foldstep.service.contract.errors import FoldstepError, LeaseLost
+from foldstep.service.contract.checks import CheckReport
+from foldstep.service.contract.errors import (
+    DatasetUnreadable,
+    FoldstepError,
+    LeaseLost,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+)
 from foldstep.service.contract.lease import (
     Backend,
     Device,
@@ -23,21 +28,25 @@ from foldstep.service.contract.lease import (
     WorkerRegistration,
 )
 from foldstep.service.contract.problem import LearningProblem
-from foldstep.service.contract.report import Report, TrialResult
+from foldstep.service.contract.report import Report
 from foldstep.service.contract.version import __version__
-from foldstep.worker.assignment import Assignment, Finished, TrialWork
-from foldstep.worker.checkpoints import SavedTrial, decode_snapshot, encode_snapshot
+from foldstep.worker.assignment import Assignment, TrialWork, failed
+from foldstep.worker.checkpoints import SavedTrial, decode_snapshot
 from foldstep.worker.checks.run import not_run, run_checks
 from foldstep.worker.client import MasterClient
 from foldstep.worker.data.inputs import FoldSource
-from foldstep.worker.data.load import read_table
-from foldstep.worker.heartbeat import Interval, Reporter, snapshot_name
+from foldstep.worker.data.load import Table, read_table
+from foldstep.worker.delivery import Outbox, deliver, deliver_abandoned
+from foldstep.worker.heartbeat import Interval, Reporter
+from foldstep.worker.monitor import LeaseMonitor, snapshots_of, train_isolated
+from foldstep.worker.parcel import Parcel
+from foldstep.worker.results import in_words
 from foldstep.worker.settings import WorkerSettings
+from foldstep.worker.spool import Spool
 from foldstep.worker.steps.choice import chosen
 from foldstep.worker.steps.compiled import gains_from_bf16, why_not
 from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
-from foldstep.worker.train.member import Member
 from foldstep.worker.train.oversight import Limits
 
 log = logging.getLogger(__name__)
@@ -48,6 +57,11 @@ _SHORT_LEASE_S, _LONG_LEASE_S = 4.0, 30.0
 """The next lease after a shorter one is larger, so that requests cost little compared with training; after a longer
 one it is smaller, so that little is lost when a worker dies."""
 _MAX_GROWTH = 64
+_SAVE_AT = 2 / 3
+"""Share of `save_interval_s` after which snapshots are taken, so that they have arrived when it is over."""
+_LOOK_AT_SPOOL_S = 10.0
+"""Seconds between looks for what processes that have ended left in the spool."""
+_LOOK_AT_LOG = "Look at the log of the worker; this is a fault of the program, so please report it."
 _LOOK_AT_DATA = "Look at the data folder of the master: the data of this search cannot be fetched or read."
 
 
@@ -67,10 +81,20 @@ class Agent:
         client: the master.
         settings: see `WorkerSettings`.
         leaving: once it is set, the worker finishes the present epoch, saves, gives back and ends.
+        spool: where it keeps what it cannot deliver; None for `settings.spool_dir`.
     """
 
-    def __init__(self, client: MasterClient, settings: WorkerSettings, leaving: threading.Event) -> None:
+    def __init__(
+        self,
+        client: MasterClient,
+        settings: WorkerSettings,
+        leaving: threading.Event,
+        spool: Spool | None = None,
+    ) -> None:
         self._client, self._settings, self._leaving = client, settings, leaving
+        self._spool = spool or Spool(settings.spool_dir)
+        self._looking = Interval(_LOOK_AT_SPOOL_S)
+        self._growth = 1
         self._loaded: _Loaded | None = None
         self._engine = _engine(settings)
         device: Device = "cuda" if settings.is_cuda else "cpu"
@@ -86,91 +110,124 @@ class Agent:
         Raises:
             Unavailable: the master did not answer for longer than `patience_s`.
         """
-        registered = self._client.register(self._registration)
-        growth = 1
+        self._register()
         idle_s = self._settings.idle_wait_s
         while not self._leaving.is_set():
-            members = growth * self._settings.resolved_members
-            lease = self._client.lease(LeaseRequest(worker=registered.worker, members=members))
+            if self._looking.is_over():
+                deliver_abandoned(self._client, self._spool)
+            lease = self._ask()
             if lease is not None:
                 begun = time.monotonic()
-                self._work(lease, registered.report_interval_s)
-                growth = _next_growth(growth, time.monotonic() - begun)
+                self._work(lease)
+                self._growth = _next_growth(self._growth, time.monotonic() - begun)
                 idle_s = self._settings.idle_wait_s
             else:
                 self._leaving.wait(idle_s)
                 idle_s = min(_IDLE_GROWTH * idle_s, _LONGEST_IDLE_S)
 
-    def _work(self, lease: Lease, interval_s: float) -> None:
-        """Train a lease to its end; one that the worker no longer holds is dropped without an error."""
+    def _register(self) -> None:
+        registered = self._client.register(self._registration)
+        self._worker, self._interval_s = registered.worker, registered.report_interval_s
+        deliver_abandoned(self._client, self._spool)  # before its trials go to another worker
+
+    def _ask(self) -> Lease | None:
+        """Ask for trials; a master that does not know this worker any more, as one restored from a copy, is told."""
+        members = self._growth * self._settings.resolved_members
         try:
-            loaded = self._load(lease.problem)
-        except FoldstepError as error:
-            self._give_up(lease, error.message)
+            return self._client.lease(LeaseRequest(worker=self._worker, members=members))
+        except NotFound:
+            self._register()
+            return None
+
+    def _work(self, lease: Lease) -> None:
+        """Train a lease to its end; one that the worker no longer holds is dropped without an error."""
+        begun = time.monotonic()
+        loaded = self._load_for(lease)
+        if loaded is None:
             return
-        reporter = Reporter(self._client, lease, loaded.source, interval_s)
-        if lease.purpose == "check":
-            self._check(lease, loaded, reporter)
-            return
-        works = [self._trial_work(lease, trial, loaded.source.n_folds) for trial in lease.trials]
-        assignment = Assignment(lease, works)
+        outbox = Outbox(self._client, self._spool.of(lease))
+        patience_s = self._client.patience_s
+        reporter = Reporter(lease, loaded.source, self._interval_s, outbox, self._leaving, patience_s)
         reporter.start()
-        intervals = Interval(interval_s / 2), Interval(self._settings.save_interval_s)
-        monitor = _LeaseMonitor(assignment, reporter, self._leaving, *intervals)
+        snapshots: dict[int, bytes] = {}
+        try:
+            if lease.purpose == "check":
+                reporter.checked(_checks(lease, loaded.source))
+            else:
+                snapshots = self._train(lease, loaded, reporter, begun)
+        except BaseException:
+            reporter.hurry()
+            raise
+        finally:
+            self._end(lease, reporter, snapshots)
+
+    def _train(self, lease: Lease, loaded: _Loaded, reporter: Reporter, begun: float) -> dict[int, bytes]:
+        """Train the trials of a lease, and return the snapshots of those that have not ended."""
+        assignment = Assignment(lease, [])
+        telling = Interval(self._interval_s / 2)
+        saving = Interval(_SAVE_AT * self._settings.save_interval_s, begun)
+        monitor = LeaseMonitor(assignment, reporter, self._leaving, telling, saving)
+        for trial in lease.trials:
+            try:
+                assignment.add(self._trial_work(lease, trial, loaded.source.n_folds))
+            except (ValueError, ArithmeticError, KeyError, TypeError) as error:
+                reporter.finish(failed(trial, in_words(error), 0.0))
         for finished in assignment.take_finished():
             reporter.finish(finished)
-        try:
-            loaded.training.train(assignment.members(), monitor, Limits(lease.trial_time_s, reporter.seconds_left))
-        except (RuntimeError, MemoryError, ValueError, ArithmeticError) as error:
-            # errors of training end as failed trials, and do not crash the worker
-            log.error("training failed: %s\n%s", error, traceback.format_exc())
-            monitor.fail_rest(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}")
-        self._end(lease, assignment, reporter)
+        train_isolated(loaded.training, assignment, monitor, Limits(lease.trial_time_s, reporter.seconds_left))
+        return snapshots_of(assignment)
 
-    def _check(self, lease: Lease, loaded: _Loaded, reporter: Reporter) -> None:
-        """Run the checks of a search and report them; the lease is renewed meanwhile."""
-        reporter.start()
-        reporter.checked(run_checks(loaded.source, lease.problem, lease.candidates))
+    def _end(self, lease: Lease, reporter: Reporter, snapshots: dict[int, bytes]) -> None:
         try:
-            reporter.close()
-            self._client.release(lease)
-        except LeaseLost:
-            log.info("lease %d is somebody else's by now; its checks are dropped", lease.lease)
-
-    def _end(self, lease: Lease, assignment: Assignment, reporter: Reporter) -> None:
-        try:
-            reporter.close()
-            self._client.release(lease, self._put_snapshots(lease, assignment))
+            reporter.close(snapshots)
         except LeaseLost:
             log.info("lease %d is somebody else's by now; its work is dropped", lease.lease)
-
-    def _put_snapshots(self, lease: Lease, assignment: Assignment) -> dict[int, str]:
-        names = {}
-        for trial, content in _snapshots_of(assignment).items():
-            names[trial] = snapshot_name(trial)
-            self._client.put_snapshot(lease, names[trial], content)
-        return names
 
     def _give_up(self, lease: Lease, message: str) -> None:
         """Report every trial of a lease, or the checks, as failed: its data cannot be used."""
         log.error("%s", message)
         checks = not_run("data", message, _LOOK_AT_DATA) if lease.purpose == "check" else None
-        results = [
-            TrialResult(trial=t.number, outcome="failed", folds=[], duration_s=0, message=message) for t in lease.trials
-        ]
+        results = [failed(t, message, 0.0).result for t in lease.trials]
         try:
-            self._client.report(lease, Report(results=results, checks=checks))
-            self._client.release(lease)
+            deliver(self._client, lease, Parcel(Report(results=results, checks=checks), is_last=True))
         except LeaseLost:
             log.info("lease %d is somebody else's by now", lease.lease)
+
+    def _load_for(self, lease: Lease) -> _Loaded | None:
+        """Load the data of a lease; None if it cannot be used: then the lease's trials have failed.
+
+        Raises:
+            OSError: this machine cannot keep the data; the trials are given back.
+            Unavailable: the master did not answer.
+        """
+        try:
+            return self._load(lease.problem)
+        except (Unavailable, Unauthorized):
+            raise
+        except FoldstepError as error:
+            self._give_up(lease, error.message)
+        except OSError:
+            self._client.release(lease)
+            raise
+        return None
 
     def _load(self, problem: LearningProblem) -> _Loaded:
         if self._loaded is None or self._loaded.problem != problem:
             self._loaded = None  # free the last search's data before the next one's is read
-            path = self._client.fetch_dataset(problem.fingerprint, self._settings.cache_dir)
-            source = FoldSource(read_table(path, problem.fingerprint), problem)
+            source = FoldSource(self._read(problem.fingerprint), problem)
             self._loaded = _Loaded(problem, source, Training(source, problem.metric.name, self._engine))
         return self._loaded
+
+    def _read(self, fingerprint: str) -> Table:
+        """Read a data file; one that was damaged in this machine's folder is fetched again."""
+        folder = self._settings.cache_dir
+        path = self._client.fetch_dataset(fingerprint, folder)
+        try:
+            return read_table(path, fingerprint)
+        except DatasetUnreadable as error:
+            log.warning("%s is fetched again: %s", path, error.message)
+            path.unlink(missing_ok=True)
+            return read_table(self._client.fetch_dataset(fingerprint, folder), fingerprint)
 
     def _trial_work(self, lease: Lease, trial: LeasedTrial, n_folds: int) -> TrialWork:
         return TrialWork(trial, n_folds, lease.problem.seed, self._resumed(lease, trial))
@@ -181,8 +238,10 @@ class Agent:
         try:
             content = self._client.get_snapshot(lease, trial.resume)
             return decode_snapshot(content, trial.params, lease.problem.fingerprint, trial.legs)
-        except (CheckpointDamaged, FoldstepError) as error:
-            log.warning("trial %d starts over, its snapshot cannot be used: %s", trial.number, error)
+        except (Unavailable, Unauthorized):
+            raise
+        except (FoldstepError, ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning("trial %d starts over, its snapshot cannot be used: %s", trial.number, in_words(error))
             return None
 
 
@@ -204,58 +263,9 @@ def _next_growth(growth: int, lasted_s: float) -> int:
     return max(growth // 2, 1) if lasted_s > _LONG_LEASE_S else growth
 
 
-def _snapshots_of(assignment: Assignment) -> dict[int, bytes]:
-    """Encode a snapshot of every unfinished trial that has begun."""
-    saved = {w.leased.number: w.saved(assignment.lease.problem.fingerprint) for w in assignment if not w.is_dropped}
-    return {trial: encode_snapshot(s) for trial, s in saved.items() if s is not None}
-
-
-class _LeaseMonitor:
-    """A training monitor that passes progress to the reporter, and the master's answers to the training."""
-
-    def __init__(
-        self,
-        assignment: Assignment,
-        reporter: Reporter,
-        leaving: threading.Event,
-        telling: Interval,
-        saving: Interval,
-    ) -> None:
-        self._assignment, self._reporter, self._leaving = assignment, reporter, leaving
-        self._telling, self._saving = telling, saving
-
-    def epoch_done(self, members: Sequence[Member], member_steps: int) -> None:
-        # an epoch of tiny networks takes less time than to compute their progress
-        trials = {m.trial for m in members} if self._telling.is_over() else set()
-        progress = {w.leased.number: w.progress() for w in self._assignment if w.leased.number in trials}
-        self._reporter.note(progress, member_steps)
-
-    def member_done(self, member: Member, weights: Weights | None) -> None:
-        finished = self._assignment.fold_done(member, weights)
-        if finished is not None:
-            self._reporter.finish(finished)
-
-    def dropped_trials(self) -> set[int]:
-        return self._reporter.dropped()
-
-    def is_leaving(self) -> bool:
-        return self._leaving.is_set()
-
-    def wants_snapshots(self) -> bool:
-        return self._saving.is_over()
-
-    def snapshots_taken(self) -> None:
-        self._reporter.save(_snapshots_of(self._assignment))
-
-    def fail_rest(self, message: str) -> None:
-        """Report every trial that is not done as failed."""
-        for work in self._assignment:
-            result = TrialResult(
-                trial=work.leased.number,
-                outcome="failed",
-                folds=[],
-                duration_s=time.monotonic() - work.started,
-                message=message,
-            )
-            self._assignment.remove(work.leased.number)
-            self._reporter.finish(Finished(work.leased, [], [], result))
+def _checks(lease: Lease, source: FoldSource) -> CheckReport:
+    try:
+        return run_checks(source, lease.problem, lease.candidates)
+    except Exception as error:
+        log.error("the checks failed: %s\n%s", error, traceback.format_exc())
+        return not_run("checks", f"The checks could not be run: {in_words(error)}.", _LOOK_AT_LOG)

@@ -40,6 +40,12 @@ class Finished:
         return math.fsum(s for s in scores if s is not None) / len(scores)
 
 
+def failed(leased: LeasedTrial, message: str, duration_s: float) -> Finished:
+    """Build the end of a trial that has failed."""
+    result = TrialResult(trial=leased.number, outcome="failed", folds=[], duration_s=duration_s, message=message)
+    return Finished(leased, [], [], result)
+
+
 _TIME_OVER = "The time was over before its last epoch (budget.trial_time, or budget.time of the search)."
 
 
@@ -69,6 +75,12 @@ class TrialWork:
         member.progress, member.snapshot = progress, snapshot
         if member.is_resting:
             self.weights[member.fold] = best if progress.end is not None else None
+
+    def go_back(self) -> None:
+        """Return the folds that were not handed over to their last snapshots, after an error of the training."""
+        for member in self.members:
+            if member.fold not in self.weights:
+                member.go_back()
 
     @property
     def is_done(self) -> bool:
@@ -175,6 +187,10 @@ class Assignment:
 
     def __iter__(self) -> Iterator[TrialWork]:
         return iter(list(self._works.values()))
+
+    def add(self, work: TrialWork) -> None:
+        """Add a trial."""
+        self._works[work.leased.number] = work
 
     def members(self) -> list[Member]:
         """List all members of these trials, with those that have ended."""

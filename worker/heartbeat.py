@@ -10,35 +10,51 @@ import logging
 import math
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 
 from foldstep.service.contract.checks import CheckReport
-from foldstep.service.contract.errors import FoldstepError, LeaseLost
-from foldstep.service.contract.lease import Lease
-from foldstep.service.contract.report import Report, TrialProgress, TrialResult
+from foldstep.service.contract.errors import FoldstepError, LeaseLost, Unavailable
+from foldstep.service.contract.lease import Lease, LeaseRequest
+from foldstep.service.contract.report import Report, ReportReply, TrialProgress
 from foldstep.worker.assignment import Finished
-from foldstep.worker.checkpoints import checkpoint, encode_snapshot, is_worth_keeping
-from foldstep.worker.client import MasterClient
 from foldstep.worker.data.inputs import FoldSource
+from foldstep.worker.delivery import Outbox
+from foldstep.worker.parcel import Parcel
+from foldstep.worker.results import Bars, ResultFiles
 
 log = logging.getLogger(__name__)
 
-MAX_RESULTS = 64
-"""Most results in one report, to bound its size, curves included."""
+MAX_RESULTS, MAX_BYTES = 64, 4 << 20
+"""Most results in one report, and the size of its results, in bytes, from which no further one is added."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
+"""Pauses between two tries to deliver the end of a lease while the master does not answer."""
 
 
 class Reporter:
     """A thread that renews one lease and sends its results to the master.
 
     Args:
-        client: the master.
         lease: the lease that is reported on.
         source: the folds, for the preprocessing that a checkpoint carries.
         interval_s: seconds between reports.
+        outbox: the way to the master.
+        leaving: once it is set, nothing waits for a master that does not answer.
+        patience_s: how long the end of the lease is tried to be delivered, in seconds.
     """
 
-    def __init__(self, client: MasterClient, lease: Lease, source: FoldSource, interval_s: float) -> None:
-        self._client, self._lease, self._source, self._interval_s = client, lease, source, interval_s
+    def __init__(
+        self,
+        lease: Lease,
+        source: FoldSource,
+        interval_s: float,
+        outbox: Outbox,
+        leaving: threading.Event,
+        patience_s: float,
+    ) -> None:
+        self._lease, self._interval_s, self._outbox = lease, interval_s, outbox
+        self._files = ResultFiles(lease, source)
+        self._leaving, self._patience_s = leaving, patience_s
         self._lock = threading.Lock()
         self._progress: dict[int, TrialProgress] = {}
         self._finished: list[Finished] = []
@@ -46,12 +62,12 @@ class Reporter:
         self._member_steps = 0
         self._checks: CheckReport | None = None
         self._dropped: set[int] = set()
-        self._bar, self._snapshot_bar = lease.checkpoint_bar, lease.snapshot_bar
-        self._direction = lease.problem.metric.direction
+        self._bars = Bars(lease.checkpoint_bar, lease.snapshot_bar)
         self._time_is_over_at = _moment(lease.time_left_s)
         self._wake = threading.Event()
         self._closing = False
-        self.failure: FoldstepError | None = None
+        self._following: LeaseRequest | None = None
+        self.failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
 
     # -- called by the training thread --------------------------------------------------------------------
@@ -71,6 +87,7 @@ class Reporter:
         with self._lock:
             self._finished.append(finished)
             self._progress.pop(finished.leased.number, None)
+            self._snapshots.pop(finished.leased.number, None)
 
     def checked(self, report: CheckReport) -> None:
         """Queue what the checks found."""
@@ -82,6 +99,12 @@ class Reporter:
         with self._lock:
             self._snapshots.update(snapshots)
 
+    @property
+    def is_saving(self) -> bool:
+        """Whether snapshots are still queued."""
+        with self._lock:
+            return bool(self._snapshots)
+
     def dropped(self) -> set[int]:
         """List the trials to stop: those that the master named, or all of the lease once reporting has failed."""
         with self._lock:
@@ -92,13 +115,25 @@ class Reporter:
         with self._lock:
             return self._time_is_over_at - time.monotonic()
 
-    def close(self) -> None:
-        """Send what is left and end the thread.
+    def hurry(self) -> None:
+        """Do not wait for a master that does not answer any more."""
+        self._patience_s = 0.0
+
+    def close(self, snapshots: Mapping[int, bytes], following: LeaseRequest | None = None) -> None:
+        """Send what is left, end the lease with the snapshots of its unfinished trials, and end the thread.
+
+        Args:
+            snapshots: content by trial.
+            following: what to ask for with the last report; None for nothing.
 
         Raises:
-            FoldstepError: reporting has failed with this error (`failure`); what was not sent is dropped.
+            LeaseLost: the lease has ended; what was not sent is dropped.
+            FoldstepError: the master did not answer; what was not sent is in the spool.
+            Exception: the thread has failed, a fault of the program; its trials are tried again under another lease.
         """
-        self._closing = True
+        with self._lock:
+            self._snapshots = dict(snapshots)
+        self._following, self._closing = following, True
         self._wake.set()
         self._thread.join()
         if self.failure is not None:
@@ -108,80 +143,83 @@ class Reporter:
 
     def _run(self) -> None:
         try:
-            while not self._closing:
+            is_closing = False
+            while not is_closing:
                 self._wake.wait(self._interval_s)
-                self._send()
-            while self._has_results():
-                self._send()
+                is_closing = self._closing  # what is queued before this goes up with the last report
+                self._send_all(is_closing=is_closing)
+            self._wait_until_delivered()
         except FoldstepError as error:
             if not isinstance(error, LeaseLost):
                 log.error("%s", error.message)
-            self.failure = error
-            with self._lock:
-                self._dropped |= {t.number for t in self._lease.trials}
+            self._fail(error)
+        except Exception as error:
+            log.error("reporting failed: %s\n%s", error, traceback.format_exc())
+            self._fail(error)
+        finally:
+            self._outbox.close()
 
-    def _has_results(self) -> bool:
+    def _fail(self, error: Exception) -> None:
+        """Stop the training of all trials: nobody would hear of their results."""
         with self._lock:
-            return bool(self._finished) or self._checks is not None
+            self.failure = error
+            self._dropped |= {t.number for t in self._lease.trials}
 
-    def _send(self) -> None:
+    def _send_all(self, *, is_closing: bool) -> None:
+        """Send what is queued, in as many reports as its size asks for; the very last one ends the lease."""
+        while True:
+            finished, has_more = self._take_finished()
+            is_last = is_closing and not has_more
+            reply = self._outbox.send(self._parcel(finished, with_snapshots=is_last or not is_closing, is_last=is_last))
+            if reply is not None:
+                self._heed(reply)
+            if is_last or not has_more:
+                return
+
+    def _take_finished(self) -> tuple[list[Finished], bool]:
+        """Take as many finished trials as one report may have, and tell whether there are more."""
+        with self._lock:
+            n = n_bytes = 0
+            while n < min(len(self._finished), MAX_RESULTS) and n_bytes < MAX_BYTES:
+                n_bytes += len(self._finished[n].result.model_dump_json())
+                n += 1
+            taken, self._finished = self._finished[:n], self._finished[n:]
+            return taken, bool(self._finished)
+
+    def _parcel(self, finished: Sequence[Finished], *, with_snapshots: bool, is_last: bool) -> Parcel:
         with self._lock:
             progress, self._progress = list(self._progress.values()), {}
-            finished, self._finished = self._finished[:MAX_RESULTS], self._finished[MAX_RESULTS:]
             steps, self._member_steps = self._member_steps, 0
-            snapshots, self._snapshots = self._snapshots, {}
             checks, self._checks = self._checks, None
-        snapshots |= {
-            f.leased.number: encode_snapshot(f.snapshot) for f in finished if f.snapshot and self._is_wanted(f)
-        }
-        results = self._with_checkpoints(finished)
-        report = Report(
-            progress=progress,
-            results=results,
-            member_steps=steps,
-            snapshots={trial: self._put_snapshot(trial, content) for trial, content in snapshots.items()},
-            checks=checks,
-        )
-        reply = self._client.report(self._lease, report)
+            snapshots: dict[int, bytes] = {}
+            if with_snapshots:
+                snapshots, self._snapshots = self._snapshots, {}
+            bars = self._bars
+        made = self._files.of(finished, bars)
+        report = Report(progress=progress, results=made.results, member_steps=steps, checks=checks)
+        following = self._following if is_last else None
+        return Parcel(report, made.checkpoints, snapshots | made.snapshots, is_last, following)
+
+    def _heed(self, reply: ReportReply) -> None:
         with self._lock:
             self._dropped |= set(reply.stop)
-            self._bar, self._snapshot_bar = reply.checkpoint_bar, reply.snapshot_bar
+            self._bars = Bars(reply.checkpoint_bar, reply.snapshot_bar)
             self._time_is_over_at = _moment(reply.time_left_s)
 
-    def _is_wanted(self, finished: Finished) -> bool:
-        """Tell whether to upload a trial's snapshot with its result: it is paused, or good enough to be continued."""
-        is_good = is_worth_keeping(finished.score, self._snapshot_bar, self._direction)
-        return finished.result.outcome == "paused" or is_good
+    def _wait_until_delivered(self) -> None:
+        """Try to deliver what is kept until the master answers.
 
-    def _put_snapshot(self, trial: int, content: bytes) -> str:
-        name = snapshot_name(trial)
-        self._client.put_snapshot(self._lease, name, content)
-        return name
-
-    def _with_checkpoints(self, finished: Sequence[Finished]) -> list[TrialResult]:
-        """Upload the checkpoints worth keeping, and return the results with their names."""
-        wanted = self._worth_keeping(finished)
-        files = {f.leased.number: self._checkpoints(f) for f in finished if f.leased.number in wanted}
-        if files:
-            self._client.put_checkpoints(self._lease, {n: c for named in files.values() for n, c in named.items()})
-        return [_named(f.result, list(files.get(f.leased.number, ()))) for f in finished]
-
-    def _worth_keeping(self, finished: Sequence[Finished]) -> set[int]:
-        """Choose the trials that reach the master's bar, and of those no more than it keeps."""
-        ended = [f for f in finished if f.result.outcome != "paused" and len(f.members) == self._source.n_folds]
-        good = [f for f in ended if is_worth_keeping(f.score, self._bar, self._direction)]
-        good.sort(key=lambda f: (self._direction.loss_of(f.score or 0.0), f.leased.number))
-        return {f.leased.number for f in good[: self._lease.keep_checkpoints]}
-
-    def _checkpoints(self, finished: Finished) -> dict[str, bytes]:
-        """Make a trial's checkpoint files, in the order of its folds."""
-        files = {}
-        for member, weights in zip(finished.members, finished.weights, strict=True):
-            assert weights is not None
-            data = self._source.fold(member.fold, member.hp.scaler, member.hp.link)
-            name, content = checkpoint(self._lease, finished.leased, member, weights, data, finished.result)
-            files[name] = content
-        return files
+        Raises:
+            Unavailable: the worker leaves, or its patience is over; all is in the spool.
+        """
+        deadline, pause_s = time.monotonic() + self._patience_s, _FIRST_PAUSE_S
+        while not self._outbox.is_empty:
+            try:
+                self._outbox.flush()
+            except Unavailable:
+                if time.monotonic() + pause_s > deadline or self._leaving.wait(pause_s):
+                    raise
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
 def _moment(seconds_left: float | None) -> float:
@@ -189,24 +227,17 @@ def _moment(seconds_left: float | None) -> float:
     return math.inf if seconds_left is None else time.monotonic() + seconds_left
 
 
-def _named(result: TrialResult, checkpoints: list[str]) -> TrialResult:
-    """Add the name of its checkpoint to each fold of a result, if it has checkpoints."""
-    if not checkpoints:
-        return result
-    named = zip(result.folds, checkpoints, strict=True)
-    return result.model_copy(update={"folds": [f.model_copy(update={"checkpoint": name}) for f, name in named]})
-
-
-def snapshot_name(trial: int) -> str:
-    """Build the file name of a trial's snapshot."""
-    return f"trial-{trial:06d}.safetensors"
-
-
 class Interval:
-    """A repeating timer."""
+    """A repeating timer.
 
-    def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
-        self._seconds, self._now, self._last = seconds, now, now()
+    Args:
+        seconds: its interval.
+        begun: when the first one began, in seconds of the clock; None for now.
+        now: the clock.
+    """
+
+    def __init__(self, seconds: float, begun: float | None = None, now: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._now, self._last = seconds, now, now() if begun is None else begun
 
     def is_over(self) -> bool:
         """Tell whether the interval is over, and start the next one if so."""

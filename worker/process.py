@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import logging
 import os
 import signal
 import sys
 import threading
+import traceback
 from pathlib import Path
 
 import torch
 
-from foldstep.service.contract.connection import Connection
+from foldstep.service.contract.connection import PASSING, Connection
 from foldstep.service.contract.errors import FoldstepError, Unavailable
 from foldstep.service.contract.logs import hide, set_up_from
 from foldstep.worker.agent import Agent
 from foldstep.worker.client import MasterClient
-from foldstep.worker.settings import WorkerSettings
+from foldstep.worker.results import in_words
+from foldstep.worker.settings import PATIENCE_S, WorkerSettings
+from foldstep.worker.spool import Spool
 from foldstep.worker.steps.choice import VARIABLE, chosen
 from foldstep.worker.steps.compiled import why_not
 from foldstep.worker.steps.engine import has_triton
 
+_PASSING = PASSING | {500}
+"""An internal fault of the master may be over soon; whoever delivers results knows when it is not."""
+_FAULT = 70
+"""Exit code after an unexpected error: other than after a refusal, another process may do better."""
+
 
 def run() -> int:
-    """Run one agent, and return the exit code."""
+    """Run one agent, and return the exit code: 0, 1 after a refusal, or 70 after an unexpected error."""
     arguments = _arguments()
     set_up_from(os.environ, arguments.name)
     torch.set_num_threads(1)  # one thread a process: the bits of a result depend on it, and it is faster
@@ -50,13 +59,18 @@ def run() -> int:
     hide(token)
     leaving = _told_by_signals()
     try:
-        connection = Connection(url, token, patience_s=settings.patience_s, leaving=leaving)
-        Agent(MasterClient(connection), settings, leaving).run()
+        connection = Connection(url, token, patience_s=settings.patience_s, leaving=leaving, passing=_PASSING)
+        spool = Spool(settings.spool_dir / hashlib.sha256(token.encode()).hexdigest()[:16])  # one for each master
+        Agent(MasterClient(connection), settings, leaving, spool).run()
     except FoldstepError as error:
         if leaving.is_set() and isinstance(error, Unavailable):
             sys.stderr.write(f"foldstep worker: left without giving its trials back. {error.message}\n")
             return 0
         return _refused(error)
+    except Exception as error:
+        logging.error("%s", traceback.format_exc())
+        sys.stderr.write(f"foldstep worker: {in_words(error)}\n")
+        return _FAULT
     return 0
 
 
@@ -100,6 +114,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--name", required=True)
     parser.add_argument("--cache-dir", type=Path, required=True)
     parser.add_argument("--members", type=int, default=0)
-    parser.add_argument("--patience", type=float, default=600.0)
-    parser.add_argument("--save-interval", type=float, default=60.0)
+    parser.add_argument("--patience", type=float, default=PATIENCE_S)
+    parser.add_argument("--save-interval", type=float, default=30.0)
     return parser.parse_args()

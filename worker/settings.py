@@ -14,6 +14,9 @@ PACKS_IN_FLIGHT_CPU, PACKS_IN_FLIGHT_CUDA = 1, 2
 TYPICAL_MEMBER_BYTES = 400 << 10
 """Memory of a network of two hidden layers of 64 units at batch size 128."""
 
+PATIENCE_S = 2 * 3600.0
+"""Default of `patience_s`: a master that is away for an hour finds its workers when it is back."""
+
 
 def default_cache_dir() -> Path:
     """Find the folder in which canonical data files are kept between runs."""
@@ -30,9 +33,10 @@ class WorkerSettings:
         members: how many to ask for with a lease; 0 for as many as fit two packs.
         pack_bytes: estimated memory at which a pack is cut; 0 for the device's default.
         idle_wait_s: first pause before asking again when no work was waiting, in seconds.
-        save_interval_s: seconds between snapshots: the most training that is lost when the process is killed.
+        save_interval_s: seconds of training that are lost at most when the process is killed; or one epoch, where that
+            takes longer.
         patience_s: seconds to retry a request while the master does not answer.
-        cache_dir: where data files are kept.
+        cache_dir: where data files are kept, and what could not be delivered to the master.
     """
 
     device: str
@@ -41,8 +45,13 @@ class WorkerSettings:
     members: int = 0
     pack_bytes: int = 0
     idle_wait_s: float = 0.1
-    save_interval_s: float = 60.0
-    patience_s: float = 600.0
+    save_interval_s: float = 30.0
+    patience_s: float = PATIENCE_S
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where what could not be delivered to the master is kept."""
+        return self.cache_dir / "spool"
 
     @property
     def is_cuda(self) -> bool:

@@ -57,7 +57,7 @@ def worker(
         int | None, typer.Option(min=1, help="Processes; one a GPU or CPU core when left out.")
     ] = None,
     members: Annotated[int, typer.Option(min=0, help="Networks to ask for at once; 0 for what fits the device.")] = 0,
-    patience: Annotated[float, typer.Option(help="Seconds to wait for a master that is not there.")] = 600.0,
+    patience: Annotated[float, typer.Option(help="Seconds to wait for a master that is not there.")] = 7200.0,
     cache: Annotated[Path | None, typer.Option(help="Folder for data files.")] = None,
     log_json: LogJson = False,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Collection
 from concurrent.futures import Future, wait
 from typing import Any
 
@@ -26,7 +27,8 @@ _LOOK_S = 0.1
 _LEAVE_S = 3.0
 """How long a request that is under way may still take once the process is to leave, in seconds."""
 _NOT_THERE = (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError, httpx.TimeoutException)
-_PASSING = (502, 503, 504)
+PASSING = frozenset({408, 429, 502, 503, 504, 507})
+"""Statuses of answers after which the same request may succeed later: too slow, too many, restarting, disk full."""
 
 
 class Connection:
@@ -38,6 +40,7 @@ class Connection:
         patience_s: how long to retry while the master cannot be reached, in seconds; every call may be repeated safely.
         timeout_s: timeout of one try, in seconds.
         leaving: once it is set, no request waits for a master that does not answer; None to wait regardless.
+        passing: statuses of answers that are retried as if the master could not be reached.
 
     Raises:
         Unavailable: the address is not a valid URL.
@@ -52,10 +55,11 @@ class Connection:
         patience_s: float = 0.0,
         timeout_s: float = 30.0,
         leaving: threading.Event | None = None,
+        passing: Collection[int] = PASSING,
     ) -> None:
         self.url = url.rstrip("/")
         self.patience_s = patience_s
-        self._leaving = leaving
+        self._leaving, self._passing = leaving, passing
         base = self._base()
         if not (token.isascii() and token.isprintable()):
             raise Unauthorized(f"The token has characters that no token has. {_RIGHT_TOKEN}")
@@ -66,31 +70,41 @@ class Connection:
         """Close the sockets."""
         self._http.close()
 
-    def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+    def request(self, method: str, path: str, *, patience_s: float | None = None, **arguments: Any) -> httpx.Response:
         """Send a request, retrying while the master cannot be reached, and return the successful response.
 
         Args:
             method: GET, POST, PUT, DELETE.
             path: below the API's base.
+            patience_s: how long to retry this request, in seconds; None for the connection's own patience.
             arguments: as httpx takes them: `json`, `content`, `params`, `headers`, `files`, `timeout`.
 
         Raises:
             FoldstepError: the typed error that the master answered with.
             Unavailable: it could not be reached within `patience_s`.
         """
-        deadline = time.monotonic() + self.patience_s
+        deadline = time.monotonic() + (self.patience_s if patience_s is None else patience_s)
         wait_s = _FIRST_WAIT_S
         while True:
             try:
                 answer = self._try(method, path, arguments)
-                if answer.status_code not in _PASSING:
+                if answer.status_code not in self._passing:
                     return self._checked(answer)
-                reason = f"it answered {answer.status_code}"
-            except _NOT_THERE as error:
-                reason = str(error) or type(error).__name__
+                error = self._passed(answer)
+            except _NOT_THERE as lost:
+                reason = str(lost) or type(lost).__name__
+                error = Unavailable(f"The master at {self.url} cannot be reached: {reason}. Is it running there?")
             if time.monotonic() + wait_s > deadline or self._is_left_within(wait_s):
-                raise Unavailable(f"The master at {self.url} cannot be reached: {reason}. Is it running there?")
+                raise error
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+    def _passed(self, answer: httpx.Response) -> Unavailable:
+        """Build the error for an answer after which the same request may succeed later."""
+        problem = _problem(answer)
+        said = f": {problem.get('detail')}" if problem else ". Is it running there?"
+        error = Unavailable(f"The master at {self.url} cannot do it now, it answered {answer.status_code}{said}")
+        error.status = answer.status_code
+        return error
 
     def _is_left_within(self, seconds: float) -> bool:
         """Wait, and tell whether the process is to leave; then the wait ends at once."""
@@ -148,12 +162,20 @@ class Connection:
             )
         if answer.is_success:
             return answer
-        try:
-            problem = answer.json()
-        except ValueError:
-            problem = None
-        if not isinstance(problem, dict) or "code" not in problem:
-            raise FoldstepError(
-                f"{self.url} answered {answer.status_code}, which is not an answer of a Foldstep master."
-            )
-        raise error_from_problem(problem)
+        problem = _problem(answer)
+        if problem is None:
+            text = f"{self.url} answered {answer.status_code}, which is not an answer of a Foldstep master."
+            error = FoldstepError(text)
+        else:
+            error = error_from_problem(problem)
+        error.status = answer.status_code
+        raise error
+
+
+def _problem(answer: httpx.Response) -> dict[str, Any] | None:
+    """Read the problem document of an answer; None if it is not one of a Foldstep master."""
+    try:
+        problem = answer.json()
+    except ValueError:
+        return None
+    return problem if isinstance(problem, dict) and "code" in problem else None

@@ -87,9 +87,11 @@ class FoldstepError(Exception):
         message: one sentence that says what is wrong and what to do.
         faults: the single faults, where there are several or where the path of the fault is known.
         n_faults: number of all faults, of which `faults` may be the first.
+        status: at a client, the HTTP status of the answer that it came with; None where it came with none.
     """
 
     code: ClassVar[str] = "error"
+    status: int | None = None
 
     def __init__(self, message: str, *, faults: Sequence[Fault] = (), n_faults: int | None = None) -> None:
         message = shown(message, _LONGEST_MESSAGE)

@@ -16,6 +16,7 @@ from pathlib import Path
 from foldstep.service.contract.errors import InvalidInput
 from foldstep.service.contract.processes import python_command, with_lifeline
 from foldstep.worker.launch.started import End, StartedWorker
+from foldstep.worker.settings import PATIENCE_S
 
 _RESTARTS = 3
 _RESTART_WAIT_S = 1.0
@@ -33,7 +34,7 @@ class WorkerCommand:
 
     cache_dir: Path
     members: int = 0
-    patience_s: float = 600.0
+    patience_s: float = PATIENCE_S
 
     def argv(self, device: str, name: str) -> list[str]:
         """Build the command line; the process reads the master's address and the token from standard input."""

@@ -159,12 +159,14 @@ class Training:
             live = [is_live(m, epoch) for m in members]
             n_live = sum(live)
             dense = n_live and len(members) - n_live < max(1, SQUEEZE_SHARE * len(members))
-            if not dense or oversight.must_leave():
-                break
-            if oversight.saving.wants(trainer):
+            is_over = not dense or oversight.must_leave()
+            wants = oversight.saving.wants(trainer)  # also where the pack is rebuilt after every epoch
+            if wants or is_over:
                 self._take_snapshots(trainer, epoch)
+            if wants:
                 oversight.saving.took(trainer)
-        self._take_snapshots(trainer, epoch)
+            if is_over:
+                return
 
     def _take_snapshots(self, trainer: PackTrainer, epoch: int) -> None:
         self._take(trainer, [i for i, member in enumerate(trainer.members) if is_live(member, epoch)])

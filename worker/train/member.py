@@ -60,7 +60,8 @@ class Member:
 
     def go_back(self) -> None:
         """Return to the progress of `snapshot`; the time of the epochs since then is still counted."""
-        assert self._remembered is not None
+        if self._remembered is None:
+            return  # it has not trained here
         self._remembered.seconds = self.progress.seconds
         self.progress = self._remembered.copy()
 
