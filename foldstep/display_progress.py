@@ -82,6 +82,10 @@ class Watch:
         else:
             self._print([doing])
 
+    def tell(self, news: str) -> None:
+        """Print a line that stays above the live display."""
+        self._print([news])
+
     def look(self, search: SearchView) -> None:
         """Show the search as it is now."""
         if self._console.is_terminal:

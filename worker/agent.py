@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -82,6 +84,8 @@ class Agent:
         settings: see `WorkerSettings`.
         leaving: once it is set, the worker finishes the present epoch, saves, gives back and ends.
         spool: where it keeps what it cannot deliver; None for `settings.spool_dir`.
+        key: names it to the master, see `WorkerRegistration`; None for no key.
+        mark: tells the parent of the process how far it has come, see `worker.launch.started`.
     """
 
     def __init__(
@@ -90,6 +94,8 @@ class Agent:
         settings: WorkerSettings,
         leaving: threading.Event,
         spool: Spool | None = None,
+        key: str | None = None,
+        mark: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._client, self._settings, self._leaving = client, settings, leaving
         self._spool = spool or Spool(settings.spool_dir)
@@ -102,7 +108,8 @@ class Agent:
         if not settings.is_cuda and why_not() is None:
             backend = "compiled amx" if gains_from_bf16() else "compiled"
         names = {"name": settings.name, "version": __version__}
-        self._registration = WorkerRegistration(device=device, backend=backend, **names)
+        self._registration = WorkerRegistration(device=device, backend=backend, key=key, **names)
+        self._mark = mark
 
     def run(self) -> None:
         """Take leases and train them until the worker is to leave.
@@ -117,49 +124,55 @@ class Agent:
                 deliver_abandoned(self._client, self._spool)
             lease = self._ask()
             if lease is not None:
-                begun = time.monotonic()
-                self._work(lease)
-                self._growth = _next_growth(self._growth, time.monotonic() - begun)
                 idle_s = self._settings.idle_wait_s
-            else:
-                self._leaving.wait(idle_s)
-                idle_s = min(_IDLE_GROWTH * idle_s, _LONGEST_IDLE_S)
+            while lease is not None:
+                lease = self._work(lease)
+                self._mark("worked")
+            self._leaving.wait(idle_s)
+            idle_s = min(_IDLE_GROWTH * idle_s, _LONGEST_IDLE_S)
 
     def _register(self) -> None:
         registered = self._client.register(self._registration)
         self._worker, self._interval_s = registered.worker, registered.report_interval_s
+        self._request = self._new_request()
         deliver_abandoned(self._client, self._spool)  # before its trials go to another worker
+
+    def _new_request(self) -> LeaseRequest:
+        members = self._growth * self._settings.resolved_members
+        return LeaseRequest(worker=self._worker, members=members, key=secrets.token_hex(16))
 
     def _ask(self) -> Lease | None:
         """Ask for trials; a master that does not know this worker any more, as one restored from a copy, is told."""
-        members = self._growth * self._settings.resolved_members
         try:
-            return self._client.lease(LeaseRequest(worker=self._worker, members=members))
+            lease = self._client.lease(self._request)  # with the key of a request whose answer was lost, if one was
         except NotFound:
             self._register()
             return None
+        self._request = self._new_request()
+        return lease
 
-    def _work(self, lease: Lease) -> None:
-        """Train a lease to its end; one that the worker no longer holds is dropped without an error."""
+    def _work(self, lease: Lease) -> Lease | None:
+        """Train a lease to its end, and return the next one; one that is no longer held is dropped without an error."""
         begun = time.monotonic()
         loaded = self._load_for(lease)
         if loaded is None:
-            return
+            return None
         outbox = Outbox(self._client, self._spool.of(lease))
         patience_s = self._client.patience_s
         reporter = Reporter(lease, loaded.source, self._interval_s, outbox, self._leaving, patience_s)
         reporter.start()
-        snapshots: dict[int, bytes] = {}
         try:
             if lease.purpose == "check":
+                snapshots: dict[int, bytes] = {}
                 reporter.checked(_checks(lease, loaded.source))
             else:
                 snapshots = self._train(lease, loaded, reporter, begun)
         except BaseException:
             reporter.hurry()
+            self._end(lease, reporter, {})
             raise
-        finally:
-            self._end(lease, reporter, snapshots)
+        self._growth = _next_growth(self._growth, time.monotonic() - begun)
+        return self._end(lease, reporter, snapshots)
 
     def _train(self, lease: Lease, loaded: _Loaded, reporter: Reporter, begun: float) -> dict[int, bytes]:
         """Train the trials of a lease, and return the snapshots of those that have not ended."""
@@ -177,11 +190,17 @@ class Agent:
         train_isolated(loaded.training, assignment, monitor, Limits(lease.trial_time_s, reporter.seconds_left))
         return snapshots_of(assignment)
 
-    def _end(self, lease: Lease, reporter: Reporter, snapshots: dict[int, bytes]) -> None:
+    def _end(self, lease: Lease, reporter: Reporter, snapshots: dict[int, bytes]) -> Lease | None:
+        """End a lease, and ask for the next one with the same call."""
+        self._request = self._new_request()
         try:
-            reporter.close(snapshots)
+            following = reporter.close(snapshots, None if self._leaving.is_set() else self._request)
         except LeaseLost:
             log.info("lease %d is somebody else's by now; its work is dropped", lease.lease)
+            return None
+        if following is not None:
+            self._request = self._new_request()
+        return following
 
     def _give_up(self, lease: Lease, message: str) -> None:
         """Report every trial of a lease, or the checks, as failed: its data cannot be used."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from foldstep.service.contract.errors import FoldstepError, LeaseLost, Unauthorized, Unavailable
-from foldstep.service.contract.report import Report, ReportReply, TrialResult
+from foldstep.service.contract.report import LeaseEnd, Report, ReportReply, TrialResult
 from foldstep.worker.checks.run import not_run
 from foldstep.worker.client import Fenced, MasterClient
 from foldstep.worker.parcel import Parcel, snapshot_name
@@ -129,11 +129,10 @@ def deliver(client: MasterClient, lease: Fenced, parcel: Parcel, refuses: IsRefu
     """
     results = _upload_checkpoints(client, lease, parcel, refuses)
     snapshots = {t: snapshot_name(t) for t in parcel.snapshots if _has_taken(client, lease, parcel, t, refuses)}
-    update = {"results": results, "snapshots": snapshots}
-    reply = _report(client, lease, parcel.report.model_copy(update=update), refuses)
+    update: dict[str, object] = {"results": results, "snapshots": snapshots, "next": parcel.following}
     if parcel.is_last:
-        client.release(lease, snapshots)
-    return reply
+        update["release"] = LeaseEnd(snapshots=snapshots)
+    return _report(client, lease, parcel.report.model_copy(update=update), refuses)
 
 
 def _upload_checkpoints(client: MasterClient, lease: Fenced, parcel: Parcel, refuses: IsRefusal) -> list[TrialResult]:
@@ -206,11 +205,12 @@ def _parts(report: Report, refusal: FoldstepError) -> Sequence[Report]:
         return [rest]
     if report.checks is not None and report.checks.results[0].name != "report":
         message = f"The master refused the report of the checks: {refusal.message}"
-        return [Report(checks=not_run("report", message, _LOOK_AT_REPORT))]
-    if report != Report():
-        log.error("a report is refused, a plain sign of life is sent instead: %s", refusal.message)
-        return [Report()]
-    return []
+        return [report.model_copy(update={"checks": not_run("report", message, _LOOK_AT_REPORT)})]
+    plain = Report(release=None if report.release is None else LeaseEnd(), next=report.next)
+    if report == plain:
+        return []
+    log.error("a report is refused, one without content is sent instead: %s", refusal.message)
+    return [plain]
 
 
 def _failed(result: TrialResult, refusal: FoldstepError) -> TrialResult:

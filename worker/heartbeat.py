@@ -67,6 +67,7 @@ class Reporter:
         self._wake = threading.Event()
         self._closing = False
         self._following: LeaseRequest | None = None
+        self._next: Lease | None = None
         self.failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
 
@@ -119,12 +120,15 @@ class Reporter:
         """Do not wait for a master that does not answer any more."""
         self._patience_s = 0.0
 
-    def close(self, snapshots: Mapping[int, bytes], following: LeaseRequest | None = None) -> None:
+    def close(self, snapshots: Mapping[int, bytes], following: LeaseRequest | None = None) -> Lease | None:
         """Send what is left, end the lease with the snapshots of its unfinished trials, and end the thread.
 
         Args:
             snapshots: content by trial.
             following: what to ask for with the last report; None for nothing.
+
+        Returns:
+            The next lease; None if none was asked for or granted, or if the last report arrived late.
 
         Raises:
             LeaseLost: the lease has ended; what was not sent is dropped.
@@ -138,6 +142,7 @@ class Reporter:
         self._thread.join()
         if self.failure is not None:
             raise self.failure
+        return self._next
 
     # -- the thread ---------------------------------------------------------------------------------------
 
@@ -201,6 +206,7 @@ class Reporter:
         return Parcel(report, made.checkpoints, snapshots | made.snapshots, is_last, following)
 
     def _heed(self, reply: ReportReply) -> None:
+        self._next = reply.lease
         with self._lock:
             self._dropped |= set(reply.stop)
             self._bars = Bars(reply.checkpoint_bar, reply.snapshot_bar)

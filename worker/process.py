@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -51,9 +51,11 @@ def run() -> int:
         return _refused(error)
     if reason is not None:
         logging.warning(reason)
-    url, token = arguments.url, os.environ.get("FOLDSTEP_TOKEN", "")
+    url, token, key = arguments.url, os.environ.get("FOLDSTEP_TOKEN", ""), ""
+    marks = _Marks(is_read=url == "-")
     if url == "-":
-        url, token = (sys.stdin.readline().strip() for _ in range(2))
+        marks.add("ready")
+        url, token, key = (sys.stdin.readline().strip() for _ in range(3))
         if not token:
             return 1  # the process that started this one ended before it had a master
     hide(token)
@@ -61,17 +63,41 @@ def run() -> int:
     try:
         connection = Connection(url, token, patience_s=settings.patience_s, leaving=leaving, passing=_PASSING)
         spool = Spool(settings.spool_dir / hashlib.sha256(token.encode()).hexdigest()[:16])  # one for each master
-        Agent(MasterClient(connection), settings, leaving, spool).run()
-    except FoldstepError as error:
-        if leaving.is_set() and isinstance(error, Unavailable):
-            sys.stderr.write(f"foldstep worker: left without giving its trials back. {error.message}\n")
-            return 0
-        return _refused(error)
+        Agent(MasterClient(connection), settings, leaving, spool, key or None, marks.add).run()
     except Exception as error:
-        logging.error("%s", traceback.format_exc())
-        sys.stderr.write(f"foldstep worker: {in_words(error)}\n")
-        return _FAULT
+        return _exit_code(error, leaving)
     return 0
+
+
+def _exit_code(error: Exception, leaving: threading.Event) -> int:
+    """Say in words why the worker ends, and choose its exit code."""
+    if isinstance(error, Unavailable) and leaving.is_set():
+        sys.stderr.write(f"foldstep worker: left without giving its trials back. {error.message}\n")
+        return 0
+    if isinstance(error, FoldstepError):
+        return _refused(error)
+    logging.error("the worker failed", exc_info=error)
+    sys.stderr.write(f"foldstep worker: {in_words(error)}\n")
+    return _FAULT
+
+
+class _Marks:
+    """What the parent of this process reads on its standard output, each word once.
+
+    Args:
+        is_read: whether there is a parent that reads it.
+    """
+
+    def __init__(self, *, is_read: bool) -> None:
+        self._is_read = is_read
+        self._told: set[str] = set()
+
+    def add(self, mark: str) -> None:
+        """Tell a mark, if it was not told before; a parent that has gone hears nothing."""
+        if self._is_read and mark not in self._told:
+            self._told.add(mark)
+            with suppress(OSError):
+                os.write(1, f"{mark}\n".encode())
 
 
 def _told_by_signals() -> threading.Event:
@@ -109,7 +135,11 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m foldstep.worker", description="One worker process; its token is in the variable FOLDSTEP_TOKEN."
     )
-    parser.add_argument("--url", required=True, help="of the master; - to read it, then the token, from standard input")
+    parser.add_argument(
+        "--url",
+        required=True,
+        help="of the master; - to read it, the token and a key from standard input",
+    )
     parser.add_argument("--device", required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--cache-dir", type=Path, required=True)

@@ -35,10 +35,10 @@ from foldstep.options import (
     read_spec,
     terminated_as_interrupt,
 )
+from foldstep.presence import unless_gone, while_others_work
 from foldstep.sending import data_file, data_folders, with_data_sent, with_dataset
 from foldstep.service.contract.errors import PathNotAllowed, Unavailable
 from foldstep.service.contract.leaderboard import SearchView
-from foldstep.service.contract.states import TERMINAL_SEARCH
 
 if TYPE_CHECKING:
     from foldstep.worker.launch.local import WorkerGroup
@@ -167,7 +167,12 @@ def _watch(
     if shown is not None:
         _introduce(search, page_of(master, search))
     began = time.monotonic()
-    watch_to_end(master, search.id, shown, on_look=None if group is None else unless_gone(group, job.data_dir))
+    on_look = (
+        while_others_work(master, job.data_dir, _teller(shown))
+        if group is None
+        else unless_gone(group, job.data_dir, _teller(shown))
+    )
+    watch_to_end(master, search.id, shown, on_look=on_look)
     if group is not None:
         group.leave()
     if shown is not None:
@@ -185,6 +190,11 @@ def _say(shown: Watch | None, doing: str) -> None:
         shown.say(doing)
 
 
+def _teller(shown: Watch | None) -> Callable[[str], object]:
+    """Choose where news of the workers go: they stay on the screen, also where results are printed as JSON."""
+    return shown.tell if shown is not None else lambda said: err.print(said, markup=False, soft_wrap=True)
+
+
 def _begin(master: Foldstep, job: _Job, shown: Watch | None) -> SearchView:
     """Submit the spec, or take the unfinished search of the same spec; a question pauses the display."""
     ask = None if shown is None else shown.asking(asker())
@@ -192,25 +202,6 @@ def _begin(master: Foldstep, job: _Job, shown: Watch | None) -> SearchView:
         return begin(master, job.spec, job.which, ask=ask)
     except PathNotAllowed:  # a master that this command did not start may read other folders alone
         return begin(master, with_data_sent(master, job.spec, "-"), job.which, ask=ask)
-
-
-def unless_gone(group: WorkerGroup, data_dir: Path) -> Callable[[SearchView], None]:
-    """Make a callback for `Foldstep.wait` that raises `Unavailable` once all workers have ended for good.
-
-    They must have ended by the previous call, so that their last reports are in the search by now.
-    """
-    was_gone = False
-
-    def look(search: SearchView) -> None:
-        nonlocal was_gone
-        if was_gone and search.state not in TERMINAL_SEARCH:
-            raise Unavailable(
-                f"No worker is left to train {search.id} ({group.reason}). "
-                f"Nothing is lost: the same command resumes the search in {data_dir}."
-            )
-        was_gone = group.is_gone
-
-    return look
 
 
 def _introduce(search: SearchView, page: str) -> None:

@@ -37,7 +37,7 @@ def broken(folder: Path, files: dict[str, str]) -> str:
     ("files", "reason", "starts"),
     [
         (BROKEN_TORCH, "(ImportError: half an installation)", 0),
-        (KILLED, "(killed by SIGKILL, as a system does that is out of memory)", 2 * 4),
+        (KILLED, "(killed by SIGKILL, as a system does that is out of memory)", 2 * 6),
         (LEFT, "(exit code 0)", 0),
     ],
     ids=["torch that cannot be imported", "killed at every start", "a clean end"],
@@ -54,7 +54,7 @@ def test_run_ends_with_the_reason_and_goes_on_when_workers_live(
     assert reason in last
     assert "the same command resumes the search in foldstep-data" in last
     assert "commands/running.py" not in died.stderr, "a refusal is a sentence, not a traceback"
-    assert len((tmp_path / "starts").read_text() if starts else "") == starts, "each was started again, thrice"
+    assert len((tmp_path / "starts").read_text() if starts else "") == starts, "each was started again, five times"
     well = foldstep(*words, "--workers", "1", cwd=tmp_path)
     assert well.returncode == 0, well.stderr
     assert [row["state"] for row in json.loads(well.stdout)] == ["completed"] * 2

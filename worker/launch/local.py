@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -15,11 +16,14 @@ from pathlib import Path
 
 from foldstep.service.contract.errors import InvalidInput
 from foldstep.service.contract.processes import python_command, with_lifeline
-from foldstep.worker.launch.started import End, StartedWorker
+from foldstep.worker.launch.obituaries import Obituaries
+from foldstep.worker.launch.started import READY, WORKED, End, StartedWorker
 from foldstep.worker.settings import PATIENCE_S
 
-_RESTARTS = 3
-_RESTART_WAIT_S = 1.0
+_STARTS = 6
+"""Times in a row that a process may die before it is ready; then a further start would end the same way."""
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
+"""Pauses before a process is started again; each death without work done doubles the pause."""
 _LOOK_S = 0.1
 
 
@@ -95,7 +99,7 @@ def _count_gpus() -> int:
 
 
 class WorkerGroup:
-    """The worker processes of one machine; one that crashes is started again, a few times.
+    """The worker processes of one machine; one that crashes is started again, and the master told of its death.
 
     They may be started before the master: importing PyTorch takes them longer than a master takes to start.
     """
@@ -104,6 +108,7 @@ class WorkerGroup:
         self._command, self._devices = command, devices
         self._leaving, self._is_connected = threading.Event(), threading.Event()
         self._connection = b""
+        self._obituaries = Obituaries(self._leaving)
         self._workers: dict[int, StartedWorker] = {}
         self._threads = [threading.Thread(target=self._keep_running, args=(i,)) for i in range(len(devices))]
         self.ends: dict[int, End] = {}
@@ -116,6 +121,7 @@ class WorkerGroup:
     def connect(self, url: str, token: str) -> None:
         """Send every process the master's address and the token."""
         self._connection = f"{url}\n{token}\n".encode()
+        self._obituaries.connect(url, token)
         self._is_connected.set()
 
     def leave(self) -> None:
@@ -137,6 +143,11 @@ class WorkerGroup:
         return not any(thread.is_alive() for thread in self._threads)
 
     @property
+    def is_down(self) -> bool:
+        """Whether no process runs at present: all have ended, and are started again later, if at all."""
+        return len(self.ends) == len(self._devices) and not any(w.is_running for w in list(self._workers.values()))
+
+    @property
     def reason(self) -> str:
         """How the processes ended, in words; what several have in common is said once."""
         return "; ".join(dict.fromkeys(str(end) for _, end in sorted(self.ends.items())))
@@ -144,19 +155,26 @@ class WorkerGroup:
     def _keep_running(self, i: int) -> None:
         name = f"{socket.gethostname()}/{os.getpid()}.{i}"
         argv = self._command.argv(self._devices[i], name)
-        for _ in range(1 + _RESTARTS):
+        n_unready, wait_s = 0, _FIRST_WAIT_S
+        while n_unready < _STARTS:
+            key = secrets.token_hex(16)
             worker = self._workers[i] = StartedWorker(argv, self._command.environment())
             if self._leaving.is_set():  # it was started while the others were told to leave
                 worker.leave()
-            self.ends[i] = self._meaning(self._tell(worker))
-            if self.ends[i].is_final or self._leaving.wait(_RESTART_WAIT_S):
+            self.ends[i] = end = self._meaning(self._tell(worker, key))
+            if not end.is_final:
+                self._obituaries.send(key, end)
+            n_unready = 0 if READY in worker.marks else n_unready + 1
+            wait_s = _FIRST_WAIT_S if n_unready or WORKED in worker.marks else wait_s
+            if end.is_final or self._leaving.wait(wait_s):
                 return
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
-    def _tell(self, worker: StartedWorker) -> End:
-        """Send a process the master's address and the token, once they are known, and wait for its end."""
+    def _tell(self, worker: StartedWorker, key: str) -> End:
+        """Send a process the master's address, the token and its key, once they are known, and wait for its end."""
         while worker.is_running and not self._is_connected.wait(_LOOK_S):
             pass
-        return worker.communicate(self._connection)
+        return worker.communicate(self._connection and self._connection + f"{key}\n".encode())
 
     def _meaning(self, end: End) -> End:
         """Treat a process that SIGTERM killed while the group was leaving as one that ended cleanly."""
