@@ -18,10 +18,11 @@ demo: $(STAMP)
 test: $(STAMP) tools
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-# What tests need besides Python packages: curl for the README's commands, g++ for the compiled backend, a browser for the page.
+# What tests need besides Python packages: openssl for a certificate, curl for the README's commands, g++ for the compiled backend, a browser for the page.
 tools:
 	@missing=""; \
 	command -v curl >/dev/null || missing=curl; \
+	command -v openssl >/dev/null || missing="$$missing openssl"; \
 	command -v g++ >/dev/null || missing="$$missing g++"; \
 	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
 		|| missing="$$missing chromium"; \

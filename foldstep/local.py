@@ -105,7 +105,7 @@ def _starting(data_dir: Path, data_roots: Sequence[Path]) -> Iterator[Callable[[
     log_path = data_dir / "master.log"
     roots = os.pathsep.join(dict.fromkeys(str(p.absolute()) for p in (data_dir, *data_roots)))
     argv = python_command("foldstep", "serve", "--dir", str(data_dir), "--port", "0", "--with-parent")
-    with log_path.open("w") as log:
+    with open(log_path, "w", opener=_private) as log:
         master = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,  # it ends when this process ends, for whatever reason
@@ -113,7 +113,7 @@ def _starting(data_dir: Path, data_roots: Sequence[Path]) -> Iterator[Callable[[
             stderr=log,
             text=True,
             start_new_session=True,
-            env={**os.environ, "FOLDSTEP_DATA_ROOTS": roots},
+            env={**_without_doors(), "FOLDSTEP_DATA_ROOTS": roots},
         )
 
     def answer() -> Foldstep:
@@ -129,6 +129,16 @@ def _starting(data_dir: Path, data_roots: Sequence[Path]) -> Iterator[Callable[[
         yield answer
     finally:
         _end(master)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _without_doors() -> dict[str, str]:
+    """Leave out what says how others reach a master: one that a command starts is for this machine alone."""
+    others = {f"FOLDSTEP_{name}" for name in ("TLS_CERT", "TLS_KEY", "ROOT_PATH", "TRUSTED_PROXIES", "HOST")}
+    return {name: value for name, value in os.environ.items() if name not in others}
 
 
 def _end(master: subprocess.Popen[str]) -> None:

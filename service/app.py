@@ -48,8 +48,8 @@ from foldstep.service.flow.recover import recover
 from foldstep.service.flow.sign_in import make_link
 from foldstep.service.flow.sweep import sweep
 from foldstep.service.flow.watch import Watch, watch_of
-from foldstep.service.folder import usable_folder
-from foldstep.service.serving import address_of, listening, server
+from foldstep.service.folder import keep_private, take_rights, usable_folder
+from foldstep.service.serving import address_of, check_certificate, listening, server
 from foldstep.service.settings import Settings, settings_from_environment
 
 _log = logging.getLogger(__name__)
@@ -145,9 +145,12 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
 
     Raises:
         Conflict: the address is in use, or another master serves the data folder.
-        InvalidInput: the data folder cannot be used.
+        InvalidInput: the data folder, or the certificate, cannot be used.
     """
+    check_certificate(settings)
+    keep_private()
     usable_folder(settings.data_dir)
+    take_rights(settings.data_dir)
     set_up(settings.log_format, settings.log_level)
     app = create_app(settings)
     hide(app.state.token)
@@ -155,7 +158,7 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
     address_file = settings.data_dir / ADDRESS_FILE
     with listening(host, port) as listener, opened(app):
         try:
-            announce = partial(_announce, address_file, address_of(listener), app.state.context)
+            announce = partial(_announce, address_file, address_of(listener, settings), app.state.context)
             server(app, settings, announce).run(sockets=[listener])
             _log.info("ended; its searches resume when it returns")
         finally:

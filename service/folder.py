@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from foldstep.service.contract.errors import Fault, InvalidInput
 
+_PRIVATE = 0o077
+"""The rights of others, that files of a master and of workers do not give."""
+
+
+def keep_private() -> None:
+    """Let this process and its children make files and folders that their owner alone can read (0600, 0700)."""
+    os.umask(_PRIVATE)
+
+
+def take_rights(folder: Path) -> None:
+    """Take the rights of others from what an earlier version made in a data folder.
+
+    The folder itself is left as its owner has made it; what lies in its folders cannot be reached.
+    """
+    for path in folder.iterdir():
+        with suppress(OSError):  # of another user, or gone by now
+            mode = stat.S_IMODE(path.lstat().st_mode)
+            if mode & _PRIVATE and not path.is_symlink():
+                path.chmod(mode & ~_PRIVATE)
+
 
 def usable_folder(path: Path) -> None:
-    """Make a folder where it is missing, and check that files can be written to it.
+    """Make a folder, for its owner alone, where it is missing, and check that files can be written to it.
 
     Raises:
         InvalidInput: it cannot be made or written to.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
     except (FileExistsError, NotADirectoryError):

@@ -8,6 +8,7 @@ import logging
 import os
 import resource
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +19,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from foldstep.service.contract.errors import Conflict
+from foldstep.service.contract.errors import Conflict, InvalidInput
 from foldstep.service.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -134,14 +135,18 @@ class Server(uvicorn.Server):
     Args:
         config: of uvicorn.
         announce: called once it answers and hears signals.
+        handshake_s: seconds that a TLS handshake may take.
     """
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None], handshake_s: float) -> None:
         super().__init__(config)
-        self._announce = announce
+        self._announce, self._handshake_s = announce, handshake_s
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to answer, and announce it."""
+        if self.config.ssl is not None:  # uvicorn has no setting for it, and a handshake may take a minute by itself
+            loop: Any = asyncio.get_running_loop()
+            loop.create_server = partial(loop.create_server, ssl_handshake_timeout=self._handshake_s)
         await super().startup(sockets)
         self._announce()
 
@@ -167,11 +172,17 @@ def server(app: FastAPI, settings: Settings, announce: Callable[[], None]) -> Se
         http=protocol,
         log_config=None,
         access_log=False,
-        proxy_headers=False,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+        root_path=settings.root_path,
+        proxy_headers=bool(
+            settings.trusted_proxies
+        ),  # from those alone; uvicorn would trust any process of this machine
+        forwarded_allow_ips=list(settings.trusted_proxies),
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
-    return Server(config, announce)
+    return Server(config, announce, settings.head_timeout_s)
 
 
 def _connections(wanted: int) -> int:
@@ -209,7 +220,30 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def address_of(listener: socket.socket) -> str:
+def address_of(listener: socket.socket, settings: Settings) -> str:
     """Write the address of a listening socket as a URL."""
     host, port, *_ = listener.getsockname()
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "http" if settings.tls_cert is None else "https"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def check_certificate(settings: Settings) -> None:
+    """Check that the certificate and its key can be used, before anything is opened.
+
+    Raises:
+        InvalidInput: they cannot.
+    """
+    if settings.tls_cert is None and settings.tls_key is None:
+        return
+    if settings.tls_cert is None:
+        raise InvalidInput("A key without a certificate: give both --tls-cert and --tls-key.")
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        # an empty password: a key with one is refused, where it would be asked for on a terminal that is not there
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+    except OSError as error:  # that of SSL is one
+        reason = error.strerror or str(error) or type(error).__name__
+        raise InvalidInput(
+            f"The certificate {settings.tls_cert} and its key cannot be used: {reason}. --tls-cert takes a PEM file "
+            "with the chain, --tls-key its key without a password."
+        ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -59,6 +60,18 @@ class Settings(BaseModel):
     log_level: LogLevel = Field(default="info", description="the least that is logged: debug, info, warning or error")
     max_spec_bytes: int = Field(default=4 << 20, ge=1, description="greatest size of a spec, in bytes")
     max_body_bytes: int = Field(default=32 << 20, ge=1, description="greatest size of any other request, in bytes")
+    tls_cert: Path | None = Field(default=None, description="PEM file of the certificate, with its chain, for HTTPS")
+    tls_key: Path | None = Field(default=None, description="PEM file of its key, without a password")
+    root_path: str = Field(
+        default="",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="path under which a proxy serves the master, as /foldstep; the proxy takes it away",
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(),
+        description="addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, "
+        "separated by ','; nobody's when empty",
+    )
     max_connections: int = Field(
         default=1000,
         ge=1,
@@ -72,6 +85,14 @@ class Settings(BaseModel):
     wrong_tokens_per_minute: int = Field(
         default=10, ge=1, description="wrong tokens that one address may send in a minute"
     )
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _proxies(cls, value: Any) -> Any:
+        found = tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else tuple(value)
+        for proxy in found:
+            ip_network(proxy)
+        return found
 
     @field_validator("data_roots", mode="before")
     @classmethod

@@ -36,6 +36,7 @@ def run() -> int:
     """Run one agent, and return the exit code: 0, 1 after a refusal, or 70 after an unexpected error."""
     arguments = _arguments()
     set_up_from(os.environ, arguments.name)
+    os.umask(0o077)  # data, snapshots and results are for this user alone
     torch.set_num_threads(1)  # one thread a process: the bits of a result depend on it, and it is faster
     settings = WorkerSettings(
         device=arguments.device,

@@ -15,7 +15,7 @@ import typer
 from foldstep.connect import DEFAULT_DIR, find_token, find_url
 from foldstep.options import REFUSED, Dir, Token, Url, err, out, quiet_exit
 from foldstep.service.contract.errors import FoldstepError, InvalidInput, Unavailable
-from foldstep.service.folder import usable_folder
+from foldstep.service.folder import keep_private, usable_folder
 
 LogJson = Annotated[bool, typer.Option("--log-json", help="Write logs as JSON, one object a line.")]
 
@@ -27,6 +27,17 @@ def serve(
         int | None, typer.Option(min=0, max=65535, help="Port to listen on; 8765 when left out, 0 for any.")
     ] = None,
     log_json: LogJson = False,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="PEM file of the certificate, with its chain; serves HTTPS.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file of its key, without a password.")] = None,
+    root_path: Annotated[
+        str | None, typer.Option(help="Path under which a proxy serves the master, as /foldstep.")
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="Address or network of a proxy whose X-Forwarded headers are believed; may be repeated."),
+    ] = None,
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End when standard input is closed.")] = False,
 ) -> None:
     """Run the master: API, database, planner and page. Settings come from FOLDSTEP_* too (docs/settings.md)."""
@@ -38,7 +49,9 @@ def serve(
     environment = {**os.environ, "FOLDSTEP_DATA_DIR": str(data_dir)}
     if log_json:
         environment["FOLDSTEP_LOG_FORMAT"] = "json"
-    settings = settings_from_environment(environment)
+    proxies = ",".join(trusted_proxy or ()) or None
+    given = {"tls_cert": tls_cert, "tls_key": tls_key, "root_path": root_path, "trusted_proxies": proxies}
+    settings = settings_from_environment(environment, **{n: value for n, value in given.items() if value is not None})
     serve_app(settings, host, port)
 
 
@@ -66,6 +79,7 @@ def worker(
     from foldstep.worker.settings import default_cache_dir
 
     _check_device(device)
+    keep_private()
     os.environ.setdefault("FOLDSTEP_LOG_LEVEL", "info")  # for its processes, which inherit it
     if log_json:
         os.environ["FOLDSTEP_LOG_FORMAT"] = "json"
@@ -98,6 +112,7 @@ def upgrade(data_dir: Dir = DEFAULT_DIR) -> None:
     from foldstep.service.settings import settings_from_environment
 
     settings = settings_from_environment({**os.environ, "FOLDSTEP_DATA_DIR": str(data_dir)})
+    keep_private()
     usable_folder(settings.data_dir)
     database = Database(settings.resolved_database_url)
     try:

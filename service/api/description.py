@@ -18,7 +18,7 @@ def describe(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            found = get_openapi(title=app.title, version=app.version, routes=app.routes)
+            found = get_openapi(title=app.title, version=app.version, routes=app.routes, servers=app.servers or None)
             found.setdefault("components", {})["securitySchemes"] = _SCHEMES
             for path, methods in found["paths"].items():
                 for method, call in methods.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response, status
+from fastapi import APIRouter, Request, Response, status
 from fastapi.responses import FileResponse
 
 from foldstep.service.api.deps import Document, IdempotencyKey, InContext, SearchId, heavily
@@ -30,11 +30,12 @@ router = APIRouter(tags=["searches"], route_class=StrictRoute)
     responses=responses(403, 409, 413, 422),
 )
 async def post_search(
-    document: Document, context: InContext, response: Response, key: IdempotencyKey = None
+    document: Document, context: InContext, request: Request, response: Response, key: IdempotencyKey = None
 ) -> SearchView:
     """Submit a search; every fault of its spec is named at once. Under the same key again it is the same search."""
     search = await heavily(submit, context, document, key)
-    response.headers["Location"] = f"/api/v1/searches/{search.id}"
+    root = request.scope.get("root_path", "")
+    response.headers["Location"] = f"{root}/api/v1/searches/{search.id}"
     return search
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 import threading
 import time
 from collections.abc import Collection
@@ -10,10 +12,19 @@ from typing import Any
 
 import httpx
 
-from foldstep.service.contract.errors import Conflict, FoldstepError, Unauthorized, Unavailable, error_from_problem
+from foldstep.service.contract.errors import (
+    Conflict,
+    FoldstepError,
+    InvalidInput,
+    Unauthorized,
+    Unavailable,
+    error_from_problem,
+)
 from foldstep.service.contract.version import VERSION_HEADER, __version__, fits
 
 API = "/api/v1"
+CA_VARIABLE = "FOLDSTEP_CA_FILE"
+"""Names a PEM file with the certificates that clients believe, for a master whose own no usual one vouches for."""
 READING_DATA = httpx.Timeout(30.0, read=960.0, write=960.0)
 """The `timeout` of a request for which the master reads a data file; its reader gives up after 900 s."""
 _LAST_PORT = 65535
@@ -64,7 +75,9 @@ class Connection:
         if not (token.isascii() and token.isprintable()):
             raise Unauthorized(f"The token has characters that no token has. {_RIGHT_TOKEN}")
         headers = {"Authorization": f"Bearer {token}"}
-        self._http = httpx.Client(base_url=base, headers=headers, timeout=timeout_s, trust_env=False)
+        self._http = httpx.Client(
+            base_url=base, headers=headers, timeout=timeout_s, trust_env=False, verify=_authorities(base)
+        )
 
     def close(self) -> None:
         """Close the sockets."""
@@ -179,3 +192,19 @@ def _problem(answer: httpx.Response) -> dict[str, Any] | None:
     except ValueError:
         return None
     return problem if isinstance(problem, dict) and "code" in problem else None
+
+
+def _authorities(base: httpx.URL) -> ssl.SSLContext | bool:
+    """Find whose certificates are believed: the usual ones, or those in the file that `FOLDSTEP_CA_FILE` names.
+
+    Raises:
+        InvalidInput: that file cannot be read.
+    """
+    file = os.environ.get(CA_VARIABLE)
+    if base.scheme != "https" or not file:
+        return base.scheme == "https"
+    try:
+        return ssl.create_default_context(cafile=file)
+    except OSError as error:  # that of SSL is one
+        raise InvalidInput(f"{CA_VARIABLE} names {file}, which cannot be read as PEM certificates: "
+                           f"{error.strerror or error}.") from None  # fmt: skip

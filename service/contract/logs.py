@@ -26,7 +26,8 @@ _HIDDEN = "***"
 _SHORTEST_SECRET = 6
 _PATTERNS = (
     (re.compile(r"(?<=://)[^/\s@]+@"), f"{_HIDDEN}@"),
-    (re.compile(r"(?i)\b(bearer|password=|token=)(\s*)[^\s&,;\"']+"), rf"\1\2{_HIDDEN}"),
+    (re.compile(r"\bfoldstep_[A-Za-z0-9_-]{20,}"), _HIDDEN),
+    (re.compile(r"(?i)\b(bearer|password=|token=|login=)(\s*)[^\s&,;\"']+"), rf"\1\2{_HIDDEN}"),
 )
 
 
