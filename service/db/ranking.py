@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, func, select, true, tuple_
 
 from foldstep.service.contract.errors import NotFound
 from foldstep.service.contract.space import Params
 from foldstep.service.contract.states import TrialState
-from foldstep.service.db.tables import searches, trials
+from foldstep.service.db import counts
+from foldstep.service.db.tables import IS_RANKED, searches, trials
 
 REST = (
     TrialState.RUNNING,
@@ -52,7 +53,6 @@ class TrialRow:
 
 _COLUMNS = [trials.c[name] for name in TrialRow.__dataclass_fields__]
 _OTHER = trials.alias()
-_GROUP = case({state: i for i, state in enumerate(REST)}, value=trials.c.state)
 
 
 def _rows(connection: Connection, statement: Select[Any]) -> list[TrialRow]:
@@ -85,10 +85,15 @@ def scored(connection: Connection, search_id: str, after: tuple[float, int] | No
 
 def unscored(connection: Connection, search_id: str, after: tuple[int, int] | None, limit: int) -> list[TrialRow]:
     """List trials without a rank after the key (group, number), in the order of `REST`."""
-    statement = _of(search_id, trials.c.rank_key.is_(None), trials.c.state.in_(REST))
-    if after is not None:
-        statement = statement.where(tuple_(_GROUP, trials.c.number) > tuple_(*after))
-    return _rows(connection, statement.order_by(_GROUP, trials.c.number).limit(limit))
+    group, number = (0, -1) if after is None else after
+    there = counts.by_state(connection, search_id)
+    found: list[TrialRow] = []
+    for state in REST[group:]:
+        if state in there and len(found) < limit:
+            last = number if state is REST[group] else -1
+            own = _of(search_id, trials.c.state == state, trials.c.rank_key.is_(None), trials.c.number > last)
+            found += _rows(connection, own.order_by(trials.c.number).limit(limit - len(found)))
+    return found
 
 
 def by_number(connection: Connection, search_id: str, after: int | None, limit: int) -> list[TrialRow]:
@@ -101,13 +106,28 @@ def by_number(connection: Connection, search_id: str, after: int | None, limit: 
 
 def rank_of(connection: Connection, search_id: str, row: TrialRow) -> int | None:
     """Compute the rank of a trial, 1 for the best; None if it has none."""
-    if row.rank_key is None:
-        return None
-    statement = select(func.count()).where(
-        trials.c.search_id == search_id,
-        tuple_(trials.c.rank_key, trials.c.number) < tuple_(row.rank_key, row.number),
-    )
-    return connection.execute(statement).scalar_one() + 1
+    return ranks_of(connection, search_id, [row])[0]
+
+
+def ranks_of(connection: Connection, search_id: str, rows: Sequence[TrialRow]) -> list[int | None]:
+    """Compute the ranks of some trials, 1 for the best; None for those that have none.
+
+    However many they are, each trial that ranks before one of them is counted once, in the index of the ranking.
+    """
+    keys = sorted((row.rank_key, row.number) for row in rows if row.rank_key is not None)
+    place = tuple_(trials.c.rank_key, trials.c.number)
+    found: dict[int, int] = {}
+    n_before = 0
+    counted: ColumnElement[bool] = true()
+    for rank_key, number in keys:
+        is_between = (trials.c.search_id == search_id, place < tuple_(rank_key, number), counted)
+        n_before += connection.execute(_N_RANKED.where(*is_between)).scalar_one()
+        found[number] = n_before + 1
+        counted = place >= tuple_(rank_key, number)
+    return [found.get(row.number) for row in rows]
+
+
+_N_RANKED = select(func.count()).where(IS_RANKED)
 
 
 def best_of(connection: Connection, search_ids: Collection[str]) -> dict[str, TrialRow]:

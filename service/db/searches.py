@@ -18,7 +18,7 @@ from foldstep.service.contract.problem import LearningProblem
 from foldstep.service.contract.spec import MetricSpec, Spec
 from foldstep.service.contract.states import TERMINAL_SEARCH, SearchEvent, SearchState, TrialState
 from foldstep.service.db.moves import n_moved, search_move
-from foldstep.service.db.tables import folds, leases, searches, stages, trials
+from foldstep.service.db.tables import counts, folds, leases, searches, stages, trials
 
 
 @dataclass(frozen=True)
@@ -205,15 +205,15 @@ def submitted(connection: Connection, search_id: str) -> Any:
     return connection.execute(select(searches.c.submitted).where(searches.c.id == search_id)).scalar_one()
 
 
-def counts(connection: Connection) -> dict[SearchState, int]:
+def by_state(connection: Connection) -> dict[SearchState, int]:
     """Count searches by state."""
     found = connection.execute(select(searches.c.state, func.count()).group_by(searches.c.state))
     return dict(found.all())
 
 
 _N_RUNNING = (
-    select(func.count())
-    .where(trials.c.search_id == searches.c.id, trials.c.state == TrialState.RUNNING)
+    select(func.coalesce(func.sum(counts.c.n), 0))
+    .where(counts.c.search_id == searches.c.id, counts.c.state == TrialState.RUNNING)
     .scalar_subquery()
 )
 _TO_SERVE = (
@@ -297,6 +297,6 @@ def set_stage(connection: Connection, search_id: str, stage: int) -> None:
 
 def remove(connection: Connection, search_id: str) -> None:
     """Delete a search and all that belongs to it."""
-    for table in (folds, trials, leases, stages):
+    for table in (folds, trials, leases, stages, counts):
         connection.execute(delete(table).where(table.c.search_id == search_id))
     connection.execute(delete(searches).where(searches.c.id == search_id))

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -19,6 +20,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    literal_column,
+    true,
 )
 
 from foldstep.service.contract.states import (
@@ -131,6 +134,7 @@ workers = Table(
     Column("key", String(64)),  # what its parent named it; null where it has none
     Column("died_at", UtcDateTime),  # when its parent said that it is dead
     Index(None, "key", unique=True),
+    Index(None, "last_seen_at"),
     sqlite_autoincrement=True,
 )
 
@@ -213,14 +217,36 @@ trials = Table(
     CheckConstraint(f"(finished_at IS NOT NULL) = (state IN ({words(TERMINAL_TRIAL)}))", name="finished"),
     CheckConstraint("progress IS NULL OR state IN ('paused', 'running')", name="progress"),
     CheckConstraint("number >= 0 AND epoch >= 0 AND attempts >= 0", name="counts"),
-    Index(None, "search_id", "state", "pack_key", "number"),
-    Index(None, "search_id", "rank_key", "number"),
-    Index("ix_trials_progress", "search_id", "stage", "state", "epochs", "epoch"),  # all that `tallies` reads
+    Index(None, "search_id", "state", "number"),
     Index(None, "lease_id"),
 )
-Index("ix_trials_kept", trials.c.search_id, sqlite_where=trials.c.kept, postgresql_where=trials.c.kept)
 _IS_LOST = trials.c.lost_lease_id.is_not(None)
 Index("ix_trials_lost_lease_id", trials.c.lost_lease_id, sqlite_where=_IS_LOST, postgresql_where=_IS_LOST)
+
+IS_WAITING = trials.c.state == literal_column(f"'{TrialState.WAITING.value}'")
+"""A condition for statements, too: a database uses an index of some rows where the statement has its very condition."""
+IS_RANKED = trials.c.rank_key.is_not(None)
+IS_KEPT = trials.c.kept == true()
+_RANKED = (trials.c.search_id, trials.c.rank_key, trials.c.number)
+Index(
+    "ix_trials_waiting", trials.c.search_id, trials.c.pack_key, trials.c.number,
+    sqlite_where=IS_WAITING, postgresql_where=IS_WAITING,
+)  # fmt: skip
+Index("ix_trials_ranked", *_RANKED, sqlite_where=IS_RANKED, postgresql_where=IS_RANKED)
+Index("ix_trials_kept", *_RANKED, sqlite_where=IS_KEPT, postgresql_where=IS_KEPT)
+
+counts = Table(
+    "counts",
+    metadata,
+    Column("search_id", ForeignKey(searches.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("stage", Integer, primary_key=True, autoincrement=False),
+    Column("state", State(TrialState), primary_key=True),
+    Column("slot", BigInteger, primary_key=True, autoincrement=False),  # a transaction that counted; 0 for the others
+    Column("n", Integer, nullable=False),
+    # of the trials that have ended
+    Column("epochs", BigInteger, nullable=False),
+    Column("trained", BigInteger, nullable=False),
+)
 
 folds = Table(
     "folds",

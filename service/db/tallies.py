@@ -1,7 +1,7 @@
 """Counts of trials for the progress of searches.
 
-Searches are watched several times a second, so the counts of all trials are read from one index that holds all that is
-asked for (`ix_trials_progress`); everything else is read of the trials in training alone.
+Searches are watched several times a second, so the trials that have ended are read from `counts`; everything else is
+read of the open trials alone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, select
 
 from foldstep.service.contract.states import TERMINAL_TRIAL, TrialState
+from foldstep.service.db import counts
 from foldstep.service.db.tables import trials
 
 ENDED = TERMINAL_TRIAL - {TrialState.CANCELLED}
@@ -36,20 +37,27 @@ class Tally:
     trained: int
 
 
-def tallies(search_ids: Collection[str]) -> Select[Any]:
-    """Build the statement that counts the trials of some searches by stage and state."""
+_OPEN = tuple(sorted(set(TrialState) - TERMINAL_TRIAL))
+
+
+def still_open(search_ids: Collection[str]) -> Select[Any]:
+    """Build the statement that counts the open trials of some searches by stage and state."""
     groups = (trials.c.search_id, trials.c.stage, trials.c.state)
     return (
         select(*groups, func.count(), func.sum(trials.c.epochs), func.sum(trials.c.epoch))
-        .where(trials.c.search_id.in_(search_ids))
+        .where(trials.c.search_id.in_(search_ids), trials.c.state.in_(_OPEN))
         .group_by(*groups)
     )
 
 
 def of_searches(connection: Connection, search_ids: Collection[str]) -> dict[str, list[Tally]]:
     """Count the trials of some searches by stage and state, by search."""
+    counted = list(counts.by_stage(connection, search_ids))
+    ended = [row for row in counted if row[2] in TERMINAL_TRIAL]
+    with_open = {search_id for search_id, _, state, *_ in counted if state not in TERMINAL_TRIAL}
+    live = connection.execute(still_open(with_open)).all() if with_open else []
     found: dict[str, list[Tally]] = {search_id: [] for search_id in search_ids}
-    for search_id, stage, state, n, epochs, trained in connection.execute(tallies(search_ids)):
+    for search_id, stage, state, n, epochs, trained in sorted([*ended, *map(tuple, live)]):
         found[search_id].append(Tally(stage, state, n, int(epochs), int(trained)))
     return found
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import Connection, and_, bindparam, case, func, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, insert, select, tuple_, union_all, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.errors import IllegalTransition
@@ -17,7 +18,7 @@ from foldstep.service.contract.states import TrialEvent, TrialState
 from foldstep.service.contract.trial import PlannedTrial, TrialRecord
 from foldstep.service.db.continued import saved_snapshots
 from foldstep.service.db.moves import n_moved, trial_move
-from foldstep.service.db.tables import trials
+from foldstep.service.db.tables import IS_KEPT, IS_WAITING, trials
 
 OPEN = (TrialState.WAITING, TrialState.RUNNING, TrialState.PAUSED)
 RungScores: TypeAlias = list[list[float | None]]
@@ -97,36 +98,7 @@ def next_number(connection: Connection, search_id: str) -> int:
     return 0 if last is None else int(last) + 1
 
 
-def counts(connection: Connection, search_ids: Collection[str]) -> dict[str, dict[TrialState, int]]:
-    """Count trials by search and state; states without trials are absent."""
-    statement = (
-        select(trials.c.search_id, trials.c.state, func.count())
-        .where(trials.c.search_id.in_(search_ids))
-        .group_by(trials.c.search_id, trials.c.state)
-    )
-    found: dict[str, dict[TrialState, int]] = {s: {} for s in search_ids}
-    for search_id, state, n in connection.execute(statement):
-        found[search_id][state] = n
-    return found
-
-
-def all_counts(connection: Connection) -> dict[TrialState, int]:
-    """Count the trials of all searches by state."""
-    found = connection.execute(select(trials.c.state, func.count()).group_by(trials.c.state))
-    return dict(found.all())
-
-
-_COUNT = select(func.count()).where(trials.c.search_id == bindparam("id"), trials.c.state == bindparam("state"))
-_ANY_OPEN = (
-    select(trials.c.number)
-    .where(trials.c.search_id == bindparam("id"), or_(*(trials.c.state == state for state in OPEN)))
-    .limit(1)
-)
-
-
-def n_in(connection: Connection, search_id: str, state: TrialState) -> int:
-    """Count the trials of a search that are in a state."""
-    return connection.execute(_COUNT, {"id": search_id, "state": state}).scalar_one()
+_ANY_OPEN = select(trials.c.number).where(trials.c.search_id == bindparam("id"), trials.c.state.in_(OPEN)).limit(1)
 
 
 def any_open(connection: Connection, search_id: str) -> bool:
@@ -134,23 +106,33 @@ def any_open(connection: Connection, search_id: str) -> bool:
     return connection.execute(_ANY_OPEN, {"id": search_id}).first() is not None
 
 
-_WAITING = and_(trials.c.search_id == bindparam("b_search"), trials.c.state == TrialState.WAITING)
-_FIRST = select(trials.c.pack_key, trials.c.lease_cap).where(_WAITING).order_by(trials.c.number).limit(1)
-_NEXT = (
-    select(trials.c.number)
-    .where(_WAITING, func.coalesce(trials.c.lease_cap, 0) == bindparam("b_cap"))
-    .order_by(case((trials.c.pack_key == bindparam("b_pack_key"), 0), else_=1), trials.c.number)
-    .limit(bindparam("b_limit"))
-    .with_for_update(skip_locked=True)
-    .cte("next")  # so that it is evaluated once: Postgres may repeat a subquery, each time with other rows
-)
-_CLAIM = (
-    trial_move(TrialEvent.LEASE)
-    .where(trials.c.search_id == bindparam("b_search"), trials.c.number.in_(select(_NEXT.c.number)))
-    .values(lease_id=bindparam("b_lease"), worker_id=bindparam("b_worker"), attempts=trials.c.attempts + 1)
-    .values(lost_lease_id=None)
-    .returning(*(trials.c[name] for name in ClaimedTrial.__dataclass_fields__))
-)
+_WAITING = (trials.c.search_id == bindparam("b_search"), IS_WAITING)
+_FIRST = select(trials.c.pack_key, trials.c.lease_cap).where(*_WAITING).order_by(trials.c.number).limit(1)
+
+
+def _claim(*conditions: ColumnElement[bool]) -> ReturningUpdate[Any]:
+    """Build the statement that takes the first waiting trials which fulfil some conditions."""
+    following = (
+        select(trials.c.number)
+        .where(*_WAITING, *conditions)
+        .order_by(trials.c.number)
+        .limit(bindparam("b_limit"))
+        .with_for_update(skip_locked=True)
+        .cte("next")  # so that it is evaluated once: Postgres may repeat a subquery, each time with other rows
+    )
+    return (
+        trial_move(TrialEvent.LEASE)
+        .where(trials.c.search_id == bindparam("b_search"), trials.c.number.in_(select(following.c.number)))
+        .values(lease_id=bindparam("b_lease"), worker_id=bindparam("b_worker"), attempts=trials.c.attempts + 1)
+        .values(lost_lease_id=None)
+        .returning(*(trials.c[name] for name in ClaimedTrial.__dataclass_fields__))
+    )
+
+
+_SAME_PACK, _OTHER_PACK = trials.c.pack_key == bindparam("b_pack_key"), trials.c.pack_key != bindparam("b_pack_key")
+_PACKS = (_SAME_PACK, _OTHER_PACK)
+_CLAIM = [_claim(pack, trials.c.lease_cap.is_(None)) for pack in _PACKS]
+_CLAIM_SUSPECTS = [_claim(pack, trials.c.lease_cap == bindparam("b_cap")) for pack in _PACKS]
 
 
 def claim(connection: Connection, search_id: str, limit: int, lease_id: int, worker_id: int) -> list[ClaimedTrial]:
@@ -163,9 +145,13 @@ def claim(connection: Connection, search_id: str, limit: int, lease_id: int, wor
     if first is None:
         return []
     pack_key, cap = first
-    values = {"b_search": search_id, "b_limit": min(limit, cap or limit), "b_lease": lease_id, "b_worker": worker_id}
-    values |= {"b_pack_key": pack_key, "b_cap": cap or 0}
-    claimed = [ClaimedTrial(**row._asdict()) for row in connection.execute(_CLAIM, values)]
+    limit = min(limit, cap or limit)
+    values = {"b_search": search_id, "b_lease": lease_id, "b_worker": worker_id, "b_pack_key": pack_key, "b_cap": cap}
+    claimed: list[ClaimedTrial] = []
+    for statement in _CLAIM if cap is None else _CLAIM_SUSPECTS:
+        if len(claimed) < limit:
+            rows = connection.execute(statement, {**values, "b_limit": limit - len(claimed)})
+            claimed += [ClaimedTrial(*row) for row in rows]
     return sorted(claimed, key=lambda t: t.number)
 
 
@@ -326,12 +312,10 @@ def nth_best(connection: Connection, search_id: str, n: int, stage: int | None =
     return None if row is None else Place(*row)
 
 
-_KEPT = select(trials.c.number).where(trials.c.search_id == bindparam("id"), trials.c.kept)
-_KEPT_BELOW = _KEPT.where(
-    or_(
-        trials.c.rank_key.is_(None),
-        tuple_(trials.c.rank_key, trials.c.number) > tuple_(bindparam("key"), bindparam("number")),
-    )
+_KEPT = select(trials.c.number).where(trials.c.search_id == bindparam("id"), IS_KEPT)
+_KEPT_BELOW = union_all(
+    _KEPT.where(trials.c.rank_key.is_(None)),
+    _KEPT.where(tuple_(trials.c.rank_key, trials.c.number) > tuple_(bindparam("key"), bindparam("number"))),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, union, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from foldstep.service.contract.errors import NotFound
@@ -55,7 +55,7 @@ _SEEN = (
 )
 _HOLDING = select(leases.c.worker_id).where(leases.c.state == LeaseState.HELD)
 _LIVES = (workers.c.last_seen_at >= bindparam("since")) & workers.c.died_at.is_(None)
-_ACTIVE = select(func.count()).where(_LIVES | workers.c.id.in_(_HOLDING))
+_ACTIVE = select(func.count()).select_from(union(select(workers.c.id).where(_LIVES), _HOLDING).subquery())
 
 
 def seen(connection: Connection, worker_id: int, now: datetime) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from foldstep.service.contract.footprint import Footprint
 from foldstep.service.contract.states import SearchEvent
-from foldstep.service.db import searches, trials
+from foldstep.service.db import counts, searches, trials
 from foldstep.service.flow import files
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.finish import settle
@@ -71,7 +71,7 @@ def footprint(context: Context, search_id: str) -> Footprint:
     """
     with context.database.read() as connection:
         searches.get(connection, search_id)
-        n_trials = sum(trials.counts(connection, [search_id])[search_id].values())
+        n_trials = sum(counts.by_state(connection, search_id).values())
     folders = (files.checkpoint_folder(context.settings, search_id), files.snapshot_folder(context.settings, search_id))
     sizes = [size for folder in folders for size in files.sizes_in(folder)]
     return Footprint(trials=n_trials, files=len(sizes), bytes=sum(sizes))

@@ -13,7 +13,7 @@ from foldstep.service.contract.diagnose import diagnose
 from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.spec import DEFAULT_TRIALS
 from foldstep.service.contract.states import SearchEvent, SearchState, TrialState
-from foldstep.service.db import continued, scores, searches, stages, trials, workers
+from foldstep.service.db import continued, counts, scores, searches, stages, trials, workers
 from foldstep.service.db.searches import SearchRow
 from foldstep.service.flow.rungs import climb, close
 from foldstep.service.flow.score import rank_key
@@ -85,7 +85,7 @@ def _by_budget(connection: Connection, search: SearchRow, now: datetime) -> Endi
     if has_reached_target(connection, search):
         return Ending(SearchEvent.COMPLETE, [f"The target {search.metric.name} {search.metric.target:g} was reached."])
     if budget.failed is not None:
-        n_failed = trials.n_in(connection, search.id, TrialState.FAILED)
+        n_failed = counts.n_in(connection, search.id, TrialState.FAILED)
         if n_failed >= budget.failed:
             return _failure(connection, search, f"{n_failed} trials failed, as many as the budget allows")
     if _is_time_over(connection, search, now):
@@ -96,7 +96,7 @@ def _by_budget(connection: Connection, search: SearchRow, now: datetime) -> Endi
 def _is_time_over(connection: Connection, search: SearchRow, now: datetime) -> bool:
     if search.deadline_at is None or now < search.deadline_at:
         return False
-    return now >= search.deadline_at + TIME_TO_REPORT or not trials.n_in(connection, search.id, TrialState.RUNNING)
+    return now >= search.deadline_at + TIME_TO_REPORT or not counts.n_in(connection, search.id, TrialState.RUNNING)
 
 
 def has_reached_target(connection: Connection, search: SearchRow) -> bool:
@@ -114,18 +114,18 @@ def _by_stage(connection: Connection, search: SearchRow, now: datetime) -> Endin
     stage = stages.get(connection, search.id, search.stage)
     if stage.left != 0 or go_on(connection, search, stage, now):
         return None
-    counts = trials.counts(connection, [search.id])[search.id]
+    by_state = counts.by_state(connection, search.id)
     if not trials.nth_best(connection, search.id, 1):
-        notes = _why_no_score(connection, search, counts)
+        notes = _why_no_score(connection, search, by_state)
         if notes:
             return Ending(SearchEvent.COMPLETE, notes)
         return _failure(connection, search, "every trial failed")
-    return Ending(SearchEvent.COMPLETE, _exhaustion(search, sum(counts.values())))
+    return Ending(SearchEvent.COMPLETE, _exhaustion(search, sum(by_state.values())))
 
 
-def _why_no_score(connection: Connection, search: SearchRow, counts: Mapping[TrialState, int]) -> list[str]:
+def _why_no_score(connection: Connection, search: SearchRow, by_state: Mapping[TrialState, int]) -> list[str]:
     """Say why no trial has a score; nothing where all failed, were cancelled or pruned."""
-    n_undefined, n_diverged = counts.get(TrialState.UNDEFINED, 0), counts.get(TrialState.DIVERGED, 0)
+    n_undefined, n_diverged = by_state.get(TrialState.UNDEFINED, 0), by_state.get(TrialState.DIVERGED, 0)
     notes = []
     if n_undefined:
         said = trials.last_message(connection, search.id, TrialState.UNDEFINED)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from foldstep.service.contract.errors import NotFound
 from foldstep.service.contract.states import LeaseState, TrialState
-from foldstep.service.db import leases, searches, suspects, trials
+from foldstep.service.db import counts, leases, searches, suspects
 from foldstep.service.db.leases import LeaseRow
 from foldstep.service.db.searches import SearchRow
 
@@ -58,7 +58,7 @@ def _checks_again(connection: Connection, search: SearchRow) -> bool:
 def _trains_again(connection: Connection, search: SearchRow, lease: LeaseRow) -> bool:
     parallel = search.spec.budget.parallel
     if parallel is not None:
-        n_running = trials.n_in(connection, search.id, TrialState.RUNNING)
+        n_running = counts.n_in(connection, search.id, TrialState.RUNNING)
         if n_running + suspects.n_lost(connection, search.id, lease.id) > parallel:
             return False
     return suspects.regain(connection, search.id, lease.id, lease.worker_id) > 0

@@ -13,7 +13,7 @@ from foldstep.service.contract.lease import Lease, LeaseRequest
 from foldstep.service.contract.logs import say
 from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.states import TERMINAL_TRIAL, SearchState, TrialState
-from foldstep.service.db import leases, searches, stages, trials, workers
+from foldstep.service.db import counts, leases, searches, stages, trials, workers
 from foldstep.service.db.leases import KeyTaken
 from foldstep.service.db.searches import SearchRow
 from foldstep.service.db.stages import StageRow
@@ -129,23 +129,23 @@ def _share(
     share = max(1, members // search.problem.n_folds)
     n_workers = max(1, workers.n_active(connection, now - timedelta(seconds=context.settings.lease_ttl_s)))
     is_learning = METHODS[search.spec.method].learns
-    n_left = trials.n_in(connection, search.id, TrialState.RUNNING) if is_learning else stage.left
+    n_left = counts.n_in(connection, search.id, TrialState.RUNNING) if is_learning else stage.left
     if n_left is not None:
-        n_open = n_left + trials.n_in(connection, search.id, TrialState.WAITING)
+        n_open = n_left + counts.n_in(connection, search.id, TrialState.WAITING)
         share = min(share, math.ceil(n_open / n_workers))
     left_s = search.time_left_s(now)
     if left_s is not None:
         share = min(share, _fitting(connection, search, left_s, n_workers))
     parallel = search.spec.budget.parallel
     if parallel is not None:
-        share = min(share, parallel - trials.n_in(connection, search.id, TrialState.RUNNING))
+        share = min(share, parallel - counts.n_in(connection, search.id, TrialState.RUNNING))
     return share
 
 
 def _fitting(connection: Connection, search: SearchRow, left_s: float, n_workers: int) -> int:
     """Compute how many trials fit a share of the time left, at the pace so far, so that few are cut at its end."""
     assert search.spec.budget.time is not None
-    counts = trials.counts(connection, [search.id])[search.id]
-    n_ended = sum(n for state, n in counts.items() if state in TERMINAL_TRIAL)
+    by_state = counts.by_state(connection, search.id)
+    n_ended = sum(n for state, n in by_state.items() if state in TERMINAL_TRIAL)
     pace = n_ended / max(search.spec.budget.time - left_s, 1.0) / n_workers
     return max(FEW, math.ceil(pace * left_s * SHARE_OF_TIME))

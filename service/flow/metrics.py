@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from foldstep.service.contract.errors import FoldstepError
 from foldstep.service.contract.states import SearchState, TrialState
-from foldstep.service.db import leases, searches, trials, workers
+from foldstep.service.db import counts, leases, searches, workers
 from foldstep.service.flow.context import Context
 
 _log = logging.getLogger(__name__)
@@ -52,8 +52,8 @@ def _stored(context: Context) -> list[GaugeMetricFamily]:
     now = context.now()
     since = now - timedelta(seconds=context.settings.lease_ttl_s)
     with context.database.read() as connection:
-        by_state = searches.counts(connection)
-        of_trials = trials.all_counts(connection)
+        by_state = searches.by_state(connection)
+        of_trials = counts.of_all(connection)
         rate = sum(leases.member_steps_per_s(connection, since).values())
         n_leases, n_workers = leases.n_held(connection), workers.n_active(connection, since)
     waiting = float(of_trials.get(TrialState.WAITING, 0))

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import SearchEvent, TrialState
-from foldstep.service.db import searches, stages, trials
+from foldstep.service.db import counts, searches, stages, trials
 from foldstep.service.db.searches import SearchRow
 from foldstep.service.db.stages import StageRow
 from foldstep.service.planner.base import Proposals
@@ -51,7 +51,7 @@ def fill(
     Returns:
         How many trials wait; fewer than wanted only at the end of the stage, or of a batch.
     """
-    n_waiting = trials.n_in(connection, search.id, TrialState.WAITING)
+    n_waiting = counts.n_in(connection, search.id, TrialState.WAITING)
     if METHODS[search.spec.method].learns or n_waiting >= max(wanted, plan_ahead // 2):
         return n_waiting
     count = max(wanted, plan_ahead) - n_waiting

@@ -90,10 +90,10 @@ def _n_parameters(search: SearchRow, row: TrialRow) -> int | None:
 
 
 def _ranks(connection: Connection, search_id: str, rows: Sequence[TrialRow]) -> list[int | None]:
-    """Compute the ranks of rows: with one query if they follow each other in rank, else with one for each."""
+    """Compute the ranks of rows: where they follow each other in rank, that of the first one is enough."""
     keys = [(row.rank_key, row.number) for row in rows if row.rank_key is not None]
     if keys != sorted(keys):
-        return [ranking.rank_of(connection, search_id, row) for row in rows]
+        return ranking.ranks_of(connection, search_id, rows)
     first = ranking.rank_of(connection, search_id, rows[0]) if keys else None
     return [None if row.rank_key is None or first is None else first + i for i, row in enumerate(rows)]
 

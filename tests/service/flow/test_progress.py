@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from foldstep.service.contract.report import TrialProgress
 from foldstep.service.contract.spec import EarlyStopSpec
-from foldstep.service.db import tallies
 from foldstep.service.flow import control, view
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.sweep import sweep
@@ -147,16 +145,3 @@ def test_paused_and_checking(context: Context) -> None:
     paused = new_search(context)
     control.pause(context, paused)
     assert seen(context, paused).activity == "paused"
-
-
-def test_counts_are_read_from_one_index(context: Context) -> None:
-    """No row of a trial is read for them, however many there are."""
-    search = new_search(context)
-    Hand(context).take(2)
-    statement = tallies.tallies([search]).compile(context.database.engine, compile_kwargs={"literal_binds": True})
-    if not context.database.is_sqlite:
-        return  # Postgres chooses by the size of the table
-    with context.database.read() as connection:
-        plan = " ".join(str(row) for row in connection.execute(text(f"EXPLAIN QUERY PLAN {statement}")))
-    assert "COVERING INDEX ix_trials_progress" in plan
-    assert "TEMP B-TREE" not in plan
