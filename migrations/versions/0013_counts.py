@@ -8,8 +8,6 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from foldstep.service.db import counts
-
 revision = "0013"
 down_revision = "0012"
 branch_labels = None
@@ -46,7 +44,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    counts.uninstall(op.get_bind())
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    for event in ("insert", "change", "delete"):  # the triggers that `service.db.counts` makes
+        op.execute(f"DROP TRIGGER IF EXISTS count_trials_{event}{'' if is_sqlite else ' ON trials'}")
+        if not is_sqlite:
+            op.execute(f"DROP FUNCTION IF EXISTS count_trials_{event}()")
     op.drop_index("ix_workers_last_seen_at", "workers")
     for name in ("ix_trials_search_id_state_number", "ix_trials_waiting", "ix_trials_ranked", "ix_trials_kept"):
         op.drop_index(name, "trials")
