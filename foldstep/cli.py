@@ -62,6 +62,14 @@ COMMANDS = {
         "Predict every row of a file; several checkpoints, as those of a search's best trial, predict by their mean.",
     ),
     "recover": ("files", "Rebuild the leaderboard of every search from a folder of checkpoints alone."),
+    "backup": (
+        "keeping",
+        "Back up a master's database, checkpoints and data while it runs. The token is not in it.",
+    ),
+    "restore": (
+        "keeping",
+        "Make a new data folder of a backup; every file is checked. FOLDSTEP_DATABASE_URL may name an empty Postgres.",
+    ),
     "upgrade": ("serving", "Migrate the database to this version. `serve` does so automatically."),
     "doctor": ("serving", "Report what this machine has for Foldstep, and what is wrong."),
     "page": ("tokens", "Print a link that opens the page once, within an hour; it signs the browser in."),

@@ -34,10 +34,11 @@ def in_words(footprint: Footprint) -> str:
     if not footprint.files:
         return f"{trials}, no files"
     files = "1 file" if footprint.files == 1 else f"{footprint.files:,} files"
-    return f"{trials}, {files} of {_size(footprint.bytes)}"
+    return f"{trials}, {files} of {size(footprint.bytes)}"
 
 
-def _size(n_bytes: int) -> str:
+def size(n_bytes: int) -> str:
+    """Write a size in bytes as people do."""
     for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if n_bytes >= size:
             return f"{n_bytes / size:.1f} {unit}"

@@ -16,3 +16,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("trials", sa.Column("continues", sa.Integer(), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("trials", "continues")

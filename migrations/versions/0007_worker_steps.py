@@ -16,3 +16,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("workers", sa.Column("step", sa.String(16), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("workers", "step")

@@ -7,7 +7,9 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from foldstep.service.api.deps import InContext
+from foldstep.service.api.problems import MEDIA_TYPE, REASON
 from foldstep.service.flow.metrics import metrics_text
+from foldstep.service.flow.ready import check_ready
 
 open_router = APIRouter(tags=["operations"])
 metrics_router = APIRouter(tags=["operations"])
@@ -19,14 +21,14 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@open_router.get("/readyz")
-def readyz(context: InContext) -> dict[str, str]:
-    """Check that the database answers; 503 when it does not."""
-    context.database.ping()
+@open_router.get("/readyz", responses={503: {"description": REASON[503], "content": {MEDIA_TYPE: {}}}})
+async def readyz(context: InContext) -> dict[str, str]:
+    """Write to the data folder and to the database; 503 within two seconds where one of them cannot be written to."""
+    await check_ready(context)
     return {"status": "ready"}
 
 
 @metrics_router.get("/metrics", response_class=PlainTextResponse)
-def metrics(context: InContext) -> Response:
+async def metrics(context: InContext) -> Response:
     """Report what the master measures in Prometheus' text form."""
-    return Response(metrics_text(context), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return Response(await metrics_text(context), headers={"Content-Type": CONTENT_TYPE_LATEST})

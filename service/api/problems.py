@@ -18,6 +18,7 @@ from foldstep.service.contract.errors import (
     MAX_FAULTS,
     Ambiguous,
     Conflict,
+    DatabaseDamaged,
     DatasetUnreadable,
     Fault,
     FoldstepError,
@@ -54,6 +55,7 @@ STATUS: dict[type[FoldstepError], int] = {
     Forbidden: 403,
     TooManyRequests: 429,
     Unavailable: 503,
+    DatabaseDamaged: 503,
     FoldstepError: 500,
 }
 """The status of each class of error; a test checks that none is missing."""
@@ -147,14 +149,14 @@ def fault_response(method: str, path: str, error: Exception) -> JSONResponse:
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Document the problems that a call can answer with."""
-    return {status: {"description": _REASON[status], "content": {MEDIA_TYPE: {}}} for status in _sorted(statuses)}
+    return {status: {"description": REASON[status], "content": {MEDIA_TYPE: {}}} for status in _sorted(statuses)}
 
 
 def _sorted(statuses: Sequence[int]) -> list[int]:
     return sorted({401, 403, 429, *statuses})
 
 
-_REASON = {
+REASON = {
     401: "no token, or not the right one",
     403: "a token without the scope for this call, or a file outside the allowed folders",
     404: "there is no such thing",

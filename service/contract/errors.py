@@ -17,6 +17,7 @@
     ├── Forbidden               a right token without the scope for the call, or a call that another site's page made
     ├── TooManyRequests         more calls than a token may make, or too many wrong tokens
     └── Unavailable             the master cannot be reached, or is shutting down
+        └── DatabaseDamaged         the database's file is not whole, or is none
 
 The `code` of a class is stable: clients may match on it. Which HTTP status a class becomes is decided in
 `service/api/problems.py`, nowhere else.
@@ -216,6 +217,12 @@ class Unavailable(FoldstepError):
     """The master cannot be reached, or is shutting down."""
 
     code = "unavailable"
+
+
+class DatabaseDamaged(Unavailable):
+    """The database's file is not whole, or is none."""
+
+    code = "database_damaged"
 
 
 def error_from_problem(problem: dict[str, Any]) -> FoldstepError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -11,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, TimeoutError
 
-from foldstep.service.contract.errors import InvalidInput, Unavailable
+from foldstep.service.contract.errors import DatabaseDamaged, InvalidInput, Unavailable
 
 BUSY_TIMEOUT_S = 30.0
 
@@ -102,13 +103,31 @@ class Database:
         self.engine.dispose()
 
 
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _damaged(error: Exception) -> DatabaseDamaged:
+    reason = " ".join(str(getattr(error, "orig", error)).split())
+    return DatabaseDamaged(
+        f"The database is damaged ({reason}). Move its file away, then `foldstep restore` a backup, or rebuild what "
+        "the checkpoints hold: `foldstep recover DIR --into NEW`."
+    )
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
     except (DataError, OverflowError, UnicodeError) as error:
         raise _unfit(error) from error
-    except DBAPIError as error:
+    except TimeoutError as error:
+        raise Unavailable("The database does not answer those who wait for it; try again in a moment.") from error
+    except (DBAPIError, sqlite3.DatabaseError) as error:
+        orig = getattr(error, "orig", error)
+        if getattr(orig, "sqlite_errorcode", None) in _DAMAGED:
+            raise _damaged(error) from error
+        if not isinstance(error, DBAPIError):
+            raise  # by a listener, not by a statement
         if isinstance(error, IntegrityError) and "check constraint" in str(error.orig).lower():
             raise _unfit(error) from error
         if isinstance(error, OperationalError) or error.connection_invalidated:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from foldstep.service.db.engine import Database
 from foldstep.service.flow.measures import Measures
+from foldstep.service.flow.probes import Probes
 from foldstep.service.flow.watch import Watch
 from foldstep.service.settings import Settings
 
@@ -33,6 +34,7 @@ class Context:
     Attributes:
         watch: what it has seen of the held leases.
         measures: what it measures of itself, for /metrics.
+        probes: its looks at what may not answer.
     """
 
     database: Database
@@ -41,6 +43,7 @@ class Context:
     watch: Watch = field(default_factory=Watch)
     proposing: Proposing = field(default_factory=Proposing)
     measures: Measures = field(default_factory=Measures)
+    probes: Probes = field(default_factory=Probes)
 
     def lease_end(self, now: datetime) -> datetime:
         """Compute about when a lease that is granted or renewed now ends without a word of its worker."""

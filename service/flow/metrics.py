@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from functools import partial
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -14,17 +15,18 @@ from foldstep.service.contract.errors import FoldstepError
 from foldstep.service.contract.states import SearchState, TrialState
 from foldstep.service.db import counts, leases, searches, workers
 from foldstep.service.flow.context import Context
+from foldstep.service.flow.probes import Silent
 
 _log = logging.getLogger(__name__)
 
 
-def metrics_text(context: Context) -> bytes:
+async def metrics_text(context: Context) -> bytes:
     """Write the master's measures, and searches, trials, leases, workers and throughput as the database has them.
 
     Without the database the measures are there all the same, and `foldstep_database_up` is 0.
     """
     stored = CollectorRegistry()
-    stored.register(_Gauges(_gauges(context)))
+    stored.register(_Gauges(await _gauges(context)))
     return generate_latest(context.measures.registry) + generate_latest(stored)
 
 
@@ -39,12 +41,12 @@ class _Gauges(Collector):
         return self._gauges
 
 
-def _gauges(context: Context) -> list[GaugeMetricFamily]:
+async def _gauges(context: Context) -> list[GaugeMetricFamily]:
+    stored: list[GaugeMetricFamily] = []
     try:
-        stored = _stored(context)
-    except FoldstepError as error:
-        _log.warning("metrics without the database: %s", error)
-        stored = []
+        stored = await context.probes.ask("metrics", partial(_stored, context))
+    except (FoldstepError, Silent) as error:
+        _log.warning("metrics without the database: %s", error or "it does not answer")
     return [_gauge("foldstep_database_up", "whether the database answers", float(bool(stored))), *stored]
 
 

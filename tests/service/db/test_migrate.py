@@ -23,8 +23,10 @@ from foldstep.service.db import searches
 from foldstep.service.db.engine import Database
 from foldstep.service.db.migrate import HEAD, revision, upgrade
 from foldstep.service.db.tables import metadata
+from foldstep.service.flow.context import Context
 from foldstep.service.settings import Settings
 from tests.service.conftest import PostgresServer
+from tests.service.scenes import Clock, Hand, new_search, result
 from tests.worker.data.tables import problem_of
 
 _SCRIPTS = Path(__file__).parents[3] / "migrations"
@@ -211,3 +213,48 @@ def test_database_of_a_newer_version_is_refused(empty: Database) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(Conflict, match="newer version"):
         upgrade(empty)
+
+
+def _scripts() -> list[str]:
+    """Every revision, the newest first."""
+    return [script.revision for script in ScriptDirectory(str(_SCRIPTS)).walk_revisions()]
+
+
+def test_every_script_has_a_way_down() -> None:
+    for script in ScriptDirectory(str(_SCRIPTS)).walk_revisions():
+        assert callable(getattr(script.module, "downgrade", None)), script.revision
+
+
+def test_down_and_up_again_from_every_version_with_rows_in_the_tables(empty: Database, tmp_path: Path) -> None:
+    """Trials of all kinds survive each way down; each earlier database becomes the present one again."""
+    upgrade(empty)
+    context = Context(empty, Settings(data_dir=tmp_path), Clock())
+    search = new_search(context, early_stop={"rungs": "asha"}, cv={"folds": 3})
+    hand = Hand(context)
+    held = hand.take(members=12)
+    first, second, third, *_ = (t.number for t in held.trials)
+    hand.report(
+        held,
+        result(first, (0.5, 0.6, 0.7), checkpoints=True),
+        result(second, (0.5, None, 0.7), outcome="undefined"),
+        result(third, (0.5,), outcome="paused", epochs=1),
+        steps=5,
+    )
+    with empty.read() as connection:
+        before = {table: _count(connection, table) for table in ("searches", "trials", "folds", "leases", "workers")}
+        present = shape(connection)
+    for script in _scripts()[1:]:
+        run_to(empty, script)
+        with empty.read() as connection:
+            assert {table: _count(connection, table) for table in before} == before, script
+        upgrade(empty)
+        with empty.read() as connection:
+            assert shape(connection) == present, script
+            assert {table: _count(connection, table) for table in before} == before, script
+            assert searches.get(connection, search).spec.cv.folds == 3
+            ranked = connection.execute(text("SELECT number FROM trials WHERE rank_key IS NOT NULL")).scalars().all()
+            assert ranked == [first], script
+
+
+def _count(connection: Connection, table: str) -> int:
+    return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
