@@ -133,3 +133,24 @@ def test_the_command_line_makes_lists_and_revokes_tokens(house: House, tmp_path:
     assert "unauthorized" in foldstep("searches", *words, cwd=tmp_path).stderr
     assert "not_found" in run(house, "tokens", "revoke", listed["id"]).stderr
     assert "invalid_input" in run(house, "tokens", "create", "x", "--scope", "read", "--expires", "soon").stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["token", "./token", "foldstep.db", "foldstep.db-wal", "master.lock", "address", "link.csv"]
+)
+def test_who_may_submit_cannot_read_the_masters_own_files_as_data(house: House, name: str) -> None:
+    _, client = made(house, "submit")
+    link = house.data_dir / "link.csv"
+    if not link.exists():
+        link.symlink_to(house.data_dir / "token")
+    for source in (name, str(house.data_dir / name), f"master:{name}"):
+        for sent in (
+            {"name": "secret", "source": source},
+            {"name": "secret", "source": source, "options": {"header": False}},
+        ):
+            answer = client.post(f"{BASE}/datasets", json=sent)
+            assert answer.status_code in (403, 422), answer.text
+            assert house.token not in answer.text
+        answer = client.post(f"{BASE}/searches:validate", json={**SPEC, "data": {"dataset": source, "target": "x"}})
+        assert answer.status_code in (403, 422)
+        assert house.token not in answer.text
