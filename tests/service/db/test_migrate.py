@@ -14,9 +14,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
-from sqlalchemy.exc import IntegrityError
 
-from foldstep.service.contract.errors import Conflict
+from foldstep.service.contract.errors import Conflict, InvalidInput
 from foldstep.service.contract.parse import parse_spec
 from foldstep.service.contract.spec import ColumnRef, CvSpec, DataSpec, MetricSpec
 from foldstep.service.db import searches
@@ -160,7 +159,7 @@ def test_the_facts_of_stored_searches_become_problems_and_columns_again(empty: D
     run_to(empty, "0007")
     assert (rows_of(empty, "searches"), rows_of(empty, "workers")) == before
     assert len(rows_of(empty, "folds", "fold")) == 1
-    with pytest.raises(IntegrityError), empty.write() as connection:
+    with pytest.raises(InvalidInput, match="constraint"), empty.write() as connection:
         connection.execute(text("UPDATE searches SET n_folds = 0"))
     assert upgrade(empty)
     with empty.read() as connection:

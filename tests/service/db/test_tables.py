@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError, StatementError
 
+from foldstep.service.contract.errors import InvalidInput
 from foldstep.service.contract.states import LeaseState, SearchState, TrialState
 from foldstep.service.db.tables import folds, leases, metadata, searches, stages, trials, workers
 from foldstep.service.flow.context import Context
@@ -45,7 +46,7 @@ def test_impossible_states_are_refused(context: Context, table: Any, values: dic
     change = update(table).values(values)
     if table is trials:
         change = change.where(trials.c.state == TrialState.RUNNING)
-    with pytest.raises(IntegrityError), context.database.write() as connection:
+    with pytest.raises((IntegrityError, InvalidInput)), context.database.write() as connection:
         connection.execute(change)
 
 

@@ -6,9 +6,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from pydantic import ValidationError
 
 from foldstep.service.contract.errors import InvalidInput, LeaseLost, NotFound
-from foldstep.service.contract.report import Report, TrialProgress
+from foldstep.service.contract.report import Report, TrialProgress, TrialResult
 from foldstep.service.contract.states import SearchState, TrialState
 from foldstep.service.db import scores
 from foldstep.service.flow import control, rank, transfer, view
@@ -187,12 +188,17 @@ def test_throughput_is_that_of_the_last_reports(context: Context, clock: Clock) 
     assert view.search(context, search).member_steps_per_s is None
 
 
+def beyond_its_end(sent: TrialResult) -> TrialResult:
+    first, *others = sent.folds
+    return sent.model_copy(update={"folds": [first.model_copy(update={"best_epoch": first.epochs + 1}), *others]})
+
+
 @pytest.mark.parametrize(
     ("sent", "path"),
     [
         (result(0, (0.5,)), "results.0.folds"),
         (result(0, (0.5, 0.5, 0.5)), "results.0.folds"),
-        (result(0, (0.5, 0.5), epochs=-1), "results.0.folds.0.best_epoch"),
+        (beyond_its_end(result(0)), "results.0.folds.0.best_epoch"),
     ],
 )
 def test_result_that_does_not_fit_is_refused_whole(context: Context, sent: object, path: str) -> None:
@@ -264,8 +270,10 @@ def test_values_that_no_database_holds_are_refused(context: Context) -> None:
     search = new_search(context, checkpoints={"keep": 10**30})
     hand = Hand(context)
     held = hand.take(2)
+    with pytest.raises(ValidationError):
+        TrialProgress(trial=0, epoch=2**70)
     with pytest.raises(InvalidInput, match="does not fit"):
-        hand.report(held, progress=[TrialProgress(trial=0, epoch=2**70)])
+        hand.report(held, progress=[TrialProgress.model_construct(trial=0, epoch=2**70, score=None)])
     hand.report(held, result(0, checkpoints=True))
     assert rank.trial(context, search, 0).state is TrialState.COMPLETED
     with pytest.raises((InvalidInput, NotFound)):
