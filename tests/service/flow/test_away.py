@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from foldstep.service.contract.errors import LeaseLost
-from foldstep.service.contract.report import TrialProgress
+from foldstep.service.contract.report import Report, TrialProgress
 from foldstep.service.contract.states import TrialState
 from foldstep.service.flow import control, files, rank, transfer, view
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.recover import recover
+from foldstep.service.flow.report import report
 from foldstep.service.flow.sweep import sweep
 from foldstep.service.flow.watch import Watch
 from tests.service.conftest import MakeContext
+from tests.service.flow.test_checks import BEFORE, GOOD
 from tests.service.scenes import Clock, Hand, checkpoint, new_search, result
 
 HOUR = 3600.0
@@ -170,13 +172,35 @@ def test_expired_lease_of_a_search_that_is_over_is_lost(context: Context, clock:
 
 
 def test_late_worker_does_not_exceed_what_may_run_at_a_time(context: Context, clock: Clock) -> None:
-    new_search(context, budget={"trials": 6, "parallel": 2})
-    late, other = Hand(context, "late"), Hand(context, "other")
-    held = late.take(4)
-    clock.advance(61)
-    first, second = other.take(2), other.take(2)
-    other.report(first, *(result(t.number) for t in first.trials))
-    other.report(second, *(result(t.number) for t in second.trials))
-    other.take(4)
+    new_search(context, budget={"trials": 6, "parallel": 3})
+    early, late, other = Hand(context, "early"), Hand(context, "late"), Hand(context, "other")
+    first, held = early.take(4), late.take(4)
+    assert [t.number for t in held.trials] == [2]
+    clock.advance(50)
+    early.report(first)
+    clock.advance(50)
+    early.release(first)
+    assert len(other.take(6).trials) == 3
     with pytest.raises(LeaseLost):
-        late.report(held, result(0))
+        late.report(held, result(2))
+
+
+def test_checks_whose_lease_ran_out_are_taken_while_nobody_else_checks(context: Context, clock: Clock) -> None:
+    search, stopped = new_search(context, checks=BEFORE), new_search(context, checks=BEFORE)
+    late, other = Hand(context, "late"), Hand(context, "other")
+    leases = {lease.search: lease for lease in (late.take(), late.take())}
+    held = leases[search]
+    clock.advance(61)
+    sweep(context)
+    control.stop(context, stopped)
+    with pytest.raises(LeaseLost):
+        late.report(leases[stopped])
+    late.report(held)
+    assert other.try_take() is None
+    clock.advance(61)
+    taken = other.take()
+    assert taken.purpose == "check"
+    with pytest.raises(LeaseLost):
+        late.report(held)
+    report(context, taken.lease, taken.token, Report(checks=GOOD))
+    assert view.search(context, search).checks == GOOD
