@@ -58,6 +58,14 @@ class Settings(BaseModel):
         default="text", description="text, or json: one object a line; the logs go to standard error"
     )
     log_level: LogLevel = Field(default="info", description="the least that is logged: debug, info, warning or error")
+    reader_memory_bytes: int = Field(
+        default=0, ge=0, description="memory that reading one data file may take, in bytes; 0: by the file's size"
+    )
+    reader_cpu_s: int = Field(
+        default=0,
+        ge=0,
+        description="seconds on the processor that reading one data file may take; 0: by the file's size",
+    )
     max_spec_bytes: int = Field(default=4 << 20, ge=1, description="greatest size of a spec, in bytes")
     max_body_bytes: int = Field(default=32 << 20, ge=1, description="greatest size of any other request, in bytes")
     tls_cert: Path | None = Field(default=None, description="PEM file of the certificate, with its chain, for HTTPS")

@@ -7,17 +7,20 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from foldstep.service.child import answer_once
+from foldstep.service.child import answer_once, limit_memory_and_time
 from foldstep.service.contract.dataset import DatasetDescription
 from foldstep.service.contract.reading import ReadingOptions
 from foldstep.service.contract.spec import Spec
-from foldstep.service.data.ingest import ingest
-from foldstep.service.data.resolve import resolve_problem
-from foldstep.service.data.target_report import report
 
 
 def perform(request: dict[str, Any]) -> BaseModel:
     """Perform a request: ingest a data set, report on one, or resolve a spec against one."""
+    # imported here, for it takes a second in which a child must see already that its parent has ended
+    from foldstep.service.data.ingest import ingest
+    from foldstep.service.data.resolve import resolve_problem
+    from foldstep.service.data.target_report import report
+
+    limit_memory_and_time()
     if request["operation"] == "ingest":
         options = ReadingOptions.model_validate(request["options"])
         return ingest(request["source"], into=Path(request["into"]), shown_as=request["shown_as"], options=options)

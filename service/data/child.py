@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from foldstep.service.child import ChildDied, ChildTooSlow, ask
+from foldstep.service.child import NO_LIMITS, ChildDied, ChildNeedsMemory, ChildTooSlow, Limits, ask
 from foldstep.service.contract.dataset import DataReport, DatasetDescription
 from foldstep.service.contract.problem import ResolvedProblem
 from foldstep.service.contract.reading import AS_FOUND, ReadingOptions
@@ -26,11 +26,13 @@ def ingest_in_child(
     shown_as: str | None = None,
     options: ReadingOptions = AS_FOUND,
     timeout_s: float = TIMEOUT_S,
+    limits: Limits = NO_LIMITS,
 ) -> DatasetDescription:
     """Call `ingest.ingest` in a child process.
 
     Raises:
-        DatasetUnreadable: as `ingest` does; or the child died (`reader_died`) or took too long (`too_slow`).
+        DatasetUnreadable: as `ingest` does; or the child died (`reader_died`), took too long (`too_slow`) or too much
+            memory (`needs_memory`).
     """
     request = {
         "operation": "ingest",
@@ -39,17 +41,23 @@ def ingest_in_child(
         "shown_as": shown_as,
         "options": options.model_dump(mode="json"),
     }
-    return DatasetDescription.model_validate(_ask(request, timeout_s))
+    return DatasetDescription.model_validate(_ask(request, timeout_s, limits))
 
 
 def resolve_in_child(
-    spec: Spec, description: DatasetDescription, canonical_file: Path, *, timeout_s: float = TIMEOUT_S
+    spec: Spec,
+    description: DatasetDescription,
+    canonical_file: Path,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    limits: Limits = NO_LIMITS,
 ) -> ResolvedProblem:
     """Call `resolve.resolve_problem` in a child process.
 
     Raises:
         SpecInvalid: the spec does not fit the data; every fault is named.
-        DatasetUnreadable: the child died (`reader_died`) or took too long (`too_slow`).
+        DatasetUnreadable: the child died (`reader_died`), took too long (`too_slow`) or too much memory
+            (`needs_memory`).
     """
     request = {
         "operation": "resolve",
@@ -57,17 +65,23 @@ def resolve_in_child(
         "description": description.model_dump_json(),
         "canonical_file": str(canonical_file),
     }
-    return ResolvedProblem.model_validate(_ask(request, timeout_s))
+    return ResolvedProblem.model_validate(_ask(request, timeout_s, limits))
 
 
 def report_in_child(
-    description: DatasetDescription, canonical_file: Path, target: str | None, *, timeout_s: float = TIMEOUT_S
+    description: DatasetDescription,
+    canonical_file: Path,
+    target: str | None,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    limits: Limits = NO_LIMITS,
 ) -> DataReport:
     """Call `target_report.report` in a child process.
 
     Raises:
         NotFound: there is no such column.
-        DatasetUnreadable: the child died (`reader_died`) or took too long (`too_slow`).
+        DatasetUnreadable: the child died (`reader_died`), took too long (`too_slow`) or too much memory
+            (`needs_memory`).
     """
     request = {
         "operation": "report",
@@ -75,14 +89,22 @@ def report_in_child(
         "canonical_file": str(canonical_file),
         "target": target,
     }
-    return DataReport.model_validate(_ask(request, timeout_s))
+    return DataReport.model_validate(_ask(request, timeout_s, limits))
 
 
-def _ask(request: dict[str, Any], timeout_s: float) -> Any:
+def _ask(request: dict[str, Any], timeout_s: float, limits: Limits) -> Any:
     try:
-        return ask("foldstep.service.data", request, timeout_s)
+        return ask("foldstep.service.data", request, timeout_s, limits)
     except ChildTooSlow:
-        raise refusal("too_slow", expected=f"a file that is read within {timeout_s:g} s", got=None) from None
+        within = f"{timeout_s:g} s" if limits.cpu_s is None else f"{timeout_s:g} s, {limits.cpu_s:,} on the processor"
+        hint = "try a smaller one, or raise FOLDSTEP_READER_CPU_S of the master"
+        raise refusal("too_slow", expected=f"a file that is read within {within}", got=None, hint=hint) from None
+    except ChildNeedsMemory:
+        memory = "memory" if limits.memory_bytes is None else f"{limits.memory_bytes >> 20:,} MiB of memory"
+        hint = "try a smaller one, or raise FOLDSTEP_READER_MEMORY_BYTES of the master"
+        raise refusal(
+            "needs_memory", expected=f"a file that is read within {memory}", got="one that takes more", hint=hint
+        ) from None
     except ChildDied as died:
         expected, got = "a file that fits into memory", f"a reader that ended early ({died})"
         raise refusal("reader_died", expected=expected, got=got, hint="try a smaller one") from None

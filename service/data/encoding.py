@@ -19,6 +19,7 @@ _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _FALLBACK = "windows-1252"
 _BLOCK = 1 << 20
 _MARK = "\ufeff"
+_UNPACKED_LEAST, _UNPACKED_TIMES = 16 << 20, 100
 _FOREIGN = re.compile(rb"[\xc0-\xff]{4}")
 """Letters beyond ASCII side by side, which are rare in the languages that Windows-1252 is made for."""
 _CONFLICT = re.compile(rb"^(<<<<<<< |=======\r?$|>>>>>>> )", re.MULTILINE)
@@ -60,7 +61,27 @@ def _known(encoding: str) -> str:
 
 
 def _open(path: Path, is_gzip: bool) -> IO[bytes]:
-    return gzip.open(path, "rb") if is_gzip else path.open("rb")  # type: ignore[return-value]
+    return _Unpacked(path) if is_gzip else path.open("rb")  # type: ignore[return-value]
+
+
+class _Unpacked(gzip.GzipFile):
+    """What a packed file unpacks to: text is up to ten times its size, zeros made to fill a disk are 1,000 times."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "rb")
+        self._most = _UNPACKED_LEAST + _UNPACKED_TIMES * path.stat().st_size
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read as a file does.
+
+        Raises:
+            DatasetUnreadable: `unpacks_without_end`.
+        """
+        block = super().read(size)
+        if self.tell() > self._most:
+            expected = f"a packed file that unpacks to at most {_UNPACKED_TIMES} times its size"
+            raise refusal("unpacks_without_end", expected=expected, got="one that goes on", hint="unpack it")
+        return block
 
 
 def _check(path: Path, is_gzip: bool) -> str | None:

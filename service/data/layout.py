@@ -17,6 +17,8 @@ from foldstep.service.data.sources import refusal
 DELIMITERS = (";", "\t", "|", ",")
 """Of two that fit alike, the first is taken: commas stand in numbers and names, too."""
 MAX_COLUMNS = 20_000
+MAX_NAME = 2000
+"""Characters of a column's name."""
 _PROBE = 200
 _SEPARATOR_LINE = re.compile(r"sep=(.)\s*$", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
@@ -222,11 +224,16 @@ def _is_no_name(name: str) -> bool:
 
 
 def check_unique(names: list[str]) -> None:
-    """Refuse a name that two columns have.
+    """Refuse a name that two columns have, and one that is no name.
 
     Raises:
-        DatasetUnreadable: `duplicate_column`.
+        DatasetUnreadable: `duplicate_column`, `long_column_name`.
     """
+    longest = max(names, key=len, default="")
+    if len(longest) > MAX_NAME:
+        got = f"a header with one of {len(longest):,}: {longest[:40]}…"
+        raise refusal("long_column_name", expected=f"column names of at most {MAX_NAME:,} characters", got=got,
+                      hint="does the file begin with a line of names?")  # fmt: skip
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         got = ", ".join(repeated[:10])

@@ -78,6 +78,8 @@ def read_file(path: Path, options: ReadingOptions = AS_FOUND) -> ReadTable:
     """
     try:
         table = _read_parquet(path, options) if is_parquet(path) else _read_csv(path, options)
+    except MemoryError:  # also Arrow's, which is one of its errors, too
+        raise
     except READING_ERRORS as error:
         raise unreadable(error) from error
     if table.n_rows < 2:

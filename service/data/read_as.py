@@ -61,6 +61,8 @@ def read_as(
     """
     try:
         return _parquet(path, reading, keep) if is_parquet(path) else _csv(path, reading, keep, options)
+    except MemoryError:
+        raise
     except READING_ERRORS as error:
         raise unreadable(error) from error
 

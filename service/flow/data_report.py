@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from foldstep.service.contract.dataset import DataReport
+from foldstep.service.contract.dataset import DataReport, DatasetDescription
 from foldstep.service.contract.errors import Conflict, InvalidInput
 from foldstep.service.contract.reading import AS_FOUND
 from foldstep.service.contract.spec import DataSpec
+from foldstep.service.data.allowance import limits_for
 from foldstep.service.data.child import report_in_child
 from foldstep.service.data.sources import BUNDLED
 from foldstep.service.db import searches
@@ -24,7 +25,7 @@ def report(context: Context, name: str, target: str | None) -> DataReport:
     """
     options = AS_FOUND if name in BUNDLED else dataset.get(context, name).description.options
     description = dataset.described(context, DataSpec(dataset=name, **options.model_dump()))
-    return report_in_child(description, canonical_file(context, description.fingerprint), target)
+    return _report(context, description, target)
 
 
 def of_search(context: Context, search_id: str) -> DataReport:
@@ -42,7 +43,12 @@ def of_search(context: Context, search_id: str) -> DataReport:
         raise _no_report(search_id) from error
     if description.fingerprint != search.problem.fingerprint:
         raise _no_report(search_id)
-    return report_in_child(description, canonical_file(context, description.fingerprint), search.problem.target)
+    return _report(context, description, search.problem.target)
+
+
+def _report(context: Context, description: DatasetDescription, target: str | None) -> DataReport:
+    file = canonical_file(context, description.fingerprint)
+    return report_in_child(description, file, target, limits=limits_for(context.settings, file))
 
 
 def _no_report(search_id: str) -> Conflict:

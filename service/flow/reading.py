@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from foldstep.service.contract.dataset import DatasetDescription
 from foldstep.service.contract.reading import AS_FOUND, ReadingOptions
+from foldstep.service.data.allowance import limits_for
 from foldstep.service.data.child import ingest_in_child
 from foldstep.service.data.sources import refusal
 from foldstep.service.data.version import READER_VERSION
@@ -22,7 +23,9 @@ from foldstep.service.flow.transfer import canonical_file
 
 def read_bundled(context: Context, name: str, options: ReadingOptions = AS_FOUND) -> DatasetDescription:
     """Read one of scikit-learn's data sets."""
-    return ingest_in_child(name, into=context.settings.datasets_dir, shown_as=name, options=options)
+    folder = context.settings.datasets_dir
+    limits = limits_for(context.settings, folder / name)  # of a file that there is not
+    return ingest_in_child(name, into=folder, shown_as=name, options=options, limits=limits)
 
 
 def read_table(
@@ -46,7 +49,8 @@ def read_table(
     if known is not None:
         return known.model_copy(update={"source": shown_as})
     folder = context.settings.datasets_dir
-    description = ingest_in_child(path, into=folder, shown_as=shown_as, options=options)
+    limits = limits_for(context.settings, path)
+    description = ingest_in_child(path, into=folder, shown_as=shown_as, options=options, limits=limits)
     if _stamp(path) == before:  # else other bytes may have been read than were hashed
         files.write_whole(folder, {sidecar: description.model_dump_json().encode()})
     return description

@@ -19,6 +19,7 @@ from foldstep.service.contract.spec import Spec
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import SearchState
 from foldstep.service.contract.submit import Validated
+from foldstep.service.data.allowance import limits_for
 from foldstep.service.data.child import resolve_in_child
 from foldstep.service.db import searches, trials
 from foldstep.service.db.searches import KeyTaken, SearchRow
@@ -126,7 +127,8 @@ def _insert(context: Context, row: SearchRow, submission: Submission, raw: Any, 
 def _resolve(context: Context, raw: Any) -> Submission:
     spec = parse_spec(raw)
     description = described(context, spec.data)
-    found = resolve_in_child(spec, description, canonical_file(context, description.fingerprint))
+    file = canonical_file(context, description.fingerprint)
+    found = resolve_in_child(spec, description, file, limits=limits_for(context.settings, file))
     resolved = _with_whole_id(context, found.problem.resolved(spec))
     notes = [_facts(description, found.problem), *found.notes, *range_notes(resolved.space)]
     return Submission(resolved, found.problem, notes, first_stage(resolved, _warm_start(context, resolved)))
