@@ -14,6 +14,7 @@ from pathlib import Path
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI
 
+from foldstep.service import child
 from foldstep.service.api import (
     datasets,
     health,
@@ -162,6 +163,7 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
             server(app, settings, announce).run(sockets=[listener])
             _log.info("ended; its searches resume when it returns")
         finally:
+            child.end_all()
             address_file.unlink(missing_ok=True)
 
 

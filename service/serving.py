@@ -19,9 +19,12 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from foldstep.service import child
 from foldstep.service.contract.errors import Conflict, InvalidInput
 from foldstep.service.settings import Settings
 
+_CHILDREN_S = 3
+"""Seconds that a child may still work after the signal; less than `SHUTDOWN_S`."""
 _log = logging.getLogger(__name__)
 SHUTDOWN_S = 5
 _MAX_HEAD_BYTES = 1 << 16
@@ -153,6 +156,8 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more requests, and answer those that are in flight."""
         _log.info("ends after %d requests in flight", len(self.server_state.tasks))
+        # those that wait for a child are told that the master ends, before uvicorn gives them up
+        asyncio.get_running_loop().call_later(_CHILDREN_S, child.end_all)
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002

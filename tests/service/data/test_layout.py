@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from foldstep.service.contract.errors import DatasetUnreadable
+from foldstep.service.data.read import read_file
 from tests.service.data.tables import codes, describe, listed, read, refused
 
 LAID_OUT: dict[str, tuple[str, dict[str, list[Any]]]] = {
@@ -81,3 +83,20 @@ def test_many_columns_are_read(tmp_path: Path) -> None:
     description = describe(tmp_path, content)
     assert len(description.columns) == n + 1
     assert description.columns[5].kind == "number"
+
+
+def test_a_header_that_is_none_is_named_as_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text(f"{'x' * 140_000},b\n1,2\n3,4\n")
+    with pytest.raises(DatasetUnreadable) as caught:
+        read_file(path)
+    (fault,) = caught.value.faults
+    assert fault.code == "long_column_name"
+    assert "a header with one of 140,000" in str(fault)
+
+
+def test_a_header_may_be_longer_than_a_field_of_pythons_csv(tmp_path: Path) -> None:
+    names = [f"column_{i:04d}_{'x' * 30}" for i in range(4000)]
+    path = tmp_path / "wide.csv"
+    path.write_text("\n".join([",".join(names), *[",".join(["1", "2"] * 2000)] * 3]))
+    assert list(read_file(path).columns) == names
