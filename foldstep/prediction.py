@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from polars.exceptions import PanicException, PolarsError
 
 from foldstep.earlier_reading import read_as_earlier
-from foldstep.models.checkpoint import CheckpointDamaged
+from foldstep.models.checkpoint import CheckpointDamaged, reading_facts
 from foldstep.prediction_notes import names_with, unfit_note, unknown_note, unseen_note, weights_note
 from foldstep.service.contract.errors import Fault, InvalidInput
 from foldstep.service.contract.hints import nearest
@@ -63,7 +64,12 @@ def predict_file(
     _check_alike(predictors, checkpoints)
     if proba and predictors[0].classes is None:
         raise InvalidInput(f"{predictors[0].target_name} is a number and has no classes: leave out --proba.")
-    tables = _read(predictors, file, ids)
+    try:
+        with reading_facts():
+            tables = _read(predictors, file, ids)
+    except (CheckpointDamaged, PolarsError, PanicException) as error:
+        words = " ".join(str(error).split())
+        raise InvalidInput(f"{file} cannot be read as the checkpoints say: {words}.") from error
     first = tables[predictors[0].reading]
     _check_columns(predictors, first, ids)
     predicted = _predictions(predictors, tables, proba=proba, weighted=weighted)

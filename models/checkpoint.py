@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,31 @@ def encode(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> bytes:
     return save(ordered, metadata={_ENTRY: json.dumps(envelope)})
 
 
+@contextmanager
+def reading_facts() -> Iterator[None]:
+    """Turn whatever goes wrong while values are made of a file's facts into `CheckpointDamaged`.
+
+    The checksum says that a file is as it was written, not who wrote it: any value may be of any type.
+
+    Raises:
+        CheckpointDamaged: something went wrong.
+    """
+    try:
+        yield
+    except CheckpointDamaged:
+        raise
+    except _WRONG_FACTS as error:
+        words = " ".join(str(error).split())
+        said = f"{type(error).__name__}: {words[:_SHOWN]}{'…' if len(words) > _SHOWN else ''}".rstrip(".: ")
+        raise CheckpointDamaged(f"it does not say what such a file must say ({said})") from error
+
+
+_WRONG_FACTS = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+_SHOWN = 200
+
+
 def decode(content: bytes) -> tuple[Arrays, Facts]:
     """Decode the bytes of a file into arrays and facts.
 
@@ -48,14 +74,15 @@ def decode(content: bytes) -> tuple[Arrays, Facts]:
         CheckpointDamaged: the bytes are not a file of `encode`, or have changed since.
     """
     try:
-        arrays = load(content)
-        envelope = _envelope(_metadata(content))
-    except (SafetensorError, ValueError) as error:
+        with reading_facts():
+            arrays = load(content)
+            envelope = _envelope(_metadata(content))
+    except SafetensorError as error:
         raise CheckpointDamaged(f"not a whole checkpoint file: {error}") from error
-    if envelope["sha256"] != _checksum({n: arrays[n] for n in sorted(arrays)}, envelope["facts"]):
-        raise CheckpointDamaged("the checksum does not fit the content")
-    facts: Facts = json.loads(envelope["facts"])
-    return arrays, facts
+    with reading_facts():
+        if envelope["sha256"] != _checksum({n: arrays[n] for n in sorted(arrays)}, envelope["facts"]):
+            raise CheckpointDamaged("the checksum does not fit the content")
+        return arrays, _facts(envelope)
 
 
 def read_facts(path: str) -> Facts:
@@ -65,12 +92,21 @@ def read_facts(path: str) -> Facts:
         CheckpointDamaged: the file cannot be read, or was not written by Foldstep.
     """
     try:
-        with safe_open(path, framework="numpy") as file:
-            envelope = _envelope(file.metadata() or {})
-    except (SafetensorError, OSError, ValueError) as error:
+        with reading_facts(), safe_open(path, framework="numpy") as file:
+            return _facts(_envelope(file.metadata() or {}))
+    except (SafetensorError, OSError) as error:
         raise CheckpointDamaged(f"not a whole checkpoint file: {error}") from error
-    facts: Facts = json.loads(envelope["facts"])
+
+
+def _facts(envelope: Mapping[str, str]) -> Facts:
+    facts = json.loads(envelope["facts"], parse_constant=_no_number)
+    if not isinstance(facts, dict):
+        raise CheckpointDamaged("its facts are no mapping")
     return facts
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is not a number that JSON has")
 
 
 def _envelope(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from foldstep.models.catalog.metrics import Direction
-from foldstep.models.checkpoint import Arrays, CheckpointDamaged, Facts, decode, encode
+from foldstep.models.checkpoint import Arrays, CheckpointDamaged, Facts, decode, encode, reading_facts
+from foldstep.models.hyperparameters import Hyperparameters, resolve
 from foldstep.models.stack import Weights
 from foldstep.service.contract.checkpoint_name import CheckpointName
 from foldstep.service.contract.lease import Lease, LeasedTrial
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from foldstep.worker.data.inputs import FoldData  # brings scikit-learn, which prediction does not need
 
 _SNAPSHOT = "snapshot"
+_Fold: TypeAlias = tuple[Progress, Snapshot | None, Weights | None]
 
 
 def checkpoint(
@@ -72,7 +74,7 @@ class SavedTrial:
 
     params: Params
     fingerprint: str
-    folds: dict[int, tuple[Progress, Snapshot | None, Weights | None]]
+    folds: dict[int, _Fold]
     legs: Sequence[int] = ()
 
 
@@ -103,15 +105,30 @@ def decode_snapshot(content: bytes, params: Params, fingerprint: str, legs: Sequ
         CheckpointDamaged: not whole, or the snapshot of another trial or other data.
     """
     arrays, facts = decode(content)
-    if (facts.get("kind"), facts.get("fingerprint")) != (_SNAPSHOT, fingerprint) or not _leads_to(facts, params, legs):
-        raise CheckpointDamaged("the snapshot belongs to another trial or other data")
-    folds = {}
+    with reading_facts():
+        is_of_it = (facts.get("kind"), facts.get("fingerprint")) == (_SNAPSHOT, fingerprint)
+        if not is_of_it or not _leads_to(facts, params, legs):
+            raise CheckpointDamaged("the snapshot belongs to another trial or other data")
+        return SavedTrial(params, fingerprint, dict(_folds(arrays, facts, resolve(params))), legs)
+
+
+def _folds(arrays: Arrays, facts: Facts, hp: Hyperparameters) -> Iterator[tuple[int, _Fold]]:
     for fold, raw in facts["folds"].items():
         parts = _parts_of(f"fold{fold}.", arrays)
+        for name, weights in parts.items():
+            _check_layers(name, weights, hp)
         snapshot, good = _snapshot(parts, "now_"), _snapshot(parts, "good_")
         snapshot = None if snapshot is None else replace(snapshot, good=good)
-        folds[int(fold)] = (Progress.from_json(raw), snapshot, parts.get("best"))
-    return SavedTrial(params, fingerprint, folds, legs)
+        yield int(fold), (Progress.from_json(raw), snapshot, parts.get("best"))
+
+
+def _check_layers(part: str, weights: Weights, hp: Hyperparameters) -> None:
+    """Refuse weights, or what an optimizer keeps of them, that are not those of a network with these hidden layers."""
+    widths = [len(layer["weight"]) for layer in weights if "weight" in layer]
+    if widths and widths[:-1] != list(hp.hidden):
+        raise CheckpointDamaged(
+            f"its {part} is of a network with layers of {widths}, not of {[*hp.hidden]} and outputs"
+        )
 
 
 def _leads_to(facts: Facts, params: Params, legs: Sequence[int]) -> bool:

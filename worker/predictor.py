@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from foldstep.models.checkpoint import Arrays, CheckpointDamaged, Facts, decode
+from foldstep.models.checkpoint import Arrays, CheckpointDamaged, Facts, decode, reading_facts
 from foldstep.models.fnn import forward, softmax
 from foldstep.models.hyperparameters import Hyperparameters, resolve
-from foldstep.service.contract.columns import Label, NumberColumn
+from foldstep.service.contract.columns import CategoryColumn, ColumnValues, DateColumn, Label, NumberColumn
+from foldstep.service.contract.errors import shown
 from foldstep.service.contract.reading import AS_FOUND, ColumnReading, Kind, TableReading
 from foldstep.worker.data.load import Table
 from foldstep.worker.data.preprocess import Preprocessor
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint"
 """The kind of file that a checkpoint says it is."""
+_NO_VALUE: dict[Kind, ColumnValues] = {
+    "number": NumberColumn(np.array([np.nan])),
+    "date": DateColumn(np.array([np.nan])),
+    "category": CategoryColumn(np.array([-1], np.int32), ()),
+}
+"""A column of one row without a value, by its kind."""
 _ROWS_AT_ONCE = 1 << 16
 """Rows that are predicted at once, which bounds the memory of their inputs."""
 
@@ -56,13 +63,37 @@ class Predictor:
         """
         arrays, facts = decode(path.read_bytes())
         if facts.get("kind") != CHECKPOINT:
-            raise CheckpointDamaged(f"expected a checkpoint, however: {facts.get('kind')}")
+            raise CheckpointDamaged(f"expected a checkpoint, however: {shown(str(facts.get('kind')))}")
+        with reading_facts():
+            predictor = cls._of(arrays, facts)
+            predictor._try_out()
+        return predictor
+
+    @classmethod
+    def _of(cls, arrays: Arrays, facts: Facts) -> Predictor:
         hp = resolve(facts["params"], seed=facts["seed"])
         preprocessor = Preprocessor.from_json(facts["preprocessing"])
         target = TargetCoder.from_json(facts["target"])
         weighs = target.classes is not None and hp.class_weight != "none"
         class_weights = _saved_weights(facts, target, hp)
         return cls(hp, weights_of("", arrays), preprocessor, target, facts, weighs, class_weights)
+
+    def _try_out(self) -> None:
+        """Predict one row without a value, so that what does not fit together is found before a file is read.
+
+        Raises:
+            CheckpointDamaged: it gives no prediction.
+        """
+        if not _is_well_typed(self.preprocessor) or not isinstance(self.facts["context"]["data"]["target"], str):
+            raise CheckpointDamaged("its columns are not described as columns are")
+        if not all(isinstance(label, str | int | float) for label in self.classes or ()):
+            raise CheckpointDamaged("a class has no label")
+        if self.class_weights is not None and self.class_weights.shape != (self.target.n_outputs,):
+            raise CheckpointDamaged("there are more or fewer weights of classes than classes")
+        kinds = {column.name: column.kind for column in self.reading.columns}
+        x = self.preprocessor.transform(Table({name: _NO_VALUE[kinds[name]] for name in self.columns}), np.array([0]))
+        if forward(self.hp, self.weights, x).shape != (1, self.target.n_outputs):
+            raise CheckpointDamaged("its network has other outputs than its target")
 
     def outputs(self, table: Table) -> npt.NDArray[np.float64]:
         """Predict class probabilities (rows, classes), or values in the target's units (rows,).
@@ -132,6 +163,14 @@ class Predictor:
             values = column.values[rows]
             return np.where(values >= 0, values, np.nan)
         return None
+
+
+def _is_well_typed(fitted: Preprocessor) -> bool:
+    """Tell whether flags are flags and names are names; a number in place of a flag would be a count of columns."""
+    flags = [c.flagged for c in fitted.numbers] + [f for c in fitted.categories for f in (c.has_other, c.has_missing)]
+    names = [*(c.name for c in fitted.numbers), *(c.name for c in fitted.categories)]
+    labels = [label for c in fitted.categories for label in c.labels]
+    return all(isinstance(f, bool) for f in flags) and all(isinstance(n, str) for n in (*names, *labels))
 
 
 def _saved_weights(facts: Facts, target: TargetCoder, hp: Hyperparameters) -> npt.NDArray[np.float64] | None:

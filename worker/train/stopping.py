@@ -140,6 +140,27 @@ class Progress:
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Progress:
-        """Restore a history from values of `to_json`, also of its earlier version without validation losses."""
+        """Restore a history from values of `to_json`, also of its earlier version without validation losses.
+
+        Raises:
+            ValueError: the values are not those of a history.
+        """
         unseen = {"valid_loss": [None] * len(raw["scores"])}
-        return cls(**{**unseen, **raw, "end": End(raw["end"]) if raw["end"] else None})
+        progress = cls(**{**unseen, **raw, "end": End(raw["end"]) if raw["end"] else None})
+        progress._check()
+        return progress
+
+    def _check(self) -> None:
+        numbers = [*self.train_loss, *self.scores, *self.valid_loss, self.best_score]
+        counts = [self.best_epoch, self.waited, *self.restarts]
+        if not (
+            all(value is None or type(value) in (float, int) for value in numbers)
+            and all(type(count) is int and count >= 0 for count in counts)
+            and all(isinstance(row, list) for row in (self.is_better, *self.probes))
+            and type(self.seconds) in (float, int)
+            and len(self.train_loss) == len(self.scores)
+            and self.best_epoch <= len(self.scores)
+            and (self.best_score is None) == (self.best_epoch == 0)
+            and (self.undefined is None or isinstance(self.undefined, str))
+        ):
+            raise ValueError("a history of epochs, however: other values")
