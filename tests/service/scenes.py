@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -35,6 +36,8 @@ from foldstep.service.planner.stages import first_stage
 
 FINGERPRINT = "ab" * 32
 LR = {"low": 1e-4, "high": 1e-1, "log": True}
+KILLED = {"signal": signal.SIGKILL}
+"""What a parent sees of a worker that was killed from outside."""
 
 
 class Clock:

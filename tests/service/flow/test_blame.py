@@ -17,10 +17,9 @@ from foldstep.service.flow.blame import EVIDENT
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.died import worker_died
 from foldstep.service.flow.sweep import sweep
-from tests.service.scenes import Clock, Hand, new_search, result
+from tests.service.scenes import KILLED, Clock, Hand, new_search, result
 
 MAX_ATTEMPTS = 3
-KILLED = {"signal": signal.SIGKILL}
 CRASHED = {"signal": signal.SIGSEGV, "rss_bytes": 3 << 30, "said": "Fatal Python error:\n  Segmentation fault"}
 
 
