@@ -92,7 +92,9 @@ def backends(connection: Connection, search_id: str) -> list[tuple[str, str]]:
 
 
 def seen_since(connection: Connection, since: datetime, live_since: datetime) -> list[WorkerView]:
-    """List the workers seen since then, the latest registered first; live are those seen since `live_since`."""
+    """List the workers seen since then, the latest registered first; live are those seen since `live_since`,
+    except those whose parents said that they are dead.
+    """
     running = (
         select(func.count())
         .select_from(trials.join(leases, trials.c.lease_id == leases.c.id))
@@ -102,11 +104,13 @@ def seen_since(connection: Connection, since: datetime, live_since: datetime) ->
         .scalar_subquery()
     )
     statement = (
-        select(workers.c.id, workers.c.name, workers.c.device, workers.c.last_seen_at, running)
+        select(workers.c.id, workers.c.name, workers.c.device, workers.c.last_seen_at, running, workers.c.died_at)
         .where(workers.c.last_seen_at >= since)
         .order_by(workers.c.id.desc())
     )
     return [
-        WorkerView(worker=id_, name=name, device=device, last_seen_at=at, running=n, live=at >= live_since)
-        for id_, name, device, at, n in connection.execute(statement)
+        WorkerView(
+            worker=id_, name=name, device=device, last_seen_at=at, running=n, live=died is None and at >= live_since
+        )
+        for id_, name, device, at, n, died in connection.execute(statement)
     ]

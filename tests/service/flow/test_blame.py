@@ -140,7 +140,8 @@ def test_death_is_known_at_once_and_may_be_told_twice(context: Context) -> None:
     lost = hand.take(8)
     for worker in (hand.worker, "random-key-of-a-worker"):
         worker_died(context, worker, WorkerDeath(**KILLED))
-        assert view.all_workers(context)[1].running == 0
+        dead = view.all_workers(context)[1]
+        assert (dead.running, dead.live) == (0, False)
     taken = {t.number for _ in range(2) for t in other.take(8).trials}
     assert taken == {t.number for t in lost.trials}
     with pytest.raises(NotFound):
