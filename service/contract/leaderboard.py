@@ -231,8 +231,8 @@ class WorkerView(Frozen):
     """A worker as operators see it.
 
     Attributes:
-        live: whether it was seen within the time of a lease, after which a silent worker counts as gone, and is not known
-            to be dead.
+        live: whether it was seen within the time of a lease, after which a silent worker counts as gone, and is not
+            known to be dead.
     """
 
     worker: int

@@ -92,8 +92,9 @@ def backends(connection: Connection, search_id: str) -> list[tuple[str, str]]:
 
 
 def seen_since(connection: Connection, since: datetime, live_since: datetime) -> list[WorkerView]:
-    """List the workers seen since then, the latest registered first; live are those seen since `live_since`,
-    except those whose parents said that they are dead.
+    """List the workers seen since then, the latest registered first; live are those seen since `live_since`.
+
+    Those whose parents said that they are dead are not live.
     """
     running = (
         select(func.count())
