@@ -36,8 +36,14 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         return results(desk.direct, search)
 
 
-def parcels(folder: Path) -> list[str]:
-    return sorted(p.name for p in folder.rglob("parcel-*"))
+def kept_in(folder: Path) -> list[Path]:
+    """List the files that are written to their end; drafts may vanish with their process."""
+    return sorted(p for p in folder.rglob("parcel-*") if not p.name.endswith(".part"))
+
+
+def has_ended(folder: Path) -> bool:
+    """Whether the end of a lease is kept."""
+    return any(decode_parcel(p.read_bytes()).is_last for p in kept_in(folder))
 
 
 def trained_while_away(desk: Desk, folder: Path) -> str:
@@ -45,9 +51,7 @@ def trained_while_away(desk: Desk, folder: Path) -> str:
     search = desk.direct.submit(SPEC).id
     desk.proxy.rule = lambda _method, path, _body: "cut" if "/leases/" in path else None
     leaving = desk.worker()
-    until(lambda: bool(parcels(folder)), "a kept result")
-    until(lambda: desk.direct.search(search).counts.get("running", 0) > 0, "a lease")
-    until(lambda: any(decode_parcel(p.read_bytes()).is_last for p in folder.rglob("parcel-*")), "the end of the lease")
+    until(lambda: has_ended(folder), "the kept end of a lease")
     leaving.set()
     until(lambda: not desk.is_working, "its end")
     desk.proxy.rule = lambda *_: None
@@ -61,7 +65,7 @@ def test_another_worker_delivers_what_one_has_left(desk: Desk, tmp_path: Path, e
     desk.ends(search)
     assert results(desk.direct, search) == expected
     assert {t.attempts for t in desk.direct.all_trials(search)} == {1}, "nothing is trained again"
-    until(lambda: not parcels(tmp_path), "an empty spool")
+    until(lambda: not kept_in(tmp_path), "an empty spool")
 
 
 def test_what_comes_too_late_changes_nothing(
@@ -73,7 +77,7 @@ def test_what_comes_too_late_changes_nothing(
         desk.ends(search)
         elsewhere.set()
         desk.worker()
-        until(lambda: not parcels(tmp_path), "an empty spool")
+        until(lambda: not kept_in(tmp_path), "an empty spool")
         assert "came too late, and is dropped" in caplog.text
         assert results(desk.direct, search) == expected
         assert len(desk.direct.all_trials(search)) == len(expected)
@@ -81,10 +85,10 @@ def test_what_comes_too_late_changes_nothing(
 
 def test_a_damaged_file_is_dropped_with_a_word(desk: Desk, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     trained_while_away(desk, tmp_path)
-    for path in tmp_path.rglob("parcel-*"):
+    for path in kept_in(tmp_path):
         path.write_bytes(path.read_bytes()[:-1])
     desk.worker()
-    until(lambda: not parcels(tmp_path), "an empty spool")
+    until(lambda: not kept_in(tmp_path), "an empty spool")
     assert "is damaged and dropped" in caplog.text
 
 
@@ -111,8 +115,8 @@ def test_a_worker_that_is_killed_while_the_master_is_away_loses_nothing(processe
         first = processes.worker(beside, "first")
         search = master.submit(SPEC).id
         proxy.rule = lambda _method, path, _body: "cut" if "/leases/" in path else None
-        until(lambda: bool(parcels(processes.folder)), "a kept result")
-        until(lambda: any(decode_parcel(p.read_bytes()).is_last for p in processes.folder.rglob("parcel-*")), "the end")
+        until(lambda: bool(kept_in(processes.folder)), "a kept result")
+        until(lambda: has_ended(processes.folder), "the kept end of a lease")
         first.kill()
         first.wait()
         proxy.rule = lambda *_: None
@@ -120,7 +124,7 @@ def test_a_worker_that_is_killed_while_the_master_is_away_loses_nothing(processe
         assert master.wait(search, poll_s=0.05).state == "completed"
         beside.close()
     assert {t.attempts for t in master.all_trials(search)} == {1}, processes.logs()
-    assert not parcels(processes.folder)
+    assert not kept_in(processes.folder)
 
 
 def test_an_unforeseen_error_of_the_reporting_thread_ends_the_worker(
