@@ -288,6 +288,16 @@ def is_over(made: Service, search: str) -> bool:
         return False
 
 
+@contextmanager
+def _folder(kept: Path | None) -> Iterator[Path]:
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
+        yield kept
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
 def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -299,11 +309,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=LONG_ENOUGH, help="for how long processes are killed")
     parser.add_argument("--seed", type=int, default=1, help="of the kills")
+    parser.add_argument("--dir", type=Path, help="folder for data and logs, which stay; a temporary one when left out")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--save", action="store_true", help="write the result to benchmarks/results/")
     options = parser.parse_args()
     options.quick = options.minutes < LONG_ENOUGH
-    with tempfile.TemporaryDirectory() as folder, service(Path(folder)) as made:
+    with _folder(options.dir) as folder, service(folder) as made:
         report = disturb(made, SPEC, options.minutes, options.seed, (2.0, 8.0))
         n_tracebacks = made.log("worker").count("Traceback"), made.log("serve").count("Traceback")
     rows = [
