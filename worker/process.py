@@ -73,7 +73,9 @@ def run() -> int:
 def _exit_code(error: Exception, leaving: threading.Event) -> int:
     """Say in words why the worker ends, and choose its exit code."""
     if isinstance(error, Unavailable) and leaving.is_set():
-        sys.stderr.write(f"foldstep worker: left without giving its trials back. {error.message}\n")
+        sys.stderr.write(
+            f"foldstep worker: left without its master; the next worker here delivers what it kept. {error.message}\n"
+        )
         return 0
     if isinstance(error, FoldstepError):
         return _refused(error)

@@ -67,3 +67,13 @@ def test_a_process_of_its_own_that_lives_on_holds_nobody_up(capsys: pytest.Captu
 def test_its_end_in_words(code: str, is_final: bool, words: str) -> None:
     end = started(code).communicate(b"")
     assert (end.is_final, str(end)) == (is_final, words)
+
+
+def test_its_most_memory_and_its_marks_are_seen() -> None:
+    worker = started("print('ready', flush=True); x = bytearray(200 << 20); sys.exit(5)")
+    end = worker.communicate(b"")
+    assert end.exit_code == 5
+    assert end.rss_bytes is not None
+    assert 200 << 20 < end.rss_bytes < 400 << 20
+    assert not end.is_oom
+    assert worker.marks == {"ready"}
