@@ -14,7 +14,7 @@ from foldstep.service.contract.leaderboard import SearchView
 from foldstep.worker.launch import local
 from foldstep.worker.launch.local import WorkerCommand, WorkerGroup
 from foldstep.worker.launch.started import READY
-from tests.acceptance.processes import Processes, assert_same, spec, undisturbed, until
+from tests.acceptance.processes import Processes, spec, until
 from tests.worker.test_delivery import SPEC, opened
 
 DIES = "open('starts', 'a').write('x'); os.kill(os.getpid(), 9)"
@@ -95,17 +95,15 @@ def test_a_search_without_workers_of_its_own_says_when_nobody_is_left(tmp_path: 
 
 def test_the_master_is_told_of_a_death_at_once(processes: Processes) -> None:
     """The lease would last for ten minutes."""
-    told = spec("told", 6, epochs=300)
-    expected = undisturbed(told)
     _, master = processes.master(FOLDSTEP_LEASE_TTL_S="600")
-    search = master.submit(told).id
+    search = master.submit(spec("told", 6, epochs=100)).id
     group = WorkerGroup(WorkerCommand(processes.folder / "cache"), ["cpu"])
     group.start()
     group.connect(master.url, (processes.data_dir / "token").read_text().strip())
     try:
         until(lambda: master.search(search).progress.epochs_done > 0, "a trial in training")
         group._workers[0].process.kill()
-        assert_same(master, search, expected, processes)
+        assert master.wait(search).counts == {"completed": 6}
     finally:
         group.leave()
         group.wait()
