@@ -9,7 +9,7 @@ import os
 import resource
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
@@ -34,31 +34,48 @@ _OTHER_FILES = 200
 
 @dataclass
 class Crowd:
-    """The open connections of a server that do nothing at present; the longest in that state are first.
+    """The open connections of a server that wait for the other side; the longest in that state are first.
 
     Attributes:
         max_connections: how many connections may be open.
         head_timeout_s: seconds within which the head of a request has to arrive.
+        half_open: wait for the head of a request.
+        idle: wait for another request.
+        stalled: wait for the other side to read its answer.
+        receiving: wait for the rest of a body.
     """
 
     max_connections: int
     head_timeout_s: float
     half_open: dict[GuardedProtocol, None] = field(default_factory=dict)
     idle: dict[GuardedProtocol, None] = field(default_factory=dict)
+    stalled: dict[GuardedProtocol, None] = field(default_factory=dict)
+    receiving: dict[GuardedProtocol, None] = field(default_factory=dict)
 
-    def make_room(self) -> bool:
-        """Close the connection that has waited longest for a request; tell whether there was one."""
-        found = next(iter(self.half_open), None) or next(iter(self.idle), None)
+    def make_room(self, strangers: Iterable[GuardedProtocol]) -> bool:
+        """Close a connection; tell whether one could be.
+
+        The one goes that has waited longest for the other side; else one that has shown no token; else the last one
+        that has begun to send a body, for a long upload is honest.
+        """
+        waiting = next((part for part in (self.half_open, self.idle, self.stalled) if part), None)
+        last = next(reversed(self.receiving), None)
+        found = next(iter(waiting), None) if waiting else next(iter(strangers), last)
         if found is not None:
             found.abandon()
         return found is not None
+
+    def forget(self, connection: GuardedProtocol) -> None:
+        """Take a connection out of every state."""
+        for part in (self.half_open, self.idle, self.stalled, self.receiving):
+            part.pop(connection, None)
 
 
 class GuardedProtocol(HttpToolsProtocol):
     """HTTP as uvicorn speaks it, with a time limit and a size limit for heads, and a limit of connections.
 
-    Where there are too many connections, the one that has waited longest for a request makes room: half-open
-    connections keep nobody out.
+    Where there are too many connections, one that waits for the other side makes room: who sends little, reads nothing
+    or says nothing keeps nobody out.
     """
 
     def __init__(self, *arguments: Any, crowd: Crowd, **more: Any) -> None:
@@ -70,7 +87,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room, and wait for the first request."""
         super().connection_made(transport)
-        if len(self.connections) > self._crowd.max_connections and not self._crowd.make_room():
+        if len(self.connections) > self._crowd.max_connections and not self._crowd.make_room(self._strangers()):
             self._answer(503, "Service Unavailable")
             return
         self._await_head()
@@ -78,6 +95,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._end_waiting()
+        self._crowd.forget(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -99,7 +117,23 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Pass the request on."""
         self._end_waiting()
+        self._crowd.receiving[self] = None
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Note that the body is there."""
+        self._crowd.receiving.pop(self, None)
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """Note that the other side does not read."""
+        self._crowd.stalled[self] = None
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Note that it reads again."""
+        self._crowd.stalled.pop(self, None)
+        super().resume_writing()
 
     def on_response_complete(self) -> None:
         """Wait for the next request; uvicorn closes connections that are idle for long."""
@@ -107,9 +141,17 @@ class GuardedProtocol(HttpToolsProtocol):
         if not self.pipeline and self._timer is None and not self.transport.is_closing():
             self._crowd.idle[self] = None
 
+    def _strangers(self) -> Iterator[GuardedProtocol]:
+        """Find the other connections whose present request has shown no token."""
+        others: Iterable[Any] = (c for c in self.connections if isinstance(c, GuardedProtocol) and c is not self)
+        return (other for other in others if other.scope is None or "caller" not in other.scope.get("state", {}))
+
     def abandon(self) -> None:
         """Close the connection at once."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True
         self._end_waiting()
+        self._crowd.forget(self)
         self.connections.discard(self)
         self.transport.abort()
 
@@ -175,6 +217,7 @@ def server(app: FastAPI, settings: Settings, announce: Callable[[], None]) -> Se
         app,
         lifespan="off",
         http=protocol,
+        ws="none",
         log_config=None,
         access_log=False,
         ssl_certfile=settings.tls_cert,

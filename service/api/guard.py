@@ -98,12 +98,12 @@ def _bearer(scope: Scope) -> str | None:
 
 def _limited(receive: Receive) -> Receive:
     """Limit the body of an open call, in bytes and in time."""
-    n_bytes = 0
+    n_bytes, deadline = 0, anyio.current_time() + _OPEN_S
 
     async def limited() -> Message:
         nonlocal n_bytes
         try:
-            with anyio.fail_after(_OPEN_S):
+            with anyio.fail_after(max(0.0, deadline - anyio.current_time())):
                 message = await receive()
         except TimeoutError:
             return {"type": "http.disconnect"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from typing import NamedTuple
 
 from foldstep.service.contract.errors import Forbidden
@@ -16,13 +17,13 @@ _BASE = "/api/v1"
 class _Rule(NamedTuple):
     """The scopes of which one is enough for calls whose method and path match."""
 
-    methods: str
-    path: str
+    methods: re.Pattern[str]
+    path: re.Pattern[str]
     scopes: frozenset[Scope]
 
 
 def _rule(methods: str, path: str, *scopes: Scope) -> _Rule:
-    return _Rule(methods, path, frozenset({*scopes, Scope.ADMIN}))
+    return _Rule(re.compile(methods), re.compile(path, re.DOTALL), frozenset({*scopes, Scope.ADMIN}))
 
 
 _RULES = (
@@ -40,11 +41,10 @@ _RULES = (
 """The first rule that matches a call decides."""
 
 
+@lru_cache(4096)
 def scopes_for(method: str, path: str) -> frozenset[Scope]:
     """Find the scopes of which one is enough for a call."""
-    return next(
-        rule.scopes for rule in _RULES if re.fullmatch(rule.methods, method) and re.fullmatch(rule.path, path, re.S)
-    )
+    return next(rule.scopes for rule in _RULES if rule.methods.fullmatch(method) and rule.path.fullmatch(path))
 
 
 def check_scopes(method: str, path: str, held: Collection[Scope]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -33,9 +35,43 @@ def test_half_open_requests_lock_nobody_out(narrow: House) -> None:
 def test_a_slow_second_request_of_a_connection_is_closed_too(narrow: House) -> None:
     with connected(narrow.url) as connection:
         connection.sendall(head("GET", "/healthz"))
-        assert b"200 OK" in connection.recv(1 << 16)
+        answer = b""
+        while not answer.endswith(b'{"status":"ok"}'):
+            answer += connection.recv(1 << 16)
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost")
         assert told(connection) == b""
+
+
+def test_bodies_that_trickle_and_answers_that_nobody_reads_lock_nobody_out(narrow: House) -> None:
+    trickling = [connected(narrow.url) for _ in range(30)]
+    for connection in trickling:
+        connection.sendall(head("POST", "/api/v1/session", Content_Length="1000") + b"{")
+    deaf = [connected(narrow.url) for _ in range(30)]
+    for connection in deaf:
+        connection.sendall(20 * head("GET", "/swagger-ui-bundle.js"))
+    for _ in range(3):
+        with narrow.client(narrow.token) as client:
+            assert client.get("/api/v1/searches").status_code == 200
+            client.get("/page.js")
+    for connection in (*trickling, *deaf):
+        connection.close()
+
+
+def test_a_long_upload_goes_on_while_strangers_crowd(narrow: House) -> None:
+    data = b"a,b\n" + b"1,2\n" * 100_000
+    strangers = []
+
+    def pieces() -> Iterator[bytes]:
+        for start in range(0, len(data), 40_000):
+            yield data[start : start + 40_000]
+            for _ in range(8):
+                strangers.append(connected(narrow.url))
+                strangers[-1].sendall(head("POST", "/api/v1/session", Content_Length="1000") + b"{")
+
+    name = hashlib.sha256(data).hexdigest()
+    assert narrow.http.put(f"/api/v1/files/{name}", content=pieces()).status_code == 200
+    for connection in strangers:
+        connection.close()
 
 
 def test_a_head_without_end_is_refused(narrow: House) -> None:
