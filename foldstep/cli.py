@@ -61,7 +61,10 @@ COMMANDS = {
         "files",
         "Predict every row of a file; several checkpoints, as those of a search's best trial, predict by their mean.",
     ),
-    "recover": ("files", "Rebuild the leaderboard of every search from a folder of checkpoints alone."),
+    "recover": (
+        "files",
+        "Rebuild every search and its leaderboard from a folder of checkpoints alone; --into stores them for a master.",
+    ),
     "backup": (
         "keeping",
         "Back up a master's database, checkpoints and data while it runs. The token is not in it.",
@@ -71,7 +74,10 @@ COMMANDS = {
         "Make a new data folder of a backup; every file is checked. FOLDSTEP_DATABASE_URL may name an empty Postgres.",
     ),
     "upgrade": ("serving", "Migrate the database to this version. `serve` does so automatically."),
-    "doctor": ("serving", "Report what this machine has for Foldstep, and what is wrong."),
+    "doctor": (
+        "doctoring",
+        "Look over this machine, the data folder and the master, running or not; say what is wrong and what to do.",
+    ),
     "page": ("tokens", "Print a link that opens the page once, within an hour; it signs the browser in."),
     "tokens": ("tokens", "Tokens of the master: what each allows, and until when."),
     "datasets": ("datasets", "Data sets that the master knows."),

@@ -192,9 +192,9 @@ class Foldstep:
         """Get how many trials, files and bytes the deletion of a search would remove."""
         return Footprint.model_validate_json(self._get(f"/searches/{search}/footprint"))
 
-    def delete(self, search: str) -> None:
-        """Delete a search with its trials and checkpoints."""
-        self.connection.request("DELETE", f"/searches/{search}")
+    def delete(self, search: str) -> Footprint:
+        """Delete a search with its trials and files, and get how many of them there were."""
+        return Footprint.model_validate_json(self.connection.request("DELETE", f"/searches/{search}").content)
 
     def wait(
         self, search: str, *, poll_s: float = 0.5, on_look: Callable[[SearchView], object] | None = None

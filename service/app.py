@@ -6,6 +6,7 @@ import contextlib
 import logging
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
 from functools import partial
@@ -46,6 +47,7 @@ from foldstep.service.db.migrate import upgrade
 from foldstep.service.flow.context import Context, utc_now
 from foldstep.service.flow.measures import timed
 from foldstep.service.flow.recover import recover
+from foldstep.service.flow.retain import EVERY_S, retain
 from foldstep.service.flow.sign_in import make_link
 from foldstep.service.flow.sweep import sweep
 from foldstep.service.flow.watch import Watch, watch_of
@@ -120,10 +122,14 @@ def _swept(context: Context) -> Iterator[None]:
     is_over = threading.Event()
 
     def run() -> None:
+        retained_at = -EVERY_S
         while not is_over.wait(context.settings.sweep_interval_s):
             try:
                 with timed(context.measures.sweep_seconds):
                     sweep(context)
+                if time.monotonic() - retained_at > EVERY_S:
+                    retained_at = time.monotonic()
+                    retain(context)
             except FoldstepError as error:
                 _log.warning("sweeping continues in a moment: %s", error)
 

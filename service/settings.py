@@ -54,6 +54,19 @@ class Settings(BaseModel):
     )
     plan_ahead: int = Field(default=256, ge=1, description="trials that wait at most for a worker, in each search")
     max_upload_bytes: int = Field(default=1 << 30, ge=1, description="greatest size of an uploaded file, in bytes")
+    keep_days: float | None = Field(
+        default=None,
+        gt=0,
+        le=36_500,
+        description="days after which a search that has ended is deleted with its files, and one that nobody works on "
+        "is stopped; never when empty",
+    )
+    max_search_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="bytes of checkpoints that a search may keep: beyond that those of its worst trials are deleted; 0 "
+        "for no limit",
+    )
     log_format: LogFormat = Field(
         default="text", description="text, or json: one object a line; the logs go to standard error"
     )

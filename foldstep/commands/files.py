@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -20,6 +21,9 @@ from foldstep.options import Dir, Json, Token, Url, err, out, print_json
 from foldstep.prediction_files import check_output, input_file, write_csv, write_file
 from foldstep.service.contract.errors import InvalidInput
 from foldstep.service.contract.numbers import score
+
+if TYPE_CHECKING:
+    from foldstep.recovery import Found
 
 Models = Annotated[
     list[str], typer.Argument(metavar="MODEL...", help="Checkpoint files, or one search: its name or id.")
@@ -97,23 +101,39 @@ def _deliver(columns: dict[str, list[Any]], output: Path | None) -> None:
 
 def recover(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of checkpoints, searched with its subfolders.")],
+    into: Annotated[
+        Path | None, typer.Option("--into", metavar="NEW", help="Make a new data folder with these searches.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Rebuild the leaderboard of every search from a folder of checkpoints alone."""
-    from foldstep.recovery import recover_leaderboards
+    """Rebuild every search and its leaderboard from a folder of checkpoints alone; --into stores them for a master."""
+    from foldstep.recovery import find_checkpoints, leaderboard
 
     if not folder.is_dir():
         raise InvalidInput(f"There is no folder {folder}.")
-    found, damaged = recover_leaderboards(folder)
+    found = find_checkpoints(folder)
+    left_out = _rebuilt(found, into) if into is not None else []
+    rows = {search: leaderboard(found, search) for search in found.facts}
     if as_json:
-        print_json({"searches": found, "damaged": damaged})
+        print_json({"searches": rows, "damaged": found.damaged})
         return
-    for search, rows in found.items():
-        out.print(_table(search, rows))
-    for name in damaged:
+    for search, its_rows in rows.items():
+        out.print(_table(search, its_rows))
+    for name in found.damaged:
         out.print(f"Left out, damaged: {name}", markup=False)
-    if not found:
+    for name in left_out:
+        out.print(f"Not stored, since its checkpoints do not say enough: {name}", markup=False)
+    if not rows:
         out.print(f"There are no checkpoints in {folder}.")
+    elif into is not None:
+        out.print(f"Stored. Start it: foldstep serve --dir {into}", markup=False, highlight=False)
+
+
+def _rebuilt(found: Found, into: Path) -> list[str]:
+    from foldstep.recovery import rebuild_searches
+    from foldstep.service.settings import settings_from_environment
+
+    return rebuild_searches(found, settings_from_environment({**os.environ, "FOLDSTEP_DATA_DIR": str(into)}))
 
 
 def _table(search: str, rows: list[dict[str, Any]]) -> Table:

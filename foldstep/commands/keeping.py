@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from foldstep.commands.removing import size
 from foldstep.connect import DEFAULT_DIR
 from foldstep.options import Dir, err, out
+from foldstep.service.contract.numbers import size
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup, a tar archive.")]
 

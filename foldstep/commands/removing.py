@@ -5,6 +5,7 @@ from __future__ import annotations
 from foldstep.connect import DEFAULT_DIR, connect
 from foldstep.options import REFUSED, Dir, SearchId, Token, Url, Yes, confirmed, out, quiet_exit
 from foldstep.service.contract.footprint import Footprint
+from foldstep.service.contract.numbers import size
 from foldstep.service.contract.states import TERMINAL_SEARCH
 
 
@@ -24,8 +25,8 @@ def delete(
     if not confirmed(view.id, yes=yes):
         quiet_exit(REFUSED)
         return
-    master.delete(view.id)
-    out.print(f"{view.id} is deleted.", markup=False, highlight=False)
+    removed = in_words(master.delete(view.id))
+    out.print(f"{view.id} is deleted: {removed}.", markup=False, highlight=False, soft_wrap=True)
 
 
 def in_words(footprint: Footprint) -> str:
@@ -35,11 +36,3 @@ def in_words(footprint: Footprint) -> str:
         return f"{trials}, no files"
     files = "1 file" if footprint.files == 1 else f"{footprint.files:,} files"
     return f"{trials}, {files} of {size(footprint.bytes)}"
-
-
-def size(n_bytes: int) -> str:
-    """Write a size in bytes as people do."""
-    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if n_bytes >= size:
-            return f"{n_bytes / size:.1f} {unit}"
-    return f"{n_bytes} bytes"

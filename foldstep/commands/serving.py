@@ -1,20 +1,18 @@
-"""`serve`, `worker`, `upgrade`, `doctor`: run the master and the workers, and check what they need."""
+"""`serve`, `worker`, `upgrade`: run the master and the workers."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import platform
 import signal
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from foldstep.connect import DEFAULT_DIR, find_token, find_url
 from foldstep.options import REFUSED, Dir, Token, Url, err, out, quiet_exit
-from foldstep.service.contract.errors import FoldstepError, InvalidInput, Unavailable
+from foldstep.service.contract.errors import InvalidInput, Unavailable
 from foldstep.service.folder import keep_private, usable_folder
 
 LogJson = Annotated[bool, typer.Option("--log-json", help="Write logs as JSON, one object a line.")]
@@ -25,6 +23,10 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 when left out.")] = None,
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port to listen on; 8765 when left out, 0 for any.")
+    ] = None,
+    keep_days: Annotated[
+        float | None,
+        typer.Option(help="Days after which ended searches are deleted, idle ones stopped; never when left out."),
     ] = None,
     log_json: LogJson = False,
     tls_cert: Annotated[
@@ -50,7 +52,8 @@ def serve(
     if log_json:
         environment["FOLDSTEP_LOG_FORMAT"] = "json"
     proxies = ",".join(trusted_proxy or ()) or None
-    given = {"tls_cert": tls_cert, "tls_key": tls_key, "root_path": root_path, "trusted_proxies": proxies}
+    given: dict[str, Any] = {"tls_cert": tls_cert, "tls_key": tls_key, "root_path": root_path}
+    given |= {"trusted_proxies": proxies, "keep_days": keep_days}
     settings = settings_from_environment(environment, **{n: value for n, value in given.items() if value is not None})
     serve_app(settings, host, port)
 
@@ -120,31 +123,3 @@ def upgrade(data_dir: Dir = DEFAULT_DIR) -> None:
     finally:
         database.close()
     out.print("The database is at this version.")
-
-
-def doctor(data_dir: Dir = DEFAULT_DIR, url: Url = None, token: Token = None) -> None:
-    """Report what this machine has for Foldstep, and what is wrong."""
-    is_well = True
-    out.print(f"Python {platform.python_version()} on {platform.machine()}, {os.cpu_count()} cores")
-    for package, extra in (("torch", "worker"), ("safetensors", "worker"), ("psycopg", "postgres")):
-        there = importlib.util.find_spec(package) is not None
-        out.print(f"{package}: {'there' if there else f'missing; pip install foldstep[{extra}]'}", markup=False)
-    if importlib.util.find_spec("torch") is not None:
-        from foldstep.worker.launch.local import find_devices
-        from foldstep.worker.steps.compiled import gains_from_bf16, why_not
-
-        out.print(f"compiled backend: {why_not() or 'there'}", markup=False)
-        gain = "faster here" if gains_from_bf16() else "no gain here, so networks train in float32"
-        out.print(f"precision bfloat16: {gain}", markup=False)
-        out.print(f"a worker here would use: {', '.join(find_devices('auto', None))}")
-    try:
-        from foldstep.connect import connect
-
-        master = connect(url, token, data_dir)
-        live = sum(worker.live for worker in master.workers())
-        noun = "live worker" if live == 1 else "live workers"
-        out.print(f"master at {master.url}: {len(master.searches())} searches, {live} {noun}", highlight=False)
-    except FoldstepError as error:
-        out.print(f"master: {error.message}", markup=False)
-        is_well = False
-    quiet_exit(0 if is_well else REFUSED)

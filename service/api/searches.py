@@ -75,10 +75,10 @@ def get_footprint(search_id: SearchId, context: InContext) -> Footprint:
     return control.footprint(context, search_id)
 
 
-@router.delete("/searches/{search_id}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(404, 409))
-def delete_search(search_id: SearchId, context: InContext) -> None:
-    """Delete a search with its trials and checkpoints."""
-    control.delete(context, search_id)
+@router.delete("/searches/{search_id}", responses=responses(404, 409))
+def delete_search(search_id: SearchId, context: InContext) -> Footprint:
+    """Delete a search with its trials and files, and tell how many of them there were."""
+    return control.delete(context, search_id)
 
 
 @router.post("/searches/{search_id}:pause", responses=responses(404, 409))

@@ -63,6 +63,14 @@ def spread(value: float | None, of: float | None) -> str:
     return shown if any(c in "123456789" for c in shown) else number(value, 2)
 
 
+def size(n_bytes: int) -> str:
+    """Write a size in bytes as people do: in bytes, kB, MB or GB."""
+    for unit, one in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if n_bytes >= one:
+            return f"{n_bytes / one:.1f} {unit}"
+    return f"{n_bytes} bytes"
+
+
 def _decimals(of: float) -> int | None:
     """Choose the decimals of a score; None for 0 and where it is written with an exponent."""
     if of == 0.0 or not math.isfinite(of):

@@ -77,14 +77,16 @@ def footprint(context: Context, search_id: str) -> Footprint:
     return Footprint(trials=n_trials, files=len(sizes), bytes=sum(sizes))
 
 
-def delete(context: Context, search_id: str) -> None:
-    """Delete a search with its trials and files; workers that train it lose their leases.
+def delete(context: Context, search_id: str) -> Footprint:
+    """Delete a search with its trials and files, and count them; workers that train it lose their leases.
 
     Raises:
         NotFound: there is no such search.
     """
+    removed = footprint(context, search_id)
     with context.database.write() as connection:
         searches.lock(connection, search_id)
         searches.remove(connection, search_id)
     files.delete_folder(files.checkpoint_folder(context.settings, search_id))
     files.delete_folder(files.snapshot_folder(context.settings, search_id))
+    return removed

@@ -153,6 +153,16 @@ def names_in(folder: Path) -> set[str]:
     return {entry.name for entry in _entries(folder) if entry.is_file()}
 
 
+def sizes_by_name(folder: Path) -> dict[str, int]:
+    """Find the sizes of the files in a folder, in bytes; drafts are none."""
+    sizes = {}
+    for path in _entries(folder):
+        with contextlib.suppress(FileNotFoundError):  # deleted in the meantime
+            if not is_draft(path.name):
+                sizes[path.name] = path.stat().st_size
+    return sizes
+
+
 def sizes_in(folder: Path) -> list[int]:
     """List the sizes of the files in a folder, in bytes; empty where there is no folder."""
     sizes = []

@@ -23,6 +23,7 @@ from foldstep.service.flow.finish import settle
 from foldstep.service.flow.hold import is_released, lock_lease, regain
 from foldstep.service.flow.lease import lease
 from foldstep.service.flow.prune import clean_up, last_kept, last_with_snapshot, prune, prune_snapshots
+from foldstep.service.flow.quota import keep_within_quota
 from foldstep.service.flow.release import release_locked
 from foldstep.service.flow.rungs import fold_scores, paused, to_the_end
 from foldstep.service.flow.score import mean_and_spread, rank_key
@@ -73,6 +74,8 @@ def _stored(context: Context, lease_id: int, token: str, sent: Report) -> Report
         reply = _reply(context, search, states, bars, sent)
     context.watch.saw(lease_id, renewals)
     clean_up(context, search, dropped, snapshots_dropped)
+    if finished:
+        keep_within_quota(context, search.id)
     return reply
 
 

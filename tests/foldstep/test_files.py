@@ -17,7 +17,7 @@ import pytest
 
 from foldstep.service.contract.checkpoint_name import CheckpointName
 from foldstep.service.contract.leaderboard import SearchView, TrialView
-from tests.acceptance.processes import foldstep
+from tests.acceptance.processes import Processes, foldstep
 from tests.foldstep.conftest import Desk, refused
 from tests.foldstep.test_run import table
 
@@ -177,6 +177,29 @@ def test_checkpoints_alone_are_the_leaderboard(
         assert without_files(found["searches"][one.search.id]) == comparable(one.trials)
     text = foldstep("recover", str(regressed.folder), cwd=tmp_path).stdout
     assert all(f"{t.score:.5f}" in text for t in regressed.trials)
+
+
+def test_a_master_serves_what_checkpoints_alone_told(
+    busy_desk: Desk, classified: Searched, regressed: Searched, tmp_path: Path
+) -> None:
+    """Nothing but the checkpoints is there; the new master has the searches with the same leaderboards."""
+    shutil.copytree(busy_desk.folder / "data/checkpoints", tmp_path / "saved")
+    done = foldstep("recover", "saved", "--into", "data", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert "Start it: foldstep serve --dir data" in done.stdout
+    with Processes(tmp_path) as processes:
+        _, master = processes.master()
+        for one in (classified, regressed):
+            search = master.search(one.search.id)
+            assert search.state == "completed"
+            assert any("Rebuilt from its checkpoints" in note for note in search.notes)
+            rows = master.all_trials(search.id)
+            assert comparable(rows) == comparable(one.trials)
+            assert [row.checkpoints for row in rows] == [row.checkpoints for row in one.trials]
+            assert [row.epoch for row in rows] == [row.epoch for row in one.trials]
+            curves = master.curves(search.id, rows[0].trial).model_dump_json()
+            assert json.loads(curves) == json.loads(busy_desk.master.curves(search.id, rows[0].trial).model_dump_json())
+    refused(foldstep("recover", "saved", "--into", "data", cwd=tmp_path), "has searches already", code="conflict")
 
 
 def test_a_file_to_predict_that_is_not_there_names_the_nearest(classified: Searched, tmp_path: Path) -> None:

@@ -101,7 +101,8 @@ def test_pause_resume_stop_delete(master: Master) -> None:
     for verb, state in (("pause", "paused"), ("resume", "running"), ("stop", "stopped")):
         answer = master.post(f"/searches/{search}:{verb}")
         assert (answer.status_code, answer.json()["state"]) == (200, state)
-    assert master.http.delete(f"/api/v1/searches/{search}").status_code == 204
+    deleted = master.http.delete(f"/api/v1/searches/{search}")
+    assert (deleted.status_code, deleted.json()["files"]) == (200, 0)
     assert master.get(f"/searches/{search}").status_code == 404
 
 
