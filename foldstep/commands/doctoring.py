@@ -48,7 +48,7 @@ def _show(finding: Finding) -> None:
 def _of_machine() -> Iterator[Finding]:
     from foldstep.service.flow.inspection import Finding
 
-    yield Finding("python", "ok", f"{platform.python_version()} on {platform.machine()}, {os.cpu_count()} cores")
+    yield Finding("Python", "ok", f"{platform.python_version()} on {platform.machine()}, {os.cpu_count()} cores")
     for package, extra in (("torch", "worker"), ("safetensors", "worker"), ("psycopg", "postgres")):
         there = importlib.util.find_spec(package) is not None
         yield (
