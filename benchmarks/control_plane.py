@@ -66,7 +66,7 @@ class Setting:
     workers: int
     stored: int
     members: int
-    is_short: bool = False
+    is_short: bool = True
 
     @property
     def title(self) -> str:

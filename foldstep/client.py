@@ -16,9 +16,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
+from httpx import URL
 from pydantic import BaseModel, TypeAdapter
 
 from foldstep.service.contract.connection import READING_DATA, Connection
@@ -46,6 +47,8 @@ _DATASETS = TypeAdapter(list[Dataset])
 _WORKERS = TypeAdapter(list[WorkerView])
 _TOKENS = TypeAdapter(list[TokenView])
 _BLOCK_BYTES = 1 << 18
+_ROWS_OF_A_PAGE = 500
+R = TypeVar("R")
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -111,7 +114,7 @@ class Foldstep:
 
     def searches(self) -> list[SearchView]:
         """List all searches, the newest first."""
-        return _SEARCHES.validate_json(self._get("/searches"))
+        return self._all("/searches", _SEARCHES)
 
     def search(self, search: str) -> SearchView:
         """Get one search: its state, counts and best trial."""
@@ -216,7 +219,7 @@ class Foldstep:
 
     def datasets(self) -> list[Dataset]:
         """List the registered data sets, by name."""
-        return _DATASETS.validate_json(self._get("/datasets"))
+        return self._all("/datasets", _DATASETS)
 
     def dataset(self, name: str) -> Dataset:
         """Get one data set."""
@@ -323,7 +326,7 @@ class Foldstep:
 
     def workers(self) -> list[WorkerView]:
         """List every worker that has registered with the master."""
-        return _WORKERS.validate_json(self._get("/workers"))
+        return self._all("/workers", _WORKERS)
 
     def tokens(self) -> list[TokenView]:
         """List the tokens that are valid; the master's own is not among them."""
@@ -370,6 +373,19 @@ class Foldstep:
 
     def _get(self, path: str, **params: Any) -> bytes:
         return self.connection.request("GET", path, params=params).content
+
+    def _all(self, path: str, rows: TypeAdapter[list[R]]) -> list[R]:
+        """Collect a list, page by page; each answer names the next page in its `Link` header."""
+        found: list[R] = []
+        cursor: str | None = None
+        while True:
+            params = {"limit": _ROWS_OF_A_PAGE} | ({"cursor": cursor} if cursor else {})
+            answer = self.connection.request("GET", path, params=params)
+            found += rows.validate_json(answer.content)
+            following = answer.links.get("next")
+            if following is None:
+                return found
+            cursor = URL(following["url"]).params["cursor"]
 
     def _event(self, search: str, event: str) -> SearchView:
         return SearchView.model_validate_json(self.connection.request("POST", f"/searches/{search}:{event}").content)

@@ -83,6 +83,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = utc_now, wat
     api = APIRouter(prefix=API)
     for part in (datasets, searches, trials, workers, leases, tokens, session):
         api.include_router(part.router)
+    api.include_router(leases.calls)
     app.include_router(api)
     app.include_router(health.metrics_router)
     app.include_router(health.open_router)

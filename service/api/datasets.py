@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request, UploadFile, status
+from fastapi import APIRouter, Form, Request, Response, UploadFile, status
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
 from foldstep.service.api.deps import InContext, heavily
+from foldstep.service.api.pages import USUALLY, Cursor, Limit, rows_of
 from foldstep.service.api.problems import responses
 from foldstep.service.api.strict import StrictRoute
 from foldstep.service.contract.dataset import DataReport, Dataset, Replaced, StoredFile
@@ -80,10 +81,12 @@ def delete_dataset(name: str, context: InContext) -> None:
     dataset.delete(context, name)
 
 
-@router.get("/datasets", responses=responses())
-def get_datasets(context: InContext) -> list[Dataset]:
+@router.get("/datasets", responses=responses(422))
+def get_datasets(
+    context: InContext, request: Request, response: Response, limit: Limit = USUALLY, cursor: Cursor = None
+) -> list[Dataset]:
     """List every data set, by name."""
-    return dataset.all_datasets(context)
+    return rows_of(dataset.all_datasets(context, limit, cursor), request, response)
 
 
 @router.get("/datasets/{name}", responses=responses(404))

@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse
 
 from foldstep.service.api.bodies import JsonBody
 from foldstep.service.api.deps import Body, IfHeld, InContext, LeaseToken
+from foldstep.service.api.direct import DirectRoute, answered_by
 from foldstep.service.api.examples import ARCHIVE_BODY, FILE_BODY
 from foldstep.service.api.problems import responses
 from foldstep.service.api.strict import StrictRoute
@@ -21,22 +22,25 @@ from foldstep.service.flow.release import release
 from foldstep.service.flow.report import report
 
 router = APIRouter(prefix="/leases", tags=["leases"], route_class=StrictRoute)
+calls = APIRouter(prefix="/leases", tags=["leases"], route_class=DirectRoute)
 LeaseId = Annotated[int, Path(ge=0, le=2**31 - 1, description="the lease's number")]
 _NO_CONTENT = status.HTTP_204_NO_CONTENT
 _report_body = JsonBody(Report)
 
 
-@router.post(
+@calls.post(
     "",
     response_model=Lease,
     responses={**responses(404, 422), _NO_CONTENT: {"description": "nothing waits; ask again in a moment"}},
 )
+@answered_by(LeaseRequest, lambda call: lease(call.context, call.sent))
 def post_lease(request: LeaseRequest, context: InContext) -> Lease | Response:
     """Lease trials of one search to a worker."""
     return lease(context, request) or Response(status_code=_NO_CONTENT)
 
 
-@router.post("/{lease_id}:report", openapi_extra=_report_body.documentation, responses=responses(409, 422))
+@calls.post("/{lease_id}:report", openapi_extra=_report_body.documentation, responses=responses(409, 422))
+@answered_by(Report, lambda call: report(call.context, call.lease, call.token, call.sent))
 def post_report(
     lease_id: LeaseId, token: LeaseToken, sent: Annotated[Report, Depends(_report_body)], context: InContext
 ) -> ReportReply:
@@ -44,7 +48,8 @@ def post_report(
     return report(context, lease_id, token, sent)
 
 
-@router.post("/{lease_id}:release", status_code=_NO_CONTENT, responses=responses(409, 422))
+@calls.post("/{lease_id}:release", status_code=_NO_CONTENT, responses=responses(409, 422))
+@answered_by(LeaseEnd, lambda call: release(call.context, call.lease, call.token, call.sent))
 def post_release(lease_id: LeaseId, token: LeaseToken, sent: LeaseEnd, context: InContext) -> None:
     """End a lease; unfinished trials go back to waiting, with the snapshots that were uploaded for them."""
     release(context, lease_id, token, sent)

@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse
 
 from foldstep.service.api.deps import Document, IdempotencyKey, InContext, SearchId, heavily
 from foldstep.service.api.examples import SPEC_BODY
+from foldstep.service.api.pages import USUALLY, Cursor, Limit, rows_of
 from foldstep.service.api.problems import responses
 from foldstep.service.api.strict import StrictRoute
 from foldstep.service.contract.dataset import DataReport
@@ -45,10 +46,12 @@ async def validate_search(document: Document, context: InContext) -> Validated:
     return await heavily(validate, context, document)
 
 
-@router.get("/searches", responses=responses())
-def get_searches(context: InContext) -> list[SearchView]:
+@router.get("/searches", responses=responses(422))
+def get_searches(
+    context: InContext, request: Request, response: Response, limit: Limit = USUALLY, cursor: Cursor = None
+) -> list[SearchView]:
     """List the last searches, the newest first."""
-    return view.all_searches(context)
+    return rows_of(view.all_searches(context, limit, cursor), request, response)
 
 
 @router.get("/searches/{search_id}", responses=responses(404, 409))

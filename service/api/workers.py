@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, status
+from fastapi import APIRouter, Path, Request, Response, status
 
 from foldstep.service.api.deps import InContext
+from foldstep.service.api.pages import USUALLY, Cursor, Limit, rows_of
 from foldstep.service.api.problems import responses
 from foldstep.service.api.strict import StrictRoute
 from foldstep.service.contract.death import KeyedDeath, WorkerDeath
@@ -26,10 +27,12 @@ def post_worker(registration: WorkerRegistration, context: InContext) -> WorkerR
     return register_worker(context, registration)
 
 
-@router.get("/workers", responses=responses())
-def get_workers(context: InContext) -> list[WorkerView]:
+@router.get("/workers", responses=responses(422))
+def get_workers(
+    context: InContext, request: Request, response: Response, limit: Limit = USUALLY, cursor: Cursor = None
+) -> list[WorkerView]:
     """List the workers that were seen lately."""
-    return view.all_workers(context)
+    return rows_of(view.all_workers(context, limit, cursor), request, response)
 
 
 @router.post("/workers:died", status_code=status.HTTP_204_NO_CONTENT, responses=responses(404, 422))

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from sqlalchemy import Connection, bindparam, func, select, text
 
 from foldstep.service.contract.states import TERMINAL_TRIAL, TrialState
+from foldstep.service.db.prepared import Prepared
 from foldstep.service.db.tables import counts, words
 
 _ADVISORY_LOCK = 5_128_490_174
@@ -19,9 +20,8 @@ _KEY = "search_id, stage, state, slot"
 _IS_ENDED = f"state IN ({words(TERMINAL_TRIAL)})"
 _SUMS = ("n", "epochs", "trained")
 
-_OF_STATE = select(func.coalesce(func.sum(counts.c.n), 0)).where(
-    counts.c.search_id == bindparam("id"), counts.c.state == bindparam("state")
-)
+_IN_STATE = (counts.c.search_id == bindparam("id"), counts.c.state == bindparam("state"))
+_OF_STATE = Prepared(select(func.coalesce(func.sum(counts.c.n), 0)).where(*_IN_STATE), ("id", "state"))
 _GROUPS = (counts.c.search_id, counts.c.stage, counts.c.state)
 _BY_STAGE = select(*_GROUPS, *(func.sum(counts.c[name]) for name in _SUMS)).group_by(*_GROUPS)
 _OF_ALL = select(counts.c.state, func.sum(counts.c.n)).group_by(counts.c.state)
@@ -29,7 +29,7 @@ _OF_ALL = select(counts.c.state, func.sum(counts.c.n)).group_by(counts.c.state)
 
 def n_in(connection: Connection, search_id: str, state: TrialState) -> int:
     """Count the trials of a search that are in a state."""
-    return int(connection.execute(_OF_STATE, {"id": search_id, "state": state}).scalar_one())
+    return int(_OF_STATE.rows(connection, {"id": search_id, "state": state})[0][0])
 
 
 def by_stage(
@@ -48,6 +48,12 @@ def by_state(connection: Connection, search_id: str) -> dict[TrialState, int]:
     for _, _, state, n, _, _ in by_stage(connection, [search_id]):
         found[state] = found.get(state, 0) + n
     return found
+
+
+def version(connection: Connection, search_id: str) -> tuple[tuple[object, ...], ...]:
+    """Find what changes whenever a trial of a search ends, or is open again."""
+    rows = by_stage(connection, [search_id])
+    return tuple(sorted(row[1:] for row in rows if row[2] in TERMINAL_TRIAL))
 
 
 def of_all(connection: Connection) -> dict[TrialState, int]:

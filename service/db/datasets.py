@@ -63,9 +63,12 @@ def get(connection: Connection, name: str) -> DatasetRow:
     return row
 
 
-def all_of_them(connection: Connection) -> list[Dataset]:
-    """List every data set, by name."""
-    return [_row(row).dataset for row in connection.execute(select(*_COLUMNS).order_by(datasets.c.name))]
+def by_name(connection: Connection, limit: int, after: str | None = None) -> list[Dataset]:
+    """List `limit` data sets after a name, by name."""
+    statement = select(*_COLUMNS).order_by(datasets.c.name).limit(limit)
+    if after is not None:
+        statement = statement.where(datasets.c.name > after)
+    return [_row(row).dataset for row in connection.execute(statement)]
 
 
 def files_in_use(connection: Connection) -> set[str]:

@@ -156,7 +156,7 @@ def _sqlite_engine(url: str, pool_size: int) -> Engine:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     """Set the pragmas of a new connection: WAL allows reads during a write, NORMAL survives a process's crash."""
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "cache_size = -32000"):
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "cache_size = -4000"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

@@ -16,6 +16,7 @@ from foldstep.service.contract.errors import LeaseLost
 from foldstep.service.contract.lease import LeaseRequest, Purpose
 from foldstep.service.contract.states import LeaseEvent, LeaseState
 from foldstep.service.db.moves import lease_move, n_moved
+from foldstep.service.db.prepared import Prepared
 from foldstep.service.db.tables import leases
 
 
@@ -63,16 +64,19 @@ def lost(lease_id: int) -> LeaseLost:
     return LeaseLost(f"The lease {lease_id} is no longer yours; drop its trials and ask for others.")
 
 
-_GRANT = insert(leases).returning(leases.c.id)
-_GET = select(*_COLUMNS).where(leases.c.id == bindparam("id"))
+_GRANTED = ("token", "worker_id", "search_id", "purpose", "state", "reported_at", "member_steps_per_s", "expires_at")
+_GRANT = Prepared(insert(leases).returning(leases.c.id), columns=(*_GRANTED, "request_key"))
+_GET = Prepared(select(*_COLUMNS).where(leases.c.id == bindparam("id")), given=("id",))
 _BY_KEY = select(*_COLUMNS).where(leases.c.request_key == bindparam("key"))
 _OURS = (leases.c.id == bindparam("b_id"), leases.c.token == bindparam("b_token"))
-_RENEW = (
+_RENEWED = (
     update(leases)
     .where(*_OURS, leases.c.state == LeaseState.HELD)
     .values(renewals=leases.c.renewals + 1)
     .returning(leases.c.renewals)
 )
+_RENEW = Prepared(_RENEWED, ("b_id", "b_token"), ("expires_at", "reported_at"))
+_RENEW_WITH_RATE = Prepared(_RENEWED, ("b_id", "b_token"), ("expires_at", "reported_at", "member_steps_per_s"))
 _RELEASE = lease_move(LeaseEvent.RELEASE).where(*_OURS).values(ended_at=bindparam("b_now"))
 _HELD = select(leases.c.id, leases.c.search_id, leases.c.renewals).where(leases.c.state == LeaseState.HELD)
 _HELD_BY = select(leases.c.id, leases.c.search_id, leases.c.renewals).where(
@@ -111,7 +115,7 @@ def grant(
     values |= {"purpose": purpose, "state": LeaseState.HELD, "reported_at": now, "member_steps_per_s": 0.0}
     values |= {"expires_at": expires_at, "request_key": None if key is None else hashed(key)}
     try:
-        return int(connection.execute(_GRANT, values).scalar_one())
+        return int(_GRANT.rows(connection, values)[0][0])
     except IntegrityError as error:
         if key is not None and "request_key" in str(error.orig):
             raise KeyTaken from None
@@ -124,10 +128,10 @@ def get(connection: Connection, lease_id: int) -> LeaseRow:
     Raises:
         LeaseLost: no lease has that id, since its search was deleted.
     """
-    row = connection.execute(_GET, {"id": lease_id}).one_or_none()
+    row = _GET.first(connection, {"id": lease_id})
     if row is None:
         raise lost(lease_id)
-    return LeaseRow(**row._asdict())
+    return LeaseRow(*row)
 
 
 def by_key(connection: Connection, key: str) -> LeaseRow | None:
@@ -157,11 +161,13 @@ def renew(
     Returns:
         How often it was renewed; None where the lease is not held, or not under this token.
     """
-    values: dict[str, object] = {"expires_at": expires_at, "reported_at": now}
+    values: dict[str, object] = {"b_id": row.id, "b_token": hashed(token), "expires_at": expires_at, "reported_at": now}
     elapsed_s = (now - row.reported_at).total_seconds()
     if elapsed_s > 0:
-        values["member_steps_per_s"] = steps / elapsed_s
-    return connection.execute(_RENEW, {"b_id": row.id, "b_token": hashed(token), **values}).scalar_one_or_none()
+        found = _RENEW_WITH_RATE.first(connection, {**values, "member_steps_per_s": steps / elapsed_s})
+    else:
+        found = _RENEW.first(connection, values)
+    return None if found is None else int(found[0])
 
 
 def regain(connection: Connection, lease_id: int, token: str, expires_at: datetime) -> int:

@@ -7,8 +7,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
+from foldstep.service.db.prepared import Prepared
 from foldstep.service.db.tables import paces
 
 FADING_S = 20.0
@@ -60,30 +62,36 @@ class Pace:
 
 
 _COLUMNS = [paces.c[name] for name in Pace.__dataclass_fields__]
-_GET = select(*_COLUMNS).where(paces.c.search_id == bindparam("id"))
-_SET = update(paces).where(paces.c.search_id == bindparam("b_id"))
+_OF_SEARCH = select(*_COLUMNS).where(paces.c.search_id == bindparam("id"))
+_GET = Prepared(_OF_SEARCH.with_for_update(skip_locked=True), ("id",))
+_ALL = tuple(Pace.__dataclass_fields__)
+_ADD = {
+    "sqlite": Prepared(sqlite.insert(paces).on_conflict_do_nothing(), columns=_ALL),
+    "postgresql": Prepared(postgresql.insert(paces).on_conflict_do_nothing(), columns=_ALL),
+}
+_SUMS = tuple(name for name in Pace.__dataclass_fields__ if name != "search_id")
+_SET = Prepared(update(paces).where(paces.c.search_id == bindparam("b_id")), ("b_id",), _SUMS)
 
 
 def record(
     connection: Connection, search_id: str, *, member_steps: int, epochs: int, since: datetime, now: datetime
-) -> None:
-    """Add a report to the pace of a locked search.
+) -> bool:
+    """Add a report to the pace of a search, unless another transaction writes it just now; tell whether it was added.
 
     Args:
-        connection: of a write transaction that has locked the search.
+        connection: of a write transaction.
         search_id: the search.
         member_steps: steps times members since the last report under this lease.
         epochs: epochs of trials since then.
         since: when the lease was granted, or last reported on.
         now: the time of the report.
     """
-    row = connection.execute(_GET, {"id": search_id}).one_or_none()
-    before = Pace(search_id, 0.0, 0.0, 0.0, since) if row is None else Pace(**row._asdict())
+    row = _GET.first(connection, {"id": search_id})
+    before = Pace(search_id, 0.0, 0.0, 0.0, since) if row is None else Pace(*row)
     values = vars(before.with_report(member_steps=member_steps, epochs=epochs, since=since, now=now))
     if row is None:
-        connection.execute(insert(paces), values)
-    else:
-        connection.execute(_SET, {"b_id": search_id, **{k: v for k, v in values.items() if k != "search_id"}})
+        return _ADD[connection.dialect.name].change(connection, values) == 1
+    return _SET.change(connection, {"b_id": search_id, **{name: values[name] for name in _SUMS}}) == 1
 
 
 def of_searches(connection: Connection, search_ids: Collection[str]) -> dict[str, Pace]:

@@ -9,9 +9,10 @@ from sqlalchemy import Connection, delete, false, insert, or_, select, update
 
 from foldstep.service.contract.diagnostics import Diagnostics
 from foldstep.service.contract.report import Curve, FoldResult
+from foldstep.service.db.prepared import Prepared
 from foldstep.service.db.tables import folds
 
-_ADD = insert(folds)
+_ADD = Prepared(insert(folds), columns=[column.name for column in folds.c])
 
 
 def replace(connection: Connection, search_id: str, results: Sequence[tuple[int, FoldResult]]) -> None:
@@ -39,7 +40,7 @@ def add(connection: Connection, search_id: str, results: Sequence[tuple[int, Fol
         for trial, fold in results
     ]
     if rows:
-        connection.execute(_ADD, rows)
+        _ADD.change_all(connection, rows)
 
 
 def of_trials(

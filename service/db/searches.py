@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from foldstep.models.catalog.metrics import Direction
@@ -18,6 +18,7 @@ from foldstep.service.contract.problem import LearningProblem
 from foldstep.service.contract.spec import MetricSpec, Spec
 from foldstep.service.contract.states import TERMINAL_SEARCH, SearchEvent, SearchState, TrialState
 from foldstep.service.db.moves import n_moved, search_move
+from foldstep.service.db.prepared import Prepared
 from foldstep.service.db.tables import counts, folds, leases, searches, stages, trials
 
 
@@ -86,6 +87,9 @@ class SearchLabel(NamedTuple):
 _COLUMNS = [c for c in searches.c if c.name not in ("submitted", "submit_key", "extended")]
 
 
+_NAMES = [column.name for column in _COLUMNS]
+
+
 @lru_cache(maxsize=256)
 def _spec(text: str) -> Spec:
     """Parse a spec; the last ones are cached, since those of running searches are read again and again."""
@@ -98,8 +102,8 @@ def _problem(text: str) -> LearningProblem:
     return LearningProblem.model_validate_json(text)
 
 
-def _row(row: Row[Any]) -> SearchRow:
-    values = row._asdict()
+def _row(row: Sequence[Any]) -> SearchRow:
+    values = dict(zip(_NAMES, row, strict=True))
     checks = values["checks"]
     report = None if checks is None else CheckReport.model_validate(checks)
     parsed = {"spec": _spec(values["spec"]), "problem": _problem(values["problem"]), "checks": report}
@@ -144,8 +148,9 @@ def submitted_under(connection: Connection, key: str) -> tuple[str, Any] | None:
 
 
 # Statements that run all the time are built once: building one takes SQLAlchemy longer than SQLite takes to run it.
-_GET = select(*_COLUMNS).where(searches.c.id == bindparam("id"))
-_LOCK = _GET.with_for_update(key_share=True)
+_ONE = select(*_COLUMNS).where(searches.c.id == bindparam("id"))
+_GET = Prepared(_ONE, ("id",))
+_LOCK = Prepared(_ONE.with_for_update(key_share=True), ("id",))
 
 
 def get(connection: Connection, search_id: str) -> SearchRow:
@@ -169,8 +174,17 @@ def lock(connection: Connection, search_id: str) -> SearchRow:
     return _one(connection, search_id, _LOCK)
 
 
-def _one(connection: Connection, search_id: str, statement: Select[Any]) -> SearchRow:
-    row = connection.execute(statement, {"id": search_id}).one_or_none()
+_UNLOCKED = select(searches.c.id).where(searches.c.id == bindparam("id"))
+_FREE = Prepared(_UNLOCKED.with_for_update(key_share=True, skip_locked=True), ("id",))
+
+
+def is_free(connection: Connection, search_id: str) -> bool:
+    """Tell whether nobody has locked a search, and lock it if so."""
+    return _FREE.first(connection, {"id": search_id}) is not None
+
+
+def _one(connection: Connection, search_id: str, statement: Prepared) -> SearchRow:
+    row = statement.first(connection, {"id": search_id})
     if row is None:
         raise NotFound(f"There is no search {search_id}; `foldstep searches` lists those that there are.")
     return _row(row)
@@ -194,9 +208,13 @@ def newest_labels(connection: Connection, limit: int = 1000) -> list[SearchLabel
     return [SearchLabel(*row) for row in connection.execute(_LABELS.limit(limit))]
 
 
-def newest(connection: Connection, limit: int) -> list[SearchRow]:
-    """List the last `limit` searches, the newest first."""
+def newest(connection: Connection, limit: int, after: tuple[datetime, str] | None = None) -> list[SearchRow]:
+    """List `limit` searches after the key (time of creation, id), the newest first."""
     statement = select(*_COLUMNS).order_by(searches.c.created_at.desc(), searches.c.id).limit(limit)
+    if after is not None:
+        at, search_id = after
+        is_same_time = (searches.c.created_at == at) & (searches.c.id > search_id)
+        statement = statement.where((searches.c.created_at < at) | is_same_time)
     return [_row(row) for row in connection.execute(statement)]
 
 
@@ -216,7 +234,7 @@ _N_RUNNING = (
     .where(counts.c.search_id == searches.c.id, counts.c.state == TrialState.RUNNING)
     .scalar_subquery()
 )
-_TO_SERVE = (
+_TO_SERVE = Prepared(
     select(searches.c.id)
     .where((searches.c.state == SearchState.QUEUED) | (searches.c.state == SearchState.RUNNING))
     .order_by(_N_RUNNING, searches.c.created_at, searches.c.id)
@@ -225,7 +243,7 @@ _TO_SERVE = (
 
 def ids_to_serve(connection: Connection) -> Sequence[str]:
     """List searches that may have work, in the order to serve them: fewest running trials first, then the oldest."""
-    return connection.execute(_TO_SERVE).scalars().all()
+    return [search_id for (search_id,) in _TO_SERVE.rows(connection, {})]
 
 
 _PAST_DEADLINE = select(searches.c.id).where(

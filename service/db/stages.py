@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from foldstep.service.contract.leaderboard import BorderFinding
 from foldstep.service.db.moves import n_moved
+from foldstep.service.db.prepared import Prepared
 from foldstep.service.db.tables import stages
 
 
@@ -38,6 +39,7 @@ class StageRow:
 
 
 _COLUMNS = [c for c in stages.c if c.name != "created_at"]
+_NAMES = [column.name for column in _COLUMNS]
 
 
 def _row(values: dict[str, Any]) -> StageRow:
@@ -51,12 +53,14 @@ def add(connection: Connection, search_id: str, stage: int, plan: Any, n_trials:
     connection.execute(insert(stages), {**values, "n_planned": 0, "findings": [], "created_at": now})
 
 
-_GET = select(*_COLUMNS).where(stages.c.search_id == bindparam("id"), stages.c.stage == bindparam("number"))
+_OF_STAGE = (stages.c.search_id == bindparam("id"), stages.c.stage == bindparam("number"))
+_GET = Prepared(select(*_COLUMNS).where(*_OF_STAGE), ("id", "number"))
 
 
 def get(connection: Connection, search_id: str, stage: int) -> StageRow:
     """Find one stage; it must exist."""
-    return _row(connection.execute(_GET, {"id": search_id, "number": stage}).one()._asdict())
+    (row,) = _GET.rows(connection, {"id": search_id, "number": stage})
+    return _row(dict(zip(_NAMES, row, strict=True)))
 
 
 def of_searches(connection: Connection, search_ids: Collection[str]) -> dict[str, list[StageRow]]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, func, insert, select, tuple_, union_all, update
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, insert, or_, select, tuple_, union_all, update
 
 from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.errors import IllegalTransition
@@ -17,7 +16,8 @@ from foldstep.service.contract.space import Params
 from foldstep.service.contract.states import TrialEvent, TrialState
 from foldstep.service.contract.trial import PlannedTrial, TrialRecord
 from foldstep.service.db.continued import saved_snapshots
-from foldstep.service.db.moves import n_moved, trial_move
+from foldstep.service.db.moves import trial_move
+from foldstep.service.db.prepared import Prepared
 from foldstep.service.db.tables import IS_KEPT, IS_WAITING, trials
 
 OPEN = (TrialState.WAITING, TrialState.RUNNING, TrialState.PAUSED)
@@ -74,10 +74,12 @@ def add(connection: Connection, search_id: str, planned: Sequence[PlannedTrial],
     same = {"search_id": search_id, "state": TrialState.WAITING, "created_at": now}
     same |= {"attempts": 0, "kept": False}
     saved = saved_snapshots(connection, search_id, [p.continues for p in planned if p.continues is not None])
-    connection.execute(insert(trials), [{**same, **_planned(p), **saved.get(p.continues, _NEW)} for p in planned])
+    _ADD.change_all(connection, [{**same, **_planned(p), **saved.get(p.continues, _NEW)} for p in planned])
 
 
 _NEW = {"resume": None, "epoch": 0}
+_PLANNED = ("number", "stage", "params", "pack_key", "epochs", "continues", *_NEW)
+_ADD = Prepared(insert(trials), columns=("search_id", "state", "created_at", "attempts", "kept", *_PLANNED))
 
 
 def _planned(trial: PlannedTrial) -> dict[str, object]:
@@ -98,19 +100,22 @@ def next_number(connection: Connection, search_id: str) -> int:
     return 0 if last is None else int(last) + 1
 
 
-_ANY_OPEN = select(trials.c.number).where(trials.c.search_id == bindparam("id"), trials.c.state.in_(OPEN)).limit(1)
+_IS_OPEN = or_(*(trials.c.state == state for state in OPEN))
+_ANY_OPEN = Prepared(select(trials.c.number).where(trials.c.search_id == bindparam("id"), _IS_OPEN).limit(1), ("id",))
 
 
 def any_open(connection: Connection, search_id: str) -> bool:
     """Tell whether a trial of a search is waiting, running, or paused at a rung."""
-    return connection.execute(_ANY_OPEN, {"id": search_id}).first() is not None
+    return _ANY_OPEN.first(connection, {"id": search_id}) is not None
 
 
 _WAITING = (trials.c.search_id == bindparam("b_search"), IS_WAITING)
-_FIRST = select(trials.c.pack_key, trials.c.lease_cap).where(*_WAITING).order_by(trials.c.number).limit(1)
+_FIRST = Prepared(
+    select(trials.c.pack_key, trials.c.lease_cap).where(*_WAITING).order_by(trials.c.number).limit(1), ("b_search",)
+)
 
 
-def _claim(*conditions: ColumnElement[bool]) -> ReturningUpdate[Any]:
+def _claim(*conditions: ColumnElement[bool]) -> Prepared:
     """Build the statement that takes the first waiting trials which fulfil some conditions."""
     following = (
         select(trials.c.number)
@@ -120,13 +125,14 @@ def _claim(*conditions: ColumnElement[bool]) -> ReturningUpdate[Any]:
         .with_for_update(skip_locked=True)
         .cte("next")  # so that it is evaluated once: Postgres may repeat a subquery, each time with other rows
     )
-    return (
+    claim = (
         trial_move(TrialEvent.LEASE)
         .where(trials.c.search_id == bindparam("b_search"), trials.c.number.in_(select(following.c.number)))
         .values(lease_id=bindparam("b_lease"), worker_id=bindparam("b_worker"), attempts=trials.c.attempts + 1)
         .values(lost_lease_id=None)
         .returning(*(trials.c[name] for name in ClaimedTrial.__dataclass_fields__))
     )
+    return Prepared(claim, [f"b_{name}" for name in ("search", "lease", "worker", "pack_key", "cap", "limit")])
 
 
 _SAME_PACK, _OTHER_PACK = trials.c.pack_key == bindparam("b_pack_key"), trials.c.pack_key != bindparam("b_pack_key")
@@ -141,7 +147,7 @@ def claim(connection: Connection, search_id: str, limit: int, lease_id: int, wor
     Trials that can share a pack with the first waiting one are taken first, then the others by number. After the death
     of a worker its trials share a lease only with their like, and at most `lease_cap` of them.
     """
-    first = connection.execute(_FIRST, {"b_search": search_id}).one_or_none()
+    first = _FIRST.first(connection, {"b_search": search_id})
     if first is None:
         return []
     pack_key, cap = first
@@ -150,7 +156,7 @@ def claim(connection: Connection, search_id: str, limit: int, lease_id: int, wor
     claimed: list[ClaimedTrial] = []
     for statement in _CLAIM if cap is None else _CLAIM_SUSPECTS:
         if len(claimed) < limit:
-            rows = connection.execute(statement, {**values, "b_limit": limit - len(claimed)})
+            rows = statement.rows(connection, {**values, "b_limit": limit - len(claimed)})
             claimed += [ClaimedTrial(*row) for row in rows]
     return sorted(claimed, key=lambda t: t.number)
 
@@ -171,23 +177,30 @@ def numbers_in(connection: Connection, search_id: str, *states: TrialState) -> s
     return set(connection.execute(statement).scalars())
 
 
-_UNDER = select(trials.c.number, trials.c.state).where(trials.c.lease_id == bindparam("lease"))
+_UNDER = Prepared(
+    select(trials.c.number, trials.c.state)
+    .where(trials.c.lease_id == bindparam("lease"))
+    .order_by(trials.c.number)
+    .with_for_update(key_share=True),
+    ("lease",),
+)
 
 
 def under(connection: Connection, lease_id: int) -> dict[int, TrialState]:
-    """Find the trials that a lease took and has not given back: number to state."""
-    return dict(connection.execute(_UNDER, {"lease": lease_id}).all())
+    """Find the trials that a lease took and has not given back: number to state; nobody changes them meanwhile."""
+    return dict(_UNDER.rows(connection, {"lease": lease_id}))
 
 
-_TRAINED = select(func.coalesce(func.sum(trials.c.epoch), 0)).where(trials.c.lease_id == bindparam("lease"))
+_SUM = func.coalesce(func.sum(trials.c.epoch), 0)
+_TRAINED = Prepared(select(_SUM).where(trials.c.lease_id == bindparam("lease")), ("lease",))
 
 
 def epochs_under(connection: Connection, lease_id: int) -> int:
     """Sum the epochs that the trials of a lease have trained so far, under this lease and before."""
-    return int(connection.execute(_TRAINED, {"lease": lease_id}).scalar_one())
+    return int(_TRAINED.rows(connection, {"lease": lease_id})[0][0])
 
 
-_PROGRESS = (
+_PROGRESS = Prepared(
     update(trials)
     .where(
         trials.c.search_id == bindparam("b_search"),
@@ -195,7 +208,8 @@ _PROGRESS = (
         trials.c.lease_id == bindparam("b_lease"),
         trials.c.state == TrialState.RUNNING,
     )
-    .values(epoch=bindparam("b_epoch"), progress=bindparam("b_progress"))
+    .values(epoch=bindparam("b_epoch"), progress=bindparam("b_progress")),
+    [f"b_{name}" for name in ("search", "number", "lease", "epoch", "progress")],
 )
 
 
@@ -204,23 +218,27 @@ def record_progress(connection: Connection, search_id: str, lease_id: int, progr
     if progress:
         same = {"b_search": search_id, "b_lease": lease_id}
         rows = [{**same, "b_number": p.trial, "b_epoch": p.epoch, "b_progress": p.score} for p in progress]
-        connection.execute(_PROGRESS, rows)
+        _PROGRESS.change_all(connection, rows)
 
 
 TIME_SO_FAR = func.coalesce(trials.c.duration_s, 0.0) + bindparam("b_duration_s")
-_END = {
-    event: trial_move(event)
-    .where(trials.c.search_id == bindparam("b_search"), trials.c.number == bindparam("b_number"))
-    .where(trials.c.lease_id == bindparam("b_lease"))
-    .values(
-        {
-            name: bindparam(f"b_{name}")
-            for name in ("score", "rank_key", "spread", "epoch", "message", "kept", "finished_at", "rungs", "resume")
-        }
+_RESULT = ("score", "rank_key", "spread", "epoch", "message", "kept", "finished_at", "rungs", "resume")
+
+
+def _end(event: TrialEvent) -> Prepared:
+    """Build the statement that ends running trials of a lease with an event."""
+    statement = (
+        trial_move(event)
+        .where(trials.c.search_id == bindparam("b_search"), trials.c.number == bindparam("b_number"))
+        .where(trials.c.lease_id == bindparam("b_lease"))
+        .values({name: bindparam(f"b_{name}") for name in _RESULT})
+        .values(progress=None, duration_s=TIME_SO_FAR, lease_cap=None)
     )
-    .values(progress=None, duration_s=TIME_SO_FAR, lease_cap=None)
-    for event in (TrialEvent.COMPLETE, TrialEvent.DIVERGE, TrialEvent.FAIL, TrialEvent.PRUNE, TrialEvent.UNDEFINE)
-}
+    return Prepared(statement, [f"b_{name}" for name in ("search", "number", "lease", "duration_s", *_RESULT)])
+
+
+_ENDS = (TrialEvent.COMPLETE, TrialEvent.DIVERGE, TrialEvent.FAIL, TrialEvent.PRUNE, TrialEvent.UNDEFINE)
+_END = {event: _end(event) for event in _ENDS}
 
 
 def finish(
@@ -233,7 +251,7 @@ def finish(
     """
     for event, statement in _END.items():
         rows = [_end_row(search_id, lease_id, trial, now) for trial in ended if trial.event is event]
-        if rows and n_moved(connection, statement, rows) != len(rows):
+        if rows and statement.change_all(connection, rows) != len(rows):
             raise IllegalTransition(f"A trial of the search {search_id} is not running under the lease {lease_id}.")
 
 
@@ -286,36 +304,42 @@ def cancel(connection: Connection, search_id: str, now: datetime) -> None:
     connection.execute(trial_move(TrialEvent.CANCEL).where(trials.c.search_id == search_id).values(values))
 
 
-def history(connection: Connection, search_id: str, stage: int | None = None) -> list[TrialRecord]:
-    """List the trials of a search, or of one of its stages, for a planner."""
+def history(connection: Connection, search_id: str, stage: int | None = None, *, every: int = 1) -> list[TrialRecord]:
+    """List the trials of a search, or of one of its stages, for a planner; only each `every`-th number for more."""
     columns = (trials.c.number, trials.c.stage, trials.c.state, trials.c.params, trials.c.score, trials.c.spread)
     statement = select(*columns).where(trials.c.search_id == search_id).order_by(trials.c.number)
     if stage is not None:
         statement = statement.where(trials.c.stage == stage)
+    if every > 1:
+        statement = statement.where(trials.c.number % every == 0)
     return [TrialRecord(**row._asdict()) for row in connection.execute(statement)]
 
 
-_PLACE = (
+_PLACES = (
     select(trials.c.rank_key, trials.c.number, trials.c.score)
     .where(trials.c.search_id == bindparam("id"), trials.c.rank_key.is_not(None))
     .order_by(trials.c.rank_key, trials.c.number)
     .offset(bindparam("skip"))
     .limit(1)
 )
-_PLACE_IN_STAGE = _PLACE.where(trials.c.stage == bindparam("stage"))
+_PLACE = Prepared(_PLACES, ("id", "skip"))
+_PLACE_IN_STAGE = Prepared(_PLACES.where(trials.c.stage == bindparam("stage")), ("id", "skip", "stage"))
 
 
 def nth_best(connection: Connection, search_id: str, n: int, stage: int | None = None) -> Place | None:
     """Find the trial at place `n` (from 1) of a search, or of one of its stages; None if fewer are ranked."""
     statement = _PLACE if stage is None else _PLACE_IN_STAGE
-    row = connection.execute(statement, {"id": search_id, "skip": n - 1, "stage": stage}).one_or_none()
+    row = statement.first(connection, {"id": search_id, "skip": n - 1, **({} if stage is None else {"stage": stage})})
     return None if row is None else Place(*row)
 
 
 _KEPT = select(trials.c.number).where(trials.c.search_id == bindparam("id"), IS_KEPT)
-_KEPT_BELOW = union_all(
-    _KEPT.where(trials.c.rank_key.is_(None)),
-    _KEPT.where(tuple_(trials.c.rank_key, trials.c.number) > tuple_(bindparam("key"), bindparam("number"))),
+_KEPT_BELOW = Prepared(
+    union_all(
+        _KEPT.where(trials.c.rank_key.is_(None)),
+        _KEPT.where(tuple_(trials.c.rank_key, trials.c.number) > tuple_(bindparam("key"), bindparam("number"))),
+    ),
+    ("id", "key", "number"),
 )
 
 
@@ -324,7 +348,7 @@ def kept_below(connection: Connection, search_id: str, place: Place | None) -> S
     if place is None:
         return connection.execute(_KEPT, {"id": search_id}).scalars().all()
     values = {"id": search_id, "key": place.rank_key, "number": place.number}
-    return connection.execute(_KEPT_BELOW, values).scalars().all()
+    return [number for (number,) in _KEPT_BELOW.rows(connection, values)]
 
 
 def unkeep(connection: Connection, search_id: str, numbers: Sequence[int]) -> None:

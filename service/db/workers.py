@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, func, select, union, update
+from sqlalchemy import Connection, bindparam, func, select, true, union, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from foldstep.service.contract.errors import NotFound
 from foldstep.service.contract.leaderboard import WorkerView
 from foldstep.service.contract.lease import WorkerRegistration
 from foldstep.service.contract.states import LeaseState, TrialState
+from foldstep.service.db.prepared import Prepared
 from foldstep.service.db.tables import leases, trials, workers
 
 
@@ -48,14 +49,16 @@ def died(connection: Connection, worker: int | str, now: datetime) -> int:
     return int(worker_id)
 
 
-_SEEN = (
+_SEEN = Prepared(
     update(workers)
     .where(workers.c.id == bindparam("b_id"), workers.c.died_at.is_(None))
-    .values(last_seen_at=bindparam("b_now"))
+    .values(last_seen_at=bindparam("b_now")),
+    ("b_id", "b_now"),
 )
 _HOLDING = select(leases.c.worker_id).where(leases.c.state == LeaseState.HELD)
 _LIVES = (workers.c.last_seen_at >= bindparam("since")) & workers.c.died_at.is_(None)
-_ACTIVE = select(func.count()).select_from(union(select(workers.c.id).where(_LIVES), _HOLDING).subquery())
+_BOTH = union(select(workers.c.id).where(_LIVES), _HOLDING).subquery()
+_ACTIVE = Prepared(select(func.count()).select_from(_BOTH), ("since",))
 
 
 def seen(connection: Connection, worker_id: int, now: datetime) -> None:
@@ -64,13 +67,13 @@ def seen(connection: Connection, worker_id: int, now: datetime) -> None:
     Raises:
         NotFound: no worker of that id is registered, or its parent said that it is dead.
     """
-    if not connection.execute(_SEEN, {"b_id": worker_id, "b_now": now}).rowcount:
+    if not _SEEN.change(connection, {"b_id": worker_id, "b_now": now}):
         raise NotFound(f"There is no worker {worker_id}; register it first.")
 
 
 def n_active(connection: Connection, since: datetime) -> int:
     """Count the workers that were seen since then and are not known to be dead, or hold a lease."""
-    return connection.execute(_ACTIVE, {"since": since}).scalar_one()
+    return int(_ACTIVE.rows(connection, {"since": since})[0][0])
 
 
 def names(connection: Connection, ids: Collection[int]) -> dict[int, str]:
@@ -91,10 +94,19 @@ def backends(connection: Connection, search_id: str) -> list[tuple[str, str]]:
     return [(device, backend) for device, backend in connection.execute(statement)]
 
 
-def seen_since(connection: Connection, since: datetime, live_since: datetime) -> list[WorkerView]:
-    """List the workers seen since then, the latest registered first; live are those seen since `live_since`.
+def seen_since(
+    connection: Connection, since: datetime, live_since: datetime, *, limit: int, before: int | None = None
+) -> list[WorkerView]:
+    """List workers seen since then, the latest registered first; live are those seen since `live_since`.
 
     Those whose parents said that they are dead are not live.
+
+    Args:
+        connection: to the database.
+        since: the earliest time.
+        live_since: the earliest time of a live one.
+        limit: number of rows at most.
+        before: only those registered before the worker with this id; None for all.
     """
     running = (
         select(func.count())
@@ -106,8 +118,9 @@ def seen_since(connection: Connection, since: datetime, live_since: datetime) ->
     )
     statement = (
         select(workers.c.id, workers.c.name, workers.c.device, workers.c.last_seen_at, running, workers.c.died_at)
-        .where(workers.c.last_seen_at >= since)
+        .where(workers.c.last_seen_at >= since, true() if before is None else workers.c.id < before)
         .order_by(workers.c.id.desc())
+        .limit(limit)
     )
     return [
         WorkerView(

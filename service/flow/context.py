@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from foldstep.service.db.engine import Database
+from foldstep.service.flow.kept import Answers
 from foldstep.service.flow.measures import Measures
 from foldstep.service.flow.probes import Probes
 from foldstep.service.flow.watch import Watch
@@ -35,6 +36,8 @@ class Context:
         watch: what it has seen of the held leases.
         measures: what it measures of itself, for /metrics.
         probes: its looks at what may not answer.
+        answers: what takes long to compute.
+        unrecorded: member steps and epochs of reports, by search, that are to be added to its pace.
     """
 
     database: Database
@@ -44,6 +47,8 @@ class Context:
     proposing: Proposing = field(default_factory=Proposing)
     measures: Measures = field(default_factory=Measures)
     probes: Probes = field(default_factory=Probes)
+    answers: Answers = field(default_factory=Answers)
+    unrecorded: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def lease_end(self, now: datetime) -> datetime:
         """Compute about when a lease that is granted or renewed now ends without a word of its worker."""

@@ -14,8 +14,11 @@ from foldstep.service.db import datasets
 from foldstep.service.db.datasets import DatasetRow, Origin
 from foldstep.service.flow import originals
 from foldstep.service.flow.context import Context
+from foldstep.service.flow.pages import Page, page_of, read_cursor
 from foldstep.service.flow.reading import hash_of, read_bundled, read_table
 from foldstep.service.flow.transfer import canonical_file
+
+MAX_DATASETS = 1000
 
 
 def register(context: Context, registration: DatasetRegistration) -> Dataset:
@@ -80,10 +83,22 @@ def get(context: Context, name: str) -> Dataset:
         return datasets.get(connection, name).dataset
 
 
-def all_datasets(context: Context) -> list[Dataset]:
-    """List every data set, by name."""
+def all_datasets(context: Context, limit: int = MAX_DATASETS, cursor: str | None = None) -> Page[Dataset]:
+    """List a page of the data sets, by name.
+
+    Raises:
+        InvalidInput: the cursor is not one of this list's.
+    """
+    key = read_cursor(cursor, _named_in)
     with context.database.read() as connection:
-        return datasets.all_of_them(connection)
+        rows = datasets.by_name(connection, limit + 1, key[0] if key else None)
+    return page_of(rows, limit, lambda dataset: (dataset.name,))
+
+
+def _named_in(name: str) -> tuple[str]:
+    if not isinstance(name, str):
+        raise TypeError
+    return (name,)
 
 
 def described(context: Context, data: DataSpec) -> DatasetDescription:
@@ -99,7 +114,7 @@ def described(context: Context, data: DataSpec) -> DatasetDescription:
     source = data.dataset
     with context.database.read() as connection:
         known = datasets.find(connection, source)
-        names = [*BUNDLED, *([] if known else (dataset.name for dataset in datasets.all_of_them(connection)))]
+        names = [*BUNDLED, *([] if known else (dataset.name for dataset in datasets.by_name(connection, MAX_DATASETS)))]
     if known is not None:
         return _named(context, known, data.reading)
     if source in BUNDLED:

@@ -15,6 +15,7 @@ from foldstep.service.contract.spec import DEFAULT_TRIALS
 from foldstep.service.contract.states import SearchEvent, SearchState, TrialState
 from foldstep.service.db import continued, counts, scores, searches, stages, trials, workers
 from foldstep.service.db.searches import SearchRow
+from foldstep.service.flow.context import Context
 from foldstep.service.flow.rungs import climb, close
 from foldstep.service.flow.score import rank_key
 from foldstep.service.flow.stage import go_on
@@ -48,10 +49,29 @@ def settle(connection: Connection, search: SearchRow, now: datetime) -> SearchRo
     if search.state is not SearchState.RUNNING:
         return search
     climb(connection, search, now)
-    ending = _by_budget(connection, search, now) or _by_stage(connection, search, now)
+    ending = _by_budget(connection, search, now)
+    if ending is None and trials.any_open(connection, search.id):
+        return search
+    ending = ending or _by_stage(connection, search, now)
     if ending is not None:
         end(connection, search, ending, now)
     return searches.get(connection, search.id)
+
+
+def settle_if_due(context: Context, search: SearchRow) -> SearchRow:
+    """End a search that is not locked, or its stage, if that is due: the lock is only taken where it is.
+
+    Two reports that end the last trials at the same time do not see each other's; so this comes after their commits.
+    """
+    now = context.now()
+    if search.state is not SearchState.RUNNING:
+        return search
+    with context.database.read() as connection:
+        is_due = _by_budget(connection, search, now) is not None or not trials.any_open(connection, search.id)
+    if not is_due:
+        return search
+    with context.database.write() as connection:
+        return settle(connection, searches.lock(connection, search.id), now)
 
 
 def end(connection: Connection, search: SearchRow, ending: Ending, now: datetime) -> None:
@@ -109,8 +129,6 @@ def has_reached_target(connection: Connection, search: SearchRow) -> bool:
 
 
 def _by_stage(connection: Connection, search: SearchRow, now: datetime) -> Ending | None:
-    if trials.any_open(connection, search.id):
-        return None
     stage = stages.get(connection, search.id, search.stage)
     if stage.left != 0 or go_on(connection, search, stage, now):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -19,9 +20,24 @@ def lock_lease(connection: Connection, lease_id: int) -> tuple[LeaseRow, SearchR
     Raises:
         LeaseLost: there is no such lease; its search was deleted.
     """
+    return _with_search(connection, lease_id, searches.lock)
+
+
+def find_lease(connection: Connection, lease_id: int) -> tuple[LeaseRow, SearchRow]:
+    """Find a lease and its search.
+
+    Raises:
+        LeaseLost: there is no such lease; its search was deleted.
+    """
+    return _with_search(connection, lease_id, searches.get)
+
+
+def _with_search(
+    connection: Connection, lease_id: int, find: Callable[[Connection, str], SearchRow]
+) -> tuple[LeaseRow, SearchRow]:
     lease = leases.get(connection, lease_id)
     try:
-        return lease, searches.lock(connection, lease.search_id)
+        return lease, find(connection, lease.search_id)
     except NotFound:
         raise leases.lost(lease_id) from None
 

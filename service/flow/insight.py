@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 from foldstep.service.analysis.child import report_in_child
 from foldstep.service.analysis.compare import compare as compare_records
@@ -17,18 +18,30 @@ from foldstep.service.contract.spec import MetricSpec
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import TERMINAL_TRIAL, TrialState
 from foldstep.service.contract.trial import TrialRecord
-from foldstep.service.db import searches, stages, trials
+from foldstep.service.db import counts, searches, stages, trials
 from foldstep.service.flow.context import Context
+
+T = TypeVar("T")
+MOST_TRIALS = 20_000
+"""Trials that are analysed at most: of more, each second, third and so on by number, which is as good as at random."""
+MANY = 2_000
+"""Trials of a search from which on an analysis is done in the background, while the last one is shown."""
 
 
 class _Subject(NamedTuple):
-    """The metric of a search, number, space and trials of a stage, and whether its method learns from results."""
+    """What is analysed: a stage of a search.
+
+    Attributes:
+        adaptive: whether the search's method learns from results.
+        every: 1, or how many trials each one stands for.
+    """
 
     metric: MetricSpec
     stage: int
     space: Space
     records: list[TrialRecord]
     adaptive: bool
+    every: int
 
 
 def importance(context: Context, search_id: str) -> ImportanceReport:
@@ -38,10 +51,7 @@ def importance(context: Context, search_id: str) -> ImportanceReport:
         NotFound: there is no such search.
         Unavailable: the analysis could not be run.
     """
-    metric, stage, space, records, adaptive = _subject(context, search_id)
-    ended = [r for r in records if r.state in TERMINAL_TRIAL]
-    found = report_in_child(search_id, metric, stage, space, ended, adaptive=adaptive)
-    return found.model_copy(update={"notes": [*found.notes, *_left_out(ended)]})
+    return _kept(context, search_id, "importance", lambda: _importance(context, search_id))
 
 
 def compare(context: Context, search_id: str, by: str) -> Comparison:
@@ -51,7 +61,27 @@ def compare(context: Context, search_id: str, by: str) -> Comparison:
         NotFound: there is no such search.
         InvalidInput: the search does not vary that hyperparameter.
     """
-    metric, _, space, records, adaptive = _subject(context, search_id)
+    return _kept(context, search_id, f"compare {by}", lambda: _compare(context, search_id, by))
+
+
+def _kept(context: Context, search_id: str, question: str, compute: Callable[[], T]) -> T:
+    """Give the answer to a question about the trials of a search that have ended by now."""
+    with context.database.read() as connection:
+        searches.get(connection, search_id)
+        version = counts.version(connection, search_id)
+        n_trials = sum(counts.by_state(connection, search_id).values())
+    return context.answers.get((search_id, question), version, compute, may_be_older=n_trials > MANY)
+
+
+def _importance(context: Context, search_id: str) -> ImportanceReport:
+    metric, stage, space, records, adaptive, every = _subject(context, search_id)
+    ended = [r for r in records if r.state in TERMINAL_TRIAL]
+    found = report_in_child(search_id, metric, stage, space, ended, adaptive=adaptive)
+    return found.model_copy(update={"notes": [*found.notes, *_left_out(ended), *_thinned(every)]})
+
+
+def _compare(context: Context, search_id: str, by: str) -> Comparison:
+    metric, _, space, records, adaptive, every = _subject(context, search_id)
     searched = space.searched()
     if by not in searched:
         near = nearest(by, searched)
@@ -60,7 +90,13 @@ def compare(context: Context, search_id: str, by: str) -> Comparison:
         fault = Fault(code="not_searched", path="by", expected=expected, got=by, hint=hint)
         raise InvalidInput(f"There is nothing to compare: {fault}.", faults=[fault])
     found = compare_records(search_id, metric, by, space, records, adaptive=adaptive)
-    return found.model_copy(update={"sentence": " ".join([found.sentence, *_left_out(records)])})
+    return found.model_copy(update={"sentence": " ".join([found.sentence, *_left_out(records), *_thinned(every)])})
+
+
+def _thinned(every: int) -> list[str]:
+    """Say that not all trials were looked at."""
+    return [] if every == 1 else [f"The search has so many trials that only those were analysed whose number {every} "
+                                  "divides."]  # fmt: skip
 
 
 def _left_out(records: Sequence[TrialRecord]) -> list[str]:
@@ -75,8 +111,9 @@ def _subject(context: Context, search_id: str) -> _Subject:
     with context.database.read() as connection:
         search = searches.get(connection, search_id)
         plans = [StagePlan.model_validate(row.plan) for row in stages.of_searches(connection, [search_id])[search_id]]
-        records = trials.history(connection, search_id)
+        every = math.ceil(sum(counts.by_state(connection, search_id).values()) / MOST_TRIALS) or 1
+        records = trials.history(connection, search_id, every=every)
     by_stage = [[r for r in records if r.stage == plan.index] for plan in plans]
     number = subject_stage(by_stage)
     adaptive = METHODS[search.spec.method].learns
-    return _Subject(search.metric, number, plans[number].space, by_stage[number], adaptive)
+    return _Subject(search.metric, number, plans[number].space, by_stage[number], adaptive, every)

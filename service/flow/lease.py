@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -41,44 +42,97 @@ def lease(context: Context, request: LeaseRequest) -> Lease | None:
     Raises:
         NotFound: the worker is not registered, or its parent said that it is dead.
     """
+    sweep_if_due(context)
     now = context.now()
     with context.database.write() as connection:
         workers.seen(connection, request.worker, now)
+        ids = searches.ids_to_serve(connection)
     try:
-        return _granted(context, request, now)
+        return _granted(context, ids, request, now)
     except KeyTaken:  # by the same request, which was still being answered
-        return _granted(context, request, now)
+        return _granted(context, ids, request, now)
 
 
-def _granted(context: Context, request: LeaseRequest, now: datetime) -> Lease | None:
+def _granted(context: Context, ids: Sequence[str], request: LeaseRequest, now: datetime) -> Lease | None:
     repeated = repeat(context, request)
     if repeated is not None:
         return repeated.lease
-    sweep_if_due(context)
-    with context.database.read() as connection:
-        ids = searches.ids_to_serve(connection)
     granted = (_lease_from(context, search_id, request, now) for search_id in ids)
     return next((lease for lease in granted if lease is not None), None)
 
 
 def _lease_from(context: Context, search_id: str, request: LeaseRequest, now: datetime) -> Lease | None:
+    granted = _from_waiting(context, search_id, request, now) or _with_lock(context, search_id, request, now)
+    if granted is not None:
+        context.watch.saw(granted.lease, 0)
+        _note(context, granted, request.worker)
+    return granted
+
+
+class _NoneLeft(Exception):
+    """Others were quicker; raised so that no lease without trials is stored."""
+
+
+def _from_waiting(context: Context, search_id: str, request: LeaseRequest, now: datetime) -> Lease | None:
+    """Lease trials that wait already, without a lock on the search; None where more is to be done, or none is left.
+
+    So masters that share a database give out trials of one search side by side, while one of them plans the next.
+    """
+    try:
+        with context.database.write() as connection:
+            search = searches.get(connection, search_id)
+            if not _only_waits(search, now):
+                return None
+            stage = stages.get(connection, search_id, search.stage)
+            limit = _share(connection, context, search, stage, request.members, now)
+            if limit < 1 or _must_plan(connection, context, stage, limit):
+                return None
+            return _claim(connection, context, search, stage, request, limit, now)
+    except (NotFound, _NoneLeft):
+        return None
+
+
+def _only_waits(search: SearchRow, now: datetime) -> bool:
+    """Tell whether trials of a search may be leased without a look at what else is due."""
+    spec = search.spec
+    is_plain = spec.early_stop is None and spec.budget.parallel is None and not METHODS[spec.method].learns
+    is_open = search.state is SearchState.RUNNING and search.time_left_s(now) != 0
+    return is_open and is_plain and not search.awaits_checks
+
+
+def _must_plan(connection: Connection, context: Context, stage: StageRow, limit: int) -> bool:
+    """Tell whether trials are to be planned first; while another master does so, those that wait are enough."""
+    n_waiting = counts.n_in(connection, stage.search_id, TrialState.WAITING)
+    if stage.left == 0 or n_waiting >= max(limit, context.settings.plan_ahead // 2):
+        return n_waiting == 0
+    return n_waiting < limit or searches.is_free(connection, stage.search_id)
+
+
+def _with_lock(context: Context, search_id: str, request: LeaseRequest, now: datetime) -> Lease | None:
+    """Do all that is due in a search, under its lock, and lease trials of it."""
     propose(context, search_id)
+    try:
+        search, stale, granted = _locked(context, search_id, request, now)
+    except (NotFound, _NoneLeft):
+        return None  # deleted since it was listed, or others were quicker
+    clean_up(context, search, snapshots=stale)
+    return granted
+
+
+def _locked(
+    context: Context, search_id: str, request: LeaseRequest, now: datetime
+) -> tuple[SearchRow, list[str], Lease | None]:
+    """Return the search as it then is, its stale snapshots, and the lease."""
     with context.database.write() as connection:
-        search = _lock_if_open(connection, search_id)
-        if search is None:
-            return None
+        search = searches.lock(connection, search_id)
+        if search.state not in (SearchState.QUEUED, SearchState.RUNNING):
+            return search, [], None
         if search.state is SearchState.QUEUED:
             start(connection, search, now)
             search = searches.get(connection, search_id)
         search = settle(connection, search, now)
         stale = stale_snapshots(connection, context, search)
-        granted = None if search.is_over else _grant(connection, context, search, request, now)
-    if granted is not None:
-        context.watch.saw(granted.lease, 0)
-    clean_up(context, search, snapshots=stale)
-    if granted is not None:
-        _note(context, granted, request.worker)
-    return granted
+        return search, stale, None if search.is_over else _grant(connection, context, search, request, now)
 
 
 def _note(context: Context, granted: Lease, worker: int) -> None:
@@ -87,14 +141,6 @@ def _note(context: Context, granted: Lease, worker: int) -> None:
     numbers = [trial.number for trial in granted.trials]
     ids = {"lease": granted.lease, "search": granted.search, "worker": worker, "trials": numbers}
     say(_log, logging.INFO, f"leased {what}", **ids)
-
-
-def _lock_if_open(connection: Connection, search_id: str) -> SearchRow | None:
-    try:
-        search = searches.lock(connection, search_id)
-    except NotFound:
-        return None  # deleted since it was listed
-    return search if search.state in (SearchState.QUEUED, SearchState.RUNNING) else None
 
 
 def _grant(
@@ -111,9 +157,28 @@ def _grant(
     plan_ahead = context.settings.plan_ahead
     if not fill(connection, search, stage, wanted=limit, plan_ahead=plan_ahead, now=now):
         return None
+    return _claim(connection, context, search, stage, request, limit, now)
+
+
+def _claim(
+    connection: Connection,
+    context: Context,
+    search: SearchRow,
+    stage: StageRow,
+    request: LeaseRequest,
+    limit: int,
+    now: datetime,
+) -> Lease:
+    """Grant a lease of at most `limit` waiting trials.
+
+    Raises:
+        _NoneLeft: others have taken them; the transaction is to be given up.
+    """
     token, expires_at = new_token(request.key), context.lease_end(now)
     lease_id = leases.grant(connection, request, token=token, search_id=search.id, expires_at=expires_at, now=now)
     claimed = trials.claim(connection, search.id, limit, lease_id, request.worker)
+    if not claimed:
+        raise _NoneLeft
     return training(connection, search, stage, claimed, Grant(lease_id, token, expires_at), now)
 
 

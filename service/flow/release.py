@@ -30,19 +30,19 @@ def release(context: Context, lease_id: int, token: str, sent: LeaseEnd) -> None
     now = context.now()
     with context.database.write() as connection:
         _, search = lock_lease(connection, lease_id)
-        if not release_locked(connection, context, search, lease_id, token, sent):
+        if not release_held(connection, context, search, lease_id, token, sent):
             if is_released(connection, lease_id, token):
                 return  # a repeated call, whose first answer was lost
             regain(connection, search, lease_id, token, context.lease_end(now))
-            release_locked(connection, context, search, lease_id, token, sent)
+            release_held(connection, context, search, lease_id, token, sent)
         search = settle(connection, search, now)
     clean_up(context, search)
 
 
-def release_locked(
+def release_held(
     connection: Connection, context: Context, search: SearchRow, lease_id: int, token: str, sent: LeaseEnd
 ) -> bool:
-    """End a lease of a locked search, and give its unfinished trials back; tell whether it was held."""
+    """End a lease, and give its unfinished trials back; tell whether it was held."""
     if not leases.release(connection, lease_id, token, context.now()):
         return False
     folder = files.snapshot_folder(context.settings, search.id)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from foldstep.service.contract.errors import Fault, InvalidInput, NotFound
 from foldstep.service.contract.report import FoldResult, Outcome, Report, ReportReply, TrialProgress, TrialResult
 from foldstep.service.contract.states import TrialEvent, TrialState
-from foldstep.service.db import leases, paces, rungs, scores, trials
+from foldstep.service.db import leases, paces, rungs, scores, searches, trials
 from foldstep.service.db.leases import LeaseRow
 from foldstep.service.db.rungs import PausedTrial, RungRow
 from foldstep.service.db.searches import SearchRow
@@ -19,12 +19,12 @@ from foldstep.service.db.trials import FinishedTrial, Place
 from foldstep.service.flow import files
 from foldstep.service.flow.check import take_report
 from foldstep.service.flow.context import Context
-from foldstep.service.flow.finish import settle
-from foldstep.service.flow.hold import is_released, lock_lease, regain
+from foldstep.service.flow.finish import settle, settle_if_due
+from foldstep.service.flow.hold import find_lease, is_released, regain
 from foldstep.service.flow.lease import lease
 from foldstep.service.flow.prune import clean_up, last_kept, last_with_snapshot, prune, prune_snapshots
 from foldstep.service.flow.quota import keep_within_quota
-from foldstep.service.flow.release import release_locked
+from foldstep.service.flow.release import release_held
 from foldstep.service.flow.rungs import fold_scores, paused, to_the_end
 from foldstep.service.flow.score import mean_and_spread, rank_key
 from foldstep.service.planner.stages import n_continued
@@ -51,7 +51,9 @@ def report(context: Context, lease_id: int, token: str, sent: Report) -> ReportR
 def _stored(context: Context, lease_id: int, token: str, sent: Report) -> ReportReply:
     now = context.now()
     with context.database.write() as connection:
-        lease, search = lock_lease(connection, lease_id)
+        lease, search = find_lease(connection, lease_id)
+        is_locked = context.database.is_sqlite or needs_lock(search, sent)
+        search = searches.lock(connection, search.id) if is_locked else search
         renewals = _renew(connection, context, lease, search, token, sent)
         if renewals is None:  # a repeated report, whose first answer was lost
             return _reply(context, search, trials.under(connection, lease_id), _bars(connection, search), sent)
@@ -59,7 +61,7 @@ def _stored(context: Context, lease_id: int, token: str, sent: Report) -> Report
         saved = files.stored_snapshots(files.snapshot_folder(context.settings, search.id), lease_id, sent.snapshots)
         before = trials.epochs_under(connection, lease_id)
         finished = _store(connection, lease, search, sent, _in(states, TrialState.RUNNING), saved, now)
-        _record_pace(connection, lease, sent.member_steps, trials.epochs_under(connection, lease_id) - before, now)
+        trained = trials.epochs_under(connection, lease_id) - before
         trials.record_snapshots(connection, lease_id, saved)
         bars = _bars(connection, search)
         dropped = prune(connection, search, bars[0]) if finished else []
@@ -67,22 +69,41 @@ def _stored(context: Context, lease_id: int, token: str, sent: Report) -> Report
         if sent.checks is not None:
             search = take_report(connection, search, sent.checks, now)
         if sent.release is not None:
-            release_locked(connection, context, search, lease_id, token, sent.release)
-        search = settle(connection, search, now) if finished or sent.release is not None else search
+            release_held(connection, context, search, lease_id, token, sent.release)
+        ends = finished or sent.release is not None
+        search = settle(connection, search, now) if ends and is_locked else search
         if search.is_over:
             states = trials.under(connection, lease_id)
-        reply = _reply(context, search, states, bars, sent)
+        _record_pace(connection, context, lease, sent.member_steps, trained)  # last, as it locks a row of all reports
     context.watch.saw(lease_id, renewals)
+    if ends and not is_locked:
+        search, states = _settled(context, search, lease_id, states)
     clean_up(context, search, dropped, snapshots_dropped)
     if finished:
         keep_within_quota(context, search.id)
-    return reply
+    return _reply(context, search, states, bars, sent)
+
+
+def _settled(
+    context: Context, search: SearchRow, lease_id: int, states: dict[int, TrialState]
+) -> tuple[SearchRow, dict[int, TrialState]]:
+    """End a search, where that is due by now, and find the states of a lease's trials then."""
+    search = settle_if_due(context, search)
+    if search.is_over:
+        with context.database.read() as connection:
+            states = trials.under(connection, lease_id)
+    return search, states
+
+
+def needs_lock(search: SearchRow, sent: Report) -> bool:
+    """Tell whether a report changes more than the trials of its own lease, so that its search is to be locked."""
+    return sent.checks is not None or search.spec.early_stop is not None
 
 
 def _renew(
     connection: Connection, context: Context, lease: LeaseRow, search: SearchRow, token: str, sent: Report
 ) -> int | None:
-    """Renew a lease of a locked search, and count its renewals; None where this report has released it before.
+    """Renew a lease, and count its renewals; None where this report has released it before.
 
     Raises:
         LeaseLost: it is not the worker's any more.
@@ -94,7 +115,7 @@ def _renew(
         return renewals
     if sent.release is not None and is_released(connection, lease.id, token):
         return None
-    return regain(connection, search, lease.id, token, expires_at)
+    return regain(connection, searches.lock(connection, search.id), lease.id, token, expires_at)
 
 
 def _bars(connection: Connection, search: SearchRow) -> tuple[Place | None, Place | None]:
@@ -128,12 +149,16 @@ def _to_stop(states: Mapping[int, TrialState], sent: Report) -> list[int]:
     return sorted(_in(states, TrialState.CANCELLED, TrialState.PRUNED) | elsewhere)
 
 
-def _record_pace(connection: Connection, lease: LeaseRow, member_steps: int, epochs: int, now: datetime) -> None:
-    """Add a report to the pace of its search; a trial that starts over after a crash takes no epochs away."""
-    epochs = max(epochs, 0)
-    paces.record(
-        connection, lease.search_id, member_steps=member_steps, epochs=epochs, since=lease.reported_at, now=now
-    )
+def _record_pace(connection: Connection, context: Context, lease: LeaseRow, member_steps: int, epochs: int) -> None:
+    """Add a report to the pace of its search; a trial that starts over after a crash takes no epochs away.
+
+    Where another master writes the pace just now, the next report adds this one.
+    """
+    earlier_steps, earlier_epochs = context.unrecorded.pop(lease.search_id, (0, 0))
+    steps, epochs = earlier_steps + member_steps, earlier_epochs + max(epochs, 0)
+    since, now = lease.reported_at, context.now()
+    if not paces.record(connection, lease.search_id, member_steps=steps, epochs=epochs, since=since, now=now):
+        context.unrecorded[lease.search_id] = (steps, epochs)
 
 
 def _in(states: Mapping[int, TrialState], *wanted: TrialState) -> set[int]:

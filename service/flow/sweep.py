@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from foldstep.service.contract.death import WorkerDeath
 from foldstep.service.contract.errors import NotFound
 from foldstep.service.contract.logs import say
-from foldstep.service.db import leases, searches
+from foldstep.service.db import counts, leases, searches
 from foldstep.service.db.leases import HeldLease
 from foldstep.service.db.searches import SearchRow
 from foldstep.service.flow.blame import end_lease
@@ -26,6 +26,9 @@ _log = logging.getLogger(__name__)
 def sweep(context: Context) -> int:
     """Expire leases and end searches that are due, and count the searches that were examined."""
     now = context.now()
+    if not context.database.is_sqlite:
+        with context.database.write() as connection:
+            counts.fold(connection)
     with context.database.read() as connection:
         held = leases.held(connection)
         past_deadline = searches.ids_past_deadline(connection, now)

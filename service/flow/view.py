@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -17,10 +17,12 @@ from foldstep.service.db.stages import StageRow
 from foldstep.service.db.tallies import ENDED, Tally
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.files import checkpoint_folder
+from foldstep.service.flow.pages import Page, page_of, read_cursor
 from foldstep.service.flow.progress import n_trials, progress_of
 from foldstep.service.flow.rank import trial_views
 
 MAX_SEARCHES = 200
+MAX_WORKERS = 1000
 
 
 def search(context: Context, search_id: str) -> SearchView:
@@ -44,10 +46,24 @@ def submitted_spec(context: Context, search_id: str) -> Any:
         return searches.submitted(connection, search_id)
 
 
-def all_searches(context: Context, limit: int = MAX_SEARCHES) -> list[SearchView]:
-    """List the last searches, the newest first."""
+def all_searches(context: Context, limit: int = MAX_SEARCHES, cursor: str | None = None) -> Page[SearchView]:
+    """List a page of the searches, the newest first.
+
+    Raises:
+        InvalidInput: the cursor is not one of this list's.
+    """
+    after = read_cursor(cursor, _created)
     with context.database.read() as connection:
-        return _views(connection, context, searches.newest(connection, limit))
+        rows = searches.newest(connection, limit + 1, after)
+        views = _views(connection, context, rows)
+    return page_of(views, limit, lambda search: (search.created_at.isoformat(), search.id))
+
+
+def _created(at: str, search_id: str) -> tuple[datetime, str]:
+    moment = datetime.fromisoformat(at)
+    if moment.tzinfo is None or not isinstance(search_id, str):
+        raise ValueError
+    return moment, search_id
 
 
 def borders(context: Context, search_id: str) -> list[BorderFinding]:
@@ -63,11 +79,19 @@ def borders(context: Context, search_id: str) -> list[BorderFinding]:
         ]
 
 
-def all_workers(context: Context) -> list[WorkerView]:
-    """List the workers that were seen in the last ten lease times."""
+def all_workers(context: Context, limit: int = MAX_WORKERS, cursor: str | None = None) -> Page[WorkerView]:
+    """List a page of the workers that were seen in the last ten lease times, the latest registered first.
+
+    Raises:
+        InvalidInput: the cursor is not one of this list's.
+    """
     now, lease_time = context.now(), timedelta(seconds=context.settings.lease_ttl_s)
+    key = read_cursor(cursor, lambda worker: (int(worker),))
     with context.database.read() as connection:
-        return workers.seen_since(connection, now - 10 * lease_time, now - lease_time)
+        rows = workers.seen_since(
+            connection, now - 10 * lease_time, now - lease_time, limit=limit + 1, before=key[0] if key else None
+        )
+    return page_of(rows, limit, lambda worker: (worker.worker,))
 
 
 def _views(connection: Connection, context: Context, rows: Sequence[SearchRow]) -> list[SearchView]:

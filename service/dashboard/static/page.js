@@ -10,6 +10,9 @@ import { signIn, signOut, takeCodeFromAddress } from "./session.js";
 import { hideTrial, showTrial } from "./trial.js";
 
 const PERIOD_MS = 2000;
+const SEARCHES = 50; // shown at first, and more with each click
+const MOST_SEARCHES = 1000;
+let shownSearches = SEARCHES;
 let timer = 0;
 let openTrial = null; // of the search that is shown: [search, number]
 let round = 0; // answers of an earlier view are dropped
@@ -40,9 +43,10 @@ function searchCard(search) {
 }
 
 async function showSearches() {
-  const searches = await call("/searches");
+  const searches = await call(`/searches?limit=${shownSearches}`);
   return () => {
     $("no-searches").hidden = searches.length > 0;
+    $("older").hidden = searches.length < shownSearches || shownSearches >= MOST_SEARCHES;
     keepFocus($("search-list"), () => $("search-list").replaceChildren(...searches.map(searchCard)));
     show("searches");
     document.title = "Foldstep";
@@ -265,6 +269,10 @@ $("detail").addEventListener("click", async (event) => {
   openTrial = [decodeURIComponent(location.hash.slice(1)), Number(trial)];
   await refresh();
   $("trial").scrollIntoView({ block: "nearest" });
+});
+$("older").addEventListener("click", async () => {
+  shownSearches = Math.min(2 * shownSearches, MOST_SEARCHES);
+  await refresh();
 });
 $("close-trial").addEventListener("click", () => {
   openTrial = null;

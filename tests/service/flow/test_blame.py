@@ -140,7 +140,7 @@ def test_death_is_known_at_once_and_may_be_told_twice(context: Context) -> None:
     lost = hand.take(8)
     for worker in (hand.worker, "random-key-of-a-worker"):
         worker_died(context, worker, WorkerDeath(**KILLED))
-        dead = view.all_workers(context)[1]
+        dead = view.all_workers(context).rows[1]
         assert (dead.running, dead.live) == (0, False)
     taken = {t.number for _ in range(2) for t in other.take(8).trials}
     assert taken == {t.number for t in lost.trials}
@@ -160,7 +160,7 @@ def test_worker_of_the_same_key_is_the_same_and_lives_again(context: Context) ->
     worker_died(context, hand.worker, WorkerDeath())
     again.register()
     assert again.try_take() is not None
-    assert [w.name for w in view.all_workers(context)] == ["with another name"]
+    assert [w.name for w in view.all_workers(context).rows] == ["with another name"]
 
 
 @pytest.mark.parametrize(

@@ -78,9 +78,9 @@ def test_a_name_is_read_again_from_its_original(context: Context) -> None:
     assert described(context, "mine", **AS_TEXT).options == ReadingOptions(types={"x": "category"})
     ignoring = {"types": {"petal width (cm)": "ignore"}}
     assert described(context, "iris", **ignoring).options == ReadingOptions(**ignoring)
-    assert [d.name for d in dataset.all_datasets(context)] == ["mine"], "the name is for the set as it is found"
+    assert [d.name for d in dataset.all_datasets(context).rows] == ["mine"], "the name is for the set as it is found"
     assert described(context, "iris").options == ReadingOptions()
-    assert [d.name for d in dataset.all_datasets(context)] == ["iris", "mine"]
+    assert [d.name for d in dataset.all_datasets(context).rows] == ["iris", "mine"]
     assert described(context, "iris", **ignoring).options == ReadingOptions(**ignoring)
 
 

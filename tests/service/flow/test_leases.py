@@ -163,7 +163,7 @@ def test_lease_of_a_deleted_search_is_lost(context: Context) -> None:
     control.delete(context, search)
     with pytest.raises(LeaseLost):
         hand.report(held, result(0))
-    assert view.all_searches(context) == []
+    assert view.all_searches(context).rows == []
 
 
 def test_progress_shows_in_the_trial_and_ends_with_it(context: Context) -> None:

@@ -169,7 +169,7 @@ def test_submission_that_is_repeated_is_one_search(context: Context) -> None:
     assert submit(context, raw, KEY).id == first.id
     with pytest.raises(KeyReused, match=first.id):
         submit(context, spec(seed=8), KEY)
-    assert len(view.all_searches(context)) == 1
+    assert len(view.all_searches(context).rows) == 1
 
 
 def test_extension_that_is_repeated_is_one(context: Context) -> None:
@@ -193,4 +193,4 @@ def test_submissions_of_one_key_at_the_same_time_are_one_search(context: Context
 
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(send, range(4)))) == 1
-    assert len(view.all_searches(context)) == 1
+    assert len(view.all_searches(context).rows) == 1

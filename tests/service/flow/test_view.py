@@ -45,7 +45,7 @@ def test_twenty_searches_take_as_many_statements_as_one(context: Context) -> Non
     ids += [searched(context, hand, place) for place in range(1, 20)]
     new_search(context, name="unbegun")
     assert n_statements(context) == alone
-    found = {seen.id: seen for seen in view.all_searches(context)}
+    found = {seen.id: seen for seen in view.all_searches(context).rows}
     assert len(found) == 21
     for place, search in enumerate(ids):
         assert found[search] == view.search(context, search)
@@ -61,8 +61,8 @@ def test_a_worker_that_is_silent_for_the_time_of_a_lease_is_not_live(context: Co
     Hand(context)
     clock.advance(context.settings.lease_ttl_s)
     Hand(context)
-    assert [worker.live for worker in view.all_workers(context)] == [True, True]
+    assert [worker.live for worker in view.all_workers(context).rows] == [True, True]
     clock.advance(1)
-    assert [worker.live for worker in view.all_workers(context)] == [True, False]
+    assert [worker.live for worker in view.all_workers(context).rows] == [True, False]
     clock.advance(10 * context.settings.lease_ttl_s)
-    assert view.all_workers(context) == []
+    assert view.all_workers(context).rows == []
