@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from foldstep.worker.launch.local import WorkerGroup
 
 _SHUTDOWN_S = 15
-_PATIENCE_S = 15.0
-"""Seconds without a master after which the workers of a command end by themselves."""
 
 
 @contextmanager
@@ -52,7 +50,7 @@ def local_service(
     from foldstep.worker.launch.local import WorkerCommand, WorkerGroup, find_devices
 
     with _starting(data_dir, data_roots) as answer:
-        command = WorkerCommand(data_dir / "datasets", patience_s=_PATIENCE_S)
+        command = WorkerCommand(data_dir / "datasets")
         group = WorkerGroup(command, find_devices("auto", processes))
         group.start()
         try:
@@ -79,7 +77,7 @@ def workers_beside(master: Foldstep, data_dir: Path, processes: int | None) -> I
     if processes is None and any(_is_alive(worker) for worker in master.workers()):
         yield None
         return
-    command = WorkerCommand(data_dir / "datasets", patience_s=_PATIENCE_S)
+    command = WorkerCommand(data_dir / "datasets")
     group = WorkerGroup(command, find_devices("auto", processes))
     group.start()
     try:

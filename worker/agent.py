@@ -61,6 +61,8 @@ one it is smaller, so that little is lost when a worker dies."""
 _MAX_GROWTH = 64
 _SAVE_AT = 2 / 3
 """Share of `save_interval_s` after which snapshots are taken, so that they have arrived when it is over."""
+_LONGEST_EPOCH = 1 / 3
+"""Share of `save_interval_s` that an epoch of a pack may take before the pack is divided: what is left of it."""
 _LOOK_AT_SPOOL_S = 10.0
 """Seconds between looks for what processes that have ended left in the spool."""
 _LOOK_AT_LOG = "Look at the log of the worker; this is a fault of the program, so please report it."
@@ -187,7 +189,9 @@ class Agent:
                 reporter.finish(failed(trial, in_words(error), 0.0))
         for finished in assignment.take_finished():
             reporter.finish(finished)
-        train_isolated(loaded.training, assignment, monitor, Limits(lease.trial_time_s, reporter.seconds_left))
+        epoch_s = _LONGEST_EPOCH * self._settings.save_interval_s
+        limits = Limits(lease.trial_time_s, reporter.seconds_left, epoch_s)
+        train_isolated(loaded.training, assignment, monitor, limits)
         return snapshots_of(assignment)
 
     def _end(self, lease: Lease, reporter: Reporter, snapshots: dict[int, bytes]) -> Lease | None:

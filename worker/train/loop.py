@@ -44,6 +44,14 @@ def is_live(member: Member, epoch: int) -> bool:
     return not member.is_resting and member.progress.epoch == epoch
 
 
+def _is_divided(trainer: PackTrainer, n_live: int, oversight: Oversight) -> bool:
+    """Tell whether a pack trains on as two, because its epochs take too long between two snapshots.
+
+    Only the compiled backend gains from this: it trains member by member, so half a pack takes half the time.
+    """
+    return n_live > 1 and trainer.backend == "compiled" and oversight.is_slow(trainer.epoch_s)
+
+
 class Training:
     """The training of members of one search; it keeps the data on the device between packs and leases."""
 
@@ -124,6 +132,10 @@ class Training:
             yield from self._train_while_dense(trainer, oversight)
             epoch = max(m.progress.epoch for m in trainer.members)
             live = [m for m in trainer.members if is_live(m, epoch)]
+            if _is_divided(trainer, len(live), oversight):
+                for part in (live[: len(live) // 2], live[len(live) // 2 :]):
+                    yield from self._train_to_end(part, oversight)
+                return
 
     def trainer(self, members: Sequence[Member]) -> PackTrainer:
         """Make the trainer of one pack."""
@@ -159,7 +171,7 @@ class Training:
             live = [is_live(m, epoch) for m in members]
             n_live = sum(live)
             dense = n_live and len(members) - n_live < max(1, SQUEEZE_SHARE * len(members))
-            is_over = not dense or oversight.must_leave()
+            is_over = not dense or oversight.must_leave() or _is_divided(trainer, n_live, oversight)
             wants = oversight.saving.wants(trainer)  # also where the pack is rebuilt after every epoch
             if wants or is_over:
                 self._take_snapshots(trainer, epoch)
@@ -190,7 +202,7 @@ class Training:
         yield True
         self._record(trainer, live, losses.tolist(), scores.tolist())
         trainer.diagnostics.note(live)
-        seconds = time.monotonic() - begun
+        seconds = trainer.epoch_s = time.monotonic() - begun
         if trainer.backend == "eager":  # the cost model is that of the eager backend
             self._engine.step_cost.note(trainer.work, seconds / trainer.n_steps)
         oversight.count_time(compress(members, live), seconds)

@@ -45,10 +45,12 @@ class Limits:
     Attributes:
         trial_time_s: for each member, in seconds; it ends with the epoch in which it exceeds this. None for no limit.
         seconds_left: returns the seconds left for all members; they end with the last epoch that fits.
+        epoch_s: longest epoch of a pack that may be divided, in seconds: snapshots are taken between epochs.
     """
 
     trial_time_s: float | None = None
     seconds_left: Callable[[], float] = lambda: math.inf
+    epoch_s: float = math.inf
 
 
 UNLIMITED = Limits()
@@ -69,6 +71,10 @@ class Oversight:
     def must_leave(self) -> bool:
         """Tell whether all members must stop after this epoch."""
         return self.monitor.is_leaving() or self._limits.seconds_left() <= 0
+
+    def is_slow(self, epoch_s: float) -> bool:
+        """Tell whether an epoch took so long that too much work would be lost with it."""
+        return epoch_s > self._limits.epoch_s
 
     def without_dropped(self, members: Sequence[Member]) -> list[Member]:
         """Select the members whose trials are not dropped; end the others before they train."""

@@ -56,6 +56,7 @@ class PackTrainer:
     Attributes:
         members: the members, in the order of the layout.
         backend: the backend of their steps.
+        epoch_s: wall time of the last epoch, in seconds.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class PackTrainer:
         self._steps = steps_of(self.backend, parts, self._eager, engine)
         shape = (self.n_steps, n_rows)
         self.diagnostics = probing(self.net, self.members, self._folds, *shape, seen_loss, metric)
+        self.epoch_s = 0.0
         self.net.initialise()
         self._rollback = self._load()
 
