@@ -18,10 +18,12 @@ from sqlalchemy import Connection, inspect, text
 from foldstep.service.contract.errors import Conflict, InvalidInput
 from foldstep.service.contract.parse import parse_spec
 from foldstep.service.contract.spec import ColumnRef, CvSpec, DataSpec, MetricSpec
+from foldstep.service.contract.states import TrialState
 from foldstep.service.db import searches
 from foldstep.service.db.engine import Database
 from foldstep.service.db.migrate import HEAD, revision, upgrade
 from foldstep.service.db.tables import metadata
+from foldstep.service.flow import rank
 from foldstep.service.flow.context import Context
 from foldstep.service.settings import Settings
 from tests.service.conftest import PostgresServer
@@ -257,3 +259,17 @@ def test_down_and_up_again_from_every_version_with_rows_in_the_tables(empty: Dat
 
 def _count(connection: Connection, table: str) -> int:
     return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+
+def test_workers_keep_their_leases_when_the_tokens_become_hashes(empty: Database, tmp_path: Path) -> None:
+    upgrade(empty)
+    context = Context(empty, Settings(data_dir=tmp_path), Clock())
+    new_search(context)
+    hand = Hand(context)
+    held = hand.take()
+    run_to(empty, "0011")
+    with empty.write() as connection:
+        connection.execute(text("UPDATE leases SET token = :token"), {"token": held.token})
+    upgrade(empty)
+    hand.report(held, result(0))
+    assert rank.trial(context, held.search, 0).state is TrialState.COMPLETED

@@ -72,6 +72,20 @@ def test_lease_request_that_comes_after_the_release_gets_nothing(context: Contex
     assert hand.try_take(4, OTHER_KEY) is not None
 
 
+def test_database_holds_neither_tokens_nor_keys(context: Context) -> None:
+    new_search(context, budget={"trials": 6})
+    hand = Hand(context)
+    with_key, without = hand.try_take(4, KEY), hand.take(4)
+    assert with_key is not None
+    with context.database.read() as connection:
+        stored = [str(leases.get(connection, held.lease)) for held in (with_key, without)]
+        found = leases.by_key(connection, KEY)
+    assert found is not None
+    assert found.id == with_key.lease
+    for secret in (KEY, with_key.token, without.token):
+        assert not any(secret in row for row in stored)
+
+
 def test_lease_request_for_checks_that_is_repeated(context: Context) -> None:
     new_search(context, checks=BEFORE)
     hand = Hand(context)
