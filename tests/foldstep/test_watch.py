@@ -84,7 +84,7 @@ def test_in_a_terminal(tmp_path: Path) -> None:
     assert re.search(r"\d+ % · about \d+", text), "a time left"
     assert re.search(r"best balanced_accuracy \S+ \(trial \d, in training\)", text)
     long = [line for line in lines if len(line) > COLUMNS]
-    assert all("#login=" in line or "safetensors" in line or "foldstep serve" in line for line in long), long
+    assert all("/#" in line or "safetensors" in line or "foldstep serve" in line for line in long), long
     assert "8 trials. Together they trained 2,400 epochs." in " ".join(text.split())
 
 

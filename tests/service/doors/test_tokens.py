@@ -13,8 +13,9 @@ import pytest
 
 from foldstep.service.auth.policy import scopes_for
 from foldstep.service.contract.tokens import PREFIX, Scope
-from tests.acceptance.processes import foldstep
-from tests.service.doors.conftest import House
+from tests.acceptance.processes import foldstep, until
+from tests.service.conftest import PostgresServer
+from tests.service.doors.conftest import Build, House
 
 BASE = "/api/v1"
 SPEC = {"name": "t", "data": {"dataset": "iris"}, "parameters": {"epochs": 1}, "budget": {"trials": 1}}
@@ -154,3 +155,18 @@ def test_who_may_submit_cannot_read_the_masters_own_files_as_data(house: House, 
         answer = client.post(f"{BASE}/searches:validate", json={**SPEC, "data": {"dataset": source, "target": "x"}})
         assert answer.status_code in (403, 422)
         assert house.token not in answer.text
+
+
+def test_masters_of_one_database_know_each_others_tokens_and_sessions(build: Build, postgres: PostgresServer) -> None:
+    url = postgres.create("doors", "original")
+    one, other = (build(FOLDSTEP_DATABASE_URL=url, FOLDSTEP_TOKEN="t" * 40) for _ in range(2))
+    token_id, client = made(one, "read")
+    elsewhere = other.client(client.headers["authorization"].removeprefix("Bearer "))
+    assert elsewhere.get(f"{BASE}/searches").status_code == 200, "at once"
+    code = one.http.post(f"{BASE}/session-links").json()["code"]
+    browser = other.client()
+    assert browser.post(f"{BASE}/session", json={"code": code}).status_code == 200
+    assert one.stranger.post(f"{BASE}/session", json={"code": code}).status_code == 401, "once, on whichever master"
+    assert one.http.delete(f"{BASE}/tokens/{token_id}").status_code == 204
+    assert client.get(f"{BASE}/searches").status_code == 401
+    until(lambda: elsewhere.get(f"{BASE}/searches").status_code == 401, "the end of the token on the other master")
