@@ -10,7 +10,8 @@ from sqlalchemy import Connection, delete, false, insert, or_, select, update
 from foldstep.service.contract.diagnostics import Diagnostics
 from foldstep.service.contract.report import Curve, FoldResult
 from foldstep.service.db.prepared import Prepared
-from foldstep.service.db.tables import folds
+from foldstep.service.db.tables import IS_KEPT, folds
+from foldstep.service.db.tables import trials as all_trials
 
 _ADD = Prepared(insert(folds), columns=[column.name for column in folds.c])
 
@@ -114,5 +115,7 @@ def take_checkpoints(connection: Connection, search_id: str, trials: Sequence[in
 
 def checkpoints(connection: Connection, search_id: str) -> set[str]:
     """Find the names of every checkpoint that a search keeps."""
-    statement = select(folds.c.checkpoint).where(folds.c.search_id == search_id, folds.c.checkpoint.is_not(None))
+    of_trial = (folds.c.search_id == all_trials.c.search_id) & (folds.c.trial == all_trials.c.number)
+    kept = (all_trials.c.search_id == search_id, IS_KEPT, folds.c.checkpoint.is_not(None))
+    statement = select(folds.c.checkpoint).select_from(all_trials.join(folds, of_trial)).where(*kept)
     return {n for n in connection.execute(statement).scalars() if n is not None}

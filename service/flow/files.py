@@ -148,6 +148,14 @@ def delete_folder(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
+def delete_old(folder: Path, names: Iterable[str], before: float) -> None:
+    """Delete files of a folder that were last written before a moment, in seconds since 1970."""
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            if (folder / name).stat().st_mtime < before:
+                (folder / name).unlink()
+
+
 def names_in(folder: Path) -> set[str]:
     """List the names of the files in a folder; none if it does not exist."""
     return {entry.name for entry in _entries(folder) if entry.is_file()}

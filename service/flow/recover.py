@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Collection
 from pathlib import Path
 
 from foldstep.service.contract.errors import NotFound
@@ -16,7 +19,7 @@ def recover(context: Context) -> None:
 
     Folders of searches that the database does not know are left alone: they may be all that is left of them.
     """
-    files.delete_folder(context.settings.uploads_dir)
+    _clean_drafts(context, context.settings.uploads_dir, files.names_in(context.settings.uploads_dir))
     originals.delete_abandoned(context)
     with context.database.read() as connection:
         ids = set(searches.all_ids(connection))
@@ -24,6 +27,16 @@ def recover(context: Context) -> None:
         _clean_checkpoints(context, search_id)
     for search_id in sorted(ids & _folders(context.settings.snapshots_dir)):
         _clean_snapshots(context, search_id)
+
+
+ABANDONED_S = 86_400.0
+"""Age at which a half-written file counts as left behind where other masters may be writing it, in seconds."""
+
+
+def _clean_drafts(context: Context, folder: Path, names: Collection[str]) -> None:
+    """Delete half-written files; where masters share a database and its files, only those that are old."""
+    before = math.inf if context.database.is_sqlite else time.time() - ABANDONED_S
+    files.delete_old(folder, names, before)
 
 
 def _folders(parent: Path) -> set[str]:
@@ -50,4 +63,4 @@ def _clean_snapshots(context: Context, search_id: str) -> None:
     if is_over:
         files.delete_folder(folder)
     else:
-        files.delete(folder, [n for n in files.names_in(folder) if files.is_draft(n)])
+        _clean_drafts(context, folder, [n for n in files.names_in(folder) if files.is_draft(n)])
