@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 
 from sqlalchemy import Connection
 
@@ -86,7 +87,12 @@ def _n_parameters(search: SearchRow, row: TrialRow) -> int | None:
     n_inputs, n_outputs = search.problem.n_inputs, search.problem.n_outputs
     if n_inputs is None or n_outputs is None:
         return None
-    return resolve(row.params).n_parameters(n_inputs, n_outputs)
+    return _size_of(json.dumps(row.params), n_inputs, n_outputs)
+
+
+@lru_cache(maxsize=4096)  # the same rows are looked at again and again
+def _size_of(params: str, n_inputs: int, n_outputs: int) -> int:
+    return resolve(json.loads(params)).n_parameters(n_inputs, n_outputs)
 
 
 def _ranks(connection: Connection, search_id: str, rows: Sequence[TrialRow]) -> list[int | None]:
