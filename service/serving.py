@@ -26,7 +26,8 @@ from foldstep.service.settings import Settings
 _CHILDREN_S = 3
 """Seconds that a child may still work after the signal; less than `SHUTDOWN_S`."""
 _log = logging.getLogger(__name__)
-SHUTDOWN_S = 5
+SHUTDOWN_S = 8
+"""Seconds for requests in flight after the signal; a container is killed after ten."""
 _MAX_HEAD_BYTES = 1 << 16
 _OTHER_FILES = 200
 """File descriptors that a master needs besides its connections."""

@@ -29,6 +29,7 @@ from foldstep.service.contract.lease import (
     LeaseRequest,
     WorkerRegistration,
 )
+from foldstep.service.contract.logs import about, say
 from foldstep.service.contract.problem import LearningProblem
 from foldstep.service.contract.report import Report
 from foldstep.service.contract.version import __version__
@@ -128,7 +129,9 @@ class Agent:
             if lease is not None:
                 idle_s = self._settings.idle_wait_s
             while lease is not None:
-                lease = self._work(lease)
+                with about(worker=self._worker, search=lease.search, lease=lease.lease):
+                    log.info("trains %d trials", len(lease.trials))
+                    lease = self._work(lease)
                 self._mark("worked")
             self._leaving.wait(idle_s)
             idle_s = min(_IDLE_GROWTH * idle_s, _LONGEST_IDLE_S)
@@ -137,6 +140,7 @@ class Agent:
         registered = self._client.register(self._registration)
         self._worker, self._interval_s = registered.worker, registered.report_interval_s
         self._request = self._new_request()
+        say(log, logging.INFO, "registered", worker=self._worker)
         deliver_abandoned(self._client, self._spool)  # before its trials go to another worker
 
     def _new_request(self) -> LeaseRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -9,7 +10,8 @@ import uuid
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from foldstep.service.api.problems import fault_response
+from foldstep.service.api.problems import fault_response, problem_response
+from foldstep.service.contract.errors import Unavailable
 from foldstep.service.contract.logs import about, say
 from foldstep.service.flow.measures import Measures
 
@@ -47,15 +49,21 @@ class RequestLog:
             await send(message)
 
         scope.setdefault("state", {})["request_id"] = request_id
+        self.measures.in_flight.inc()
         with about(request=request_id):
             try:
                 await self.app(scope, receive, send_with_id)
+            except asyncio.CancelledError:  # the master ends, and waits no longer
+                if is_begun:
+                    raise
+                await problem_response(_cut_short())(scope, receive, send_with_id)
             except Exception as error:
                 answer = fault_response(scope["method"], scope["path"], error)
                 if is_begun:
                     raise
                 await answer(scope, receive, send_with_id)
             finally:
+                self.measures.in_flight.dec()
                 self._note(scope, status, time.perf_counter() - began)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
@@ -68,6 +76,10 @@ class RequestLog:
         ids |= {"status": status, "seconds": round(seconds, 3)}
         reason = scope["state"].get("refusal", "the client left" if status == _CUT else "refused")
         say(_log, logging.ERROR if status >= 500 else logging.WARNING, f"{method} {route}: {reason}", **ids)
+
+
+def _cut_short() -> Unavailable:
+    return Unavailable("The master ends, and could not finish this request in time; send it again to the next one.")
 
 
 def _template(scope: Scope) -> str:

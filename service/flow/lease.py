@@ -155,7 +155,8 @@ def _grant(
     if limit < 1:
         return None
     plan_ahead = context.settings.plan_ahead
-    if not fill(connection, search, stage, wanted=limit, plan_ahead=plan_ahead, now=now):
+    seconds = context.measures.planner_seconds.labels(search.spec.method)
+    if not fill(connection, search, stage, wanted=limit, plan_ahead=plan_ahead, now=now, seconds=seconds):
         return None
     return _claim(connection, context, search, stage, request, limit, now)
 

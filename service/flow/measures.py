@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
 _REQUEST_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
@@ -29,6 +29,9 @@ class Measures:
             ("method", "route", "status"),
             buckets=_REQUEST_S,
             registry=self.registry,
+        )
+        self.in_flight = Gauge(
+            "foldstep_requests_in_flight", "requests that are being answered", registry=self.registry
         )
         self.planner_seconds = Histogram(
             "foldstep_planner_seconds",

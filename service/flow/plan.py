@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from prometheus_client import Histogram
 from sqlalchemy import Connection
 
 from foldstep.service.contract.methods import METHODS
@@ -15,6 +16,7 @@ from foldstep.service.contract.states import SearchEvent, TrialState
 from foldstep.service.db import counts, searches, stages, trials
 from foldstep.service.db.searches import SearchRow
 from foldstep.service.db.stages import StageRow
+from foldstep.service.flow.measures import timed
 from foldstep.service.planner.base import Proposals
 from foldstep.service.planner.stages import make_planner
 
@@ -36,7 +38,14 @@ def add_stage(connection: Connection, search_id: str, plan: StagePlan, now: date
 
 
 def fill(
-    connection: Connection, search: SearchRow, stage: StageRow, *, wanted: int, plan_ahead: int, now: datetime
+    connection: Connection,
+    search: SearchRow,
+    stage: StageRow,
+    *,
+    wanted: int,
+    plan_ahead: int,
+    now: datetime,
+    seconds: Histogram,
 ) -> int:
     """Plan until enough trials wait.
 
@@ -47,6 +56,7 @@ def fill(
         wanted: trials that a worker is about to take.
         plan_ahead: trials that should wait; planning in larger batches costs less.
         now: the time.
+        seconds: observes how long planning takes.
 
     Returns:
         How many trials wait; fewer than wanted only at the end of the stage, or of a batch.
@@ -56,7 +66,10 @@ def fill(
         return n_waiting
     count = max(wanted, plan_ahead) - n_waiting
     count = count if stage.left is None else min(count, stage.left)
-    return n_waiting + (_plan(connection, search, stage, count, now) if count > 0 else 0)
+    if count <= 0:
+        return n_waiting
+    with timed(seconds):
+        return n_waiting + _plan(connection, search, stage, count, now)
 
 
 def _plan(connection: Connection, search: SearchRow, stage: StageRow, count: int, now: datetime) -> int:

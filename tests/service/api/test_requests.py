@@ -89,6 +89,7 @@ def test_metrics_of_queue_leases_and_work(master: Master) -> None:
     assert found["foldstep_leases_total{event=granted}"] == found["foldstep_leases_held{}"] == 1
     assert found["foldstep_workers{}"] == found["foldstep_database_up{}"] == 1
     assert found["foldstep_member_steps_per_second{}"] > 0
+    assert found["foldstep_planner_seconds_count{method=random}"] == 1
     assert found["process_resident_memory_bytes{}"] > 0
     hand.release(held)
     assert metrics(master)["foldstep_leases_total{event=released}"] == 1
