@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -15,6 +16,25 @@ from foldstep.service.contract.errors import Fault, InvalidInput
 from foldstep.service.contract.logs import LogFormat, LogLevel
 
 PREFIX = "FOLDSTEP_"
+
+
+_PRIVATE = (
+    "address", "checkpoints", "datasets", "files", "foldstep.db", "foldstep.db-shm", "foldstep.db-wal", "master.lock",
+    "snapshots", "token", "uploads",
+)  # fmt: skip
+_SYSTEM = ("boot", "dev", "etc", "proc", "run", "sys")
+
+
+def working_root(folder: Path) -> tuple[Path, ...]:
+    """Choose the working directory as a root, or none where nobody meant its files to be data.
+
+    That is so in `/`, in a folder of the system's, in an account's own folder and in one above it.
+    """
+    real = folder.resolve()
+    homes = [Path(account.pw_dir).resolve() for account in pwd.getpwall() if account.pw_dir.startswith("/")]
+    homes.append(Path.home().resolve())
+    is_system = real.parent == real or real.parts[1] in _SYSTEM
+    return () if is_system or any(home.is_relative_to(real) for home in homes) else (folder,)
 
 
 class Settings(BaseModel):
@@ -33,8 +53,8 @@ class Settings(BaseModel):
     )
     data_roots: tuple[Path, ...] = Field(
         default=(),
-        description="folders that data files may be read from, separated by ':'; the working directory and the "
-        "data folder when empty",
+        description="folders that data files may be read from, separated by ':'; when empty the data folder, and the "
+        "working directory unless that is one of the system's or of an account; hidden files are never read",
     )
     token: str = Field(
         default="", description="what clients must show; made at the first start and kept in a file when empty"
@@ -131,7 +151,12 @@ class Settings(BaseModel):
     @property
     def allowed_roots(self) -> tuple[Path, ...]:
         """Folders that data files may be read from, absolute."""
-        return tuple(p.absolute() for p in self.data_roots or (Path.cwd(), self.data_dir))
+        return tuple(p.absolute() for p in self.data_roots or (*working_root(Path.cwd()), self.data_dir))
+
+    @property
+    def private_paths(self) -> tuple[Path, ...]:
+        """The master's own files and folders in the data folder, which are never read as data."""
+        return tuple(self.data_dir.absolute() / name for name in _PRIVATE)
 
     @property
     def datasets_dir(self) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
@@ -28,3 +30,17 @@ def describe(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def methods_of(app: FastAPI, path: str) -> list[str]:
+    """List the documented methods of a path; of `…/{id}` and `…/{id}:stop`, which both fit, the longer one counts."""
+    found = [template for template in app.openapi()["paths"] if _pattern(template).fullmatch(path)]
+    if not found:
+        return []
+    longest = max(found, key=lambda template: len(re.sub(r"{[^}]*}", "", template)))
+    return sorted(method.upper() for method in app.openapi()["paths"][longest])
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(template)))

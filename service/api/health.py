@@ -7,7 +7,7 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from foldstep.service.api.deps import InContext
-from foldstep.service.api.problems import MEDIA_TYPE, REASON
+from foldstep.service.api.problems import MEDIA_TYPE, REASON, responses
 from foldstep.service.flow.metrics import metrics_text
 from foldstep.service.flow.ready import check_ready
 
@@ -28,7 +28,7 @@ async def readyz(context: InContext) -> dict[str, str]:
     return {"status": "ready"}
 
 
-@metrics_router.get("/metrics", response_class=PlainTextResponse)
+@metrics_router.get("/metrics", response_class=PlainTextResponse, responses=responses())
 async def metrics(context: InContext) -> Response:
     """Report what the master measures in Prometheus' text form."""
     return Response(await metrics_text(context), headers={"Content-Type": CONTENT_TYPE_LATEST})

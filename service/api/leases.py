@@ -17,6 +17,7 @@ from foldstep.service.contract.archive import unpack
 from foldstep.service.contract.lease import Lease, LeaseRequest
 from foldstep.service.contract.report import LeaseEnd, Report, ReportReply
 from foldstep.service.flow import transfer
+from foldstep.service.flow.files import STATE_NAME
 from foldstep.service.flow.lease import lease
 from foldstep.service.flow.release import release
 from foldstep.service.flow.report import report
@@ -24,6 +25,9 @@ from foldstep.service.flow.report import report
 router = APIRouter(prefix="/leases", tags=["leases"], route_class=StrictRoute)
 calls = APIRouter(prefix="/leases", tags=["leases"], route_class=DirectRoute)
 LeaseId = Annotated[int, Path(ge=0, le=2**31 - 1, description="the lease's number")]
+SnapshotName = Annotated[
+    str, Path(json_schema_extra={"pattern": f"^{STATE_NAME.pattern}$"}, description="the snapshot's name")
+]
 _NO_CONTENT = status.HTTP_204_NO_CONTENT
 _report_body = JsonBody(Report)
 
@@ -70,13 +74,13 @@ def put_checkpoints(lease_id: LeaseId, token: LeaseToken, _held: IfHeld, body: B
     "/{lease_id}/snapshots/{name}", status_code=_NO_CONTENT, openapi_extra=FILE_BODY, responses=responses(409, 413, 422)
 )
 def put_snapshot(
-    lease_id: LeaseId, name: str, token: LeaseToken, _held: IfHeld, body: Body, context: InContext
+    lease_id: LeaseId, name: SnapshotName, token: LeaseToken, _held: IfHeld, body: Body, context: InContext
 ) -> None:
     """Upload the snapshot of a trial, before the report or release that names it."""
     transfer.put_snapshot(context, lease_id, token, name, body)
 
 
 @router.get("/{lease_id}/snapshots/{name}", response_class=FileResponse, responses=responses(404, 409, 422))
-def get_snapshot(lease_id: LeaseId, name: str, token: LeaseToken, context: InContext) -> FileResponse:
+def get_snapshot(lease_id: LeaseId, name: SnapshotName, token: LeaseToken, context: InContext) -> FileResponse:
     """Download the snapshot that `resume` of a leased trial names."""
     return FileResponse(transfer.snapshot_path(context, lease_id, token, name), media_type="application/octet-stream")

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
+from foldstep.service.api.description import methods_of
 from foldstep.service.contract.errors import (
     MAX_FAULTS,
     Ambiguous,
@@ -131,11 +132,14 @@ def _fault(error: Any) -> Fault:
 def _http(request: Request, error: Exception) -> JSONResponse:
     """Answer an error of the framework itself: no such route, wrong method, a body that is not what it says."""
     assert isinstance(error, HTTPException)
-    status = error.status_code
+    status, title = error.status_code, str(error.detail)
+    methods = methods_of(request.app, request.scope["path"]) if status in (404, 405) else []
+    if methods and request.method not in methods:  # the page's files are looked for under any path
+        status, title = 405, "Method Not Allowed"
     where = shown(f"{request.method} {request.url.path}")
-    detail = f"{where}: {error.detail}; the calls that there are stand at /docs."
-    problem = {"code": _CODES.get(status, f"http_{status}"), "title": str(error.detail), "detail": detail, "faults": []}
-    return Problem(status, problem, error.headers)
+    detail = f"{where}: {title}; the calls that there are stand at /docs."
+    problem = {"code": _CODES.get(status, f"http_{status}"), "title": title, "detail": detail, "faults": []}
+    return Problem(status, problem, {"Allow": ", ".join(methods)} if methods else error.headers)
 
 
 def fault_response(method: str, path: str, error: Exception) -> JSONResponse:

@@ -8,13 +8,14 @@ from fastapi.concurrency import run_in_threadpool
 from foldstep.service.api.callers import address_of, by_token, foreign, header, is_from_here, unauthorized, wrong
 from foldstep.service.api.deps import InContext
 from foldstep.service.api.problems import responses
+from foldstep.service.api.strict import StrictRoute
 from foldstep.service.auth.door import SESSION_S, Caller, Door
 from foldstep.service.contract.errors import Forbidden, Unauthorized
 from foldstep.service.contract.tokens import Link, SessionView, SignIn
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.sign_in import make_link, use_link
 
-router = APIRouter(tags=["session"])
+router = APIRouter(tags=["session"], route_class=StrictRoute)
 
 
 @router.post("/session", responses=responses(413, 422))

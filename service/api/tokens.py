@@ -6,10 +6,11 @@ from fastapi import APIRouter, Request, status
 
 from foldstep.service.api.deps import InContext
 from foldstep.service.api.problems import responses
+from foldstep.service.api.strict import StrictRoute
 from foldstep.service.contract.tokens import TokenCreated, TokenRequest, TokenView
 from foldstep.service.flow import tokens
 
-router = APIRouter(prefix="/tokens", tags=["tokens"])
+router = APIRouter(prefix="/tokens", tags=["tokens"], route_class=StrictRoute)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, responses=responses(409, 422))

@@ -65,7 +65,9 @@ def _places(folder: Path, wanted: Path) -> Iterator[Path]:
 def _files_in(place: Path) -> list[str]:
     try:
         with os.scandir(place) as entries:
-            return sorted(entry.name for entry in itertools.islice(entries, _MOST) if entry.is_file())
+            return sorted(
+                entry.name for entry in itertools.islice(entries, _MOST) if entry.is_file() and entry.name[0] != "."
+            )
     except OSError:
         return []
 

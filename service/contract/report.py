@@ -18,6 +18,12 @@ Count: TypeAlias = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """A number of trials, folds or epochs, or one of them; databases hold no greater ones."""
 
 
+Snapshots: TypeAlias = Annotated[
+    dict[Count, str], Field(json_schema_extra={"propertyNames": {"pattern": "^(0|[1-9][0-9]{0,8})$"}})
+]
+"""The names of snapshots, by the numbers of their trials."""
+
+
 class Curve(Frozen):
     """The learning curves of one fold of one trial, with one entry for each epoch, in order.
 
@@ -88,7 +94,7 @@ class LeaseEnd(Frozen):
         snapshots: number of each unfinished trial to the name of its uploaded snapshot.
     """
 
-    snapshots: dict[Count, str] = Field(default_factory=dict)
+    snapshots: Snapshots = Field(default_factory=dict)
 
 
 class Report(Frozen):
@@ -108,7 +114,7 @@ class Report(Frozen):
     progress: list[TrialProgress] = Field(default_factory=list)
     results: list[TrialResult] = Field(default_factory=list)
     member_steps: int = Field(default=0, ge=0, le=2**63 - 1)
-    snapshots: dict[Count, str] = Field(default_factory=dict)
+    snapshots: Snapshots = Field(default_factory=dict)
     checks: CheckReport | None = None
     release: LeaseEnd | None = None
     next: LeaseRequest | None = None

@@ -6,7 +6,7 @@ import math
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from foldstep.models.catalog.metrics import METRICS, Direction
 from foldstep.models.catalog.tasks import Task as Task
@@ -23,6 +23,8 @@ MAX_GRID_POINTS = 1_000_000
 MASTER_PREFIX = "master:"
 """What a path in `data.dataset` begins with where it is a file of the master's, not of the user's."""
 
+MAX_DURATION_S = 3e9
+"""The longest time, about a hundred years: the end of a longer one may be after the last date that there is."""
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
 _LONGEST_NUMBER = 300
 """Characters of a number in text; a longer one fits no floating-point number."""
@@ -58,7 +60,16 @@ Share: TypeAlias = Annotated[Float, Field(gt=0, lt=1)]
 Duration: TypeAlias = Annotated[
     float,
     BeforeValidator(seconds_from_text),
-    Field(gt=0, allow_inf_nan=False, description="seconds, or 90s, 10m, 2h"),
+    Field(gt=0, le=MAX_DURATION_S, allow_inf_nan=False, description="seconds, or 90s, 10m, 2h"),
+    WithJsonSchema(
+        {
+            "description": "seconds, or 90s, 10m, 2h",
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_DURATION_S},
+                {"type": "string", "pattern": "^[1-9][0-9]{0,3}(ms|s|m|h|d)$"},
+            ],
+        }
+    ),
 ]
 
 

@@ -51,7 +51,7 @@ class DatasetSource(Frozen):
     """
 
     source: str
-    file: str | None = None
+    file: str | None = Field(default=None, json_schema_extra={"pattern": "^[0-9a-f]{64}$"})
     options: ReadingOptions = AS_FOUND
 
 
@@ -62,4 +62,4 @@ class DatasetRegistration(DatasetSource):
         name: the name for specs.
     """
 
-    name: str
+    name: str = Field(json_schema_extra={"pattern": f"^{NAME_PATTERN.pattern}$"})

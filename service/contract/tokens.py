@@ -43,7 +43,7 @@ class TokenRequest(Frozen):
     """
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@-]*$")
-    scopes: frozenset[Scope] = Field(min_length=1)
+    scopes: frozenset[Scope] = Field(min_length=1, json_schema_extra={"uniqueItems": False})
     expires_in: Duration | None = None
 
 

@@ -23,16 +23,21 @@ def refusal(code: str, *, expected: str, got: str | None, hint: str | None = Non
     return DatasetUnreadable(f"The data cannot be read: {fault}{end}", faults=[fault])
 
 
-def resolve_path(source: str, roots: Sequence[Path], known: Sequence[str] = BUNDLED) -> Path:
+def resolve_path(
+    source: str, roots: Sequence[Path], known: Sequence[str] = BUNDLED, private: Sequence[Path] = ()
+) -> Path:
     """Find the file that `source` names, following symbolic links.
+
+    Hidden files and folders (`.env`, `.git`, `.ssh`) are never read: what is in them is not meant for others.
 
     Args:
         source: an absolute path, or one relative to a root; the first root that has the file wins.
         roots: folders that may be read, with everything below them.
         known: the names of data sets, of which the user may have meant one.
+        private: files, and folders with everything below them, that are never read, as the master's own.
 
     Raises:
-        PathNotAllowed: it lies outside the roots, whether or not such a file exists.
+        PathNotAllowed: it lies outside the roots, is hidden or private, whether or not such a file exists.
         DatasetUnreadable: it is a URL (`url_not_supported`), or no such file exists (`file_not_found`).
     """
     if _URL.match(source):
@@ -44,7 +49,12 @@ def resolve_path(source: str, roots: Sequence[Path], known: Sequence[str] = BUND
     real_roots = [root.resolve() for root in roots]
     try:
         candidates = [(root / source).resolve() for root in real_roots]
-        allowed = [path for path in candidates if any(path.is_relative_to(root) for root in real_roots)]
+        own = [path.resolve() for path in private]
+        allowed = [
+            path
+            for path in candidates
+            if any(_is_below(path, root) for root in real_roots) and not any(path.is_relative_to(one) for one in own)
+        ]
         if not allowed:
             raise _not_allowed(source, real_roots)
         found = next((path for path in allowed if path.is_file()), None)
@@ -53,6 +63,11 @@ def resolve_path(source: str, roots: Sequence[Path], known: Sequence[str] = BUND
     if found is None:
         raise _not_found(source, real_roots, known)
     return found
+
+
+def _is_below(path: Path, root: Path) -> bool:
+    """Tell whether a path lies below a root, and no name of it from there on is hidden."""
+    return path.is_relative_to(root) and not any(name.startswith(".") for name in path.relative_to(root).parts)
 
 
 def _not_found(source: str, roots: Sequence[Path], known: Sequence[str]) -> DatasetUnreadable:
@@ -68,8 +83,8 @@ def _not_allowed(source: str, roots: Sequence[Path]) -> PathNotAllowed:
     fault = Fault(
         code="path_not_allowed",
         path="data.dataset",
-        expected=f"a file below {where}",
+        expected=f"a file below {where}, neither hidden nor the master's own",
         got=source,
-        hint="move or upload the file, or start the master with another data root",
+        hint="move or upload the file, or start the master with another data root (FOLDSTEP_DATA_ROOTS)",
     )
     return PathNotAllowed(f"{fault}.", faults=[fault])

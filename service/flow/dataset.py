@@ -119,7 +119,8 @@ def described(context: Context, data: DataSpec) -> DatasetDescription:
         return _named(context, known, data.reading)
     if source in BUNDLED:
         return _bundled(context, source, data.reading)
-    path = resolve_path(source.removeprefix(MASTER_PREFIX), context.settings.allowed_roots, names)
+    settings = context.settings
+    path = resolve_path(source.removeprefix(MASTER_PREFIX), settings.allowed_roots, names, settings.private_paths)
     return read_table(context, path, data.reading, source)
 
 
@@ -182,7 +183,7 @@ def _read(context: Context, source: DatasetSource) -> tuple[DatasetDescription, 
         return description, Origin(file=source.file)
     if source.source in BUNDLED:
         return read_bundled(context, source.source, source.options), Origin()
-    path = resolve_path(source.source, context.settings.allowed_roots)
+    path = resolve_path(source.source, context.settings.allowed_roots, private=context.settings.private_paths)
     sha256 = hash_of(path)
     return read_table(context, path, source.options, source.source, sha256), Origin(str(path), sha256)
 

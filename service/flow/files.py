@@ -15,7 +15,7 @@ from foldstep.service.contract.checkpoint_name import CheckpointName
 from foldstep.service.contract.errors import Fault, InvalidInput, NotFound
 from foldstep.service.settings import Settings
 
-_STATE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}\.safetensors")
+STATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}\.safetensors")
 _DRAFT = ".part"
 
 
@@ -48,7 +48,7 @@ def check_snapshot_name(name: str) -> None:
     Raises:
         InvalidInput: it has another form.
     """
-    if not _STATE.fullmatch(name):
+    if not STATE_NAME.fullmatch(name):
         raise _bad_name(name, "up to 151 letters, digits, dots, underscores and dashes, then .safetensors")
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pwd
 from pathlib import Path
 
 import pytest
 
 from foldstep.service.contract.errors import InvalidInput
-from foldstep.service.settings import PREFIX, Settings, settings_from_environment
+from foldstep.service.settings import PREFIX, Settings, settings_from_environment, working_root
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
@@ -53,3 +54,18 @@ def test_database_address_gets_its_driver(given: str, resolved: str) -> None:
 
 def test_database_is_a_file_of_the_data_folder_by_default(tmp_path: Path) -> None:
     assert Settings(data_dir=tmp_path).resolved_database_url == f"sqlite:///{tmp_path}/foldstep.db"
+
+
+def test_the_working_directory_is_a_root_where_its_files_are_meant_to_be_data(tmp_path: Path) -> None:
+    assert working_root(tmp_path) == (tmp_path,)
+    homes = [Path(account.pw_dir) for account in pwd.getpwall() if Path(account.pw_dir).is_dir()]
+    for folder in (Path("/"), Path("/etc"), Path("/proc/self"), Path.home(), Path.home().parent, *homes):
+        assert working_root(folder) == (), folder
+
+
+def test_started_in_the_root_of_the_machine_only_the_data_folder_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    assert Settings(data_dir=tmp_path).allowed_roots == (tmp_path,)
+    assert Settings(data_dir=tmp_path, data_roots=("/",)).allowed_roots == (Path("/"),)

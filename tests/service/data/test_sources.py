@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from foldstep.service.contract.errors import DatasetUnreadable, PathNotAllowed
 from foldstep.service.data.sources import resolve_path
+from foldstep.service.settings import Settings
 
 
 @pytest.fixture
@@ -68,3 +70,40 @@ def test_the_first_root_that_has_the_file_wins(root: Path) -> None:
 def test_without_roots_no_file_may_be_read(root: Path) -> None:
     with pytest.raises(PathNotAllowed):
         resolve_path(str(root / "deep" / "t.csv"), [])
+
+
+@pytest.mark.parametrize(
+    "source", [".env", ".git/config", "deep/.secret.csv", "deep/.hidden/t.csv", "alias.csv", "dot"]
+)
+def test_hidden_files_are_never_read(root: Path, source: str) -> None:
+    for name in (".env", ".git/config", "deep/.one.csv", "deep/.two/t.csv"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("a,b\n1,2\n")
+    (root / "alias.csv").symlink_to(root / ".env")
+    (root / "dot").symlink_to(root / ".git" / "config")
+    with pytest.raises(PathNotAllowed, match="hidden"):
+        resolve_path(source, [root])
+
+
+def test_a_root_may_be_hidden_itself(root: Path) -> None:
+    hidden = root / ".data"
+    hidden.mkdir()
+    (hidden / "t.csv").write_text("a\n")
+    assert resolve_path("t.csv", [hidden]) == hidden / "t.csv"
+
+
+def test_a_pipe_is_no_file(root: Path) -> None:
+    os.mkfifo(root / "pipe.csv")
+    with pytest.raises(DatasetUnreadable):
+        resolve_path("pipe.csv", [root])
+
+
+def test_the_masters_own_files_are_no_data(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    for name in ("token", "foldstep.db", "uploads/a.csv", "files/b"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("a,b\n")
+        with pytest.raises(PathNotAllowed, match="the master's own"):
+            resolve_path(name, settings.allowed_roots, private=settings.private_paths)
+    (tmp_path / "own.csv").write_text("a,b\n")
+    assert resolve_path("own.csv", settings.allowed_roots, private=settings.private_paths) == tmp_path / "own.csv"
