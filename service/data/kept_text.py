@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 import polars as pl
 
 from foldstep.service.contract.dataset import Finding
@@ -33,7 +35,7 @@ def kept_as_text(text: pl.Series, plain: pl.Series) -> Decision | None:
         return _as_text(text.name, "leading_zeros", "codes with leading zeros, which numbers would lose", zeros[0])
     if len(powers):
         return _as_text(text.name, "powers", "codes that numbers would read as powers of ten", powers[0])
-    if len(huge) and any(int(float(cell)) != int(cell) for cell in huge.unique().head(10_000)):
+    if len(huge) and any(map(_is_rounded, huge.unique().head(10_000))):
         return _as_text(text.name, "beyond_exact", "whole numbers beyond 2^53, which numbers would round", huge[0])
     return None
 
@@ -57,3 +59,8 @@ def compact_dates(text: pl.Series) -> Decision | None:
     setting = as_type(text.name, "number")
     finding = Finding(code="compact_dates", columns=(text.name,), sentence=sentence, setting=setting)
     return Decision(reading, "every cell is a date without marks", findings=[finding])
+
+
+def _is_rounded(cell: str) -> bool:
+    number = float(cell)
+    return not isfinite(number) or int(number) != int(cell)

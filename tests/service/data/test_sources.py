@@ -99,7 +99,7 @@ def test_a_pipe_is_no_file(root: Path) -> None:
 
 
 def test_the_masters_own_files_are_no_data(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path)
+    settings = Settings(data_dir=tmp_path, data_roots=(tmp_path,))
     for name in ("token", "foldstep.db", "uploads/a.csv", "files/b"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("a,b\n")
