@@ -124,8 +124,9 @@ def test_leaving_and_going_on_elsewhere_gives_the_same_bits(leave_after: int) ->
 
 
 def through_a_file(member: Member) -> Member:
-    saved = SavedTrial({"lr": 0.01}, "f" * 64, {member.fold: (member.progress, member.snapshot, None)})
-    read = decode_snapshot(encode_snapshot(saved), {"lr": 0.01}, "f" * 64)
+    params = {"lr": 0.01, "hidden": [*member.hp.hidden]}
+    saved = SavedTrial(params, "f" * 64, {member.fold: (member.progress, member.snapshot, None)})
+    read = decode_snapshot(encode_snapshot(saved), params, "f" * 64)
     progress, snapshot, _ = read.folds[member.fold]
     return Member(member.trial, member.fold, member.hp, progress, snapshot)
 
@@ -185,5 +186,5 @@ def test_bits_of_wide_networks_do_not_depend_on_the_packing() -> None:
 
 
 def test_progress_survives_json() -> None:
-    progress = Progress([0.5, None], [0.1, None], 0.1, 1, 1, End.DIVERGED)
+    progress = Progress([0.5, None], [0.1, None], 0.1, 1, 1, [True, False], End.DIVERGED)
     assert Progress.from_json(progress.to_json()) == progress
