@@ -111,3 +111,13 @@ def test_early_stopping_saves_what_was_measured() -> None:
         found = sum(int(row["same_winner"].split()[0]) for row in measured)
         (line,) = (line for line in text.splitlines() if line.startswith(f"| {words} "))
         assert f"| {least} to {most} % | in {found} of 15" in line.replace(" cases", "")
+
+
+def test_what_became_of_the_searches_under_random_kills() -> None:
+    measured = {row["what"]: row["value"] for row in read("chaos")["rows"]}
+    n_kills = sum(n for what, n in measured.items() if what.startswith("kills of"))
+    differ, failed = measured["trials that differ from the undisturbed ones"], measured["trials that failed"]
+    words = f"{n_kills} kills, {measured['searches that ended by themselves']} searches, {measured['trials']:,} trials"
+    (row,) = rows("chaos")
+    assert f"{words}: {differ} differ, {failed} failed" in row
+    assert row.startswith(f"| {measured['minutes of kills']:.0f} minutes")
