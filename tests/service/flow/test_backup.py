@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from foldstep.service.contract.errors import Conflict, DatabaseDamaged, InvalidInput
+from foldstep.service.db import counts
 from foldstep.service.db.engine import Database
 from foldstep.service.db.tables import metadata
 from foldstep.service.flow import files
@@ -28,10 +29,13 @@ Rows = dict[str, list[dict[str, Any]]]
 
 def rows(settings: Settings) -> Rows:
     with closing(Database(settings.resolved_database_url)) as database, database.read() as connection:
-        return {
+        found = {
             table.name: [dict(row) for row in connection.execute(select(table).order_by(*table.primary_key)).mappings()]
             for table in metadata.sorted_tables
         }
+        searches = [row["id"] for row in found["searches"]]
+        # on Postgres transactions have rows of their own, which are added up from time to time
+        return {**found, "counts": [{"row": row} for row in sorted(counts.by_stage(connection, searches))]}
 
 
 def contents(settings: Settings) -> dict[str, bytes]:
