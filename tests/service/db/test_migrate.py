@@ -228,7 +228,7 @@ def test_every_script_has_a_way_down() -> None:
 
 def test_down_and_up_again_from_every_version_with_rows_in_the_tables(empty: Database, tmp_path: Path) -> None:
     """Trials of all kinds survive each way down; each earlier database becomes the present one again."""
-    upgrade(empty)
+    made = {script: _made_by(empty, script) for script in reversed(_scripts())}
     context = Context(empty, Settings(data_dir=tmp_path), Clock())
     search = new_search(context, early_stop={"rungs": "asha"}, cv={"folds": 3})
     hand = Hand(context)
@@ -248,6 +248,7 @@ def test_down_and_up_again_from_every_version_with_rows_in_the_tables(empty: Dat
         run_to(empty, script)
         with empty.read() as connection:
             assert {table: _count(connection, table) for table in before} == before, script
+            assert _rules(connection) == made[script], script
         upgrade(empty)
         with empty.read() as connection:
             assert shape(connection) == present, script
@@ -255,6 +256,20 @@ def test_down_and_up_again_from_every_version_with_rows_in_the_tables(empty: Dat
             assert searches.get(connection, search).spec.cv.folds == 3
             ranked = connection.execute(text("SELECT number FROM trials WHERE rank_key IS NOT NULL")).scalars().all()
             assert ranked == [first], script
+
+
+def _made_by(database: Database, script: str) -> dict[str, Any]:
+    run_to(database, script)
+    with database.read() as connection:
+        return _rules(connection)
+
+
+def _rules(connection: Connection) -> dict[str, Any]:
+    """The columns of each table, in any order, which of them may be NULL, and the constraints."""
+    return {
+        name: (sorted((c["name"], c["nullable"]) for c in found["columns"]), found["checks"], found["foreign keys"])
+        for name, found in shape(connection).items()
+    }
 
 
 def _count(connection: Connection, table: str) -> int:
