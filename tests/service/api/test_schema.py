@@ -18,7 +18,12 @@ from foldstep.service.settings import Settings
 from tests.service.api.conftest import AUTHORIZED, Master, served
 
 N_EXAMPLES = 3
+_CURSOR = "a cursor is one that a page before gave"
 BY_CONTENT = {
+    ("GET", "/api/v1/datasets"): _CURSOR,
+    ("GET", "/api/v1/searches"): _CURSOR,
+    ("GET", "/api/v1/searches/{search_id}/leaderboard"): _CURSOR,
+    ("GET", "/api/v1/workers"): _CURSOR,
     ("PUT", "/api/v1/files/{sha256}"): "the body must have the SHA-256 of the address",
     ("POST", "/api/v1/datasets"): "the source must be a table",
     ("POST", "/api/v1/datasets:upload"): "the file must be a table",
