@@ -16,9 +16,9 @@ def test_every_setting_is_described(name: str) -> None:
     field = Settings.model_fields[name]
     assert field.description
     assert not field.is_required()
-    for ending, unit in (("_s", "seconds"), ("_bytes", "bytes")):
-        if name.endswith(ending):
-            assert unit in field.description
+    units = {"_per_s": "a second", "_s": "seconds", "_bytes": "bytes"}
+    ending = next((ending for ending in units if name.endswith(ending)), None)
+    assert ending is None or units[ending] in field.description
 
 
 def test_environment_is_read() -> None:
