@@ -21,6 +21,7 @@ from foldstep.options import Dir, Json, Token, Url, err, out, print_json
 from foldstep.prediction_files import check_output, input_file, write_csv, write_file
 from foldstep.service.contract.errors import InvalidInput
 from foldstep.service.contract.numbers import score
+from foldstep.service.folder import keep_private
 
 if TYPE_CHECKING:
     from foldstep.recovery import Found
@@ -109,6 +110,7 @@ def recover(
     """Rebuild every search and its leaderboard from a folder of checkpoints alone; --into stores them for a master."""
     from foldstep.recovery import find_checkpoints, leaderboard
 
+    keep_private()
     if not folder.is_dir():
         raise InvalidInput(f"There is no folder {folder}.")
     found = find_checkpoints(folder)

@@ -11,6 +11,7 @@ import typer
 from foldstep.connect import DEFAULT_DIR
 from foldstep.options import Dir, err, out
 from foldstep.service.contract.numbers import size
+from foldstep.service.folder import keep_private
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup, a tar archive.")]
 
@@ -20,6 +21,7 @@ def backup(file: File, data_dir: Dir = DEFAULT_DIR) -> None:
     from foldstep.service.flow.backup import back_up
     from foldstep.service.settings import settings_from_environment
 
+    keep_private()
     settings = settings_from_environment({**os.environ, "FOLDSTEP_DATA_DIR": str(data_dir)})
     manifest = back_up(settings, file)
     n_bytes = sum(member.bytes for member in manifest.files.values())
@@ -33,6 +35,7 @@ def restore(file: File, data_dir: Dir = DEFAULT_DIR) -> None:
     from foldstep.service.flow.restore import restore as restore_from
     from foldstep.service.settings import settings_from_environment
 
+    keep_private()
     settings = settings_from_environment({**os.environ, "FOLDSTEP_DATA_DIR": str(data_dir)})
     manifest = restore_from(file, settings)
     said = f"{len(manifest.files):,} files of {manifest.created_at} are in {data_dir}, checked."

@@ -187,6 +187,7 @@ def test_a_master_serves_what_checkpoints_alone_told(
     done = foldstep("recover", "saved", "--into", "data", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert "Start it: foldstep serve --dir data" in done.stdout
+    assert [path for path in (tmp_path / "data").rglob("*") if path.stat().st_mode & 0o077] == []
     with Processes(tmp_path) as processes:
         _, master = processes.master()
         for one in (classified, regressed):
