@@ -186,6 +186,8 @@ class Walk:
             "CHECKPOINT": f"{folder}/{self.checkpoint}", "FILE.csv": "rows.csv", "FILE": "houses.csv",
             "TRIAL": str(self.trial), "DIR": folder, "ID": self.search,
         }  # fmt: skip
+        if command.startswith("foldstep tokens "):
+            words["ID"] = self.get("/tokens")[0]["id"]
         filled = re.sub(r"\b(CHECKPOINT|FILE\.csv|FILE|TRIAL|DIR|ID)\b", lambda m: words[m[0]], command)
         if re.match(r"foldstep (pause|resume|stop) ", command):
             self.on_another_search(filled)

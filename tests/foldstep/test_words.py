@@ -46,7 +46,10 @@ def test_delete_needs_a_word_where_there_is_no_terminal(desk: Desk) -> None:
     assert "add --yes" in done.stderr
     assert desk.master.search(search).id == search
     done = desk("delete", "doomed", "--yes")
-    assert done.stdout.splitlines() == [f"{search}, which is queued: 0 trials, no files.", f"{search} is deleted."]
+    assert done.stdout.splitlines() == [
+        f"{search}, which is queued: 0 trials, no files.",
+        f"{search} is deleted: 0 trials, no files.",
+    ]
     refused(desk("delete", "doomed", "--yes"), "doomed", code="not_found")
 
 
@@ -68,7 +71,7 @@ def test_delete_asks_on_a_terminal(desk: Desk) -> None:
     assert (exit_code, "Nothing is deleted." in said) == (1, True)
     assert desk.master.search(search).id == search
     exit_code, said = answered(desk, "y\n", "delete", "asked")
-    assert (exit_code, f"{search} is deleted." in said) == (0, True)
+    assert (exit_code, f"{search} is deleted: 0 trials, no files." in said) == (0, True)
     assert [seen.id for seen in desk.master.searches() if seen.id == search] == []
 
 

@@ -193,7 +193,11 @@ def test_probes_cost_little_and_have_the_last_epoch(n_rows: int) -> None:
 
 
 def test_a_history_of_before_goes_on() -> None:
-    old = {k: v for k, v in Progress(scores=[0.5, 0.6]).to_json().items() if k not in ("valid_loss", "probes")}
+    old = {
+        k: v
+        for k, v in Progress(train_loss=[0.9, 0.8], scores=[0.5, 0.6]).to_json().items()
+        if k not in ("valid_loss", "probes")
+    }
     progress = Progress.from_json(old)
     assert (progress.valid_loss, progress.probes) == ([None, None], [])
     assert Progress.from_json(progress.to_json()) == progress
