@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import re
+import secrets
+import shutil
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -88,6 +90,17 @@ def check(path: Path) -> Manifest:
         InvalidInput: it is not whole, or is none.
     """
     return _checked(path, lambda *_: None)
+
+
+@contextmanager
+def staging_folder(beside: Path, prefix: str) -> Iterator[Path]:
+    """Make a folder for its owner alone, with a name of its own, and delete it at the end with what is left in it."""
+    path = beside / f"{prefix}{secrets.token_hex(4)}"
+    path.mkdir(mode=0o700)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def extract(path: Path, folder: Path) -> Manifest:

@@ -7,10 +7,9 @@ between: files are only ever replaced as a whole.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,7 +47,10 @@ def back_up(settings: Settings, file: Path, during: Callable[[], None] = lambda:
         raise Conflict(f"There is no database in {settings.data_dir}; name the folder of the master with --dir.")
     draft = file.with_name(f"{file.name}.part")
     try:
-        with _staging(settings.data_dir) as staging, closing(Database(settings.resolved_database_url)) as database:
+        with (
+            archive_file.staging_folder(settings.data_dir, STAGING) as staging,
+            closing(Database(settings.resolved_database_url)) as database,
+        ):
             missing = _collect(settings, database, staging, during)
             facts = _facts(staging / DATABASE, missing)
             with draft.open("xb") as out:
@@ -71,16 +73,6 @@ def _facts(copy: Path, missing: list[str]) -> dict[str, object]:
         present = revision(connection)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {"version": __version__, "revision": present or "", "created_at": now, "missing": missing}
-
-
-@contextmanager
-def _staging(data_dir: Path) -> Iterator[Path]:
-    folder = data_dir / f"{STAGING}{secrets.token_hex(4)}"
-    folder.mkdir(mode=0o700)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _collect(settings: Settings, database: Database, staging: Path, during: Callable[[], None]) -> list[str]:

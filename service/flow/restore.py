@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 from foldstep.service.contract.errors import Conflict
@@ -29,7 +27,7 @@ def restore(file: Path, settings: Settings) -> Manifest:
     usable_folder(settings.data_dir)
     with exclusive(settings.data_dir):
         _check_empty(settings.data_dir)
-        with _staging(settings.data_dir) as staging:
+        with archive_file.staging_folder(settings.data_dir, ".restore-") as staging:
             manifest = archive_file.extract(file, staging)
             check_file(staging / DATABASE)
             _put_in_place(staging, settings)
@@ -46,16 +44,6 @@ def _check_empty(folder: Path) -> None:
 
 def _is_something(path: Path) -> bool:
     return path.is_file() or (path.is_dir() and any(path.iterdir()))
-
-
-@contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
-    path = folder / f".restore-{secrets.token_hex(4)}"
-    path.mkdir(mode=0o700)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _put_in_place(staging: Path, settings: Settings) -> None:
