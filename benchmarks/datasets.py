@@ -26,6 +26,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from benchmarks.problem import problem_of
 from benchmarks.ranges import DROPOUT, ranges
 from benchmarks.report import arguments, publish
+from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.processes import python_command
 from foldstep.service.contract.spec import CvSpec, DataSpec, MetricName
@@ -85,7 +86,7 @@ def measure(case: Case) -> dict[str, Any]:
         source = folds_of(case, next((Path(folder) / "data" / "datasets").glob("*.parquet")))
     begun = time.monotonic()
     with ProcessPoolExecutor(2) as pool:
-        scores = list(pool.map(default_mlp, [source.fold(i, "standard") for i in range(case.folds)]))
+        scores = list(pool.map(default_mlp, [source.fold(i, Preparation("standard")) for i in range(case.folds)]))
     sklearn_s = time.monotonic() - begun
     ours, theirs = best["score"], mean(scores)
     is_better = ours > theirs if case.task == "classification" else ours < theirs

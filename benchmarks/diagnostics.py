@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import sides
 from benchmarks.report import arguments, median_and_spread, publish
 from benchmarks.throughput import FOLDS, SHAPES, configurations
-from foldstep.models.eager.packed import Workspace
+from foldstep.models.eager.workspace import Workspace
 from foldstep.models.stack import Stack
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.train.probe import Probe

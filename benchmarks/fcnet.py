@@ -33,6 +33,7 @@ from benchmarks.problem import problem_of
 from benchmarks.report import RESULTS, arguments, publish
 from benchmarks.scatter import Point, scatter
 from benchmarks.sides import ScoreKeeper
+from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.hyperparameters import Hyperparameters, resolve
 from foldstep.service.contract.columns import NumberColumn
 from foldstep.service.contract.spec import CvSpec, DataSpec
@@ -146,7 +147,7 @@ def source() -> FoldSource:
 
 
 def _shape() -> FoldShape:
-    data = source().fold(0, "standard")
+    data = source().fold(0, Preparation("standard"))
     return FoldShape(len(data.y_train), len(data.y_valid), data.n_inputs)
 
 
@@ -188,7 +189,7 @@ def _standardised(fold: int, scores: Sequence[float]) -> float:
     """Scale the last epoch's mean squared error by the target's variance in the training part."""
     if math.isnan(scores[-1]):
         return math.inf
-    return scores[-1] / source().fold(fold, "standard").target.scale ** 2
+    return scores[-1] / source().fold(fold, Preparation("standard")).target.scale ** 2
 
 
 # -- comparison -------------------------------------------------------------------------------------------

@@ -14,13 +14,16 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
+from foldstep.models.class_numbers import ClassNumbers
+from foldstep.models.columns import InputColumns
 from foldstep.models.eager.losses import PackedLoss
 from foldstep.models.eager.optim import PackedOptimizer
-from foldstep.models.eager.packed import Batch, PackedFNN
+from foldstep.models.eager.packed import PackedFNN
+from foldstep.models.eager.workspace import Batch
 from foldstep.models.fused.members import is_covered
 from foldstep.models.hyperparameters import resolve
 from foldstep.models.layout import Layout, Slot
-from foldstep.models.noise import Stream
+from foldstep.models.streams import Stream
 from foldstep.worker.steps.precision import products_rounded_to
 
 N_INPUTS, N_CLASSES = 64, 10
@@ -59,12 +62,14 @@ class Pack:
         self.n, self.device, self._precision = n, device, precision
         same: dict[str, Any] = {"hidden": list(hidden), "batch_size": batch, "precision": precision, "seed": 0}
         hps = [resolve({**same, "lr": float(rate)}) for rate in np.geomspace(3e-4, 1e-2, n)]
-        slots = [Slot((i, 0), hp, 0, Stream(0, 0, batch), N_INPUTS) for i, hp in enumerate(hps)]
+        slots = [
+            Slot((i, 0), hp, 0, Stream(0, 0, batch), InputColumns.of_numbers(N_INPUTS)) for i, hp in enumerate(hps)
+        ]
         layout = Layout(slots, N_CLASSES)
         self.net = PackedFNN(layout, torch.float32, device.torch)
         self.net.initialise()
         self._optimizer = PackedOptimizer(self.net)
-        self._loss = PackedLoss(layout, "classification", [None] * n, torch.float32, device.torch)
+        self._loss = PackedLoss(layout, "classification", [ClassNumbers()] * n, torch.float32, device.torch)
         self._columns = math.ceil(batch / 8) * 8
         self._space = self.net.workspace(self._columns, training=True)
         self._inputs, self._targets = digits(self._columns, batch, device.torch)

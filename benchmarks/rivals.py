@@ -138,7 +138,7 @@ def nothing(n_trials: int, wall_s: float) -> Found:
 def plain_score(problem: Problem, params: dict[str, Any], fold: int) -> float:
     """Train one network with stock PyTorch; return the best epoch's score, NaN where none is finite."""
     hp = resolve({"batch_size": problem.batch_size, "seed": problem.seed, **params})
-    result = train_single(hp, fold, problem.source.fold(fold, hp.scaler), problem.metric, torch.float32)
+    result = train_single(hp, fold, problem.source.fold(fold, hp.preparation), problem.metric, torch.float32)
     finite = [s for s in result.scores if np.isfinite(s)]
     return max(finite, key=lambda s: problem.sign * s) if finite else float("nan")
 

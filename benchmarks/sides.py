@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, make_classification
+from sklearn.utils import Bunch
 from torch import nn
 
 from benchmarks.problem import problem_of
 from foldstep.models.hyperparameters import Hyperparameters, resolve
 from foldstep.models.init import initial_weights
-from foldstep.models.noise import Stream
 from foldstep.models.stack import Weights
+from foldstep.models.streams import Stream
 from foldstep.service.contract.columns import NumberColumn
 from foldstep.service.contract.spec import CvSpec, DataSpec
 from foldstep.worker.data.inputs import FoldData, FoldSource
@@ -23,7 +24,9 @@ from foldstep.worker.settings import PACK_BYTES_CPU
 from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
 from foldstep.worker.train.member import Member
+from foldstep.worker.train.oversight import Unwatched
 from foldstep.worker.train.probe import Probe
+from tests.models.stage import StageModule
 
 Share = Sequence[tuple[int, dict[str, Any]]]
 Scores = dict[tuple[int, int], list[float]]
@@ -36,6 +39,12 @@ def digits(folds: int) -> FoldSource:
     return folds_of(load_digits(), folds)
 
 
+def numbers(folds: int) -> FoldSource:
+    """Make a classification of 10 numeric columns, as many rows as digits has, split into folds."""
+    x, y = make_classification(1797, 10, n_informative=8, n_classes=4, random_state=0)
+    return folds_of(Bunch(data=x, target=y), folds)
+
+
 def folds_of(bunch: Any, folds: int) -> FoldSource:
     """Split a classification data set of scikit-learn into folds."""
     columns = {f"x{i}": NumberColumn(bunch.data[:, i].astype(np.float64)) for i in range(bunch.data.shape[1])}
@@ -44,7 +53,7 @@ def folds_of(bunch: Any, folds: int) -> FoldSource:
     return FoldSource(Table(columns), problem_of(data, CvSpec(folds=folds), "accuracy", n_folds=folds))
 
 
-class ScoreKeeper:
+class ScoreKeeper(Unwatched):
     """A monitor that counts steps and keeps scores.
 
     Attributes:
@@ -63,21 +72,6 @@ class ScoreKeeper:
     def member_done(self, member: Member, _weights: Weights | None) -> None:
         """Keep the scores, one for each epoch; NaN where one was not finite."""
         self.scores[member.key] = [s if s is not None else float("nan") for s in member.progress.scores]
-
-    def dropped_trials(self) -> set[int]:
-        """Return no trials: none is dropped."""
-        return set()
-
-    def is_leaving(self) -> bool:
-        """Return False: training is never interrupted."""
-        return False
-
-    def wants_snapshots(self) -> bool:
-        """Return False: no snapshots are requested."""
-        return False
-
-    def snapshots_taken(self) -> None:
-        """Do nothing; it is never called, as no snapshots are requested."""
 
 
 def train_packed(
@@ -101,7 +95,7 @@ def train_plain(source: FoldSource, share: Share) -> tuple[int, Scores]:
     for trial, configuration in share:
         hp = resolve(configuration)
         for fold in range(source.n_folds):
-            taken, scores[trial, fold] = _train_one(hp, fold, source.fold(fold, hp.scaler))
+            taken, scores[trial, fold] = _train_one(hp, fold, source.fold(fold, hp.preparation))
             steps += taken
     return steps, scores
 
@@ -109,7 +103,7 @@ def train_plain(source: FoldSource, share: Share) -> tuple[int, Scores]:
 def _train_one(hp: Hyperparameters, fold: int, data: FoldData) -> tuple[int, list[float]]:
     x, y = torch.from_numpy(data.x_train.copy()), torch.from_numpy(data.y_train.copy())
     x_valid, y_valid = torch.from_numpy(data.x_valid.copy()), torch.from_numpy(data.y_valid.copy())
-    net = _sequential(hp, data.n_inputs, data.n_outputs)
+    net = _sequential(hp, data)
     optimizer = torch.optim.Adam(net.parameters(), lr=hp.lr)
     loss_of = nn.CrossEntropyLoss()
     steps, scores = 0, []
@@ -125,9 +119,10 @@ def _train_one(hp: Hyperparameters, fold: int, data: FoldData) -> tuple[int, lis
     return steps, scores
 
 
-def _sequential(hp: Hyperparameters, n_inputs: int, n_outputs: int) -> nn.Sequential:
-    sizes = (n_inputs, *hp.hidden, n_outputs)
-    layers: list[nn.Module] = []
+def _sequential(hp: Hyperparameters, data: FoldData) -> nn.Sequential:
+    stage = data.stage(hp)
+    sizes = (data.n_inputs if stage is None else stage.n_units, *hp.hidden, data.n_outputs)
+    layers: list[nn.Module] = [] if stage is None else [StageModule(stage, hp, torch.float32)]
     for i in range(len(sizes) - 1):
         linear = nn.Linear(sizes[i], sizes[i + 1])
         with torch.no_grad():

@@ -15,11 +15,13 @@ from pydantic_core import PydanticUndefined
 
 from docs.prose import wrapped
 from foldstep.cli import app
-from foldstep.models.catalog.metrics import METRICS, metrics_of
-from foldstep.models.catalog.tasks import Task
-from foldstep.models.hyperparameters import REGISTRY
+from foldstep.models.catalog.hyperparameters import REGISTRY
+from foldstep.models.catalog.metrics import METRICS, metrics_of, metrics_of_numbers
+from foldstep.models.catalog.tasks import LEAST_IN_WORDS, Task
 from foldstep.service.contract.errors import FoldstepError
+from foldstep.service.contract.expansion import in_words, sets
 from foldstep.service.contract.methods import METHODS, SearchMethod, staged_methods
+from foldstep.service.contract.presets import PRESETS
 from foldstep.service.contract.states import LEASE_TRANSITIONS, SEARCH_TRANSITIONS, TRIAL_TRANSITIONS, diagram
 from foldstep.service.settings import PREFIX, Settings
 
@@ -44,6 +46,41 @@ def hyperparameters() -> str:
     return "\n".join(lines) + "\n"
 
 
+def presets() -> str:
+    """Write the page of presets."""
+    lines = ["# Presets", "", "`parameters: {preset: realmlp}` sets what has proven itself elsewhere; what else is"]
+    lines += ["written under `parameters` wins, and a note says so. A space is searched, the others are one trial."]
+    for name, preset in PRESETS.items():
+        lines += [
+            "",
+            f"## `{name}`",
+            "",
+            f"{preset.meaning[0].upper()}{preset.meaning[1:]}.",
+            "",
+            preset.source + ".",
+            "",
+        ]
+        lines += ["| parameter | value |", "| --- | --- |", *map("| `{}` | {} |".format, *_settings_of(name))]
+        if preset.around:
+            lines += ["", f"The first trial of a search has the settings of `{preset.around}`, as far as the space has"]
+            lines += ["them; with a `grid`, whose trials have an order of their own, not."]
+        if preset.unlike:
+            lines += ["", f"Unlike what is published: {'; '.join(preset.unlike)}."]
+    return "\n".join(lines) + "\n"
+
+
+def _settings_of(preset: str) -> tuple[list[str], list[str]]:
+    """List the parameters that a preset sets, and their values; where tasks differ, each with its own."""
+    of_task = {task: {n: in_words(d) for n, d in sets(preset, task).items()} for task in get_args(Task)}
+    names = list(dict.fromkeys(name for values in of_task.values() for name in values))
+    told = []
+    for name in names:
+        values = {task: words[name] for task, words in of_task.items() if name in words}
+        is_same = len(values) == len(of_task) and len(set(values.values())) == 1
+        told.append(next(iter(values.values())) if is_same else "; ".join(f"{t}: {v}" for t, v in values.items()))
+    return names, told
+
+
 def methods() -> str:
     """Write the page of search methods."""
     lines = ["# Methods", "", "How a search chooses what to train; `docs/spec.md` says what each can be told.", ""]
@@ -65,17 +102,34 @@ def _traits(method: SearchMethod) -> list[str]:
     return [trait for trait, holds in told.items() if holds]
 
 
+_OVER_TARGETS = {
+    "regression": (f"Of several targets the mean over them: {', '.join(metrics_of_numbers())}; the first is then the "
+                   "default.", ""),
+    "multilabel": ("Of each label by itself, with its second value as the second class; the score is the mean over the "
+                   "labels.", ""),
+}  # fmt: skip
+"""What is said of the metrics of several targets, by task."""
+
+
 def metrics() -> str:
     """Write the page of metrics, by task."""
     lines = ["# Metrics", "", "What trials are ranked by; a score is the mean over the folds.", ""]
     for task in get_args(Task):
-        lines += [f"## {task.capitalize()}", "", "| name | what it is | better | |", "| --- | --- | --- | --- |"]
+        lines += [
+            f"## {task.capitalize()}",
+            "",
+            *_OVER_TARGETS.get(task, ()),
+            "| name | what it is | better | |",
+            "| --- | --- | --- | --- |",
+        ]
         for place, name in enumerate(metrics_of(task)):
             metric = METRICS[name]
             notes = ["the default"] if place == 0 else []
-            notes += [f"for more than two classes the mean of {metric.over_classes}"] if metric.over_classes else []
-            notes += ["needs a target of at least 0"] if metric.needs_nonnegative_target else []
-            differ = "two classes" if task == "classification" else "two values"
+            if metric.over_classes and task == "classification":
+                notes.append(f"for more than two classes the mean of {metric.over_classes}")
+            notes += [f"needs a target {LEAST_IN_WORDS[metric.least_target]}"] if metric.least_target != "any" else []
+            notes += ["needs classes that are numbers"] if metric.has_order else []
+            differ = "two values" if task == "regression" else "two classes"
             notes += [f"needs {differ} in each validation part"] if metric.needs_two_values else []
             better = "greater" if metric.direction.is_better(1.0, than=0.0) else "smaller"
             lines.append(f"| `{name}` | {metric.meaning} | {better} | {'; '.join(notes)} |")
@@ -160,6 +214,7 @@ def _options(command: Any) -> list[str]:
 
 PAGES: dict[str, Callable[[], str]] = {
     "hyperparameters.md": hyperparameters,
+    "presets.md": presets,
     "methods.md": methods,
     "metrics.md": metrics,
     "states.md": states,

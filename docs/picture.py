@@ -21,7 +21,7 @@ PICTURE = FOLDER / "page.png"
 NAMES = ("page", "trial", "matters")
 """The whole page of a search; one trial of it; what matters among its hyperparameters."""
 MOST_BYTES = 300_000
-WIDTH, HEIGHT = 1340, 1110
+WIDTH, HEIGHT = 1340, 1500
 
 
 def draw(spec: dict[str, Any]) -> dict[str, bytes]:

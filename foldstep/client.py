@@ -225,11 +225,10 @@ class Foldstep:
         """Get one data set."""
         return Dataset.model_validate_json(self._get(f"/datasets/{quote(name, safe='')}"))
 
-    def data_report(self, name: str, target: str | None = None) -> DataReport:
-        """Get the report on a data set before anything trains, and on one of its columns as the target."""
+    def data_report(self, name: str, *targets: str) -> DataReport:
+        """Get the report on a data set before anything trains, and on some of its columns as targets."""
         path = f"/datasets/{quote(name, safe='')}/report"
-        params = {} if target is None else {"target": target}
-        answer = self.connection.request("GET", path, params=params, timeout=READING_DATA)
+        answer = self.connection.request("GET", path, params={"target": targets}, timeout=READING_DATA)
         return DataReport.model_validate_json(answer.content)
 
     def has_file(self, sha256: str) -> bool:

@@ -17,9 +17,9 @@ _FATES = {"rare": "left out: rare text", "index": "left out: index", "constant":
           "empty": "left out: empty", "ignored": "left out"}  # fmt: skip
 
 
-def head(data: DatasetDescription, target: str | None = None) -> str:
+def head(data: DatasetDescription, targets: Sequence[str] = ()) -> str:
     """Say in one line what was read."""
-    what = f", target {target}" if target else ""
+    what = f", target{'s' if len(targets) > 1 else ''} {', '.join(targets)}" if targets else ""
     n_left_out = sum(not column.is_used for column in data.columns)
     left_out = f" ({n_left_out} left out)" if n_left_out else ""
     return (
@@ -29,21 +29,21 @@ def head(data: DatasetDescription, target: str | None = None) -> str:
 
 def report(found: DataReport, width: int = 80) -> Iterator[RenderableType]:
     """Render a report of `width` characters: what was read, column by column, then the findings, warnings first."""
-    target = None if found.target is None else found.target.name
-    yield Text(head(found.data, target), overflow="fold")
-    yield columns(found.data, target, width)
+    targets = () if found.target is None else found.target.names
+    yield Text(head(found.data, targets), overflow="fold")
+    yield columns(found.data, targets, width)
     if len(found.data.columns) > _MOST_COLUMNS:
         yield Text(f"… and {len(found.data.columns) - _MOST_COLUMNS:,} more columns; --json has them all.")
-    others = (finding for finding in found.data.findings if not _is_left_out(finding, target))
+    others = (finding for finding in found.data.findings if not _is_left_out(finding, targets))
     findings = [*(found.target.findings if found.target else ()), *others]
     yield from sentences(sorted(findings, key=lambda f: not f.is_warning))
     if not findings:
         yield Text("Nothing odd was found.")
 
 
-def _is_left_out(finding: Finding, target: str | None) -> bool:
-    """Tell whether a finding says that the target is no feature, which goes without saying."""
-    return finding.columns == (target,) and finding.code in _FATES
+def _is_left_out(finding: Finding, targets: Sequence[str]) -> bool:
+    """Tell whether a finding says that a target is no feature, which goes without saying."""
+    return bool(finding.columns) and set(finding.columns) <= set(targets) and finding.code in _FATES
 
 
 def sentences(findings: Sequence[Finding]) -> Iterator[Text]:
@@ -70,9 +70,9 @@ def sentence(finding: Finding) -> Text:
     return text
 
 
-def columns(data: DatasetDescription, target: str | None, width: int) -> Table:
+def columns(data: DatasetDescription, targets: Sequence[str], width: int) -> Table:
     """Build the table of columns; what does not fit into `width` characters is cut from the values."""
-    rows = [(c.name, _fate(c, target), _missing(c, data.n_rows), f"{c.n_distinct:,}") for c in data.columns]
+    rows = [(c.name, _fate(c, targets), _missing(c, data.n_rows), f"{c.n_distinct:,}") for c in data.columns]
     rows = rows[:_MOST_COLUMNS]
     table = Table()
     taken = 0
@@ -89,8 +89,8 @@ def columns(data: DatasetDescription, target: str | None, width: int) -> Table:
     return table
 
 
-def _fate(column: Column, target: str | None) -> str:
-    return "target" if column.name == target else _FATES.get(str(column.fate), str(column.fate or column.kind))
+def _fate(column: Column, targets: Sequence[str]) -> str:
+    return "target" if column.name in targets else _FATES.get(str(column.fate), str(column.fate or column.kind))
 
 
 def _missing(column: Column, n_rows: int) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
-from statistics import median
+from statistics import fmean, median
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -30,12 +31,27 @@ _COLUMNS: tuple[tuple[str, Callable[[LayerReading], float | None]], ...] = (
 
 
 def shown(seen: TrialDiagnostics) -> Iterator[RenderableType]:
-    """Render the diagnoses, one on each line, and the table of layers at the last probe."""
+    """Render the diagnoses, one on each line, the scores of several targets, and the layers at the last probe."""
     for diagnosis in seen.diagnoses:
         yield Text(f"• {diagnosis.sentence}")
+    scored = [fold.target_scores for fold in seen.folds.values() if fold.target_scores]
+    if scored:
+        yield targets(seen, scored)
     last = [fold.probes[-1] for fold in seen.folds.values() if fold.probes]
     if last:
         yield layers(last)
+
+
+def targets(seen: TrialDiagnostics, scored: Sequence[Sequence[float | None]]) -> Table:
+    """Build the table of the targets' own scores, (folds, targets): the mean over the folds, and each fold's."""
+    table = Table("target", title=f"{seen.metric.name} of each target, at the best epoch", title_justify="left")
+    for heading in ("mean", *(f"fold {fold}" for fold, view in seen.folds.items() if view.target_scores)):
+        table.add_column(heading, justify="right")
+    for name, own in zip(seen.targets, zip(*scored, strict=True), strict=True):
+        known = [score for score in own if score is not None]
+        mean = number(fmean(known), 5) if len(known) == len(own) else _NONE
+        table.add_row(escape(name), mean, *(_NONE if score is None else number(score, 5) for score in own))
+    return table
 
 
 def layers(readings: Sequence[Reading]) -> Table:

@@ -16,7 +16,7 @@ from optuna.trial import TrialState as StudyState
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from foldstep.client import Foldstep
-from foldstep.models.hyperparameters import Value
+from foldstep.models.catalog.kinds import Value
 from foldstep.service.contract.errors import Conflict, Fault, InvalidInput
 from foldstep.service.contract.leaderboard import SearchView, StageView, TrialView
 from foldstep.service.contract.report import Curve

@@ -15,6 +15,7 @@ from polars.exceptions import PanicException, PolarsError
 from foldstep.earlier_reading import read_as_earlier
 from foldstep.models.checkpoint import CheckpointDamaged, reading_facts
 from foldstep.prediction_notes import names_with, unfit_note, unknown_note, unseen_note, weights_note
+from foldstep.service.contract.columns import Label
 from foldstep.service.contract.errors import Fault, InvalidInput
 from foldstep.service.contract.hints import nearest
 from foldstep.service.contract.reading import AS_FOUND, ReadingOptions, TableReading
@@ -62,8 +63,10 @@ def predict_file(
     """
     predictors = [_load(checkpoint) for checkpoint in checkpoints]
     _check_alike(predictors, checkpoints)
-    if proba and predictors[0].classes is None:
-        raise InvalidInput(f"{predictors[0].target_name} is a number and has no classes: leave out --proba.")
+    if proba and predictors[0].target.task == "regression":
+        is_are = "is a number and has" if predictors[0].target.n_targets == 1 else "are numbers and have"
+        names = ", ".join(predictors[0].target_names)
+        raise InvalidInput(f"{names} {is_are} no classes: leave out --proba.")
     try:
         with reading_facts():
             tables = _read(predictors, file, ids)
@@ -92,13 +95,13 @@ def _check_alike(predictors: Sequence[Predictor], checkpoints: Sequence[Path]) -
         if _predicted(predictor) != _predicted(predictors[0]):
             raise InvalidInput(
                 f"{checkpoint} predicts something else than {checkpoints[0]}: "
-                "give checkpoints of one target with the same classes."
+                "give checkpoints of the same targets in the same order, with the same classes or quantiles."
             )
 
 
 def _predicted(predictor: Predictor) -> tuple[Any, ...]:
-    """Identify what a checkpoint predicts: the target column and its classes."""
-    return predictor.target_name, predictor.classes
+    """Identify what a checkpoint predicts: the target columns, and their classes or quantiles."""
+    return predictor.target_names, predictor.classes, predictor.quantiles, predictor.classes_of_labels
 
 
 def _read(predictors: Sequence[Predictor], file: Path, ids: Sequence[str]) -> dict[TableReading, TableAs]:
@@ -164,13 +167,44 @@ def _predictions(
     ) / len(predictors)
     assert isinstance(outputs, np.ndarray)
     first = predictors[0]
+    if first.target.each:
+        return _of_each_target(first, outputs, proba=proba)
+    (name,) = first.target_names
+    if first.quantiles:
+        return {f"{name}_{level:g}": _cells(outputs[:, i]) for i, level in enumerate(first.quantiles)}
     if first.classes is None:
-        return {first.target_name: _cells(outputs)}
+        return {name: _cells(outputs)}
     if proba:
         return {str(label): _cells(outputs[:, i]) for i, label in enumerate(first.classes)}
-    labels = np.array([*first.classes, None], dtype=object)
-    is_known = ~np.isnan(outputs).any(axis=1)
-    return {first.target_name: labels[np.where(is_known, outputs.argmax(axis=1), -1)].tolist()}
+    return {name: _named(first.classes, outputs)}
+
+
+def _of_each_target(predictor: Predictor, outputs: Matrix, *, proba: bool) -> dict[str, list[Any]]:
+    """List the predictions of each of several targets: values, labels, or the probability of a label's second class."""
+    names, classes = predictor.target_names, predictor.classes_of_labels
+    if not classes:
+        return {name: _cells(outputs[:, t]) for t, name in enumerate(names)}
+    if proba:
+        columns = _probability_names(names, [second for _, second in classes])
+        return {column: _cells(outputs[:, t]) for t, column in enumerate(columns)}
+    both = np.stack([1 - outputs, outputs], axis=2)
+    return {name: _named(classes[t], both[:, t]) for t, name in enumerate(names)}
+
+
+def _probability_names(names: Sequence[str], seconds: Sequence[Label]) -> list[str]:
+    """Name the columns of labels' probabilities NAME_CLASS; those that are alike then get the label's name, too."""
+    columns = [f"{name}_{second}" for name, second in zip(names, seconds, strict=True)]
+    return [
+        column if columns.count(column) == 1 else f"{column} ({name})"
+        for column, name in zip(columns, names, strict=True)
+    ]
+
+
+def _named(classes: Sequence[Label], shares: Matrix) -> list[Label | None]:
+    """Name the most probable class of each row, (rows, classes); None where that is not known."""
+    labels = np.array([*classes, None], dtype=object)
+    is_known = ~np.isnan(shares).any(axis=1)
+    return list(labels[np.where(is_known, shares.argmax(axis=1), -1)])
 
 
 def _cells(values: Matrix) -> list[float | None]:

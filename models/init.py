@@ -6,6 +6,7 @@ With fan_in inputs and fan_out outputs, and b the bound of a symmetric uniform d
 - lecun_uniform, lecun_normal: variance 1 / fan_in, LeCun et al. (1998, section 4.6)
 - glorot_uniform, glorot_normal: variance 2 / (fan_in + fan_out), Glorot and Bengio (2010, eq. 12 and 16)
 - he_uniform, he_normal: variance 2 / fan_in, He et al. (2015, eq. 10)
+- data_normal: those of lecun_normal, which `models.start` then scales to the products for the training rows
 - orthogonal: rows or columns, whichever are fewer, orthonormal, Saxe et al. (2014)
 
 All are multiplied by `init_gain`; biases start at `bias_init`.
@@ -19,7 +20,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from foldstep.models.noise import weight_generator
+from foldstep.models.catalog.kinds import MAX_DEPTH
+from foldstep.models.streams import weight_generator
 
 
 def initial_weights(name: str, seed: int, layer: int, fan_in: int, fan_out: int) -> np.ndarray:
@@ -28,12 +30,27 @@ def initial_weights(name: str, seed: int, layer: int, fan_in: int, fan_out: int)
     Args:
         name: a value of the hyperparameter `init`.
         seed: the trial's seed.
-        layer: 0 for the first; the layers of a network are drawn independently.
+        layer: 0 for the first; the layers of a network are drawn independently. That of a second linear map is
+            numbered by `second_of`.
         fan_in: inputs of the layer, without padding.
         fan_out: units of the layer, without padding.
     """
     draws, deviation = _INITS[name]
     return draws(seed, layer, fan_in, fan_out) * deviation(fan_in, fan_out)
+
+
+def init_for(name: str, *, is_activated: bool) -> str:
+    """Find how a linear map of a hidden layer is drawn, where `init` has the name.
+
+    He's variance makes up for what a rectifier cuts off. A map without an activation (the factor of gated units, both
+    of maxout) is drawn with LeCun's instead: with He's each layer doubles the variance of what it makes.
+    """
+    return name if is_activated else name.replace("he_", "lecun_")
+
+
+def second_of(layer: int) -> int:
+    """Number the second linear map of a hidden layer: those of all layers come after the layers themselves."""
+    return MAX_DEPTH + 1 + layer
 
 
 # Trials of a search mostly share seed and shapes: the draws, of variance 1, are made once and scaled.
@@ -79,6 +96,7 @@ _INITS: Mapping[str, tuple[Callable[[int, int, int, int], np.ndarray], Callable[
     "glorot_normal": (_normal_draws, _glorot),
     "he_uniform": (_uniform_draws, _he),
     "he_normal": (_normal_draws, _he),
+    "data_normal": (_normal_draws, _lecun),
     "orthogonal": (_orthogonal, lambda _fan_in, _fan_out: 1.0),
 }
 """By the value of the hyperparameter `init`: draws of variance 1 (or an orthogonal matrix), and their factor."""

@@ -20,8 +20,10 @@ from itertools import groupby
 from typing import TypeVar
 
 from foldstep.models.catalog.optimizers import FAMILIES
+from foldstep.models.columns import InputColumns
 from foldstep.models.hyperparameters import Hyperparameters
-from foldstep.models.noise import Stream
+from foldstep.models.input_stage import InputStage
+from foldstep.models.streams import Stream
 
 QUANTUM = 16
 ONE_SWEEP = 192
@@ -50,14 +52,21 @@ class Slot:
         hp: its hyperparameters.
         group: index of the data group (preprocessed data) that it reads.
         stream: its data order and noise.
-        n_inputs: input units without padding.
+        columns: the columns of that data.
+        stage: what is between the inputs and the first layer; None for nothing.
     """
 
     key: tuple[int, int]
     hp: Hyperparameters
     group: int
     stream: Stream
-    n_inputs: int
+    columns: InputColumns
+    stage: InputStage | None = None
+
+    @property
+    def n_inputs(self) -> int:
+        """Input units without padding."""
+        return self.columns.n_inputs
 
     @property
     def depth(self) -> int:
@@ -65,8 +74,8 @@ class Slot:
         return len(self.hp.hidden)
 
     def sizes(self, n_outputs: int) -> tuple[int, ...]:
-        """List the units of every layer from the input to the output, without padding."""
-        return (self.n_inputs, *self.hp.hidden, n_outputs)
+        """List the units of every layer, from what the first layer reads to the output, without padding."""
+        return (self.n_inputs if self.stage is None else self.stage.n_units, *self.hp.hidden, n_outputs)
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,7 @@ class Block:
         n_out: padded units.
         n_in: padded inputs.
         is_output: whether it is the network's output layer.
+        stage: the input stage of these members, if the block holds its numbers; they belong to layer 0.
     """
 
     layer: int
@@ -108,13 +118,25 @@ class Block:
     n_out: int
     n_in: int
     is_output: bool
+    stage: InputStage | None = None
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether it is a hidden layer."""
+        return not self.is_output and self.stage is None
+
+
+def _stage_block(stage: InputStage, run: Run) -> Block:
+    return Block(0, run, len(stage.embedded) * stage.n_linear, stage.n_features, is_output=False, stage=stage)
 
 
 def _order(slot: Slot) -> tuple[object, ...]:
     hp = slot.hp
     update = (hp.family, hp.beta1, hp.beta2, hp.eps) if FAMILIES[hp.family].uses_betas else (hp.family, 0.0, 0.0, 0.0)
-    shared = (update, hp.norm, hp.activation, hp.loss or "", hp.input_dropout > 0)
-    return (-slot.depth, *shared, slot.group, slot.stream, slot.key)
+    units = (hp.units, hp.norm, hp.norm_momentum, hp.activation, hp.activation_trained)
+    shared = (update, *units, hp.loss or "", hp.input_dropout > 0)
+    stage = () if slot.stage is None else slot.stage.order
+    return (-slot.depth, *shared, stage, slot.group, slot.stream, slot.key)
 
 
 class Layout:
@@ -130,6 +152,7 @@ class Layout:
         self.n_outputs = n_outputs
         self.n_outputs_padded = padded(n_outputs)
         self.n_inputs_padded = max(padded(s.n_inputs) for s in self.slots)
+        self.n_first_padded = max(padded(s.sizes(n_outputs)[0]) for s in self.slots)
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -155,9 +178,9 @@ class Layout:
         return self.runs(lambda s: s.depth)
 
     @cached_property
-    def input_runs(self) -> list[tuple[tuple[int, bool], Run]]:
-        """Runs of members with the same data that all have input dropout, or all have none."""
-        return self.runs(lambda s: (s.group, s.hp.input_dropout > 0))
+    def input_runs(self) -> list[tuple[tuple[int, bool, InputStage | None], Run]]:
+        """Runs of members with the same data and input stage that all have input dropout, or all have none."""
+        return self.runs(lambda s: (s.group, s.hp.input_dropout > 0, s.stage))
 
     @cached_property
     def group_runs(self) -> list[tuple[int, Run]]:
@@ -166,11 +189,11 @@ class Layout:
 
     @cached_property
     def blocks(self) -> list[Block]:
-        """All weights: the hidden layers from the first, then the output layers, deepest members first."""
-        sizes = [self.n_inputs_padded, *self.widths]
+        """All weights: the hidden layers, the output layers, deepest members first, then the input stages."""
+        sizes = [self.n_first_padded, *self.widths]
         hidden = [Block(i, Run(0, self.active[i]), sizes[i + 1], sizes[i], False) for i in range(self.depth)]
         output = [Block(d, run, self.n_outputs_padded, sizes[d], True) for d, run in self.depth_runs]
-        return hidden + output
+        return hidden + output + [_stage_block(stage, run) for (_, _, stage), run in self.input_runs if stage]
 
     def runs(self, value: Callable[[Slot], K], stop: int | None = None) -> list[tuple[K, Run]]:
         """List the maximal contiguous runs of members with equal `value`, among the first `stop` (None for all)."""

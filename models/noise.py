@@ -1,61 +1,13 @@
-"""The random numbers of training, as pure functions of keys: no generator keeps a state between steps.
-
-A stream is one data order and one noise source, identified by (seed, fold, batch size). Its numbers at a step depend
-only on this key and the step, so members with the same stream see the same batches and the same noise, and neither the
-packing nor a resume changes them.
-"""
+"""The noise of a step, drawn from the keys of a stream on any device: whole numbers, the same on all of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
-# The purpose of a draw, part of every key, so that different purposes use different numbers.
-_ORDER, _DROPOUT, _WEIGHTS = 1, 2, 3
-
-_RESOLUTION_BITS = 24
-RESOLUTION = 1 << _RESOLUTION_BITS
-"""Dropout compares whole numbers below this with `threshold(rate)`, so every device drops the same units."""
-
-
-@dataclass(frozen=True, order=True)
-class Stream:
-    """A data order and noise source, identified by its fields."""
-
-    seed: int
-    fold: int
-    batch_size: int
-
-    def order(self, n_rows: int, epoch: int) -> np.ndarray:
-        """Draw the order of the rows in an epoch, shape (n_rows,), int64."""
-        return _generator(_ORDER, self.seed, self.fold, self.batch_size, epoch).permutation(n_rows)
-
-    def dropout_keys(self, layer: int, epoch: int, n_steps: int) -> np.ndarray:
-        """Draw the multiplier (odd) and offset that seed one layer's noise, for each step of an epoch.
-
-        Returns:
-            (n_steps, 2) int32.
-        """
-        key = (_DROPOUT, self.seed, self.fold, self.batch_size, layer, epoch)
-        words = np.random.SeedSequence(key).generate_state(2 * n_steps).reshape(n_steps, 2)
-        return (words | np.array([1, 0], dtype=np.uint32)).view(np.int32)
-
-
-def weight_generator(seed: int, layer: int, fan_in: int, fan_out: int) -> np.random.Generator:
-    """Make the generator of one layer's initial weights; its numbers depend only on the arguments."""
-    return _generator(_WEIGHTS, seed, layer, fan_in, fan_out)
-
-
-def _generator(*key: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
-
-
-def threshold(rate: float) -> int:
-    """Compute the number below which the noise drops a unit, for a dropout rate in [0, 1)."""
-    return round(rate * RESOLUTION)
+from foldstep.models.streams import RESOLUTION_BITS
 
 
 def counters(n_units: int, n_columns: int, device: torch.device) -> Tensor:
@@ -86,7 +38,24 @@ def dropout_noise(positions: Tensor, multipliers: Tensor, offsets: Tensor) -> Te
         x.bitwise_xor_(_logical_shift(x, shift))
         x.mul_(factor)
     x.bitwise_xor_(_logical_shift(x, 16))
-    return _logical_shift(x, 32 - _RESOLUTION_BITS)
+    return _logical_shift(x, 32 - RESOLUTION_BITS)
+
+
+def normal_noise(positions: Tensor, keys: Tensor) -> Tensor:
+    """Draw nearly normal numbers of mean 0 and variance 1: sums of twelve uniform bytes, scaled.
+
+    Args:
+        positions: any shape, int32.
+        keys: (2,) int32, multiplier (odd) and offset.
+
+    Returns:
+        float64, in the shape of `positions`; at most 6 in size.
+    """
+    total = torch.zeros_like(positions)
+    for i in range(4):
+        drawn = dropout_noise(positions, keys[0], keys[1] + i * 1013904243)[0]
+        total += (drawn & 255) + ((drawn >> 8) & 255) + (drawn >> 16)
+    return (total.double() - 12 * 127.5).div_(math.sqrt(256**2 - 1))
 
 
 def _logical_shift(x: Tensor, bits: int) -> Tensor:

@@ -10,7 +10,12 @@ every step. With d = decay, k = decay_epochs, f = lr_floor:
 - trapezoidal: 1, then linearly to f over the last `cooldown` share (Zhai et al. 2022)
 - cyclical: f to 1 and back in 2 cycle_epochs (Smith 2017)
 - one_cycle: cosine from 1/25 to 1 over the first `cooldown` share, then to 1/250,000 (Smith and Topin 2019)
+- coslog: (1 - cos(2 pi log2(1 + 15 t/T))) / 2 between f and 1, four cycles, each twice as long as the one before
+  (Holzmüller et al. 2024, coslog4)
+- flat_cosine: 1 in the first half, then a cosine to f (there flat_cos)
 - plateau: multiplied by d when the score has not improved for more than k epochs; see `plateau_factor`
+
+Dropout and weight decay may follow coslog or flat_cosine, too, without a floor (`course`).
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ from foldstep.models.hyperparameters import Hyperparameters
 
 _ONE_CYCLE_START = 1 / 25
 _ONE_CYCLE_END = _ONE_CYCLE_START / 1e4
+_CYCLES = 4  # of coslog
 
 
 def factors(hp: Hyperparameters, epoch: int, n_steps: int, plateau: float = 1.0) -> np.ndarray:
@@ -80,6 +86,50 @@ def _cyclical(hp: Hyperparameters, t: float, _total: int, _n_steps: int) -> floa
     return hp.lr_floor + (1.0 - hp.lr_floor) * (phase if phase <= 1 else 2 - phase)
 
 
+def _coslog(share: float) -> float:
+    return (1 - math.cos(2 * math.pi * math.log2(1 + (2**_CYCLES - 1) * share))) / 2
+
+
+def _flat_cosine(share: float) -> float:
+    return 1.0 if share < 0.5 else _cosine(1.0, 0.0, 2 * share - 1)
+
+
+_COURSES: Mapping[str, Callable[[float], float]] = {
+    "constant": lambda _share: 1.0,
+    "coslog": _coslog,
+    "flat_cosine": _flat_cosine,
+}
+
+
+def course(name: str, hp: Hyperparameters, epoch: int, n_steps: int) -> np.ndarray:
+    """Compute the factor on dropout or weight decay at each step of an epoch, (n_steps,) float64.
+
+    Args:
+        name: a name of `COURSES`.
+        hp: its `epochs` are the length of the course.
+        epoch: 1 for the first.
+        n_steps: steps in an epoch.
+    """
+    shares = (epoch - 1 + np.arange(n_steps) / n_steps) / hp.epochs
+    return np.array([_COURSES[name](share) for share in shares])
+
+
+OWN_SHARE = -1.0
+"""Stands for a member's constant share of the new weights in its running average, 1 - `ema_decay`."""
+
+
+def average_shares(hp: Hyperparameters, epoch: int, n_steps: int) -> np.ndarray:
+    """Compute the share of the new weights in their average after each step of an epoch, (n_steps,) float64.
+
+    From the epoch at `swa_start` on, the average is the mean of the weights at the ends of the epochs (stochastic
+    weight averaging, Izmailov et al. 2018, with a cycle of one epoch); before, the share is `OWN_SHARE`.
+    """
+    n_averaged = epoch - math.floor(hp.swa_start * hp.epochs)
+    if not hp.swa_start or n_averaged < 1:
+        return np.full(n_steps, OWN_SHARE)
+    return np.append(np.zeros(n_steps - 1), 1 / n_averaged)
+
+
 _FACTORS: Mapping[str, Callable[[Hyperparameters, float, int, int], float]] = {
     "constant": lambda _hp, _t, _total, _n: 1.0,
     "plateau": lambda _hp, _t, _total, _n: 1.0,
@@ -93,6 +143,8 @@ _FACTORS: Mapping[str, Callable[[Hyperparameters, float, int, int], float]] = {
     "trapezoidal": _trapezoidal,
     "cyclical": _cyclical,
     "one_cycle": _one_cycle,
+    "coslog": lambda hp, t, total, _n: hp.lr_floor + (1 - hp.lr_floor) * _coslog(t / total),
+    "flat_cosine": lambda hp, t, total, _n: hp.lr_floor + (1 - hp.lr_floor) * _flat_cosine(t / total),
 }
 
 

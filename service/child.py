@@ -8,17 +8,20 @@ The system holds it to its `Limits`, so that a file made to take all memory ends
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import IO, Any
 
 from pydantic import BaseModel
@@ -31,9 +34,14 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THR
 _FRUGAL = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 """Address space is what the system limits, so none is reserved that is not used."""
 _LIMITS = "_FOLDSTEP_LIMITS"
+_FOLDER, _NEW_S = "foldstep-child-", 2.0
+"""The names of children's folders, and the seconds within which a folder without a lock may have been made just now."""
 _PER_CORE_BYTES = 16 << 20
 """Address space of the stacks of one core's threads."""
-_NO_MEMORY = ("MemoryError", "memory allocation of", "bad_alloc", "Cannot allocate memory", "out of memory")
+_NO_MEMORY = (
+    "MemoryError", "memory allocation of", "Memory allocation still failed", "bad_alloc", "Cannot allocate memory",
+    "out of memory",
+)  # fmt: skip
 """What libraries say last where memory is refused to them."""
 
 
@@ -78,9 +86,14 @@ def end_all() -> None:
             child.kill()
 
 
-def environment() -> dict[str, str]:
-    """Build the environment of a child: the master's own, with one thread for each numerical library."""
-    return {**os.environ, **_ONE_THREAD, **_FRUGAL}
+def environment(limits: Limits = NO_LIMITS) -> dict[str, str]:
+    """Build the environment of a child: the master's own, with one thread for each numerical library, and limits."""
+    return {**os.environ, **_ONE_THREAD, **_FRUGAL, _LIMITS: f"{limits.memory_bytes or 0} {limits.cpu_s or 0}"}
+
+
+def tells_of_memory(said: str) -> bool:
+    """Tell whether the last words of a child are that memory was refused to it."""
+    return any(words in said for words in _NO_MEMORY)
 
 
 def ask(package: str, request: dict[str, Any], timeout_s: float, limits: Limits = NO_LIMITS) -> Any:
@@ -93,9 +106,8 @@ def ask(package: str, request: dict[str, Any], timeout_s: float, limits: Limits 
         ChildTooSlow: it had none after `timeout_s` seconds, or its seconds on the processor.
         Unavailable: the master ends.
     """
-    told = f"{limits.memory_bytes or 0} {limits.cpu_s or 0}"
-    with TemporaryDirectory(prefix="foldstep-child-") as folder:  # what it leaves there when it is killed goes, too
-        variables = {**environment(), _LIMITS: told, "TMPDIR": folder}
+    with _folder() as folder:  # what it leaves there when it is killed goes, too
+        variables = {**environment(limits), "TMPDIR": folder}
         code, answer, errors = _run(package, json.dumps(request).encode(), timeout_s, variables)
     if _is_over.is_set():
         raise Unavailable("The master is shutting down; send it again in a moment.")
@@ -103,12 +115,37 @@ def ask(package: str, request: dict[str, Any], timeout_s: float, limits: Limits 
         raise ChildTooSlow
     if code != 0:
         said = last_words(errors) or f"exit code {code}"
-        is_memory = code == -signal.SIGKILL or any(words in said for words in _NO_MEMORY)
+        is_memory = code == -signal.SIGKILL or tells_of_memory(said)
         raise (ChildNeedsMemory if is_memory else ChildDied)(said)
     read = json.loads(answer)
     if "problem" in read:
         raise error_from_problem(read["problem"])
     return read["result"]
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[str]:
+    """Make a folder for what a child writes, which is locked as long as this process lives."""
+    with TemporaryDirectory(prefix=_FOLDER) as folder:
+        lock = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+        finally:
+            os.close(lock)
+
+
+def delete_leavings() -> None:
+    """Delete the folders of children whose master was killed; those of masters that live are locked."""
+    for folder in Path(gettempdir()).glob(f"{_FOLDER}*"):
+        with contextlib.suppress(OSError):  # another user's, no folder, in use, or gone by now
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(lock).st_uid == os.getuid() and time.time() - os.fstat(lock).st_mtime > _NEW_S:
+                    shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 def _run(package: str, sent: bytes, timeout_s: float, variables: dict[str, str]) -> tuple[int, bytes, bytes]:

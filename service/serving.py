@@ -119,7 +119,10 @@ class GuardedProtocol(HttpToolsProtocol):
         """Pass the request on."""
         self._end_waiting()
         self._crowd.receiving[self] = None
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before:
+            self.cycle.transport = _OneWrite(self.transport)  # type: ignore[assignment]
 
     def on_message_complete(self) -> None:
         """Note that the body is there."""
@@ -173,6 +176,34 @@ class GuardedProtocol(HttpToolsProtocol):
         head = f"HTTP/1.1 {status} {reason}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         self.transport.write(head.encode())
         self.transport.close()
+
+
+class _OneWrite:
+    """The transport of one answer: its head is sent with the first part of its body, in one system call."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport, self._head = transport, b""
+        self._is_begun = False
+
+    def write(self, data: bytes) -> None:
+        """Send, except the head."""
+        if not self._is_begun and not data.startswith(_CONTINUE):
+            self._is_begun, self._head = True, data
+            return
+        self._transport.write(self._head + data)
+        self._head = b""
+
+    def close(self) -> None:
+        """Send what is left, and close."""
+        self._transport.write(self._head)
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Tell whether the connection is being closed."""
+        return self._transport.is_closing()
+
+
+_CONTINUE = b"HTTP/1.1 100 "
 
 
 class Server(uvicorn.Server):

@@ -72,7 +72,10 @@ class Settings(BaseModel):
         description="times that a trial ends its worker, alone on it, before it is given up; four times as many where "
         "the worker may have been killed from outside",
     )
-    plan_ahead: int = Field(default=256, ge=1, description="trials that wait at most for a worker, in each search")
+    plan_ahead: int = Field(
+        default=256, ge=1,
+        description="trials that wait at most for a worker, in each search; on Postgres those of 12 leases, if more",
+    )  # fmt: skip
     max_upload_bytes: int = Field(default=1 << 30, ge=1, description="greatest size of an uploaded file, in bytes")
     keep_days: float | None = Field(
         default=None,
@@ -84,8 +87,8 @@ class Settings(BaseModel):
     max_search_bytes: int = Field(
         default=0,
         ge=0,
-        description="bytes of checkpoints that a search may keep: beyond that those of its worst trials are deleted; 0 "
-        "for no limit",
+        description="bytes of checkpoints and snapshots that a search may keep: beyond that the checkpoints of its "
+        "worst trials are deleted; 0 for no limit",
     )
     log_format: LogFormat = Field(
         default="text", description="text, or json: one object a line; the logs go to standard error"
@@ -98,6 +101,18 @@ class Settings(BaseModel):
         default=0,
         ge=0,
         description="seconds on the processor that reading one data file may take; 0: by the file's size",
+    )
+    compute_memory_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="memory that an analysis, or the model of a learning method, may take, in bytes; 0: 70 % of the "
+        "machine's",
+    )
+    network_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="memory that one network may take in training, in bytes: a space with a greater one is refused; 0: "
+        "the memory of the master's machine",
     )
     max_spec_bytes: int = Field(default=4 << 20, ge=1, description="greatest size of a spec, in bytes")
     max_body_bytes: int = Field(default=32 << 20, ge=1, description="greatest size of any other request, in bytes")

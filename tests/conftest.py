@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from tests.acceptance import template
 from tests.acceptance.processes import Processes
 
 settings.register_profile(
@@ -21,6 +22,7 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+settings.register_profile("few", settings.get_profile("ci"), max_examples=4)
 settings.register_profile("thorough", settings.get_profile("ci"), max_examples=500, derandomize=False)
 settings.load_profile(os.environ.get("FOLDSTEP_TEST_PROFILE", "ci"))
 
@@ -37,6 +39,16 @@ if torch.cuda.is_available():
     collect_ignore += ["worker/steps/test_fused.py", "benchmarks/test_gpu.py"]
 else:
     os.environ["TRITON_INTERPRET"] = "1"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # the process that starts the others
+        template.begin()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        template.end()
 
 
 @pytest.fixture

@@ -168,8 +168,10 @@ def _fold_result(member: Member) -> FoldResult:
         score=progress.best_score if has_score else None,
         best_epoch=progress.best_epoch,
         epochs=progress.epoch,
+        n_parameters=member.n_parameters,
         curve=Curve(train_loss=progress.train_loss, score=progress.scores),
         diagnostics=Diagnostics(valid_loss=progress.valid_loss, probes=progress.probes),
+        target_scores=progress.target_scores if has_score else [],
     )
 
 

@@ -35,6 +35,7 @@ def checkpoint(
     """
     progress = member.progress
     assert progress.best_score is not None
+    stage = data.stage(member.hp)
     name = CheckpointName(
         lease.problem.metric.name, progress.best_score, member.trial, member.fold, progress.best_epoch
     )
@@ -52,6 +53,7 @@ def checkpoint(
         "n_inputs": data.n_inputs,
         "n_outputs": data.n_outputs,
         "preprocessing": data.preprocessor.to_json(),
+        "input_stage": None if stage is None else stage.to_json(),
         "target": {**data.target.to_json(), "class_weights": _class_weights(member, data)},
     }
     return str(name), encode(_arrays("", weights), facts)

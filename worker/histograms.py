@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from foldstep.models.eager.packed import Workspace
+from foldstep.models.eager.workspace import Workspace
 from foldstep.models.stack import Weights
 from foldstep.service.contract.lease import Work
 from foldstep.service.contract.report import TrialResult

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from foldstep.models.checkpoint import Arrays, CheckpointDamaged, Facts, decode, reading_facts
-from foldstep.models.fnn import forward, softmax
+from foldstep.models.fnn import forward, sigmoid, softmax
 from foldstep.models.hyperparameters import Hyperparameters, resolve
+from foldstep.models.input_stage import InputStage
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues, DateColumn, Label, NumberColumn
 from foldstep.service.contract.errors import shown
 from foldstep.service.contract.reading import AS_FOUND, ColumnReading, Kind, TableReading
@@ -44,6 +45,7 @@ class Predictor:
         weighs: whether the classes had weights in training.
         class_weights: these weights, (classes,); None where there were none, or where an earlier version trained it
             with weights that it did not save.
+        stage: what is between the inputs and the first layer; None for nothing.
     """
 
     hp: Hyperparameters
@@ -53,6 +55,7 @@ class Predictor:
     facts: dict[str, Any]
     weighs: bool = False
     class_weights: npt.NDArray[np.float64] | None = None
+    stage: InputStage | None = None
 
     @classmethod
     def load(cls, path: Path) -> Predictor:
@@ -76,7 +79,8 @@ class Predictor:
         target = TargetCoder.from_json(facts["target"])
         weighs = target.classes is not None and hp.class_weight != "none"
         class_weights = _saved_weights(facts, target, hp)
-        return cls(hp, weights_of("", arrays), preprocessor, target, facts, weighs, class_weights)
+        stage = None if facts.get("input_stage") is None else InputStage.from_json(facts["input_stage"])
+        return cls(hp, weights_of("", arrays), preprocessor, target, facts, weighs, class_weights, stage)
 
     def _try_out(self) -> None:
         """Predict one row without a value, so that what does not fit together is found before a file is read.
@@ -84,24 +88,29 @@ class Predictor:
         Raises:
             CheckpointDamaged: it gives no prediction.
         """
-        if not _is_well_typed(self.preprocessor) or not isinstance(self.facts["context"]["data"]["target"], str):
+        targets = self.target_names
+        are_named = all(isinstance(name, str) for name in targets) and len(targets) == self.target.n_targets
+        if not _is_well_typed(self.preprocessor) or not are_named:
             raise CheckpointDamaged("its columns are not described as columns are")
-        if not all(isinstance(label, str | int | float) for label in self.classes or ()):
+        labels = [label for classes in (self.classes or (), *self.classes_of_labels) for label in classes]
+        if not all(isinstance(label, str | int | float) for label in labels):
             raise CheckpointDamaged("a class has no label")
         if self.class_weights is not None and self.class_weights.shape != (self.target.n_outputs,):
             raise CheckpointDamaged("there are more or fewer weights of classes than classes")
         kinds = {column.name: column.kind for column in self.reading.columns}
         x = self.preprocessor.transform(Table({name: _NO_VALUE[kinds[name]] for name in self.columns}), np.array([0]))
-        if forward(self.hp, self.weights, x).shape != (1, self.target.n_outputs):
+        if forward(self.hp, self.weights, x, self.stage).shape != (1, self.target.n_outputs):
             raise CheckpointDamaged("its network has other outputs than its target")
 
     def outputs(self, table: Table) -> npt.NDArray[np.float64]:
-        """Predict class probabilities (rows, classes), or values in the target's units (rows,).
+        """Predict class probabilities (rows, classes), or values in the target's units, (rows,) or (rows, quantiles).
 
+        Of several targets, (rows, targets) values, or probabilities of each label's second class.
         The probabilities are those of the classes as training weighted them; see `class_weights`. A value is NaN where
         the row's exposure is missing or below 0.
         """
-        n_outputs = () if self.target.classes is None else (len(self.target.classes),)
+        is_one = self.target.classes is None and not self.target.quantiles and not self.target.each
+        n_outputs = () if is_one else (self.target.n_outputs,)
         outputs = np.empty((table.n_rows, *n_outputs))
         for start in range(0, table.n_rows, _ROWS_AT_ONCE):
             rows = np.arange(start, min(start + _ROWS_AT_ONCE, table.n_rows))
@@ -110,8 +119,12 @@ class Predictor:
 
     def _outputs(self, table: Table, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         x = self.preprocessor.transform(table, rows)
-        raw = forward(self.hp, self.weights, x).astype(np.float64)
+        raw = forward(self.hp, self.weights, x, self.stage).astype(np.float64)
+        if self.target.task == "multilabel":
+            return sigmoid(raw)
         if self.target.classes is None:
+            if self.target.quantiles or self.target.each:
+                return self.target.values(raw.T, None).T
             return self.target.values(raw[:, 0], self._exposure(table, rows))
         return softmax(raw)
 
@@ -140,9 +153,20 @@ class Predictor:
         return self.target.classes
 
     @property
-    def target_name(self) -> str:
-        """The column that it predicts."""
-        return str(self.facts["context"]["data"]["target"])
+    def quantiles(self) -> tuple[float, ...]:
+        """Levels of the quantiles that it predicts; none for classes and for one value."""
+        return self.target.quantiles
+
+    @property
+    def classes_of_labels(self) -> tuple[tuple[Label, ...], ...]:
+        """The two classes of each of several labels; none for other targets."""
+        return tuple(one.classes for one in self.target.each if one.classes is not None)
+
+    @property
+    def target_names(self) -> list[str]:
+        """The columns that it predicts."""
+        target = self.facts["context"]["data"]["target"]
+        return list(target) if isinstance(target, list) else [target]
 
     @property
     def columns(self) -> list[str]:

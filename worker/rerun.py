@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from foldstep.worker.settings import PACK_BYTES_CPU
 from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
 from foldstep.worker.train.member import Member
+from foldstep.worker.train.oversight import Unwatched
 from foldstep.worker.train.probe import Probe
 
 
@@ -40,30 +41,16 @@ def rerun(client: MasterClient, work: Work, cache_dir: Path, probing: Callable[.
     source = FoldSource(read_table(path, problem.fingerprint), problem)
     again = TrialWork(work.trial, source.n_folds, problem.seed, saved=None)
     training = Training(source, problem.metric.name, Engine(torch.device("cpu"), PACK_BYTES_CPU), probing)
-    training.train(again.members, _Keeper(again))
+    training.train(again.members, Keeper({work.trial.number: again}))
     return again.finished(problem.fingerprint).result
 
 
-class _Keeper:
-    """A training monitor that only keeps the best weights."""
+class Keeper(Unwatched):
+    """A training monitor that only keeps the best weights of trials, by their numbers."""
 
-    def __init__(self, work: TrialWork) -> None:
-        self._work = work
-
-    def epoch_done(self, members: Sequence[Member], member_steps: int) -> None:
-        """Do nothing: progress is not reported."""
+    def __init__(self, works: Mapping[int, TrialWork]) -> None:
+        self._works = works
 
     def member_done(self, member: Member, weights: Weights | None) -> None:
-        self._work.weights[member.fold] = weights
-
-    def dropped_trials(self) -> set[int]:
-        return set()
-
-    def is_leaving(self) -> bool:
-        return False
-
-    def wants_snapshots(self) -> bool:
-        return False
-
-    def snapshots_taken(self) -> None:
-        """Do nothing: it is never called, for no snapshots are requested."""
+        """Keep the weights of a fold."""
+        self._works[member.trial].weights[member.fold] = weights

@@ -78,7 +78,7 @@ class ResultFiles:
         files = {}
         for member, weights in zip(finished.members, finished.weights, strict=True):
             assert weights is not None
-            data = self._source.fold(member.fold, member.hp.scaler, member.hp.link)
+            data = self._source.fold(member.fold, member.hp.preparation)
             name, content = checkpoint(self._lease, finished.leased, member, weights, data, finished.result)
             files[name] = content
         return files

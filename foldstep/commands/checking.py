@@ -29,6 +29,7 @@ from foldstep.sending import with_data_sent
 from foldstep.service.contract.checks import CheckReport
 from foldstep.service.contract.errors import Unauthorized, Unavailable
 from foldstep.service.contract.parse import parse_spec
+from foldstep.service.contract.problem import LearningProblem
 
 
 @names_lines
@@ -37,7 +38,11 @@ def check(
 ) -> None:
     """Check a spec before it is searched: does training behave as it should? Exit code 3 where a check fails."""
     with _some_master(spec, url, token, data_dir) as (master, content):
-        report = _report(master, content)
+        found = master.validate(content)
+        if not as_json:
+            for note in found.notes:
+                out.print(note, markup=False)
+        report = _report(master, content, found.problem)
     if as_json:
         print_json(report)
     else:
@@ -69,8 +74,7 @@ def _running_master(url: str | None, token: str | None, data_dir: Path) -> Folds
     return None
 
 
-def _report(master: Foldstep, spec: dict[str, Any]) -> CheckReport:
-    problem = master.validate(spec).problem
+def _report(master: Foldstep, spec: dict[str, Any], problem: LearningProblem) -> CheckReport:
     import torch
 
     from foldstep.service.planner.candidates import candidates

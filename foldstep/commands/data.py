@@ -20,7 +20,9 @@ _COLUMN_TYPES = "Overrule a column's kind: --type day=date (number, category, da
 
 def data(
     file: Annotated[str, typer.Argument(metavar="FILE", help="CSV or Parquet file, bundled set, or name at a master.")],
-    target: Annotated[str | None, typer.Option("--target", help="The column to predict.")] = None,
+    target: Annotated[
+        list[str] | None, typer.Option("--target", help="The column to predict; of several, repeatable.")
+    ] = None,
     types: Annotated[list[str] | None, typer.Option("--type", metavar="COLUMN=KIND", help=_COLUMN_TYPES)] = None,
     missing: Annotated[list[str] | None, typer.Option(help="A text that means no value; repeatable.")] = None,
     not_missing: Annotated[list[str] | None, typer.Option(help="A text, as NA, that is a value; repeatable.")] = None,
@@ -35,9 +37,9 @@ def data(
     """Report on a table: how each column is read, what becomes of it, and what is odd. Nothing is trained."""
     said = {"types": _types(types or []), "missing": missing or [], "not_missing": not_missing or []}
     options = _options({**said, "decimal": decimal, "dates": dates, "encoding": encoding})
-    found = _local(file, target, options)
+    found = _local(file, target or [], options)
     if found is None:
-        found = connect(url, token, data_dir).data_report(file, target)
+        found = connect(url, token, data_dir).data_report(file, *(target or []))
     if as_json:
         print_json(found)
         return
@@ -70,7 +72,7 @@ def _fault(error: Any) -> Fault:
                  got=repr(error["input"]))  # fmt: skip
 
 
-def _local(file: str, target: str | None, options: ReadingOptions) -> DataReport | None:
+def _local(file: str, targets: list[str], options: ReadingOptions) -> DataReport | None:
     """Report on a file of this machine or a bundled set; None where there is neither."""
     from foldstep.service.data.sources import BUNDLED
 
@@ -84,4 +86,4 @@ def _local(file: str, target: str | None, options: ReadingOptions) -> DataReport
     with TemporaryDirectory(prefix="foldstep-") as folder:
         source = file if file in BUNDLED and not Path(file).exists() else Path(file)
         description = ingest(source, into=Path(folder), shown_as=file, options=options)
-        return report(description, Path(folder) / f"{description.fingerprint}.parquet", target)
+        return report(description, Path(folder) / f"{description.fingerprint}.parquet", targets)

@@ -207,9 +207,8 @@ def _begin(master: Foldstep, job: _Job, shown: Watch | None) -> SearchView:
 def _introduce(search: SearchView, page: str) -> None:
     for note in search.notes:
         out.print(note, markup=False)
-    out.print(
-        f"{search.id}: {search.trials or 'unlimited'} trials × {search.n_folds} folds, ranked by {search.metric.name}."
-    )
+    trials = "1 trial" if search.trials == 1 else f"{search.trials or 'unlimited'} trials"
+    out.print(f"{search.id}: {trials} × {search.n_folds} folds, ranked by {search.metric.name}.")
     out.print(f"Page: {page}", markup=False, soft_wrap=True)
 
 

@@ -11,6 +11,10 @@ from foldstep.models.catalog.backends import EVERY_BACKEND, Backend
 LEAK = 0.01
 """Slope of leaky_relu below zero (Maas et al. 2013)."""
 
+SELU_SCALE = 1.0507009873554804934193349852946
+SELU_ALPHA = 1.6732632423543772848170429916717
+"""The constants of selu, with which activations of mean 0 and variance 1 keep them (Klambauer et al. 2017, eq. 14)."""
+
 _SMALL_SLOPE = 1 / 20
 _FLAT = math.sqrt(1 - _SMALL_SLOPE)
 
@@ -56,5 +60,9 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "sigmoid": Activation(  # its slope is a (1 - a), 1/4 at most
         zero_at_zero=False, saturated_below=(1 - _FLAT) / 2, saturated_above=(1 + _FLAT) / 2
     ),
+    "selu": Activation(  # its slope is a + SCALE * ALPHA below zero, which is also its greatest
+        saturated_below=SELU_SCALE * SELU_ALPHA * (_SMALL_SLOPE - 1), kinked=True
+    ),
+    "mish": Activation(needs_input=True),
 }
 """The activation functions by name, in the order of the documentation; backends number them in this order."""

@@ -9,3 +9,4 @@ Backend: TypeAlias = Literal["eager", "compiled", "fused"]
 
 EVERY_BACKEND: frozenset[Backend] = frozenset(get_args(Backend))
 ONLY_EAGER: frozenset[Backend] = frozenset({"eager"})
+NOT_FUSED: frozenset[Backend] = frozenset({"eager", "compiled"})

@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
-from foldstep.models.catalog.tasks import Task
+from foldstep.models.catalog.tasks import Least, Task
 
 MeanOf: TypeAlias = Literal["right", "squares", "distances"]
 """The quantity that is averaged over the rows: right predictions (0 or 1), squared errors, absolute errors."""
+
+TWEEDIE_POWER = 1.5
+"""The power of the metric `tweedie_deviance`, which is one for all trials of a search."""
+LEAST_MEAN = 1e-9
+"""What a prediction is raised to where a deviance needs one above 0."""
 
 
 class Direction(StrEnum):
@@ -53,7 +58,9 @@ class Metric:
             if no such mean determines it.
         over_classes: for more than two classes, the quantity that is averaged over the classes; None if there is
             nothing to explain.
-        needs_nonnegative_target: whether a target below 0 has no score.
+        least_target: the least target that has a score.
+        has_order: whether the order of the classes matters.
+        has_levels: whether it scores all quantiles of a search, `data.quantiles`.
         needs_two_values: whether rows whose targets are all equal have no score.
         averages_classes: whether the classes count alike, so that a class without rows changes what a score means.
         is_of_second_class: whether the score of two classes is the second one's alone.
@@ -67,11 +74,18 @@ class Metric:
     is_at_most_one: bool = False
     mean_of: MeanOf | None = None
     over_classes: str | None = None
-    needs_nonnegative_target: bool = False
+    least_target: Least = "any"
+    has_order: bool = False
+    has_levels: bool = False
     needs_two_values: bool = False
     averages_classes: bool = False
     is_of_second_class: bool = False
     rewards_commonest_class: bool = False
+
+    @property
+    def suits_any_target(self) -> bool:
+        """Whether it scores every target of its task, and predictions of one value."""
+        return self.least_target == "any" and not self.has_order and not self.has_levels
 
     @property
     def undefined_where(self) -> str | None:
@@ -99,19 +113,54 @@ METRICS: dict[str, Metric] = _by_name(
         Metric("roc_auc", "area under the receiver operating characteristic", "classification", Direction.MAXIMIZE,
                is_at_most_one=True, over_classes="each class against the rest", needs_two_values=True,
                averages_classes=True),
+        Metric("pr_auc", "average precision: area under the curve of precision by recall", "classification",
+               Direction.MAXIMIZE, is_at_most_one=True, over_classes="each class against the rest",
+               needs_two_values=True, averages_classes=True, is_of_second_class=True),
+        Metric("mcc", "Matthews' correlation of predicted and true classes", "classification", Direction.MAXIMIZE,
+               is_at_most_one=True),
         Metric("log_loss", "mean negative logarithm of the probability of the true class", "classification",
                Direction.MINIMIZE),
+        Metric("brier", "mean squared distance of the probabilities from the true class; of two classes half of it",
+               "classification", Direction.MINIMIZE),
+        Metric("ordinal_mae", "mean distance of the predicted class from the true one, in steps of their order",
+               "classification", Direction.MINIMIZE, has_order=True),
         Metric("rmse", "root of the mean squared error", "regression", Direction.MINIMIZE, mean_of="squares"),
         Metric("mse", "mean squared error", "regression", Direction.MINIMIZE, mean_of="squares"),
         Metric("mae", "mean absolute error", "regression", Direction.MINIMIZE, mean_of="distances"),
         Metric("r2", "share of the target's variance that is explained", "regression", Direction.MAXIMIZE,
                is_at_most_one=True, mean_of="squares", needs_two_values=True),
+        Metric("mape", "mean absolute error as a share of the target", "regression", Direction.MINIMIZE,
+               least_target="above_zero"),
+        Metric("rmsle", "root of the mean squared error of log(1 + target); a prediction below 0 counts as 0",
+               "regression", Direction.MINIMIZE, least_target="zero"),
+        Metric("pinball", "mean pinball loss of the quantiles in data.quantiles, else of the median", "regression",
+               Direction.MINIMIZE, has_levels=True),
         Metric("poisson_deviance", "mean deviance of counts from a Poisson distribution", "regression",
-               Direction.MINIMIZE, needs_nonnegative_target=True),
+               Direction.MINIMIZE, least_target="zero"),
+        Metric("gamma_deviance", "mean deviance of amounts from a gamma distribution", "regression",
+               Direction.MINIMIZE, least_target="above_zero"),
+        Metric("tweedie_deviance", "mean deviance of sums of amounts from a Tweedie distribution of power 1.5",
+               "regression", Direction.MINIMIZE, least_target="zero"),
     ]
 )  # fmt: skip
 
 
+DEFAULT_OF_LABELS, DEFAULT_OF_NUMBERS = "log_loss", "r2"
+"""The metrics of several labels, and of several numbers, where none is named: rare labels flatter no log loss, and R²
+has no unit, so that the mean over targets weighs each alike."""
+
+
 def metrics_of(task: Task) -> tuple[str, ...]:
-    """List the metrics of a task, its default first."""
+    """List the metrics of a task, its default first; of labels those of classes that score any of them."""
+    if task == "multilabel":
+        return _first(DEFAULT_OF_LABELS, (m for m in METRICS.values() if m.task == "classification"))
     return tuple(metric.name for metric in METRICS.values() if metric.task == task)
+
+
+def metrics_of_numbers() -> tuple[str, ...]:
+    """List the metrics of a regression that are averaged over several targets, the default first."""
+    return _first(DEFAULT_OF_NUMBERS, (m for m in METRICS.values() if m.task == "regression"))
+
+
+def _first(default: str, metrics: Iterable[Metric]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([default, *(m.name for m in metrics if m.suits_any_target)]))

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 EPSILON = 1e-5
-MOMENTUM = 0.1
-"""Weight of a batch's statistics in the update of the running statistics. Both constants are PyTorch's defaults."""
+"""Prevents a division by a variance of zero; PyTorch's value."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from foldstep.models.catalog.backends import EVERY_BACKEND, ONLY_EAGER, Backend
+from foldstep.models.catalog.backends import EVERY_BACKEND, NOT_FUSED, ONLY_EAGER, Backend
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ FAMILIES: Mapping[str, Family] = {
     "sgd": Family(moments=("first",)),
     "rms": Family(moments=("first", "second")),
     "adam": Family(moments=("first", "second"), uses_betas=True),
+    "muon": Family(moments=("first", "second"), backends=NOT_FUSED, uses_betas=True),
     "lbfgs": Family(moments=("first",), backends=ONLY_EAGER, takes_all_rows=True, history=10),
 }
 
@@ -87,6 +88,7 @@ OPTIMIZERS: Mapping[str, Optimizer] = {
     "rmsprop": Optimizer("rms", 0.003, uses_momentum=True, forgets_squares=True),
     "adam": Optimizer("adam", 0.01),
     "adamw": Optimizer("adam", 0.01, decouples_decay=True),
+    "muon": Optimizer("muon", 0.01, momentum=0.95, uses_momentum=True, nesterov=True, decouples_decay=True),
     "lbfgs": Optimizer("lbfgs", 1.0, lr=1.0),
 }
 """By the value of the hyperparameter `optimizer`, in the order of the documentation."""

@@ -15,20 +15,38 @@ from enum import IntEnum
 from itertools import chain
 from typing import Any, NamedTuple
 
-from foldstep.models.catalog.activations import ACTIVATIONS, LEAK
+from foldstep.models.catalog.activations import ACTIVATIONS, LEAK, SELU_ALPHA, SELU_SCALE
+from foldstep.models.catalog.hyperparameters import NUMBER_EMBEDDINGS
 from foldstep.models.catalog.losses import LOSSES
 from foldstep.models.catalog.metrics import METRICS
-from foldstep.models.catalog.norms import EPSILON, MOMENTUM, NORMS
+from foldstep.models.catalog.norms import EPSILON, NORMS
 from foldstep.models.catalog.optimizers import families_of
-from foldstep.models.updates import UpdateNumbers
+from foldstep.models.catalog.parts import PARTS as PART_ROWS
+from foldstep.models.catalog.units import UNITS
+from foldstep.models.updates import (
+    LEAST_NORM,
+    NEWTON_SCHULZ,
+    NEWTON_SCHULZ_STEPS,
+    NOISE_FADING,
+    NOISE_ROW,
+    PartFactors,
+    UpdateNumbers,
+)
 
-STACKS = ("parameters", "gradients", "first", "second", "average", "best")
+STACKS = ("parameters", "gradients", "first", "second", "average", "best", "initial")
 """The stacks, in the order of a layer's pointers to them."""
 PARTS = {
-    "weight": "weights", "bias": "biases", "scale": "scales", "shift": "shifts", "running_mean": "means",
-    "running_var": "variances",
+    "weight": "weights", "bias": "biases", "scale": "scales", "shift": "shifts", "share": "shares",
+    "second_weight": "second_weights", "second_bias": "second_biases",
+    "running_mean": "means", "running_var": "variances",
 }  # fmt: skip
 """By a part's name in `models.stack`, the field of `Layer` that points to it, in the order of the fields."""
+STAGE_PARTS = (
+    "frequency", "phase", "linear", "linear_bias", "category", "missing", "input_scale", "edge", "inverse_width",
+)  # fmt: skip
+"""The parts of an input stage, in the order of the fields of `Stage`."""
+FACTORS = {name: f"{name}_factors" for name in PARTS if PART_ROWS[name].is_trained}
+"""By a trained part's name, the field of `Layer` with its factors."""
 COLUMNS = 16
 """The number of columns of a batch is a multiple of this."""
 TILE_TERMS = 32
@@ -46,13 +64,23 @@ class Status(IntEnum):
 
 ENUMERATIONS: Mapping[str, Sequence[str]] = {
     "Activation": [name for name, activation in ACTIVATIONS.items() if "compiled" in activation.backends],
+    "Embedding": NUMBER_EMBEDDINGS,
     "Loss": [name for name, loss in LOSSES.items() if "compiled" in loss.backends],
     "Norm": list(NORMS),
     "Rule": families_of("compiled"),
+    "Units": [name for name, units in UNITS.items() if "compiled" in units.backends],
     "Score": ["none", *dict.fromkeys(metric.mean_of for metric in METRICS.values() if metric.mean_of)],
 }
 """The names of the enumerations in C++, in the order of their numbers."""
-_CONSTANTS = {"LEAK_SLOPE": LEAK, "NORM_EPSILON": EPSILON, "NORM_MOMENTUM": MOMENTUM}
+_CONSTANTS = {
+    "LEAK_SLOPE": LEAK,
+    "SELU_SCALE": SELU_SCALE,
+    "SELU_SLOPE": SELU_SCALE * SELU_ALPHA,
+    "NORM_EPSILON": EPSILON,
+    **{f"NEWTON_SCHULZ_{name}": value for name, value in zip("ABC", NEWTON_SCHULZ, strict=True)},
+    "LEAST_NORM": LEAST_NORM,
+    "NOISE_FADING": NOISE_FADING,
+}
 
 
 def number_of(enumeration: str, name: str) -> int:
@@ -91,29 +119,79 @@ class Structure:
 
 _NOISE = "noise below this drops a unit; 0 for no dropout"
 STRUCTURES = (
-    Structure("Dropout", [Field("below", "int64_t", _NOISE), Field("scale", "double", "of kept units")], False),
+    Structure(
+        "Dropout",
+        [Field("below", "int64_t", _NOISE), Field("scale", "double", "of kept units"), Field("rate", "double")],
+        False,
+    ),
+    Structure(
+        "Factors",  # of one part of a layer
+        [*(Field(name, "double") for name in PartFactors._fields), Field("kind", "int64_t", "of the keys of noise")],
+        False,
+    ),
     Structure(
         "Layer",
         [
             Field("inputs", "int64_t", "without padding"),
             Field("units", "int64_t", "without padding"),
             Field("row", "int64_t", "numbers from one row of the weights to the next"),
-            Field("activation", "Activation", "of hidden layers, as what follows"),
+            Field("gain", "double", "factor on the weights"),
+            Field("kind", "Units", "of hidden layers, as what follows"),
+            Field("activation", "Activation"),
             Field("norm", "Norm"),
+            Field("norm_momentum", "double", "weight of a batch in the running statistics"),
+            Field("skips", "int64_t", "whether the layer adds its input to its output"),
             Field("dropout", "Dropout"),
             *(
-                Field(name, "T *[STACKS]", "(units, row)" if name == "weights" else "(units,), or null")
-                for name in PARTS.values()
+                Field(name, "T *[STACKS]", "(units, row)" if PART_ROWS[part].is_matrix else "(units,), or null")
+                for part, name in PARTS.items()
             ),
+            *(Field(name, "Factors") for name in FACTORS.values()),
         ],
     ),
     Structure(
         "LossNumbers",
         [
             Field("name", "Loss"),
-            Field("bend", "double", "the error at which huber goes from squared to absolute"),
+            Field("number", "double", "that the formula depends on: huber_delta, focal_gamma or tweedie_power"),
             Field("smoothing", "double", "of labels"),
             Field("class_weights", "const double *", "(classes,), or null"),
+            Field("spread", "const double *", "(classes,) their shares in the smoothing, or null for equal ones"),
+            Field("levels", "const double *", "(outputs,) of the quantiles, or null"),
+        ],
+    ),
+    Structure(
+        "StagePart",
+        [
+            Field("values", "T *[STACKS]", "null where a stage does not have the part"),
+            Field("count", "int64_t", "numbers, with padding"),
+            Field("rows", "int64_t", "without padding"),
+            Field("columns", "int64_t", "without padding"),
+            Field("row", "int64_t", "numbers from one row to the next"),
+            Field("factors", "Factors"),
+        ],
+    ),
+    Structure(
+        "Stage",
+        [
+            Field("kind", "Embedding"),
+            Field("inputs", "int64_t", "of the network"),
+            Field("units", "int64_t", "values that the first layer reads"),
+            Field("columns", "int64_t", "that are embedded"),
+            Field("size", "int64_t", "values of each embedded column"),
+            Field("n_linear", "int64_t", "values of each embedded column that a linear map makes"),
+            Field("features", "int64_t", "of each embedded column, which the map reads"),
+            Field("frequencies", "int64_t"),
+            Field("bins", "int64_t"),
+            Field("maps", "int64_t", "linear maps; 1 for a shared one"),
+            Field("embedded", "const int64_t *", "(columns,) their inputs"),
+            Field("kept", "const int64_t *", "(n_kept,) inputs that the first layer reads as they are"),
+            Field("n_kept", "int64_t"),
+            Field("missing_at", "const int64_t *", "(pairs, 2) inputs: a flag and its number"),
+            Field("pairs", "int64_t"),
+            Field("codes", "const int64_t *", "(n_codes, 3): input, number of codes, values of their embeddings"),
+            Field("n_codes", "int64_t", "columns of codes"),
+            *(Field(name, "StagePart<T>") for name in STAGE_PARTS),
         ],
     ),
     Structure(
@@ -123,6 +201,7 @@ STRUCTURES = (
             *(Field(name, "double") for name in UpdateNumbers._fields),  # models/eager/optim.py says what they do
             Field("l1", "double", "penalty"),
             Field("clip", "double", "the greatest norm of the gradient; 0 for any"),
+            Field("noise", "double", "standard deviation of that on the first gradients"),
             Field("average", "double", "share of the new weights in their running average"),
         ],
         False,
@@ -136,6 +215,7 @@ STRUCTURES = (
             Field("stream", "int64_t", "of noise"),
             Field("in_bf16", "int64_t", "whether factors of products are rounded in training; floats only"),
             Field("dropout", "Dropout", "of the inputs"),
+            Field("stage", "const Stage<T> *", "between inputs and first layer, or null"),
             Field("loss", "LossNumbers<T>"),
             Field("update", "RuleNumbers"),
         ],
@@ -160,8 +240,14 @@ STRUCTURES = (
             Field("column_pairs", "const Bf16 *const *", "the same of `columns_of`"),
             Field("targets", "const T *", "(steps, groups, channels, columns)"),
             Field("weights", "const T *", "(steps, groups, columns)"),
+            Field("shares", "const T *", "the same without the weights of rows: 1 / rows of the batch, or 0"),
             Field("noise", "const int32_t *", "(steps, noise layers, streams, 2), or null"),
+            Field("gradient_keys", "const int32_t *", "(steps, kinds, streams, 2) of the noise on gradients, or null"),
+            Field("n_kinds", "int64_t"),
             Field("rates", "const T *", "(steps, members)"),
+            Field("drops", "const double *", "(steps, members) factors on the dropout rates, or null for 1"),
+            Field("decays", "const T *", "(steps, members) factors on the decay, or null for 1"),
+            Field("averages", "const T *", "(steps, members) of new weights in averages, below 0 for the own; or null"),
             Field("steps_before", "int64_t", "steps that the members have taken before this epoch"),
             Field("passes", "int64_t", "whether to compute the gradients"),
             Field("updates", "int64_t", "whether to apply them"),
@@ -268,7 +354,8 @@ def _enumerations() -> Iterator[str]:
     yield f"constexpr bool NEEDS_INPUT[] = {{{', '.join(needs_input)}}};  // by Activation"
     for name, value in _CONSTANTS.items():
         yield f"constexpr double {name} = {value!r};"
-    yield f"constexpr int64_t TILE_TERMS = {TILE_TERMS};"
+    yield f"constexpr int64_t TILE_TERMS = {TILE_TERMS}, NEWTON_SCHULZ_STEPS = {NEWTON_SCHULZ_STEPS};"
+    yield f"constexpr int64_t NOISE_ROW = {NOISE_ROW};"
 
 
 def _declaration(structure: Structure) -> str:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from foldstep.models.catalog.activations import LEAK
+from foldstep.models.catalog.activations import LEAK, SELU_ALPHA, SELU_SCALE
 
 _aten = torch.ops.aten
 
@@ -69,6 +69,14 @@ def _silu_backward(gradient: Tensor, z: Tensor) -> None:
     _aten.silu_backward.grad_input(gradient, z, grad_input=gradient)
 
 
+def _selu_backward(gradient: Tensor, activation: Tensor) -> None:
+    _aten.elu_backward.grad_input(gradient, SELU_ALPHA, SELU_SCALE, 1.0, True, activation, grad_input=gradient)
+
+
+def _mish_backward(gradient: Tensor, z: Tensor) -> None:
+    gradient.copy_(_aten.mish_backward(gradient, z))
+
+
 ACTIVATIONS: Mapping[str, Activation] = {
     "relu": Activation(torch.relu_, _relu_backward),
     "leaky_relu": Activation(lambda z: functional.leaky_relu_(z, LEAK), _leaky_relu_backward),
@@ -78,5 +86,7 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "relu6": Activation(lambda z: z.clamp_(0, 6), _relu6_backward),  # Krizhevsky (2010)
     "tanh": Activation(torch.tanh_, _tanh_backward),
     "sigmoid": Activation(torch.sigmoid_, _sigmoid_backward),
+    "selu": Activation(functional.selu_, _selu_backward),  # Klambauer et al. (2017)
+    "mish": Activation(lambda z: functional.mish(z, inplace=True), _mish_backward),  # Misra (2019)
 }
 """By the value of the hyperparameter `activation`; a test compares the names with those of the table."""

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from foldstep.models.layout import Layout, Run
-from foldstep.models.noise import Stream, counters, dropout_noise, threshold
+from foldstep.models.noise import counters, dropout_noise
+from foldstep.models.streams import RESOLUTION, Stream, threshold
 
 
 class LayerDropout:
@@ -34,10 +35,17 @@ class LayerDropout:
         index = {stream: i for i, stream in enumerate(streams)}
         self.runs: list[tuple[int, Run]] = layout.runs(lambda s: index[s.stream], stop=len(rates))
         scales = [1 / (1 - r) for r in rates]
+        self._rates = torch.tensor(rates, dtype=torch.float64, device=device).view(-1, 1, 1)
         self._scale = torch.tensor(scales, dtype=dtype, device=device).view(-1, 1, 1)
         self._limit = torch.tensor([threshold(r) for r in rates], dtype=torch.int32, device=device).view(-1, 1, 1)
         self._is_dropped = torch.empty(len(rates), n_units, n_columns, dtype=torch.bool, device=device)
         self._positions = counters(n_units, n_columns, device)
+
+    def follow(self, factors: Tensor) -> None:
+        """Set the rates of this step: the members' dropout rates times `factors`, (members, 1) float64."""
+        rates = self._rates * factors.unsqueeze(2)
+        self._scale = (1 / (1 - rates)).to(self._scale.dtype)
+        self._limit = (rates * RESOLUTION).round().to(torch.int32)
 
     def forward(self, values: Tensor, keys: Tensor, out: Tensor) -> None:
         """Apply dropout to the units of a layer.

@@ -22,9 +22,11 @@ from torch import Tensor
 
 from foldstep.models.catalog.optimizers import FAMILIES
 from foldstep.models.eager.packed import PackedFNN
+from foldstep.models.eager.segments import Pace
 from foldstep.models.eager.sums import MemberSums
 from foldstep.models.layout import Block, Run
-from foldstep.models.stack import STATISTICS, MemberRows, Weights, is_own
+from foldstep.models.stack import STATISTICS, MemberRows, Weights, is_matrix, is_own, own_shape
+from foldstep.models.updates import part_factors
 
 MEMORY = FAMILIES["lbfgs"].history
 LEAST_CURVATURE = 1e-10
@@ -40,12 +42,14 @@ SHORTEST, LONGEST = 0.1, 0.5
 class _Piece:
     """One part of the stacks for one run of members.
 
-    All tensors are (members, out, in); `steps` and `changes`, the stored pairs, are (MEMORY, members, out, in).
+    All tensors are (members, out, in); `steps` and `changes`, the stored pairs, are (MEMORY, members, out, in);
+    `decay`, the part's factors on the weight decay, is (members, 1, 1).
     """
 
     block: Block
     name: str
     run: Run
+    decay: Tensor
     parameters: Tensor
     gradients: Tensor
     point: Tensor
@@ -91,11 +95,11 @@ class PackedLBFGS:
         self._penalties = torch.tensor(numbers, dtype=net.dtype, device=net.device).t()
         self._is_penalised = bool((self._penalties != 0).any())
 
-    def step(self, rates: Tensor, _steps: Tensor, losses: Tensor) -> None:
+    def step(self, pace: Pace, _steps: Tensor, losses: Tensor) -> None:
         """Take one step of every lbfgs member.
 
         Args:
-            rates: (members, 1) learning rates.
+            pace: the learning rates; `decays` is not used.
             _steps: not used.
             losses: (members,), at the present parameters, without penalties.
         """
@@ -107,15 +111,15 @@ class PackedLBFGS:
         is_enough = losses <= state.loss + ARMIJO * state.length * state.slope + slack
         is_stuck = state.retreats >= MAX_RETREATS
         self._retreat(losses, ~(is_enough | is_stuck))
-        self._advance(losses, rates.squeeze(1), is_enough | is_stuck, is_stuck)
+        self._advance(losses, pace.rates.squeeze(1), is_enough | is_stuck, is_stuck)
 
     def _penalised(self, losses: Tensor) -> Tensor:
         """Add both penalties to the losses, and the gradient of L2 to the gradients, which already have that of L1."""
         squares, absolutes = (torch.zeros_like(losses) for _ in range(2))
         for p in self._pieces:
-            squares[p.run.members] += self._sums(p.parameters.square())
+            squares[p.run.members] += self._sums(p.parameters.square()) * p.decay[:, 0, 0]
             absolutes[p.run.members] += self._sums(p.parameters.abs())
-            p.gradients.addcmul_(p.parameters, _rows(self._penalties[0], p), value=2)
+            p.gradients.addcmul_(p.parameters, _rows(self._penalties[0], p) * p.decay, value=2)
         return losses + self._penalties[0] * squares + self._penalties[1] * absolutes
 
     def _retreat(self, losses: Tensor, who: Tensor) -> None:
@@ -229,17 +233,16 @@ class PackedLBFGS:
         for p, name, view in self._views(member):
             layers = parts.setdefault(name, [{} for _ in range(slot.depth + 1)])
             values = view.cpu().numpy().copy()
-            layers[p.block.layer][p.name] = values if p.name == "weight" else values[:, 0]
+            layers[p.block.layer][p.name] = values if is_matrix(p.name) else values[:, 0]
         scalars = [float(s[member]) for s in self._state[:-1]]
         numbers = np.array([*scalars, *self._state.curvatures[:, member].tolist()])
         return parts | {"lbfgs_numbers": [{"numbers": numbers}]}
 
     def _views(self, member: int) -> Iterable[tuple[_Piece, str, Tensor]]:
         slot = self._net.layout.slots[member]
-        sizes = slot.sizes(self._net.layout.n_outputs)
         for p in self._pieces:
-            if p.run.holds(member) and is_own(p.name, slot.hp.norm, p.block):
-                n_out, n_in = sizes[p.block.layer + 1], sizes[p.block.layer] if p.name == "weight" else 1
+            if p.run.holds(member) and is_own(p.name, slot.hp, p.block):
+                n_out, n_in = own_shape(p.name, slot, p.block, self._net.layout.n_outputs)
                 for name, values in p.numbers().items():
                     yield p, name, values[member - p.run.start, :n_out, :n_in]
 
@@ -261,4 +264,11 @@ def _pieces(net: PackedFNN) -> Iterable[_Piece]:
                 values = part.values[rows]
                 state = [torch.zeros_like(values) for _ in range(3)]
                 history = [torch.zeros(MEMORY, *values.shape, dtype=net.dtype, device=net.device) for _ in range(2)]
-                yield _Piece(block, part.name, Run(start, stop), values, gradients.values[rows], *state, *history)
+                own = Run(start, stop)
+                decay = _decay(net, block, part.name, own)
+                yield _Piece(block, part.name, own, decay, values, gradients.values[rows], *state, *history)
+
+
+def _decay(net: PackedFNN, block: Block, name: str, run: Run) -> Tensor:
+    factors = [part_factors(s.hp, name, block.layer).decay for s in net.layout.slots[run.members]]
+    return torch.tensor(factors, dtype=net.dtype, device=net.device).view(-1, 1, 1)

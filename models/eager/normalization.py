@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from foldstep.models.catalog.norms import EPSILON, MOMENTUM
+from foldstep.models.catalog.norms import EPSILON
 from foldstep.models.layout import QUANTUM, Run
 
 _OVER_ROWS = {"batch": True, "layer": False}
@@ -25,10 +25,11 @@ class Normalization:
         kind: `batch` or `layer`, a key of the table `NORMS`.
         run: the members.
         units: (members of the layer, padded units, 1): 1 for a unit, 0 for padding.
+        momentum: weight of a batch in the running statistics.
     """
 
-    def __init__(self, kind: str, run: Run, units: Tensor) -> None:
-        self.run, self.over_rows = run, _OVER_ROWS[kind]
+    def __init__(self, kind: str, run: Run, units: Tensor, momentum: float) -> None:
+        self.run, self.over_rows, self._momentum = run, _OVER_ROWS[kind], momentum
         self._units = units[run.members]
         share = self._units.transpose(1, 2) / self._units.sum(dim=1, keepdim=True)
         self._average = share.expand(-1, QUANTUM, -1).contiguous()  # equal rows: a product needs several
@@ -53,8 +54,8 @@ class Normalization:
         if running is not None:
             rows = 1 / weights.amax(dim=2, keepdim=True)
             unbiased = variance * (rows / (rows - 1).clamp(min=1))
-            running[0].lerp_(mean, MOMENTUM)
-            running[1].lerp_(unbiased, MOMENTUM)
+            running[0].lerp_(mean, self._momentum)
+            running[1].lerp_(unbiased, self._momentum)
         self._inverse = torch.rsqrt(variance + EPSILON)
         self._x_hat = z.mul_(self._inverse).clone() if self.over_rows else z.mul_(self._inverse).mul(self._units)
         torch.addcmul(shift, self._x_hat, scale, out=z)

@@ -1,7 +1,8 @@
 """The optimizers of a pack: each member has its own rule and coefficients, and few operations update all members.
 
 The gradient g is that of the loss. An L1 penalty adds l1 * sign(p); then g is clipped to a norm of `clip_norm` over all
-parameters of the member (Pascanu et al. 2013); then, except for adamw, L2 decay adds weight_decay * p. With rate lr:
+parameters of the member (Pascanu et al. 2013); then, except for adamw and muon, L2 decay adds weight_decay * p. With
+rate lr:
 
 - sgd, momentum, nesterov (Sutskever et al. 2013, in PyTorch's form): b = momentum * b + g;
   p -= lr * b, for nesterov p -= lr * (g + momentum * b)
@@ -10,56 +11,43 @@ parameters of the member (Pascanu et al. 2013); then, except for adamw, L2 decay
 - adam (Kingma and Ba 2015, algorithm 1): m, v the running means of g and g^2, bias-corrected;
   p -= lr * m / (sqrt(v) + eps)
 - adamw (Loshchilov and Hutter 2019, algorithm 2): p *= 1 - lr * weight_decay first, g without decay
+- muon: see `models.eager.muon`; adamw for all but the weights of hidden layers
 - lbfgs: see `models.eager.lbfgs`
+
+Rate and decay of a part of a layer have factors (`models.updates.part_factors`); the rate of lbfgs has none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from foldstep.models.catalog.optimizers import FAMILIES
+from foldstep.models.eager.gradient_noise import GradientNoise
 from foldstep.models.eager.lbfgs import PackedLBFGS
+from foldstep.models.eager.muon import MuonRun
 from foldstep.models.eager.packed import PackedFNN
+from foldstep.models.eager.segments import Pace, Segment, column, pace_of
 from foldstep.models.eager.sums import MemberSums
-from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.layout import Run, Slot
 from foldstep.models.stack import STATISTICS, MemberRows, Stack, Weights
-from foldstep.models.updates import UpdateNumbers, update_numbers
+from foldstep.models.updates import is_orthogonal
 
 _CLIP_GUARD = 1e-6
 """Prevents a division by a norm of zero; PyTorch's value."""
 
 
-@dataclass(frozen=True)
-class _Segment:
-    """One part of the stacks for one run of members, as views (members, numbers)."""
-
-    net: PackedFNN
-    run: Run
-    parameters: Tensor
-    gradients: Tensor
-    first: Tensor
-    second: Tensor | None
-    update: Tensor | None
-
-    def column(self, value: Callable[[UpdateNumbers], float]) -> Tensor:
-        """Make a column of one coefficient of each member's rule, (members, 1)."""
-        return _column(self.net, self.run, lambda hp: value(update_numbers(hp)))
-
-
 class _Rule(Protocol):
     """The update formula of one family, for the members that use it."""
 
-    def step(self, rates: Tensor, steps: Tensor, losses: Tensor) -> None:
+    def step(self, pace: Pace, steps: Tensor, losses: Tensor) -> None:
         """Apply the gradients.
 
         Args:
-            rates: (members, 1) learning rates of all members of the pack.
+            pace: learning rates and factors on the decay.
             steps: number of steps taken, including this one; a scalar.
             losses: (members,), of the batch of the gradients.
         """
@@ -72,6 +60,9 @@ class PackedOptimizer:
         first: momentum buffers, or Adam's first moments.
         second: running averages or sums of squared gradients; None if no member's rule has them.
         rates: (members, 1) learning rates of the present step; to be set before `step`.
+        decays: (members, 1) factors on the weight decay in the present step; None for 1.
+        noise: the noise on the gradients; None if no member has it.
+        gradient_keys: its keys in the present step, (kinds, streams, 2) int32.
     """
 
     def __init__(self, net: PackedFNN, step_count: int = 0) -> None:
@@ -82,7 +73,10 @@ class PackedOptimizer:
         self.first = Stack(net.layout, net.dtype, net.device)
         self.second = Stack(net.layout, net.dtype, net.device) if adaptive else None
         self._update = Stack(net.layout, net.dtype, net.device) if adaptive else None
-        self.rates = _column(net, Run(0, len(net.layout)), lambda hp: hp.base_lr)
+        self.rates = column(net, Run(0, len(net.layout)), lambda hp: hp.base_lr)
+        self.decays: Tensor | None = None
+        self.gradient_keys: Tensor | None = None
+        self.noise = GradientNoise(net) if any(s.hp.noise_variance for s in net.layout.slots) else None
         self._steps = torch.tensor(float(step_count), device=net.device)
         self._penalties = _L1(net) if any(s.hp.l1 for s in net.layout.slots) else None
         self._clipping = _Clipping(net) if any(s.hp.clip_norm for s in net.layout.slots) else None
@@ -99,8 +93,10 @@ class PackedOptimizer:
             self._penalties.add()
         if self._clipping is not None:
             self._clipping.clip()
+        if self.noise is not None and self.gradient_keys is not None:
+            self.noise.add(self.gradient_keys, self._steps)
         for rule in self._rules:
-            rule.step(self.rates, self._steps, losses)
+            rule.step(Pace(self.rates, self.decays), self._steps, losses)
 
     @property
     def _lbfgs(self) -> PackedLBFGS | None:
@@ -136,7 +132,7 @@ class PackedOptimizer:
     def _moments(self) -> list[tuple[str, Stack]]:
         return [("first", self.first), *([("second", self.second)] if self.second is not None else [])]
 
-    def segments(self, name: str) -> list[_Segment]:
+    def segments(self, name: str) -> list[Segment]:
         """Cut the parts of the stacks into segments of members of a family that one call can update."""
         found = []
         runs = [run for family, run in self._layout.runs(_shared_numbers) if family[0] == name]
@@ -151,7 +147,12 @@ class PackedOptimizer:
                     gradients, first, *rest = (s.parts[at].flat[rows] if s is not None else None for s in stacks)
                     assert gradients is not None
                     assert first is not None
-                    found.append(_Segment(self._net, Run(start, stop), part.flat[rows], gradients, first, *rest))
+                    of = (Run(start, stop), part.name, block.layer)
+                    pace = pace_of(self._net, *of)
+                    initial = None if self._net.initial is None else self._net.initial.parts[at].flat[rows]
+                    goes_back = column(self._net, of[0], lambda hp: float(hp.decay_towards == "init")) > 0
+                    own = (*of, pace, initial, goes_back)
+                    found.append(Segment(self._net, *own, part.flat[rows], gradients, first, *rest))
         return found
 
     @property
@@ -166,12 +167,6 @@ def _shared_numbers(slot: Slot) -> tuple[object, ...]:
     return (hp.family, hp.beta1, hp.beta2, hp.eps) if FAMILIES[hp.family].uses_betas else (hp.family,)
 
 
-def _column(net: PackedFNN, run: Run, value: Callable[[Hyperparameters], float]) -> Tensor:
-    """Make a column of one number of each member of a run, (members, 1)."""
-    numbers = [value(s.hp) for s in net.layout.slots[run.members]]
-    return torch.tensor(numbers, dtype=net.dtype, device=net.device).unsqueeze(1)
-
-
 class _L1:
     """The L1 penalties: adds their subgradients to the gradients."""
 
@@ -179,7 +174,7 @@ class _L1:
         parts = [p for p in net.parameters.parts if p.name not in STATISTICS]
         runs = [net.layout.blocks[p.block].run for p in parts]
         self._rows = [
-            (p.flat, g.flat, _column(net, run, lambda hp: hp.l1))
+            (p.flat, g.flat, column(net, run, lambda hp: hp.l1))
             for p, g, run in zip(parts, net.gradients.parts, runs, strict=True)
         ]
 
@@ -211,19 +206,19 @@ class _Clipping:
 class _SgdRun:
     """The update of sgd, momentum and nesterov by one formula: p += lr * (a * g + c * b)."""
 
-    def __init__(self, segment: _Segment) -> None:
+    def __init__(self, segment: Segment) -> None:
         self._at = segment
-        self._decay = segment.column(lambda of: of.l2)
+        self._decay = segment.decay(lambda of: of.l2)
         self._momentum = segment.column(lambda of: of.momentum)
         self._from_gradient = segment.column(lambda of: -1.0 if of.nesterov else 0.0)
         self._from_buffer = segment.column(lambda of: -of.momentum if of.nesterov else -1.0)
         self._decays = bool((self._decay > 0).any())
         self._nesterov = bool((self._from_gradient != 0).any())
 
-    def step(self, rates: Tensor, _steps: Tensor, _losses: Tensor) -> None:
-        at, rate = self._at, rates[self._at.run.members]
+    def step(self, pace: Pace, _steps: Tensor, _losses: Tensor) -> None:
+        at, rate = self._at, self._at.rates(pace)
         if self._decays:
-            at.gradients.addcmul_(at.parameters, self._decay)
+            at.add_decay(self._decay, pace)
         at.first.mul_(self._momentum).add_(at.gradients)
         at.parameters.addcmul_(at.first, rate * self._from_buffer)
         if self._nesterov:
@@ -236,27 +231,27 @@ class _RmsRun:
     v = keep * v + add * g^2; b = momentum * b + g / (sqrt(v) + eps); p -= lr * b.
     """
 
-    def __init__(self, segment: _Segment) -> None:
+    def __init__(self, segment: Segment) -> None:
         self._at = segment
-        self._decay = segment.column(lambda of: of.l2)
+        self._decay = segment.decay(lambda of: of.l2)
         self._keep = segment.column(lambda of: of.keep)
         self._add = segment.column(lambda of: of.add)
         self._momentum = segment.column(lambda of: of.momentum)
         self._eps = segment.column(lambda of: of.eps)
         self._decays = bool((self._decay > 0).any())
 
-    def step(self, rates: Tensor, _steps: Tensor, _losses: Tensor) -> None:
+    def step(self, pace: Pace, _steps: Tensor, _losses: Tensor) -> None:
         at = self._at
         assert at.second is not None
         assert at.update is not None
         if self._decays:
-            at.gradients.addcmul_(at.parameters, self._decay)
+            at.add_decay(self._decay, pace)
         torch.mul(at.gradients, at.gradients, out=at.update)
         at.second.mul_(self._keep).addcmul_(at.update, self._add)
         torch.sqrt(at.second, out=at.update)
         torch.div(at.gradients, at.update.add_(self._eps), out=at.update)
         at.first.mul_(self._momentum).add_(at.update)
-        at.parameters.addcmul_(at.first, -rates[at.run.members])
+        at.parameters.addcmul_(at.first, -at.rates(pace))
 
 
 class _AdamGroup:
@@ -266,22 +261,22 @@ class _AdamGroup:
     buffer u, which it sets to u = 0 * u - m / (sqrt(v) + eps); then p += lr * u with each member's own rate.
     """
 
-    def __init__(self, segments: list[_Segment]) -> None:
+    def __init__(self, segments: list[Segment]) -> None:
         hp = segments[0].net.layout.slots[segments[0].run.start].hp
         self._beta1, self._beta2, self._eps = hp.beta1, hp.beta2, hp.eps
         self._segments = segments
         self._updates = [s.update for s in segments if s.update is not None]
         self._seconds = [s.second for s in segments if s.second is not None]
-        self._l2 = [s.column(lambda of: of.l2) for s in segments]
-        self._decoupled = [s.column(lambda of: of.decoupled) for s in segments]
+        self._l2 = [s.decay(lambda of: of.l2) for s in segments]
+        self._decoupled = [s.decay(lambda of: of.decoupled) for s in segments]
         self._decays = any(bool((x > 0).any()) for x in self._l2)
         self._shrinks = any(bool((x > 0).any()) for x in self._decoupled)
 
-    def step(self, rates: Tensor, steps: Tensor, _losses: Tensor) -> None:
+    def step(self, pace: Pace, steps: Tensor, _losses: Tensor) -> None:
         segments = self._segments
         if self._decays:
             for s, l2 in zip(segments, self._l2, strict=True):
-                s.gradients.addcmul_(s.parameters, l2)
+                s.add_decay(l2, pace)
         torch._fused_adamw_(
             self._updates,
             [s.gradients for s in segments],
@@ -299,24 +294,35 @@ class _AdamGroup:
         )
         if self._shrinks:
             for s, decay in zip(segments, self._decoupled, strict=True):
-                s.parameters.mul_(1 - rates[s.run.members] * decay)
+                s.shrink(decay, pace)
         for s, update in zip(segments, self._updates, strict=True):
-            s.parameters.addcmul_(update, rates[s.run.members])
+            s.parameters.addcmul_(update, s.rates(pace))
 
 
-def _adam_groups(optimizer: PackedOptimizer) -> list[_AdamGroup]:
-    """Group the segments of Adam that one call of the kernel updates."""
-    grouped: dict[object, list[_Segment]] = {}
-    for segment in optimizer.segments("adam"):
+def _adam_groups(segments: Sequence[Segment]) -> list[_AdamGroup]:
+    """Group the segments that one call of Adam's kernel updates."""
+    grouped: dict[object, list[Segment]] = {}
+    for segment in segments:
         slot = segment.net.layout.slots[segment.run.start]
         grouped.setdefault(_shared_numbers(slot), []).append(segment)
-    return [_AdamGroup(segments) for segments in grouped.values()]
+    return [_AdamGroup(group) for group in grouped.values()]
+
+
+def _muon_rules(segments: Sequence[Segment]) -> list[_Rule]:
+    """Make the rules of muon: its own for the weights of hidden layers, adamw for the rest."""
+    rest = [s for s in segments if not _is_orthogonal(s)]
+    return [*(MuonRun(s) for s in segments if _is_orthogonal(s)), *_adam_groups(rest)]
+
+
+def _is_orthogonal(segment: Segment) -> bool:
+    return is_orthogonal(segment.net.layout.slots[segment.run.start].hp, segment.part, segment.layer)
 
 
 RULES: Mapping[str, Callable[[PackedOptimizer], Sequence[_Rule]]] = {
     "sgd": lambda optimizer: [_SgdRun(segment) for segment in optimizer.segments("sgd")],
     "rms": lambda optimizer: [_RmsRun(segment) for segment in optimizer.segments("rms")],
-    "adam": _adam_groups,
+    "adam": lambda optimizer: _adam_groups(optimizer.segments("adam")),
+    "muon": lambda optimizer: _muon_rules(optimizer.segments("muon")),
     "lbfgs": lambda optimizer: [PackedLBFGS(optimizer.net)],
 }
 """By family, makes the rules that update its members; a test compares the names with those of the table."""

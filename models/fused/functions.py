@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 
 from foldstep.models.catalog.activations import LEAK as LEAK_SLOPE
+from foldstep.models.catalog.activations import SELU_ALPHA, SELU_SCALE
 from foldstep.models.fused.numbers import ACTIVATION_NAMES, FAMILY_NAMES, LOSS_NAMES, RULE_COLUMNS, bits
 
 
@@ -23,16 +24,19 @@ def numbers(table: tuple[str, ...], names: tuple[str, ...]) -> list[tl.constexpr
     return [tl.constexpr(table.index(name)) for name in names]
 
 
-_ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid")
-_ERRORS = ("mse", "mae", "huber", "poisson")
+_ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "relu6", "tanh", "sigmoid", "selu", "mish")
+_ERRORS = ("mse", "mae", "huber", "poisson", "gamma", "tweedie")
 _FAMILIES = ("sgd", "rms", "adam")
 # the functions implemented here: index in the table and bit; static_assert below refuses the other names of a table
-RELU, LEAKY_RELU, ELU, GELU, SILU, RELU6, TANH, SIGMOID = numbers(ACTIVATION_NAMES, _ACTIVATIONS)
-USED_RELU, USED_LEAKY_RELU, USED_ELU, USED_GELU, USED_SILU, USED_RELU6, USED_TANH, USED_SIGMOID = (
+RELU, LEAKY_RELU, ELU, GELU, SILU, RELU6, TANH, SIGMOID, SELU, MISH = numbers(ACTIVATION_NAMES, _ACTIVATIONS)
+(
+    USED_RELU, USED_LEAKY_RELU, USED_ELU, USED_GELU, USED_SILU, USED_RELU6, USED_TANH, USED_SIGMOID, USED_SELU,
+    USED_MISH,
+) = (
     tl.constexpr(1 << number.value) for number in numbers(ACTIVATION_NAMES, _ACTIVATIONS)
-)
-MSE, MAE, HUBER, POISSON = numbers(LOSS_NAMES, _ERRORS)
-USED_MSE, USED_MAE, USED_HUBER, USED_POISSON = (
+)  # fmt: skip
+MSE, MAE, HUBER, POISSON, GAMMA, TWEEDIE = numbers(LOSS_NAMES, _ERRORS)
+USED_MSE, USED_MAE, USED_HUBER, USED_POISSON, USED_GAMMA, USED_TWEEDIE = (
     tl.constexpr(1 << number.value) for number in numbers(LOSS_NAMES, _ERRORS)
 )
 SGD, RMS, ADAM = numbers(FAMILY_NAMES, _FAMILIES)
@@ -46,6 +50,7 @@ MOMENTUM, NESTEROV, KEEP, ADD, BETA1, BETA2, EPS, L2, DECOUPLED, NEW1, NEW2 = nu
 )
 
 LEAK = tl.constexpr(LEAK_SLOPE)
+SELU_ABOVE, SELU_BELOW = tl.constexpr(SELU_SCALE), tl.constexpr(SELU_SCALE * SELU_ALPHA)
 ROOT_HALF = tl.constexpr(0.7071067811865476)
 DENSITY_AT_0 = tl.constexpr(0.3989422804014327)  # of the normal distribution
 
@@ -91,6 +96,13 @@ def activated(z, name, USED: tl.constexpr):
     if USED_SIGMOID & USED:
         if name == SIGMOID:
             found = sigmoid(z)
+    if USED_SELU & USED:
+        if name == SELU:
+            found = tl.where(z < 0, SELU_BELOW * (tl.exp(z) - 1), SELU_ABOVE * z)
+    if USED_MISH & USED:
+        if name == MISH:
+            e = tl.exp(tl.where(z > 20, 20, z))
+            found = z * (e * (e + 2) / (e * (e + 2) + 2))
     return found
 
 
@@ -123,6 +135,15 @@ def slope(z, h, name, USED: tl.constexpr):
     if USED_SIGMOID & USED:
         if name == SIGMOID:
             found = h * (1 - h)
+    if USED_SELU & USED:
+        if name == SELU:
+            found = tl.where(h > 0, SELU_ABOVE, h + SELU_BELOW)
+    if USED_MISH & USED:
+        if name == MISH:
+            near = tl.where(z > 20, 20, z)
+            e = tl.exp(near)
+            whole = e * (e + 2) + 2
+            found = e * (e + 2) / whole + 4 * near * e * (e + 1) / (whole * whole)
     return found
 
 
@@ -158,7 +179,7 @@ def cross_entropy(outputs, targets, weights, smoothing, n_classes, OUTPUTS: tl.c
 
 
 @triton.jit
-def error_loss(output, target, offset, weights, name, bend, USED: tl.constexpr):
+def error_loss(output, target, offset, weights, name, number, USED: tl.constexpr):
     """Compute the regression loss with index `name`, summed over the columns, and its gradient, (columns,)."""
     tl.static_assert((KNOWN_ERRORS | USED) == KNOWN_ERRORS, "a loss that the kernel does not have")
     error = output - target
@@ -172,12 +193,21 @@ def error_loss(output, target, offset, weights, name, bend, USED: tl.constexpr):
             part, gradient = tl.abs(error), tl.where(error > 0, 1, tl.where(error < 0, -1, error))
     if USED_HUBER & USED:
         if name == HUBER:
-            clipped = tl.where(error > bend, bend, tl.where(error < -bend, -bend, error))
+            clipped = tl.where(error > number, number, tl.where(error < -number, -number, error))
             part, gradient = (error - clipped * 0.5) * clipped, clipped
     if USED_POISSON & USED:
         if name == POISSON:
             mean = tl.exp(output + offset)
             part, gradient = mean - (output + offset) * target, mean - target
+    if USED_GAMMA & USED:
+        if name == GAMMA:
+            ratio = target * tl.exp(-(output + offset))
+            part, gradient = output + offset + ratio, 1 - ratio
+    if USED_TWEEDIE & USED:
+        if name == TWEEDIE:
+            whole = tl.exp((output + offset) * (2 - number))
+            ratio = target * tl.exp((output + offset) * (1 - number))
+            part, gradient = whole / (2 - number) - ratio / (1 - number), whole - ratio
     is_real = weights > 0
     return tl.sum(tl.where(is_real, part * weights, 0), axis=0), tl.where(is_real, gradient * weights, 0)
 

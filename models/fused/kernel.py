@@ -19,7 +19,7 @@ WEIGHT, BIAS, OWN_UNITS, ROW, ACTIVATION, DROPPED = numbers(
     LAYER_COLUMNS, ("weight", "bias", "own_units", "row", "activation", "dropped")
 )
 OF_MEMBER, OF_LAYER = tl.constexpr(len(MEMBER_COLUMNS)), tl.constexpr(len(LAYER_COLUMNS))
-SMOOTHING, BEND = numbers(REAL_COLUMNS, ("smoothing", "bend"))
+SMOOTHING, NUMBER = numbers(REAL_COLUMNS, ("smoothing", "number"))
 KEPT_SCALE = tl.constexpr(len(REAL_COLUMNS))
 
 
@@ -98,7 +98,7 @@ def loss_of(z, truth, weights, columns, is_column, name, real, n_columns, n_chan
         output = tl.sum(tl.where((outs == 0)[:, None], z, 0), axis=0)
         target = tl.load(truth + columns, is_column, 0)
         offset = tl.load(truth + n_columns + columns, is_column & (n_channels > 1), 0)
-        loss, gradient = error_loss(output, target, offset, weight, name, tl.load(real + BEND), LOSSES)
+        loss, gradient = error_loss(output, target, offset, weight, name, tl.load(real + NUMBER), LOSSES)
         delta = tl.where((outs == 0)[:, None], gradient[None, :], 0)
     return loss, delta
 

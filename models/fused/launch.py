@@ -13,8 +13,8 @@ from foldstep.models.fused.kernel import take_steps
 from foldstep.models.fused.members import MemberTables, power_of_two
 from foldstep.models.fused.numbers import ACTIVATION_NAMES, FAMILY_NAMES, LOSS_NAMES, bits
 from foldstep.models.layout import Layout, Run
-from foldstep.models.noise import Stream
 from foldstep.models.stack import Stack
+from foldstep.models.streams import Stream
 
 WARPS = (4, 8)
 """Numbers of warps to try; the faster one depends on the GPU and on the shapes."""

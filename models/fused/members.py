@@ -8,6 +8,7 @@ import torch
 
 from foldstep.models.catalog.optimizers import FAMILIES
 from foldstep.models.catalog.tasks import Task
+from foldstep.models.catalog.units import UNITS
 from foldstep.models.fused.numbers import (
     ACTIVATION_NAMES,
     FAMILY_NAMES,
@@ -18,8 +19,8 @@ from foldstep.models.fused.numbers import (
 )
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.layout import Layout, Slot, padded
-from foldstep.models.noise import Stream, threshold
 from foldstep.models.stack import Stack
+from foldstep.models.streams import Stream, threshold
 from foldstep.models.updates import update_numbers
 
 ON_CHIP = 10_240
@@ -36,11 +37,17 @@ def power_of_two(size: int) -> int:
 
 def is_covered(hp: Hyperparameters, n_inputs: int, n_outputs: int) -> bool:
     """Tell whether the kernel can train such a network: small, and without what needs all weights at once."""
-    has_more = hp.norm != "none" or hp.input_dropout or hp.l1 or hp.clip_norm or hp.ema_decay
+    has_more = hp.norm != "none" or hp.input_dropout or hp.l1 or hp.clip_norm or hp.ema_decay or hp.has_stage
+    has_more = has_more or hp.parametrization != "standard" or hp.activation_trained != "none" or hp.skip != "none"
+    has_more = has_more or "fused" not in UNITS[hp.units].backends
     is_known = all(name in ACTIVATION_NAMES for name in hp.activation) and hp.family in FAMILY_NAMES
     is_known = is_known and (hp.loss is None or hp.loss in LOSS_NAMES)
     is_small = max(hp.hidden, default=0) <= WIDEST and hp.batch_size <= WIDEST_BATCH and len(hp.hidden) <= DEEPEST
+    has_factors = {hp.first_layer_lr_factor, hp.output_lr_factor, hp.bias_lr_factor, hp.bias_decay_factor} != {1.0}
+    is_steady = {hp.dropout_schedule, hp.decay_schedule} == {"constant"} and hp.decay_towards == "zero"
+    has_more = bool(has_more or has_factors or not is_steady or hp.swa_start or hp.gradient_noise)
     is_plain = is_known and not has_more and hp.class_weight == "none"
+    is_plain = is_plain and (not hp.smoothing or hp.label_smoothing_to == "uniform")
     return is_plain and is_small and n_weights(hp, n_inputs, n_outputs) <= ON_CHIP
 
 
@@ -82,7 +89,7 @@ class MemberTables:
             whole.append([*(of_member[name] for name in MEMBER_COLUMNS), *of_layers])
             scales = [1 / (1 - rate) for rate in hp.dropout]
             padding = [0.0] * (layout.depth - slot.depth)
-            of_loss = _rule(hp) | {"smoothing": hp.label_smoothing, "bend": hp.huber_delta}
+            of_loss = _rule(hp) | {"smoothing": hp.smoothing, "number": hp.loss_number}
             real.append([*(of_loss[name] for name in REAL_COLUMNS), *scales, *padding])
         self.whole = torch.tensor(whole, dtype=torch.int64, device=buffer.device)
         self.real = torch.tensor(real, dtype=buffer.dtype, device=buffer.device)

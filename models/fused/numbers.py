@@ -17,7 +17,7 @@ LAYER_COLUMNS = ("weight", "bias", "own_units", "row", "activation", "dropped")
 """Columns of the table of whole numbers: first those of the member, then those of each of its layers."""
 
 RULE_COLUMNS = (*UpdateNumbers._fields, "new1", "new2")
-REAL_COLUMNS = (*RULE_COLUMNS, "smoothing", "bend")
+REAL_COLUMNS = (*RULE_COLUMNS, "smoothing", "number")
 """Columns of the table of real numbers: the rule and the loss; the scale of kept units of each hidden layer follows.
 `new1` and `new2` are 1 - beta1 and 1 - beta2, computed in double precision."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from foldstep.service.analysis.report import importance_report
-from foldstep.service.child import answer_once
+from foldstep.service.child import answer_once, limit_memory_and_time
 from foldstep.service.contract.insight import ImportanceReport
 from foldstep.service.contract.space import Space
 from foldstep.service.contract.spec import MetricSpec
@@ -14,6 +14,7 @@ from foldstep.service.contract.trial import TrialRecord
 
 def perform(request: dict[str, Any]) -> ImportanceReport:
     """Compute the requested report."""
+    limit_memory_and_time()
     return importance_report(
         request["search"],
         MetricSpec.model_validate(request["metric"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from foldstep.service.child import ChildDied, ChildTooSlow, ask
+from foldstep.service.child import NO_LIMITS, ChildDied, ChildNeedsMemory, ChildTooSlow, Limits, ask
 from foldstep.service.contract.errors import Unavailable
 from foldstep.service.contract.insight import ImportanceReport
 from foldstep.service.contract.space import Space
@@ -22,11 +22,12 @@ def report_in_child(
     records: Sequence[TrialRecord],
     *,
     adaptive: bool = True,
+    limits: Limits = NO_LIMITS,
 ) -> ImportanceReport:
     """Call `report.importance_report` in a child process.
 
     Raises:
-        Unavailable: the child died or took too long.
+        Unavailable: the child died, or took too long or too much memory.
     """
     request = {
         "search": search,
@@ -37,8 +38,12 @@ def report_in_child(
         "records": [record.model_dump(mode="json") for record in records],
     }
     try:
-        return ImportanceReport.model_validate(ask("foldstep.service.analysis", request, TIMEOUT_S))
+        return ImportanceReport.model_validate(ask("foldstep.service.analysis", request, TIMEOUT_S, limits))
     except ChildTooSlow:
         raise Unavailable(f"The analysis took longer than {TIMEOUT_S:g} s; try again on a quieter machine.") from None
+    except ChildNeedsMemory:
+        memory = "memory than there is" if limits.memory_bytes is None else f"than {limits.memory_bytes >> 20:,} MiB"
+        raise Unavailable(f"The analysis takes more {memory}; raise FOLDSTEP_COMPUTE_MEMORY_BYTES of the master, or "
+                          "give it more memory.") from None  # fmt: skip
     except ChildDied as died:
-        raise Unavailable(f"The analysis ended early ({died}); is there enough memory?") from None
+        raise Unavailable(f"The analysis ended early ({died}).") from None

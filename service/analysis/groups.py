@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from foldstep.models.hyperparameters import Value
+from foldstep.models.catalog.kinds import Value
 from foldstep.service.contract.numbers import number
 from foldstep.service.contract.space import Choices, Either, Fixed, FloatRange, IntRange, Space
 from foldstep.service.contract.trial import TrialRecord

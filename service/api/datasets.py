@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request, Response, UploadFile, status
+from fastapi import APIRouter, Form, Query, Request, Response, UploadFile, status
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
@@ -20,6 +20,7 @@ from foldstep.service.flow.context import Context
 
 router = APIRouter(tags=["data sets"], route_class=StrictRoute)
 _BLOCK_BYTES = 1 << 20
+Targets = Annotated[list[str] | None, Query(alias="target", description="A column to predict; of several, each.")]
 
 
 @router.get("/files/{sha256}", responses=responses(404))
@@ -96,9 +97,9 @@ def get_dataset(name: str, context: InContext) -> Dataset:
 
 
 @router.get("/datasets/{name}/report", responses=responses(404, 422))
-async def get_data_report(name: str, context: InContext, target: str | None = None) -> DataReport:
-    """Report on the columns of a data set, and on one of them as the target."""
-    return await heavily(data_report.report, context, name, target)
+async def get_data_report(name: str, context: InContext, targets: Targets = None) -> DataReport:
+    """Report on the columns of a data set, and on one of them as the target, or on several."""
+    return await heavily(data_report.report, context, name, targets or [])
 
 
 @router.get("/datasets/{fingerprint}/file", response_class=FileResponse, responses=responses(404))

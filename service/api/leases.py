@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse
 
 from foldstep.service.api.bodies import JsonBody
 from foldstep.service.api.deps import Body, IfHeld, InContext, LeaseToken
-from foldstep.service.api.direct import DirectRoute, answered_by
+from foldstep.service.api.direct import Direct
 from foldstep.service.api.examples import ARCHIVE_BODY, FILE_BODY
 from foldstep.service.api.problems import responses
 from foldstep.service.api.strict import StrictRoute
@@ -20,31 +20,36 @@ from foldstep.service.flow import transfer
 from foldstep.service.flow.files import STATE_NAME
 from foldstep.service.flow.lease import lease
 from foldstep.service.flow.release import release
-from foldstep.service.flow.report import report
+from foldstep.service.flow.report import is_progress, report
 
 router = APIRouter(prefix="/leases", tags=["leases"], route_class=StrictRoute)
-calls = APIRouter(prefix="/leases", tags=["leases"], route_class=DirectRoute)
 LeaseId = Annotated[int, Path(ge=0, le=2**31 - 1, description="the lease's number")]
 SnapshotName = Annotated[
     str, Path(json_schema_extra={"pattern": f"^{STATE_NAME.pattern}$"}, description="the snapshot's name")
 ]
 _NO_CONTENT = status.HTTP_204_NO_CONTENT
 _report_body = JsonBody(Report)
+DIRECT = (
+    Direct("/leases", LeaseRequest, lambda call: lease(call.context, call.sent)),
+    Direct("/leases/{lease_id}:report", Report, lambda call: report(call.context, call.lease, call.token, call.sent),
+           is_short=is_progress),
+    Direct("/leases/{lease_id}:release", LeaseEnd,
+           lambda call: release(call.context, call.lease, call.token, call.sent)),
+)  # fmt: skip
+"""The calls that are answered without their routes, unless something is wrong with them."""
 
 
-@calls.post(
+@router.post(
     "",
     response_model=Lease,
     responses={**responses(404, 422), _NO_CONTENT: {"description": "nothing waits; ask again in a moment"}},
 )
-@answered_by(LeaseRequest, lambda call: lease(call.context, call.sent))
 def post_lease(request: LeaseRequest, context: InContext) -> Lease | Response:
     """Lease trials of one search to a worker."""
     return lease(context, request) or Response(status_code=_NO_CONTENT)
 
 
-@calls.post("/{lease_id}:report", openapi_extra=_report_body.documentation, responses=responses(409, 422))
-@answered_by(Report, lambda call: report(call.context, call.lease, call.token, call.sent))
+@router.post("/{lease_id}:report", openapi_extra=_report_body.documentation, responses=responses(409, 422))
 def post_report(
     lease_id: LeaseId, token: LeaseToken, sent: Annotated[Report, Depends(_report_body)], context: InContext
 ) -> ReportReply:
@@ -52,8 +57,7 @@ def post_report(
     return report(context, lease_id, token, sent)
 
 
-@calls.post("/{lease_id}:release", status_code=_NO_CONTENT, responses=responses(409, 422))
-@answered_by(LeaseEnd, lambda call: release(call.context, call.lease, call.token, call.sent))
+@router.post("/{lease_id}:release", status_code=_NO_CONTENT, responses=responses(409, 422))
 def post_release(lease_id: LeaseId, token: LeaseToken, sent: LeaseEnd, context: InContext) -> None:
     """End a lease; unfinished trials go back to waiting, with the snapshots that were uploaded for them."""
     release(context, lease_id, token, sent)

@@ -91,13 +91,16 @@ class DatasetDescription(Frozen):
 
 
 class TargetReport(Frozen):
-    """What is to be known about one column as the target.
+    """What is to be known about one column as the target, or about several.
 
     Attributes:
+        name: of the column; of several their names, with commas.
+        names: of the columns.
         findings: near-copies of it among the features, unequal classes, a long tail.
     """
 
     name: str
+    names: tuple[str, ...]
     findings: tuple[Finding, ...]
 
 

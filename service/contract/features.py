@@ -18,14 +18,14 @@ HUGE = 1e150  # the square of a greater value may overflow float64: it counts as
 
 
 def feature_names(columns: list[str], data: DataSpec, cv: CvSpec) -> list[str]:
-    """List the columns that are features: all but the target, ignored columns, the exposure, and columns for splits.
+    """List the columns that are features: all but target, ignored columns, exposure, weight, and columns for splits.
 
     The time column is no feature because validation and test rows lie outside the times trained on, where a network
     cannot predict; to use it as a feature, add a copy of it to the data. The exposure is no feature because it is a
-    factor of a count's mean.
+    factor of a count's mean; the weight is none because it says how a row was drawn, not what it is.
     """
     test = data.test.column if isinstance(data.test, ColumnRef) else None
-    no_features = {data.target, data.exposure, *data.ignore, cv.column, cv.group, cv.time, test}
+    no_features = {*data.targets, data.exposure, data.weight, *data.ignore, cv.column, cv.group, cv.time, test}
     return [name for name in columns if name not in no_features]
 
 
@@ -40,17 +40,21 @@ def is_usable(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     return np.abs(values) <= HUGE  # False for NaN, too
 
 
-def kept_categories(column: CategoryColumn, codes: npt.NDArray[np.int32]) -> tuple[list[int], bool]:
+def kept_categories(
+    column: CategoryColumn, codes: npt.NDArray[np.int32], min_count: int = 0, most: int = MAX_CATEGORIES
+) -> tuple[list[int], bool]:
     """List the codes of categories with their own input, most frequent first, and tell whether the others share one.
 
     Args:
         column: the column.
         codes: the codes of the rows that it is fitted on, shape (rows,).
+        min_count: a category with fewer rows is rare; 0 for `RARE_COUNT`, or a hundredth of the rows if that is less.
+        most: the greatest number of categories.
     """
     counts = np.bincount(codes[codes >= 0], minlength=len(column.labels))
-    at_least = max(1, min(RARE_COUNT, len(codes) // 100))
+    at_least = min_count or max(1, min(RARE_COUNT, len(codes) // 100))
     by_frequency = sorted(np.flatnonzero(counts).tolist(), key=lambda code: (-counts[code], code))
-    kept = [code for code in by_frequency[:MAX_CATEGORIES] if counts[code] >= at_least]
+    kept = [code for code in by_frequency[:most] if counts[code] >= at_least]
     return kept, len(kept) < len(by_frequency)
 
 
@@ -128,4 +132,6 @@ def network_ends(description: DatasetDescription, data: DataSpec, cv: CvSpec) ->
     known = [n for n in counts if n is not None]
     if len(known) < len(counts) or data.target is None:
         return None
-    return sum(known), columns[data.target].n_distinct if data.task == "classification" else 1
+    if data.task == "classification":
+        return sum(known), columns[data.targets[0]].n_distinct
+    return sum(known), len(data.quantiles or data.targets)

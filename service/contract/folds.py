@@ -1,19 +1,19 @@
 """Split rows into a test part and folds; a pure function of the columns, the spec and the seed.
 
 The worker trains on these folds, and the master's data process checks them before a search is stored. This is the
-only module of the contract that imports scikit-learn: the master's own process must not import it.
+only module of the contract that imports scikit-learn, where folds are drawn: the master's own process must not import
+it, and processes that draw none start a second sooner without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold, TimeSeriesSplit
 
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues
 from foldstep.service.contract.spec import ColumnRef, CvSpec, DataSpec
@@ -77,32 +77,48 @@ def labels_of(column: ColumnValues) -> Labels:
     return np.unique(column.values, return_inverse=True)[1].astype(np.int64)
 
 
+def is_missing(column: ColumnValues) -> npt.NDArray[np.bool_]:
+    """Tell which rows have no value, (rows,)."""
+    return column.codes < 0 if isinstance(column, CategoryColumn) else np.isnan(column.values)
+
+
+def is_any_missing(columns: Sequence[ColumnValues]) -> npt.NDArray[np.bool_]:
+    """Tell which rows lack a value of some of several targets, (rows,): they are in no part."""
+    return np.asarray(np.stack([is_missing(column) for column in columns]).any(axis=0))
+
+
+def _length(column: ColumnValues) -> int:
+    return len(column.codes if isinstance(column, CategoryColumn) else column.values)
+
+
 class Splitter:
-    """The splitting of one data set, with a method for each way to split; for the arguments see `make_splits`."""
+    """The splitting of one data set, with a method for each way to split; for the arguments see `make_splits`.
+
+    Of several targets, rows without a value of each are left out.
+    """
 
     def __init__(self, columns: Mapping[str, ColumnValues], data: DataSpec, cv: CvSpec, seed: int) -> None:
-        assert data.target is not None
         self._columns, self._cv, self._seed = columns, cv, seed
         self._share = data.test
-        target = columns[data.target]
-        self._n_rows = len(target.codes if isinstance(target, CategoryColumn) else target.values)
+        targets = [columns[name] for name in data.targets]
+        self._rows = np.flatnonzero(~is_any_missing(targets)) if len(targets) > 1 else np.arange(_length(targets[0]))
         stratify = data.task == "classification" if cv.stratify is None else cv.stratify
-        self._classes = labels_of(target) if stratify else None
+        self._classes = labels_of(targets[0]) if stratify else None
 
     @cached_property
     def test(self) -> Rows:
         """The rows held out before anything else."""
-        rows = np.arange(self._n_rows)
+        rows = self._rows
         if self._share is None:
             return rows[:0]
         if isinstance(self._share, ColumnRef):
-            return rows[marked_as_test(self._columns[self._share.column])]
+            return rows[marked_as_test(self._columns[self._share.column])[rows]]
         return np.sort(self._hold_out(rows, self._share, _generator(self._seed, _TEST_STREAM)))
 
     @cached_property
     def rest(self) -> Rows:
         """The rows outside the test part."""
-        return np.setdiff1d(np.arange(self._n_rows), self.test)
+        return np.setdiff1d(self._rows, self.test)
 
     def splits(self) -> Splits:
         """Split the rest into folds.
@@ -153,6 +169,8 @@ class Splitter:
             yield positions[~is_valid], positions[is_valid]
 
     def _k_folds(self, rows: Rows, k: int) -> Iterator[tuple[Rows, Rows]]:
+        from sklearn.model_selection import TimeSeriesSplit
+
         time = self._time()
         if time is not None:
             order = np.argsort(time[rows], kind="stable")
@@ -166,6 +184,8 @@ class Splitter:
     def _shuffled(
         self, k: int, state: np.random.RandomState, strata: Labels, groups: Labels | None, rows: Rows
     ) -> Iterator[tuple[Rows, Rows]]:
+        from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
+
         if groups is not None:  # with a single stratum it balances the folds' sizes
             splitter: Any = StratifiedGroupKFold(k, shuffle=True, random_state=state)
             return iter(splitter.split(rows, strata, groups[rows]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.checks import CheckReport
@@ -61,7 +61,9 @@ class TrialView(Frozen):
     Attributes:
         score: mean over the folds; None before the end, and for undefined, diverged and failed trials.
         spread: standard deviation over the folds (n - 1); None for one fold.
-        n_parameters: number of trainable parameters of its network; None where the data's inputs were not counted.
+        n_parameters: number of trainable parameters of its network, the greatest of its folds; before a fold has ended,
+            that for the inputs of all rows; None where these were not counted, or where it has an input stage, whose
+            size depends on the fold's columns.
         progress: mean over the folds of the best score so far, while it runs; None otherwise.
         continues: the trial of the previous stage whose training it continues; None where it continues none.
         folds: the folds' scores in their order.
@@ -104,6 +106,7 @@ class FoldView(Frozen):
         best_epoch: the epoch whose score counts, from 1; 0 where no epoch counts.
         valid_loss: validation loss by epoch; empty where the worker recorded no diagnostics.
         gap: validation loss minus the loss on training rows, at each probe.
+        target_scores: the metric of each of several targets at the best epoch; empty for one target.
     """
 
     best_epoch: int
@@ -112,12 +115,18 @@ class FoldView(Frozen):
     score: list[float | None]
     probes: list[Reading]
     gap: list[float | None]
+    target_scores: list[float | None] = Field(default_factory=list)
 
 
 class TrialDiagnostics(Frozen):
-    """The diagnostics of a trial's folds, and the diagnoses made from them; empty before the trial's end."""
+    """The diagnostics of a trial's folds, and the diagnoses made from them; empty before the trial's end.
+
+    Attributes:
+        targets: the columns that are predicted.
+    """
 
     trial: int
+    targets: list[str] = Field(default_factory=list)
     metric: MetricSpec
     diagnoses: list[Diagnosis]
     folds: dict[int, FoldView]

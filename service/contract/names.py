@@ -1,4 +1,4 @@
-"""A type annotation for record fields that hold a name of a table."""
+"""Names: a type annotation for record fields that hold one of a table, and lists of them in a sentence."""
 
 from __future__ import annotations
 
@@ -29,3 +29,13 @@ class OneOf:
             return value
         *others, last = [repr(name) for name in self._table]
         raise PydanticKnownError("literal_error", {"expected": f"{', '.join(others)} or {last}"})
+
+
+MOST_NAMES = 8
+"""Names that are listed; of more the number is said."""
+
+
+def listed(names: tuple[str, ...] | list[str]) -> str:
+    """Write names as a list, cut after some, with the count of all."""
+    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from foldstep.models.hyperparameters import REGISTRY, Hyperparameter, Kind, Value, lookup
+from foldstep.models.catalog.hyperparameters import REGISTRY, lookup
+from foldstep.models.catalog.kinds import Hyperparameter, Kind, Value
 from foldstep.service.contract.bounds import MAX_CHOICES, MAX_CONDITION
 from foldstep.service.contract.errors import MAX_FAULTS, Fault
 from foldstep.service.contract.hints import unknown_key, unlisted, value_hint
@@ -30,8 +31,21 @@ _WANDB_LOG = {
 }
 
 
-def parse_parameters(raw: Any) -> tuple[dict[str, Distribution], list[Fault]]:
-    """Read the distributions of a spec; return those that are valid by name, and all faults of the others."""
+def read_parameter(name: str, row: Hyperparameter, given: Any) -> tuple[Distribution | None, list[Fault]]:
+    """Read one distribution; None, with its faults, where it is not valid."""
+    reader = _Reader(name, row, MAX_FAULTS)
+    return reader.read(given), reader.faults
+
+
+def parse_parameters(
+    raw: Any, beside: Callable[[Mapping[str, Distribution]], Mapping[str, Distribution]] = dict
+) -> tuple[dict[str, Distribution], list[Fault]]:
+    """Read the distributions of a spec; return those that are valid by name, and all faults of the others.
+
+    Args:
+        raw: what the user wrote.
+        beside: adds those of a preset, to which conditions may refer.
+    """
     if not isinstance(raw, Mapping):
         return {}, [_fault("wrong_type", "parameters", "a mapping of names to distributions", raw)]
     found: dict[str, Distribution] = {}
@@ -47,7 +61,7 @@ def parse_parameters(raw: Any) -> tuple[dict[str, Distribution], list[Fault]]:
         faults += reader.faults
         if distribution is not None:
             found[str(name)] = distribution
-    return found, faults + _structure_faults(found) + _condition_faults(found, raw)
+    return found, faults + _structure_faults(found) + _condition_faults(beside(found), raw)
 
 
 def _fault(code: str, path: str, expected: str, got: Any, hint: str | None = None) -> Fault:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -12,12 +13,13 @@ from foldstep.models.catalog.metrics import metrics_of
 from foldstep.service.contract.bounds import check_values
 from foldstep.service.contract.document import load_document
 from foldstep.service.contract.errors import MAX_FAULTS, Fault, SpecInvalid
+from foldstep.service.contract.expansion import PROVISIONAL, beside, preset_faults, use_of
 from foldstep.service.contract.hints import unknown_key, unlisted, value_hint
 from foldstep.service.contract.methods import METHODS, learning_methods, staged_methods
 from foldstep.service.contract.parameters import parse_parameters
-from foldstep.service.contract.rules import spec_faults
-from foldstep.service.contract.space import Fixed, Space
-from foldstep.service.contract.spec import MAX_GRID_POINTS, Spec
+from foldstep.service.contract.rules import several_faults, spec_faults
+from foldstep.service.contract.space import Distribution, Fixed, Space
+from foldstep.service.contract.spec import MAX_GRID_POINTS, PresetUse, Spec, Task
 
 NOT_YET = {
     "final": "refitting and ensembling the winner",
@@ -47,14 +49,29 @@ def parse_spec(raw: Any) -> Spec:
     if isinstance(rest.get("metric"), str):
         rest["metric"] = {"name": rest["metric"]}
     not_yet = _take_not_yet(rest)
-    parameters, faults = parse_parameters(raw.get("parameters", {}))
-    spec, structure = _validate(rest, Space(parameters=parameters if not faults else {}))
+    parameters, preset, faults = _parameters(raw.get("parameters", {}), rest.get("data"))
+    spec, structure = _validate(rest, Space(parameters=parameters if not faults else {}), preset)
     faults = structure + faults + not_yet
     if spec is not None:
         faults += _cross_faults(spec, complete=not faults)
     if faults or spec is None:
         raise SpecInvalid(faults)
     return spec
+
+
+def _parameters(raw: Any, data: Any) -> tuple[dict[str, Distribution], PresetUse | None, list[Fault]]:
+    """Read the parameters, and the preset among them; the space has both."""
+    if not isinstance(raw, Mapping) or "preset" not in raw:
+        found, faults = parse_parameters(raw)
+        return found, None, faults
+    name, rest = raw["preset"], {key: value for key, value in raw.items() if key != "preset"}
+    if faults := preset_faults(name):
+        return {}, None, faults + parse_parameters(rest)[1]
+    given = data.get("task") if isinstance(data, Mapping) else None
+    task: Task = next((task for task in get_args(Task) if task == given), PROVISIONAL)
+    beside_preset = partial(beside, preset=name, task=task)
+    own, faults = parse_parameters(rest, beside_preset)
+    return beside_preset(own), use_of(name, own), faults
 
 
 def _take_not_yet(rest: dict[str, Any]) -> list[Fault]:
@@ -81,11 +98,13 @@ def _not_yet(path: str, what: str) -> Fault:
     )
 
 
-def _validate(rest: dict[str, Any], space: Space) -> tuple[Spec | None, list[Fault]]:
+def _validate(rest: dict[str, Any], space: Space, preset: PresetUse | None) -> tuple[Spec | None, list[Fault]]:
     if "space" in rest:
         return None, [unknown_key("space", "space", ["parameters"])]
+    if "preset" in rest:
+        return None, [unknown_key("preset", "preset", ["parameters.preset"])]
     try:
-        return Spec.model_validate({**rest, "space": space}), []
+        return Spec.model_validate({**rest, "space": space, "preset": preset}), []
     except ValidationError as error:
         found = error.errors(include_url=False)
         listed = [_fault_of(e, rest) for e in found[:MAX_FAULTS]]
@@ -141,7 +160,7 @@ def _known_keys(loc: list[Any]) -> list[str]:
         if isinstance(part, str):
             model = next(_models_in(model.model_fields[part].annotation))
     names = [info.alias or name for name, info in model.model_fields.items()]
-    return ["parameters" if name == "space" else name for name in names]
+    return ["parameters" if name == "space" else name for name in names if model is not Spec or name != "preset"]
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -154,7 +173,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 def _cross_faults(spec: Spec, *, complete: bool) -> list[Fault]:
     """Find the faults between parts of a spec; those about the space only when it was read completely."""
     faults = _cv_faults(spec) + _task_faults(spec) + _stage_faults(spec) + _early_faults(spec) + _batch_faults(spec)
-    faults += _continue_faults(spec)
+    faults += [*_continue_faults(spec), *several_faults(spec)]
     if complete:
         faults += spec_faults(spec)
     if complete and METHODS[spec.method].enumerates:
@@ -175,8 +194,8 @@ def _cv_faults(spec: Spec) -> list[Fault]:
     for name, why in (("column", "given folds"), ("time", "time order")):
         if getattr(cv, name) is not None and cv.repeats > 1:
             faults.append(Fault(code="contradiction", path="cv.repeats", expected=f"1 with {why}", got=str(cv.repeats)))
-    if cv.stratify and (spec.data.task == "regression" or cv.time or cv.column):
-        expected = "no stratify with regression, time order or given folds"
+    if cv.stratify and (spec.data.task == "regression" or len(spec.data.targets) > 1 or cv.time or cv.column):
+        expected = "no stratify with regression, several targets, time order or given folds"
         faults.append(Fault(code="contradiction", path="cv.stratify", expected=expected, got="true"))
     return faults
 

@@ -7,9 +7,10 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from foldstep.models.catalog.tasks import Task
+from foldstep.service.contract.expansion import for_task
 from foldstep.service.contract.reading import TableReading
 from foldstep.service.contract.space import Frozen
-from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec, Spec
+from foldstep.service.contract.spec import CvSpec, DataSpec, MetricSpec, Spec, Target
 
 
 class LearningProblem(Frozen):
@@ -20,7 +21,7 @@ class LearningProblem(Frozen):
     Attributes:
         fingerprint: fingerprint of the canonical columns of the data, in hex.
         task: as the spec gives it, or inferred from the target.
-        target: the column to predict.
+        target: the column to predict, or several.
         metric: as the spec gives it, or the first of the task.
         data: the spec's data, with `target` and `task` filled in.
         seed: the search's seed, which determines the split into folds.
@@ -36,7 +37,7 @@ class LearningProblem(Frozen):
 
     fingerprint: str
     task: Task
-    target: str
+    target: Target
     metric: MetricSpec
     data: DataSpec
     cv: CvSpec
@@ -59,12 +60,12 @@ class LearningProblem(Frozen):
         """The columns that networks get as inputs; None where an earlier version stored the search."""
         if self.reading is None:
             return None
-        no_features = (self.target, self.data.exposure)
+        no_features = (*self.data.targets, self.data.exposure)
         return [column.name for column in self.reading.columns if column.name not in no_features]
 
     def resolved(self, spec: Spec) -> Spec:
-        """Fill in a spec's task, target and metric from this problem."""
-        return spec.model_copy(update={"data": self.data, "metric": self.metric})
+        """Fill in a spec's task, target and metric from this problem; its preset becomes that of the task."""
+        return for_task(spec, self.task).model_copy(update={"data": self.data, "metric": self.metric})
 
 
 class ResolvedProblem(Frozen):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from foldstep.models.hyperparameters import Value
+from foldstep.models.catalog.kinds import Value
 from foldstep.service.contract.space import Choices, Either, Fixed, FloatRange, IntRange, Params, Space
 
 
-def combinations(space: Space, names: Iterable[str]) -> Iterator[Params]:
+def combinations(space: Space, names: Iterable[str], *, every_choice: bool = False) -> Iterator[Params]:
     """Yield every combination of values of some hyperparameters, and of those that their conditions refer to.
 
     A range is represented by its two ends and the values in conditions; that is enough for rules that hold for all
@@ -17,9 +17,10 @@ def combinations(space: Space, names: Iterable[str]) -> Iterator[Params]:
     Args:
         space: the space.
         names: hyperparameters; those that the space does not name are left out of the combinations.
+        every_choice: whether a list of many numbers, too, is represented by all of them, not as a range is.
     """
     relevant = _with_parents(space, set(names) & set(space.parameters))
-    yield from _extend(space, [n for n in space.ordered() if n in relevant], {})
+    yield from _extend(space, [n for n in space.ordered() if n in relevant], {}, every_choice)
 
 
 def _with_parents(space: Space, names: set[str]) -> set[str]:
@@ -27,22 +28,22 @@ def _with_parents(space: Space, names: set[str]) -> set[str]:
     return _with_parents(space, names | parents) if parents else names
 
 
-def _extend(space: Space, names: Sequence[str], params: Params) -> Iterator[Params]:
+def _extend(space: Space, names: Sequence[str], params: Params, every_choice: bool) -> Iterator[Params]:
     if not names:
         yield params
         return
     first, rest = names[0], names[1:]
-    values = _values(space, first) if space.is_active(first, params) else [None]
+    values = _values(space, first, every_choice) if space.is_active(first, params) else [None]
     for value in values:
-        yield from _extend(space, rest, params if value is None else {**params, first: value})
+        yield from _extend(space, rest, params if value is None else {**params, first: value}, every_choice)
 
 
-def _values(space: Space, name: str) -> list[Value]:
+def _values(space: Space, name: str, every_choice: bool) -> list[Value]:
     distribution = space.parameters[name]
     if isinstance(distribution, Fixed):
         return [distribution.value]
     if isinstance(distribution, Choices):
-        return _numbers(space, name, distribution)
+        return list(distribution.choices) if every_choice else _numbers(space, name, distribution)
     if isinstance(distribution, Either):
         return [*distribution.extra, *_bounds(space, name, distribution.range)]
     return _bounds(space, name, distribution)

@@ -44,17 +44,22 @@ class FoldResult(Frozen):
             undefined.
         best_epoch: the epoch of the best score, from 1; 0 when no epoch has a score.
         epochs: number of trained epochs.
+        n_parameters: number of trained parameters of the fold's network; None where it did not train under this lease.
         checkpoint: name of the uploaded checkpoint; None when the score was below the lease's `checkpoint_bar`.
         diagnostics: the fold's diagnostics; None where a worker of an earlier version trained it.
+        target_scores: the metric of each of several targets at the best epoch, of which `score` is the mean; empty for
+            one target.
     """
 
     fold: Count
     score: float | None
     best_epoch: Count
     epochs: Count
+    n_parameters: int | None = Field(default=None, ge=0, le=2**63 - 1)
     curve: Curve
     checkpoint: str | None = None
     diagnostics: Diagnostics | None = None
+    target_scores: list[float | None] = Field(default_factory=list)
 
 
 class TrialResult(Frozen):

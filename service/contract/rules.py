@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 
-from foldstep.models.catalog.losses import LOSSES, LOSSES_OF_TASK
+from foldstep.models.catalog.kinds import Value
+from foldstep.models.catalog.losses import LOSSES, LOSSES_OF_TASK, Loss
+from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.catalog.norms import NORMS
 from foldstep.models.catalog.optimizers import OPTIMIZERS
 from foldstep.models.catalog.tasks import Task
-from foldstep.models.hyperparameters import Hyperparameters, Value, resolve
+from foldstep.models.hyperparameters import Hyperparameters, resolve
 from foldstep.service.contract.bounds import MAX_COMBINATIONS
 from foldstep.service.contract.errors import Fault, SpecInvalid
 from foldstep.service.contract.hints import nearest
@@ -31,9 +34,63 @@ def spec_faults(spec: Spec) -> Iterator[Fault]:
             "1",
             "raise batch_size, or give norm a condition: when: {batch_size: […]}",
         )
-    if spec.data.exposure is not None and _can_have(spec.space, ("loss",), lambda hp: hp.link != "log"):
-        got = "a loss without an exposure"
-        yield _fault("data.exposure", "loss: poisson in every trial", got, "set parameters.loss: poisson")
+    if spec.data.quantiles is not None:
+        yield from _quantile_faults(spec, spec.data.quantiles)
+    has_one = spec.data.exposure is not None and len(spec.data.targets) < 2  # several have refused it before
+    if has_one and _can_have(spec.space, ("loss",), lambda hp: hp.link != "log"):
+        exposed = [name for name, loss in LOSSES.items() if loss.has_exposure]
+        expected = f"loss: {', '.join(exposed[:-1])} or {exposed[-1]} in every trial"
+        yield _fault("data.exposure", expected, "a loss without an exposure", "set parameters.loss: poisson")
+
+
+def several_faults(spec: Spec) -> Iterator[Fault]:
+    """Find what does not go with several targets, whatever their kind; a space without parameters has nothing."""
+    names = spec.data.targets
+    if len(names) < 2:
+        if names and spec.data.task == "multilabel":
+            hint = "set data.task: classification, or list the columns of the other labels"
+            yield _fault("data.task", "several columns of labels for multilabel", f"{names[0]} alone", hint)
+        return
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        yield Fault(code="named_twice", path="data.target", expected="each column once", got=twice[0])
+    if spec.data.task == "classification":
+        hint = "set data.task: multilabel, for which each column has two values"
+        yield _fault("data.task", "multilabel or regression with several targets", "classification", hint)
+    yield from _single_faults(spec)
+
+
+def _single_faults(spec: Spec) -> Iterator[Fault]:
+    """Find what only a single target has: quantiles, an exposure, class weights, some metrics and losses."""
+    for key in ("quantiles", "exposure"):
+        if getattr(spec.data, key) is not None:
+            hint = f"leave data.{key} out, or run one search for each target"
+            yield _fault(f"data.{key}", f"no {key} with several targets", str(getattr(spec.data, key)), hint)
+    if spec.metric is not None and not METRICS[spec.metric.name].suits_any_target:
+        suited = [name for name, metric in METRICS.items() if metric.suits_any_target]
+        expected = "a metric that is averaged over several targets: " + ", ".join(suited)
+        yield _fault("metric.name", expected, spec.metric.name)
+    allowed = [name for name, loss in LOSSES.items() if loss.has_targets]
+    for loss in _values(spec.space, "loss"):
+        if loss not in allowed:
+            yield _fault("parameters.loss", "a loss of several targets: " + ", ".join(allowed), str(loss))
+    for name, nothing in (("class_weight", "none"), ("label_smoothing_to", "uniform")):
+        if values := [value for value in _values(spec.space, name) if value != nothing]:
+            yield _fault(f"parameters.{name}", f"no {name} with several targets", str(values[0]))
+
+
+def _quantile_faults(spec: Spec, levels: list[float]) -> Iterator[Fault]:
+    """Find quantiles that are out of order, losses that learn none, and a metric that scores none."""
+    ordered = sorted(set(levels))
+    if levels != ordered:
+        hint = f"write them as {ordered}"
+        yield Fault(code="out_of_order", path="data.quantiles", expected="each level once, the least first",
+                    got=str(levels), hint=hint)  # fmt: skip
+    if _can_have(spec.space, ("loss",), lambda hp: hp.loss is None or not LOSSES[hp.loss].has_levels):
+        expected, hint = "loss: quantile in every trial", "set parameters.loss: quantile"
+        yield _fault("data.quantiles", expected, "another loss", hint)
+    if spec.metric is not None and not METRICS[spec.metric.name].has_levels:
+        hint = "set metric: pinball, or leave it out"
+        yield _fault("metric.name", "pinball, which scores quantiles", spec.metric.name, hint)
 
 
 def range_notes(space: Space) -> Iterator[str]:
@@ -57,8 +114,29 @@ def task_faults(space: Space, task: Task) -> Iterator[Fault]:
         if value not in allowed:
             yield _fault("parameters.loss", f"a loss of {task}: {', '.join(allowed)}", str(value))
     weights = [value for value in _values(space, "class_weight") if value != "none"]
-    if task == "regression" and weights:
+    if task == "regression" and weights:  # several labels have refused them before
         yield _fault("parameters.class_weight", "no class_weight with regression", str(weights[0]))
+    for name in ("target_transform", "clamp_output"):
+        values = [value for value in _values(space, name) if value != "none"]
+        if task != "regression" and values:
+            yield _fault(f"parameters.{name}", f"no {name} with {task}", str(values[0]))
+        elif values and _can_have(space, ("loss", name), partial(_is_idle, name)):
+            expected = f"no {name} with the losses poisson, gamma and tweedie, which predict the log of a mean"
+            hint = "leave it out, or give it a condition: when: {loss: […]} without them"
+            yield _fault(f"parameters.{name}", expected, str(values[0]), hint)
+
+
+def _is_idle(name: str, hp: Hyperparameters) -> bool:
+    """Tell whether a configuration has a value of a name of the target that its loss does not read."""
+    return hp.link != "identity" and getattr(hp, name) != "none"
+
+
+def embedding_faults(space: Space, kinds: Collection[str]) -> Iterator[Fault]:
+    """Find embeddings of numeric columns in a space for a table without any; `kinds` are those of its features."""
+    asked = [str(value) for value in _values(space, "number_embedding") if value != "none"]
+    if asked and not {"number", "date"} & set(kinds):
+        hint = "set number_embedding: none, which wins over a preset, too"
+        yield _fault("parameters.number_embedding", "none, as no feature is numeric", asked[0], hint)
 
 
 def class_faults(space: Space, classes: Collection[str]) -> Iterator[Fault]:
@@ -104,9 +182,14 @@ def lbfgs_faults(space: Space, n_train: int) -> Iterator[Fault]:
         )
 
 
-def can_be_poisson(space: Space) -> bool:
-    """Tell whether a trial may have a loss for counts (Poisson)."""
-    return any(LOSSES[str(loss)].counts for loss in _values(space, "loss"))
+def transforms_in(space: Space) -> set[str]:
+    """List the transforms of the target that a space names."""
+    return {str(name) for name in _values(space, "target_transform")}
+
+
+def losses_in(space: Space) -> dict[str, Loss]:
+    """List the losses that a space names, by name."""
+    return {str(name): LOSSES[str(name)] for name in _values(space, "loss")}
 
 
 def _can_have(space: Space, names: tuple[str, ...], holds: Callable[[Hyperparameters], bool]) -> bool:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from foldstep.models.hyperparameters import Value
+from foldstep.models.catalog.kinds import Value
 
 Params: TypeAlias = dict[str, Value]
 """A trial's hyperparameters: name to value; inactive hyperparameters are absent."""

@@ -96,15 +96,46 @@ Keep: TypeAlias = Annotated[
 """A union with a discriminator, as `TestPart`, so that a fault is reported for the intended member only."""
 
 
+def _one_or_several(value: Any) -> Any:
+    """Take the only name out of a list of one; a list in the list stays there, for its names are not told apart.
+
+    Raises:
+        ValueError: an empty list.
+    """
+    if value == []:
+        raise ValueError("the column to predict, or several")
+    return value[0] if isinstance(value, list) and len(value) == 1 and not isinstance(value[0], list) else value
+
+
+Target: TypeAlias = Annotated[
+    Annotated[str, Tag("<name>")] | Annotated[list[str], Field(max_length=1000), Tag("<names>")],
+    Discriminator(lambda v: "<names>" if isinstance(v, list) else "<name>"),
+    BeforeValidator(_one_or_several),
+]
+"""The column to predict, or several, which one network predicts; a union with a discriminator, as `TestPart`."""
+
+
 class DataSpec(ReadingOptions):
     """The data set, the target to predict, the roles of columns, and what overrules how the file is read."""
 
     dataset: str
-    target: str | None = None  # None: the target of a bundled set; required for files
+    target: Target | None = None  # None: the target of a bundled set; required for files
     task: Task | None = None  # None: inferred from the target, with a note
     test: TestPart | None = None
     ignore: list[str] = Field(default_factory=list)  # columns that are not used as features
-    exposure: str | None = None  # a column: the time or amount that each row's count refers to, for loss: poisson
+    quantiles: list[Share] | None = Field(default=None, min_length=1, max_length=99)  # learned by loss: quantile
+    weight: str | None = None  # a column: how much each row counts, in losses and in metrics
+    exposure: str | None = None  # a column: what each row's count or amount is of, see the losses with the link log
+
+    @property
+    def targets(self) -> list[str]:
+        """The columns to predict; none where a bundled set's is meant."""
+        return [] if self.target is None else [self.target] if isinstance(self.target, str) else self.target
+
+    def of_each_target(self) -> list[DataSpec]:
+        """Copy the data with each target alone; a label is then a class."""
+        task = "classification" if self.task == "multilabel" else self.task
+        return [self.model_copy(update={"target": name, "task": task}) for name in self.targets]
 
     @property
     def reading(self) -> ReadingOptions:
@@ -203,6 +234,18 @@ class CheckpointSpec(Strict):
         return 0 if self.keep == "none" else int(self.keep)
 
 
+class PresetUse(Strict):
+    """The preset that a spec's parameters are beside; `space` has them together.
+
+    Attributes:
+        name: a key of `PRESETS`.
+        own: the parameters that the spec has itself, which win.
+    """
+
+    name: str
+    own: list[str]
+
+
 class Spec(Strict):
     """A validated spec; see `docs` and `examples/` for the form that users write."""
 
@@ -214,6 +257,7 @@ class Spec(Strict):
     cv: CvSpec = CvSpec(folds=5)
     metric: MetricSpec | None = None  # None: the first metric of the task
     space: Space = Space(parameters={})
+    preset: PresetUse | None = None
     budget: BudgetSpec = BudgetSpec()
     stages: list[StageSpec] = Field(default_factory=list)
     border: BorderSpec = BorderSpec()

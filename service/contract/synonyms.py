@@ -26,11 +26,12 @@ def squeezed(word: str) -> str:
 KEYS = _table(
     {
         "parameters.lr": "learning_rate learning_rate_init learn_rate eta eta0 step_size initial_lr base_lr",
-        "parameters.hidden": "hidden_layer_sizes hidden_layers hidden_sizes layers layer_sizes units hidden_units "
+        "parameters.hidden": "hidden_layer_sizes hidden_layers hidden_sizes layers layer_sizes hidden_units "
         "architecture topology",
         "parameters.width": "hidden_size hidden_dim hidden_width n_units num_units neurons n_neurons layer_size",
         "parameters.depth": "n_layers num_layers n_hidden n_hidden_layers num_hidden_layers number_of_layers",
         "parameters.activation": "activation_function activation_fn activations act act_fn nonlinearity",
+        "parameters.units=glu": "gated gated_units glu gating gated_linear_unit",
         "parameters.dropout": "dropout_rate drop drop_rate dropout_p p_dropout dropout_prob",
         "parameters.norm": "normalization normalisation batch_norm batchnorm batch_normalization layer_norm norm_layer",
         "parameters.init": "initializer initialiser kernel_initializer weight_init weights_init initialization",
@@ -44,6 +45,9 @@ KEYS = _table(
         "parameters.beta2": "b2 adam_beta2",
         "parameters.clip_norm": "clipnorm grad_clip gradient_clip gradient_clipping gradient_clip_val max_grad_norm "
         "max_norm clip global_clipnorm",
+        "parameters.swa_start": "swa stochastic_weight_averaging",
+        "parameters.mixup": "mixup_alpha",
+        "parameters.muon_lr": "muon_learning_rate lr_muon",
         "parameters.ema_decay": "ema ema_momentum use_ema",
         "parameters.schedule": "scheduler lr_scheduler lr_schedule learning_rate_schedule learning_rate_scheduler",
         "parameters.warmup_epochs": "warmup warmup_steps warm_up",
@@ -122,18 +126,28 @@ VALUES = {
             "balanced_accuracy": "balanced_acc balanced_accuracy_score bacc bal_acc uar",
             "f1": "f1_score f1_macro f1_weighted f1_micro f_score f_measure fscore",
             "roc_auc": "auc auroc roc roc_auc_score roc_auc_ovr roc_auc_ovo area_under_curve auc_roc",
+            "pr_auc": "average_precision average_precision_score aucpr auc_pr auprc ap",
+            "mcc": "matthews matthews_corrcoef matthews_correlation phi",
+            "brier": "brier_score brier_score_loss brier_loss",
+            "mape": "mean_absolute_percentage_error percentage_error",
+            "rmsle": "root_mean_squared_log_error root_mean_squared_logarithmic_error msle",
             "log_loss": "loss cross_entropy binary_crossentropy categorical_crossentropy nll bce",
             "rmse": "root_mean_squared_error rmse_score",
             "mse": "loss mean_squared_error squared_error l2",
             "mae": "mean_absolute_error absolute_error l1",
             "r2": "r2_score r_squared rsquared explained_variance coefficient_of_determination",
             "poisson_deviance": "mean_poisson_deviance poisson",
+            "gamma_deviance": "mean_gamma_deviance gamma",
+            "tweedie_deviance": "mean_tweedie_deviance tweedie",
+            "ordinal_mae": "macro_mae rank_mae ordinal",
+            "pinball": "mean_pinball_loss quantile_loss quantile pinball_loss",
         }
     ),
     "data.task": _table(
         {
             "classification": "classifier binary multiclass binary_classification multiclass_classification classify",
-            "regression": "regressor regress reg continuous",
+            "regression": "regressor regress reg continuous multioutput_regression",
+            "multilabel": "multilabel_classification multioutput_classification multioutput labels",
         }
     ),
     "early_stop.rungs": _table({"asha": "successive_halving sha median", "hyperband": "hyperbandpruner bohb"}),
@@ -183,10 +197,17 @@ VALUES = {
         {
             "cross_entropy": "crossentropyloss categorical_crossentropy sparse_categorical_crossentropy log_loss bce "
             "binary_crossentropy bceloss bcewithlogitsloss nll nllloss softmax",
+            "label_cross_entropy": "binary_crossentropy bce bceloss bcewithlogitsloss multilabel_soft_margin",
             "mse": "mean_squared_error squared_error mseloss l2",
             "mae": "mean_absolute_error absolute_error l1 l1loss",
             "huber": "smooth_l1 smoothl1loss huberloss",
             "poisson": "poisson_nll poissonnllloss",
+            "hinge": "svm multi_margin multimarginloss max_margin hinge_loss squared_hinge",
+            "focal": "focal_loss sigmoid_focal_loss",
+            "ordinal": "coral corn ordinal_regression cumulative_link ordered_logit",
+            "quantile": "pinball pinball_loss quantile_loss",
+            "gamma": "gamma_nll gamma_deviance",
+            "tweedie": "tweedie_deviance compound_poisson",
         }
     ),
     "scaler": _table(

@@ -34,7 +34,7 @@ def perform(request: dict[str, Any]) -> BaseModel:
         return report(
             DatasetDescription.model_validate(request["description"]),
             Path(request["canonical_file"]),
-            request["target"],
+            request["targets"],
         )
     raise ValueError(f"expected ingest, report or resolve, however: {request['operation']}")
 

@@ -1,4 +1,4 @@
-"""What a child may take of the machine to read a file: by the file's size, within what the machine has."""
+"""What a child may take of the machine: to read a file by its size, to compute by what the machine has."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def limits_for(settings: Settings, path: Path) -> Limits:
     memory_bytes = min(_LEAST_BYTES + factor * size, int(_SHARE * machine_bytes()))
     cpu_s = _LEAST_S + factor * size // _BYTES_A_SECOND
     return Limits(settings.reader_memory_bytes or memory_bytes, settings.reader_cpu_s or cpu_s)
+
+
+def limits_to_compute(settings: Settings) -> Limits:
+    """Choose the limits for an analysis or for a learning method; the setting comes first."""
+    return Limits(settings.compute_memory_bytes or int(_SHARE * machine_bytes()))
 
 
 def machine_bytes() -> int:

@@ -6,6 +6,7 @@ So a huge or malicious file cannot harm the master, which imports neither pyarro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def resolve_in_child(
 def report_in_child(
     description: DatasetDescription,
     canonical_file: Path,
-    target: str | None,
+    targets: Sequence[str],
     *,
     timeout_s: float = TIMEOUT_S,
     limits: Limits = NO_LIMITS,
@@ -87,7 +88,7 @@ def report_in_child(
         "operation": "report",
         "description": description.model_dump(mode="json"),
         "canonical_file": str(canonical_file),
-        "target": target,
+        "targets": list(targets),
     }
     return DataReport.model_validate(_ask(request, timeout_s, limits))
 

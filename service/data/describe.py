@@ -15,6 +15,7 @@ import polars as pl
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues, DateColumn, NumberColumn
 from foldstep.service.contract.dataset import Column, Fate, Finding
 from foldstep.service.contract.features import HUGE, MAX_CATEGORIES, kept_categories, n_inputs
+from foldstep.service.contract.names import MOST_NAMES, listed
 from foldstep.service.contract.reading import ReadingOptions
 from foldstep.service.data.read import ReadColumn, ReadTable
 from foldstep.service.data.sayings import as_type, ignoring, quoted
@@ -24,7 +25,6 @@ _COMMONEST = 5
 _LEAST_ROWS = 20
 """Below this many rows, values that are all different say nothing."""
 _ID_NAME = re.compile(r"(^|[_\s.-])(id|ids|uuid|guid|key|index|idx|no|nr|nummer|number|row|rownum)$", re.IGNORECASE)
-_MOST_NAMES = 8
 _LONGEST = 40
 _MORE = 5
 """Times as many repeated rows as if the columns' values were put together by chance."""
@@ -143,12 +143,6 @@ def _reason(members: list[Column]) -> str:
     return f"{members[0].why} ({examples})"
 
 
-def listed(names: tuple[str, ...] | list[str]) -> str:
-    """Write names as a list, cut after some, with the count of all."""
-    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(names[:_MOST_NAMES]) + more
-
-
 def _column_findings(column: Column, values: ColumnValues, n_rows: int) -> Iterator[Finding]:
     if not column.is_used or column.fate is None:
         return
@@ -244,9 +238,7 @@ def _same_columns(table: ReadTable, columns: list[Column]) -> Iterator[Finding]:
             if first.kind == "category":
                 what = f"{'tells' if len(names) == 1 else 'tell'} the same as"
             sentence = f"{listed(names)} {what} {first.name} in every row."
-            setting = (
-                f"data.ignore: [{', '.join(map(quoted, names[:_MOST_NAMES]))}{', …' * (len(names) > _MOST_NAMES)}]"
-            )
+            setting = f"data.ignore: [{', '.join(map(quoted, names[:MOST_NAMES]))}{', …' * (len(names) > MOST_NAMES)}]"
             yield Finding(code="same_column", columns=(first.name, *names), sentence=sentence, setting=setting)
 
 

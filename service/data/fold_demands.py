@@ -71,7 +71,7 @@ def _ways_out(metric: Metric, folds: FoldTargets) -> str:
     if is_classes and cv.stratify is False and cv.time is None and cv.column is None:
         ways.append("leave cv.stratify out")
     table = [METRICS[name] for name in metrics_of(metric.task)]
-    others = [m.name for m in table if not m.needs_two_values and not m.needs_nonnegative_target]
+    others = [m.name for m in table if not m.needs_two_values and m.suits_any_target]
     ways.append(f"set metric: {', '.join(others[:-1])} or {others[-1]}")
     return ", or ".join(ways)
 

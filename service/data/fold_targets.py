@@ -21,10 +21,18 @@ class Values(NamedTuple):
     Attributes:
         target: (rows,), in the user's units.
         exposure: (rows,) the exposure of each row's count; None for 1.
+        weight: (rows,) how much each row counts; None for equal weights.
+        levels: of the quantiles that are predicted; none for one value.
     """
 
     target: npt.NDArray[np.float64]
     exposure: npt.NDArray[np.float64] | None
+    weight: npt.NDArray[np.float64] | None = None
+    levels: tuple[float, ...] = ()
+
+    def mean(self, of_rows: npt.NDArray[np.float64]) -> float:
+        """Average something over the rows, by their weights."""
+        return float(of_rows.mean() if self.weight is None else np.average(of_rows, weights=self.weight))
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,8 @@ class FoldTargets:
         folds: training and validation rows of each fold.
         cv: the spec's cross-validation.
         given: for folds that a column gives, its value in each; None for others.
+        weight: (rows,) how much each row counts in the metric; None for equal weights.
+        levels: of the quantiles that are predicted; none for one value.
     """
 
     labels: tuple[str, ...] | None
@@ -46,6 +56,8 @@ class FoldTargets:
     folds: list[tuple[Rows, Rows]]
     cv: CvSpec
     given: list[str] | None
+    weight: npt.NDArray[np.float64] | None = None
+    levels: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, columns: Mapping[str, ColumnValues], data: DataSpec, cv: CvSpec, splits: Splits) -> FoldTargets:
@@ -53,14 +65,14 @@ class FoldTargets:
 
         Args:
             columns: at least the target, the exposure and the columns that determine the splits.
-            data: the spec's data, with `target` and `task` filled in.
+            data: the spec's data, with one `target` and `task` filled in.
             cv: the spec's cross-validation.
             splits: the rows of each fold.
         """
-        assert data.target is not None
-        target = columns[data.target]
+        (name,) = data.targets
+        target = columns[name]
         is_classes = data.task == "classification"
-        exposure = None if data.exposure is None else columns[data.exposure]
+        exposure, weight = (columns.get(name or "") for name in (data.exposure, data.weight))
         return cls(
             labels=tuple(str(label) for label in class_labels(target)) if is_classes else None,
             target=_classes(target) if is_classes else _numbers(target),
@@ -68,6 +80,8 @@ class FoldTargets:
             folds=splits.folds,
             cv=cv,
             given=None if cv.column is None else [_word(columns[cv.column], valid[0]) for _, valid in splits.folds],
+            weight=weight.values if isinstance(weight, NumberColumn) else None,
+            levels=tuple(data.quantiles or ()),
         )
 
     def name(self, fold: int) -> str:
@@ -86,9 +100,24 @@ class FoldTargets:
             for train, valid in self.folds
         ]
 
+    @property
+    def weighted_counts(self) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+        """The weight of the training and of the validation rows of each class, (classes,) each, by fold."""
+        if self.weight is None:
+            return list(self.counts)
+        assert self.labels is not None
+        return [(self._weights(train), self._weights(valid)) for train, valid in self.folds]
+
+    def _weights(self, rows: Rows) -> npt.NDArray[np.float64]:
+        assert self.labels is not None
+        assert self.weight is not None
+        found = np.bincount(self.target[rows], weights=self.weight[rows], minlength=len(self.labels))
+        return found.astype(np.float64)
+
     def values(self, rows: Rows) -> Values:
         """Take the targets of some rows of a regression."""
-        return Values(self.target[rows], None if self.exposure is None else self.exposure[rows])
+        exposure, weight = (None if factor is None else factor[rows] for factor in (self.exposure, self.weight))
+        return Values(self.target[rows], exposure, weight, self.levels)
 
 
 def _classes(target: ColumnValues) -> npt.NDArray[np.int64]:

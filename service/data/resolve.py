@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +10,50 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from foldstep.models.catalog.metrics import METRICS, metrics_of
-from foldstep.models.catalog.tasks import Task
+from foldstep.models.catalog.losses import Loss
+from foldstep.models.catalog.metrics import METRICS, Metric, metrics_of, metrics_of_numbers
+from foldstep.models.catalog.tasks import LEAST_IN_WORDS, Task, is_too_low
 from foldstep.service.contract.columns import (
     CategoryColumn,
     ColumnValues,
-    DateColumn,
     NumberColumn,
     class_labels,
     column_from_arrow,
 )
 from foldstep.service.contract.dataset import DatasetDescription
 from foldstep.service.contract.errors import Fault, SpecInvalid
+from foldstep.service.contract.expansion import for_task
 from foldstep.service.contract.features import features_of, network_ends
-from foldstep.service.contract.folds import Rows, Splits, Splitter, marked_as_test
-from foldstep.service.contract.hints import nearest
+from foldstep.service.contract.folds import Rows, Splits, Splitter, is_missing, marked_as_test
 from foldstep.service.contract.problem import LearningProblem, ResolvedProblem
 from foldstep.service.contract.reading import TableReading
-from foldstep.service.contract.rules import can_be_poisson, class_faults, lbfgs_faults, task_faults
+from foldstep.service.contract.rules import (
+    class_faults,
+    embedding_faults,
+    lbfgs_faults,
+    losses_in,
+    task_faults,
+    transforms_in,
+)
 from foldstep.service.contract.spec import ColumnRef, DataSpec, MetricSpec, Spec
 from foldstep.service.data.fold_demands import constant_score, fold_faults, fold_notes, unequal_note
 from foldstep.service.data.fold_targets import FoldTargets
-from foldstep.service.data.roles import data_notes, feature_faults, missing_hint, time_faults
+from foldstep.service.data.idle import unread_notes
+from foldstep.service.data.rarity import min_counts_in, rare_notes
+from foldstep.service.data.roles import data_notes, factor_columns, name_faults, split_columns, time_faults
+from foldstep.service.data.several import (
+    MOST_SCANNED,
+    constant_faults,
+    inferred,
+    judged,
+    kind_faults,
+    left_out,
+    not_scanned,
+    notes_of_folds,
+    units_note,
+)
 from foldstep.service.data.sources import BUNDLED_TARGET
+from foldstep.service.data.target_checks import distinct, target_faults
 from foldstep.service.data.target_report import is_classes, leaks_among
 
 
@@ -47,47 +68,14 @@ def resolve_problem(spec: Spec, description: DatasetDescription, canonical_file:
     Raises:
         SpecInvalid: every fault, each with its path in the spec.
     """
-    target = spec.data.target or (BUNDLED_TARGET if description.bundled else None)
-    faults = list(_name_faults(spec, target, description))
-    if faults or target is None:
+    targets = spec.data.targets or ([BUNDLED_TARGET] if description.bundled else [])
+    faults = list(name_faults(spec, targets, description))
+    if faults:
         raise SpecInvalid(faults)
-    exposure = [] if spec.data.exposure is None else [spec.data.exposure]
-    names = dict.fromkeys([target, *exposure, *(name for _, name in _split_columns(spec))])
+    names = dict.fromkeys([*targets, *(name for _, name in (*factor_columns(spec), *split_columns(spec)))])
     table = pq.read_table(canonical_file, columns=list(names))
     columns = {name: column_from_arrow(table.column(name).combine_chunks()) for name in names}
-    return _Resolving(spec, target, columns, description, canonical_file).run()
-
-
-def _split_columns(spec: Spec) -> Iterator[tuple[str, str]]:
-    """Yield path in the spec and name of each column that determines how rows are split."""
-    if isinstance(spec.data.test, ColumnRef):
-        yield "data.test.column", spec.data.test.column
-    for key in ("column", "group", "time"):
-        if (name := getattr(spec.cv, key)) is not None:
-            yield f"cv.{key}", name
-
-
-def _name_faults(spec: Spec, target: str | None, description: DatasetDescription) -> Iterator[Fault]:
-    known = [column.name for column in description.columns]
-    others = [*_split_columns(spec), *((f"data.ignore.{i}", name) for i, name in enumerate(spec.data.ignore))]
-    if spec.data.exposure is not None:
-        others.append(("data.exposure", spec.data.exposure))
-    if target is None:
-        yield Fault(code="missing", path="data.target", expected="the name of the column to predict")
-    for path, name in [("data.target", target), *others]:
-        if name is not None and name not in known:
-            near = nearest(name, known)
-            hint = f"did you mean {near}?" if near else "the columns are " + ", ".join(known[:20])
-            yield Fault(code="unknown_column", path=path, expected="a column of the data", got=name, hint=hint)
-        elif name == target and path != "data.target":
-            yield Fault(code="contradiction", path=path, expected="another column than the target", got=name)
-    if target is not None and spec.data.types.get(target) == "ignore":
-        hint = "leave it out of data.types, or name another target"
-        yield Fault(
-            code="contradiction", path=f"data.types.{target}", expected="a target that is read", got="ignore", hint=hint
-        )
-    if target in known:
-        yield from feature_faults(spec, target, description)
+    return _Resolving(spec, targets, columns, description, canonical_file).run()
 
 
 class _Resolving:
@@ -96,21 +84,27 @@ class _Resolving:
     def __init__(
         self,
         spec: Spec,
-        target: str,
+        targets: list[str],
         columns: Mapping[str, ColumnValues],
         description: DatasetDescription,
         canonical_file: Path,
     ) -> None:
-        self.spec, self.name, self.columns, self.description = spec, target, columns, description
+        self.spec, self.columns, self.description = spec, columns, description
         self.file = canonical_file
-        self.target = columns[target]
+        self.targets = {name: columns[name] for name in targets}
         self.faults: list[Fault] = []
         self.notes: list[str] = []
 
     def run(self) -> ResolvedProblem:
-        self._check_target()
+        for name, target in self.targets.items():
+            of_several = self._has_several
+            self.faults += target_faults(name, target, self.spec.data.task, self.description, of_several=of_several)
         task = self.spec.data.task or self._infer_task()
-        data = self.spec.data.model_copy(update={"target": self.name, "task": task})
+        if self._has_several:
+            self._check_several(task)
+        self.spec = for_task(self.spec, task)
+        names = list(self.targets)
+        data = self.spec.data.model_copy(update={"target": names if self._has_several else names[0], "task": task})
         metric = self._metric(task)
         splits = self._splits(data)
         self._check_space(task, splits)
@@ -118,16 +112,47 @@ class _Resolving:
         if self.faults or splits is None:
             raise SpecInvalid(self.faults)
         features = features_of(self.description, data, self.spec.cv)
-        leaks = leaks_among(features, self.name, self.file)
-        self.notes += data_notes(self.description, self.name, features, leaks)
+        columns = [column for column in self.description.columns if column.name in features]
+        kinds = {column.kind for column in columns}
+        unfit = list(embedding_faults(self.spec.space, kinds))
+        if unfit:
+            raise SpecInvalid(unfit)
+        leaks = [leak for name in names[:MOST_SCANNED] for leak in leaks_among(features, name, self.file)]
+        self.notes += data_notes(self.description, names, features, [*leaks, *not_scanned(names)])
+        texts = [column.name for column in columns if column.kind == "category"]
+        self.notes += unread_notes(self.spec, columns)
+        self.notes += rare_notes(min_counts_in(self.spec.space), texts, splits.folds[0][0], self.file)
         problem = self._problem(data, task, metric, len(splits.folds), baseline)
         return ResolvedProblem(problem=problem, notes=self.notes)
+
+    @property
+    def _has_several(self) -> bool:
+        return len(self.targets) > 1
+
+    @property
+    def name(self) -> str:
+        """The target's name, of several the first one's."""
+        return next(iter(self.targets))
+
+    @property
+    def target(self) -> ColumnValues:
+        """The target, of several the first one."""
+        return self.targets[self.name]
+
+    def _check_several(self, task: Task) -> None:
+        """Check that several targets are of one kind, and note the rows that lack some of them."""
+        self.faults += kind_faults(self.targets, task, is_said=self.spec.data.task is not None)
+        note, fault = left_out(self.targets)
+        self.notes += [] if note is None else [note]
+        self.faults += constant_faults(self.targets) if fault is None else [fault]
 
     def _judge_folds(self, data: DataSpec, metric: MetricSpec, splits: Splits | None) -> float | None:
         """Check that the metric has a value in every fold, and compute the baseline; None where there is a fault."""
         measured = METRICS[metric.name]
         if splits is None or any(fault.path in ("data.task", "metric.name") for fault in self.faults):
             return None
+        if self._has_several:
+            return self._judge_several(data, measured, splits)
         folds = FoldTargets.of(self.columns, data, self.spec.cv, splits)
         self.faults += fold_faults(measured, folds)
         baseline = None if self.faults else constant_score(measured, folds)
@@ -137,14 +162,23 @@ class _Resolving:
         self.notes += [*fold_notes(measured, folds), *unequal_note(measured, folds, baseline)]
         return baseline
 
+    def _judge_several(self, data: DataSpec, metric: Metric, splits: Splits) -> float | None:
+        folds = [FoldTargets.of(self.columns, one, self.spec.cv, splits) for one in data.of_each_target()]
+        baseline, faults = judged(metric, data.targets, folds)
+        self.faults += faults
+        if baseline is not None:
+            self.notes += [*notes_of_folds(metric, data.targets, folds), *units_note(metric, self.targets)]
+        return baseline
+
     def _problem(
         self, data: DataSpec, task: Task, metric: MetricSpec, n_folds: int, baseline: float | None
     ) -> LearningProblem:
         n_inputs, n_outputs = network_ends(self.description, data, self.spec.cv) or (None, None)
+        assert data.target is not None
         return LearningProblem(
             fingerprint=self.description.fingerprint,
             task=task,
-            target=self.name,
+            target=data.target,
             metric=metric,
             data=data,
             cv=self.spec.cv,
@@ -159,7 +193,7 @@ class _Resolving:
 
     def _reading(self, data: DataSpec) -> TableReading | None:
         """Collect how the features, the target and the exposure are read; None where an earlier version read them."""
-        used = [*features_of(self.description, data, self.spec.cv), self.name]
+        used = [*features_of(self.description, data, self.spec.cv), *self.targets]
         used += [] if data.exposure is None else [data.exposure]
         by_name = {column.name: column.reading for column in self.description.columns}
         readings = [reading for name in dict.fromkeys(used) if (reading := by_name[name]) is not None]
@@ -170,31 +204,12 @@ class _Resolving:
     def _add(self, code: str, path: str, expected: str, got: Any, hint: str | None = None) -> None:
         self.faults.append(Fault(code=code, path=path, expected=expected, got=str(got), hint=hint))
 
-    def _check_target(self) -> None:
-        is_text = isinstance(self.target, CategoryColumn)
-        present = self._distinct()
-        if isinstance(self.target, DateColumn):
-            self._add("wrong_type", "data.target", "a target of numbers or classes", "dates", "name another column")
-        if n_missing := _n_missing(self.target):
-            got = f"{n_missing} row{'s' if n_missing > 1 else ''} without one"
-            hint = missing_hint(self.description, self.name)
-            self._add("missing_values", "data.target", "a value in every row", got, hint)
-        if not is_text and np.isinf(np.asarray(present, dtype=float)).any():
-            self._add("not_finite", "data.target", "finite numbers", "an infinite one", "remove those rows")
-        if len(present) < 2:
-            got = f"only {present[0]}" if present else "none"
-            self._add("constant_target", "data.target", "at least two different values", got, "name another column")
-        if is_text and self.spec.data.task == "regression":
-            got = f"text such as {present[0]!r}" if present else "text"
-            self._add("contradiction", "data.task", "a target of numbers for a regression", got, "leave data.task out")
-
-    def _distinct(self) -> list[str] | list[float]:
-        if isinstance(self.target, CategoryColumn):
-            return list(self.target.labels)
-        return [float(v) for v in np.unique(self.target.values[~np.isnan(self.target.values)])]
-
     def _infer_task(self) -> Task:
-        values = self._distinct()
+        if self._has_several:
+            task, note = inferred(self.targets)
+            self.notes.append(note)
+            return task
+        values = distinct(self.target)
         if isinstance(self.target, CategoryColumn):
             self.notes.append(f"{self.name} has {len(values)} classes of text: treated as classification.")
             return "classification"
@@ -208,46 +223,73 @@ class _Resolving:
         return "regression"
 
     def _metric(self, task: Task) -> MetricSpec:
-        allowed = metrics_of(task)
+        is_of_numbers = task == "regression" and self._has_several
+        allowed = metrics_of_numbers() if is_of_numbers else metrics_of(task)
         if self.spec.metric is None:
-            self.notes.append(f"The metric is {allowed[0]}, the default of {task}.")
-            return MetricSpec(name=allowed[0])
-        name, n_classes = self.spec.metric.name, len(self._distinct())
+            first = allowed[0] if self.spec.data.quantiles is None or task != "regression" else "pinball"
+            what = f"the default of {task}" if first == allowed[0] else "which scores quantiles"
+            what += " with several targets, the mean over them" if is_of_numbers else ""
+            what += ", the mean over the labels" if task == "multilabel" else ""
+            self.notes.append(f"The metric is {first}, {what}.")
+            return MetricSpec(name=first)
+        name, n_classes = self.spec.metric.name, len(distinct(self.target))
         metric = METRICS[name]
         if name not in allowed:
             self._add("contradiction", "metric.name", f"a metric of {task}: {', '.join(allowed)}", name)
-        if metric.over_classes and n_classes > 2:
+        if self._has_several:
+            self.notes.append(f"{name} is the mean over the {'labels' if task == 'multilabel' else 'targets'}.")
+        elif metric.over_classes and n_classes > 2:
             self.notes.append(f"{name} over {n_classes} classes is the mean of {metric.over_classes}.")
-        target = self.target
-        if metric.needs_nonnegative_target and isinstance(target, NumberColumn) and target.values.min() < 0:
-            got = f"{target.values.min():g}"
-            self._add("negative_target", "metric.name", f"a target of at least 0 for {name}", got)
+        if not self._has_several:  # those that several targets have ask nothing of them
+            self._check_target_for("metric.name", name, metric)
         return self.spec.metric
+
+    def _check_target_for(self, path: str, name: str, demands: Metric | Loss) -> None:
+        """Check that a metric or a loss of the target's task allows its values."""
+        target = self.target
+        if demands.has_order and isinstance(target, CategoryColumn):
+            got, hint = f"text such as {target.labels[0]!r}", "write them as numbers, in their order"
+            self._add("contradiction", path, f"classes that are numbers for {name}, which needs an order", got, hint)
+        least = demands.least_target
+        if least != "any" and isinstance(target, NumberColumn) and is_too_low(target.values.min(), least):
+            got = f"{target.values.min():g}"
+            self._add("negative_target", path, f"a target {LEAST_IN_WORDS[least]} for {name}", got)
 
     def _check_space(self, task: Task, splits: Splits | None) -> None:
         """Find the hyperparameters that do not fit the task, the target or the training parts."""
         space = self.spec.space
         self.faults += task_faults(space, task)
+        if self.spec.data.quantiles is not None and task != "regression":
+            self._add("contradiction", "data.quantiles", "no quantiles with classification", self.spec.data.quantiles)
         if task == "classification":
             self.faults += class_faults(space, [str(label) for label in class_labels(self.target)])
-        elif can_be_poisson(space) and isinstance(self.target, NumberColumn):
-            self._check_counts(self.target)
+        for name, loss in losses_in(space).items():
+            if loss.task == task and not self._has_several:
+                self._check_target_for("parameters.loss", name, loss)
+        if task == "regression" and "log" in transforms_in(space):
+            self._check_log()
+        for path, name in factor_columns(self.spec):
+            self._check_factor(path, self.columns[name])
         if splits is not None:
             self.faults += lbfgs_faults(space, max(len(train) for train, _ in splits.folds))
 
-    def _check_counts(self, target: NumberColumn) -> None:
-        if target.values.min() < 0:
-            got = f"{target.values.min():g}"
-            self._add("negative_target", "parameters.loss", "a target of at least 0 for poisson", got)
-        if self.spec.data.exposure is None:
-            return
-        exposure = self.columns[self.spec.data.exposure]
-        if not isinstance(exposure, NumberColumn):
-            got = "text" if isinstance(exposure, CategoryColumn) else "dates"
-            self._add("wrong_type", "data.exposure", "a column of numbers", got)
-        elif not (np.isfinite(exposure.values) & (exposure.values > 0)).all():
-            got = "a row without one" if np.isnan(exposure.values).any() else f"{exposure.values.min():g}"
-            self._add("bad_exposure", "data.exposure", "a finite number above 0 in every row", got, "remove those rows")
+    def _check_log(self) -> None:
+        """Check that the target has a logarithm in every row."""
+        for name, target in self.targets.items():
+            if isinstance(target, NumberColumn) and is_too_low(np.fmin.reduce(target.values), "above_zero"):
+                path, of = "parameters.target_transform", f" in {name}" if self._has_several else ""
+                got = f"{np.fmin.reduce(target.values):g}{of}"
+                self._add("negative_target", path, "a target above 0 for log", got, "take yeo_johnson or quantile")
+
+    def _check_factor(self, path: str, column: ColumnValues) -> None:
+        """Check that a column of exposures or weights has a finite number above 0 in every row."""
+        if not isinstance(column, NumberColumn):
+            got = "text" if isinstance(column, CategoryColumn) else "dates"
+            self._add("wrong_type", path, "a column of numbers", got)
+        elif not (np.isfinite(column.values) & (column.values > 0)).all():
+            got = "a row without one" if np.isnan(column.values).any() else f"{column.values.min():g}"
+            code = path.replace("data.", "bad_")
+            self._add(code, path, "a finite number above 0 in every row", got, "remove those rows")
 
     def _splits(self, data: DataSpec) -> Splits | None:
         """Split the rows as a worker does; None where that is impossible, with a fault for each reason."""
@@ -265,7 +307,7 @@ class _Resolving:
     def _check_rest(self, data: DataSpec, rest: Rows) -> None:
         """Check that rows, groups, classes and given folds outside the test part are enough for the folds."""
         cv = self.spec.cv
-        if cv.stratify and data.task == "regression":
+        if cv.stratify and data.task == "regression" and not self._has_several:
             self._add("contradiction", "cv.stratify", "no stratify with regression", "true")
         if cv.column is not None:
             self._check_enough("cv.column", 2, _n_distinct(self.columns[cv.column], rest), "different values")
@@ -280,8 +322,8 @@ class _Resolving:
 
     def _split_columns_are_complete(self) -> bool:
         n_before = len(self.faults)
-        for path, name in _split_columns(self.spec):
-            n_missing = _n_missing(self.columns[name])
+        for path, name in split_columns(self.spec):
+            n_missing = int(is_missing(self.columns[name]).sum())
             if n_missing and path != "data.test.column":
                 self._add("missing_values", path, "a value in every row", f"{n_missing} rows without one in {name}")
         return len(self.faults) == n_before
@@ -317,11 +359,6 @@ class _Resolving:
             f"{counts[rarest]} of the class {label}",
             "take fewer folds, or set cv.stratify: false",
         )
-
-
-def _n_missing(column: ColumnValues) -> int:
-    is_missing = column.codes < 0 if isinstance(column, CategoryColumn) else np.isnan(column.values)
-    return int(is_missing.sum())
 
 
 def _n_distinct(column: ColumnValues, rows: Rows) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,9 @@ from foldstep.service.contract.columns import (
     column_from_arrow,
 )
 from foldstep.service.contract.dataset import DataReport, DatasetDescription, Finding, TargetReport
-from foldstep.service.contract.errors import NotFound
+from foldstep.service.contract.errors import InvalidInput, NotFound
 from foldstep.service.contract.hints import nearest
-from foldstep.service.data.describe import listed
+from foldstep.service.contract.names import listed
 from foldstep.service.data.sayings import ignoring
 from foldstep.service.data.sources import BUNDLED_TARGET
 
@@ -41,23 +42,29 @@ _MOST_ROWS = 0.5
 """A feature with gaps is judged by the rows that have a value, if at least this share has one."""
 
 
-def report(description: DatasetDescription, canonical_file: Path, target: str | None) -> DataReport:
-    """Report on a data set, and on one column of it as the target.
+def report(description: DatasetDescription, canonical_file: Path, targets: Sequence[str]) -> DataReport:
+    """Report on a data set, and on one column of it as the target, or on several.
 
     Raises:
         NotFound: there is no such column.
+        InvalidInput: a column is named twice.
     """
-    name = target or (BUNDLED_TARGET if description.bundled else None)
-    if name is None:
+    if twice := next((name for name in targets if list(targets).count(name) > 1), None):
+        raise InvalidInput(f"Expected each target once, got {twice} twice.")
+    names = tuple(targets) or ((BUNDLED_TARGET,) if description.bundled else ())
+    if not names:
         return DataReport(data=description, target=None)
-    names = [column.name for column in description.columns]
-    if name not in names:
-        near = nearest(name, names)
-        hint = f"did you mean {near}?" if near else "the columns are " + ", ".join(names[:20])
-        raise NotFound(f"There is no column {name}; {hint}")
-    features = [c.name for c in description.columns if c.is_used and c.name != name]
-    findings = tuple(target_findings(name, partial(column_in, pq.ParquetFile(canonical_file)), features))
-    return DataReport(data=description, target=TargetReport(name=name, findings=findings))
+    known = [column.name for column in description.columns]
+    for name in names:
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"did you mean {near}?" if near else "the columns are " + ", ".join(known[:20])
+            raise NotFound(f"There is no column {name}; {hint}")
+    features = [c.name for c in description.columns if c.is_used and c.name not in names]
+    column_of = partial(column_in, pq.ParquetFile(canonical_file))
+    of_each = (target_findings(name, column_of, features, of_several=len(names) > 1) for name in names)
+    found = TargetReport(name=", ".join(names), names=names, findings=tuple(chain.from_iterable(of_each)))
+    return DataReport(data=description, target=found)
 
 
 def is_classes(target: ColumnValues) -> bool:
@@ -68,17 +75,20 @@ def is_classes(target: ColumnValues) -> bool:
     return len(present) <= MAX_CLASSES_INFERRED and bool((present == np.floor(present)).all())
 
 
-def target_findings(name: str, column_of: Callable[[str], ColumnValues], features: list[str]) -> Iterator[Finding]:
+def target_findings(
+    name: str, column_of: Callable[[str], ColumnValues], features: list[str], *, of_several: bool = False
+) -> Iterator[Finding]:
     """Find what is odd about a target, and features that alone predict it almost perfectly.
 
     Args:
         name: of the target.
         column_of: gives a column by its name; one at a time, for they may be many and long.
         features: names of the columns that networks get as inputs.
+        of_several: whether it is one of several targets.
     """
     target = column_of(name)
     classes = is_classes(target)
-    yield from unusable(name, target)
+    yield from unusable(name, target, of_several=of_several)
     yield from _unequal(name, target) if classes else _long_tail(name, target)
     rows = _rows(target)
     if len(rows) < _LEAST_ROWS:
@@ -97,13 +107,18 @@ def target_findings(name: str, column_of: Callable[[str], ColumnValues], feature
             )
 
 
-def unusable(name: str, target: ColumnValues) -> Iterator[Finding]:
-    """Tell beforehand why a search on a target will be refused."""
+def unusable(name: str, target: ColumnValues, *, of_several: bool = False) -> Iterator[Finding]:
+    """Tell beforehand why a search on a target will be refused, or which rows it will leave out."""
     is_text = isinstance(target, CategoryColumn)
     values = target.codes if isinstance(target, CategoryColumn) else target.values
     is_missing = values < 0 if is_text else np.isnan(values)
     what = []
-    if n_missing := int(is_missing.sum()):
+    n_missing = int(is_missing.sum())
+    if n_missing and of_several:
+        rows = f"{n_missing:,} row{'s' if n_missing > 1 else ''}"
+        sentence = f"{name} has no value in {rows}, which a search with several targets leaves out."
+        yield Finding(code="rows_left_out", columns=(name,), sentence=sentence, is_warning=True)
+    elif n_missing:
         what.append(f"has no value in {n_missing:,} row{'s' if n_missing > 1 else ''}")
     if len(np.unique(values[~is_missing])) == 1:
         what.append("has the same value in every row that has one")
@@ -150,7 +165,8 @@ def unequal_from(n_classes: int) -> float:
 
 def unflattered_metrics() -> str:
     """List the metrics of classes that always saying the commonest one does not flatter."""
-    *others, last = [m for m in metrics_of("classification") if not METRICS[m].rewards_commonest_class]
+    metrics = [METRICS[name] for name in metrics_of("classification")]
+    *others, last = [m.name for m in metrics if not m.rewards_commonest_class and m.suits_any_target]
     return f"{', '.join(others)} or {last}"
 
 

@@ -15,12 +15,21 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, TimeoutError
 
 from foldstep.service.contract.errors import DatabaseDamaged, InvalidInput, Unavailable
+from foldstep.service.db.prepared import Prepared
 
 BUSY_TIMEOUT_S = 30.0
 
 
 def _dumps(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+class Busy(Exception):
+    """Somebody else writes just now."""
+
+
+_BEGIN_READ, _BEGIN_WRITE = Prepared(text("BEGIN")), Prepared(text("BEGIN IMMEDIATE"))
+_SAVE, _KEEP, _UNDO = (Prepared(text(f"{words} part")) for words in ("SAVEPOINT", "RELEASE", "ROLLBACK TO"))
 
 
 class Database:
@@ -41,7 +50,10 @@ class Database:
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self.folder = Path(parsed.database or "").absolute().parent if self.is_sqlite else None
         self.engine = _sqlite_engine(url, pool_size) if self.is_sqlite else _postgres_engine(url, pool_size)
-        self._writer: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
+        self._quick = _quick_engine(url) if self.is_sqlite else self.engine
+        self._lock = threading.Lock()
+        self._writer: AbstractContextManager[Any] = self._lock if self.is_sqlite else nullcontext()
+        self._own = threading.local()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -60,10 +72,40 @@ class Database:
         Raises:
             Unavailable: the database cannot be reached.
         """
-        with self._writer, _translated(), self.engine.connect() as connection:
-            connection.execution_options(writes=True)
-            with connection.begin():
-                yield connection
+        shared: Connection | None = getattr(self._own, "shared", None)
+        if shared is not None:
+            with _translated(), _part_of(shared):
+                yield shared
+            return
+        with self._writer, _transaction(self.engine) as connection:
+            yield connection
+
+    @contextmanager
+    def together(self, *, wait: bool) -> Iterator[None]:
+        """Make one transaction of all that this thread writes within the block, on SQLite; each is a part of its own.
+
+        A part that fails is taken back alone. All parts are committed at the end of the block.
+
+        Args:
+            wait: whether to wait while somebody else writes, in this process or in another; and for the disk, when the
+                log is copied into the database.
+
+        Raises:
+            Busy: somebody else writes, and is not to be waited for.
+            Unavailable: the database cannot be reached.
+        """
+        if not self._lock.acquire(blocking=wait):
+            raise Busy
+        try:
+            with _transaction(self.engine if wait else self._quick) as self._own.shared:
+                yield
+        except Unavailable as error:
+            if not wait and getattr(getattr(error.__cause__, "orig", None), "sqlite_errorcode", None) == _BUSY:
+                raise Busy from error
+            raise
+        finally:
+            self._own.shared = None
+            self._lock.release()
 
     @contextmanager
     def rebuild(self) -> Iterator[Connection]:
@@ -101,6 +143,18 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+        self._quick.dispose()
+
+
+@contextmanager
+def _transaction(engine: Engine) -> Iterator[Connection]:
+    with _translated(), engine.connect() as connection:
+        connection.execution_options(writes=True)
+        with connection.begin():
+            yield connection
+
+
+_BUSY = sqlite3.SQLITE_BUSY
 
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -141,16 +195,31 @@ def _unfit(error: Exception) -> InvalidInput:
     return InvalidInput(f"A value does not fit the database ({reason}); send another one.")
 
 
-def _sqlite_engine(url: str, pool_size: int) -> Engine:
+def _sqlite_engine(url: str, pool_size: int, timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
     engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=-1,
         json_serializer=_dumps,
-        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "isolation_level": None},
+        connect_args={"timeout": timeout_s, "check_same_thread": False, "isolation_level": None},
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+_QUICK_PAGES = 20_000
+"""Pages of the log (80 MB) from which on also a transaction that does not wait copies it; others do from 1,000 on."""
+
+
+def _quick_engine(url: str) -> Engine:
+    """Make an engine for transactions that do not wait."""
+    engine = _sqlite_engine(url, 1, timeout_s=0)
+
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_QUICK_PAGES}").close()
+
+    event.listen(engine, "connect", prepare)
     return engine
 
 
@@ -162,7 +231,20 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    (_BEGIN_WRITE if writes else _BEGIN_READ).change(connection, {})
+
+
+@contextmanager
+def _part_of(connection: Connection) -> Iterator[None]:
+    """Take back what the block writes, and no more, if it fails."""
+    _SAVE.change(connection, {})
+    try:
+        yield
+    except BaseException:
+        _UNDO.change(connection, {})
+        _KEEP.change(connection, {})
+        raise
+    _KEEP.change(connection, {})
 
 
 def _postgres_engine(url: str, pool_size: int) -> Engine:

@@ -67,7 +67,7 @@ def lost(lease_id: int) -> LeaseLost:
 _GRANTED = ("token", "worker_id", "search_id", "purpose", "state", "reported_at", "member_steps_per_s", "expires_at")
 _GRANT = Prepared(insert(leases).returning(leases.c.id), columns=(*_GRANTED, "request_key"))
 _GET = Prepared(select(*_COLUMNS).where(leases.c.id == bindparam("id")), given=("id",))
-_BY_KEY = select(*_COLUMNS).where(leases.c.request_key == bindparam("key"))
+_BY_KEY = Prepared(select(*_COLUMNS).where(leases.c.request_key == bindparam("key")), ("key",))
 _OURS = (leases.c.id == bindparam("b_id"), leases.c.token == bindparam("b_token"))
 _RENEWED = (
     update(leases)
@@ -77,7 +77,8 @@ _RENEWED = (
 )
 _RENEW = Prepared(_RENEWED, ("b_id", "b_token"), ("expires_at", "reported_at"))
 _RENEW_WITH_RATE = Prepared(_RENEWED, ("b_id", "b_token"), ("expires_at", "reported_at", "member_steps_per_s"))
-_RELEASE = lease_move(LeaseEvent.RELEASE).where(*_OURS).values(ended_at=bindparam("b_now"))
+_RELEASED = lease_move(LeaseEvent.RELEASE).where(*_OURS).values(ended_at=bindparam("b_now"))
+_RELEASE = Prepared(_RELEASED, ("b_id", "b_token", "b_now"))
 _HELD = select(leases.c.id, leases.c.search_id, leases.c.renewals).where(leases.c.state == LeaseState.HELD)
 _HELD_BY = select(leases.c.id, leases.c.search_id, leases.c.renewals).where(
     leases.c.worker_id == bindparam("worker"), leases.c.state == LeaseState.HELD
@@ -136,8 +137,8 @@ def get(connection: Connection, lease_id: int) -> LeaseRow:
 
 def by_key(connection: Connection, key: str) -> LeaseRow | None:
     """Find the lease that answered the request with a key; None if none did."""
-    row = connection.execute(_BY_KEY, {"key": hashed(key)}).one_or_none()
-    return None if row is None else LeaseRow(**row._asdict())
+    row = _BY_KEY.first(connection, {"key": hashed(key)})
+    return None if row is None else LeaseRow(*row)
 
 
 def forget_key(connection: Connection, lease_id: int) -> None:
@@ -185,7 +186,7 @@ def regain(connection: Connection, lease_id: int, token: str, expires_at: dateti
 
 def release(connection: Connection, lease_id: int, token: str, now: datetime) -> bool:
     """End a held lease, and tell whether it was held under this token."""
-    return bool(n_moved(connection, _RELEASE, {"b_id": lease_id, "b_token": hashed(token), "b_now": now}))
+    return bool(_RELEASE.change(connection, {"b_id": lease_id, "b_token": hashed(token), "b_now": now}))
 
 
 def held(connection: Connection) -> list[HeldLease]:

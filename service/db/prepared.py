@@ -19,17 +19,16 @@ class _Compiled(NamedTuple):
     """A statement for one database.
 
     Attributes:
-        names: of its values, in the order of the question marks on SQLite.
-        converts: by name, for the values that are given.
-        fixed: the values that are part of the statement, converted.
+        given: name, place and converter of each value that an execution gives; the place is one of the question marks
+            on SQLite.
+        fixed: all values, those that are part of the statement converted, the others None: a list on SQLite.
         types: of the columns of a row.
     """
 
     sql: str
-    names: Sequence[str]
     is_positional: bool
-    converts: Mapping[str, _Convert]
-    fixed: Mapping[str, Any]
+    given: Sequence[tuple[str, Any, _Convert]]
+    fixed: Any
     types: Sequence[Any]
 
 
@@ -45,7 +44,7 @@ class Prepared:
     def __init__(self, statement: Executable, given: Sequence[str] = (), columns: Sequence[str] = ()) -> None:
         self._statement, self._given, self._columns = statement, (*given, *columns), columns
         self._compiled: dict[str, _Compiled] = {}
-        self._converts: dict[str, Sequence[_Convert]] = {}
+        self._converts: dict[str, Sequence[tuple[int, Callable[[Any], Any]]]] = {}
 
     def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Run the statement, and fetch its rows."""
@@ -55,9 +54,7 @@ class Prepared:
         cursor = self._run(connection, compiled, values)
         found = cursor.fetchall()
         converts = self._of_columns(connection, compiled, cursor)
-        if not any(converts):
-            return found  # type: ignore[no-any-return]
-        return [tuple(map(_converted, converts, row)) for row in found]
+        return [_converted(row, converts) for row in found] if converts else found
 
     def first(self, connection: Connection, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
         """Run the statement, and fetch its first row; None if there is none."""
@@ -99,15 +96,16 @@ class Prepared:
             compiled = self._compiled[name] = self._compile(connection)
         return compiled
 
-    def _of_columns(self, connection: Connection, compiled: _Compiled, cursor: Any) -> Sequence[_Convert]:
-        """Find the converters of the columns; some depend on the type that the database says its values have."""
-        name = connection.dialect.name
-        if name not in self._converts:
-            columns = zip(compiled.types, cursor.description or (), strict=False)
-            self._converts[name] = [
-                kind._cached_result_processor(connection.dialect, said[1]) for kind, said in columns
-            ]
-        return self._converts[name]
+    def _of_columns(
+        self, connection: Connection, compiled: _Compiled, cursor: Any
+    ) -> Sequence[tuple[int, Callable[[Any], Any]]]:
+        """Find the columns that are converted, and how; some depend on the type that the database says they have."""
+        found = self._converts.get(connection.dialect.name)
+        if found is None:
+            columns = enumerate(zip(compiled.types, cursor.description or (), strict=False))
+            converts = [(i, kind._cached_result_processor(connection.dialect, said[1])) for i, (kind, said) in columns]
+            found = self._converts[connection.dialect.name] = [(i, c) for i, c in converts if c is not None]
+        return found
 
     def _compile(self, connection: Connection) -> _Compiled:
         dialect = connection.dialect
@@ -115,30 +113,33 @@ class Prepared:
             dialect=dialect, **({"column_keys": list(self._columns)} if self._columns else {})
         )
         assert not compiled.post_compile_params, f"expected no list in the statement, however: {compiled}"
+        names = tuple(compiled.positiontup or compiled.params)
         converts = {name: compiled._bind_processors.get(name) for name in compiled.params}
         fixed = {
-            name: value if (convert := converts[name]) is None else convert(value)
+            name: None if name in self._given else value if (convert := converts[name]) is None else convert(value)
             for name, value in compiled.params.items()
-            if name not in self._given
         }
+        is_positional = bool(compiled.positional)
         return _Compiled(
             sql=compiled.string,
-            names=tuple(compiled.positiontup or compiled.params),
-            is_positional=bool(compiled.positional),
-            converts=converts,
-            fixed=fixed,
+            is_positional=is_positional,
+            given=[(n, i if is_positional else n, converts[n]) for i, n in enumerate(names) if n in self._given],
+            fixed=[fixed[name] for name in names] if is_positional else fixed,
             types=[column.type for column in compiled._result_columns],
         )
 
 
-def _converted(convert: _Convert, value: Any) -> Any:
-    return value if convert is None else convert(value)
+def _converted(row: Sequence[Any], converts: Sequence[tuple[int, Callable[[Any], Any]]]) -> tuple[Any, ...]:
+    values = list(row)
+    for i, convert in converts:
+        values[i] = convert(values[i])
+    return tuple(values)
 
 
 def _bound(compiled: _Compiled, values: Mapping[str, Any]) -> Any:
     """Convert the values as the driver wants them."""
-    found = dict(compiled.fixed)
-    for name, value in values.items():
-        convert = compiled.converts.get(name)
-        found[name] = value if convert is None else convert(value)
-    return tuple(found[name] for name in compiled.names) if compiled.is_positional else found
+    found = compiled.fixed.copy()
+    for name, place, convert in compiled.given:
+        value = values[name]
+        found[place] = value if convert is None else convert(value)
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, false, insert, or_, select, update
 
@@ -12,6 +13,15 @@ from foldstep.service.contract.report import Curve, FoldResult
 from foldstep.service.db.prepared import Prepared
 from foldstep.service.db.tables import IS_KEPT, folds
 from foldstep.service.db.tables import trials as all_trials
+
+
+class StoredFold(NamedTuple):
+    """What a leaderboard shows of a fold: score, name of the checkpoint, number of parameters of its network."""
+
+    score: float | None
+    checkpoint: str | None
+    n_parameters: int | None
+
 
 _ADD = Prepared(insert(folds), columns=[column.name for column in folds.c])
 
@@ -33,10 +43,12 @@ def add(connection: Connection, search_id: str, results: Sequence[tuple[int, Fol
             "score": fold.score if fold.score is not None and math.isfinite(fold.score) else None,
             "best_epoch": fold.best_epoch,
             "epochs": fold.epochs,
+            "n_parameters": fold.n_parameters,
             "train_loss": fold.curve.train_loss,
             "scores": fold.curve.score,
             "checkpoint": fold.checkpoint,
             "diagnostics": fold.diagnostics.flat() if fold.diagnostics is not None else None,
+            "target_scores": fold.target_scores or None,
         }
         for trial, fold in results
     ]
@@ -44,23 +56,21 @@ def add(connection: Connection, search_id: str, results: Sequence[tuple[int, Fol
         _ADD.change_all(connection, rows)
 
 
-def of_trials(
-    connection: Connection, trials: Collection[tuple[str, int]]
-) -> dict[tuple[str, int], list[tuple[float | None, str | None]]]:
-    """Read (score, checkpoint) of every fold in order, for trials of any searches, each given as (search, number)."""
+def of_trials(connection: Connection, trials: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[StoredFold]]:
+    """Read every fold in order, for trials of any searches, each given as (search, number)."""
     by_search: dict[str, list[int]] = {}
     for search_id, trial in trials:
         by_search.setdefault(search_id, []).append(trial)
     # one condition a search: SQLite would read the whole table for `(search_id, trial) IN (…)`
     wanted = [(folds.c.search_id == s) & folds.c.trial.in_(numbers) for s, numbers in by_search.items()]
     statement = (
-        select(folds.c.search_id, folds.c.trial, folds.c.score, folds.c.checkpoint)
+        select(folds.c.search_id, folds.c.trial, folds.c.score, folds.c.checkpoint, folds.c.n_parameters)
         .where(or_(false(), *wanted))
         .order_by(folds.c.search_id, folds.c.trial, folds.c.fold)
     )
-    found: dict[tuple[str, int], list[tuple[float | None, str | None]]] = {key: [] for key in trials}
-    for search_id, trial, score, checkpoint in connection.execute(statement):
-        found[search_id, trial].append((score, checkpoint))
+    found: dict[tuple[str, int], list[StoredFold]] = {key: [] for key in trials}
+    for search_id, trial, *fold in connection.execute(statement):
+        found[search_id, trial].append(StoredFold(*fold))
     return found
 
 
@@ -80,10 +90,12 @@ _OF_TRIAL = select(
     folds.c.score,
     folds.c.best_epoch,
     folds.c.epochs,
+    folds.c.n_parameters,
     folds.c.train_loss,
     folds.c.scores,
     folds.c.checkpoint,
     folds.c.diagnostics,
+    folds.c.target_scores,
 ).order_by(folds.c.fold)
 
 
@@ -96,9 +108,11 @@ def results(connection: Connection, search_id: str, trial: int) -> list[FoldResu
             score=row.score,
             best_epoch=row.best_epoch,
             epochs=row.epochs,
+            n_parameters=row.n_parameters,
             curve=Curve(train_loss=row.train_loss, score=row.scores),
             checkpoint=row.checkpoint,
             diagnostics=None if row.diagnostics is None else Diagnostics.from_flat(row.diagnostics),
+            target_scores=row.target_scores or [],
         )
         for row in found
     ]

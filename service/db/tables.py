@@ -261,6 +261,8 @@ folds = Table(
     Column("scores", Numbers, nullable=False),
     Column("checkpoint", Text),
     Column("diagnostics", Numbers("f")),  # the flat form of `Diagnostics`; NULL where none came
+    Column("target_scores", Numbers),  # of each of several targets; NULL for one
+    Column("n_parameters", BigInteger),  # of the fold's network; NULL where its worker did not count them
     ForeignKeyConstraint(["search_id", "trial"], [trials.c.search_id, trials.c.number], ondelete="CASCADE"),
     CheckConstraint("fold >= 0 AND best_epoch >= 0 AND best_epoch <= epochs", name="epochs"),
 )

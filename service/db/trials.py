@@ -74,11 +74,17 @@ def add(connection: Connection, search_id: str, planned: Sequence[PlannedTrial],
     same = {"search_id": search_id, "state": TrialState.WAITING, "created_at": now}
     same |= {"attempts": 0, "kept": False}
     saved = saved_snapshots(connection, search_id, [p.continues for p in planned if p.continues is not None])
-    _ADD.change_all(connection, [{**same, **_planned(p), **saved.get(p.continues, _NEW)} for p in planned])
+    rows = [{**same, **_planned(p), **saved.get(p.continues, _NEW)} for p in planned]
+    if connection.dialect.name == "sqlite":
+        _ADD.change_all(connection, rows)
+    else:
+        connection.execute(_ADD_AT_ONCE, rows)
 
 
 _NEW = {"resume": None, "epoch": 0}
 _PLANNED = ("number", "stage", "params", "pack_key", "epochs", "continues", *_NEW)
+_ADD_AT_ONCE = insert(trials).returning(trials.c.number)
+"""One statement for many rows, as SQLAlchemy makes it of one that returns something: they are counted once."""
 _ADD = Prepared(insert(trials), columns=("search_id", "state", "created_at", "attempts", "kept", *_PLANNED))
 
 
@@ -191,15 +197,6 @@ def under(connection: Connection, lease_id: int) -> dict[int, TrialState]:
     return dict(_UNDER.rows(connection, {"lease": lease_id}))
 
 
-_SUM = func.coalesce(func.sum(trials.c.epoch), 0)
-_TRAINED = Prepared(select(_SUM).where(trials.c.lease_id == bindparam("lease")), ("lease",))
-
-
-def epochs_under(connection: Connection, lease_id: int) -> int:
-    """Sum the epochs that the trials of a lease have trained so far, under this lease and before."""
-    return int(_TRAINED.rows(connection, {"lease": lease_id})[0][0])
-
-
 _PROGRESS = Prepared(
     update(trials)
     .where(
@@ -281,13 +278,16 @@ _BACK = (
     .values(lease_id=None, worker_id=None, attempts=trials.c.attempts - 1, progress=None)
 )
 
+_BACK_ANEW = Prepared(_BACK, ("b_lease",))
+
 
 def give_back(connection: Connection, lease_id: int, snapshots: Mapping[int, str]) -> None:
     """Return the running trials of a lease to waiting, the attempt not counted, with their snapshots."""
-    statement = _BACK
     if snapshots:
-        statement = _BACK.values(resume=case(snapshots, value=trials.c.number, else_=trials.c.resume))
-    connection.execute(statement, {"b_lease": lease_id})
+        chosen = case(snapshots, value=trials.c.number, else_=trials.c.resume)
+        connection.execute(_BACK.values(resume=chosen), {"b_lease": lease_id})
+    else:
+        _BACK_ANEW.change(connection, {"b_lease": lease_id})
 
 
 def record_snapshots(connection: Connection, lease_id: int, snapshots: Mapping[int, str]) -> None:

@@ -28,6 +28,25 @@ class Proposing:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
+@dataclass
+class Turn:
+    """The turn to plan a search: who has the lock plans; `n` counts the turns."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    n: int = 0
+
+
+@dataclass(frozen=True)
+class Turns:
+    """The turns of the searches that this master has planned."""
+
+    _of: dict[str, Turn] = field(default_factory=dict)
+
+    def of(self, search_id: str) -> Turn:
+        """Find the turn of a search."""
+        return self._of.setdefault(search_id, Turn())
+
+
 @dataclass(frozen=True)
 class Context:
     """The database, the settings and the clock of one master.
@@ -45,6 +64,7 @@ class Context:
     now: Callable[[], datetime] = utc_now
     watch: Watch = field(default_factory=Watch)
     proposing: Proposing = field(default_factory=Proposing)
+    turns: Turns = field(default_factory=Turns)
     measures: Measures = field(default_factory=Measures)
     probes: Probes = field(default_factory=Probes)
     answers: Answers = field(default_factory=Answers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from foldstep.service.contract.dataset import DataReport, DatasetDescription
 from foldstep.service.contract.errors import Conflict, InvalidInput
 from foldstep.service.contract.reading import AS_FOUND
@@ -15,17 +17,18 @@ from foldstep.service.flow.context import Context
 from foldstep.service.flow.transfer import canonical_file
 
 
-def report(context: Context, name: str, target: str | None) -> DataReport:
-    """Report on a registered or a bundled data set, and on one of its columns as the target where one is named.
+def report(context: Context, name: str, targets: Sequence[str]) -> DataReport:
+    """Report on a registered or a bundled data set, and on those of its columns that are named as targets.
 
     Raises:
         NotFound: no data set has that name, or it has no such column.
+        InvalidInput: a column is named twice.
         SpecInvalid: the file of the data set has changed since it was registered.
         DatasetUnreadable: it cannot be read.
     """
     options = AS_FOUND if name in BUNDLED else dataset.get(context, name).description.options
     description = dataset.described(context, DataSpec(dataset=name, **options.model_dump()))
-    return _report(context, description, target)
+    return _report(context, description, targets)
 
 
 def of_search(context: Context, search_id: str) -> DataReport:
@@ -43,12 +46,12 @@ def of_search(context: Context, search_id: str) -> DataReport:
         raise _no_report(search_id) from error
     if description.fingerprint != search.problem.fingerprint:
         raise _no_report(search_id)
-    return _report(context, description, search.problem.target)
+    return _report(context, description, search.problem.data.targets)
 
 
-def _report(context: Context, description: DatasetDescription, target: str | None) -> DataReport:
+def _report(context: Context, description: DatasetDescription, targets: Sequence[str]) -> DataReport:
     file = canonical_file(context, description.fingerprint)
-    return report_in_child(description, file, target, limits=limits_for(context.settings, file))
+    return report_in_child(description, file, targets, limits=limits_for(context.settings, file))
 
 
 def _no_report(search_id: str) -> Conflict:

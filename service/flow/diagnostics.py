@@ -23,6 +23,7 @@ def diagnostics(context: Context, search_id: str, number: int) -> TrialDiagnosti
         folds = scores.results(connection, search_id, number)
     return TrialDiagnostics(
         trial=number,
+        targets=search.problem.data.targets,
         metric=search.metric,
         diagnoses=diagnose(resolve(trial.params, seed=search.spec.seed), folds) if folds else [],
         folds={fold.fold: _view(fold) for fold in folds},
@@ -40,6 +41,7 @@ def _view(fold: FoldResult) -> FoldView:
         score=fold.curve.score,
         probes=probes,
         gap=[_gap(reading, valid_loss) for reading in probes],
+        target_scores=fold.target_scores,
     )
 
 

@@ -174,11 +174,16 @@ def _exhaustion(search: SearchRow, n_trials: int) -> list[str]:
     budget, method = search.spec.budget, METHODS[search.spec.method]
     can_end_early = method.learns or method.redraws
     if budget.trials is None and budget.time is not None and can_end_early:
-        return [f"The space is exhausted: each of its {n_trials} points was tried before the time was used up."]
+        return [f"The space is exhausted: {_all_tried(n_trials)} before the time was used up."]
     asked = DEFAULT_TRIALS if budget.trials is None and can_end_early else budget.trials
     if asked is None or n_trials >= asked:
         return []
-    return [f"The space is exhausted: it has {n_trials} points, fewer than the {asked} trials of the budget."]
+    points = "1 point" if n_trials == 1 else f"{n_trials} points"
+    return [f"The space is exhausted: it has {points}, fewer than the {asked} trials of the budget."]
+
+
+def _all_tried(n_trials: int) -> str:
+    return "its only point was tried" if n_trials == 1 else f"each of its {n_trials} points was tried"
 
 
 def _failure(connection: Connection, search: SearchRow, reason: str) -> Ending:

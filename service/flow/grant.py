@@ -45,8 +45,9 @@ def training(
 ) -> Lease:
     """Build the lease of trials that were claimed in a search's present stage."""
     last, with_snapshot = last_kept(connection, search), last_with_snapshot(connection, search)
-    plan = StagePlan.model_validate(stage.plan)
-    legs = continued.legs(connection, search.id, {t.number: t.continues for t in claimed if t.continues is not None})
+    plan = StagePlan.model_validate(stage.plan) if search.spec.early_stop else None
+    continues = {t.number: t.continues for t in claimed if t.continues is not None}
+    legs = continued.legs(connection, search.id, continues) if continues else {}
     return Lease(
         **grant._asdict(),
         search=search.id,
@@ -71,8 +72,8 @@ def checking(search: SearchRow, grant: Grant) -> Lease:
     )
 
 
-def _leased(search: SearchRow, plan: StagePlan, trial: ClaimedTrial, legs: list[int]) -> LeasedTrial:
-    rung = next_rung(search, plan, trial)
+def _leased(search: SearchRow, plan: StagePlan | None, trial: ClaimedTrial, legs: list[int]) -> LeasedTrial:
+    rung = None if plan is None else next_rung(search, plan, trial)
     return LeasedTrial(
         number=trial.number,
         params=trial.params,

@@ -18,6 +18,7 @@ from foldstep.service.contract.spec import MetricSpec
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import TERMINAL_TRIAL, TrialState
 from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.data.allowance import limits_to_compute
 from foldstep.service.db import counts, searches, stages, trials
 from foldstep.service.flow.context import Context
 
@@ -76,7 +77,8 @@ def _kept(context: Context, search_id: str, question: str, compute: Callable[[],
 def _importance(context: Context, search_id: str) -> ImportanceReport:
     metric, stage, space, records, adaptive, every = _subject(context, search_id)
     ended = [r for r in records if r.state in TERMINAL_TRIAL]
-    found = report_in_child(search_id, metric, stage, space, ended, adaptive=adaptive)
+    limits = limits_to_compute(context.settings)
+    found = report_in_child(search_id, metric, stage, space, ended, adaptive=adaptive, limits=limits)
     return found.model_copy(update={"notes": [*found.notes, *_left_out(ended), *_thinned(every)]})
 
 

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -31,6 +32,10 @@ from foldstep.service.flow.sweep import sweep_if_due
 _log = logging.getLogger(__name__)
 FEW, SHARE_OF_TIME = 8, 1 / 4
 """Under a time budget: trials that a lease may have at any pace; share of the time left that a larger one may take."""
+LEASES_AHEAD = 12
+"""Leases for which trials wait, on Postgres."""
+MOST_TURNS = 8
+"""Times that a request waits for others that plan, before it plans itself."""
 
 
 def lease(context: Context, request: LeaseRequest) -> Lease | None:
@@ -44,28 +49,101 @@ def lease(context: Context, request: LeaseRequest) -> Lease | None:
     """
     sweep_if_due(context)
     now = context.now()
+    try:
+        first = _at_once(context, request, now)
+    except (_NoneLeft, KeyTaken):  # others were quicker; nothing was written
+        first = _First(_seen(context, request, now), None, is_tried=False)
+    if first.lease is not None:
+        return _told(context, first.lease, request)
+    try:
+        return _granted(context, first, request, now)
+    except KeyTaken:  # by the same request, which was still being answered
+        return _granted(context, first, request, now)
+
+
+class _First(NamedTuple):
+    """The searches to serve, and the lease from the first one, if trials of it wait and nothing else is due.
+
+    Attributes:
+        is_tried: whether the first one was looked at for that.
+    """
+
+    ids: Sequence[str]
+    lease: Lease | None
+    is_tried: bool
+
+
+def _at_once(context: Context, request: LeaseRequest, now: datetime) -> _First:
+    """Lease in one transaction, which is all that most requests need.
+
+    Raises:
+        _NoneLeft: others have taken the trials.
+        KeyTaken: by the same request, which was still being answered.
+    """
     with context.database.write() as connection:
         workers.seen(connection, request.worker, now)
         ids = searches.ids_to_serve(connection)
-    try:
-        return _granted(context, ids, request, now)
-    except KeyTaken:  # by the same request, which was still being answered
-        return _granted(context, ids, request, now)
+        is_repeated = request.key is not None and leases.by_key(connection, request.key) is not None
+        if not ids or is_repeated:
+            return _First(ids, None, is_tried=False)
+        return _First(ids, _waiting_of(connection, context, ids[0], request, now), is_tried=True)
 
 
-def _granted(context: Context, ids: Sequence[str], request: LeaseRequest, now: datetime) -> Lease | None:
+def _seen(context: Context, request: LeaseRequest, now: datetime) -> Sequence[str]:
+    with context.database.write() as connection:
+        workers.seen(connection, request.worker, now)
+        return searches.ids_to_serve(connection)
+
+
+def _granted(context: Context, first: _First, request: LeaseRequest, now: datetime) -> Lease | None:
     repeated = repeat(context, request)
     if repeated is not None:
         return repeated.lease
-    granted = (_lease_from(context, search_id, request, now) for search_id in ids)
-    return next((lease for lease in granted if lease is not None), None)
+    for place, search_id in enumerate(first.ids):
+        is_tried = first.is_tried and place == 0
+        found = None if is_tried else _from_waiting(context, search_id, request, now)
+        found = found or _planned(context, search_id, request, now)
+        if found is not None:
+            return _told(context, found, request)
+    return None
 
 
-def _lease_from(context: Context, search_id: str, request: LeaseRequest, now: datetime) -> Lease | None:
-    granted = _from_waiting(context, search_id, request, now) or _with_lock(context, search_id, request, now)
-    if granted is not None:
-        context.watch.saw(granted.lease, 0)
-        _note(context, granted, request.worker)
+def _planned(context: Context, search_id: str, request: LeaseRequest, now: datetime) -> Lease | None:
+    """Lease trials, which are planned first where too few wait.
+
+    On Postgres one thread of a master plans at a time. Those that waited for it take what it has planned, side by side,
+    instead of each taking the lock of the search; they hold no connection meanwhile.
+    """
+    if context.database.is_sqlite or not _is_plain(context, search_id, now):
+        return _with_lock(context, search_id, request, now)
+    turn = context.turns.of(search_id)
+    for _ in range(MOST_TURNS):
+        seen = turn.n
+        with turn.lock:
+            if turn.n == seen:
+                try:
+                    return _with_lock(context, search_id, request, now)
+                finally:
+                    turn.n += 1
+        found = _from_waiting(context, search_id, request, now)
+        if found is not None:
+            return found
+    return _with_lock(context, search_id, request, now)
+
+
+def _is_plain(context: Context, search_id: str, now: datetime) -> bool:
+    """Tell whether nothing but a plan may be due in a search."""
+    try:
+        with context.database.read() as connection:
+            search = searches.get(connection, search_id)
+    except NotFound:
+        return False
+    return search.state is SearchState.QUEUED or _only_waits(search, now)
+
+
+def _told(context: Context, granted: Lease, request: LeaseRequest) -> Lease:
+    context.watch.saw(granted.lease, 0)
+    _note(context, granted, request.worker)
     return granted
 
 
@@ -74,22 +152,35 @@ class _NoneLeft(Exception):
 
 
 def _from_waiting(context: Context, search_id: str, request: LeaseRequest, now: datetime) -> Lease | None:
-    """Lease trials that wait already, without a lock on the search; None where more is to be done, or none is left.
-
-    So masters that share a database give out trials of one search side by side, while one of them plans the next.
-    """
+    """Lease trials that wait already; None where more is to be done, or none is left."""
     try:
         with context.database.write() as connection:
-            search = searches.get(connection, search_id)
-            if not _only_waits(search, now):
-                return None
-            stage = stages.get(connection, search_id, search.stage)
-            limit = _share(connection, context, search, stage, request.members, now)
-            if limit < 1 or _must_plan(connection, context, stage, limit):
-                return None
-            return _claim(connection, context, search, stage, request, limit, now)
-    except (NotFound, _NoneLeft):
+            return _waiting_of(connection, context, search_id, request, now)
+    except _NoneLeft:
         return None
+
+
+def _waiting_of(
+    connection: Connection, context: Context, search_id: str, request: LeaseRequest, now: datetime
+) -> Lease | None:
+    """Lease trials that wait already, without a lock on the search; None where more is to be done first.
+
+    So masters that share a database give out trials of one search side by side, while one of them plans the next.
+
+    Raises:
+        _NoneLeft: others have taken them; the transaction is to be given up.
+    """
+    try:
+        search = searches.get(connection, search_id)
+    except NotFound:
+        return None  # deleted since it was listed
+    if not _only_waits(search, now):
+        return None
+    stage = stages.get(connection, search_id, search.stage)
+    limit = _share(connection, context, search, stage, request.members, now)
+    if limit < 1 or _must_plan(connection, context, stage, limit):
+        return None
+    return _claim(connection, context, search, stage, request, limit, now)
 
 
 def _only_waits(search: SearchRow, now: datetime) -> bool:
@@ -103,9 +194,15 @@ def _only_waits(search: SearchRow, now: datetime) -> bool:
 def _must_plan(connection: Connection, context: Context, stage: StageRow, limit: int) -> bool:
     """Tell whether trials are to be planned first; while another master does so, those that wait are enough."""
     n_waiting = counts.n_in(connection, stage.search_id, TrialState.WAITING)
-    if stage.left == 0 or n_waiting >= max(limit, context.settings.plan_ahead // 2):
+    if stage.left == 0 or n_waiting >= max(limit, _ahead(context, limit) // 2):
         return n_waiting == 0
     return n_waiting < limit or searches.is_free(connection, stage.search_id)
+
+
+def _ahead(context: Context, limit: int) -> int:
+    """Compute how many trials should wait: some leases' worth, since many workers ask at the same time."""
+    plan_ahead = context.settings.plan_ahead
+    return plan_ahead if context.database.is_sqlite else max(plan_ahead, LEASES_AHEAD * limit)
 
 
 def _with_lock(context: Context, search_id: str, request: LeaseRequest, now: datetime) -> Lease | None:
@@ -122,7 +219,12 @@ def _with_lock(context: Context, search_id: str, request: LeaseRequest, now: dat
 def _locked(
     context: Context, search_id: str, request: LeaseRequest, now: datetime
 ) -> tuple[SearchRow, list[str], Lease | None]:
-    """Return the search as it then is, its stale snapshots, and the lease."""
+    """Return the search as it then is, its stale snapshots, and the lease.
+
+    Raises:
+        NotFound: the search was deleted.
+        _NoneLeft: others have taken the trials.
+    """
     with context.database.write() as connection:
         search = searches.lock(connection, search_id)
         if search.state not in (SearchState.QUEUED, SearchState.RUNNING):
@@ -154,7 +256,7 @@ def _grant(
     limit = _share(connection, context, search, stage, request.members, now)
     if limit < 1:
         return None
-    plan_ahead = context.settings.plan_ahead
+    plan_ahead = _ahead(context, limit)
     seconds = context.measures.planner_seconds.labels(search.spec.method)
     if not fill(connection, search, stage, wanted=limit, plan_ahead=plan_ahead, now=now, seconds=seconds):
         return None

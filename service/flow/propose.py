@@ -21,6 +21,7 @@ from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import SearchEvent, SearchState
 from foldstep.service.contract.trial import TrialRecord
+from foldstep.service.data.allowance import limits_to_compute
 from foldstep.service.db import searches, stages, trials
 from foldstep.service.db.searches import SearchRow
 from foldstep.service.db.stages import StageRow
@@ -53,7 +54,8 @@ def propose(context: Context, search_id: str) -> None:
             boundary = _boundary(connection, search_id, context.now())
         if boundary is None:
             return
-        planner = make_planner(boundary.search.spec, StagePlan.model_validate(boundary.stage.plan))
+        limits = limits_to_compute(context.settings)
+        planner = make_planner(boundary.search.spec, StagePlan.model_validate(boundary.stage.plan), limits)
         try:
             with about(search=search_id), timed(_seconds(context, boundary.search)):
                 proposals = planner.suggest(boundary.stage.n_planned, A_WHOLE_BATCH, boundary.history)

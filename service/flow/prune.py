@@ -67,7 +67,9 @@ def stale_snapshots(connection: Connection, context: Context, search: SearchRow)
 
 def clean_up(context: Context, search: SearchRow, dropped: Sequence[str] = (), snapshots: Sequence[str] = ()) -> None:
     """Delete checkpoints and snapshots that the database no longer names; what a crash leaves is deleted later."""
-    files.delete(files.checkpoint_folder(context.settings, search.id), dropped)
-    files.delete(files.snapshot_folder(context.settings, search.id), snapshots)
+    if dropped:
+        files.delete(files.checkpoint_folder(context.settings, search.id), dropped)
+    if snapshots:
+        files.delete(files.snapshot_folder(context.settings, search.id), snapshots)
     if search.is_over:
         files.delete_folder(files.snapshot_folder(context.settings, search.id))

@@ -1,4 +1,7 @@
-"""Use case: keep the checkpoints of each search within its quota of bytes; those of the worst trials go first."""
+"""Use case: keep the files of each search within its quota of bytes; checkpoints of the worst trials go first.
+
+Snapshots count, too, but stay: trials resume from them, and they go by themselves when nothing does any more.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def keep_within_quota(context: Context, search_id: str) -> None:
-    """Delete checkpoints of the worst trials until those of a search fit `max_search_bytes`, and note it on the search.
+    """Delete checkpoints of the worst trials until the files of a search fit `max_search_bytes`, and note it.
 
     The best trial's are kept in any case, and those of trials in training are not looked at.
     """
@@ -25,12 +28,13 @@ def keep_within_quota(context: Context, search_id: str) -> None:
         return
     folder = files.checkpoint_folder(context.settings, search_id)
     sizes = _sizes(context, search_id)
-    if sum(sizes.values()) <= limit:
+    left = limit - sum(files.sizes_in(files.snapshot_folder(context.settings, search_id)))
+    if sum(sizes.values()) <= left:
         return
     try:
         with context.database.write() as connection:
             search = searches.lock(connection, search_id)
-            worst = _worst(retention.kept_worst_first(connection, search_id), sizes, limit)
+            worst = _worst(retention.kept_worst_first(connection, search_id), sizes, left)
             if not worst:
                 return
             trials.unkeep(connection, search_id, worst)
@@ -44,8 +48,8 @@ def keep_within_quota(context: Context, search_id: str) -> None:
 
 def _note(limit: int) -> str:
     return (
-        f"Its checkpoints reached the quota of {limit:,} bytes a search (FOLDSTEP_MAX_SEARCH_BYTES): those of the "
-        "worst trials were deleted."
+        f"Its files reached the quota of {limit:,} bytes a search (FOLDSTEP_MAX_SEARCH_BYTES): the checkpoints of "
+        "the worst trials were deleted."
     )
 
 

@@ -15,6 +15,7 @@ from foldstep.service.contract.errors import Fault, InvalidInput
 from foldstep.service.contract.leaderboard import Leaderboard, OrderBy, TrialCurves, TrialView
 from foldstep.service.db import ranking, scores, searches, workers
 from foldstep.service.db.ranking import REST, TrialRow
+from foldstep.service.db.scores import StoredFold
 from foldstep.service.db.searches import SearchRow
 from foldstep.service.flow.context import Context
 
@@ -75,15 +76,20 @@ def curves(context: Context, search_id: str, number: int) -> TrialCurves:
 def trial_views(connection: Connection, ranked: Sequence[tuple[SearchRow, TrialRow, int | None]]) -> list[TrialView]:
     """Make the views of trials of any searches, each given with its search and its rank there; two queries for all."""
     rows = [row for _, row, _ in ranked]
-    folds = scores.of_trials(connection, [(row.search_id, row.number) for row in rows])
+    keys = [(row.search_id, row.number) for row in rows]
+    folds = scores.of_trials(connection, keys)
     names = workers.names(connection, {row.worker_id for row in rows if row.worker_id is not None})
     return [
-        _view(row, rank, _n_parameters(search, row), folds[row.search_id, row.number], names)
-        for search, row, rank in ranked
+        _view(row, rank, _n_parameters(search, row, of_trial), of_trial, names)
+        for (search, row, rank), of_trial in zip(ranked, map(folds.__getitem__, keys), strict=True)
     ]
 
 
-def _n_parameters(search: SearchRow, row: TrialRow) -> int | None:
+def _n_parameters(search: SearchRow, row: TrialRow, folds: Sequence[StoredFold]) -> int | None:
+    """Find the size of a trial's networks as their workers counted it, else as the data of all rows have it."""
+    counted = [fold.n_parameters for fold in folds if fold.n_parameters is not None]
+    if counted:
+        return max(counted)
     n_inputs, n_outputs = search.problem.n_inputs, search.problem.n_outputs
     if n_inputs is None or n_outputs is None:
         return None
@@ -91,8 +97,9 @@ def _n_parameters(search: SearchRow, row: TrialRow) -> int | None:
 
 
 @lru_cache(maxsize=4096)  # the same rows are looked at again and again
-def _size_of(params: str, n_inputs: int, n_outputs: int) -> int:
-    return resolve(json.loads(params)).n_parameters(n_inputs, n_outputs)
+def _size_of(params: str, n_inputs: int, n_outputs: int) -> int | None:
+    hp = resolve(json.loads(params))
+    return None if hp.has_stage else hp.n_parameters(n_inputs, n_outputs)  # a stage depends on the fold's columns
 
 
 def _ranks(connection: Connection, search_id: str, rows: Sequence[TrialRow]) -> list[int | None]:
@@ -108,7 +115,7 @@ def _view(
     row: TrialRow,
     rank: int | None,
     size: int | None,
-    folds: list[tuple[float | None, str | None]],
+    folds: Sequence[StoredFold],
     names: dict[int, str],
 ) -> TrialView:
     return TrialView(
@@ -121,14 +128,14 @@ def _view(
         params=row.params,
         continues=row.continues,
         n_parameters=size,
-        folds=[score for score, _ in folds],
+        folds=[fold.score for fold in folds],
         progress=row.progress,
         epoch=row.epoch,
         epochs=row.epochs,
         attempts=row.attempts,
         worker=None if row.worker_id is None else names.get(row.worker_id),
         duration_s=row.duration_s,
-        checkpoints=[name for _, name in folds if name is not None],
+        checkpoints=[fold.checkpoint for fold in folds if fold.checkpoint is not None],
         message=row.message,
         created_at=row.created_at,
         finished_at=row.finished_at,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -22,10 +23,16 @@ from foldstep.service.flow.transfer import canonical_file
 
 
 def read_bundled(context: Context, name: str, options: ReadingOptions = AS_FOUND) -> DatasetDescription:
-    """Read one of scikit-learn's data sets."""
+    """Read one of scikit-learn's data sets, or take what was found when the same version's was read in the same way."""
+    sidecar = _key(f"scikit-learn {version('scikit-learn')}: {name}", options) + ".json"
+    known = _known(context, sidecar)
+    if known is not None:
+        return known
     folder = context.settings.datasets_dir
     limits = limits_for(context.settings, folder / name)  # of a file that there is not
-    return ingest_in_child(name, into=folder, shown_as=name, options=options, limits=limits)
+    description = ingest_in_child(name, into=folder, shown_as=name, options=options, limits=limits)
+    files.write_whole(folder, {sidecar: description.model_dump_json().encode()})
+    return description
 
 
 def read_table(
@@ -69,8 +76,8 @@ def hash_of(path: Path) -> str:
         raise refusal("unreadable", expected="a file that the master may read", got=got) from error
 
 
-def _key(sha256: str, options: ReadingOptions) -> str:
-    words = json.dumps([sha256, READER_VERSION, options.model_dump(mode="json")], sort_keys=True)
+def _key(source: str, options: ReadingOptions) -> str:
+    words = json.dumps([source, READER_VERSION, options.model_dump(mode="json")], sort_keys=True)
     return hashlib.sha256(words.encode()).hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
@@ -45,8 +46,13 @@ def release_held(
     """End a lease, and give its unfinished trials back; tell whether it was held."""
     if not leases.release(connection, lease_id, token, context.now()):
         return False
-    folder = files.snapshot_folder(context.settings, search.id)
-    trials.give_back(connection, lease_id, files.stored_snapshots(folder, lease_id, sent.snapshots))
+    trials.give_back(connection, lease_id, _stored(context, search, lease_id, sent))
     context.measures.leases.labels("released").inc()
     say(_log, logging.INFO, "lease released", lease=lease_id, search=search.id)
     return True
+
+
+def _stored(context: Context, search: SearchRow, lease_id: int, sent: LeaseEnd) -> Mapping[int, str]:
+    if not sent.snapshots:
+        return {}
+    return files.stored_snapshots(files.snapshot_folder(context.settings, search.id), lease_id, sent.snapshots)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from foldstep.service.contract.errors import Fault, InvalidInput, NotFound
 from foldstep.service.contract.report import FoldResult, Outcome, Report, ReportReply, TrialProgress, TrialResult
 from foldstep.service.contract.states import TrialEvent, TrialState
-from foldstep.service.db import leases, paces, rungs, scores, searches, trials
+from foldstep.service.db import held, leases, paces, rungs, scores, searches, trials
+from foldstep.service.db.held import HeldTrial
 from foldstep.service.db.leases import LeaseRow
 from foldstep.service.db.rungs import PausedTrial, RungRow
 from foldstep.service.db.searches import SearchRow
@@ -28,6 +30,11 @@ from foldstep.service.flow.release import release_held
 from foldstep.service.flow.rungs import fold_scores, paused, to_the_end
 from foldstep.service.flow.score import mean_and_spread, rank_key
 from foldstep.service.planner.stages import n_continued
+
+
+def is_progress(sent: Report) -> bool:
+    """Tell whether a report only tells how far trials are: it takes a few statements, and touches no file."""
+    return not (sent.results or sent.snapshots or sent.checks or sent.release or sent.next)
 
 
 def report(context: Context, lease_id: int, token: str, sent: Report) -> ReportReply:
@@ -51,37 +58,54 @@ def report(context: Context, lease_id: int, token: str, sent: Report) -> ReportR
 def _stored(context: Context, lease_id: int, token: str, sent: Report) -> ReportReply:
     now = context.now()
     with context.database.write() as connection:
-        lease, search = find_lease(connection, lease_id)
-        is_locked = context.database.is_sqlite or needs_lock(search, sent)
-        search = searches.lock(connection, search.id) if is_locked else search
+        lease, search, is_locked = _found(connection, context, lease_id, sent)
         renewals = _renew(connection, context, lease, search, token, sent)
+        under = held.trials_of(connection, lease_id)
         if renewals is None:  # a repeated report, whose first answer was lost
-            return _reply(context, search, trials.under(connection, lease_id), _bars(connection, search), sent)
-        states = trials.under(connection, lease_id)
-        saved = files.stored_snapshots(files.snapshot_folder(context.settings, search.id), lease_id, sent.snapshots)
-        before = trials.epochs_under(connection, lease_id)
-        finished = _store(connection, lease, search, sent, _in(states, TrialState.RUNNING), saved, now)
-        trained = trials.epochs_under(connection, lease_id) - before
+            return _reply(context, search, _states(under), _bars(connection, search), sent)
+        saved = _saved(context, search, lease_id, sent)
+        stored = _store(connection, lease, search, sent, under, saved, now)
         trials.record_snapshots(connection, lease_id, saved)
         bars = _bars(connection, search)
-        dropped = prune(connection, search, bars[0]) if finished else []
-        snapshots_dropped = prune_snapshots(connection, search, bars[1]) if finished else []
+        dropped = prune(connection, search, bars[0]) if stored.ended else []
+        snapshots_dropped = prune_snapshots(connection, search, bars[1]) if stored.ended else []
         if sent.checks is not None:
             search = take_report(connection, search, sent.checks, now)
         if sent.release is not None:
             release_held(connection, context, search, lease_id, token, sent.release)
-        ends = finished or sent.release is not None
+        ends = stored.ended or sent.release is not None
         search = settle(connection, search, now) if ends and is_locked else search
-        if search.is_over:
-            states = trials.under(connection, lease_id)
-        _record_pace(connection, context, lease, sent.member_steps, trained)  # last, as it locks a row of all reports
+        states = trials.under(connection, lease_id) if search.is_over else _states(under)
+        _record_pace(
+            connection, context, lease, sent.member_steps, stored.epochs
+        )  # last, as it locks a row of all reports
     context.watch.saw(lease_id, renewals)
     if ends and not is_locked:
         search, states = _settled(context, search, lease_id, states)
     clean_up(context, search, dropped, snapshots_dropped)
-    if finished:
+    if stored.ended:
         keep_within_quota(context, search.id)
     return _reply(context, search, states, bars, sent)
+
+
+def _found(connection: Connection, context: Context, lease_id: int, sent: Report) -> tuple[LeaseRow, SearchRow, bool]:
+    """Find a lease and its search, which is locked where that is needed; say whether it is."""
+    if context.database.is_sqlite:  # a transaction that writes locks all
+        return *find_lease(connection, lease_id), True
+    lease, search = find_lease(connection, lease_id)
+    if not needs_lock(search, sent):
+        return lease, search, False
+    return lease, searches.lock(connection, search.id), True
+
+
+def _saved(context: Context, search: SearchRow, lease_id: int, sent: Report) -> Mapping[int, str]:
+    if not sent.snapshots:
+        return {}
+    return files.stored_snapshots(files.snapshot_folder(context.settings, search.id), lease_id, sent.snapshots)
+
+
+def _states(held: Mapping[int, HeldTrial]) -> dict[int, TrialState]:
+    return {number: trial.state for number, trial in held.items()}
 
 
 def _settled(
@@ -165,28 +189,39 @@ def _in(states: Mapping[int, TrialState], *wanted: TrialState) -> set[int]:
     return {number for number, state in states.items() if state in wanted}
 
 
+class _Stored(NamedTuple):
+    """What a report changed: whether a trial ended or reached a rung, and the epochs trained since the last one."""
+
+    ended: bool
+    epochs: int
+
+
 def _store(
     connection: Connection,
     lease: LeaseRow,
     search: SearchRow,
     sent: Report,
-    running: set[int],
+    held: Mapping[int, HeldTrial],
     saved: Mapping[int, str],
     now: datetime,
-) -> bool:
-    """Store progress and results of the trials that still run, and tell whether any ended or reached a rung."""
+) -> _Stored:
+    """Store progress and results of the trials that still run."""
+    running = {number: trial for number, trial in held.items() if trial.state is TrialState.RUNNING}
     results = list({r.trial: r for r in sent.results if r.trial in running}.values())
-    rows = _rungs(connection, search)
+    rows = _rungs(search, running)
     ended = [_ended(search, r, rows.get(r.trial), saved.get(r.trial)) for r in results if r.outcome != "paused"]
     at_rung = [_paused(search, r, rows, saved.get(r.trial)) for r in results if r.outcome == "paused"]
-    live = running - {r.trial for r in results}
+    live = running.keys() - {r.trial for r in results}
     progress = sorted((p for p in sent.progress if p.trial in live), key=lambda p: p.trial)
     trials.record_progress(connection, search.id, lease.id, [_finite(p) for p in progress])
-    trials.finish(connection, search.id, lease.id, ended, now)
-    rungs.pause(connection, search.id, lease.id, at_rung)
-    store = scores.add if search.spec.early_stop is None else scores.replace
-    store(connection, search.id, [(r.trial, fold) for r in results for fold in r.folds])
-    return bool(results)
+    if results:
+        trials.finish(connection, search.id, lease.id, ended, now)
+        rungs.pause(connection, search.id, lease.id, at_rung)
+        store = scores.add if search.spec.early_stop is None else scores.replace
+        store(connection, search.id, [(r.trial, fold) for r in results for fold in r.folds])
+    reached = {p.trial: p.epoch for p in progress}
+    reached |= {trial.number: trial.epoch for trial in ended} | {trial.number: trial.epoch for trial in at_rung}
+    return _Stored(bool(results), sum(epoch - running[number].epoch for number, epoch in reached.items()))
 
 
 def _finite(progress: TrialProgress) -> TrialProgress:
@@ -194,11 +229,12 @@ def _finite(progress: TrialProgress) -> TrialProgress:
     return progress.model_copy(update={"score": None}) if is_bad else progress
 
 
-def _rungs(connection: Connection, search: SearchRow) -> dict[int, RungRow]:
-    """Read the trials of the present stage with their scores at the rungs; none for a search without rungs."""
+def _rungs(search: SearchRow, running: Mapping[int, HeldTrial]) -> dict[int, RungRow]:
+    """Choose the trials of the present stage, with their scores at the rungs; none for a search without rungs."""
     if search.spec.early_stop is None:
         return {}
-    return {row.number: row for row in rungs.on_rungs(connection, search.id, search.stage)}
+    own = ((number, trial) for number, trial in running.items() if trial.stage == search.stage)
+    return {number: RungRow(number, trial.state, trial.epochs, trial.rungs) for number, trial in own}
 
 
 def _paused(search: SearchRow, result: TrialResult, rows: Mapping[int, RungRow], resume: str | None) -> PausedTrial:
@@ -254,8 +290,12 @@ def _check(search: SearchRow, result: TrialResult) -> None:
     if not (is_complete if result.outcome == "completed" else is_partial):
         expected = f"each fold from 0 to {search.problem.n_folds - 1} once"
         raise _fault(f"results.{result.trial}.folds", expected, str(numbers))
+    n_targets = len(search.problem.data.targets)
     for fold in result.folds:
         _check_fold(result.trial, fold)
+        if fold.target_scores and len(fold.target_scores) != n_targets:
+            path = f"results.{result.trial}.folds.{fold.fold}.target_scores"
+            raise _fault(path, f"one for each of {n_targets} targets", str(len(fold.target_scores)))
 
 
 def _check_fold(trial: int, fold: FoldResult) -> None:

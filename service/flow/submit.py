@@ -9,17 +9,23 @@ from typing import Any
 
 from foldstep.service.contract.dataset import DatasetDescription
 from foldstep.service.contract.errors import Ambiguous, Fault, KeyReused, NotFound, SpecInvalid
+from foldstep.service.contract.expansion import preset_notes
+from foldstep.service.contract.features import features_of
+from foldstep.service.contract.first_point import first_point_notes
+from foldstep.service.contract.idle import idle_notes
 from foldstep.service.contract.leaderboard import SearchView
 from foldstep.service.contract.methods import METHODS
+from foldstep.service.contract.names import listed
 from foldstep.service.contract.parse import parse_spec
 from foldstep.service.contract.problem import LearningProblem
 from foldstep.service.contract.rules import range_notes
+from foldstep.service.contract.size import NetworkSizes
 from foldstep.service.contract.space import Params
 from foldstep.service.contract.spec import Spec
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import SearchState
 from foldstep.service.contract.submit import Validated
-from foldstep.service.data.allowance import limits_for
+from foldstep.service.data.allowance import limits_for, machine_bytes
 from foldstep.service.data.child import resolve_in_child
 from foldstep.service.db import searches, trials
 from foldstep.service.db.searches import KeyTaken, SearchRow
@@ -130,16 +136,35 @@ def _resolve(context: Context, raw: Any) -> Submission:
     file = canonical_file(context, description.fingerprint)
     found = resolve_in_child(spec, description, file, limits=limits_for(context.settings, file))
     resolved = _with_whole_id(context, found.problem.resolved(spec))
+    faults = _size_faults(context, resolved, found.problem, description)
+    if faults:
+        raise SpecInvalid(faults)
     notes = [_facts(description, found.problem), *found.notes, *range_notes(resolved.space)]
+    task = found.problem.task
+    notes += [*preset_notes(resolved, task), *first_point_notes(resolved, task), *idle_notes(resolved, task)]
     return Submission(resolved, found.problem, notes, first_stage(resolved, _warm_start(context, resolved)))
+
+
+def _size_faults(
+    context: Context, spec: Spec, problem: LearningProblem, description: DatasetDescription
+) -> list[Fault]:
+    """Find a network that no device holds; nothing where an earlier version read the data and counted no outputs."""
+    if problem.n_outputs is None:
+        return []
+    named = set(features_of(description, problem.data, problem.cv))
+    features = [column for column in description.columns if column.name in named]
+    most = context.settings.network_bytes or machine_bytes()
+    return list(NetworkSizes(features, problem.n_outputs, description.n_rows).faults(spec.space, most))
 
 
 def _facts(description: DatasetDescription, problem: LearningProblem) -> str:
     """Say which data a search is about, so that a user sees whether they are the right ones."""
     name = problem.data.dataset
     shown = name if name == description.source else f"{name} (from {description.source})"
+    targets = problem.data.targets
+    target = f"target {targets[0]}" if len(targets) == 1 else f"{len(targets)} targets ({listed(targets)})"
     return (
-        f"Data: {shown}: {description.n_rows:,} rows, {len(description.columns)} columns, target {problem.target}, "
+        f"Data: {shown}: {description.n_rows:,} rows, {len(description.columns)} columns, {target}, "
         f"fingerprint {description.fingerprint[:12]}."
     )
 

@@ -6,9 +6,9 @@ import json
 import select
 import sys
 
-from foldstep.service.child import answers
+from foldstep.service.child import answers, limit_memory_and_time
 from foldstep.service.contract.processes import end_with_parent
-from foldstep.service.planner.propose import propose
+from foldstep.service.planner.propose import model_of, propose
 from foldstep.service.planner.request import BatchRequest
 
 
@@ -17,7 +17,10 @@ def main(idle_s: float) -> None:
     end_with_parent()
     output = answers()
     while select.select([sys.stdin], [], [], idle_s)[0] and (line := sys.stdin.buffer.readline()):
-        proposals = propose(BatchRequest.model_validate_json(line))
+        request = BatchRequest.model_validate_json(line)
+        model_of(request.method)  # its libraries are no part of what is limited
+        limit_memory_and_time()
+        proposals = propose(request)
         output.write(json.dumps(proposals) + "\n")
         output.flush()
 

@@ -14,8 +14,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from foldstep.models.catalog.hyperparameters import lookup
+from foldstep.models.catalog.kinds import Hyperparameter, Value
 from foldstep.models.catalog.metrics import Direction
-from foldstep.models.hyperparameters import Hyperparameter, Value, lookup
 from foldstep.service.contract.leaderboard import BorderFinding
 from foldstep.service.contract.numbers import number
 from foldstep.service.contract.space import STEP_SLACK, Choices, Distribution, Either, FloatRange, IntRange, Space

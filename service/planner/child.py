@@ -15,7 +15,7 @@ import tempfile
 import threading
 from typing import IO
 
-from foldstep.service.child import environment
+from foldstep.service.child import NO_LIMITS, Limits, environment, tells_of_memory
 from foldstep.service.contract.processes import last_words, python_command, with_lifeline
 from foldstep.service.contract.space import Params
 from foldstep.service.planner.request import BatchRequest
@@ -41,17 +41,23 @@ class Child:
         self._timeout_s = timeout_s
         self._idle_s = idle_s
         self._lock = threading.Lock()
+        self._limits = NO_LIMITS
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
 
-    def propose(self, request: BatchRequest) -> list[Params]:
+    def propose(self, request: BatchRequest, limits: Limits = NO_LIMITS) -> list[Params]:
         """Call `propose.propose` in the child; calls from other threads wait until it is free.
+
+        Args:
+            request: what the batch is proposed from.
+            limits: what the child may take of the machine; one with other limits is replaced.
 
         Raises:
             ProposingFailed: the child died or took too long, twice for this request.
         """
         line = request.model_dump_json().encode() + b"\n"
         with self._lock:
+            self._hold_to(limits)
             answer = self._ask(line) or self._ask(line)
             if answer is None:
                 raise ProposingFailed(self._last_words())
@@ -63,6 +69,11 @@ class Child:
             if self._process is not None:
                 self._end(self._process)
             self._errors.close()
+
+    def _hold_to(self, limits: Limits) -> None:
+        if limits != self._limits and self._process is not None:
+            self._end(self._process)
+        self._limits = limits
 
     def _ask(self, line: bytes) -> bytes | None:
         """Send a request line and read the answer; None where the child ended or timed out before it answered."""
@@ -94,7 +105,7 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 # a thread of the master's pool starts it, and may end long before it
-                **with_lifeline(environment(), is_held_by_thread=False),
+                **with_lifeline(environment(self._limits), is_held_by_thread=False),
             )
         return self._process
 
@@ -109,19 +120,21 @@ class Child:
 
     def _last_words(self) -> str:
         self._errors.seek(0)
-        return (
-            last_words(self._errors.read()) or f"the planner's process ended, or took more than {self._timeout_s:g} s"
-        )
+        said = last_words(self._errors.read())
+        if tells_of_memory(said) and self._limits.memory_bytes is not None:
+            return (f"its model takes more than {self._limits.memory_bytes >> 20:,} MiB of memory; raise "
+                    f"FOLDSTEP_COMPUTE_MEMORY_BYTES of the master ({said})")  # fmt: skip
+        return said or f"the planner's process ended, or took more than {self._timeout_s:g} s"
 
 
 _child = Child()
 atexit.register(lambda: _child.close())
 
 
-def propose_in_child(request: BatchRequest) -> list[Params]:
+def propose_in_child(request: BatchRequest, limits: Limits = NO_LIMITS) -> list[Params]:
     """Call `propose.propose` in the child process of this master.
 
     Raises:
-        ProposingFailed: the child died or took too long, twice.
+        ProposingFailed: the child died, or took too long or too much memory, twice.
     """
-    return _child.propose(request)
+    return _child.propose(request, limits)

@@ -13,8 +13,8 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
+from foldstep.models.catalog.kinds import Value
 from foldstep.models.catalog.metrics import Direction
-from foldstep.models.hyperparameters import Value
 from foldstep.service.contract.leaderboard import BorderFinding
 from foldstep.service.contract.space import Choices, Distribution, Either, Fixed, FloatRange, IntRange, Params, Space
 from foldstep.service.contract.spec import CvSpec, Spec, StageSpec
@@ -30,7 +30,9 @@ DROP_CHANCE = 0.05  # a choice is dropped if its absence from the good trials ha
 MIN_TRIALS_TO_DROP = 5
 SURVIVOR_SHARE = 1 / 3  # greatest share of the next stage's trials that are survivors
 NEVER_NARROWED = frozenset({"seed"})  # which seed does well is chance
-PAYS_LATE = frozenset({"dropout", "input_dropout", "weight_decay", "l1", "label_smoothing", "ema_decay"})
+PAYS_LATE = frozenset(
+    {"dropout", "input_dropout", "input_mask", "mixup", "weight_decay", "l1", "label_smoothing", "ema_decay"}
+)
 """Regularisation whose high values look worse after few epochs than they are, because overfitting comes later."""
 SHORT = 0.25  # a stage with less than this share of the longest stage's epochs does not narrow `PAYS_LATE` from above
 

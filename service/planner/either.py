@@ -6,7 +6,7 @@ hyperparameter has.
 
 from __future__ import annotations
 
-from foldstep.models.hyperparameters import Value
+from foldstep.models.catalog.kinds import Value
 from foldstep.service.contract.space import Choices, Distribution, Either, Params, Space
 
 IN_RANGE = "in the range"

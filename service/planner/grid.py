@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from foldstep.models.hyperparameters import Value
+from foldstep.models.catalog.kinds import Value
 from foldstep.service.contract.space import Distribution, Params, Space, Values
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.planner.base import IndexedPlanner

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial, create_trial
 
-from foldstep.models.hyperparameters import Value
+from foldstep.models.catalog.kinds import Value
 from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
 from foldstep.service.planner.observed import Observed
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from foldstep.models.hyperparameters import Value
+from foldstep.models.catalog.kinds import Value
 from foldstep.service.contract.space import (
     Choices,
     Distribution,

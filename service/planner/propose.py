@@ -24,7 +24,8 @@ Model: TypeAlias = Callable[[Space, Sequence[Observed], int, np.random.Generator
 """Space, history, batch size, random generator → endless proposals, each of which takes the earlier ones as tried."""
 
 
-def _model(method: Method) -> Model:
+def model_of(method: Method) -> Model:
+    """Import the model of a learning method, with the libraries that it takes."""
     named = METHODS[method].model
     assert named is not None
     model: Model = load(named)
@@ -42,7 +43,7 @@ def propose(request: BatchRequest) -> list[Params]:
         for one in observe(evidence, list(space.parameters), request.first_trial, request.direction)
     ]
     has_something = space.searched() and observed  # all trials may have failed, or nothing is searched
-    model = _model(request.method)
+    model = model_of(request.method)
     proposals = model(split(space), observed, request.size, generator) if has_something else iter(())
     points = (from_split(p, space) for p in islice(proposals, (1 + MAX_REPEATS) * request.size))
     new = (p for p in points if unseen.take(p))

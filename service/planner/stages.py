@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 from foldstep.models.catalog.metrics import Direction
+from foldstep.service.child import NO_LIMITS, Limits
+from foldstep.service.contract.first_point import first_point
 from foldstep.service.contract.leaderboard import BorderFinding
 from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.space import Frozen, Params
@@ -42,14 +45,16 @@ class StageEnd(Frozen):
 
 
 def first_stage(spec: Spec, warm: Sequence[Params] = ()) -> StagePlan:
-    """Plan the first stage of a search.
+    """Plan the first stage of a search; the published settings of its preset come first, if the preset has some.
 
     Args:
-        spec: the search.
-        warm: configurations of its space that are trained first.
+        spec: the search; a preset is that of its task, once this is known.
+        warm: configurations of its space that are trained next.
     """
     plan = _first_stage(spec)
-    return plan.model_copy(update={"survivors": list(warm)})
+    around = None if spec.data.task is None else first_point(spec, spec.data.task)
+    published = [] if around is None else [around.params]
+    return plan.model_copy(update={"survivors": [*published, *(params for params in warm if params not in published)]})
 
 
 def _first_stage(spec: Spec) -> StagePlan:
@@ -62,14 +67,21 @@ def _first_stage(spec: Spec) -> StagePlan:
     return StagePlan(index=0, space=spec.space, trials=trials, batch=batch)
 
 
-def make_planner(spec: Spec, plan: StagePlan) -> Planner:
-    """Make the planner for a stage of a search; the spec's metric must be set."""
+def make_planner(spec: Spec, plan: StagePlan, limits: Limits = NO_LIMITS) -> Planner:
+    """Make the planner for a stage of a search; the spec's metric must be set.
+
+    Args:
+        spec: the search.
+        plan: the stage.
+        limits: what the child process of a learning method may take of the machine.
+    """
     method = METHODS[spec.method]
     if method.planner is not None:
         planner: Callable[[StagePlan, int], IndexedPlanner] = load(method.planner)
         return planner(plan, spec.seed)
     assert spec.metric is not None
-    return LearningPlanner(plan, spec.seed, spec.method, spec.metric.direction, propose_in_child)
+    propose = partial(propose_in_child, limits=limits)
+    return LearningPlanner(plan, spec.seed, spec.method, spec.metric.direction, propose)
 
 
 def end_stage(spec: Spec, finished: StagePlan, history: History, direction: Direction) -> StageEnd:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp, ndtr, ndtri
 
-from foldstep.models.hyperparameters import Value
+from foldstep.models.catalog.kinds import Value
 from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
 from foldstep.service.planner.observed import Observed, thin
 from foldstep.service.planner.vectors import coordinate

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from foldstep.models.hyperparameters import Value
+from foldstep.models.catalog.kinds import Value
 from foldstep.service.contract.space import Choices, Distribution, Params, Space
 
 INACTIVE = -1.0

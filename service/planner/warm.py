@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from foldstep.models.hyperparameters import Value, lookup
+from foldstep.models.catalog.hyperparameters import lookup
+from foldstep.models.catalog.kinds import Value
 from foldstep.service.contract.space import Fixed, Params, Space
 from foldstep.service.contract.spec import Spec
 

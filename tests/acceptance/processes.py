@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from foldstep.client import Foldstep
+from tests.acceptance import template
 
 WAIT_S = 120
 
@@ -43,6 +44,7 @@ class Processes:
 
     def master(self, port: int = 0, **environment: str) -> tuple[subprocess.Popen[str], Foldstep]:
         environment = {"FOLDSTEP_REPORT_INTERVAL_S": "0.1", "FOLDSTEP_SWEEP_INTERVAL_S": "0.2", **environment}
+        template.copy_to(self.data_dir, with_database="FOLDSTEP_DATABASE_URL" not in environment)
         process = self.start("foldstep", "serve", "--dir", str(self.data_dir), "--port", str(port), **environment)
         assert process.stdout is not None
         url = process.stdout.readline().strip()

@@ -76,7 +76,7 @@ def test_the_test_part_is_scored_after_as_many_epochs_as_the_folds_took(problem:
 
     def course(source: FoldSource, seed: int, fold: int) -> list[float]:
         hp = resolve({**params, "batch_size": 16, "seed": seed, "epochs": EPOCHS})
-        return train_single(hp, fold, source.fold(fold, hp.scaler), "rmse", torch.float64).scores
+        return train_single(hp, fold, source.fold(fold, hp.preparation), "rmse", torch.float64).scores
 
     scores = [course(problem.source, seed, fold) for seed in range(REFITS) for fold in range(2)]
     took = round(np.mean([1 + np.argmin(s) for s in scores]))

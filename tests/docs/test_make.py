@@ -14,8 +14,8 @@ from packaging.requirements import Requirement
 from docs.make import FOLDER, PAGES, page
 from docs.picture import MOST_BYTES, PICTURE
 from foldstep.cli import app
+from foldstep.models.catalog.hyperparameters import REGISTRY
 from foldstep.models.catalog.metrics import METRICS
-from foldstep.models.hyperparameters import REGISTRY
 from foldstep.service.contract.errors import FoldstepError
 from foldstep.service.contract.methods import METHODS
 from foldstep.service.contract.parse import NOT_YET, load_text, parse_spec
@@ -80,7 +80,8 @@ def test_every_hyperparameter_metric_method_and_key_is_documented() -> None:
     assert [n for n in REGISTRY if f"| `{n}`" not in hyperparameters] == []
     assert [n for n in METRICS if f"| `{n}` |" not in metrics] == []
     assert [n for n in METHODS if f"| `{n}` |" not in methods] == []
-    keys = {"parameters" if k == "space" else k for k in Spec.model_fields}
+    keys = {"parameters" if k == "space" else k for k in Spec.model_fields} - {"preset"}
+    assert "  # preset: " in spec, "written under parameters"
     assert [k for k in keys if not re.search(rf"^(# )?{k}:", spec, re.MULTILINE)] == []
     promised = [key for key in NOT_YET if re.search(rf"^{key}:", spec, re.MULTILINE)]
     assert promised == [], "what is not there is not promised"

@@ -111,6 +111,12 @@ TARGETS = {
     "nan": Bad(_file("holes.csv"), ("data.target", "1 row without one")),
     "infinite": Bad(_file("infinite.csv", task="regression"), ("data.target", "infinite")),
     "text for a regression": Bad(_file("rare.csv", task="regression"), ("data.task", "text")),
+    "two": Bad(
+        {"data": {"dataset": "rare.csv", "target": ["x", "y"]}}, ("data", "a column left to learn from", "add a column")
+    ),
+    "several labels": Bad(
+        _file("rare.csv", task="multilabel"), ("data.task", "several columns of labels", "data.task: classification")
+    ),
     "alone": Bad(_file("lonely.csv"), ("data.dataset", "at least one other column"), UNREADABLE),
 }
 COMBINATIONS = {
@@ -128,6 +134,23 @@ COMBINATIONS = {
         {**_file("rare.csv"), "parameters": {"class_weight": {"a": 1, "c": 5}}}, ("parameters.class_weight.c", "a, b")
     ),
     "weight of nothing": Bad({"parameters": {"class_weight": {"0": 0}}}, ("parameters.class_weight", "above 0")),
+    "quantiles out of order": Bad(
+        {**_file("debts.csv", quantiles=[0.9, 0.1]), "parameters": {"loss": "quantile"}},
+        ("data.quantiles", "[0.1, 0.9]"),
+    ),
+    "quantiles of another loss": Bad(_file("debts.csv", quantiles=[0.1]), ("data.quantiles", "loss: quantile")),
+    "quantiles in percent": Bad(
+        {**_file("debts.csv", quantiles=[10, 90]), "parameters": {"loss": "quantile"}},
+        ("data.quantiles.0", "data.quantiles.1", "less than 1"),
+    ),
+    "quantiles with another metric": Bad(
+        {**_file("debts.csv", quantiles=[0.5]), "parameters": {"loss": "quantile"}, "metric": "rmse"},
+        ("metric.name", "pinball"),
+    ),
+    "tweedie as poisson": Bad(
+        {"parameters": {"loss": "tweedie", "tweedie_power": 1}}, ("parameters.tweedie_power", "above 1 and below 2")
+    ),
+    "weight by the target": Bad(_file("debts.csv", weight="y"), ("data.weight",)),
     "exposure without counts": Bad(_file("rare.csv", exposure="x"), ("data.exposure", "loss: poisson")),
 }
 FILES = {

@@ -41,6 +41,15 @@ def codes_table() -> str:
     return "\n".join(rows) + "\n"
 
 
+def amounts_table() -> str:
+    """The same columns, with an amount to predict and a weight of each row."""
+    rng = random.Random(5)
+    rows = [f"{rng.choice(['12', 'A1'])},{rng.choice(['', 'Bonn'])},{rng.gauss(0, 1):.3f}" for _ in range(120)]
+    return "code,city,size,y,w\n" + "\n".join(
+        f"{row},{rng.gammavariate(2, 1):.3f},{rng.uniform(1, 3):.2f}" for row in rows
+    )
+
+
 def predict(
     models: list[Path] | str, content: str, folder: Path, *options: str
 ) -> tuple[list[list[str]], subprocess.CompletedProcess[str]]:

@@ -45,6 +45,14 @@ def test_check_without_a_master_brings_one_along(tmp_path: Path) -> None:
     assert "Checks before the search" in done.stdout
 
 
+def test_the_notes_on_a_spec_are_said_but_not_in_json(tmp_path: Path) -> None:
+    spec = written(tmp_path, {**SOUND, "parameters": {**SOUND["parameters"], "momentum": 0.5, "optimizer": "adam"}})
+    done = foldstep("check", spec, cwd=tmp_path, HOME=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "momentum has no effect" in " ".join(done.stdout.split())
+    assert without_time(foldstep("check", spec, "--json", cwd=tmp_path, HOME=str(tmp_path)).stdout)
+
+
 def test_check_with_a_file_beside_the_spec_and_an_address_left_by_a_dead_master(tmp_path: Path) -> None:
     rows = "".join(f"{i % 7},{i % 5},{'yes' if i % 7 > 3 else 'no'}\n" for i in range(120))
     (tmp_path / "table.csv").write_text(f"a,b,answer\n{rows}")

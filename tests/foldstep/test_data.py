@@ -31,6 +31,13 @@ def test_columns_and_findings_are_told(desk: Desk, table: str) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
+def test_several_targets_are_told(desk: Desk, table: str) -> None:
+    assert desk("datasets", "add", "for-two", table).returncode == 0
+    for file in (table, "for-two"):
+        done = desk("data", file, "--target", "y", "--target", "size", COLUMNS="80")
+        assert "60 rows, 4 columns, targets y, size" in done.stdout, done.stderr
+
+
 def test_what_is_said_overrules(desk: Desk, table: str) -> None:
     def kinds(*words: str) -> dict[str, str]:
         done = desk("data", table, "--json", *words)

@@ -21,12 +21,22 @@ from foldstep.committee import as_files, trial_checkpoints
 from foldstep.service.contract.leaderboard import SearchView, TrialView
 from tests.acceptance.processes import foldstep
 from tests.foldstep.conftest import Desk, refused
-from tests.foldstep.predicting import FEW, codes_table, lines, predict, trained
+from tests.foldstep.predicting import FEW, amounts_table, codes_table, lines, predict, trained
 
 
 @pytest.fixture(scope="module")
 def codes(busy_desk: Desk) -> list[Path]:
     return trained(busy_desk, "codes", codes_table())
+
+
+def test_quantiles_have_a_column_each_and_never_cross(busy_desk: Desk, tmp_path: Path) -> None:
+    parameters = {**FEW, "loss": "quantile", "lr": 0.3, "epochs": 1}  # far from having learned, so that outputs cross
+    models = trained(busy_desk, "spread", amounts_table(), parameters, quantiles=[0.2, 0.5, 0.9], weight="w")
+    (header, *rows), _ = predict(models, lines(1, 2, 3, 4), tmp_path)
+    assert header == ["y_0.2", "y_0.5", "y_0.9"]
+    said = np.array(rows, float)
+    assert said.shape == (4, 3)
+    assert (np.diff(said) >= 0).all()
 
 
 def test_a_row_is_read_alone_as_it_is_among_others(codes: list[Path], tmp_path: Path) -> None:

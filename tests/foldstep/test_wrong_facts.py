@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.numpy import save
 
+from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.checkpoint import CheckpointDamaged, decode, encode
 from foldstep.models.stack import Weights
 from foldstep.prediction import predict_file
@@ -25,11 +26,11 @@ from foldstep.service.contract.reading import AS_FOUND, ColumnReading, TableRead
 from foldstep.service.contract.spec import CvSpec
 from foldstep.worker.assignment import TrialWork
 from foldstep.worker.checkpoints import checkpoint, decode_snapshot, encode_snapshot
-from foldstep.worker.checks.setting import Unwatched
 from foldstep.worker.settings import PACK_BYTES_CPU
 from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
 from foldstep.worker.train.member import Member
+from foldstep.worker.train.oversight import Unwatched
 from tests.worker.train.data import problem, source
 
 JUNK: list[Any] = [None, -1, 10**30, 1.5, "", "x" * 50, [], [[]], {}, {"a": 1}, True, [None, "a"]]
@@ -59,7 +60,7 @@ def files() -> tuple[bytes, bytes, dict[str, Any]]:
     weights = finished.weights[0]
     assert weights is not None
     assert finished.snapshot is not None
-    data = folds.fold(0, "standard", "identity")
+    data = folds.fold(0, Preparation("standard"))
     _, content = checkpoint(lease, leased, finished.members[0], weights, data, finished.result)
     return content, encode_snapshot(finished.snapshot), leased.params
 

@@ -7,19 +7,20 @@ from typing import Any
 
 import pytest
 
-from foldstep.models import fnn, init, schedules
+from foldstep.models import fnn, init, schedules, start
 from foldstep.models.catalog.activations import ACTIVATIONS, Activation
+from foldstep.models.catalog.hyperparameters import BIAS_MODES, INITS
 from foldstep.models.catalog.losses import LOSSES
 from foldstep.models.catalog.norms import NORMS
 from foldstep.models.catalog.optimizers import FAMILIES, OPTIMIZERS
 from foldstep.models.catalog.schedules import SCHEDULES
+from foldstep.models.catalog.units import UNITS
 from foldstep.models.compiled import build as building
 from foldstep.models.compiled import interface
 from foldstep.models.compiled.build import NotBuilt, build
-from foldstep.models.eager import activations, losses, normalization, optim
+from foldstep.models.eager import activations, losses, normalization, optim, pairs
 from foldstep.models.fused import numbers
 from foldstep.models.fused.numbers import bits
-from foldstep.models.hyperparameters import INITS
 from tests.models import fnn as plain
 
 
@@ -29,14 +30,18 @@ from tests.models import fnn as plain
         (ACTIVATIONS, activations.ACTIVATIONS),
         (ACTIVATIONS, fnn.ACTIVATIONS),
         (ACTIVATIONS, plain._ACTIVATIONS),
-        (LOSSES, {**losses.LOSSES, **losses.BENDING_LOSSES}),
-        ([name for name, loss in LOSSES.items() if loss.bends], losses.BENDING_LOSSES),
+        (LOSSES, losses.LOSSES | losses.LOSSES_WITH_NUMBER | losses.LOSSES_WITH_LEVELS | losses.LOSSES_OF_LABELS),
+        ([name for name, loss in LOSSES.items() if loss.number], losses.LOSSES_WITH_NUMBER),
         (FAMILIES, optim.RULES),
         (NORMS, fnn.NORMS),
         (NORMS, plain._NORMS),
+        (UNITS, fnn.JOINS),
+        (UNITS, plain.UNITS),
+        (UNITS, pairs.IS_GATED),
         ([name for name in NORMS if name != "none"], normalization._OVER_ROWS),
         (SCHEDULES, schedules._FACTORS),
         (INITS, init._INITS),
+        (BIAS_MODES, start.BIASES),
     ],
 )
 def test_the_tables_and_the_code_have_the_same_names(table: Collection[str], implemented: Collection[str]) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from foldstep.models.catalog.activations import ACTIVATIONS
 from foldstep.models.catalog.norms import NORMS
+from foldstep.models.catalog.units import UNITS
 from foldstep.models.fnn import forward, softmax
 from foldstep.models.hyperparameters import resolve
 from foldstep.models.stack import Weights
@@ -16,9 +17,9 @@ from tests.models.fnn import FNN
 N_INPUTS, N_OUTPUTS = 5, 3
 
 
-def network(activation: str, norm: str) -> tuple[Weights, FNN]:
+def network(activation: str, norm: str, **more: str) -> tuple[Weights, FNN]:
     """A network of random numbers, as weights and in PyTorch."""
-    hp = resolve({"hidden": [16, 7], "activation": activation, "norm": norm}, seed=1)
+    hp = resolve({"hidden": [16, 16], "activation": activation, "norm": norm, **more}, seed=1)
     net = FNN(hp, N_INPUTS, N_OUTPUTS)
     generator = np.random.default_rng(2)
     sizes = (N_INPUTS, *hp.hidden, N_OUTPUTS)
@@ -32,6 +33,11 @@ def network(activation: str, norm: str) -> tuple[Weights, FNN]:
         if i < 2 and NORMS[norm].over_rows:
             layer["running_mean"] = generator.normal(size=sizes[i + 1])
             layer["running_var"] = generator.uniform(0.1, 3, sizes[i + 1])
+        if i < 2 and hp.has_second:
+            layer["second_weight"] = generator.normal(size=(sizes[i + 1], sizes[i]))
+            layer["second_bias"] = generator.normal(size=sizes[i + 1])
+        if i < 2 and hp.trains_activation:
+            layer["share"] = generator.uniform(0.5, 1.5, sizes[i + 1])
         weights.append({name: values.astype(np.float32) for name, values in layer.items()})
     net.load(weights)
     return weights, net
@@ -39,10 +45,14 @@ def network(activation: str, norm: str) -> tuple[Weights, FNN]:
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_the_forward_pass_is_that_of_pytorch(activation: str, norm: str) -> None:
-    weights, net = network(activation, norm)
+@pytest.mark.parametrize("units", UNITS)
+@pytest.mark.parametrize("more", [{}, {"activation_trained": "unit", "parametrization": "ntk", "skip": "residual"}])
+def test_the_forward_pass_is_that_of_pytorch(activation: str, norm: str, units: str, more: dict[str, str]) -> None:
+    more = {**more, "units": units}
+    weights, net = network(activation, norm, **more)
     x = 3 * np.random.default_rng(3).normal(size=(200, N_INPUTS)).astype(np.float32)
-    outputs = forward(resolve({"hidden": [16, 7], "activation": activation, "norm": norm}, seed=1), weights, x)
+    hp = resolve({"hidden": [16, 16], "activation": activation, "norm": norm, **more}, seed=1)
+    outputs = forward(hp, weights, x)
     with torch.no_grad():
         expected = net(torch.from_numpy(x)).numpy()
     assert outputs.dtype == np.float32
@@ -54,7 +64,7 @@ def test_the_forward_pass_is_that_of_pytorch(activation: str, norm: str) -> None
 def test_great_inputs_warn_of_nothing(activation: str) -> None:
     weights, net = network(activation, "none")
     x = np.array([[3e38, -3e38, 0, 1e20, -1e20]], dtype=np.float32)
-    outputs = forward(resolve({"hidden": [16, 7], "activation": activation}, seed=1), weights, x)
+    outputs = forward(resolve({"hidden": [16, 16], "activation": activation}, seed=1), weights, x)
     with torch.no_grad():
         expected = net(torch.from_numpy(x)).numpy()
     assert np.array_equal(np.isfinite(outputs), np.isfinite(expected))
@@ -62,7 +72,7 @@ def test_great_inputs_warn_of_nothing(activation: str) -> None:
 
 def test_no_rows_have_no_outputs() -> None:
     weights, _ = network("relu", "layer")
-    hp = resolve({"hidden": [16, 7], "activation": "relu", "norm": "layer"}, seed=1)
+    hp = resolve({"hidden": [16, 16], "activation": "relu", "norm": "layer"}, seed=1)
     assert forward(hp, weights, np.empty((0, N_INPUTS), np.float32)).shape == (0, N_OUTPUTS)
 
 

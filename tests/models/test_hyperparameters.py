@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from foldstep.models.hyperparameters import REGISTRY, Kind, lookup, resolve
+from foldstep.models.catalog.hyperparameters import REGISTRY, lookup
+from foldstep.models.catalog.kinds import Kind
+from foldstep.models.catalog.units import UNITS
+from foldstep.models.hyperparameters import resolve
 from tests.models.fnn import FNN
 
 
@@ -64,7 +67,9 @@ def test_the_number_of_parameters() -> None:
     assert resolve({"hidden": [5, 4]}).n_parameters(3, 2) == (3 + 1) * 5 + (5 + 1) * 4 + (4 + 1) * 2
 
 
+@pytest.mark.parametrize("trained", ["none", "unit"])
+@pytest.mark.parametrize("units", UNITS)
 @pytest.mark.parametrize("norm", ["none", "batch", "layer"])
-def test_the_number_of_parameters_is_that_of_the_network(norm: str) -> None:
-    hp = resolve({"hidden": [5, 4], "norm": norm})
+def test_the_number_of_parameters_is_that_of_the_network(norm: str, units: str, trained: str) -> None:
+    hp = resolve({"hidden": [5, 4], "norm": norm, "units": units, "activation_trained": trained})
     assert hp.n_parameters(3, 2) == sum(p.numel() for p in FNN(hp, 3, 2).parameters())

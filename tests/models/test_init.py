@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
-from foldstep.models.hyperparameters import INITS
+from foldstep.models.catalog.hyperparameters import INITS
 from foldstep.models.init import initial_weights
 
 FAN_IN, FAN_OUT = 200, 300
@@ -17,6 +17,7 @@ VARIANCE = {
     "uniform": 1 / (3 * FAN_IN),
     "lecun_uniform": 1 / FAN_IN,
     "lecun_normal": 1 / FAN_IN,
+    "data_normal": 1 / FAN_IN,
     "glorot_uniform": 2 / (FAN_IN + FAN_OUT),
     "glorot_normal": 2 / (FAN_IN + FAN_OUT),
     "he_uniform": 2 / FAN_IN,

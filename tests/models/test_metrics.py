@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -22,11 +24,22 @@ ORACLES = {
         if p.shape[1] == 2
         else metrics.roc_auc_score(y, p, multi_class="ovr")
     ),
+    "pr_auc": lambda y, p: metrics.average_precision_score(
+        *(y, p[:, 1] - p[:, 0]) if p.shape[1] == 2 else (np.eye(p.shape[1])[y], p)
+    ),
+    "mcc": lambda y, p: metrics.matthews_corrcoef(y, p.argmax(1)),
+    "brier": lambda y, p: metrics.brier_score_loss(y, p[:, 1] if p.shape[1] == 2 else p),
+    "mape": metrics.mean_absolute_percentage_error,
+    "rmsle": metrics.root_mean_squared_log_error,
+    "ordinal_mae": lambda y, p: metrics.mean_absolute_error(y, p.argmax(1)),
     "rmse": metrics.root_mean_squared_error,
     "mse": metrics.mean_squared_error,
     "mae": metrics.mean_absolute_error,
     "r2": metrics.r2_score,
+    "pinball": metrics.mean_pinball_loss,
     "poisson_deviance": metrics.mean_poisson_deviance,
+    "gamma_deviance": metrics.mean_gamma_deviance,
+    "tweedie_deviance": partial(metrics.mean_tweedie_deviance, power=1.5),
 }
 
 
@@ -43,7 +56,7 @@ def test_class_metrics_equal_scikit_learn(name: str, n_classes: int, n_rows: int
     by_row = torch.from_numpy(logits).transpose(1, 2).contiguous()
     probabilities = torch.softmax(by_row, dim=2).transpose(1, 2).numpy()
     # the oracle sees what the metric sees: softmax may join different logits
-    asks_probabilities = name == "log_loss" or (name == "roc_auc" and n_classes > 2)
+    asks_probabilities = name in ("log_loss", "brier") or (name in ("roc_auc", "pr_auc") and n_classes > 2)
     for member, score in zip(probabilities if asks_probabilities else logits, scores.tolist(), strict=True):
         assert score == pytest.approx(ORACLES[name](truth, member.T), abs=1e-9)
 
@@ -56,6 +69,35 @@ def test_value_metrics_equal_scikit_learn(name: str, n_rows: int, seed: int) -> 
     scores = score_values(name, torch.from_numpy(predictions), torch.from_numpy(truth))
     for member, score in zip(predictions, scores.tolist(), strict=True):
         assert score == pytest.approx(ORACLES[name](truth, member), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", METRICS)
+@given(n_classes=st.integers(2, 4), seed=st.integers(0, 10_000), ties=st.booleans())
+def test_rows_count_by_their_weights(name: str, n_classes: int, seed: int, ties: bool) -> None:
+    """A weight of 2 is a row that is there twice, whatever the unit of the weights."""
+    rng, n = np.random.default_rng(seed), 24
+    weights = rng.integers(1, 4, n)
+    is_class = METRICS[name].task == "classification"
+    truth = np.arange(n) % n_classes if is_class else rng.gamma(2.0, size=n)
+    said = rng.normal(size=(2, n_classes, n)).round(0 if ties else 9) if is_class else rng.gamma(2.0, size=(2, n)) + 0.1
+    score = score_classes if is_class else score_values
+    found = score(name, torch.from_numpy(said), torch.from_numpy(truth), torch.from_numpy(weights / 3))
+    twice = np.repeat(np.arange(n), weights)
+    expected = score(name, torch.from_numpy(np.ascontiguousarray(said[..., twice])), torch.from_numpy(truth[twice]))
+    assert found.tolist() == pytest.approx(expected.tolist(), rel=1e-9)
+
+
+@given(seed=st.integers(0, 1000))
+def test_the_pinball_loss_of_several_quantiles_is_the_mean_of_theirs(seed: int) -> None:
+    rng, levels = np.random.default_rng(seed), (0.1, 0.5, 0.75)
+    truth, said, weights = rng.normal(size=30), rng.normal(size=(2, 3, 30)), rng.uniform(0.1, 3, 30)
+    found = score_values("pinball", *map(torch.from_numpy, (said, truth, weights)), levels)
+    oracle = [
+        [metrics.mean_pinball_loss(truth, p, sample_weight=weights, alpha=level)
+         for p, level in zip(member, levels, strict=True)]
+        for member in said
+    ]  # fmt: skip
+    assert found.tolist() == pytest.approx(np.mean(oracle, axis=1).tolist())
 
 
 def test_a_member_that_is_not_finite_has_no_score_and_its_neighbour_has() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from scipy import stats
 
-from foldstep.models.noise import RESOLUTION, Stream, counters, dropout_noise, threshold
+from foldstep.models.noise import counters, dropout_noise
+from foldstep.models.streams import RESOLUTION, Stream, threshold
 
 CPU = torch.device("cpu")
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from foldstep.models.hyperparameters import SCHEDULES, resolve
-from foldstep.models.schedules import factors, plateau_factor
+from foldstep.models.catalog.schedules import COURSES, SCHEDULES
+from foldstep.models.hyperparameters import resolve
+from foldstep.models.schedules import OWN_SHARE, average_shares, course, factors, plateau_factor
 
 EPOCHS, STEPS = 12, 5
 Make = Callable[[torch.optim.Optimizer], lr_scheduler.LRScheduler]
@@ -71,7 +72,42 @@ def test_schedules_that_move_with_the_step(name: str) -> None:
 
 
 def test_every_schedule_is_covered() -> None:
-    assert {*PER_EPOCH, *PER_STEP, "trapezoidal", "plateau"} == set(SCHEDULES)
+    assert {*PER_EPOCH, *PER_STEP, "trapezoidal", "plateau", "coslog", "flat_cosine"} == set(SCHEDULES)
+
+
+def test_coslog_has_four_cycles_each_twice_as_long() -> None:
+    """As RealMLP's coslog4: the zeros are at (2^k - 1) / 15 of the training."""
+    hp = resolve({"schedule": "coslog", "epochs": 15, "lr_floor": 0.1})
+    rates = np.concatenate([factors(hp, e, STEPS) for e in range(1, 16)])
+    lowest = [0, 1 * STEPS, 3 * STEPS, 7 * STEPS]
+    np.testing.assert_allclose(rates[lowest], 0.1, atol=1e-12)
+    assert sum(rates < 0.1 + 1e-9) == len(lowest)
+    times = np.arange(15 * STEPS) / (15 * STEPS)
+    np.testing.assert_allclose(rates, 0.1 + 0.45 * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * times))))
+
+
+def test_flat_cosine_is_flat_then_a_cosine() -> None:
+    rates = ours("flat_cosine", {"lr_floor": 0.2}).ravel()
+    half = EPOCHS * STEPS // 2
+    assert (rates[: half + 1] == 1).all()
+    fall = rates_of_pytorch(lambda o: lr_scheduler.CosineAnnealingLR(o, half, eta_min=0.2), half)
+    np.testing.assert_allclose(rates[half:], fall, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", COURSES)
+def test_dropout_and_decay_take_the_course_of_the_schedule(name: str) -> None:
+    """Over all epochs, without floor and warm-up."""
+    hp = resolve({"lr_floor": 0.5, "warmup_epochs": 3, "epochs": EPOCHS})
+    plain = resolve({"schedule": name, "epochs": EPOCHS})
+    for epoch in range(1, EPOCHS + 1):
+        np.testing.assert_allclose(course(name, hp, epoch, STEPS), factors(plain, epoch, STEPS), atol=1e-12)
+
+
+def test_weights_are_averaged_at_the_ends_of_the_last_epochs() -> None:
+    hp = resolve({"epochs": 4, "swa_start": 0.5})
+    shares = [average_shares(hp, epoch, 3).tolist() for epoch in range(1, 5)]
+    assert shares == [[OWN_SHARE] * 3, [OWN_SHARE] * 3, [0, 0, 1], [0, 0, 0.5]]
+    assert average_shares(resolve({}), 30, 2).tolist() == [OWN_SHARE] * 2
 
 
 def test_trapezoidal_holds_and_falls() -> None:

@@ -7,6 +7,7 @@ which `test_lbfgs.py` checks.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +21,14 @@ class SingleLBFGS(torch.optim.Optimizer):
     Args:
         parameters: of the network.
         lr: the learning rate; it can be changed in `param_groups`.
-        weight_decay: coefficient of the L2 penalty, added here to the loss and the gradient.
+        weight_decay: coefficient of the L2 penalty, added here to the loss and the gradient; a group of parameters may
+            have its own, by the same name.
         l1: coefficient of the L1 penalty, added here to the loss only; the gradient must include it already.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, l1: float) -> None:
-        super().__init__(parameters, {"lr": lr})
-        self._weight_decay, self._l1 = weight_decay, l1
+    def __init__(self, parameters: Iterable[Any], lr: float, weight_decay: float, l1: float) -> None:
+        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay})
+        self._l1 = l1
         self._pairs: list[tuple[Tensor, Tensor]] = []
         self._point = self._gradient = self._direction = torch.empty(0)
         self._loss = self._slope = self._length = 0.0
@@ -40,8 +42,10 @@ class SingleLBFGS(torch.optim.Optimizer):
         g = torch.cat(
             [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in self._parameters()]
         )
-        loss += float(self._weight_decay / 2 * x.square().sum() + self._l1 * x.abs().sum())
-        g = g + self._weight_decay * x
+        decays = [torch.full_like(p, of["weight_decay"]) for of in self.param_groups for p in of["params"]]
+        decay = torch.cat([d.flatten() for d in decays])
+        loss += float((decay / 2 * x.square()).sum() + self._l1 * x.abs().sum())
+        g = g + decay * x
         if self._has_begun and not self._is_enough(loss) and self._retreats < MAX_RETREATS:
             self._retreat(loss)
         else:

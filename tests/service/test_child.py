@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from foldstep.service.child import ChildDied, ChildTooSlow, ask
+from foldstep.service.child import ChildDied, ChildTooSlow, ask, delete_leavings
 from foldstep.service.contract.errors import NotFound
-from tests.acceptance.processes import WAIT_S, until
+from tests.acceptance.processes import WAIT_S, Processes, until
 
 MAIN = """
 import os, sys, time
@@ -93,6 +93,39 @@ def test_a_killed_master_leaves_no_child_that_works_for_it() -> None:
     parent.kill()
     parent.wait()
     child.wait(WAIT_S)
+
+
+def test_what_a_killed_master_left_of_its_children_goes_and_what_others_use_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    killed, other = (psutil.Popen([sys.executable, "-c", PARENT]) for _ in range(2))
+    until(lambda: len(folders(tmp_path)) == 2, "two children at work")
+    until(lambda: all(parent.children() for parent in (killed, other)), "two children at work")
+    children = [child for parent in (killed, other) for child in parent.children()]
+    killed.kill()
+    killed.wait()
+    children[0].wait(WAIT_S)
+    (tmp_path / "foldstep-child-file").write_text("no folder")
+    until(lambda: delete_leavings() or len(folders(tmp_path)) == 1, "the folder of the killed one is gone")
+    delete_leavings()
+    assert len(folders(tmp_path)) == 1, "that of the other is in use"
+    other.kill()
+    other.wait()
+    until(lambda: delete_leavings() or not folders(tmp_path), "now it is not")
+
+
+def test_a_master_deletes_such_folders_when_it_starts(processes: Processes, tmp_path: Path) -> None:
+    left = tmp_path / "foldstep-child-left"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    processes.master(TMPDIR=str(tmp_path))
+    until(lambda: not left.exists(), "the folder is gone")
+
+
+def folders(place: Path) -> list[Path]:
+    return [path for path in place.glob("foldstep-child-*") if path.is_dir()]
 
 
 def test_the_planners_child_outlives_the_thread_that_started_it_and_not_the_master() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.checkpoint import decode, encode
 from foldstep.models.stack import Weights
 from foldstep.recovery import recover_leaderboards
@@ -17,12 +18,12 @@ from foldstep.service.contract.lease import Lease, LeasedTrial
 from foldstep.service.contract.spec import CvSpec
 from foldstep.worker.assignment import TrialWork
 from foldstep.worker.checkpoints import checkpoint
-from foldstep.worker.checks.setting import Unwatched
 from foldstep.worker.predictor import Predictor
 from foldstep.worker.settings import PACK_BYTES_CPU
 from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
 from foldstep.worker.train.member import Member
+from foldstep.worker.train.oversight import Unwatched
 from tests.worker.data.tables import numbers, table_of
 from tests.worker.train.data import problem, source
 
@@ -69,7 +70,7 @@ def file() -> tuple[str, bytes]:
     )
     member, weights = finished.members[0], finished.weights[0]
     assert weights is not None
-    return checkpoint(lease, leased, member, weights, folds.fold(0, "standard", "log"), finished.result)
+    return checkpoint(lease, leased, member, weights, folds.fold(0, Preparation("standard", "log")), finished.result)
 
 
 def test_the_facts_of_the_first_version_are_still_there(file: tuple[str, bytes]) -> None:
@@ -89,7 +90,7 @@ def test_a_file_of_the_first_version_predicts_and_is_recovered(file: tuple[str, 
     new, old = (Predictor.load(tmp_path / folder / name) for folder in ("new", "old"))
     rows = np.random.default_rng(0).normal(size=(5, 10))
     table = table_of(**{f"x{i}": numbers(rows[:, i]) for i in range(10)}, exposure=numbers([1.0, 2.0, 3.0, 4.0, 5.0]))
-    assert old.target_name == "target"
+    assert old.target_names == ["target"]
     assert old.columns == new.columns
     assert "exposure" in old.columns
     assert np.array_equal(old.outputs(table), new.outputs(table))

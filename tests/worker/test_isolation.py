@@ -12,7 +12,7 @@ from foldstep.service.contract.states import TrialState
 from foldstep.worker.monitor import LeaseMonitor
 from foldstep.worker.train.trainer import PackTrainer
 from tests.acceptance.processes import results
-from tests.worker.test_delivery import SPEC, opened
+from tests.worker.desk import SPEC, opened
 
 GREEDY = 4
 """The trial that has no room, in the second epoch that it sees."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +16,8 @@ from foldstep.worker.delivery import Outbox
 from foldstep.worker.parcel import Parcel, decode_parcel, encode_parcel
 from foldstep.worker.spool import Spool
 from tests.acceptance.processes import Processes, results, until
+from tests.worker.desk import SPEC, Desk, opened
 from tests.worker.proxy import before
-from tests.worker.test_delivery import SPEC, Desk, opened
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with opened(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    with opened(tmp_path_factory.mktemp("undisturbed")) as desk:
-        search = desk.direct.submit(SPEC).id
-        desk.worker()
-        desk.ends(search)
-        return results(desk.direct, search)
 
 
 def kept_in(folder: Path) -> list[Path]:

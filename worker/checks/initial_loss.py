@@ -72,7 +72,7 @@ def _first_rows(data: FoldData) -> FoldData:
 
 def _chance(setting: CheckSetting, hp: Hyperparameters) -> float | None:
     data = _first_rows(setting.data(hp))
-    return chance_loss(hp.loss_for(setting.task), data.y_train, data.n_outputs)
+    return chance_loss(hp.loss_for(setting.task), data.y_train, data.n_outputs, hp.loss_number)
 
 
 def _look_at(setting: CheckSetting, off: Sequence[Hyperparameters]) -> str:

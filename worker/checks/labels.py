@@ -8,17 +8,18 @@ rows. Labels that were shuffled against their rows teach no more than another sh
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.service.contract.checks import CheckResult
-from foldstep.worker.checks.chance import constant_loss
-from foldstep.worker.checks.setting import CheckSetting, Unwatched, Variant, steady
+from foldstep.worker.checks.chance import constant_loss, constant_pinball
+from foldstep.worker.checks.setting import CheckSetting, Variant, steady
 from foldstep.worker.data.inputs import FoldData
 from foldstep.worker.train.member import Member
+from foldstep.worker.train.oversight import Unwatched
 
 NAME = "labels"
 N_SHUFFLES = 8
@@ -41,25 +42,51 @@ def labels(setting: CheckSetting) -> CheckResult:
         sentence = f"Fewer than {FEWEST_ROWS} rows to train on or to validate on are too few to tell."
         return CheckResult(name=NAME, outcome="skipped", sentence=sentence)
     losses = validation_losses(setting)
-    real, shuffled = losses[0], np.array(losses[1:])
-    if not math.isfinite(real) or not np.isfinite(shuffled).all():
+    if not np.isfinite(losses).all():
         return CheckResult(name=NAME, outcome="skipped", sentence="A network diverged, so there is nothing to compare.")
-    constant = _constant(setting)
-    mean, spread = float(shuffled.mean()), float(shuffled.std(ddof=1))
-    is_far = mean - real >= LEAST_SPREADS * spread
-    is_clear = real <= CLEARLY_BETTER * constant
-    has_passed = real < shuffled.min() and (is_far or is_clear)
-    sentence = (
-        f"On rows that were not trained on, the loss is {real:.4g} with the real labels and {mean:.4g} ± {spread:.2g} "
-        f"with shuffled ones; a constant answer has {constant:.4g}."
-    )
+    found = [_Comparison(*parts) for parts in zip(losses, constants(setting), strict=True)]
+    told = next((n for n, one in enumerate(found) if not one.has_passed), 0)
+    where = f" of {setting.source.target_names[told]}" if len(found) > 1 else ""
+    one = found[told]
     return CheckResult(
         name=NAME,
-        outcome="passed" if has_passed else "failed",
-        sentence=sentence,
-        look_at=None if has_passed else _LOOK_AT,
-        numbers={"real": real, "shuffled": mean, "spread": spread, "constant": constant},
+        outcome="passed" if one.has_passed else "failed",
+        sentence=one.sentence(where),
+        look_at=None if one.has_passed else _LOOK_AT,
+        numbers={"real": one.real, "shuffled": one.mean, "spread": one.spread, "constant": one.constant},
     )
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """The losses of one target: with the real labels and then with shuffled ones; and a constant answer's."""
+
+    losses: npt.NDArray[np.float64]
+    constant: float
+
+    @property
+    def real(self) -> float:
+        return float(self.losses[0])
+
+    @property
+    def mean(self) -> float:
+        return float(self.losses[1:].mean())
+
+    @property
+    def spread(self) -> float:
+        return float(self.losses[1:].std(ddof=1))
+
+    @property
+    def has_passed(self) -> bool:
+        is_far = self.mean - self.real >= LEAST_SPREADS * self.spread
+        is_clear = self.real <= CLEARLY_BETTER * self.constant
+        return bool(self.real < self.losses[1:].min() and (is_far or is_clear))
+
+    def sentence(self, where: str) -> str:
+        return (
+            f"On rows that were not trained on, the loss{where} is {self.real:.4g} with the real labels and "
+            f"{self.mean:.4g} ± {self.spread:.2g} with shuffled ones; a constant answer has {self.constant:.4g}."
+        )
 
 
 _LOOK_AT = (
@@ -68,14 +95,28 @@ _LOOK_AT = (
 )
 
 
-def validation_losses(setting: CheckSetting) -> list[float]:
-    """Find the best loss of the networks on the validation rows: with the real labels, then with each shuffle."""
+def validation_losses(setting: CheckSetting) -> npt.NDArray[np.float64]:
+    """Find the best losses of the networks on the validation rows, (targets, 1 + shuffles): first with the real labels.
+
+    Several targets are compared one by one: in their mean the one with the largest unit would decide for all.
+    """
     training = setting.training([_shuffled(setting.seed, i) for i in range(N_SHUFFLES + 1)])
     shallow = sorted(setting.candidates, key=lambda hp: len(hp.hidden))[:N_NETWORKS]  # they learn soonest
     networks = [_learning(setting, hp) for hp in shallow]
     members = [Member(number, fold, hp) for number, hp in enumerate(networks) for fold in range(N_SHUFFLES + 1)]
     training.train(members, Unwatched())
-    return [_least(m for m in members if m.fold == fold) for fold in range(N_SHUFFLES + 1)]
+    of_folds = [[_scores(m) for m in members if m.fold == fold] for fold in range(N_SHUFFLES + 1)]
+    targets = range(len(setting.source.target_names))
+    return np.array([[min((s[t] for s in found if s), default=math.inf) for found in of_folds] for t in targets])
+
+
+def _scores(member: Member) -> list[float]:
+    """List the losses of each target at a member's best epoch; nothing where it has none."""
+    progress = member.progress
+    if progress.best_score is None:
+        return []
+    of_targets = [math.inf if score is None else score for score in progress.target_scores]
+    return of_targets or [progress.best_score]
 
 
 def _learning(setting: CheckSetting, hp: Hyperparameters) -> Hyperparameters:
@@ -96,13 +137,12 @@ def _shuffled(seed: int, number: int) -> Variant:
     return variant
 
 
-def _least(members: Iterable[Member]) -> float:
-    return min((m.progress.best_score for m in members if m.progress.best_score is not None), default=math.inf)
-
-
-def _constant(setting: CheckSetting) -> float:
-    """Compute the loss of the best constant answer on the validation rows, in the units of the scores."""
-    truth = setting.data(setting.candidates[0]).y_valid
-    constant = constant_loss("cross_entropy" if setting.is_classification else "mse", truth)
-    assert constant is not None
-    return constant
+def constants(setting: CheckSetting) -> list[float]:
+    """Compute the loss of the best constant answer on the validation rows for each target, in the scores' units."""
+    data = setting.data(setting.candidates[0])
+    if data.target.quantiles:
+        return [constant_pinball(data.y_valid, data.target.quantiles)]
+    of_targets = data.y_valid.reshape(len(data.y_valid), -1).T
+    loss = "mse" if setting.task == "regression" else "cross_entropy"
+    levels = [constant_loss(loss, truth) for truth in of_targets]
+    return [level for level in levels if level is not None]

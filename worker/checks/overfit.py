@@ -16,9 +16,10 @@ from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.schedules import factors
 from foldstep.service.contract.checks import CheckResult
 from foldstep.worker.checks.chance import constant_loss, floor_loss
-from foldstep.worker.checks.setting import CheckSetting, Unwatched, finite, members, plain, share, with_rows
+from foldstep.worker.checks.setting import CheckSetting, finite, members, plain, share, with_rows
 from foldstep.worker.data.inputs import FoldData
 from foldstep.worker.train.member import Member
+from foldstep.worker.train.oversight import Unwatched
 from foldstep.worker.train.stopping import End
 
 NAME = "overfit"
@@ -68,7 +69,10 @@ def overfit(setting: CheckSetting) -> CheckResult:
 def _bounds(setting: CheckSetting, hp: Hyperparameters, rows: npt.NDArray[np.int64]) -> _Bounds | None:
     data = with_rows(setting.data(hp), rows)
     loss = hp.loss_for(setting.task)
-    constant, floor = constant_loss(loss, data.y_train), floor_loss(loss, data.x_train, data.y_train)
+    constant, floor = (
+        constant_loss(loss, data.y_train, hp.loss_number),
+        floor_loss(loss, data.x_train, data.y_train, hp.loss_number),
+    )
     if constant is None or floor is None or constant - floor < 1e-6:
         return None
     return _Bounds(floor, constant)
@@ -176,10 +180,14 @@ def _moved(member: Member) -> bool:
 
 
 def few_rows(data: FoldData) -> npt.NDArray[np.int64]:
-    """Choose at most `N_ROWS` training rows with different inputs: of all classes in turn, or evenly by the target."""
+    """Choose at most `N_ROWS` training rows with different inputs: of all classes in turn, or evenly by the target.
+
+    Several targets count by their sum.
+    """
     first = np.unique(data.x_train, axis=0, return_index=True)[1]
     distinct = np.sort(first)
-    order = distinct[np.argsort(data.y_train[distinct], kind="stable")]
+    y_train = data.y_train.sum(axis=1) if data.target.each else data.y_train
+    order = distinct[np.argsort(y_train[distinct], kind="stable")]
     if data.target.classes is not None:
         y = data.y_train[order]
         turn = np.concatenate([np.arange(n) for n in np.unique(y, return_counts=True)[1]])

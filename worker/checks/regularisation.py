@@ -106,12 +106,13 @@ def _first_rows(data: FoldData) -> FoldData:
 
 
 def _squares(weights: Weights) -> float:
-    return sum(float(np.square(layer["weight"], dtype=np.float64).sum()) for layer in weights)
+    matrices = [layer[name] for layer in weights for name in ("weight", "second_weight") if name in layer]
+    return sum(float(np.square(matrix, dtype=np.float64).sum()) for matrix in matrices)
 
 
 def _constant(setting: CheckSetting, hp: Hyperparameters) -> float | None:
     data = _first_rows(setting.data(hp))
-    return constant_loss(hp.loss_for(setting.task), data.y_train)
+    return constant_loss(hp.loss_for(setting.task), data.y_train, hp.loss_number)
 
 
 def _has_learned(setting: CheckSetting, hp: Hyperparameters, without: _Trained) -> bool:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from foldstep.models.catalog.hyperparameters import REGISTRY
 from foldstep.models.catalog.optimizers import OPTIMIZERS
+from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.catalog.tasks import Task
 from foldstep.models.hyperparameters import Hyperparameters, resolve
-from foldstep.models.stack import Weights
 from foldstep.service.contract.space import Params
 from foldstep.worker.data.inputs import FoldData, FoldSource
 from foldstep.worker.settings import PACK_BYTES_CPU
@@ -35,7 +36,7 @@ class CheckSetting:
     """One search as the checks see it.
 
     Attributes:
-        source: fold 0 alone, of at most `MAX_ROWS` rows a part.
+        source: fold 0 alone, of at most `MAX_ROWS` rows a part, which all count alike.
         candidates: networks of the space, cut to a bounded size, with the seeds that they would train with.
         seed: the search's.
     """
@@ -55,26 +56,27 @@ class CheckSetting:
             task: classification or regression.
             seed: the search's.
         """
-        small = source.sample(MAX_ROWS, seed)
+        small = source.sample(MAX_ROWS, seed).unweighted()
         drawn = list(dict.fromkeys(_cut(resolve(p, seed=seed)) for p in params))
-        data = small.fold(0, drawn[0].scaler, drawn[0].link)
-        return cls(small, tuple(_affordable(drawn, data.n_inputs, data.n_outputs)), task, seed)
+        sizes = [small.fold(0, hp.preparation).n_parameters(hp) for hp in drawn]
+        return cls(small, tuple(_affordable(drawn, sizes)), task, seed)
 
     @property
     def is_classification(self) -> bool:
-        """Whether the target is a class."""
-        return self.task == "classification"
+        """Whether the target is a class, or several labels."""
+        return self.task != "regression"
 
     def data(self, hp: Hyperparameters) -> FoldData:
         """Prepare the data as a network with these hyperparameters sees it."""
-        return self.source.fold(0, hp.scaler, hp.link)
+        return self.source.fold(0, hp.preparation)
 
     def training(self, variants: Sequence[Variant], dtype: torch.dtype = torch.float32) -> Training:
-        """Make the training on variants of the data: variant i is its fold i. Scores are log_loss or mse.
+        """Make the training on variants of the data: variant i is its fold i. Scores are log_loss, mse or pinball.
 
         It runs on the CPU, whatever the worker's device is: the same spec and data then give the same report.
         """
-        metric = "log_loss" if self.is_classification else "mse"
+        has_quantiles = bool(self.data(self.candidates[0]).target.quantiles)
+        metric = "log_loss" if self.is_classification else "pinball" if has_quantiles else "mse"
         engine = Engine(torch.device("cpu"), PACK_BYTES_CPU, dtype)
         return Training(_Variants(self.source, variants), metric, engine)
 
@@ -83,12 +85,11 @@ def _cut(hp: Hyperparameters) -> Hyperparameters:
     return replace(hp, hidden=tuple(min(width, MAX_WIDTH) for width in hp.hidden))
 
 
-def _affordable(drawn: Sequence[Hyperparameters], n_inputs: int, n_outputs: int) -> list[Hyperparameters]:
-    """Choose as many networks as `MAX_WORK` allows, and the first one in any case."""
+def _affordable(drawn: Sequence[Hyperparameters], sizes: Sequence[int]) -> list[Hyperparameters]:
+    """Choose as many networks as `MAX_WORK` parameters allow, and the first one in any case."""
     taken = [drawn[0]]
-    left = MAX_WORK - drawn[0].n_parameters(n_inputs, n_outputs)
-    for hp in drawn[1:]:
-        n_parameters = hp.n_parameters(n_inputs, n_outputs)
+    left = MAX_WORK - sizes[0]
+    for hp, n_parameters in zip(drawn[1:], sizes[1:], strict=True):
         if n_parameters <= left:
             taken.append(hp)
             left -= n_parameters
@@ -100,12 +101,12 @@ class _Variants:
 
     def __init__(self, source: FoldSource, variants: Sequence[Variant]) -> None:
         self._source, self._variants = source, variants
-        self._made: dict[tuple[int, str, str], FoldData] = {}
+        self._made: dict[tuple[int, Preparation], FoldData] = {}
 
-    def fold(self, index: int, scaler: str, link: str = "identity") -> FoldData:
-        key = (index, scaler, link)
+    def fold(self, index: int, how: Preparation) -> FoldData:
+        key = (index, how)
         if key not in self._made:
-            self._made[key] = self._variants[index](self._source.fold(0, scaler, link))
+            self._made[key] = self._variants[index](self._source.fold(0, how))
         return self._made[key]
 
 
@@ -113,31 +114,6 @@ def with_rows(data: FoldData, rows: np.ndarray) -> FoldData:
     """Keep only these training rows of the data."""
     exposure = None if data.exposure_train is None else data.exposure_train[rows]
     return replace(data, x_train=data.x_train[rows], y_train=data.y_train[rows], exposure_train=exposure)
-
-
-class Unwatched:
-    """A training monitor that ignores every event and never stops the training."""
-
-    def epoch_done(self, members: Sequence[Member], member_steps: int) -> None:
-        """Do nothing: progress is not reported."""
-
-    def member_done(self, member: Member, weights: Weights | None) -> None:
-        """Do nothing: the results are in the member's progress."""
-
-    def dropped_trials(self) -> set[int]:
-        """Return no trials: none is dropped."""
-        return set()
-
-    def is_leaving(self) -> bool:
-        """Tell that training is not to be ended early: the checks are over in seconds."""
-        return False
-
-    def wants_snapshots(self) -> bool:
-        """Tell that no snapshots are requested."""
-        return False
-
-    def snapshots_taken(self) -> None:
-        """Do nothing: it is never called, for no snapshots are requested."""
 
 
 def plain(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
@@ -150,6 +126,10 @@ def plain(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
         "label_smoothing": 0.0,
         "class_weight": "none",
         "ema_decay": 0.0,
+        "swa_start": 0.0,
+        "gradient_noise": 0.0,
+        "mixup": 0.0,
+        "input_mask": 0.0,
         "patience": 0,
         "on_divergence": "stop",
     }
@@ -164,8 +144,14 @@ def steady(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
     optimizer = OPTIMIZERS[hp.optimizer]
     own: Mapping[str, Any] = {
         "lr": optimizer.steady_lr * (1 - hp.momentum if optimizer.momentum_lengthens else 1),
+        "muon_lr": REGISTRY["muon_lr"].default,
         "schedule": "constant",
         "warmup_epochs": 0,
+        "first_layer_lr_factor": 1.0,
+        "output_lr_factor": 1.0,
+        "bias_lr_factor": 1.0,
+        "activation_lr_factor": 1.0,
+        "parametrization": "standard",
         "scale_lr_with_batch": "none",
         "clip_norm": optimizer.steady_clip,
     }

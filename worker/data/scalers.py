@@ -17,6 +17,8 @@ Matrix: TypeAlias = npt.NDArray[np.float64]
 State: TypeAlias = dict[str, npt.NDArray[np.float64]]
 
 N_QUANTILES = 1000
+CLIP = 3.0
+"""Bound of what `robust_clip` gives, that of RealMLP."""
 EIGENVALUE_FLOOR = 1e-6
 """Least variance, as a share of the greatest, that a direction is divided by; one with less is (nearly) collinear."""
 
@@ -81,6 +83,24 @@ def _fit_robust(x: Matrix) -> State:
     return {"center": np.median(x, axis=0), "scale": _width(high - low)}
 
 
+def _fit_robust_clip(x: Matrix) -> State:
+    """Fit (x - median) / (third quartile - first quartile), then a smooth clip; see `_apply_robust_clip`.
+
+    A column whose quartiles are equal is divided by half of its range instead; a constant column becomes 0. Holzmüller
+    et al. (2024), "Better by Default" (arXiv 2407.04491), section 3.
+    """
+    low, high = np.percentile(x, [25, 75], axis=0)
+    width = np.where(high == low, 0.5 * np.ptp(x, axis=0), high - low)
+    # the summand, that of the published code, keeps the factor of a tiny width finite
+    return {"center": np.median(x, axis=0), "factor": np.where(width == 0, 0.0, 1 / (width + 1e-30))}
+
+
+def _apply_robust_clip(x: Matrix, state: State) -> Matrix:
+    """Scale by quartiles, then compute z / sqrt(1 + (z / 3)^2): about z near 0, and always between -3 and 3."""
+    z = (x - state["center"]) * state["factor"]
+    return z / np.hypot(1.0, z / CLIP)
+
+
 def _width(width: Matrix) -> Matrix:
     """Replace widths that are no more than rounding by 1."""
     return np.where(width < 10 * _EPS, 1.0, width)
@@ -105,11 +125,12 @@ def _apply_quantile(x: Matrix, state: State) -> Matrix:
     things: bounds are compared exactly, not within 1e-7, so that a column's unit does not matter; and a constant
     column becomes 0, not -5.2.
     """
-    columns = [_normal_scores(values, quantiles) for values, quantiles in zip(x.T, state["quantiles"], strict=True)]
+    columns = [normal_scores(values, quantiles) for values, quantiles in zip(x.T, state["quantiles"], strict=True)]
     return np.column_stack(columns) if columns else x
 
 
-def _normal_scores(values: Matrix, quantiles: Matrix) -> Matrix:
+def normal_scores(values: Matrix, quantiles: Matrix) -> Matrix:
+    """Compute the normal scores of one column, shape (rows,); see `_apply_quantile`."""
     from scipy.special import ndtri  # imported in a sixth of a second, which other scalers need not wait for
 
     low, high = quantiles[0], quantiles[-1]
@@ -164,6 +185,7 @@ SCALERS: dict[str, Scaler] = {
     "standard": Scaler(_fit_standard, _apply_affine),
     "minmax": Scaler(_fit_minmax, _apply_affine),
     "robust": Scaler(_fit_robust, _apply_affine),
+    "robust_clip": Scaler(_fit_robust_clip, _apply_robust_clip),
     "quantile": Scaler(_fit_quantile, _apply_quantile),
     "whiten": Scaler(_fit_whiten, _apply_whiten),
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
 
 from torch import Tensor
 
@@ -16,6 +18,11 @@ class StepBatch:
     weights: Tensor
     dropout: Tensor | None
     rates: Tensor
+    drops: Tensor | None = None
+    decays: Tensor | None = None
+    averages: Tensor | None = None
+    gradient_keys: Tensor | None = None
+    shares: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -25,9 +32,16 @@ class EpochBatches:
     Attributes:
         inputs: for each data group, (steps, columns, padded inputs).
         targets: (steps, groups, classes or channels, columns), see `DeviceFold.targets`.
-        weights: (steps, groups, columns): 1 / rows of the batch, 0 for a column that fills it up.
+        weights: (steps, groups, columns): 1 / rows of the batch, times the row's weight if rows have weights, which
+            are 1 on average over the training part; 0 for a column that fills the batch up.
         dropout: (steps, 1 + hidden layers, streams, 2, 1, 1) int32, the first layer: the inputs; None without dropout.
         rates: (steps, members, 1) learning rates.
+        drops: (steps, members, 1) float64 factors on the dropout rates; None if all are 1.
+        decays: (steps, members, 1) factors on the weight decay; None if all are 1.
+        averages: (steps, members, 1) shares of the new weights in their average, see `average_shares`; None if all are
+            `OWN_SHARE`.
+        gradient_keys: (steps, kinds, streams, 2) int32, keys of the noise on gradients; None without.
+        shares: (steps, groups, columns): 1 / rows of the batch, or 0; None where those are the weights.
     """
 
     inputs: list[Tensor]
@@ -35,26 +49,24 @@ class EpochBatches:
     weights: Tensor
     dropout: Tensor | None
     rates: Tensor
+    drops: Tensor | None = None
+    decays: Tensor | None = None
+    averages: Tensor | None = None
+    gradient_keys: Tensor | None = None
+    shares: Tensor | None = None
 
     def __getitem__(self, step: int) -> StepBatch:
         """Select the batch of one step, as views."""
-        dropout = self.dropout[step] if self.dropout is not None else None
-        return StepBatch(
-            [x[step] for x in self.inputs], self.targets[step], self.weights[step], dropout, self.rates[step]
-        )
+        return StepBatch([x[step] for x in self.inputs], **self._others(lambda x: x[step]))
 
     def at(self, step: Tensor) -> StepBatch:
         """Copy the batch of a step whose index, (1,) int64, is a tensor on the device."""
         inputs = [x.index_select(0, step)[0] for x in self.inputs]
-        dropout = self.dropout.index_select(0, step)[0] if self.dropout is not None else None
-        targets, weights, rates = (x.index_select(0, step)[0] for x in (self.targets, self.weights, self.rates))
-        return StepBatch(inputs, targets, weights, dropout, rates)
+        return StepBatch(inputs, **self._others(lambda x: x.index_select(0, step)[0]))
 
     def copy(self) -> EpochBatches:
         """Copy all tensors."""
-        dropout = self.dropout.clone() if self.dropout is not None else None
-        others = (self.targets.clone(), self.weights.clone(), dropout, self.rates.clone())
-        return EpochBatches([x.clone() for x in self.inputs], *others)
+        return EpochBatches([x.clone() for x in self.inputs], **self._others(Tensor.clone))
 
     def copy_(self, other: EpochBatches) -> None:
         """Overwrite the numbers by those of another epoch of the same pack."""
@@ -62,5 +74,10 @@ class EpochBatches:
             mine.copy_(its)
 
     def _tensors(self) -> list[Tensor]:
-        dropout = [self.dropout] if self.dropout is not None else []
-        return [*self.inputs, self.targets, self.weights, *dropout, self.rates]
+        others = [getattr(self, f.name) for f in fields(self)[1:]]
+        return [*self.inputs, *(x for x in others if x is not None)]
+
+    def _others(self, change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+        """Apply a function to all tensors but the inputs, by name; what is None stays None."""
+        found = ((f.name, getattr(self, f.name)) for f in fields(self)[1:])
+        return {name: None if x is None else change(x) for name, x in found}

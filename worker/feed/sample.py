@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,26 +25,33 @@ class Part:
 
     Attributes:
         coder: the coding of the target.
-        truth: (rows,) class indices, or float64 in the user's units.
+        truth: (rows,) class indices, or float64 in the user's units; of several targets (rows, targets).
         exposure: (rows,) float64, the exposure of each row's count; None for 1.
+        weight: (rows,) float64, how much each row counts; None for equal weights.
     """
 
     coder: TargetCoder
     truth: Tensor
     exposure: Tensor | None = None
+    weight: Tensor | None = None
 
     def predictions(self, outputs: Tensor) -> Tensor:
         """Compute predictions in the user's units from the outputs of a regression.
 
         Args:
-            outputs: (members, rows).
+            outputs: (members, outputs, rows).
 
         Returns:
-            (members, rows) float64.
+            (members, rows) float64; of quantiles (members, quantiles, rows), sorted as in `TargetCoder.values`.
         """
-        values = outputs.double() * self.coder.scale + self.coder.mean
+        assert not self.coder.each, "each of several targets is a part of its own"
+        raw = (outputs if self.coder.quantiles else outputs[:, 0]).double()
+        if self.coder.transform != "none":
+            return torch.from_numpy(self.coder.values(raw.cpu().numpy(), None)).to(outputs.device)
+        values = raw * self.coder.scale + self.coder.mean
         if self.coder.link == "identity":
-            return values
+            values = values.sort(dim=1).values if self.coder.quantiles else values
+            return values if self.coder.ends is None else values.clamp_(*self.coder.ends)
         return values.exp_() if self.exposure is None else values.exp_().mul_(self.exposure)
 
     def score(self, metric: str, outputs: Tensor) -> Tensor:
@@ -53,26 +61,53 @@ class Part:
             metric: name of the metric.
             outputs: (members, outputs, columns); columns after the rows are ignored.
         """
+        if self.coder.each:
+            return mean_of_targets(self.own_scores(metric, outputs))
         outputs = outputs[:, :, : len(self.truth)]
         if self.coder.classes is not None:
-            return score_classes(metric, outputs, self.truth)
-        return score_values(metric, self.predictions(outputs[:, 0]), self.truth)
+            return score_classes(metric, outputs, self.truth, self.weight)
+        return score_values(metric, self.predictions(outputs), self.truth, self.weight, self.coder.quantiles)
+
+    def own_scores(self, metric: str, outputs: Tensor) -> list[Tensor]:
+        """Compute the metric of each of several targets, of which `score` is the mean; (members,) float64 each."""
+        return [
+            part.score(metric, _outputs_of_label(outputs[:, t]) if part.coder.classes else outputs[:, t : t + 1])
+            for t, part in enumerate(self._of_targets)
+        ]
+
+    @cached_property
+    def _of_targets(self) -> list[Part]:
+        """The part of each of several targets alone."""
+        truths = self.truth.t().contiguous()
+        return [Part(one, truth, None, self.weight) for one, truth in zip(self.coder.each, truths, strict=True)]
 
     def weights(self, n_columns: int) -> Tensor:
-        """Compute the weights of the columns, (n_columns,) float64: 1 / rows for each row, 0 for filling columns."""
+        """Compute the share of each row in the loss, (n_columns,) float64: 1 / rows, or by weight; 0 to fill up."""
         weights = torch.zeros(n_columns, dtype=torch.float64, device=self.truth.device)
-        weights[: len(self.truth)] = 1 / len(self.truth)
+        weights[: len(self.truth)] = 1 / len(self.truth) if self.weight is None else self.weight / self.weight.sum()
         return weights
 
     def targets(self, n_columns: int) -> Tensor:
-        """Compute the loss's targets, (classes or 2, n_columns): a row's weight at its class, or value and offset."""
+        """Compute the loss's targets: a row's weight at its class, or value and offset, or several targets' values.
+
+        Returns:
+            (classes, 2 or targets, n_columns) float64.
+        """
+        if self.coder.task == "multilabel":
+            labels = torch.zeros(self.coder.n_outputs, n_columns, dtype=torch.float64, device=self.truth.device)
+            labels[:, : len(self.truth)] = self.truth.t()
+            return labels
+        if self.coder.each:
+            return torch.stack([part.targets(n_columns)[0] for part in self._of_targets])
         if self.coder.classes is not None:
             targets = torch.zeros(self.coder.n_outputs, n_columns, dtype=torch.float64, device=self.truth.device)
-            targets[:, : len(self.truth)].scatter_(0, self.truth.unsqueeze(0), 1 / len(self.truth))
-            return targets
+            return targets.scatter_(0, self.truth.unsqueeze(0), self.weights(n_columns)[None, : len(self.truth)])
         targets = torch.zeros(2, n_columns, dtype=torch.float64, device=self.truth.device)
         targets[0, : len(self.truth)] = self.truth
-        if self.coder.link == "identity":
+        if self.coder.transform != "none":
+            known = self.coder.standardised(self.truth.cpu().numpy())
+            targets[0, : len(self.truth)] = torch.from_numpy(known).to(targets.device)
+        elif self.coder.link == "identity":
             targets[0].sub_(self.coder.mean).div_(self.coder.scale)
         targets[1] = self.coder.mean
         if self.exposure is not None:
@@ -80,11 +115,30 @@ class Part:
         return targets
 
     def chance(self) -> Tensor:
-        """Compute constant outputs, (outputs,) float64: the logs of the classes' shares, or 0 for a regression."""
+        """Compute constant outputs, (outputs,) float64: the logs of the classes' shares, the quantiles, or 0.
+
+        Of a label it is the log odds of its share.
+        """
+        if self.coder.each:
+            logs = torch.stack([part.chance() for part in self._of_targets])
+            return logs[:, 1] - logs[:, 0] if self.coder.task == "multilabel" else logs[:, 0]
+        if self.coder.quantiles:
+            return torch.quantile(self.targets(len(self.truth))[0], self.truth.new_tensor(self.coder.quantiles))
         if self.coder.classes is None:
             return torch.zeros(1, dtype=torch.float64, device=self.truth.device)
-        counts = torch.bincount(self.truth, minlength=self.coder.n_outputs).double()
-        return (counts / len(self.truth)).clamp(min=1e-30).log()
+        counts = torch.bincount(self.truth, self.weight, minlength=self.coder.n_outputs).double()
+        whole = len(self.truth) if self.weight is None else self.weight.sum()
+        return (counts / whole).clamp(min=1e-30).log()
+
+
+def mean_of_targets(scores: Sequence[Tensor]) -> Tensor:
+    """Average the scores of several targets, (members,) each; one after the other, so that a pack changes no bit."""
+    return sum(scores[1:], start=scores[0]) / len(scores)
+
+
+def _outputs_of_label(log_odds: Tensor) -> Tensor:
+    """Write the log odds of a label, (members, rows), as outputs of two classes, (members, 2, rows)."""
+    return torch.stack([torch.zeros_like(log_odds), log_odds], dim=1)
 
 
 def sample_chunks(n_train: int) -> int:
@@ -112,8 +166,8 @@ class Sample:
         x = x_train.new_zeros(n_chunks * EVALUATION_COLUMNS, x_train.shape[1])
         x[:n_rows] = x_train[rows]
         self.x = x.view(n_chunks, EVALUATION_COLUMNS, -1)
-        exposure = None if whole.exposure is None else whole.exposure[rows]
-        self.part = Part(whole.coder, whole.truth[rows], exposure)
+        factors = (None if factor is None else factor[rows] for factor in (whole.exposure, whole.weight))
+        self.part = Part(whole.coder, whole.truth[rows], *factors)
 
     def inputs(self, chunk: int) -> Tensor:
         """Select the inputs of a chunk, (columns, padded inputs); zeros if this fold has fewer chunks."""
@@ -126,7 +180,7 @@ class LossRows:
     Allocators return memory of this size to the system at once, and a new allocation takes longer than the loss.
 
     Attributes:
-        weights: (members, 1, columns): 1 / rows for each row, 0 for filling columns.
+        weights: (members, 1, columns), see `Part.weights`.
 
     Args:
         parts: the rows of every data group.

@@ -12,7 +12,7 @@ from torch import Tensor
 from foldstep.models.eager.losses import PackedLoss
 from foldstep.models.layout import Layout
 from foldstep.worker.feed.fold import DeviceFold
-from foldstep.worker.feed.sample import LossRows
+from foldstep.worker.feed.sample import LossRows, mean_of_targets
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Validation:
     Attributes:
         folds: the data of every group.
         metric: name of the metric.
+        target_scores: the scores of each of several targets at the last evaluation, (members, targets) float64; None
+            for one target.
 
     Args:
         folds: the data of every group.
@@ -49,6 +51,9 @@ class Validation:
         self.folds, self.metric = folds, metric
         self._layout, self._loss, self._dtype = layout, loss, dtype
         self._device = folds[0].x_valid.device
+        n_targets = folds[0].data.target.n_targets
+        shape = (len(layout), n_targets)
+        self.target_scores = torch.empty(shape, dtype=torch.float64, device=self._device) if n_targets > 1 else None
 
     @property
     def n_columns(self) -> int:
@@ -70,8 +75,15 @@ class Validation:
     def score(self, groups: Collection[int], scores: Tensor) -> None:
         """Compute the metric of `outputs` for the members of some groups, into `scores`, (members,) float64."""
         for group, run in self._layout.group_runs:
-            if group in groups:
-                scores[run.members] = self.folds[group].valid.score(self.metric, self.outputs[run.members])
+            if group not in groups:
+                continue
+            valid, outputs = self.folds[group].valid, self.outputs[run.members]
+            if self.target_scores is None:
+                scores[run.members] = valid.score(self.metric, outputs)
+            else:
+                own = valid.own_scores(self.metric, outputs)
+                self.target_scores[run.members] = torch.stack(own, dim=1)
+                scores[run.members] = mean_of_targets(own)
 
     @cached_property
     def _rows(self) -> LossRows:

@@ -83,10 +83,14 @@ class CompiledSteps:
         }  # fmt: skip
         if optimizer.second is not None:
             stacks["second"] = optimizer.second
+        if net.initial is not None:
+            stacks["initial"] = net.initial
         if parts.average is not None:
             stacks["average"] = parts.average.weights
         has_tiles = self._library.has_tiles and net.dtype == torch.float32
-        self._members = CompiledMembers(net.layout, stacks, net.streams, parts.task, parts.class_weights, has_tiles)
+        self._members = CompiledMembers(
+            net.layout, stacks, net.streams, parts.task, parts.of_classes, parts.levels, has_tiles
+        )
         self._fed: _FedInputs | None = None
         self._scores: CompiledScores | None = None
         self._scored = STACKS.index("parameters" if parts.average is None else "average")
@@ -98,17 +102,21 @@ class CompiledSteps:
         losses = torch.zeros(len(self._net.layout), dtype=self._net.dtype)
         n_steps, n_groups, channels, columns = batches.targets.shape
         assert steps.stop <= n_steps
-        noise, fed = batches.dropout, self._feed(batches)
+        noise, keys, fed = batches.dropout, batches.gradient_keys, self._feed(batches)
+        courses = {"drops": batches.drops, "decays": batches.decays, "averages": batches.averages}
         record = RECORDS["Steps"](
             members=self._members.records, n_members=len(losses), first=steps.start, last=steps.stop, n_groups=n_groups,
-            n_streams=noise.shape[2] if noise is not None else 0,
+            n_streams=len(self._net.streams),
             n_noise_layers=noise.shape[1] if noise is not None else 0,
             noise=pointer(noise) if noise is not None else None,
+            gradient_keys=pointer(keys) if keys is not None else None, n_kinds=keys.shape[1] if keys is not None else 0,
             columns=columns, inputs=self._net.layout.n_inputs_padded, channels=channels, noise_row=self._noise_row,
             rows=pointers(batches.inputs), columns_of=pointers(fed.by_column),
             row_pairs=pointers(fed.row_pairs) if fed.row_pairs else None,
             column_pairs=pointers(fed.column_pairs) if fed.column_pairs else None,
             targets=pointer(batches.targets), weights=pointer(batches.weights), rates=pointer(batches.rates),
+            **{name: pointer(x) for name, x in courses.items() if x is not None},
+            shares=pointer(batches.weights if batches.shares is None else batches.shares),
             steps_before=before, passes=passes, updates=updates, losses=pointer(losses),
         )  # fmt: skip
         self._library.train(record, self._net.dtype)

@@ -13,16 +13,18 @@ from foldstep.models.compiled.interface import number_of
 from foldstep.models.compiled.library import library, pointer, pointers
 from foldstep.models.layout import Layout
 from foldstep.models.metrics import finish
+from foldstep.worker.data.target import TargetCoder
 from foldstep.worker.feed.shapes import EVALUATION_COLUMNS
 from foldstep.worker.feed.validation import Validated, Validation
 
 
-def sums(metric: str, link: str) -> bool:
+def sums(metric: str, coder: TargetCoder, *, is_weighted: bool) -> bool:
     """Tell whether the library sums up a member's metric over the rows; this does not depend on its pack.
 
-    For other metrics, and for the link log, the library returns the outputs.
+    For other metrics, for predictions that are no multiple of the outputs, and for rows with weights, the library
+    returns the outputs.
     """
-    return METRICS[metric].mean_of is not None and link == "identity"
+    return METRICS[metric].mean_of is not None and coder.is_affine and not is_weighted
 
 
 class CompiledScores:
@@ -36,7 +38,11 @@ class CompiledScores:
     def __init__(self, validation: Validation, layout: Layout) -> None:
         self._validation, self._metric = validation, validation.metric
         self._parts = [fold.valid for fold in validation.folds]
-        self._left = [i for i, part in enumerate(self._parts) if not sums(self._metric, part.coder.link)]
+        self._left = [
+            i
+            for i, part in enumerate(self._parts)
+            if not sums(self._metric, part.coder, is_weighted=part.weight is not None)
+        ]
         self._group_of = torch.tensor([s.group for s in layout.slots])
         self._inputs = [library().transposed(fold.x_valid) for fold in validation.folds]
         dtype = self._inputs[0].dtype
@@ -53,7 +59,8 @@ class CompiledScores:
         """Gather the truth, (groups, n_columns), in the user's units, and each target's scale and mean, (groups, 2)."""
         values = torch.zeros(len(self._parts), n_columns, dtype=torch.float64)
         for row, part in zip(values, self._parts, strict=True):
-            row[: len(part.truth)] = part.truth
+            if not part.coder.each:  # their scores are not summed up
+                row[: len(part.truth)] = part.truth
         codings = [[part.coder.scale, part.coder.mean] for part in self._parts]
         return values, torch.tensor(codings, dtype=torch.float64)
 

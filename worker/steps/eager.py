@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from foldstep.models.eager.losses import PackedLoss
-from foldstep.models.eager.packed import Batch, Workspace
+from foldstep.models.eager.workspace import Batch, Workspace
 from foldstep.models.stack import Stack
 from foldstep.worker.feed.epoch import EpochBatches, StepBatch
 from foldstep.worker.feed.shapes import EVALUATION_COLUMNS, columns_of
@@ -43,7 +43,7 @@ class EagerSteps:
             if passes:
                 total += self._pass(batch)
             if updates:
-                self._update(batch.rates, is_first=before + number == 0)
+                self._update(batch, is_first=before + number == 0)
         return total
 
     @staticmethod
@@ -58,22 +58,25 @@ class EagerSteps:
     def step(self, batch: StepBatch) -> Tensor:
         """Take one step, which must not be the first of a training; return each member's loss, (members,)."""
         loss = self._pass(batch)
-        self._update(batch.rates, is_first=False)
+        self._update(batch, is_first=False)
         return loss
 
-    def _update(self, rates: Tensor, *, is_first: bool) -> None:
-        self._optimizer.rates = rates
+    def _update(self, batch: StepBatch, *, is_first: bool) -> None:
+        self._optimizer.rates, self._optimizer.decays = batch.rates, batch.decays
+        self._optimizer.gradient_keys = batch.gradient_keys
         self._optimizer.step(self._last_loss)
         if self._average is not None:
             if is_first:
                 self._average.start()
             else:
-                self._average.update()
+                self._average.update(batch.averages)
 
     def _pass(self, batch: StepBatch) -> Tensor:
         space, n_outputs = self._space, self._net.layout.n_outputs
-        weights = batch.weights.index_select(0, self._group_of).unsqueeze(1)
-        fed = Batch(batch.inputs, weights, batch.dropout)
+        weights = shares = batch.weights.index_select(0, self._group_of).unsqueeze(1)
+        if batch.shares is not None:
+            shares = batch.shares.index_select(0, self._group_of).unsqueeze(1)
+        fed = Batch(batch.inputs, shares, batch.dropout, batch.drops)
         targets = batch.targets.index_select(0, self._group_of)
         with products_rounded_to(self._precision):
             outputs = self._net.forward(fed, space)[:, :n_outputs]

@@ -51,17 +51,19 @@ class Engine:
     step_cost: StepCost = field(default_factory=StepCost, compare=False)
     timings: dict[object, Timings] = field(default_factory=dict, compare=False)
 
-    def backend(self, hp: Hyperparameters, n_inputs: int, n_outputs: int) -> Backend:
+    def backend(self, hp: Hyperparameters, n_inputs: int, n_outputs: int, n_targets: int = 1) -> Backend:
         """Choose the backend of a member; it depends on the member and the machine, not on the pack.
 
         Args:
             hp: the member's hyperparameters.
             n_inputs: input units of its network.
             n_outputs: its output units.
+            n_targets: targets or labels that it predicts; the fused backend has the losses of one.
         """
         if self.may_compile and is_compiled(hp, self.device):
             return "compiled"
-        return "fused" if self.may_fuse and has_triton() and is_covered(hp, n_inputs, n_outputs) else "eager"
+        may_fuse = self.may_fuse and has_triton() and n_targets == 1
+        return "fused" if may_fuse and is_covered(hp, n_inputs, n_outputs) else "eager"
 
     def wait(self) -> None:
         """Wait until the device has finished all work in its queues."""

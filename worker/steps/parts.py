@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from foldstep.models.catalog.tasks import Task
+from foldstep.models.class_numbers import ClassNumbers
 from foldstep.models.eager.averaging import WeightAverage
 from foldstep.models.eager.optim import PackedOptimizer
 from foldstep.models.eager.packed import PackedFNN
@@ -24,15 +22,17 @@ class PackParts:
         optimizer: its optimizer.
         average: the running average of its weights; None if no member has one.
         best: stack of the weights of each member's best epoch.
-        class_weights: for each member the weights of its classes, (classes,); None for equal weights.
+        of_classes: for each member the numbers of its classes.
+        levels: of the search's quantiles; none for the median.
         n_rows: rows of a full batch.
-        task: `classification` or `regression`.
+        task: the task of the search.
     """
 
     net: PackedFNN
     optimizer: PackedOptimizer
     average: WeightAverage | None
     best: Stack
-    class_weights: Sequence[npt.NDArray[np.float64] | None]
+    of_classes: Sequence[ClassNumbers]
+    levels: Sequence[float]
     n_rows: int
     task: Task

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from foldstep.models.catalog.activations import ACTIVATIONS
+from foldstep.models.catalog.units import UNITS
 from foldstep.models.layout import Layout
 
 
@@ -21,10 +22,11 @@ class LayerActivity:
     """
 
     def __init__(self, layout: Layout, layer: int, like: Tensor) -> None:
-        runs = layout.runs(lambda s: s.hp.activation[layer], stop=layout.active[layer])
-        known = [(ACTIVATIONS[name], run) for name, run in runs]
-        self._saturating = [(run, a.saturated_below, a.saturated_above) for a, run in known if a.saturates]
-        self._rectified = [run for a, run in known if a.rectifies]
+        runs = layout.runs(lambda s: (s.hp.activation[layer], UNITS[s.hp.units]), stop=layout.active[layer])
+        known = [(ACTIVATIONS[name], units, run) for (name, units), run in runs if units.is_activated]
+        plain = [(a, run) for a, units, run in known if not units.has_second]
+        self._saturating = [(run, a.saturated_below, a.saturated_above) for a, run in plain if a.saturates]
+        self._rectified = [run for a, _, run in known if a.rectifies]  # a gated unit is 0 where its activation is
         widths = torch.tensor([s.hp.hidden[layer] for s in layout.slots[: len(like)]], device=like.device)
         self._widths = widths.double()
         self._is_unit = torch.arange(like.shape[1], device=like.device) < widths.unsqueeze(1)
@@ -48,7 +50,8 @@ class LayerActivity:
     def numbers(self) -> Tensor:
         """Compute mean, standard deviation, saturated share and dead share of the activations, (members, 4) float64.
 
-        A share is NaN if it is not defined for the activation; all are NaN if an activation is not finite.
+        A share is NaN if it is not defined: for the activation, saturation for a gated unit, both for maxout. All are
+        NaN if an activation is not finite.
         """
         mean, square = self._over_units(self._mean), self._over_units(self._square)
         spread = (square - mean.square()).clamp(min=0).sqrt()

@@ -11,6 +11,7 @@ import torch
 
 from foldstep.models.catalog.backends import Backend
 from foldstep.models.catalog.metrics import METRICS
+from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.layout import padded
 from foldstep.worker.data.inputs import FoldData
 from foldstep.worker.feed.fold import DeviceFold
@@ -32,8 +33,8 @@ SQUEEZE_SHARE = 1 / 8
 class Folds(Protocol):
     """The source of the data that members train on."""
 
-    def fold(self, index: int, scaler: str, link: str = "identity") -> FoldData:
-        """Load the data of fold `index` (from 0) for a scaler and a link."""
+    def fold(self, index: int, how: Preparation) -> FoldData:
+        """Load the data of fold `index` (from 0) as a preparation says."""
 
 
 def is_live(member: Member, epoch: int) -> bool:
@@ -72,7 +73,11 @@ class Training:
             monitor: is notified of every epoch and of every end.
             limits: limits of the training time.
         """
-        unfinished = [m for m in members if not m.is_resting]
+        everyone = list(members)
+        for member in everyone:
+            if member.is_resting:  # it ended under an earlier lease, and its result has the size, too
+                member.n_parameters = self._n_parameters(member)
+        unfinished = [m for m in everyone if not m.is_resting]
         oversight = Oversight(monitor, limits)
         while unfinished and not oversight.must_leave():
             self._in_flight.run(self._train_pack(pack, oversight) for pack in self.packs(unfinished))
@@ -83,27 +88,29 @@ class Training:
         """Divide the members into packs."""
         listed = list(members)
         shapes = {m.key: self._shape(m) for m in listed}
-        n_outputs = self._source.fold(0, "none").n_outputs if listed else 0
+        n_outputs = self._source.fold(0, Preparation("none")).n_outputs if listed else 0
         engine = self._engine
         packs = plan_packs(listed, shapes, n_outputs, engine.pack_bytes, self._backend, engine.step_cost.overhead)
         return split_largest(packs, engine.packs_in_flight)
 
     def estimated_bytes(self, member: Member) -> int:
         """Estimate the memory of a member in bytes, in a pack of members with the same sizes."""
-        shape, n_outputs = self._shape(member), self._source.fold(0, "none").n_outputs
-        sizes = [padded(size) for size in (shape.n_inputs, *member.hp.hidden, n_outputs)]
+        shape, n_outputs = self._shape(member), self._source.fold(0, Preparation("none")).n_outputs
+        sizes = [padded(size) for size in (shape.n_first, *member.hp.hidden, n_outputs)]
         return member_bytes(sizes, shape, member.hp, is_compiled=self._backend(member) == "compiled")
 
     def _backend(self, member: Member) -> Backend:
         data = self._source.fold(*group_of(member))
-        return self._engine.backend(member.hp, data.n_inputs, data.n_outputs)
+        return self._engine.backend(member.hp, data.n_inputs, data.n_outputs, data.target.n_targets)
 
     def _shape(self, member: Member) -> FoldShape:
         data = self._source.fold(*group_of(member))
         n_train = len(data.y_train)
-        is_summed = self._backend(member) == "compiled" and sums(self._metric, member.hp.link)
+        is_summed = self._backend(member) == "compiled" and sums(
+            self._metric, data.target, is_weighted=data.weight_valid is not None
+        )
         n_held = sample_chunks(n_train) * EVALUATION_COLUMNS if is_summed else None
-        return FoldShape(n_train, len(data.y_valid), data.n_inputs, n_held)
+        return FoldShape(n_train, len(data.y_valid), data.n_inputs, n_held, data.stage(member.hp))
 
     def _train_pack(self, pack: Sequence[Member], oversight: Oversight) -> PackInFlight:
         """Train a pack; if the device has no memory for it, train it as two packs, from the last snapshots."""
@@ -140,9 +147,14 @@ class Training:
     def trainer(self, members: Sequence[Member]) -> PackTrainer:
         """Make the trainer of one pack."""
         n_inputs = max(padded(self._shape(m).n_inputs) for m in members)
+        for member in members:
+            member.n_parameters = self._n_parameters(member)
         groups = {group_of(m) for m in members}
         folds = {group: self._device_fold(group, n_inputs) for group in groups}
         return PackTrainer(members, folds, self._metric, self._engine, self._probing)
+
+    def _n_parameters(self, member: Member) -> int:
+        return self._source.fold(*group_of(member)).n_parameters(member.hp)
 
     def _device_fold(self, group: Group, n_inputs: int) -> DeviceFold:
         key = (group, n_inputs)
@@ -228,10 +240,11 @@ class Training:
                 member.remember()
 
     def _record(self, trainer: PackTrainer, live: Sequence[bool], losses: list[float], scores: list[float]) -> None:
-        told = zip(trainer.members, live, losses, trainer.diagnostics.valid_losses, scores, strict=True)
+        valid_losses, of_targets = trainer.diagnostics.valid_losses, trainer.target_scores
+        told = zip(trainer.members, live, losses, valid_losses, scores, of_targets, strict=True)
         is_best = [
-            on and m.progress.record(loss, valid_loss, score, self._measured, m.hp)
-            for m, on, loss, valid_loss, score in told
+            on and m.progress.record(loss, valid_loss, score, self._measured, m.hp, own)
+            for m, on, loss, valid_loss, score, own in told
         ]
         if any(is_best):
             trainer.keep_best(torch.tensor(is_best, device=self._engine.device))

@@ -41,6 +41,7 @@ class Member:
         snapshot: the state to resume from; None before the first epoch.
         until: the epoch at which it pauses; None to train to its end.
         legs: numbers of epochs at which earlier stages of its training end, each stage with its own schedule.
+        n_parameters: number of trained parameters of its network; None before it trains.
         keep_snapshot: whether its snapshot is kept after the last epoch, for a later stage that continues it.
     """
 
@@ -52,6 +53,7 @@ class Member:
     until: int | None = None
     legs: tuple[int, ...] = ()
     keep_snapshot: bool = False
+    n_parameters: int | None = None
     _remembered: Progress | None = field(default=None, compare=False, repr=False)
 
     def remember(self) -> None:

@@ -38,6 +38,31 @@ class Monitor(Protocol):
         """Handle a completed round: every unfinished member of the packs in flight has its present `snapshot`."""
 
 
+class Unwatched:
+    """A monitor that ignores every event and never stops or interrupts a training; others override what they note."""
+
+    def epoch_done(self, members: Sequence[Member], member_steps: int) -> None:
+        """Do nothing: progress is not reported."""
+
+    def member_done(self, member: Member, weights: Weights | None) -> None:
+        """Do nothing: the results are in the member's progress."""
+
+    def dropped_trials(self) -> set[int]:
+        """Return no trials: none is dropped."""
+        return set()
+
+    def is_leaving(self) -> bool:
+        """Tell that the training goes on to its end."""
+        return False
+
+    def wants_snapshots(self) -> bool:
+        """Tell that no snapshots are requested."""
+        return False
+
+    def snapshots_taken(self) -> None:
+        """Do nothing: it is never called, for no snapshots are requested."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """Limits of the training time.

@@ -16,6 +16,8 @@ from foldstep.models.catalog.backends import Backend
 from foldstep.models.catalog.optimizers import OPTIMIZERS
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.layout import padded, size_class
+from foldstep.service.contract.size import COPIES
+from foldstep.worker.feed.augment import augmentation_of
 from foldstep.worker.feed.shapes import EVALUATION_COLUMNS, FoldShape, columns_of, effective_batch, n_batches
 from foldstep.worker.steps.cost import DEFAULT_OVERHEAD
 from foldstep.worker.train.member import Member
@@ -25,10 +27,10 @@ _LARGER = 4
 fit the cache. More members then share the fixed cost of a pack, 1 to 4 % of a search on the digits data."""
 _LEAST = 32
 """Least members in each part of a split pack: with fewer, launching the steps of two costs more than it saves."""
-_COPIES = 7
-"""Numbers stored for each weight: itself, gradient, two moments, update, best weight, weight before a probed step."""
 _LINE_SEARCH = 3
 """Numbers stored for each weight by a rule with a history: the last accepted point, its gradient, the direction."""
+_INPUTS = 2
+"""Numbers stored for each input of an epoch's batches: by row and by column."""
 _OUTPUTS = 3
 """Numbers stored for each output that is kept: itself, its target, its gradient."""
 
@@ -36,7 +38,7 @@ _OUTPUTS = 3
 def shape_key(member: Member, shape: FoldShape, backend: Backend = "eager") -> tuple[object, ...]:
     """Compute the key of a member that must be equal for all members of a pack."""
     # the compiled library does not pad layers to other members' sizes
-    sizes = [] if backend == "compiled" else [shape.n_inputs, *member.hp.hidden]
+    sizes = [] if backend == "compiled" else [shape.n_first, *member.hp.hidden]
     classes = [size_class(size) for size in sizes]
     while classes and classes[-1] == 0:
         classes.pop()
@@ -126,15 +128,15 @@ class _Estimate:
 
     def sizes(self, member: Member) -> tuple[int, ...]:
         """List the padded units of every layer of a member, from the input to the output."""
-        n_inputs = padded(self.shapes[member.key].n_inputs)
-        return (n_inputs, *(padded(w) for w in member.hp.hidden), padded(self.n_outputs))
+        n_first = padded(self.shapes[member.key].n_first)
+        return (n_first, *(padded(w) for w in member.hp.hidden), padded(self.n_outputs))
 
     def waste(self, member: Member, widest: Member) -> int:
         """Count the multiply-adds of a step that are spent on padding; none with the compiled library."""
         if self.is_compiled:
             return 0
         columns = columns_of(effective_batch(member.hp, self.shapes[member.key].n_train))
-        return columns * (_work(self._beside(member, widest)) - _work(self.sizes(member)))
+        return columns * (_work(self._beside(member, widest), member.hp) - _work(self.sizes(member), member.hp))
 
     def bytes(self, member: Member, widest: Member) -> int:
         """Estimate the memory of a member in bytes, including padding."""
@@ -148,9 +150,9 @@ class _Estimate:
         return (*hidden, own[-1])
 
 
-def _work(sizes: Sequence[int]) -> int:
-    """Count the multiply-adds of a forward pass for one row."""
-    return sum(a * b for a, b in pairwise(sizes))
+def _work(sizes: Sequence[int], hp: Hyperparameters) -> int:
+    """Count the multiply-adds of a forward pass for one row; `sizes` are the units of every layer."""
+    return sum(a * b for a, b in pairwise(sizes)) + hp.n_second(sizes)
 
 
 def member_bytes(sizes: Sequence[int], shape: FoldShape, hp: Hyperparameters, *, is_compiled: bool) -> int:
@@ -162,10 +164,15 @@ def member_bytes(sizes: Sequence[int], shape: FoldShape, hp: Hyperparameters, *,
         hp: its hyperparameters.
         is_compiled: whether the compiled library trains it, which needs memory for the passes of one member only.
     """
-    n_weights, n_units = sum((a + 1) * b for a, b in pairwise(sizes)), sum(sizes[1:])
+    n_weights, n_units = sum((a + 1) * b for a, b in pairwise(sizes)) + hp.n_second(sizes), sum(sizes[1:])
+    n_units += 2 * sum(sizes[1:-1]) if hp.has_second else 0
     history = OPTIMIZERS[hp.optimizer].rule.history
-    of_weights = _COPIES + (2 * history + _LINE_SEARCH if history else 0)
+    of_weights = COPIES + (2 * history + _LINE_SEARCH if history else 0) + (hp.decay_towards == "init")
     batch = 0 if is_compiled else columns_of(effective_batch(hp, shape.n_train))
     n_held = shape.n_valid if shape.n_held is None else shape.n_held
     columns = n_batches(n_held, EVALUATION_COLUMNS) * EVALUATION_COLUMNS
-    return 4 * (of_weights * n_weights + n_units * (2 * batch + EVALUATION_COLUMNS) + _OUTPUTS * sizes[-1] * columns)
+    if shape.stage is not None:
+        n_weights, n_units = n_weights + shape.stage.n_parameters, n_units + shape.stage.values_per_row
+    own_rows = shape.n_train * sizes[0] if augmentation_of(hp).is_on else 0  # its batches are no other member's
+    of_rows = _INPUTS * own_rows + n_units * (2 * batch + EVALUATION_COLUMNS) + _OUTPUTS * sizes[-1] * columns
+    return 4 * (of_weights * n_weights + of_rows)

@@ -18,8 +18,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from foldstep.models.catalog.parts import SECOND
 from foldstep.models.eager.losses import PackedLoss
-from foldstep.models.eager.packed import PackedFNN, Workspace
+from foldstep.models.eager.packed import PackedFNN
+from foldstep.models.eager.workspace import Workspace
 from foldstep.models.stack import Stack
 from foldstep.service.contract.diagnostics import OF_LAYER, OF_NETWORK, rounded
 from foldstep.worker.feed.fold import DeviceFold
@@ -100,7 +102,7 @@ class Probe:
         self.net, self.members = net, members
         self._folds, self._shape, self._loss, self._metric = folds, (n_steps, n_rows), loss, metric
         self._group_of = torch.tensor([s.group for s in net.layout.slots], device=net.device)
-        self._weights = [p for p in net.parameters.parts if p.name == "weight"]
+        self._weights = [p for p in net.parameters.parts if p.name in ("weight", SECOND[0])]
         self._before: list[Tensor] = []
         self._courses: dict[tuple[int, ...], list[int]] = {}
         for i, member in enumerate(members):
@@ -141,11 +143,14 @@ class Probe:
 
     def after_step(self) -> None:
         """Record the norms of the optimizer's updates, as shares of the norms of the weights."""
+        found: dict[int, Tensor] = {}
         for part, before in zip(self._weights, self._before, strict=True):
-            block = self.net.layout.blocks[part.block]
+            norms = torch.stack([_norm(before), _norm(before.sub_(part.flat))])
+            found[part.block] = torch.hypot(found[part.block], norms) if part.block in found else norms
+        for index, (whole, moved) in found.items():
+            block = self.net.layout.blocks[index]
             column = _OUTPUT_RATIO if block.is_output else _first_of(block.layer)
-            norm = _norm(before)
-            self._table[block.run.members, column] = _norm(before.sub_(part.flat)) / norm
+            self._table[block.run.members, column] = moved / whole
 
     # -- passes without dropout -----------------------------------------------------------------------------
 

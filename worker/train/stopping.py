@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -44,6 +45,7 @@ class Progress:
         undefined: why its metric has no value, in words; None while it has one.
         seconds: training time so far, wall time of its packs in seconds.
         probes: measurements as sent to the master, see `service.contract.diagnostics`.
+        target_scores: the scores of each of several targets at the best epoch; empty for one target.
     """
 
     train_loss: list[float | None] = field(default_factory=list)
@@ -57,6 +59,7 @@ class Progress:
     valid_loss: list[float | None] = field(default_factory=list)
     probes: list[list[float | None]] = field(default_factory=list)
     undefined: str | None = None
+    target_scores: list[float | None] = field(default_factory=list)
     seconds: float = field(default=0.0, compare=False)
 
     @property
@@ -69,7 +72,15 @@ class Progress:
         """Number of epochs trained."""
         return len(self.scores)
 
-    def record(self, loss: float, valid_loss: float, score: float, metric: Metric, hp: Hyperparameters) -> bool:
+    def record(
+        self,
+        loss: float,
+        valid_loss: float,
+        score: float,
+        metric: Metric,
+        hp: Hyperparameters,
+        target_scores: Sequence[float] = (),
+    ) -> bool:
         """Add an epoch to the history and decide whether the member ends.
 
         A score that is not finite is a divergence where a loss is not finite either. Where both are, the metric itself
@@ -81,6 +92,7 @@ class Progress:
             score: validation score after it.
             metric: the metric of the scores.
             hp: the member's hyperparameters (`epochs`, `patience`, `on_divergence`).
+            target_scores: those of each of several targets, of which the score is the mean.
 
         Returns:
             Whether this epoch is the best so far. A diverged epoch that leads to a restart is added to `restarts`,
@@ -106,6 +118,7 @@ class Progress:
         epoch = self.epoch
         if better:
             self.best_score, self.best_epoch, self.waited = score, epoch, 0
+            self.target_scores = list(target_scores)
         else:
             self.waited += 1
         if epoch >= hp.epochs:
@@ -151,7 +164,7 @@ class Progress:
         return progress
 
     def _check(self) -> None:
-        numbers = [*self.train_loss, *self.scores, *self.valid_loss, self.best_score]
+        numbers = [*self.train_loss, *self.scores, *self.valid_loss, self.best_score, *self.target_scores]
         counts = [self.best_epoch, self.waited, *self.restarts]
         if not (
             all(value is None or type(value) in (float, int) for value in numbers)

@@ -6,22 +6,25 @@ device, except when a fast way to take steps is compared with the plain way.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+import torch
 from torch import Tensor
 
+from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.catalog.tasks import Task
+from foldstep.models.class_numbers import ClassNumbers
 from foldstep.models.eager.averaging import WeightAverage
 from foldstep.models.eager.losses import PackedLoss
 from foldstep.models.eager.optim import PackedOptimizer
 from foldstep.models.eager.packed import PackedFNN
 from foldstep.models.layout import Layout, Slot
-from foldstep.models.noise import Stream
 from foldstep.models.stack import MemberRows, Stack, Weights
+from foldstep.models.streams import Stream
+from foldstep.worker.feed.augment import Augmentation, augmentation_of
 from foldstep.worker.feed.fold import DeviceFold
 from foldstep.worker.feed.validation import Validation
 from foldstep.worker.steps.backend import steps_of
@@ -34,13 +37,18 @@ from foldstep.worker.train.member import Member, Snapshot
 from foldstep.worker.train.probe import Probe
 from foldstep.worker.train.rollback import Rollback
 
-Group: TypeAlias = tuple[int, str, str]
-"""The key of preprocessed data: fold, scaler and link."""
+Group: TypeAlias = tuple[int, Preparation]
+"""The key of preprocessed data: the fold and how it is prepared."""
 
 
 def group_of(member: Member) -> Group:
     """Find the key of the preprocessed data that a member reads."""
-    return (member.fold, member.hp.scaler, member.hp.link)
+    return (member.fold, member.hp.preparation)
+
+
+def _group_key(member: Member) -> tuple[int, Group, Augmentation]:
+    """Find the key of the data group in its pack: members with equal keys read the same batches."""
+    return (member.hp.seed, group_of(member), augmentation_of(member.hp))
 
 
 class PackTrainer:
@@ -68,32 +76,40 @@ class PackTrainer:
         probing: Callable[..., Probe] = Probe,
     ) -> None:
         dtype, device = engine.dtype, engine.device
-        self._groups = sorted({(m.hp.seed, group_of(m)) for m in members})
-        self._folds = [folds[group] for _, group in self._groups]
+        self._groups = sorted({_group_key(m) for m in members})
+        self._folds = [folds[group] for _, group, _ in self._groups]
         by_key = {m.key: m for m in members}
         layout = Layout([self._slot(m) for m in members], self._folds[0].data.n_outputs)
         self.members = [by_key[s.key] for s in layout.slots]
+        may_overflow = [m.hp.link == "log" or m.hp.target_transform != "none" for m in self.members]
+        self._may_overflow = torch.tensor(may_overflow, device=device)
         self.net = PackedFNN(layout, dtype, device)
-        groups = [(seed, group[0], fold) for (seed, group), fold in zip(self._groups, self._folds, strict=True)]
+        groups = [
+            (seed, group[0], fold, augmentation)
+            for (seed, group, augmentation), fold in zip(self._groups, self._folds, strict=True)
+        ]
         noise_layers = 1 + layout.depth if self.net.drops else 0
         self._batches = Batches(self.members, groups, self.net.streams, noise_layers, dtype)
         self.optimizer = PackedOptimizer(self.net, step_count=self.members[0].progress.epoch * self.n_steps)
-        self.average = WeightAverage(self.net) if any(m.hp.ema_decay for m in self.members) else None
+        self._batches.noise_kinds = self.optimizer.noise.kinds if self.optimizer.noise is not None else ()
+        self.average = WeightAverage(self.net) if any(m.hp.ema_decay or m.hp.swa_start for m in self.members) else None
         self.best = Stack(layout, dtype, device, statistics=True)
-        class_weights, n_rows = self._class_weights(), self._batches.n_rows
+        of_classes, n_rows = self._of_classes(), self._batches.n_rows
+        levels = self._folds[0].data.target.quantiles
         loss, seen_loss = (
-            PackedLoss(layout, self._task, class_weights, dtype, device, smoothed=smoothed)
+            PackedLoss(layout, self._task, of_classes, dtype, device, levels, smoothed=smoothed)
             for smoothed in (True, False)
         )
         self._validation = Validation(self._folds, layout, metric, seen_loss, dtype)
-        self.backend = engine.backend(self.members[0].hp, layout.slots[0].n_inputs, layout.n_outputs)
-        parts = PackParts(self.net, self.optimizer, self.average, self.best, class_weights, n_rows, self._task)
+        n_targets = self._folds[0].data.target.n_targets
+        self.backend = engine.backend(self.members[0].hp, layout.slots[0].n_inputs, layout.n_outputs, n_targets)
+        parts = PackParts(self.net, self.optimizer, self.average, self.best, of_classes, levels, n_rows, self._task)
         self._eager = EagerSteps(parts, loss)
         self._steps = steps_of(self.backend, parts, self._eager, engine)
         shape = (self.n_steps, n_rows)
         self.diagnostics = probing(self.net, self.members, self._folds, *shape, seen_loss, metric)
         self.epoch_s = 0.0
-        self.net.initialise()
+        self.net.initialise([fold.data.x_train for fold in self._folds])
         self._rollback = self._load()
 
     @property
@@ -109,21 +125,27 @@ class PackTrainer:
     @property
     def work(self) -> int:
         """Number of multiply-adds in the forward pass of one step, including padding."""
-        return self._steps.columns * sum(b.run.length * b.n_out * b.n_in for b in self.net.layout.blocks)
+        blocks, slots = self.net.layout.blocks, self.net.layout.slots
+        maps = [b.run.length + sum(b.is_hidden and s.hp.has_second for s in slots[b.run.members]) for b in blocks]
+        return self._steps.columns * sum(n * b.n_out * b.n_in for n, b in zip(maps, blocks, strict=True))
 
     def _slot(self, member: Member) -> Slot:
-        group = self._groups.index((member.hp.seed, group_of(member)))
+        group = self._groups.index(_group_key(member))
         stream = Stream(member.hp.seed, member.fold, member.hp.batch_size)
-        return Slot(member.key, member.hp, group, stream, self._folds[group].data.n_inputs)
+        data = self._folds[group].data
+        return Slot(member.key, member.hp, group, stream, data.columns, data.stage(member.hp))
 
     @property
     def _task(self) -> Task:
-        return "regression" if self._folds[0].data.target.classes is None else "classification"
+        return self._folds[0].data.target.task
 
-    def _class_weights(self) -> list[npt.NDArray[np.float64] | None]:
+    def _of_classes(self) -> list[ClassNumbers]:
         datas = [self._folds[s.group].data for s in self.net.layout.slots]
         return [
-            data.target.class_weights(m.hp.class_weight, data.y_train)
+            ClassNumbers(
+                data.target.class_weights(m.hp.class_weight, data.y_train),
+                data.target.spread(m.hp.label_smoothing_to, data.y_train),
+            )
             for m, data in zip(self.members, datas, strict=True)
         ]
 
@@ -202,12 +224,22 @@ class PackTrainer:
         return self.average.weights if self.average is not None else self.net.parameters
 
     def evaluate(self) -> Tensor:
-        """Score each member on its validation rows, (members,) float64, in the user's units; probe if that is due."""
+        """Score each member on its validation rows, (members,) float64, in the user's units; probe if that is due.
+
+        Where undoing a link or a transform of the target overflows, the validation loss counts as infinite, too: it
+        is finite in the outputs' unit, but the member has diverged.
+        """
         found = self._steps.evaluate(self._validation)
-        self.diagnostics.validated(found.losses)
+        self.diagnostics.validated(found.losses.masked_fill(self._may_overflow & found.scores.isinf(), math.inf))
         if self.diagnostics.is_on:
             self.diagnostics.look(self._eager.evaluation_space, self.scored_weights)
         return found.scores
+
+    @property
+    def target_scores(self) -> list[list[float]]:
+        """The scores of each of several targets at the last evaluation, for each member; none for one target."""
+        found = self._validation.target_scores
+        return [[] for _ in self.members] if found is None else found.tolist()
 
     # -- members out --------------------------------------------------------------------------------------
 

@@ -2,14 +2,8 @@
 // of the batch) for a row and 0 for a column that fills up the batch.
 #pragma once
 
-#include "functions.h"
+#include "class_losses.h"
 #include "status.h"
-
-// Targets and weights of one step and data group; see truth_of and batch_of in step.cpp.
-template <class T> struct Truth {
-    const T *values;   // (classes, columns) each column's weight at its class; or (1 or 2, columns) values and offsets
-    const T *weights;  // (columns,)
-};
 
 // Writes each column's weight times the weight of its class to `weighted`, (classes, columns), and returns the sum.
 template <class T>
@@ -36,7 +30,8 @@ Truth<T> softened(const LossNumbers<T> &loss, Truth<T> truth, int64_t classes, i
         const V weight = load(truth.weights + c);
         for (int64_t k = 0; k < classes; k++) {
             const T of_class = T(loss.class_weights ? loss.class_weights[k] : 1);
-            const V spread = weight * (T(loss.smoothing) / T(classes)) * of_class / whole;
+            const T share = loss.spread ? T(loss.smoothing) * T(loss.spread[k]) : T(loss.smoothing) / T(classes);
+            const V spread = weight * share * of_class / whole;
             const V target = load(scratch + k * columns + c) / whole * T(1 - loss.smoothing) + spread;
             store(scratch + k * columns + c, target);
             of_column += target;
@@ -46,27 +41,13 @@ Truth<T> softened(const LossNumbers<T> &loss, Truth<T> truth, int64_t classes, i
     return {scratch, weights};
 }
 
-// Computes the cross entropy, -log(softmax) at the class (Bridle 1990), of outputs (classes, columns).
-template <class T> T cross_entropy(Truth<T> truth, int64_t classes, int64_t columns, T *outputs, T *delta) {
-    using V = Vector<T>;
-    V loss{};
-    for (int64_t c = 0; c < columns; c += N<T>) {
-        V greatest = load(outputs + c), sum{}, at_class{};
-        for (int64_t k = 1; k < classes; k++) greatest = maximum<T>(greatest, load(outputs + k * columns + c));
-        for (int64_t k = 0; k < classes; k++) {
-            const V shifted = load(outputs + k * columns + c) - greatest, raised = exponential(shifted);
-            at_class += shifted * load(truth.values + k * columns + c);
-            sum += raised;
-            store(delta + k * columns + c, raised);
-        }
-        const V weight = load(truth.weights + c), share = weight / sum;
-        for (int64_t k = 0; k < classes; k++) {
-            T *at = delta + k * columns + c;
-            store(at, load(at) * share - load(truth.values + k * columns + c));
-        }
-        loss += weight * logarithm(sum) - at_class;
-    }
-    return sum_of<T>(loss);
+// Applies class weights and smoothing; see loss_of.
+template <class T>
+Truth<T> weighted(const LossNumbers<T> &numbers, Truth<T> truth, int64_t units, int64_t columns, const T *whole,
+                  T *scratch) {
+    const T own = sum_of<T>(weigh(numbers, truth, units, columns, scratch));
+    const T over = !numbers.class_weights ? T(1) : whole ? *whole : own;
+    return softened(numbers, truth, units, columns, over, scratch);
 }
 
 // Computes a loss of one output. `of(output, target, offset, &gradient)` computes loss and gradient of a column,
@@ -87,46 +68,106 @@ T regression(Truth<T> truth, int64_t columns, bool has_offset, const T *outputs,
     return sum_of<T>(loss);
 }
 
+// Computes the mean over several targets of a loss of one output, as `regression` does.
+template <class T, class F>
+T of_each(Truth<T> truth, int64_t units, int64_t columns, T *outputs, T *delta, F of) {
+    using V = Vector<T>;
+    const T share = T(1) / T(units);
+    T sum = 0;
+    for (int64_t u = 0; u < units; u++) {
+        const Truth<T> own{truth.values + u * columns, truth.weights};
+        sum += regression(own, columns, false, outputs + u * columns, delta + u * columns,
+                          [=](V output, V target, V, V *gradient) -> V {
+            const V part = of(output, target, gradient);
+            *gradient *= share;
+            return part * share;
+        });
+    }
+    return sum;
+}
+
 // Computes the loss, and its gradient in `delta`. If `truth` is only a part of the rows, `whole` points to the class
 // weight of all rows, else it is null. `scratch` is (units + 1, columns).
 template <class T>
 T loss_of(const LossNumbers<T> &numbers, Truth<T> truth, int64_t units, int64_t columns, const T *whole, T *outputs,
           T *delta, T *scratch) {
     using V = Vector<T>;
-    const T bend = T(numbers.bend);
+    const T number = T(numbers.number);
     switch (numbers.name) {
     case Loss::cross_entropy:
-        if (numbers.smoothing > 0 || numbers.class_weights) {
-            const T own = sum_of<T>(weigh(numbers, truth, units, columns, scratch));
-            const T over = !numbers.class_weights ? T(1) : whole ? *whole : own;
-            truth = softened(numbers, truth, units, columns, over, scratch);
-        }
+        if (numbers.smoothing > 0 || numbers.class_weights)
+            truth = weighted(numbers, truth, units, columns, whole, scratch);
         return cross_entropy(truth, units, columns, outputs, delta);
+    case Loss::hinge:
+    case Loss::focal:
+    case Loss::ordinal: {
+        if (numbers.class_weights) truth = weighted(numbers, truth, units, columns, whole, scratch);
+        if (numbers.name == Loss::hinge) return hinge(truth, units, columns, outputs, delta);
+        if (numbers.name == Loss::focal) return focal(truth, units, columns, number, outputs, delta);
+        return ordinal(truth, units, columns, outputs, delta);
+    }
     case Loss::mse:
-        return regression(truth, columns, false, outputs, delta, [](V output, V target, V, V *gradient) -> V {
+        return of_each(truth, units, columns, outputs, delta, [](V output, V target, V *gradient) -> V {
             const V error = output - target;
             *gradient = error * T(2);
             return error * error;
         });
     case Loss::mae:
-        return regression(truth, columns, false, outputs, delta, [](V output, V target, V, V *gradient) -> V {
+        return of_each(truth, units, columns, outputs, delta, [](V output, V target, V *gradient) -> V {
             const V error = output - target;
             *gradient = error > 0 ? all(T(1)) : error < 0 ? all(T(-1)) : error;
-            return magnitude<T>(error);
+            return magnitude(error);
         });
     case Loss::huber:
-        return regression(truth, columns, false, outputs, delta, [bend](V output, V target, V, V *gradient) -> V {
+        return of_each(truth, units, columns, outputs, delta, [number](V output, V target, V *gradient) -> V {
             const V error = output - target;
-            const V clipped = error > bend ? all(bend) : error < -bend ? all(-bend) : error;
+            const V clipped = error > number ? all(number) : error < -number ? all(-number) : error;
             *gradient = clipped;
             return (error - clipped * T(0.5)) * clipped;
         });
+    case Loss::label_cross_entropy: {
+        const T kept = T(1 - numbers.smoothing), spread = T(numbers.smoothing) / T(2);
+        return of_each(truth, units, columns, outputs, delta, [=](V output, V target, V *gradient) -> V {
+            const V label = target * kept + spread, decay = exponential(-magnitude(output));
+            *gradient = (output >= 0 ? all(T(1)) : decay) / (decay + T(1)) - label;
+            return logarithm(decay + T(1)) + (output < 0 ? V{} : output) - label * output;
+        });
+    }
+    case Loss::quantile: {
+        T sum = 0;
+        for (int64_t u = 0; u < units; u++) {
+            const T level = T(numbers.levels[u]), share = T(1) / T(units);
+            sum += regression(truth, columns, false, outputs + u * columns, delta + u * columns,
+                              [=](V output, V target, V, V *gradient) -> V {
+                const V error = target - output;
+                const V slope = error > 0 ? all(level) : error < 0 ? all(level - T(1)) : error + (level - T(0.5));
+                *gradient = slope * -share;
+                return error * slope * share;
+            });
+        }
+        return sum;
+    }
     case Loss::poisson:
         return regression(truth, columns, true, outputs, delta, [](V output, V target, V offset, V *gradient) -> V {
             const V log_mean = output + offset, mean = exponential(log_mean);
             *gradient = mean - target;
             return mean - log_mean * target;
         });
+    case Loss::gamma:
+        return regression(truth, columns, true, outputs, delta, [](V output, V target, V offset, V *gradient) -> V {
+            const V log_mean = output + offset, ratio = target * exponential(-log_mean);
+            *gradient = T(1) - ratio;
+            return log_mean + ratio;
+        });
+    case Loss::tweedie: {
+        const T one = T(1 - numbers.number), two = T(2 - numbers.number);
+        return regression(truth, columns, true, outputs, delta, [=](V output, V target, V offset, V *gradient) -> V {
+            const V log_mean = output + offset;
+            const V whole = exponential(log_mean * two), part = target * exponential(log_mean * one);
+            *gradient = whole - part;
+            return whole / two - part / one;
+        });
+    }
     }
     throw UnknownName();
 }

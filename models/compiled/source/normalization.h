@@ -8,6 +8,7 @@
 // The parameters and statistics of one layer's normalisation, (units,) each; no running ones in layer normalisation.
 template <class T> struct NormNumbers {
     T *scale, *shift, *running_mean, *running_variance;
+    T momentum;
 };
 
 // Values for the backward pass: x_hat, (units, columns), and 1 / sqrt(variance + NORM_EPSILON) of each unit or column.
@@ -38,8 +39,8 @@ void normalise_rows(NormNumbers<T> numbers, const T *weights, int64_t units, int
             store(x_hat + c, centred);
             return centred * centred * load(weights + c);
         });
-        numbers.running_mean[u] += T(NORM_MOMENTUM) * (mean - numbers.running_mean[u]);
-        numbers.running_variance[u] += T(NORM_MOMENTUM) * (variance * unbiased - numbers.running_variance[u]);
+        numbers.running_mean[u] += numbers.momentum * (mean - numbers.running_mean[u]);
+        numbers.running_variance[u] += numbers.momentum * (variance * unbiased - numbers.running_variance[u]);
         const T inverse = inverse_root(variance), scale = numbers.scale[u], shift = numbers.shift[u];
         kept.inverse[u] = inverse;
         for (int64_t c = 0; c < columns; c += N<T>) {
@@ -73,7 +74,7 @@ void normalise_units(NormNumbers<T> numbers, int64_t units, int64_t columns, T *
             const V centred = load(z + u * columns + c) - mean;
             variance += centred * centred;
         }
-        const V inverse = T(1) / root<T>(variance / T(units) + T(NORM_EPSILON));
+        const V inverse = T(1) / root(variance / T(units) + T(NORM_EPSILON));
         if (kept.inverse) store(kept.inverse + c, inverse);
         for (int64_t u = 0; u < units; u++) {
             T *at = z + u * columns + c;

@@ -23,59 +23,65 @@ template <class T> struct Start {
     Start from(int64_t row) const { return {of_rows ? of_rows + row : nullptr, from_result}; }
 };
 
-// Computes ROWS x (VECTORS vectors) of the result, with the sums in registers.
-template <class T, int ROWS, int VECTORS>
+// Computes ROWS x (LINES registers) of the result, with the sums in registers.
+template <class T, int ROWS, int LINES>
 inline void tile(Factor<T> left, const T *right, int64_t right_row, int64_t terms, Start<T> start, T *out,
                  int64_t out_row) {
-    Vector<T> sums[ROWS][VECTORS];
+    Register<T> sums[ROWS][LINES];
 #pragma GCC unroll 16
     for (int m = 0; m < ROWS; m++)
 #pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; v++)
-            sums[m][v] = start.from_result ? load(out + m * out_row + v * N<T>)
-                                           : all<T>(start.of_rows ? start.of_rows[m] : T(0));
+        for (int v = 0; v < LINES; v++)
+            sums[m][v] = start.from_result ? load_register(out + m * out_row + v * IN_REGISTER<T>)
+                                           : (start.of_rows ? start.of_rows[m] : T(0)) - Register<T>{};  // keeps -0
     for (int64_t k = 0; k < terms; k++) {
-        Vector<T> line[VECTORS];
+        Register<T> line[LINES];
 #pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; v++) line[v] = load(right + k * right_row + v * N<T>);
+        for (int v = 0; v < LINES; v++) line[v] = load_register(right + k * right_row + v * IN_REGISTER<T>);
 #pragma GCC unroll 16
         for (int m = 0; m < ROWS; m++) {
             const T factor = left.at[m * left.row + k * left.column];
 #pragma GCC unroll 4
-            for (int v = 0; v < VECTORS; v++) sums[m][v] += factor * line[v];
+            for (int v = 0; v < LINES; v++) sums[m][v] += factor * line[v];
         }
     }
 #pragma GCC unroll 16
     for (int m = 0; m < ROWS; m++)
 #pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; v++) store(out + m * out_row + v * N<T>, sums[m][v]);
+        for (int v = 0; v < LINES; v++) store_register(out + m * out_row + v * IN_REGISTER<T>, sums[m][v]);
 }
 
 // Computes `rows` rows of the result in tiles of ROWS; the remaining rows in one tile, or in tiles of half the rows.
-template <class T, int ROWS, int VECTORS>
+template <class T, int ROWS, int LINES>
 inline void rows_of(Factor<T> left, const T *right, int64_t right_row, int64_t rows, int64_t terms, Start<T> start,
                     T *out, int64_t out_row) {
     constexpr int FEWER = ROWS <= MOST_KINDS ? ROWS - 1 : ROWS / 2;
     int64_t m = 0;
     for (; m + ROWS <= rows; m += ROWS)
-        tile<T, ROWS, VECTORS>(left.from_row(m), right, right_row, terms, start.from(m), out + m * out_row, out_row);
+        tile<T, ROWS, LINES>(left.from_row(m), right, right_row, terms, start.from(m), out + m * out_row, out_row);
     if constexpr (FEWER > 0)
         if (m < rows)
-            rows_of<T, FEWER, VECTORS>(left.from_row(m), right, right_row, rows - m, terms, start.from(m),
-                                       out + m * out_row, out_row);
+            rows_of<T, FEWER, LINES>(left.from_row(m), right, right_row, rows - m, terms, start.from(m),
+                                     out + m * out_row, out_row);
 }
 
-// out[m][n] = start + sum over k of left(m, k) * right[k][n]; `columns` is a multiple of N.
+// out[m][n] = start + sum over k of left(m, k) * right[k][n]; `columns` is a multiple of N. The tiles fill the registers:
+// 32 of 64 bytes, 16 of 32 bytes (AVX2) or 32 of 16 bytes (ARM), less those for the factors.
 template <class T>
 void product(Factor<T> left, const T *right, int64_t right_row, int64_t rows, int64_t terms, int64_t columns,
              Start<T> start, T *out, int64_t out_row) {
     int64_t n = 0;
-    for (; n + 4 * N<T> <= columns; n += 4 * N<T>)
-        rows_of<T, 6, 4>(left, right + n, right_row, rows, terms, start, out + n, out_row);
-    for (; n + 2 * N<T> <= columns; n += 2 * N<T>)
-        rows_of<T, 12, 2>(left, right + n, right_row, rows, terms, start, out + n, out_row);
-    for (; n + N<T> <= columns; n += N<T>)
-        rows_of<T, 16, 1>(left, right + n, right_row, rows, terms, start, out + n, out_row);
+    if constexpr (REGISTERS == 1) {
+        for (; n + 4 * N<T> <= columns; n += 4 * N<T>)
+            rows_of<T, 6, 4>(left, right + n, right_row, rows, terms, start, out + n, out_row);
+        for (; n + 2 * N<T> <= columns; n += 2 * N<T>)
+            rows_of<T, 12, 2>(left, right + n, right_row, rows, terms, start, out + n, out_row);
+        for (; n + N<T> <= columns; n += N<T>)
+            rows_of<T, 16, 1>(left, right + n, right_row, rows, terms, start, out + n, out_row);
+    } else {
+        for (; n + N<T> <= columns; n += N<T>)
+            rows_of<T, 6, REGISTERS>(left, right + n, right_row, rows, terms, start, out + n, out_row);
+    }
 }
 
 // Transposes a square of vectors: swaps the off-diagonal blocks of size HALF, then recursively those of half the size.

@@ -1,7 +1,7 @@
 // The steps of an epoch for every member of a pack, one member after the other: its weights, gradients and moments stay
 // in the cache for the whole epoch. The arguments are declared in interface.h, written by models/compiled/interface.py.
 
-#include "network.h"
+#include "member_updates.h"
 #include "scores.h"
 
 #ifdef __SSE__
@@ -26,7 +26,8 @@ class WithoutDenormals {
 #endif
 };
 
-template <class T> Batch<T> batch_of(const Steps<T> &steps, const Member<T> &member, int64_t step) {
+template <class T> Batch<T> batch_of(const Steps<T> &steps, int64_t m, int64_t step) {
+    const Member<T> &member = steps.members[m];
     const int64_t at = step * steps.n_groups + member.group, size = steps.columns * steps.inputs;
     const auto pairs = [&](const Bf16 *const *of, int64_t terms, int64_t row) {
         return of ? of[member.group] + step * padded(terms, TILE_TERMS) * row : nullptr;
@@ -35,8 +36,9 @@ template <class T> Batch<T> batch_of(const Steps<T> &steps, const Member<T> &mem
             pairs(steps.row_pairs, steps.columns, steps.inputs), pairs(steps.column_pairs, steps.inputs, steps.columns),
             steps.inputs, steps.columns,
             {steps.targets + at * steps.channels * steps.columns, steps.weights + at * steps.columns},
+            steps.shares + at * steps.columns,
             steps.noise ? steps.noise + step * steps.n_noise_layers * steps.n_streams * 2 : nullptr, steps.n_streams,
-            steps.noise_row};
+            steps.noise_row, steps.drops ? steps.drops[step * steps.n_members + m] : 1};
 }
 
 template <class T> void train(const Steps<T> &steps) {
@@ -47,20 +49,20 @@ template <class T> void train(const Steps<T> &steps) {
         arena.reset();
         Passes<T> passes(member, steps.columns, steps.inputs, arena);
         if (passes.bf16 && !tiles) tiles.emplace();
-        const bool at_once = steps.passes && steps.updates && !member.update.clip;
+        const bool at_once = steps.passes && steps.updates && may_update_at_once(member);
+        const MuonRoom<T> room(member, arena);
         T *scratch = at_once ? arena.take<T>(size_of_scratch(member)) : nullptr;
         for (int64_t step = steps.first; step < steps.last; step++) {
-            const int64_t number = steps.steps_before + step + 1;
-            const T rate = steps.rates[step * steps.n_members + m];
+            const Step<T> numbers = step_of(steps, m, step);
             if (at_once) {
-                UpdateAtOnce<T> sink(member, rate, number, scratch);
-                steps.losses[m] += passes.run(batch_of(steps, member, step), sink);
+                UpdateAtOnce<T> sink{member, numbers, scratch};
+                steps.losses[m] += passes.run(batch_of(steps, m, step), sink);
                 sink.finish();
                 continue;
             }
             Gradients<T> sink;
-            if (steps.passes) steps.losses[m] += passes.run(batch_of(steps, member, step), sink);
-            if (steps.updates) update_member(member, rate, number);
+            if (steps.passes) steps.losses[m] += passes.run(batch_of(steps, m, step), sink);
+            if (steps.updates) update_member(member, numbers, room, noise_of(steps, m, step));
         }
     }
 }
@@ -119,9 +121,22 @@ template <class T> void keep(const Keeping<T> &task) {
         if (!task.is_best[m]) continue;
         for (int64_t i = 0; i < task.members[m].n_layers; i++) {
             const Layer<T> &layer = task.members[m].layers[i];
-            std::memcpy(layer.weights[BEST], layer.weights[task.stack], layer.units * layer.row * sizeof(T));
-            for (T *const *stacks : {layer.biases, layer.scales, layer.shifts, layer.means, layer.variances})
+            const auto keep_vector = [&](T *const *stacks) {
                 if (stacks[BEST]) std::memcpy(stacks[BEST], stacks[task.stack], layer.units * sizeof(T));
+            };
+            each_map(layer, [&](const LinearMap<T> &map) {
+                std::memcpy(map.weights[BEST], map.weights[task.stack], layer.units * layer.row * sizeof(T));
+                keep_vector(map.biases);
+            });
+            for (T *const *stacks : {layer.scales, layer.shifts, layer.shares, layer.means, layer.variances})
+                keep_vector(stacks);
+        }
+        const auto keep_part = [&](const StagePart<T> &part) {
+            std::memcpy(part.values[BEST], part.values[task.stack], part.count * sizeof(T));
+        };
+        if (task.members[m].stage) {
+            each_trained(*task.members[m].stage, keep_part);
+            each_constant(*task.members[m].stage, keep_part);
         }
     }
 }

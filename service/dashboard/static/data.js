@@ -42,7 +42,7 @@ function row(column, data, target) {
   const values = column.low === null ? column.commonest.map(([value, count]) => `${value} (${count})`).join(", ") : `${column.low} to ${column.high}`;
   const cells = [
     element("td", column.name, "text"),
-    element("td", target && column.name === target.name ? "target" : fate, "text"),
+    element("td", target && target.names.includes(column.name) ? "target" : fate, "text"),
     element("td", column.n_missing ? percent(column.n_missing / data.n_rows) : "–"),
     element("td", column.n_distinct.toLocaleString("en")),
     element("td", values.length > 60 ? `${values.slice(0, 59)}…` : values, "text"),

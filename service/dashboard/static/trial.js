@@ -71,11 +71,23 @@ function layerTable(folds) {
   return element("table", [element("thead", element("tr", heads.map((head) => headCell(head)))), element("tbody", rows)]);
 }
 
+// of several targets each one's own score: its mean over the folds, then each fold's
+function targetScores(seen) {
+  const scored = Object.values(seen.folds).map((view) => view.target_scores).filter((scores) => scores.length);
+  if (!scored.length) return [];
+  return seen.targets.map((name, i) => {
+    const own = scored.map((scores) => scores[i]);
+    const mean = own.includes(null) ? null : own.reduce((a, b) => a + b, 0) / own.length;
+    return element("li", `${name}: ${seen.metric.name} ${number(mean, 5)} (folds: ${own.map((v) => number(v, 5)).join(", ")})`);
+  });
+}
+
 export function showTrial(trial, seen) {
   const folds = Object.entries(seen.folds);
   $("trial-title").textContent = `Trial ${trial}`;
   const said = seen.diagnoses.map((d) => element("li", d.sentence, d.kind));
-  $("diagnoses").replaceChildren(...(said.length ? said : [element("li", "It has not ended yet: its diagnosis comes at its end.")]));
+  const waiting = element("li", "It has not ended yet: its diagnosis comes at its end.");
+  $("diagnoses").replaceChildren(...(said.length ? said : [waiting]), ...targetScores(seen));
   $("curves").replaceChildren(...(folds.length ? [legend(), element("div", folds.map(([fold, view]) => chart(fold, view)), "charts")] : []));
   const probed = folds.filter(([, view]) => view.probes.length);
   $("layers").hidden = !probed.length;

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from foldstep.service.contract.logs import ids
+from tests.acceptance.processes import until
 from tests.service.api.conftest import Master
 from tests.service.scenes import Hand, new_search
 
@@ -22,6 +23,10 @@ def metrics(master: Master) -> dict[str, float]:
             labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
             found[f"{sample.name}{{{labels}}}"] = sample.value
     return found
+
+
+def levels(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.levelname for record in caplog.records if record.name.startswith("foldstep")]
 
 
 def test_an_id_is_taken_and_sent_back_or_made(master: Master) -> None:
@@ -39,9 +44,10 @@ def test_the_answer_to_a_fault_of_ours_has_the_id_too(master: Master, caplog: py
     master.app.router.routes.insert(0, master.app.router.routes.pop())
     answer = master.http.get("/broken", headers={"X-Request-ID": "mine-8"})
     assert (answer.status_code, answer.headers["X-Request-ID"]) == (500, "mine-8")
-    assert [r.levelname for r in caplog.records if r.name.startswith("foldstep")] == ["ERROR", "ERROR"]
-    assert not [r for r in caplog.records if r.name.startswith("uvicorn")], "nobody else logs it again"
+    until(lambda: len(levels(caplog)) >= 2, "the second line, which is written after the answer")
+    assert levels(caplog) == ["ERROR", "ERROR"]
     assert metrics(master)["foldstep_request_seconds_count{method=GET,route=/broken,status=500}"] == 1
+    assert not [r for r in caplog.records if r.name.startswith("uvicorn")], "nobody else logs it again"
 
 
 def test_every_request_that_fails_is_logged_with_its_ids(master: Master, caplog: pytest.LogCaptureFixture) -> None:
@@ -59,6 +65,7 @@ def test_every_request_that_fails_is_logged_with_its_ids(master: Master, caplog:
         master.http.get("/api/v1/searches", headers={**headers, "Authorization": "Bearer wrong-token"})
         master.post("/leases/5:report", json={}, headers={**headers, "X-Lease-Token": "lease-secret"})
         master.get("/searches", headers=headers)
+        until(lambda: len(seen) >= 3, "the lines, which are written after the answers")
     finally:
         logging.getLogger("foldstep.service.api.requests").removeHandler(handler)
     assert [line["status"] for line in seen] == [404, 401, 409]
@@ -72,10 +79,12 @@ def test_requests_are_counted_by_route_and_not_by_path(master: Master) -> None:
     for name in ("a", "b"):
         master.get(f"/searches/{name}")
         master.http.get(f"/unknown/{name}")
-    found = metrics(master)
-    count = "foldstep_request_seconds_count"
-    assert found[count + "{method=GET,route=/api/v1/searches/{search_id},status=404}"] == 2
-    assert found[count + "{method=GET,route=other,status=404}"] == 2
+    counts = [
+        f"foldstep_request_seconds_count{{method=GET,route={route},status=404}}"
+        for route in ("/api/v1/searches/{search_id}", "other")
+    ]
+    until(lambda: all(metrics(master).get(count, 0) >= 2 for count in counts), "the counts, which follow the answers")
+    assert [metrics(master)[count] for count in counts] == [2, 2]
 
 
 def test_metrics_of_queue_leases_and_work(master: Master) -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.features import DATE_PARTS, date_part, date_parts
 from foldstep.service.contract.parse import parse_spec
@@ -49,7 +50,7 @@ def test_the_count_is_that_of_the_trained_network(tmp_path: Path, target: str, p
     spec = parse_spec({"name": "t", "data": data, "cv": {"column": "fold"}})
     path = tmp_path / f"{description.fingerprint}.parquet"
     problem = resolve_problem(spec, description, path).problem
-    fold = FoldSource(read_table(path, problem.fingerprint), problem).fold(0, "standard")
+    fold = FoldSource(read_table(path, problem.fingerprint), problem).fold(0, Preparation("standard"))
     assert problem.n_inputs is not None
     assert problem.n_outputs is not None
     counted = problem.n_inputs, problem.n_outputs

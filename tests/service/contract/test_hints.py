@@ -6,9 +6,9 @@ from typing import Any, get_args
 
 import pytest
 
+from foldstep.models.catalog.hyperparameters import REGISTRY
 from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.catalog.tasks import Task
-from foldstep.models.hyperparameters import REGISTRY
 from foldstep.service.contract.errors import SpecInvalid
 from foldstep.service.contract.hints import nearest
 from foldstep.service.contract.methods import METHODS
@@ -79,7 +79,8 @@ def test_no_advice_is_about_a_key_that_there_is() -> None:
 
 
 PARAMETERS = {
-    "learning_rate": "lr", "learning_rate_init": "lr", "LR": "lr", "hidden_layer_sizes": "hidden", "units": "hidden",
+    "learning_rate": "lr",
+    "learning_rate_init": "lr", "LR": "lr", "hidden_layer_sizes": "hidden", "hidden_units": "hidden",
     "layers": "hidden", "alpha": "weight_decay", "l2": "weight_decay", "weight-decay": "weight_decay",
     "n_epochs": "epochs", "max_iter": "epochs", "batch-size": "batch_size", "BatchSize": "batch_size",
     "random_state": "seed", "solver": "optimizer", "nesterov": "optimizer: nesterov", "dropout_rate": "dropout",
@@ -122,7 +123,7 @@ def test_a_key_of_a_spec_by_another_name(word: str) -> None:
         ({"schedule": "ReduceLROnPlateau"}, "parameters.schedule", "plateau"),
         ({"scaler": "StandardScaler"}, "parameters.scaler", "standard"),
         ({"norm": "BatchNorm1d"}, "parameters.norm", "batch"),
-        ({"loss": "binary_crossentropy"}, "parameters.loss", "cross_entropy"),
+        ({"loss": "binary_crossentropy"}, "parameters.loss", "cross_entropy or label_cross_entropy"),
         ({"loss": "MSELoss"}, "parameters.loss", "mse"),
         ({"lr": {"lower": 1, "upper": 2}}, "parameters.lr.lower", "low"),
         ({"lr": {"low": 1, "maximum": 2}}, "parameters.lr.maximum", "high"),

@@ -346,3 +346,10 @@ def test_a_few_lines_that_stand_for_billions_are_refused() -> None:
     with pytest.raises(SpecInvalid) as refused:
         load_text("\n".join(lines))
     assert [f.code for f in refused.value.faults] == ["too_large"]
+
+
+def test_faults_of_several_targets_are_told_beside_those_of_parameters() -> None:
+    spec = {"name": "t", "data": {"dataset": "d", "target": ["a", "a"]}, "parameters": {"preset": "plane"}}
+    assert [(fault.code, fault.path) for fault in faults_of(spec)] == [
+        ("out_of_domain", "parameters.preset"), ("named_twice", "data.target")
+    ]  # fmt: skip

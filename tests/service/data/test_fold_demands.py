@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from foldstep.models.catalog.metrics import metrics_of
+from foldstep.models.catalog.metrics import METRICS, metrics_of
 from foldstep.service.contract.errors import Fault, SpecInvalid
 from tests.service.data.test_resolve import Data
 
+OF_WORDS = [name for name in metrics_of("classification") if METRICS[name].suits_any_target]
+"""Metrics of classes that need no order."""
 N = 40
 RNG = np.random.default_rng(0)
 COLUMNS: dict[str, list[Any]] = {
@@ -52,13 +54,14 @@ def notes(table: Data, target: str, metric: str, cv: dict[str, Any]) -> list[str
     return table.resolve(data={"target": target}, metric=metric, cv=cv).notes
 
 
-def test_roc_auc_of_a_fold_with_one_class_is_refused_with_the_ways_out(table: Data) -> None:
-    found = fault(table, "pair", "roc_auc", COLUMN)
-    assert found.expected == "rows of at least two classes in the validation part of every fold, which roc_auc needs"
+@pytest.mark.parametrize("metric", ["roc_auc", "pr_auc"])
+def test_an_area_of_a_fold_with_one_class_is_refused_with_the_ways_out(table: Data, metric: str) -> None:
+    found = fault(table, "pair", metric, COLUMN)
+    assert found.expected == f"rows of at least two classes in the validation part of every fold, which {metric} needs"
     assert found.got == "the class no in all 19 rows of fold 1 (site = b), the first of 2 such folds"
     assert found.hint == (
         "give site fewer values, each with several classes, "
-        "or set metric: accuracy, balanced_accuracy, f1 or log_loss"
+        "or set metric: accuracy, balanced_accuracy, f1, mcc, log_loss or brier"
     )  # fmt: skip
 
 
@@ -86,7 +89,7 @@ def test_every_split_is_looked_at(
     assert hint in (found.hint or "")
 
 
-@pytest.mark.parametrize("metric", [m for m in metrics_of("classification") if m != "roc_auc"])
+@pytest.mark.parametrize("metric", [m for m in OF_WORDS if not METRICS[m].needs_two_values])
 def test_other_metrics_of_such_folds_are_fine(table: Data, metric: str) -> None:
     baseline = table.resolve(data={"target": "pair"}, metric=metric, cv=COLUMN).problem.baseline
     assert baseline is not None
@@ -116,7 +119,7 @@ def test_a_wrong_metric_is_told_once(table: Data) -> None:
 def test_a_fold_that_trains_without_a_class_is_noted(table: Data) -> None:
     cv = {"folds": 3, "time": "day"}
     said = "Fold 2 (of 0 to 2) trains without the class new, which its validation part has"
-    for metric in metrics_of("classification"):
+    for metric in OF_WORDS:
         assert [n for n in notes(table, "late", metric, cv) if n.startswith(said)], metric
     assert not [n for n in notes(table, "late", "accuracy", {"folds": 2}) if "trains without" in n]
 
@@ -136,7 +139,7 @@ def test_a_fold_that_validates_without_a_class_is_noted_where_classes_count_alik
 def test_classes_so_unequal_that_a_constant_looks_good_are_said(table: Data) -> None:
     said = (
         "Class stayed has 90 % of the rows: a constant answer has accuracy 0.9; "
-        "consider metric: balanced_accuracy, roc_auc or log_loss."
+        "consider metric: balanced_accuracy, roc_auc, pr_auc, mcc, log_loss or brier."
     )
     found = table.resolve(data={"target": "rare"}, cv={"folds": 4})
     assert said in found.notes

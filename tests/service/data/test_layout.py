@@ -77,7 +77,7 @@ def test_what_is_no_layout(tmp_path: Path, content: str, code: str, got: str) ->
 
 
 def test_many_columns_are_read(tmp_path: Path) -> None:
-    n = 2_000
+    n = 1_000
     content = "\n".join([",".join(["id", *(f"gene{i}" for i in range(n))])]
                         + [",".join([f"s{r}", *(str(r * i % 7) for i in range(n))]) for r in range(30)])  # fmt: skip
     description = describe(tmp_path, content)
@@ -96,7 +96,7 @@ def test_a_header_that_is_none_is_named_as_what_it_is(tmp_path: Path) -> None:
 
 
 def test_a_header_may_be_longer_than_a_field_of_pythons_csv(tmp_path: Path) -> None:
-    names = [f"column_{i:04d}_{'x' * 30}" for i in range(4000)]
+    names = [f"column_{i:04d}_{'x' * 1400}" for i in range(100)]
     path = tmp_path / "wide.csv"
-    path.write_text("\n".join([",".join(names), *[",".join(["1", "2"] * 2000)] * 3]))
+    path.write_text("\n".join([",".join(names), *[",".join(["1", "2"] * 50)] * 3]))
     assert list(read_file(path).columns) == names

@@ -117,6 +117,8 @@ FINE: list[dict[str, Any]] = [
     {"data": {"target": "digit"}, "parameters": {"class_weight": {3: 2, "4": 0.5}}},
     {"data": {"target": "text"}, "parameters": {"class_weight": [{"yes": 2}, "balanced"], "loss": "cross_entropy"}},
     {"data": {"target": "many", "exposure": "group_size"}, "parameters": {"loss": "poisson"}},
+    {"data": {"target": "text", "weight": "group_size"}},
+    {"data": {"target": "many", "quantiles": [0.1, 0.9]}, "parameters": {"loss": "quantile"}},
     {"data": {"target": "real"}, "parameters": {"loss": ["mse", "mae", "huber", "poisson"]}},
 ]  # fmt: skip
 
@@ -155,6 +157,23 @@ MISFITS: list[tuple[str, dict[str, Any], set[tuple[str, str]]]] = [
     ("metric of the inferred task", {"data": {"target": "text"}, "metric": "rmse"}, {("metric.name", "contradiction")}),
     ("negative counts", {"data": {"target": "negative"}, "metric": "poisson_deviance"},
      {("metric.name", "negative_target")}),
+    ("no amounts to score", {"data": {"target": "many"}, "metric": "gamma_deviance"},
+     {("metric.name", "negative_target")}),
+    ("no logarithm",
+     {"data": {"target": "many", "task": "regression"}, "parameters": {"target_transform": ["none", "log"]}},
+     {("parameters.target_transform", "negative_target")}),
+    ("transformed classes",
+     {"data": {"target": "text"}, "parameters": {"target_transform": "quantile", "clamp_output": "train"}},
+     {("parameters.target_transform", "contradiction"), ("parameters.clamp_output", "contradiction")}),
+    ("transformed counts", {"data": {"target": "many", "task": "regression"},
+     "parameters": {"loss": ["mse", "poisson"], "target_transform": "quantile"}},
+     {("parameters.target_transform", "contradiction")}),
+    ("no amounts to learn", {"data": {"target": "many"}, "parameters": {"loss": "gamma"}},
+     {("parameters.loss", "negative_target")}),
+    ("ordinal without an order", {"data": {"target": "text"}, "parameters": {"loss": "ordinal"}},
+     {("parameters.loss", "contradiction")}),
+    ("an ordinal metric without an order", {"data": {"target": "text"}, "metric": "ordinal_mae"},
+     {("metric.name", "contradiction")}),
     ("stratified regression", {"data": {"target": "real"}, "cv": {"folds": 2, "stratify": True}},
      {("cv.stratify", "contradiction")}),
     ("negative counts to learn", {"data": {"target": "negative"}, "parameters": {"loss": ["mse", "poisson"]}},
@@ -170,6 +189,12 @@ MISFITS: list[tuple[str, dict[str, Any], set[tuple[str, str]]]] = [
      {("parameters.class_weight.10", "unknown_class")}),
     ("class weights for numbers", {"data": {"target": "real"}, "parameters": {"class_weight": "balanced"}},
      {("parameters.class_weight", "contradiction")}),
+    ("quantiles of classes", {"data": {"target": "text", "quantiles": [0.5]}, "parameters": {"loss": "quantile"}},
+     {("data.quantiles", "contradiction"), ("parameters.loss", "contradiction")}),
+    ("weight of text", {"data": {"target": "many", "weight": "group"}}, {("data.weight", "wrong_type")}),
+    ("weight of zero", {"data": {"target": "many", "weight": "x"}}, {("data.weight", "bad_weight")}),
+    ("weight unknown", {"data": {"target": "many", "weight": "why"}}, {("data.weight", "unknown_column")}),
+    ("weight by the target", {"data": {"target": "many", "weight": "many"}}, {("data.weight", "contradiction")}),
     ("exposure of text", {"data": {"target": "many", "exposure": "group"}, "parameters": {"loss": "poisson"}},
      {("data.exposure", "wrong_type")}),
     ("exposure of zero", {"data": {"target": "many", "exposure": "x"}, "parameters": {"loss": "poisson"}},
@@ -178,6 +203,9 @@ MISFITS: list[tuple[str, dict[str, Any], set[tuple[str, str]]]] = [
      {("data.exposure", "bad_exposure")}),
     ("exposure unknown", {"data": {"target": "many", "exposure": "why"}, "parameters": {"loss": "poisson"}},
      {("data.exposure", "unknown_column")}),
+    ("an embedding of numbers that are not there",
+     {"data": {"target": "text", "ignore": [name for name in COLUMNS if name not in ("text", "text_gaps", "group")]},
+      "parameters": {"number_embedding": ["none", "pbld"]}}, {("parameters.number_embedding", "contradiction")}),
     ("lbfgs on batches", {"data": {"target": "real"}, "parameters": {"optimizer": ["adam", "lbfgs"], "batch_size": 32}},
      {("parameters.batch_size", "contradiction")}),
     ("lbfgs, now and then on batches",
@@ -292,3 +320,45 @@ def test_a_copy_of_the_target_is_told_at_once(tmp_path: Path) -> None:
 
 def test_a_target_cannot_be_ignored(table: Data) -> None:
     assert ("data.types.real", "contradiction") in table.faults(data={"target": "real", "types": {"real": "ignore"}})
+
+
+def test_what_a_least_count_merges_is_told(tmp_path: Path) -> None:
+    text = ["a"] * 40 + [f"b{i // 2}" for i in range(20)]  # ten categories of two rows
+    single = ["a"] * 40 + ["b"] * 19 + ["c"]  # one rare category is merged with none
+    folds = [float(i % 5) for i in range(N)]
+    data = Data(tmp_path, {"y": COLUMNS["real"], "text": text, "single": single, "fold": folds})
+
+    def notes(**parameters: Any) -> list[str]:
+        found = data.resolve(data={"target": "y"}, cv={"column": "fold"}, parameters=parameters).notes
+        return [note for note in found if "category_min_count" in note]
+
+    assert notes() == notes(category_min_count=0) == notes(category_min_count=1) == []
+    assert notes(category_min_count=3) == [
+        "With category_min_count 3, 10 of 11 categories of text (in 16 rows) are rare in the training part of the "
+        "first fold: those of one column are merged."
+    ]
+    assert len(notes(category_min_count=[3, 20, 1])) == 2
+    (told,) = notes(category_min_count={"low": 1, "high": 20})
+    assert "10 of 11 categories of text (in 16 rows) and 2 of 3 categories of single (in 16 rows) are rare" in told
+
+
+def test_values_that_have_no_effect_on_the_table_are_told(tmp_path: Path) -> None:
+    whole, folds = [float(i % 9) for i in range(N)], [float(i % 5) for i in range(N)]
+    gaps, text = [None, *whole[1:]], [f"b{i % 6}" for i in range(N)]
+    (tmp_path / "plain").mkdir()
+    plain = Data(tmp_path / "plain", {"y": COLUMNS["real"], "whole": whole, "fold": folds})
+    mixed = Data(tmp_path, {"y": COLUMNS["real"], "gaps": gaps, "text": text, "fold": folds})
+
+    def notes(data: Data, **parameters: Any) -> list[str]:
+        found = data.resolve(data={"target": "y"}, cv={"column": "fold"}, parameters=parameters).notes
+        return [note for note in found if "no effect on this table" in note]
+
+    assert notes(plain, missing_value=["median", "trained"], max_one_hot=[0, 4], category_min_count=3) == [
+        "missing_value trained has no effect on this table: no number of the inputs is missing.",
+        "category_min_count 3 has no effect on this table: no column is a category.",
+        "max_one_hot 4 has no effect on this table: no column is a category.",
+    ]
+    assert notes(mixed, missing_value="trained", max_one_hot=[5, 6, 8], category_min_count=3) == [
+        "max_one_hot 6, 8 has no effect on this table: the most categories of a column are 6."
+    ]
+    assert notes(plain, preset="realmlp") == notes(plain, max_one_hot=0, missing_value="median") == []

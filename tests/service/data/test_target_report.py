@@ -86,12 +86,12 @@ def test_a_report_on_a_file_and_on_a_column_that_there_is_not(tmp_path: Path) ->
     content = csv_of({"x": [f"{v:.6f}" for v in NUMBERS], "copy": [f"{2 * v:.6f}" for v in NUMBERS]})
     description = describe(tmp_path, content)
     file = tmp_path / "canonical" / f"{description.fingerprint}.parquet"
-    found = report(description, file, "x").target
+    found = report(description, file, ["x"]).target
     assert found is not None
     assert "leak" in {f.code for f in found.findings}
-    assert report(description, file, None).target is None
+    assert report(description, file, []).target is None
     with pytest.raises(NotFound, match="did you mean copy"):
-        report(description, file, "copi")
+        report(description, file, ["copi"])
 
 
 UNUSABLE: dict[str, tuple[list[str], list[str]]] = {
@@ -106,7 +106,7 @@ UNUSABLE: dict[str, tuple[list[str], list[str]]] = {
 @pytest.mark.parametrize(("cells", "told"), UNUSABLE.values(), ids=UNUSABLE)
 def test_a_target_that_will_be_refused_is_told_beforehand(tmp_path: Path, cells: list[str], told: list[str]) -> None:
     description = describe(tmp_path, csv_of({"x": [f"{(i * 37) % 61 * 0.3:.1f}" for i in range(60)], "y": cells}))
-    found = report(description, tmp_path / "canonical" / f"{description.fingerprint}.parquet", "y").target
+    found = report(description, tmp_path / "canonical" / f"{description.fingerprint}.parquet", ["y"]).target
     assert found is not None
     sentences = [f.sentence for f in found.findings if f.code == "unusable_target"]
     assert sentences == [f"{reason}: a search with this target will be refused." for reason in told]

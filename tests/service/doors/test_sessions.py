@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -66,6 +67,18 @@ def test_a_session_does_what_its_token_may_and_ends_with_it(house: House) -> Non
     house.http.delete(f"{BASE}/tokens/{made['id']}")
     assert reader.get(f"{BASE}/searches").status_code == 401
     assert house.stranger.post(f"{BASE}/session", json={"code": link}).status_code == 401
+
+
+def test_every_session_ends_with_a_new_token_of_the_master(build: Build, tmp_path: Path) -> None:
+    before = build(tmp_path)
+    browser = opened(before, token=before.token)
+    cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    assert browser.get(f"{BASE}/searches").status_code == 200
+    before.close()
+    (tmp_path / "data" / "token").unlink()
+    after = build(tmp_path)
+    assert after.token != before.token
+    assert after.stranger.get(f"{BASE}/searches", headers={"Cookie": cookie}).status_code == 401
 
 
 def test_a_session_makes_no_links_and_ends_when_it_is_left(house: House) -> None:

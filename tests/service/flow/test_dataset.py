@@ -16,6 +16,7 @@ from foldstep.service.contract.errors import DatasetUnreadable, NameTaken, PathN
 from foldstep.service.contract.parse import parse_spec
 from foldstep.service.contract.reading import ReadingOptions
 from foldstep.service.contract.submit import DatasetRegistration
+from foldstep.service.db import datasets
 from foldstep.service.flow import dataset, originals
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.recover import recover
@@ -57,6 +58,15 @@ def test_the_same_bytes_are_read_once(context: Context, tmp_path: Path) -> None:
     assert described(context, "a.csv", **AS_TEXT).n_rows == 20, "read in another way, they are read again"
     (tmp_path / "a.csv").write_text(TABLE + "20,a\n")
     assert described(context, "a.csv").n_rows == 21
+
+
+def test_a_bundled_set_is_read_once(context: Context) -> None:
+    assert described(context, "iris").n_rows == 150
+    forge(context)
+    with context.database.write() as connection:
+        datasets.delete(connection, "iris")
+    again = described(context, "iris")
+    assert (again.n_rows, again.source, again.bundled) == (999, "iris", True)
 
 
 def test_what_was_read_before_counts_only_with_its_data(context: Context, tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from sqlalchemy import update
 
 from foldstep.service.contract.diagnostics import Diagnostics, rounded
-from foldstep.service.contract.errors import NotFound
+from foldstep.service.contract.errors import InvalidInput, NotFound
 from foldstep.service.contract.report import FoldResult, TrialResult
-from foldstep.service.db import scores
+from foldstep.service.db import scores, searches, tables
 from foldstep.service.db.types import Numbers
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.diagnostics import diagnostics
@@ -82,3 +83,29 @@ def test_a_result_of_before_is_read() -> None:
     fold = json.loads(result(0).folds[0].model_dump_json())
     del fold["diagnostics"]
     assert FoldResult.model_validate(fold).diagnostics is None
+
+
+def of_targets(trial: int, *own: list[float | None]) -> TrialResult:
+    plain = result(trial)
+    folds = [fold.model_copy(update={"target_scores": scores}) for fold, scores in zip(plain.folds, own, strict=True)]
+    return plain.model_copy(update={"folds": folds})
+
+
+def test_the_scores_of_each_target_come_back_and_must_be_one_for_each(context: Context) -> None:
+    search = new_search(context)
+    with context.database.write() as connection:
+        problem = searches.get(connection, search).problem
+        data = problem.data.model_copy(update={"target": ["a", "b"]})
+        text = problem.model_copy(update={"target": ["a", "b"], "data": data}).model_dump_json()
+        connection.execute(update(tables.searches).values(problem=text))
+    hand = Hand(context)
+    held = hand.take()
+    trial = held.trials[0].number
+    with pytest.raises(InvalidInput) as refused:
+        hand.report(held, of_targets(trial, [0.1], [0.5, 0.7]))
+    (fault,) = refused.value.faults
+    assert (fault.code, fault.path) == ("bad_result", f"results.{trial}.folds.0.target_scores")
+    hand.report(held, of_targets(trial, [0.25, None], []))
+    shown = diagnostics(context, search, trial)
+    assert shown.targets == ["a", "b"]
+    assert [shown.folds[fold].target_scores for fold in (0, 1)] == [[0.25, None], []]

@@ -174,3 +174,23 @@ def test_checkpoint_of_a_trial_that_was_stopped_is_dropped(context: Context) -> 
     control.stop(context, search)
     transfer.put_checkpoints(context, held.lease, held.token, {checkpoint(0, 0): b"x"})
     assert files.names_in(files.checkpoint_folder(context.settings, search)) == set()
+
+
+def test_a_size_is_that_of_the_greatest_network_that_a_worker_counted(context: Context) -> None:
+    """Before a fold has ended it is counted for the inputs of all rows, but not with an input stage."""
+    parameters = {"number_embedding": ["plr", "none"], "lr": {"low": 1e-3, "high": 0.1}}
+    search = new_search(context, budget={"trials": 4}, method="grid", parameters=parameters | {"lr": 0.01})
+    hand = Hand(context)
+    held = hand.take(4)
+    before = {row.params["number_embedding"]: row.n_parameters for row in pages(context, search, 9)}
+    assert before == {"plr": None, "none": (1 + 1) * 64 + (64 + 1) * 64 + (64 + 1) * 3}
+    ended = [result(trial.number) for trial in held.trials]
+    sizes = [[5_000_000_000, None], [None, 7]]
+    counted = [
+        one.model_copy(
+            update={"folds": [f.model_copy(update={"n_parameters": n}) for f, n in zip(one.folds, own, strict=True)]}
+        )
+        for one, own in zip(ended, sizes, strict=True)
+    ]
+    hand.report(held, *counted)
+    assert [row.n_parameters for row in pages(context, search, 9, "number")] == [5_000_000_000, 7]

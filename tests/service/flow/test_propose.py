@@ -11,6 +11,7 @@ import pytest
 
 from foldstep.models.catalog.metrics import Direction
 from foldstep.service.contract.states import SearchState, TrialState
+from foldstep.service.data.allowance import limits_to_compute
 from foldstep.service.db import trials
 from foldstep.service.flow import view
 from foldstep.service.flow.context import Context
@@ -117,8 +118,10 @@ def test_heartbeats_go_on_while_a_batch_is_proposed(make_context: MakeContext) -
     search = learning_search(context, "tpe")
     while view.search(context, search).counts != {TrialState.COMPLETED: 8}:
         work(Hand(context))
-    child.propose_in_child(boundary_request(context, search))  # so that there is a process to stop
-    os.kill(child_process().pid, signal.SIGSTOP)
+    limits = limits_to_compute(context.settings)  # a process with others would be replaced
+    child.propose_in_child(boundary_request(context, search), limits)  # so that there is a process to stop
+    stopped = child_process()
+    os.kill(stopped.pid, signal.SIGSTOP)
     proposing = threading.Thread(target=propose, args=(context, search))
     proposing.start()
     try:
@@ -128,8 +131,9 @@ def test_heartbeats_go_on_while_a_batch_is_proposed(make_context: MakeContext) -
         hand.report(held, result(0))
         assert view.search(context, other).state is SearchState.COMPLETED
         assert proposing.is_alive()
+        assert child_process() is stopped
     finally:
-        os.kill(child_process().pid, signal.SIGCONT)
+        os.kill(stopped.pid, signal.SIGCONT)
     proposing.join()
     assert view.search(context, search).counts[TrialState.WAITING] == 4
 
@@ -174,3 +178,11 @@ def test_a_search_whose_planner_dies_again_and_again_fails_and_says_why(
     hasty.close()
     assert seen.state is SearchState.FAILED
     assert "The method tpe could not continue" in seen.notes[-1]
+
+
+@pytest.mark.parametrize("method", ["tpe", "random"])
+def test_a_search_in_a_presets_space_begins_with_the_published_settings(context: Context, method: str) -> None:
+    new_search(context, method=method, parameters={"preset": "plain_space", "epochs": 3}, budget={"trials": 3})
+    found = {trial.number: trial.params for trial in Hand(context).take(3).trials}
+    assert [found[0][name] for name in ("lr", "dropout", "weight_decay", "epochs")] == [0.001, 0.0, 0.0, 3]
+    assert [number for number, params in found.items() if params["lr"] == 0.001] == [0]

@@ -98,6 +98,19 @@ def test_over_the_quota_the_worst_trials_lose_their_checkpoints(make_context: Ma
     assert any("quota of 5,000 bytes" in note for note in view.search(context, search).notes)
 
 
+def test_snapshots_count_and_stay(make_context: MakeContext) -> None:
+    context = make_context(max_search_bytes=5000)
+    search = new_search(context, checkpoints={"keep": "all"})
+    snapshots = files.snapshot_folder(context.settings, search)
+    first, second = Hand(context).take(1), Hand(context)  # the first trains on
+    files.write_whole(snapshots, {files.stored_snapshot(first.lease, "a.safetensors"): bytes(2500)})
+    with_checkpoints(context, search, 1000)
+    kept = {files.parse_checkpoint(n).trial for n in files.names_in(files.checkpoint_folder(context.settings, search))}
+    assert len(kept) == 1, "beside the snapshot one of the best fits, with two files of 1,000 bytes"
+    assert sum(files.sizes_in(snapshots)) == 2500
+    assert second.try_take() is None
+
+
 def test_the_best_trial_keeps_its_checkpoints_in_any_case(make_context: MakeContext) -> None:
     context = make_context(max_search_bytes=1)
     search = new_search(context, checkpoints={"keep": "all"})

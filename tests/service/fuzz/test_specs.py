@@ -11,7 +11,7 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from foldstep.models.hyperparameters import REGISTRY
+from foldstep.models.catalog.hyperparameters import REGISTRY
 from foldstep.service.contract.document import Document, load_document
 from foldstep.service.contract.errors import MAX_FAULTS, SpecInvalid
 from foldstep.service.contract.parse import parse_spec

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foldstep.models.catalog.hyperparameters import lookup
 from foldstep.models.catalog.metrics import Direction
-from foldstep.models.hyperparameters import lookup
 from foldstep.service.contract.space import Choices, Distribution, FloatRange, IntRange, Space
 from foldstep.service.contract.spec import BorderSpec
 from foldstep.service.contract.states import TrialState

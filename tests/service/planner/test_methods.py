@@ -11,8 +11,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from foldstep.models.catalog.losses import LOSSES
 from foldstep.models.catalog.metrics import METRICS, Direction
-from foldstep.models.hyperparameters import LOSSES
 from foldstep.service.contract.errors import SpecInvalid
 from foldstep.service.contract.methods import METHODS, SearchMethod
 from foldstep.service.contract.parse import parse_spec

@@ -6,10 +6,12 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from foldstep.service.contract.space import Choices, Distribution, Fixed, FloatRange, IntRange, Params, Space
 from foldstep.service.planner.points import n_points
-from foldstep.service.planner.random import MANY, random_params
+from foldstep.service.planner.random import MANY, draw, draw_many, random_params
 from foldstep.service.planner.stages import first_stage, make_planner, n_possible
 from tests.service.planner.spaces import spec_of
 
@@ -69,3 +71,8 @@ def test_the_configurations_of_a_warm_start_do_not_come_again() -> None:
 def test_a_space_without_anything_to_search_has_one_point() -> None:
     assert trials_of({"lr": Fixed(value=0.1)}, 10) == [{"lr": 0.1}]
     assert n_possible(spec_of({}, method="random")) == 1
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, 2**31 - 40), st.integers(0, 30), st.text(max_size=8))
+def test_many_draws_at_once_are_the_same(seed: int, first: int, n: int, name: str) -> None:
+    assert draw_many(seed, first, first + n, name) == [draw(seed, number, name) for number in range(first, first + n)]

@@ -8,8 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from foldstep.models.catalog.activations import ACTIVATIONS
+from foldstep.models.catalog.hyperparameters import INITS
+from foldstep.models.catalog.norms import NORMS
+from foldstep.models.catalog.optimizers import OPTIMIZERS
+from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.catalog.tasks import Task
-from foldstep.models.hyperparameters import ACTIVATIONS, INITS, NORMS, OPTIMIZERS
 from foldstep.service.contract.columns import NumberColumn
 from foldstep.service.contract.parse import parse_spec
 from foldstep.service.contract.spec import CvSpec
@@ -41,9 +45,8 @@ def bundled(name: str) -> FoldSource:
 
 def setting(data: str | FoldSource, seed: int = 0, **parameters: Any) -> CheckSetting:
     """Make the setting in which a search with these parameters would be checked."""
-    from_name = isinstance(data, str)
     folds = bundled(data) if isinstance(data, str) else data
-    task: Task = "regression" if from_name and data == "diabetes" else "classification"
+    task = folds.fold(0, Preparation("none")).target.task
     spec = parse_spec({"name": "t", "data": {"dataset": "d"}, "seed": seed, "parameters": parameters})
     return CheckSetting.of(folds, candidates(spec), task, seed)
 

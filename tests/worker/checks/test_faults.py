@@ -14,7 +14,7 @@ from torch import Tensor
 
 from foldstep.models.compiled import build
 from foldstep.models.compiled.library import Library
-from foldstep.models.eager import activations, optim, packed
+from foldstep.models.eager import activations, hidden, optim
 from foldstep.models.eager.losses import LOSSES
 from foldstep.models.eager.normalization import Normalization
 from foldstep.models.eager.optim import PackedOptimizer
@@ -108,7 +108,7 @@ def test_a_wrong_sign_in_an_activations_gradient(name: str, monkeypatch: pytest.
         gradient.neg_()
 
     faulty = {**activations.ACTIVATIONS, name: replace(right, backward=backward)}
-    monkeypatch.setattr(packed, "ACTIVATIONS", faulty)
+    monkeypatch.setattr(hidden, "ACTIVATIONS", faulty)
     other = "tanh" if name != "tanh" else "gelu"
     found = gradients(setting("wine", activation=[other, name], norm=["none", "layer"], dropout=[0.0, 0.3]))
     assert found.outcome == "failed"

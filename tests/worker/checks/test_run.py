@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 import torch
 
 from foldstep.models.catalog.losses import LOSSES
+from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.catalog.tasks import Task
 from foldstep.models.hyperparameters import resolve
+from foldstep.service.contract.columns import NumberColumn
 from foldstep.service.contract.parse import parse_spec
 from foldstep.service.contract.spec import CvSpec
 from foldstep.service.planner.candidates import candidates
@@ -18,9 +21,15 @@ from foldstep.worker.checks.chance import _LEVELS, chance_loss, constant_loss, f
 from foldstep.worker.checks.overfit import few_rows
 from foldstep.worker.checks.run import CHECKS, run_checks
 from foldstep.worker.checks.setting import MAX_ROWS, MAX_WIDTH, MAX_WORK, CheckSetting, in_common
+from foldstep.worker.data.inputs import FoldSource
+from foldstep.worker.data.load import Table
+from tests.oracle.losses import loss_module
 from tests.worker.checks.settings import WIDE, bundled, made, setting
-from tests.worker.train.data import problem
+from tests.worker.train.data import problem, source
 
+OF_TASK: dict[Task, str | FoldSource] = {
+    "classification": "wine", "regression": "diabetes", "multilabel": source("wine", n_rows=178, labels=True),
+}  # fmt: skip
 NAMES = ("wine", "digits", "diabetes", "breast_cancer")
 
 
@@ -37,6 +46,31 @@ def test_healthy_searches_pass(name: str, space: dict[str, Any], seed: int) -> N
     results = [check(here) for check in CHECKS.values()]
     assert [(r.name, r.outcome) for r in results] == [(c, "passed") for c in CHECKS], results
     assert all(r.look_at is None for r in results)
+
+
+def test_checks_of_several_targets_pass_and_find_shuffled_ones() -> None:
+    targets = source("diabetes", n_rows=400, targets=True)
+    results = [check(setting(targets, 0, loss=["mse", "huber"])) for check in CHECKS.values()]
+    assert [result for result in results if result.outcome != "passed"] == []
+
+
+@pytest.mark.parametrize("name", ["target", "other"])
+def test_one_shuffled_target_beside_another_is_found_whatever_its_unit(name: str) -> None:
+    table = dict(source("diabetes", n_rows=400, targets=True)._table.columns)
+    column = table[name]
+    assert isinstance(column, NumberColumn)
+    table[name] = NumberColumn(np.random.default_rng(0).permutation(column.values))
+    shuffled = FoldSource(Table(table), problem("regression", CvSpec(folds=5), targets=["target", "other"]))
+    found = CHECKS["labels"](setting(shuffled))
+    assert found.outcome == "failed"
+    assert f"the loss of {name} is" in found.sentence
+
+
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss not in ("cross_entropy", "mse", "mae", "huber")])
+def test_no_loss_makes_a_healthy_search_fail(loss: str) -> None:
+    here = setting(OF_TASK[LOSSES[loss].task], 0, loss=loss)
+    results = [check(here) for check in CHECKS.values()]
+    assert [result for result in results if result.outcome == "failed"] == []
 
 
 def report(name: str, task: Task, **parameters: Any) -> Any:
@@ -58,6 +92,17 @@ def test_work_is_bounded_whatever_the_space() -> None:
     assert all(max(hp.hidden) <= MAX_WIDTH for hp in here.candidates)
     assert sum(hp.n_parameters(3, 2) for hp in here.candidates[1:]) <= MAX_WORK
     assert len(here.candidates) >= 1
+
+
+def test_the_work_of_an_input_stage_counts() -> None:
+    rng = np.random.default_rng(0)
+    wide = made(rng.normal(size=(900, 40)), rng.integers(2, size=900))
+    space = {"width": [8, 9, 10, 11, 12, 13, 14, 16], "number_embedding": "piecewise", "embedding_bins": 1024,
+             "embedding_size": 128}  # fmt: skip
+    here = setting(wide, **space)
+    sizes = [here.data(hp).n_parameters(hp) for hp in here.candidates]
+    assert min(sizes) > MAX_WORK, "one alone is more than all may be"
+    assert len(sizes) == 1, "the others are left out"
 
 
 def test_equal_draws_are_one_candidate() -> None:
@@ -86,8 +131,10 @@ def test_the_levels_have_the_names_of_the_table() -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_has_a_level_by_chance_or_says_that_it_has_none(loss: str) -> None:
-    y = np.array([-1.0, 0.0, 4.0])
-    assert (chance_loss(loss, y, 1) is None) == (constant_loss(loss, y) is None) == LOSSES[loss].counts
+    y = np.array([0, 2, 1]) if LOSSES[loss].task == "classification" else np.array([-1.0, 0.0, 4.0])
+    y = np.array([[0, 1], [1, 1], [0, 1]]) if LOSSES[loss].task == "multilabel" else y
+    has_none = LOSSES[loss].link == "log" or LOSSES[loss].has_levels
+    assert (chance_loss(loss, y, 3) is None) == (constant_loss(loss, y) is None) == has_none
 
 
 def test_a_loss_that_nobody_knows_has_no_level_by_chance() -> None:
@@ -113,6 +160,49 @@ def test_chance_and_constant_losses() -> None:
     assert constant_loss("huber", np.full(3, 2.5)) == 0
     assert chance_loss("poisson", y, 1) is None
     assert floor_loss("poisson", y[:, None], y) is None
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "hinge", "focal", "ordinal"])
+@pytest.mark.parametrize("number", [0.5, 2.0])
+def test_levels_of_classes_are_those_of_the_loss(loss: str, number: float) -> None:
+    """The oracle's loss at equal outputs is that of chance, and no constant outputs go below the constant one."""
+    y = np.array([0, 0, 0, 0, 1, 3, 3, 2, 0])
+    hp, truth = resolve({"loss": loss, "focal_gamma": number}), torch.from_numpy(y)
+    data = made(np.arange(90.0).reshape(-1, 1), np.tile(y, 10)).fold(0, Preparation("none"))
+    of = partial(loss_module(hp, data, torch.float64), weights=torch.ones(9))
+    assert chance_loss(loss, y, 4, hp.loss_number) == pytest.approx(of(torch.zeros(9, 4, dtype=torch.float64), truth))
+    logits = torch.zeros(4, dtype=torch.float64, requires_grad=True)
+    search = torch.optim.LBFGS([logits], max_iter=500, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        search.zero_grad()
+        value = of(logits.expand(9, 4), truth)
+        value.backward()
+        return value
+
+    for _ in range(20):
+        search.step(closure)
+    found = constant_loss(loss, y, hp.loss_number)
+    assert found == pytest.approx(float(closure().detach()), abs=0.2 if loss == "hinge" else 1e-5)
+    assert found is not None
+    around = logits.detach() + torch.randn(2000, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert min(float(of(row.expand(9, 4), truth)) for row in around) >= found - 1e-9
+
+
+@pytest.mark.parametrize("loss", [name for name, loss in LOSSES.items() if loss.has_targets])
+def test_levels_of_several_targets_are_the_means_of_their_levels(loss: str) -> None:
+    if LOSSES[loss].task == "multilabel":
+        y, of_one = np.array([[0, 1], [0, 1], [1, 1], [0, 0]]), "cross_entropy"
+        alone = [chance_loss(of_one, label, 2) for label in y.T]
+    else:
+        y, of_one = np.array([[-3.0, 40.0], [0.0, 42.0], [0.5, 70.0], [2.5, 41.0]]), loss
+        alone = [chance_loss(of_one, target, 1, 0.7) for target in y.T]
+    assert chance_loss(loss, y, 2, 0.7) == pytest.approx(np.mean(np.array(alone, float)))
+    constants = np.array([constant_loss(of_one, target, 0.7) for target in y.T], float)
+    assert constant_loss(loss, y, 0.7) == pytest.approx(constants.mean())
+    x = np.array([[1.0], [1.0], [2.0], [3.0]])
+    floors = np.array([floor_loss(of_one, x, target, 0.7) for target in y.T], float)
+    assert floor_loss(loss, x, y, 0.7) == pytest.approx(floors.mean())
 
 
 def test_floor_is_what_contradicting_rows_leave() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes, load_digits
 
+from foldstep.models.catalog.preparation import Preparation
 from foldstep.service.contract.features import feature_names
 from foldstep.worker.data.inputs import FoldData, FoldSource
 from foldstep.worker.data.load import Table
@@ -25,7 +26,7 @@ DIGITS, DIABETES = bundled(load_digits), bundled(load_diabetes)
 def test_classification() -> None:
     source = FoldSource(DIGITS, problem_of(test=0.2))
     assert (source.n_folds, len(source.splits.test), source.features) == (5, 359, [f"x{i}" for i in range(64)])
-    fold = source.fold(0, "standard")
+    fold = source.fold(0, Preparation("standard"))
     train, valid = source.splits.folds[0]
     assert (fold.n_inputs, fold.n_outputs, len(train) + len(valid) + 359) == (64, 10, 1797)
     assert (fold.x_train.shape, fold.x_valid.shape) == ((len(train), 64), (len(valid), 64))
@@ -41,7 +42,7 @@ def test_classification() -> None:
 
 def test_regression() -> None:
     source = FoldSource(DIABETES, problem_of(task="regression", cv={"holdout": 0.25}))
-    fold = source.fold(0, "minmax")
+    fold = source.fold(0, Preparation("minmax"))
     train, valid = source.splits.folds[0]
     assert (source.n_folds, fold.n_outputs) == (1, 1)
     assert (fold.y_train.dtype, fold.y_valid.dtype) == (np.float32, np.float64)
@@ -83,30 +84,30 @@ def test_validation_and_test_rows_change_no_bit_of_the_training_part(task: str, 
             wild_word[i] = f"other {i}"
         wild_y[others] = 1 - y[others] if task == "classification" else 1e6
         wild = FoldSource(table_of(x=numbers(wild_x), word=texts(wild_word), y=numbers(wild_y)), problem)
-        assert bits(wild.fold(index, scaler)) == bits(clean.fold(index, scaler))
+        assert bits(wild.fold(index, Preparation(scaler))) == bits(clean.fold(index, Preparation(scaler)))
 
 
 def test_folds_are_prepared_once_and_cannot_be_written() -> None:
     source = FoldSource(DIGITS, problem_of())
-    fold = source.fold(1, "standard")
-    assert source.fold(1, "standard") is fold
-    assert source.fold(1, "minmax") is not fold
+    fold = source.fold(1, Preparation("standard"))
+    assert source.fold(1, Preparation("standard")) is fold
+    assert source.fold(1, Preparation("minmax")) is not fold
     with pytest.raises(ValueError, match="read-only"):
         fold.x_train[0, 0] = 1.0
 
 
 def test_the_cache_is_bounded_and_drops_what_was_not_used_longest() -> None:
-    one = FoldSource(DIGITS, problem_of()).fold(0, "none").nbytes
+    one = FoldSource(DIGITS, problem_of()).fold(0, Preparation("none")).nbytes
     source = FoldSource(DIGITS, problem_of(), cache_bytes=int(2.5 * one))
-    first, second = source.fold(0, "none"), source.fold(1, "none")
-    assert source.fold(0, "none") is first
-    source.fold(2, "none")
-    assert source.fold(0, "none") is first
-    again = source.fold(1, "none")
+    first, second = source.fold(0, Preparation("none")), source.fold(1, Preparation("none"))
+    assert source.fold(0, Preparation("none")) is first
+    source.fold(2, Preparation("none"))
+    assert source.fold(0, Preparation("none")) is first
+    again = source.fold(1, Preparation("none"))
     assert again is not second
     assert bits(again) == bits(second)
 
 
 def test_a_fold_larger_than_the_bound_is_still_handed_out() -> None:
     source = FoldSource(DIGITS, problem_of(), cache_bytes=1)
-    assert source.fold(0, "none") is source.fold(0, "none")
+    assert source.fold(0, Preparation("none")) is source.fold(0, Preparation("none"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
-from foldstep.models.hyperparameters import REGISTRY
+from foldstep.models.catalog.hyperparameters import REGISTRY
+from foldstep.models.catalog.preparation import Preparation
+from foldstep.models.columns import MISSING, RARE, UNKNOWN, InputColumns
 from foldstep.service.contract.columns import DateColumn
 from foldstep.service.contract.features import DATE_PARTS, MAX_CATEGORIES
 from foldstep.worker.data.load import Table
@@ -28,8 +31,9 @@ def rows(n: int, start: int = 0) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.arange(start, n)
 
 
-def fit(table: Table, train: Any, scaler: str = "none") -> Preprocessor:
-    return Preprocessor.fit(table, train, list(table.columns), scaler)
+def fit(table: Table, train: Any, scaler: str = "none", **how: Any) -> Preprocessor:
+    noise = np.random.Generator(np.random.Philox(key=[5, 0]))
+    return Preprocessor.fit(table, train, list(table.columns), Preparation(scaler, **how), noise)
 
 
 def test_every_scaler_of_the_registry_is_here() -> None:
@@ -230,3 +234,63 @@ def test_dates_come_back_from_json_and_refuse_numbers() -> None:
     np.testing.assert_array_equal(again.transform(table, rows(5)), preprocessor.transform(table, rows(5)))
     with pytest.raises(TypeError, match="expected dates in the column 'd'"):
         preprocessor.transform(table_of(d=numbers([1.0])), rows(1))
+
+
+FRUIT = ["apple"] * 6 + ["fig"] * 4 + ["kiwi"] * 3 + ["plum", "pear"] + [None]
+
+
+def test_many_categories_become_one_column_of_codes_after_all_others() -> None:
+    table = table_of(fruit=texts([*FRUIT, "mango"]), size=numbers(range(17)), word=texts(["a", "b"] * 8 + ["a"]))
+    fitted = fit(table, rows(16), max_one_hot=2, category_min_count=2)
+    matrix = fitted.transform(table, rows(17))
+    assert fitted.columns == InputColumns(n_values=(16,), flags=(), one_hot=(2,), codes=(6,))
+    assert matrix.shape[1] == fitted.columns.n_inputs == 4
+    assert matrix[:, 3].tolist() == [3] * 6 + [4] * 4 + [5] * 3 + [RARE, RARE, MISSING, UNKNOWN]
+    again = Preprocessor.from_json(json.loads(json.dumps(fitted.to_json())))
+    assert again == replace(fitted, scaling=again.scaling)
+    assert again.transform(table, rows(17)).tobytes() == matrix.tobytes()
+
+
+def test_at_most_so_many_categories_stay_one_hot() -> None:
+    table = table_of(fruit=texts(FRUIT))
+    assert fit(table, rows(16), max_one_hot=3, category_min_count=2).columns.one_hot == (5,)  # three, rare, missing
+    assert fit(table, rows(16), max_one_hot=2, category_min_count=2).columns.one_hot == ()
+    assert fit(table, rows(16), max_one_hot=3, category_min_count=1).columns.codes == (3 + 5,)
+
+
+def test_codes_have_no_greatest_number() -> None:
+    table = table_of(word=texts([f"w{i % 300}" for i in range(900)]))
+    assert fit(table, rows(900), max_one_hot=9, category_min_count=3).columns.codes == (303,)
+
+
+def test_with_a_least_count_rare_unknown_and_missing_are_apart() -> None:
+    table = table_of(fruit=texts([*FRUIT, "mango"]))
+    matrix = fit(table, rows(16), category_min_count=4).transform(table, rows(17))
+    expected = [[1, 0, 0, 0]] * 6 + [[0, 1, 0, 0]] * 4 + [[0, 0, 1, 0]] * 5 + [[0, 0, 0, 1], [0, 0, 0, 0]]
+    assert matrix.tolist() == expected  # apple, fig, rare, missing; mango is none of them
+
+
+def test_noise_changes_the_quantiles_and_nothing_else() -> None:
+    table = a_table(3)
+    plain, noisy = (fit(table, rows(60), "quantile", quantile_noise=n) for n in (0.0, 0.01))
+    assert plain.numbers == noisy.numbers
+    assert plain.columns == noisy.columns
+    assert not np.array_equal(plain.scaling["quantiles"][0], noisy.scaling["quantiles"][0])
+    np.testing.assert_allclose(plain.scaling["quantiles"][0], noisy.scaling["quantiles"][0], atol=0.2)
+    assert np.array_equal(plain.scaling["quantiles"][2], noisy.scaling["quantiles"][2]), "a constant column stays"
+    again = fit(table, rows(60), "quantile", quantile_noise=0.01)
+    assert again.to_json() == noisy.to_json()
+
+
+def test_different_values_are_counted_in_the_training_part() -> None:
+    table = table_of(two=numbers([0.0, 1.0] * 10), many=numbers(range(20)), gap=numbers([None, 1.0] * 9 + [2.0, 3.0]))
+    assert fit(table, rows(10)).columns == InputColumns(n_values=(2, 10, 1), flags=(2,))
+
+
+def test_a_file_of_an_earlier_version_has_no_counts() -> None:
+    table = a_table(3)
+    raw = fit(table, rows(60)).to_json()
+    del raw["n_values"]
+    columns = Preprocessor.from_json(raw).columns
+    assert columns.n_values == (0, 0, 0)
+    assert columns.n_inputs == fit(table, rows(60)).columns.n_inputs

@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, RobustScaler, StandardScaler
 
-from foldstep.models import hyperparameters
+from foldstep.models.catalog import hyperparameters
 from foldstep.worker.data.scalers import SCALERS, Matrix, State
 
 UNITS = np.array([1.0, 1e-3, 1e6, 20.0])
@@ -30,6 +30,22 @@ def a_matrix(seed: int, n: int = 300) -> Matrix:
     x = generator.normal(size=(n, 4)) @ generator.normal(size=(4, 4))
     x[:, 3] = np.exp(x[:, 3] / 3)
     return np.asarray(x * UNITS + UNITS * generator.normal(size=4))
+
+
+def realmlp_inputs(train: Matrix, x: Matrix) -> Matrix:
+    """RealMLP's preprocessing of numbers, written from appendix A of its paper, column by column."""
+    columns = []
+    for fitted, values in zip(train.T, x.T, strict=True):
+        first, median, third = np.quantile(fitted, [0.25, 0.5, 0.75])
+        if third > first:
+            factor = 1 / (third - first)
+        elif fitted.max() > fitted.min():
+            factor = 2 / (fitted.max() - fitted.min())
+        else:
+            factor = 0.0
+        z = factor * (values - median)
+        columns.append(z / np.sqrt(1 + (z / 3) ** 2))
+    return np.column_stack(columns)
 
 
 def without_signs(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -145,3 +161,21 @@ def test_a_state_from_json_gives_the_same_bits(name: str, seed: int) -> None:
 def _through_json(state: State) -> dict[str, Any]:
     raw: dict[str, Any] = json.loads(json.dumps({k: v.tolist() for k, v in state.items()}, allow_nan=False))
     return raw
+
+
+@given(seed=st.integers(0, 10**6))
+def test_robust_clip_is_realmlp_s(seed: int) -> None:
+    x = np.column_stack([a_matrix(seed), np.arange(300) % 10 == 0, np.full(300, 0.1)])
+    train = x[:200]
+    actual = scaled("robust_clip", train, x)
+    np.testing.assert_allclose(actual, realmlp_inputs(train, x), rtol=1e-12, atol=1e-12)
+    assert np.abs(actual).max() < 3
+    assert set(np.round(actual[:, 4] ** 2, 3)) == {0.0, round(4 / (1 + 4 / 9), 3)}, (
+        "half the range, as no quartile differs"
+    )
+    assert (actual[:, 5] == 0).all()
+
+
+def test_robust_clip_holds_what_is_far_out() -> None:
+    train = np.array([[0.0], [1.0], [2.0], [3.0]])
+    assert scaled("robust_clip", train, np.array([[1e300], [-1e300]])).ravel().tolist() == [3.0, -3.0]

@@ -74,6 +74,16 @@ def test_a_link_that_nobody_knows_is_refused() -> None:
         TargetCoder.from_json({**known, "link": "logit"})
 
 
+def test_quantiles_are_sorted_and_come_back_from_json() -> None:
+    coder = TargetCoder.fit(numbers([1.0, 2.0, 4.0, 9.0]), ALL, "regression", quantiles=(0.1, 0.5, 0.9))
+    assert coder.n_outputs == 3
+    assert TargetCoder.from_json(coder.to_json()) == coder
+    values = coder.values(np.array([[0.0, 2.0], [1.0, 1.0], [-1.0, 0.0]]), None)
+    assert values.tolist() == (np.array([[-1.0, 0.0], [0.0, 1.0], [1.0, 2.0]]) * coder.scale + coder.mean).tolist()
+    earlier = {name: value for name, value in coder.to_json().items() if name != "quantiles"}
+    assert TargetCoder.from_json(earlier).quantiles == ()
+
+
 def test_a_word_for_class_weights_that_nobody_knows_is_refused() -> None:
     column = texts(["good", "bad", "good", "ugly"])
     coder = TargetCoder.fit(column, ALL, "classification")

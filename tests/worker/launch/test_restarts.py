@@ -15,7 +15,7 @@ from foldstep.worker.launch import local
 from foldstep.worker.launch.local import WorkerCommand, WorkerGroup
 from foldstep.worker.launch.started import READY
 from tests.acceptance.processes import Processes, spec, until
-from tests.worker.test_delivery import SPEC, opened
+from tests.worker.desk import SPEC, opened
 
 DIES = "open('starts', 'a').write('x'); os.kill(os.getpid(), 9)"
 

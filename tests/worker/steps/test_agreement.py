@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from foldstep.models.hyperparameters import PRECISIONS
+from foldstep.models.catalog.hyperparameters import PRECISIONS
 from foldstep.models.stack import STATISTICS
 from foldstep.worker.feed.epoch import EpochBatches
 from foldstep.worker.steps import agreement

@@ -19,11 +19,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from triton.runtime.errors import OutOfResources
 
+from foldstep.models.catalog.losses import LOSSES_OF_TASK
+from foldstep.models.catalog.optimizers import OPTIMIZERS
 from foldstep.models.fused import functions, kernel
 from foldstep.models.fused.launch import FusedMembers
 from foldstep.models.fused.members import is_covered
 from foldstep.models.fused.numbers import ACTIVATION_NAMES, FAMILY_NAMES, LOSS_NAMES, REAL_COLUMNS, RULE_COLUMNS
-from foldstep.models.hyperparameters import LOSSES_OF_TASK, OPTIMIZERS, resolve
+from foldstep.models.hyperparameters import resolve
 from foldstep.worker.steps import backend
 from foldstep.worker.steps.engine import Engine
 from foldstep.worker.steps.fastest import Timings
@@ -75,7 +77,11 @@ OF_TASK = {
     "wine": st.fixed_dictionaries({}, optional={"label_smoothing": st.sampled_from([0.0, 0.1])}),
     "counts": st.fixed_dictionaries(
         {},
-        optional={"loss": st.sampled_from(LOSSES_OF_TASK["regression"]), "huber_delta": st.sampled_from([0.3, 1.0])},
+        optional={
+            "loss": st.sampled_from(LOSSES_OF_TASK["regression"]),
+            "huber_delta": st.sampled_from([0.3, 1.0]),
+            "tweedie_power": st.sampled_from([1.1, 1.9]),
+        },
     ),
 }
 
@@ -123,7 +129,7 @@ def assert_close(one: Watch, other: Watch, rtol: float) -> None:
 
 @st.composite
 def scenes(draw: st.DrawFn) -> tuple[str, list[dict[str, Any]]]:
-    name = draw(st.sampled_from(sorted(SOURCES)))
+    name = draw(st.sampled_from(sorted(OF_TASK)))
     return name, [draw(narrow) | draw(OF_TASK[name]) for _ in range(draw(st.integers(1, 3)))]
 
 
@@ -224,7 +230,9 @@ def test_other_members_train_beside_those_of_the_kernel(monkeypatch: pytest.Monk
     [
         {"norm": "layer"}, {"input_dropout": 0.1}, {"l1": 0.1}, {"clip_norm": 1.0}, {"ema_decay": 0.9},
         {"hidden": [65]}, {"hidden": [64, 64, 64]}, {"batch_size": 129}, {"optimizer": "lbfgs"},
-        {"class_weight": "balanced"},
+        {"optimizer": "muon"}, {"label_smoothing": 0.1, "label_smoothing_to": "frequencies"},
+        {"class_weight": "balanced"}, {"parametrization": "ntk"}, {"activation_trained": "unit"}, {"skip": "residual"},
+        {"units": "glu"},
     ],
 )  # fmt: skip
 def test_what_the_kernel_leaves_to_others(more: dict[str, Any]) -> None:
@@ -263,8 +271,8 @@ def test_running_out_of_memory_is_not_taken_for_a_kernel_that_fails(monkeypatch:
 
 def test_the_numbers_of_a_rule_lie_where_the_kernel_reads_them() -> None:
     assert [getattr(functions, name.upper()).value for name in RULE_COLUMNS] == list(range(len(RULE_COLUMNS)))
-    assert [getattr(kernel, name.upper()).value for name in ("smoothing", "bend")] == [
-        REAL_COLUMNS.index(name) for name in ("smoothing", "bend")
+    assert [getattr(kernel, name.upper()).value for name in ("smoothing", "number")] == [
+        REAL_COLUMNS.index(name) for name in ("smoothing", "number")
     ]
 
 
@@ -321,3 +329,9 @@ def compile_kernel(cache: Path, *arguments: str) -> subprocess.CompletedProcess[
     environment["TRITON_CACHE_DIR"] = str(cache)
     command = [sys.executable, "-m", "tests.worker.steps.compile_kernel", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_networks_of_several_targets_are_not_fused() -> None:
+    engine, hp = Engine(CPU, 1 << 30, may_compile=False, may_fuse=True), resolve({"hidden": [8]})
+    assert engine.backend(hp, 4, 2) == "fused"
+    assert engine.backend(hp, 4, 2, n_targets=2) == "eager"

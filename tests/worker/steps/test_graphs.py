@@ -10,7 +10,9 @@ import pytest
 import torch
 from hypothesis import given
 
-from foldstep.models.hyperparameters import NORMS, OPTIMIZERS, resolve
+from foldstep.models.catalog.norms import NORMS
+from foldstep.models.catalog.optimizers import OPTIMIZERS
+from foldstep.models.hyperparameters import resolve
 from foldstep.worker.steps.engine import Engine
 from foldstep.worker.steps.graphs import WARM_UP, Recorder
 from foldstep.worker.train.loop import Training

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from foldstep.models.catalog.hyperparameters import PRECISIONS
 from foldstep.models.eager.packed import PackedFNN
-from foldstep.models.hyperparameters import PRECISIONS, resolve
+from foldstep.models.hyperparameters import resolve
 from foldstep.worker.steps import backend
 from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from foldstep.models.catalog.hyperparameters import SCALERS
 from foldstep.models.catalog.tasks import Task
-from foldstep.models.hyperparameters import SCALERS, resolve
+from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues, NumberColumn
 from foldstep.service.contract.spec import CvSpec
 from foldstep.worker.data.inputs import FoldSource

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.hyperparameters import resolve
 from foldstep.models.stack import Weights
 from foldstep.service.contract.spec import CvSpec
@@ -74,7 +76,7 @@ def test_patience_stops_a_member_and_its_best_weights_are_kept() -> None:
         alone = train_single(
             resolve({"batch_size": 16, **configuration, "epochs": progress.best_epoch}),
             member.fold,
-            WINE.fold(member.fold, "standard"),
+            WINE.fold(member.fold, Preparation("standard")),
             "log_loss",
             torch.float32,
         )
@@ -135,7 +137,8 @@ def test_the_folds_of_a_trial_train_soon_after_each_other_in_whatever_packs() ->
     """So that a search whose time is over has trials that are done, not a fold of each."""
     growing = source("wine", cv=CvSpec(folds=3, time="x0"))  # folds of different lengths: packs of their own
     these = members(*[{"hidden": [16], "lr": 0.01 * (t + 1)} for t in range(8)])
-    shapes = {m.key: FoldShape(len((d := growing.fold(m.fold, "standard")).y_train), len(d.y_valid), d.n_inputs)
+    standard = Preparation("standard")
+    shapes = {m.key: FoldShape(len((d := growing.fold(m.fold, standard)).y_train), len(d.y_valid), d.n_inputs)
               for m in these}  # fmt: skip
     for_two = 2 * member_bytes((16, 16, 16), shapes[0, 2], these[0].hp, is_compiled=False)  # the longest fold
     packs = plan_packs(these, shapes, 3, for_two)
@@ -150,7 +153,7 @@ def test_folds_of_different_lengths_train_in_packs_of_their_own() -> None:
     watch = Watch()
     Training(growing, "accuracy", ENGINE).train(these, watch)
     assert len(watch.done) == 6
-    sizes = [len(growing.fold(f, "standard").y_train) for f in range(3)]
+    sizes = [len(growing.fold(f, Preparation("standard")).y_train) for f in range(3)]
     assert sizes == sorted(set(sizes))
 
 
@@ -165,6 +168,18 @@ def test_packs_are_cut_by_memory_and_by_padding() -> None:
     room_for_three = 3 * member_bytes((16, 16, 16, 16), shape, narrow[0].hp, is_compiled=False)
     by_memory = plan_packs(narrow, shapes, 3, room_for_three)
     assert [len(p) for p in by_memory] == [3, 3, 2]
+
+
+def test_units_with_a_second_map_are_counted_twice() -> None:
+    shape = FoldShape(n_train=1000, n_valid=50, n_inputs=16)
+    plain, glu = (resolve({"hidden": [160], "units": units}) for units in ("plain", "glu"))
+    one, two = (member_bytes((16, 160, 16), shape, hp, is_compiled=True) for hp in (plain, glu))
+    assert two - one >= 4 * 7 * (16 + 1) * 160  # each weight is stored seven times
+    packs = plan_packs(
+        [Member(t, 0, replace(glu, hidden=(width,))) for t, width in enumerate([160, 16])],
+        {(0, 0): shape, (1, 0): shape}, 3, 1 << 30, overhead=128 * (1.5 * 144 * (16 + 16)),
+    )  # fmt: skip
+    assert len(packs) == 2, "the padding of a second map is work, too"
 
 
 def test_wide_layers_share_a_pack_only_with_their_like() -> None:

@@ -77,6 +77,7 @@ HP: dict[str, dict[str, Any]] = {
     "sigmoid": {"hidden": [3], "activation": "sigmoid", "init_gain": 8.0},
     "elu": {"hidden": [9, 4], "activation": "elu", "init_gain": 3.0},
     "relu6": {"hidden": [20], "activation": "relu6", "init_gain": 9.0},
+    "selu": {"hidden": [9, 4], "activation": "selu", "init_gain": 3.0},
     "linear": {"hidden": []},
 }
 FLAT = {
@@ -84,6 +85,7 @@ FLAT = {
     "sigmoid": lambda a: 4 * a * (1 - a) < 0.05,
     "elu": lambda a: np.where(a < 0, a + 1, 1) < 0.05,
     "relu6": lambda a: a == 6,
+    "selu": lambda a: np.where(a < 0, a / 1.7580993408473766 + 1, 1) < 0.05,
 }
 
 
@@ -95,7 +97,7 @@ def test_a_reading_is_what_stock_pytorch_sees(name: str) -> None:
     watch = train(name, these, Recording, dtype=torch.float64)
     for member, _ in watch.done.values():
         before, after = Recording.weights[member.key][-2:]
-        data = SOURCES[name].fold(member.fold, member.hp.scaler, member.hp.link)
+        data = SOURCES[name].fold(member.fold, member.hp.preparation)
         (numbers,) = member.progress.probes
         assert_is_reading(Reading.of(numbers), member.hp, data, before, after)
 
@@ -121,7 +123,7 @@ def test_the_validation_loss_of_every_epoch_is_stock_pytorchs() -> None:
     these = [Member(trial, 0, hp) for trial, hp in enumerate(configurations)]
     watch = train("wine", these, Recording, dtype=torch.float64)
     for member, _ in watch.done.values():
-        data = SOURCES["wine"].fold(0, member.hp.scaler)
+        data = SOURCES["wine"].fold(0, member.hp.preparation)
         weights = data.target.class_weights(member.hp.class_weight, data.y_train)
         loss_of = nn.CrossEntropyLoss(None if weights is None else torch.from_numpy(weights))
         x, y = torch.from_numpy(data.x_valid.copy()).double(), torch.from_numpy(data.y_valid.copy())

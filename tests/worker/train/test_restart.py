@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.lease import LeasedTrial
 from foldstep.worker.assignment import TrialWork
@@ -47,7 +48,7 @@ def test_it_goes_on_from_its_last_good_epoch_at_a_tenth_of_the_rate() -> None:
         assert progress.end is End.EPOCHS
         assert progress.restarts
         assert progress.restarts[0] > 1, "it must diverge in the midst of training for this test"
-        alone = train_single(watch.done[0, fold][0].hp, fold, WINE.fold(fold, "standard"), "log_loss")
+        alone = train_single(watch.done[0, fold][0].hp, fold, WINE.fold(fold, Preparation("standard")), "log_loss")
         np.testing.assert_allclose(progress.train_loss, alone.train_loss, rtol=1e-6)
         np.testing.assert_allclose(progress.scores, alone.scores, rtol=1e-6)
 

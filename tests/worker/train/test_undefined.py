@@ -127,3 +127,19 @@ def test_a_loss_that_is_not_finite_is_still_a_divergence(large: FoldSource, dtyp
     assert result.outcome == "diverged"
     (diagnosis,) = diagnose(resolve(hopeless), result.folds)
     assert diagnosis.kind == "diverged"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("how", [
+    {"target_transform": "log", "init_gain": 1e4}, {"loss": "gamma", "bias_init": 2000.0}
+])  # fmt: skip
+def test_predictions_that_overflow_when_the_outputs_are_undone_are_a_divergence(
+    dtype: torch.dtype, how: dict[str, Any]
+) -> None:
+    bunch = datasets.load_diabetes()
+    far_off = {**SANE, "lr": 1e-6, **how}
+    (result,), watch = trained(source("regression", bunch.target[:N], bunch.data[:N]), "rmse", far_off, dtype=dtype)
+    assert result.outcome == "diverged"
+    assert all(loss is not None for loss in watch.done[0, 0][0].progress.train_loss), "its losses are finite"
+    (diagnosis,) = diagnose(resolve(far_off), result.folds)
+    assert diagnosis.kind == "diverged"

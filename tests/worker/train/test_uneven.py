@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.hyperparameters import resolve
 from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
@@ -31,7 +32,7 @@ def members(batch_size: int) -> list[Member]:
 
 
 def test_lengths_differ() -> None:
-    assert len({SOURCE.fold(f, "standard").x_train.shape[0] for f in range(3)}) > 1
+    assert len({SOURCE.fold(f, Preparation("standard")).x_train.shape[0] for f in range(3)}) > 1
 
 
 @pytest.mark.parametrize("batch_size", [16, 60, 61, 64, 500])
@@ -44,6 +45,6 @@ def test_together_is_as_alone(batch_size: int) -> None:
 @pytest.mark.parametrize("batch_size", [16, 60, 61, 64, 500])
 def test_together_is_as_stock_pytorch(batch_size: int) -> None:
     for member, _ in train(members(batch_size), torch.float64).done.values():
-        alone = train_single(member.hp, member.fold, SOURCE.fold(member.fold, "standard"), "log_loss")
+        alone = train_single(member.hp, member.fold, SOURCE.fold(member.fold, Preparation("standard")), "log_loss")
         np.testing.assert_allclose(member.progress.train_loss, alone.train_loss, rtol=1e-5)
         np.testing.assert_allclose(member.progress.scores, alone.scores, rtol=1e-5)

@@ -12,7 +12,9 @@ from foldstep.models.catalog.activations import ACTIVATIONS, Activation
 from foldstep.models.catalog.losses import LOSSES, Loss
 from foldstep.models.catalog.norms import NORMS, Norm
 from foldstep.models.catalog.optimizers import FAMILIES, OPTIMIZERS, Family, Optimizer
+from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.catalog.schedules import SCHEDULES, Schedule
+from foldstep.models.catalog.units import UNITS, Units
 from foldstep.models.hyperparameters import Hyperparameters, resolve
 from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
@@ -31,12 +33,13 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     for table, row in (
         (ACTIVATIONS, Activation()), (LOSSES, Loss("regression")), (NORMS, Norm(is_scaled=False)),
         (FAMILIES, Family(("first",))), (OPTIMIZERS, Optimizer("toy", 0.1)), (SCHEDULES, Schedule("by_epoch")),
+        (UNITS, Units(has_second=False)),
     ):  # fmt: skip
         monkeypatch.setitem(table, "toy", row)  # type: ignore[arg-type]
 
 
 TOYS = [{"activation": ("toy",)}, {"loss": "toy"}, {"norm": "toy"}, {"optimizer": "toy"}, {"schedule": "toy"},
-        {"init": "toy"}]  # fmt: skip
+        {"init": "toy"}, {"units": "toy"}]  # fmt: skip
 
 
 def toy(chosen: dict[str, Any]) -> Hyperparameters:
@@ -55,4 +58,4 @@ def test_the_eager_backend_raises(chosen: dict[str, Any]) -> None:
 @pytest.mark.parametrize("chosen", TOYS)
 def test_the_oracle_raises(chosen: dict[str, Any]) -> None:
     with pytest.raises(KeyError, match="toy"):
-        train_single(toy(chosen), 0, COUNTS.fold(0, "standard"), "mse", torch.float64)
+        train_single(toy(chosen), 0, COUNTS.fold(0, Preparation("standard")), "mse", torch.float64)

@@ -10,7 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foldstep.models.hyperparameters import LEAST_EPS, LOSSES_OF_TASK, REGISTRY, Hyperparameter, Kind, Value, resolve
+from foldstep.models.catalog.hyperparameters import LEAST_EPS, REGISTRY
+from foldstep.models.catalog.kinds import Hyperparameter, Kind, Value
+from foldstep.models.catalog.losses import LOSSES_OF_TASK
+from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.parse import parse_spec
 from foldstep.worker.steps.engine import Engine
 from foldstep.worker.train.loop import Training
@@ -22,7 +25,8 @@ from tests.worker.train.watch import Watch
 
 SOURCES = {"classification": source("wine"), "regression": source("diabetes", exposure=True)}
 SMALL = {"depth": 3, "width": 40, "epochs": 4, "warmup_epochs": 3, "patience": 3, "decay_epochs": 4, "cycle_epochs": 4,
-         "cycle_growth": 3, "batch_size": 70}  # fmt: skip
+         "cycle_growth": 3, "batch_size": 70, "embedding_size": 6, "embedding_frequencies": 20,
+         "embedding_bins": 20}  # fmt: skip
 """Greatest values drawn where the table allows what would take minutes."""
 UNBOUNDED = 20.0
 
@@ -90,6 +94,16 @@ def train(raw: dict[str, Any], these: list[Member]) -> Watch:
     return watch
 
 
+def test_a_neighbour_with_an_average_leaves_the_signs_of_zeros() -> None:
+    """Weights too small for the precision are zeros with a sign."""
+    tiny: dict[str, Value] = {"units": "glu", "optimizer": "rmsprop", "init_gain": 1e-300, "batch_size": 3, "epochs": 1}
+    raw = {"data": {"task": "classification"}}
+    alone = train(raw, members([tiny])).done[0, 0][1]
+    assert alone is not None
+    assert any(np.signbit(a[a == 0]).any() for layer in alone for a in layer.values())
+    assert flat(train(raw, members([tiny, tiny | {"ema_decay": 0.5}])).done[0, 0][1]) == flat(alone)
+
+
 def test_the_least_eps_guards_the_numbers_that_fill_up_a_layer() -> None:
     """What is 0 stays 0 under it; else clipping meets a NaN there, until a neighbour ends and the pack is rebuilt."""
     guarded: dict[str, Value] = {"hidden": [], "optimizer": "adagrad", "lr": 1.0, "eps": LEAST_EPS, "l1": 1.0,
@@ -122,7 +136,8 @@ def test_values_at_the_edge_of_floating_point_never_raise(row: Hyperparameter, t
 
 def variants(name: str, task: str, everywhere: dict[str, Value]) -> list[dict[str, Value]]:
     """What makes a value matter: every update rule, and every loss."""
-    rules: list[dict[str, Value]] = [{"optimizer": o} for o in ("nesterov", "rmsprop", "adam", "adagrad", "lbfgs")]
+    names = ("nesterov", "rmsprop", "adam", "adagrad", "muon", "lbfgs")
+    rules: list[dict[str, Value]] = [{"optimizer": name} for name in names]
     losses: list[dict[str, Value]] = [{"loss": loss} for loss in LOSSES_OF_TASK[task]]
     return [
         v
