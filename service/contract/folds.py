@@ -1,8 +1,8 @@
 """Split rows into a test part and folds; a pure function of the columns, the spec and the seed.
 
 The worker trains on these folds, and the master's data process checks them before a search is stored. This is the
-only module of the contract that imports scikit-learn, where folds are drawn: the master's own process must not import
-it, and processes that draw none start a second sooner without it.
+only module of the contract that imports scikit-learn, for folds of whole groups: the master's own process must not
+import it, and processes that draw none of these start a second sooner without it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues
+from foldstep.service.contract.draws import Fold, Rows, folds_in_time, shuffled_folds, stratified_folds
 from foldstep.service.contract.spec import ColumnRef, CvSpec, DataSpec
 
-Rows: TypeAlias = npt.NDArray[np.int64]
 Labels: TypeAlias = npt.NDArray[np.int64]
 
 TEST_WORDS = frozenset({"test", "true", "1"})
@@ -169,12 +169,10 @@ class Splitter:
             yield positions[~is_valid], positions[is_valid]
 
     def _k_folds(self, rows: Rows, k: int) -> Iterator[tuple[Rows, Rows]]:
-        from sklearn.model_selection import TimeSeriesSplit
-
         time = self._time()
         if time is not None:
             order = np.argsort(time[rows], kind="stable")
-            yield from ((order[train], order[valid]) for train, valid in TimeSeriesSplit(k).split(order))
+            yield from ((order[train], order[valid]) for train, valid in folds_in_time(len(order), k))
             return
         groups = self._labels(self._cv.group)
         strata = np.zeros_like(rows) if self._classes is None else self._classes[rows]
@@ -184,14 +182,21 @@ class Splitter:
     def _shuffled(
         self, k: int, state: np.random.RandomState, strata: Labels, groups: Labels | None, rows: Rows
     ) -> Iterator[tuple[Rows, Rows]]:
-        from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
-
-        if groups is not None:  # with a single stratum it balances the folds' sizes
-            splitter: Any = StratifiedGroupKFold(k, shuffle=True, random_state=state)
-            return iter(splitter.split(rows, strata, groups[rows]))
+        if groups is not None:
+            return _folds_of_groups(strata, groups[rows], k, state)
         if self._classes is None:
-            return iter(KFold(k, shuffle=True, random_state=state).split(rows))
-        return iter(StratifiedKFold(k, shuffle=True, random_state=state).split(rows, strata))
+            return shuffled_folds(len(rows), k, state)
+        return stratified_folds(strata, k, state)
+
+
+def _folds_of_groups(strata: Labels, groups: Labels, k: int, state: np.random.RandomState) -> Iterator[Fold]:
+    """Yield folds of whole groups; with a single stratum they are balanced in size."""
+    from sklearn.model_selection import (
+        StratifiedGroupKFold,
+    )  # imported in a second, which other folds need not wait for
+
+    splitter = StratifiedGroupKFold(k, shuffle=True, random_state=state)
+    return iter(splitter.split(strata, strata, groups))
 
 
 def _given_folds(labels: Labels) -> Iterator[tuple[Rows, Rows]]:

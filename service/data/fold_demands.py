@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from foldstep.models.catalog.metrics import METRICS, Metric, metrics_of
+from foldstep.service.contract.draws import Rows
 from foldstep.service.contract.errors import Fault
-from foldstep.service.contract.folds import Rows
 from foldstep.service.data.baseline import baselines, mean_over_folds
 from foldstep.service.data.fold_targets import FoldTargets
 from foldstep.service.data.target_report import unequal_from, unflattered_metrics

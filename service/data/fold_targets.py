@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues, NumberColumn, class_labels
-from foldstep.service.contract.folds import Rows, Splits
+from foldstep.service.contract.draws import Rows
+from foldstep.service.contract.folds import Splits
 from foldstep.service.contract.spec import CvSpec, DataSpec
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues
-from foldstep.service.contract.folds import Rows
+from foldstep.service.contract.draws import Rows
 from foldstep.service.contract.reach import combinations
 from foldstep.service.contract.space import Space
 from foldstep.service.data.target_report import column_in

@@ -21,10 +21,11 @@ from foldstep.service.contract.columns import (
     column_from_arrow,
 )
 from foldstep.service.contract.dataset import DatasetDescription
+from foldstep.service.contract.draws import Rows
 from foldstep.service.contract.errors import Fault, SpecInvalid
 from foldstep.service.contract.expansion import for_task
 from foldstep.service.contract.features import features_of, network_ends
-from foldstep.service.contract.folds import Rows, Splits, Splitter, is_missing, marked_as_test
+from foldstep.service.contract.folds import Splits, Splitter, is_missing, marked_as_test
 from foldstep.service.contract.problem import LearningProblem, ResolvedProblem
 from foldstep.service.contract.reading import TableReading
 from foldstep.service.contract.rules import (

@@ -14,8 +14,9 @@ from foldstep.models.columns import InputColumns
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.input_stage import InputStage, stage_of
 from foldstep.service.contract.columns import ColumnValues, NumberColumn
+from foldstep.service.contract.draws import Rows
 from foldstep.service.contract.features import feature_names
-from foldstep.service.contract.folds import Rows, Splits, make_splits
+from foldstep.service.contract.folds import Splits, make_splits
 from foldstep.service.contract.problem import LearningProblem
 from foldstep.worker.data.load import Table
 from foldstep.worker.data.preprocess import Preprocessor

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.columns import ColumnValues
-from foldstep.service.contract.folds import Rows
+from foldstep.service.contract.draws import Rows
 from foldstep.worker.data.target import TargetCoder
 
 Columns = Sequence[ColumnValues]
