@@ -44,7 +44,7 @@ def shown(seen: TrialDiagnostics) -> Iterator[RenderableType]:
 
 def targets(seen: TrialDiagnostics, scored: Sequence[Sequence[float | None]]) -> Table:
     """Build the table of the targets' own scores, (folds, targets): the mean over the folds, and each fold's."""
-    table = Table("target", title=f"{seen.metric.name} of each target, at the best epoch", title_justify="left")
+    table = Table("target", title=f"{seen.metric.name} of each target", title_justify="left")
     for heading in ("mean", *(f"fold {fold}" for fold, view in seen.folds.items() if view.target_scores)):
         table.add_column(heading, justify="right")
     for name, own in zip(seen.targets, zip(*scored, strict=True), strict=True):

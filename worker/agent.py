@@ -257,7 +257,8 @@ class Agent:
             return read_table(self._client.fetch_dataset(fingerprint, folder), fingerprint)
 
     def _trial_work(self, lease: Lease, trial: LeasedTrial, n_folds: int) -> TrialWork:
-        return TrialWork(trial, n_folds, lease.problem.seed, self._resumed(lease, trial))
+        problem = lease.problem
+        return TrialWork(trial, n_folds, problem.seed, problem.metric.direction, self._resumed(lease, trial))
 
     def _resumed(self, lease: Lease, trial: LeasedTrial) -> SavedTrial | None:
         if trial.resume is None:

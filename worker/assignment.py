@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from foldstep.models.catalog.metrics import Direction
 from foldstep.models.hyperparameters import Hyperparameters, resolve
 from foldstep.models.stack import Weights
 from foldstep.service.contract.diagnostics import Diagnostics
@@ -14,6 +15,7 @@ from foldstep.service.contract.lease import Lease, LeasedTrial
 from foldstep.service.contract.report import Curve, FoldResult, Outcome, TrialProgress, TrialResult
 from foldstep.worker.checkpoints import SavedTrial
 from foldstep.worker.train.member import Member, Snapshot
+from foldstep.worker.train.scoring import scored_epochs
 from foldstep.worker.train.stopping import End, Progress
 
 
@@ -52,14 +54,23 @@ _TIME_OVER = "The time was over before its last epoch (budget.trial_time, or bud
 class TrialWork:
     """One leased trial and its members.
 
+    Args:
+        leased: the trial.
+        n_folds: number of folds of the search.
+        seed: of the search.
+        direction: of its metric.
+        saved: the state from which it goes on; None to begin.
+
     Attributes:
         members: one for each fold that is to be trained under this lease, or was before.
         weights: the best weights of each fold that has ended; None for a fold that is paused.
     """
 
-    def __init__(self, leased: LeasedTrial, n_folds: int, seed: int, saved: SavedTrial | None) -> None:
+    def __init__(
+        self, leased: LeasedTrial, n_folds: int, seed: int, direction: Direction, saved: SavedTrial | None
+    ) -> None:
         self.leased = leased
-        self._n_folds = n_folds
+        self._n_folds, self._direction = n_folds, direction
         self.members = _members(leased, leased.folds or n_folds, resolve(leased.params, seed=seed))
         self.weights: dict[int, Weights | None] = {}
         self.started = time.monotonic()
@@ -93,12 +104,16 @@ class TrialWork:
         return any(m.progress.end is End.DROPPED for m in self.members)
 
     def progress(self) -> TrialProgress:
-        """Compute the progress of the trial: the epoch of its slowest fold, and the mean of the best scores so far."""
-        scores = [m.progress.best_score for m in self.members]
-        known = [s for s in scores if s is not None]
-        score = math.fsum(known) / len(known) if len(known) == len(scores) else None
+        """Compute the progress of the trial: the epoch of its slowest fold, and its score so far."""
+        scores = [m.progress.averages[epoch - 1] for m, epoch in self._scored()]
+        score = math.fsum(scores) / len(scores) if len(scores) == len(self.members) else None
         epochs = [m.progress.epoch if m.progress.end is None else m.hp.epochs for m in self.members]
         return TrialProgress(trial=self.leased.number, epoch=min(epochs), score=score)
+
+    def _scored(self) -> list[tuple[Member, int]]:
+        """List the members that have a score, each with the epoch that counts, see `scored_epochs`."""
+        members = [m for m in self.members if m.progress.has_score]
+        return list(zip(members, scored_epochs([m.progress for m in members], self._direction), strict=True))
 
     def finished(self, fingerprint: str) -> Finished:
         """Build the result, once every fold has ended or is paused."""
@@ -113,10 +128,11 @@ class TrialWork:
             message = f"{message} {self._undefined()}" if message else self._undefined()
         if outcome == "pruned":
             message = f"{message} {_TIME_OVER}" if message else _TIME_OVER
+        scored = {member.fold: epoch for member, epoch in self._scored()}
         result = TrialResult(
             trial=self.leased.number,
             outcome=outcome,
-            folds=[_fold_result(m) for m in self.members],
+            folds=[_fold_result(m, scored.get(m.fold)) for m in self.members],
             duration_s=time.monotonic() - self.started,
             message=message,
         )
@@ -160,18 +176,18 @@ def _members(leased: LeasedTrial, n_folds: int, hp: Hyperparameters) -> list[Mem
     ]
 
 
-def _fold_result(member: Member) -> FoldResult:
+def _fold_result(member: Member, scored: int | None) -> FoldResult:
+    """Build the result of a fold whose score is that of the epoch `scored`; None where it has none."""
     progress = member.progress
-    has_score = progress.end not in (End.DIVERGED, End.UNDEFINED)
     return FoldResult(
         fold=member.fold,
-        score=progress.best_score if has_score else None,
+        score=None if scored is None else progress.averages[scored - 1],
         best_epoch=progress.best_epoch,
         epochs=progress.epoch,
         n_parameters=member.n_parameters,
         curve=Curve(train_loss=progress.train_loss, score=progress.scores),
         diagnostics=Diagnostics(valid_loss=progress.valid_loss, probes=progress.probes),
-        target_scores=progress.target_scores if has_score else [],
+        target_scores=[] if scored is None else list(progress.averages_of_targets(scored)),
     )
 
 

@@ -33,20 +33,18 @@ def checkpoint(
 
     The trial's whole result is in every fold's file, so that any of them restores the trial's leaderboard row.
     """
-    progress = member.progress
-    assert progress.best_score is not None
+    epoch, score = member.progress.best_epoch, result.folds[member.fold].score
+    assert score is not None
     stage = data.stage(member.hp)
-    name = CheckpointName(
-        lease.problem.metric.name, progress.best_score, member.trial, member.fold, progress.best_epoch
-    )
+    name = CheckpointName(lease.problem.metric.name, score, member.trial, member.fold, epoch)
     facts = {
         "kind": CHECKPOINT,
         # the key and the names in it are those of the first version, so that every version reads every file
         "context": {"search": lease.search, **lease.problem.model_dump(mode="json")},
         "trial": member.trial,
         "fold": member.fold,
-        "epoch": progress.best_epoch,
-        "score": progress.best_score,
+        "epoch": epoch,
+        "score": score,
         "params": trial.params,
         "seed": member.hp.seed,
         "result": result.model_dump(mode="json"),

@@ -39,7 +39,7 @@ def rerun(client: MasterClient, work: Work, cache_dir: Path, probing: Callable[.
     problem = work.problem
     path = client.fetch_dataset(problem.fingerprint, cache_dir)
     source = FoldSource(read_table(path, problem.fingerprint), problem)
-    again = TrialWork(work.trial, source.n_folds, problem.seed, saved=None)
+    again = TrialWork(work.trial, source.n_folds, problem.seed, problem.metric.direction, saved=None)
     training = Training(source, problem.metric.name, Engine(torch.device("cpu"), PACK_BYTES_CPU), probing)
     training.train(again.members, Keeper({work.trial.number: again}))
     return again.finished(problem.fingerprint).result

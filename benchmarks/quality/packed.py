@@ -20,7 +20,7 @@ from foldstep.service.data.resolve import resolve_problem
 from foldstep.worker.assignment import Finished, TrialWork
 from foldstep.worker.checkpoints import checkpoint
 from foldstep.worker.data.inputs import FoldSource
-from foldstep.worker.data.load import read_table
+from foldstep.worker.data.load import Table, read_table
 from foldstep.worker.rerun import Keeper
 from foldstep.worker.settings import PACK_BYTES_CPU
 from foldstep.worker.steps.engine import Engine
@@ -48,21 +48,23 @@ def trained(specs: Sequence[dict[str, Any]], parts: Split, folder: Path) -> list
     """
     torch.set_num_threads(1)
     parts.write(folder)
-    problem, source = _problem(specs[0], folder)
+    problem, source, _ = problem_of(specs[0], folder / "train.csv")
     params = [parse_spec(spec).space.from_unit({}) for spec in specs]
     leased = [LeasedTrial(number=number, params=of_one) for number, of_one in enumerate(params)]
-    works = [TrialWork(trial, source.n_folds, problem.seed, None) for trial in leased]
+    works = [TrialWork(trial, source.n_folds, problem.seed, problem.metric.direction, None) for trial in leased]
     keeper = Keeper(dict(enumerate(works)))
     training = Training(source, problem.metric.name, Engine(torch.device("cpu"), PACK_BYTES_CPU))
     training.train([member for work in works for member in work.members], keeper)
     return [_answer(work.finished(problem.fingerprint), problem, source, folder) for work in works]
 
 
-def _problem(spec: dict[str, Any], folder: Path) -> tuple[LearningProblem, FoldSource]:
-    description = ingest(folder / "train.csv", into=folder)
-    file = folder / f"{description.fingerprint}.parquet"
-    problem = resolve_problem(parse_spec(spec), description, file).problem
-    return problem, FoldSource(read_table(file, description.fingerprint), problem)
+def problem_of(spec: dict[str, Any], file: Path) -> tuple[LearningProblem, FoldSource, Table]:
+    """Read a table and split it as a spec says; the canonical file stands beside it."""
+    description = ingest(file, into=file.parent)
+    canonical = file.parent / f"{description.fingerprint}.parquet"
+    problem = resolve_problem(parse_spec(spec), description, canonical).problem
+    table = read_table(canonical, description.fingerprint)
+    return problem, FoldSource(table, problem), table
 
 
 def _answer(finished: Finished, problem: LearningProblem, source: FoldSource, folder: Path) -> Answer:

@@ -167,7 +167,7 @@ _ROWS = (
                    low=1, high=ALL_ROWS),
     Hyperparameter("epochs", _I, 30, "passes over the training part", low=1, high=1_000_000),
     Hyperparameter(
-        "patience", _I, 0, "epochs without a better validation score before stopping; 0 never stops", low=0
+        "patience", _I, 0, "epochs without a better average of validation scores before stopping; 0 never stops", low=0
     ),
     Hyperparameter(
         "loss", _C, None,

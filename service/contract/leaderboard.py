@@ -64,7 +64,7 @@ class TrialView(Frozen):
         n_parameters: number of trainable parameters of its network, the greatest of its folds; before a fold has ended,
             that for the inputs of all rows; None where these were not counted, or where it has an input stage, whose
             size depends on the fold's columns.
-        progress: mean over the folds of the best score so far, while it runs; None otherwise.
+        progress: the score of its epochs so far, while it runs; None otherwise.
         continues: the trial of the previous stage whose training it continues; None where it continues none.
         folds: the folds' scores in their order.
         checkpoints: paths below the checkpoint folder, one for each fold whose checkpoint was kept.
@@ -103,10 +103,10 @@ class FoldView(Frozen):
     """The learning curves and probes of one fold.
 
     Attributes:
-        best_epoch: the epoch whose score counts, from 1; 0 where no epoch counts.
+        best_epoch: the epoch whose network is kept, from 1; 0 where no epoch counts.
         valid_loss: validation loss by epoch; empty where the worker recorded no diagnostics.
         gap: validation loss minus the loss on training rows, at each probe.
-        target_scores: the metric of each of several targets at the best epoch; empty for one target.
+        target_scores: the metric of each of several targets, averaged as the score is; empty for one target.
     """
 
     best_epoch: int
@@ -136,7 +136,7 @@ class Leading(Frozen):
     """The best trial among those in training.
 
     Attributes:
-        score: mean over its folds of the best score so far.
+        score: that of its epochs so far.
     """
 
     trial: int

@@ -29,7 +29,7 @@ class Curve(Frozen):
 
     Attributes:
         train_loss: mean loss over the epoch's steps, as optimised; None where it was not finite.
-        score: the search's metric on the validation part after the epoch; None where it was not finite.
+        score: the search's metric on the validation part after the epoch, not averaged; None where it was not finite.
     """
 
     train_loss: list[float | None]
@@ -40,14 +40,14 @@ class FoldResult(Frozen):
     """One fold of a finished trial.
 
     Attributes:
-        score: the metric at the best epoch, in the user's units; None when the member diverged or the metric is
-            undefined.
-        best_epoch: the epoch of the best score, from 1; 0 when no epoch has a score.
+        score: the metric in the user's units, averaged over the last tenth of the epochs up to the one that counts for
+            all folds of the trial; None when the member diverged or the metric is undefined.
+        best_epoch: the epoch of the best average, from 1, whose network is kept; 0 when no epoch has a score.
         epochs: number of trained epochs.
         n_parameters: number of trained parameters of the fold's network; None where it did not train under this lease.
         checkpoint: name of the uploaded checkpoint; None when the score was below the lease's `checkpoint_bar`.
         diagnostics: the fold's diagnostics; None where a worker of an earlier version trained it.
-        target_scores: the metric of each of several targets at the best epoch, of which `score` is the mean; empty for
+        target_scores: the metric of each of several targets, of which `score` is the mean, averaged as it is; empty for
             one target.
     """
 
@@ -84,7 +84,7 @@ class TrialProgress(Frozen):
     """The progress of a running trial.
 
     Attributes:
-        score: mean over the folds of the best score so far; None before the first epoch.
+        score: that of its epochs so far; None before the first epoch.
     """
 
     trial: Count

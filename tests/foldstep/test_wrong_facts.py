@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.numpy import save
 
+from foldstep.models.catalog.metrics import Direction
 from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.checkpoint import CheckpointDamaged, decode, encode
 from foldstep.models.stack import Weights
@@ -49,7 +50,7 @@ def files() -> tuple[bytes, bytes, dict[str, Any]]:
     """Train a trial; a checkpoint of it, a snapshot, and its parameters."""
     folds = source("iris", folds=2)
     leased = LeasedTrial(number=4, params={"hidden": [8], "epochs": 2, "seed": 3}, keep_snapshot=True)
-    work = TrialWork(leased, folds.n_folds, 7, saved=None)
+    work = TrialWork(leased, folds.n_folds, 7, Direction.MAXIMIZE, saved=None)
     Training(folds, "accuracy", Engine(torch.device("cpu"), PACK_BYTES_CPU)).train(work.members, _Keeper(work))
     finished = work.finished("0" * 64)
     columns = [ColumnReading(name=name, kind="number") for name in ("x0", "x1", "x2", "x3", "target")]

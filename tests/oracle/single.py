@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -105,8 +106,10 @@ def train_single(
 
 
 def _is_better(scores: list[float], metric: str) -> list[bool]:
+    """Tell for each epoch whether the mean over the last tenth of the epochs so far is better than all before."""
     direction = METRICS[metric].direction
-    return [all(direction.is_better(s, than=earlier) for earlier in scores[:i]) for i, s in enumerate(scores)]
+    means = [statistics.fmean(scores[epoch - max(1, epoch // 10) : epoch]) for epoch in range(1, len(scores) + 1)]
+    return [all(direction.is_better(mean, than=earlier) for earlier in means[:i]) for i, mean in enumerate(means)]
 
 
 class _Run:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from foldstep.models.catalog.metrics import Direction
 from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.checkpoint import decode, encode
 from foldstep.models.stack import Weights
@@ -57,7 +58,7 @@ def file() -> tuple[str, bytes]:
     """The checkpoint of fold 0 of a trial that counts, named and written as a worker does."""
     folds = source("diabetes", folds=2, exposure=True)
     leased = LeasedTrial(number=4, params={"hidden": [8], "loss": "poisson", "epochs": 2, "seed": 3})
-    work = TrialWork(leased, folds.n_folds, 7, saved=None)
+    work = TrialWork(leased, folds.n_folds, 7, Direction.MINIMIZE, saved=None)
     Training(folds, "rmse", Engine(torch.device("cpu"), PACK_BYTES_CPU)).train(work.members, Keeper(work))
     finished = work.finished("0" * 64)
     lease = Lease(

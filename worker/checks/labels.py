@@ -113,10 +113,9 @@ def validation_losses(setting: CheckSetting) -> npt.NDArray[np.float64]:
 def _scores(member: Member) -> list[float]:
     """List the losses of each target at a member's best epoch; nothing where it has none."""
     progress = member.progress
-    if progress.best_score is None:
+    if progress.best_average is None:
         return []
-    of_targets = [math.inf if score is None else score for score in progress.target_scores]
-    return of_targets or [progress.best_score]
+    return list(progress.averages_of_targets(progress.best_epoch)) or [progress.best_average]
 
 
 def _learning(setting: CheckSetting, hp: Hyperparameters) -> Hyperparameters:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 from typing import Any
 
 from foldstep.models.catalog.metrics import Metric
 from foldstep.models.hyperparameters import Hyperparameters
+from foldstep.worker.train.scoring import average
 
 MAX_RESTARTS = 2
 RESTART_FACTOR = 0.1
@@ -30,27 +32,28 @@ class End(StrEnum):
 
 @dataclass
 class Progress:
-    """One member's history, with one entry for each epoch, and its best epoch so far.
+    """One member's history, with one entry for each epoch, and its best epoch so far: that of the best average.
 
     Attributes:
         train_loss: mean training loss; None if it was not finite.
         scores: validation score; None if it was not finite.
-        best_score: the score of the best epoch; None if there is none.
+        averages: for each epoch with a score, the mean of the scores up to it, see `averaging_width`.
         best_epoch: number of the best epoch, from 1; 0 if there is none.
         waited: number of epochs since the best one.
-        is_better: for each epoch, whether its score was better than all before.
+        is_better: for each epoch, whether its average was better than all before.
         end: why the member has ended; None if it has not.
         restarts: the epochs, from 1, in which it diverged and went back to its best epoch, at a tenth of the rate.
         valid_loss: validation loss; None if it was not finite or not recorded.
         undefined: why its metric has no value, in words; None while it has one.
         seconds: training time so far, wall time of its packs in seconds.
         probes: measurements as sent to the master, see `service.contract.diagnostics`.
-        target_scores: the scores of each of several targets at the best epoch; empty for one target.
+        target_scores: the scores of each of several targets, of which the score is the mean; an epoch's is empty for
+            one target.
     """
 
     train_loss: list[float | None] = field(default_factory=list)
     scores: list[float | None] = field(default_factory=list)
-    best_score: float | None = None
+    averages: list[float] = field(default_factory=list)
     best_epoch: int = 0
     waited: int = 0
     is_better: list[bool] = field(default_factory=list)
@@ -59,8 +62,18 @@ class Progress:
     valid_loss: list[float | None] = field(default_factory=list)
     probes: list[list[float | None]] = field(default_factory=list)
     undefined: str | None = None
-    target_scores: list[float | None] = field(default_factory=list)
+    target_scores: list[list[float]] = field(default_factory=list)
     seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def has_score(self) -> bool:
+        """Whether it has a score so far; one that diverged, or whose metric has no value, has none."""
+        return self.best_epoch > 0 and self.end not in (End.DIVERGED, End.UNDEFINED)
+
+    @property
+    def best_average(self) -> float | None:
+        """The average at the best epoch; None if there is none."""
+        return self.averages[self.best_epoch - 1] if self.best_epoch else None
 
     @property
     def rate_factor(self) -> float:
@@ -113,19 +126,21 @@ class Progress:
         if not is_finite:
             self.end = End.DIVERGED
             return False
-        better = self.best_score is None or metric.direction.is_better(score, than=self.best_score)
+        epoch, best = self.epoch, self.best_average
+        self.averages.append(average(self.scores))
+        self.target_scores.append(list(target_scores))
+        better = best is None or metric.direction.is_better(self.averages[-1], than=best)
         self.is_better.append(better)
-        epoch = self.epoch
-        if better:
-            self.best_score, self.best_epoch, self.waited = score, epoch, 0
-            self.target_scores = list(target_scores)
-        else:
-            self.waited += 1
+        self.best_epoch, self.waited = (epoch, 0) if better else (self.best_epoch, self.waited + 1)
         if epoch >= hp.epochs:
             self.end = End.EPOCHS
         elif hp.patience and self.waited >= hp.patience:
             self.end = End.PATIENCE
         return better
+
+    def averages_of_targets(self, epoch: int) -> list[float]:
+        """Average the scores of each of several targets as those of an epoch, from 1; nothing for one target."""
+        return [average(scores) for scores in zip(*self.target_scores[:epoch], strict=True)]
 
     def copy(self) -> Progress:
         """Copy the history, so that later changes of this one do not affect the copy."""
@@ -142,7 +157,9 @@ class Progress:
 
     def _go_back(self) -> None:
         self.restarts.append(self.epoch + 1)
-        for history in (self.train_loss, self.scores, self.is_better, self.valid_loss):
+        for history in (
+            self.train_loss, self.scores, self.averages, self.target_scores, self.is_better, self.valid_loss
+        ):  # fmt: skip
             del history[self.best_epoch :]
         self.probes = [numbers for numbers in self.probes if (numbers[0] or 0) <= self.best_epoch]
         self.waited = 0
@@ -153,27 +170,34 @@ class Progress:
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Progress:
-        """Restore a history from values of `to_json`, also of its earlier version without validation losses.
+        """Restore a history from values of `to_json`, also of earlier versions.
+
+        They had no validation losses, or no averages: their best epoch was that of the best score.
 
         Raises:
             ValueError: the values are not those of a history.
         """
-        unseen = {"valid_loss": [None] * len(raw["scores"])}
-        progress = cls(**{**unseen, **raw, "end": End(raw["end"]) if raw["end"] else None})
+        scores = raw["scores"]
+        unseen: dict[str, Any] = {"valid_loss": [None] * len(scores)}
+        if "averages" not in raw:
+            known = [score for score in scores if score is not None]
+            unseen |= {"averages": known, "target_scores": [[] for _ in known]}
+        told = {name: value for name, value in raw.items() if name != "best_score"}
+        progress = cls(**{**unseen, **told, "end": End(raw["end"]) if raw["end"] else None})
         progress._check()
         return progress
 
     def _check(self) -> None:
-        numbers = [*self.train_loss, *self.scores, *self.valid_loss, self.best_score, *self.target_scores]
+        numbers = [*self.train_loss, *self.scores, *self.valid_loss, *chain.from_iterable(self.target_scores)]
         counts = [self.best_epoch, self.waited, *self.restarts]
         if not (
             all(value is None or type(value) in (float, int) for value in numbers)
+            and all(type(value) in (float, int) for value in self.averages)
             and all(type(count) is int and count >= 0 for count in counts)
             and all(isinstance(row, list) for row in (self.is_better, *self.probes))
             and type(self.seconds) in (float, int)
             and len(self.train_loss) == len(self.scores)
-            and self.best_epoch <= len(self.scores)
-            and (self.best_score is None) == (self.best_epoch == 0)
+            and self.best_epoch <= len(self.averages) == len(self.target_scores) <= len(self.scores)
             and (self.undefined is None or isinstance(self.undefined, str))
         ):
             raise ValueError("a history of epochs, however: other values")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.diagnose import Diagnosis, diagnose
 from foldstep.service.contract.lease import LeasedTrial
@@ -43,9 +44,9 @@ PLANTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def trained(name: str, params: dict[str, Any]) -> TrialResult:
-    work = TrialWork(LeasedTrial(number=0, params=params), FOLDS, seed=3, saved=None)
     watch = Watch()
     metric = "rmse" if name == "diabetes" else "accuracy"
+    work = TrialWork(LeasedTrial(number=0, params=params), FOLDS, 3, METRICS[metric].direction, saved=None)
     Training(SOURCES[name], metric, Engine(torch.device("cpu"), 1 << 30)).train(work.members, watch)
     work.weights = {fold: weights for (_, fold), (_, weights) in watch.done.items()}
     return work.finished("0" * 64).result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.hyperparameters import resolve
 from foldstep.models.stack import Weights
@@ -201,5 +203,15 @@ def test_bits_of_wide_networks_do_not_depend_on_the_packing() -> None:
 
 
 def test_progress_survives_json() -> None:
-    progress = Progress([0.5, None], [0.1, None], 0.1, 1, 1, [True, False], End.DIVERGED)
-    assert Progress.from_json(progress.to_json()) == progress
+    averages, of_targets = [0.1], [[0.05, 0.15]]
+    progress = Progress([0.5, None], [0.1, None], averages, 1, 1, [True, False], End.DIVERGED, target_scores=of_targets)
+    assert Progress.from_json(json.loads(json.dumps(progress.to_json()))) == progress
+
+
+def test_progress_of_an_earlier_version_keeps_its_best_epoch() -> None:
+    """It had a best score in place of averages."""
+    told = {"train_loss": [3.0, 2.0, 1.0], "scores": [0.3, 0.1, 0.2], "best_score": 0.1, "best_epoch": 2, "waited": 1}
+    progress = Progress.from_json({**told, "is_better": [True, True, False], "end": None, "restarts": []})
+    assert (progress.best_epoch, progress.best_average, progress.averages) == (2, 0.1, [0.3, 0.1, 0.2])
+    progress.record(0.9, 0.9, 0.05, METRICS["log_loss"], resolve({"epochs": 4}))
+    assert (progress.best_epoch, progress.best_average, progress.end) == (4, 0.05, End.EPOCHS)

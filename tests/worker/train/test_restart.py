@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from foldstep.models.catalog.metrics import Direction
 from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.lease import LeasedTrial
@@ -86,7 +87,7 @@ def test_leaving_at_any_moment_changes_nothing(optimizer: str, leave_after: int)
 
 
 def test_a_restart_is_told() -> None:
-    work = TrialWork(LeasedTrial(number=3, params={"batch_size": 16, **RISING}), 3, seed=0, saved=None)
+    work = TrialWork(LeasedTrial(number=3, params={"batch_size": 16, **RISING}), 3, 0, Direction.MINIMIZE, saved=None)
     watch = train(work.members)
     work.weights = {fold: watch.done[3, fold][1] for fold in range(3)}
     result = work.finished("0" * 64).result

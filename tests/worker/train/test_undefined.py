@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn import datasets
 
+from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.catalog.tasks import Task
 from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.columns import NumberColumn
@@ -60,7 +61,8 @@ def one_class() -> FoldSource:
 def trained(
     source: FoldSource, metric: str, *params: dict[str, Any], dtype: torch.dtype = torch.float32
 ) -> tuple[list[TrialResult], Watch]:
-    works = [TrialWork(LeasedTrial(number=n, params=p), source.n_folds, 0, saved=None) for n, p in enumerate(params)]
+    direction, leased = METRICS[metric].direction, [LeasedTrial(number=n, params=p) for n, p in enumerate(params)]
+    works = [TrialWork(trial, source.n_folds, 0, direction, saved=None) for trial in leased]
     watch = Watch()
     members = [member for work in works for member in work.members]
     Training(source, metric, Engine(torch.device("cpu"), 1 << 30, dtype)).train(members, watch)
