@@ -15,8 +15,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/foldstep demo
 
+# Tests start hundreds of processes, which must not compile the sources anew each time where bytecode is switched off.
 test: $(STAMP) tools
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # What tests need besides Python packages: openssl for a certificate, curl for the README's commands, g++ for the compiled backend, a browser for the page.
 tools:
