@@ -33,8 +33,13 @@ class File:
 
     @property
     def metric(self) -> str:
-        """Metric of the search: rmse, or accuracy."""
+        """Metric of the errors that are compared: rmse, or accuracy."""
         return "rmse" if self.task == "regression" else "accuracy"
+
+    @property
+    def search_metric(self) -> str:
+        """Metric of a search: rmse, or log_loss: on some hundred rows accuracy is too coarse to tell trials apart."""
+        return "rmse" if self.task == "regression" else "log_loss"
 
 
 FILES = (

@@ -53,8 +53,8 @@ def spec_of(case: Case, given: Mapping[str, Any], *, dataset: str = "train.csv")
 
 def run(side: str, case: Case, parts: Split, folder: Path, seconds: float) -> dict[str, Any]:
     """Search for `seconds` of wall time; return the winner's predictions, and facts of the search."""
-    budget = {"budget": {"time": max(seconds - STARTUP_S, 1.0)}}
-    return search_and_predict(spec_of(case, space_of(side, case.n_train) | budget), parts, folder)
+    given = {"budget": {"time": max(seconds - STARTUP_S, 1.0)}, "metric": case.file.search_metric}
+    return search_and_predict(spec_of(case, space_of(side, case.n_train) | given), parts, folder)
 
 
 def search_and_predict(spec: dict[str, Any], parts: Split, folder: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from foldstep.client import Foldstep
+from foldstep.models.compiled.build import cache_dir
 from tests.acceptance import template
 
 WAIT_S = 120
@@ -82,6 +83,16 @@ class Processes:
             process.wait()
             if process.stdout is not None:
                 process.stdout.close()
+
+
+def new_home(folder: Path) -> str:
+    """Make a folder a home without data files, but with the compiled library, whose building takes long."""
+    kept = folder / ".cache" / "foldstep" / "compiled"
+    if not kept.exists():
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.symlink_to(cache_dir())
+    return str(folder)
 
 
 def foldstep(*words: str, cwd: Path, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:

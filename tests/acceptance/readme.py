@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.acceptance.processes import new_home
+
 _ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", *(f"docs/{name}.md" for name in ("search", "early-stopping", "service", "workers", "results")))
 """The pages of the guide, in the order of reading."""
@@ -53,7 +55,7 @@ class Shell:
         self.environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(folder), "COLUMNS": "120", "OMP_NUM_THREADS": "1",
+            "HOME": new_home(folder), "COLUMNS": "120", "OMP_NUM_THREADS": "1",
         }  # fmt: skip
         self._assignments: list[str] = []
         self._background: list[subprocess.Popen[str]] = []

@@ -23,7 +23,7 @@ from packaging.utils import canonicalize_name
 from foldstep.cli import app
 from foldstep.client import Foldstep
 from tests.acceptance.compose import ROOT, MissingVariable, compose
-from tests.acceptance.processes import until
+from tests.acceptance.processes import new_home, until
 from tests.service.conftest import PostgresServer, postgres_server
 
 TOKEN = "a-token-of-the-test"
@@ -202,7 +202,7 @@ class Stack:
         own = {k: v.replace("@postgres:5432/foldstep", f"@/foldstep?host={self.sockets}")
                for k, v in SERVICES[service]["environment"].items()}  # fmt: skip
         base = {k: os.environ[k] for k in ("PATH", "LANG") if k in os.environ}
-        return {**base, "HOME": str(self.folder), **self._home.get(service, {}), **own}
+        return {**base, "HOME": new_home(self.folder), **self._home.get(service, {}), **own}
 
     def start(self, service: str) -> subprocess.Popen[str]:
         with (self.folder / f"{service}.log").open("w") as log:

@@ -11,7 +11,7 @@ import yaml
 
 from foldstep.service.contract.checks import CheckReport
 from foldstep.service.contract.states import SearchState
-from tests.acceptance.processes import Processes, foldstep, until
+from tests.acceptance.processes import Processes, foldstep, new_home, until
 from tests.foldstep.conftest import Desk, refused
 
 NAMES = ["initial_loss", "regularisation", "overfit", "gradients", "labels"]
@@ -38,7 +38,7 @@ def without_time(text: str) -> list[Any]:
 
 
 def test_check_without_a_master_brings_one_along(tmp_path: Path) -> None:
-    done = foldstep("check", written(tmp_path, SOUND), cwd=tmp_path, HOME=str(tmp_path))
+    done = foldstep("check", written(tmp_path, SOUND), cwd=tmp_path, HOME=new_home(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
     assert all(name in done.stdout for name in NAMES)
     assert done.stdout.count("passed") == len(NAMES)
@@ -47,10 +47,10 @@ def test_check_without_a_master_brings_one_along(tmp_path: Path) -> None:
 
 def test_the_notes_on_a_spec_are_said_but_not_in_json(tmp_path: Path) -> None:
     spec = written(tmp_path, {**SOUND, "parameters": {**SOUND["parameters"], "momentum": 0.5, "optimizer": "adam"}})
-    done = foldstep("check", spec, cwd=tmp_path, HOME=str(tmp_path))
+    done = foldstep("check", spec, cwd=tmp_path, HOME=new_home(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
     assert "momentum has no effect" in " ".join(done.stdout.split())
-    assert without_time(foldstep("check", spec, "--json", cwd=tmp_path, HOME=str(tmp_path)).stdout)
+    assert without_time(foldstep("check", spec, "--json", cwd=tmp_path, HOME=new_home(tmp_path)).stdout)
 
 
 def test_check_with_a_file_beside_the_spec_and_an_address_left_by_a_dead_master(tmp_path: Path) -> None:
@@ -60,13 +60,13 @@ def test_check_with_a_file_beside_the_spec_and_an_address_left_by_a_dead_master(
     (tmp_path / "foldstep-data/address").write_text("http://127.0.0.1:9\n")
     (tmp_path / "foldstep-data/token").write_text("left-behind-token\n")
     spec = {**SOUND, "data": {"dataset": "table.csv", "target": "answer"}}
-    done = foldstep("check", written(tmp_path, spec), "--json", cwd=tmp_path, HOME=str(tmp_path))
+    done = foldstep("check", written(tmp_path, spec), "--json", cwd=tmp_path, HOME=new_home(tmp_path))
     assert done.returncode == 0, done.stderr + done.stdout
     assert [r["name"] for r in without_time(done.stdout)] == NAMES
 
 
 def test_failed_checks_end_with_3_and_name_what_to_look_at(desk: Desk) -> None:
-    done = desk("check", written(desk.folder, {**UNSOUND, "name": "unsubmitted"}), HOME=str(desk.folder))
+    done = desk("check", written(desk.folder, {**UNSOUND, "name": "unsubmitted"}), HOME=new_home(desk.folder))
     assert done.returncode == 3, done.stderr
     text = " ".join(done.stdout.replace("│", " ").split())
     assert "overfit failed" in text
@@ -76,7 +76,7 @@ def test_failed_checks_end_with_3_and_name_what_to_look_at(desk: Desk) -> None:
 
 def test_the_report_is_that_of_the_gate_and_the_same_every_time(busy_desk: Desk) -> None:
     spec = written(busy_desk.folder, {**SOUND, **BEFORE})
-    one, two = (busy_desk("check", spec, "--json", HOME=str(busy_desk.folder)) for _ in range(2))
+    one, two = (busy_desk("check", spec, "--json", HOME=new_home(busy_desk.folder)) for _ in range(2))
     assert without_time(one.stdout) == without_time(two.stdout)
     search = busy_desk.master.submit({**SOUND, **BEFORE}).id
     found = busy_desk.master.wait(search)

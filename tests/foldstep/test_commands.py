@@ -14,7 +14,7 @@ import yaml
 
 from foldstep.client import Foldstep
 from foldstep.models.compiled.library import library
-from tests.acceptance.processes import foldstep
+from tests.acceptance.processes import foldstep, new_home
 from tests.foldstep.conftest import Desk, refused
 
 SPEC: dict[str, Any] = {
@@ -92,12 +92,12 @@ def test_histograms(busy_desk: Desk, search: str) -> None:
     best = busy_desk.master.search(search).best
     assert best is not None
     words = ("histograms", search, str(best.trial))
-    home = str(busy_desk.folder / "home")
-    counted = json.loads(busy_desk(*words, "--epochs", "1,2", "--json", HOME=home).stdout)["histograms"]
+    here = new_home(busy_desk.folder / "home")
+    counted = json.loads(busy_desk(*words, "--epochs", "1,2", "--json", HOME=here).stdout)["histograms"]
     assert {(h["fold"], h["epoch"]) for h in counted} == {(f, e) for f in range(len(best.folds)) for e in (1, 2)}
     assert {h["what"] for h in counted} == {"activations", "gradients"}
     assert all(len(h["counts"]) == 24 and sum(h["counts"]) > 0 and h["low"] <= h["high"] for h in counted)
-    shown = busy_desk(*words, HOME=home).stdout
+    shown = busy_desk(*words, HOME=here).stdout
     assert f"after epoch {best.epochs}" in shown
     assert "█" in shown
     refused(busy_desk(*words, "--epochs", "1,99"), "epochs", "99", code="invalid_input")
@@ -112,10 +112,10 @@ def test_histograms_of_a_pruned_trial_end_where_it_was_pruned(busy_desk: Desk) -
     pruned = next(t for t in busy_desk.master.all_trials(begun) if t.state == "pruned" and len(t.folds) < 3)
     assert (pruned.epoch, len(pruned.folds)) == (3, 1)
     words = ("histograms", begun, str(pruned.trial))
-    home = str(busy_desk.folder / "home")
-    counted = json.loads(busy_desk(*words, "--json", HOME=home).stdout)["histograms"]
+    here = new_home(busy_desk.folder / "home")
+    counted = json.loads(busy_desk(*words, "--json", HOME=here).stdout)["histograms"]
     assert {(h["fold"], h["epoch"]) for h in counted} == {(0, 1), (0, 3)}
-    refused(busy_desk(*words, "--epochs", "4", HOME=home), "from 1 to 3", code="invalid_input")
+    refused(busy_desk(*words, "--epochs", "4", HOME=here), "from 1 to 3", code="invalid_input")
 
 
 def test_pause_resume_stop(busy_desk: Desk) -> None:

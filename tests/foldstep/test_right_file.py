@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from foldstep.service.contract.leaderboard import SearchView
-from tests.acceptance.processes import WAIT_S, Processes, foldstep
+from tests.acceptance.processes import WAIT_S, Processes, foldstep, new_home
 from tests.foldstep.conftest import Desk, refused
 
 
@@ -148,7 +148,7 @@ def test_a_file_that_is_sent_is_shown_as_a_bar_on_a_terminal(desk: Desk, tmp_pat
 
 def test_check_sends_the_file_to_a_running_master(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "checked.csv").write_text(table(40))
-    done = foldstep("check", spec(tmp_path, "checked.csv"), "--dir", "data", cwd=desk.folder, HOME=str(tmp_path))
+    done = foldstep("check", spec(tmp_path, "checked.csv"), "--dir", "data", cwd=desk.folder, HOME=new_home(tmp_path))
     assert done.returncode in (0, 3), done.stderr
     assert desk.master.dataset("checked.csv").description.n_rows == 40
 

@@ -17,7 +17,7 @@ from foldstep.client import Foldstep
 from foldstep.commands.rerunning import same_bits
 from foldstep.service.contract.report import Curve, FoldResult, TrialResult
 from foldstep.service.contract.states import TrialState
-from tests.acceptance.processes import Processes, foldstep, until
+from tests.acceptance.processes import Processes, foldstep, new_home, until
 
 SPEC: dict[str, Any] = {
     "name": "again",
@@ -44,9 +44,9 @@ class Desk:
     def rerun(self, search: str, trial: int, *words: str) -> CompletedProcess[str]:
         return self.command("rerun", search, str(trial), *words)
 
-    def command(self, *words: str, home: str = "home") -> CompletedProcess[str]:
-        """Run a command whose own copies of data files are below `home`."""
-        return foldstep(*words, "--dir", "data", cwd=self.folder, HOME=str(self.folder / home))
+    def command(self, *words: str, beside: str = "home") -> CompletedProcess[str]:
+        """Run a command whose own copies of data files are below `beside`."""
+        return foldstep(*words, "--dir", "data", cwd=self.folder, HOME=new_home(self.folder / beside))
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +89,10 @@ def test_what_became_of_the_file_since_changes_no_bit(desk: Desk, fate: str) -> 
         path.unlink()
     else:
         path.write_text("a,b,kind\n" + "".join(f"{i % 3},{i % 4},{'no' if i % 2 else 'yes'}\n" for i in range(90)))
-    done = desk.command("rerun", search, "0", "--json", home=fate)
+    done = desk.command("rerun", search, "0", "--json", beside=fate)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["same"]
-    counted = desk.command("histograms", search, "0", "--json", home=fate)
+    counted = desk.command("histograms", search, "0", "--json", beside=fate)
     assert counted.returncode == 0, counted.stderr
     assert {h["epoch"] for h in json.loads(counted.stdout)["histograms"]} == {1, 3}
 

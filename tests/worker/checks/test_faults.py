@@ -46,7 +46,8 @@ def eager(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.fixture
 def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, str], None]:
-    """Build the compiled backend from a source with one text replaced, and trains with it."""
+    """Build the compiled backend from a source with one text replaced, without optimisation, and train with it."""
+    monkeypatch.setattr(build, "FLAGS", tuple("-O0" if flag == "-O3" else flag for flag in build.FLAGS))
 
     def plant(file: str, right: str, wrong: str) -> None:
         sources = tmp_path / "source"

@@ -17,7 +17,10 @@ from foldstep.worker.steps import compiled
 
 
 def portable_library(folder: Path) -> Library:
-    """Build the library as on a processor without AMX."""
+    """Build the library as on a processor without AMX; on such a processor it is the library itself."""
+    own = loading.library()
+    if not own.has_tiles:
+        return own
     without = ("-mno-amx-bf16",) if platform.machine() == "x86_64" else ()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(building, "FLAGS", (*FLAGS, *without))
