@@ -30,8 +30,8 @@ from foldstep.service.flow.repeat import repeat
 from foldstep.service.flow.sweep import sweep_if_due
 
 _log = logging.getLogger(__name__)
-FEW, SHARE_OF_TIME = 8, 1 / 4
-"""Under a time budget: trials that a lease may have at any pace; share of the time left that a larger one may take."""
+FEW, SHARE_OF_TIME = 4, 1 / 4
+"""Under a time budget: trials of a lease while no pace is known; share of the time left that a later one may take."""
 LEASES_AHEAD = 12
 """Leases for which trials wait, on Postgres."""
 MOST_TURNS = 8
@@ -311,9 +311,11 @@ def _share(
 
 
 def _fitting(connection: Connection, search: SearchRow, left_s: float, n_workers: int) -> int:
-    """Compute how many trials fit a share of the time left, at the pace so far, so that few are cut at its end."""
+    """Compute how many trials fit a share of the time left, at the pace so far: few are cut, and nobody waits long."""
     assert search.spec.budget.time is not None
     by_state = counts.by_state(connection, search.id)
     n_ended = sum(n for state, n in by_state.items() if state in TERMINAL_TRIAL)
+    if n_ended == 0:
+        return FEW
     pace = n_ended / max(search.spec.budget.time - left_s, 1.0) / n_workers
-    return max(FEW, math.ceil(pace * left_s * SHARE_OF_TIME))
+    return max(1, math.ceil(pace * left_s * SHARE_OF_TIME))

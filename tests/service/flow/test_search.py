@@ -108,15 +108,15 @@ def test_leases_of_a_time_budget_take_a_part_of_what_is_left_at_the_pace_so_far(
     hand = Hand(context)
     held = hand.take(1000)
     assert len(held.trials) == FEW, "nothing is known yet"
-    clock.advance(4)  # two trials a second
+    clock.advance(2)  # two trials a second
     hand.report(held, *(result(t.number) for t in held.trials))
     hand.release(held)
     held = hand.take(1000)
-    assert len(held.trials) == 2 * 96 * SHARE_OF_TIME
+    assert len(held.trials) == 2 * 98 * SHARE_OF_TIME
     clock.advance(95)
     hand.report(held, *(result(t.number) for t in held.trials))
     hand.release(held)
-    assert len(hand.take(1000).trials) == FEW
+    assert len(hand.take(1000).trials) == 1, "large networks take minutes"
 
 
 def test_nobody_waits_long_for_a_worker_that_ignores_the_end_of_the_time(context: Context, clock: Clock) -> None:
