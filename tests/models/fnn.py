@@ -90,8 +90,10 @@ class FNN(nn.Module):
             for layer, (linear, start) in enumerate(zip(linears, starting_layers(hp, sizes, rows, stage), strict=True)):
                 linear.weight.copy_(torch.from_numpy(start["weight"]))
                 if layer < len(self.seconds):
-                    self.seconds[layer].weight.copy_(torch.from_numpy(start["second_weight"]))
-                    self.seconds[layer].bias.copy_(torch.from_numpy(start["second_bias"]))
+                    second = self.seconds[layer]
+                    assert isinstance(second, nn.Linear)
+                    second.weight.copy_(torch.from_numpy(start["second_weight"]))
+                    second.bias.copy_(torch.from_numpy(start["second_bias"]))
                 if hp.has_bias(layer):
                     linear.bias.copy_(torch.from_numpy(start["bias"]))
 

@@ -54,10 +54,13 @@ class StageModule(nn.Module):
             for name, parameter in self.own.items():
                 parameter.copy_(torch.from_numpy(parts[name]).view(parameter.shape))
             first = 0
-            for table in self.categories:
+            for table in self._tables():
                 numbers = parts["category"][first : first + table.weight.numel()]
                 table.weight.copy_(torch.from_numpy(numbers).view_as(table.weight))
                 first += table.weight.numel()
+
+    def _tables(self) -> list[nn.Embedding]:
+        return [table for table in self.categories if isinstance(table, nn.Embedding)]
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute what the first layer reads, (rows, stage.n_units)."""
@@ -68,14 +71,14 @@ class StageModule(nn.Module):
             x = torch.stack(columns, dim=1)
         coded = [at for at, _, _ in self.stage.codes]
         values = [self._embedded(x[:, list(self.stage.embedded)])] if self.stage.embedded else []
-        values += [table(x[:, at].long()) for at, table in zip(coded, self.categories, strict=True)]
+        values += [table(x[:, at].long()) for at, table in zip(coded, self._tables(), strict=True)]
         others = [i for i in range(x.shape[1]) if i not in (*self.stage.embedded, *coded)]
         together = torch.cat([*values, x[:, others]], dim=1)
         return together * self.own["input_scale"] if "input_scale" in self.own else together
 
     def _embedded(self, numbers: Tensor) -> Tensor:
         weight = self.own["linear"].expand(numbers.shape[1], -1, -1)
-        values = torch.einsum("rjf,jlf->rjl", self._features(numbers), weight) + self.own["linear_bias"]
+        values: Tensor = torch.einsum("rjf,jlf->rjl", self._features(numbers), weight) + self.own["linear_bias"]
         if self.kind == "plr":
             values = values.relu()
         if self.kind == "pbld":
