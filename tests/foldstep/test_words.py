@@ -7,13 +7,15 @@ import pty
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import pytest
 
 from foldstep.commands.removing import in_words
 from foldstep.service.contract.footprint import Footprint
-from tests.acceptance.processes import foldstep
+from tests.acceptance.processes import Processes, foldstep
 from tests.foldstep.conftest import Desk, refused
 
 SPEC = "name: {name}\nmethod: random\ndata: {{dataset: wine}}\nparameters: {{lr: {{low: 0.1, high: 1}}}}\n"
@@ -39,7 +41,16 @@ def test_commands_take_a_name_or_the_beginning_of_an_id(desk: Desk) -> None:
     refused(desk("show", "nmaed"), "nmaed", "Did you mean named?", code="not_found")
 
 
-def test_delete_needs_a_word_where_there_is_no_terminal(desk: Desk) -> None:
+@pytest.fixture
+def idle_desk(tmp_path: Path) -> Iterator[Desk]:
+    """A desk without a worker, in whatever order tests run."""
+    with Processes(tmp_path) as processes:
+        _, master = processes.master(FOLDSTEP_DATA_ROOTS=str(tmp_path))
+        yield Desk(tmp_path, processes, master)
+
+
+def test_delete_needs_a_word_where_there_is_no_terminal(idle_desk: Desk) -> None:
+    desk = idle_desk
     search = submitted(desk, "doomed")
     done = desk("delete", "doomed", stdin="y\n")
     assert done.returncode == 1
@@ -65,7 +76,8 @@ def answered(desk: Desk, answer: str, *words: str) -> tuple[int, str]:
     return process.returncode, out
 
 
-def test_delete_asks_on_a_terminal(desk: Desk) -> None:
+def test_delete_asks_on_a_terminal(idle_desk: Desk) -> None:
+    desk = idle_desk
     search = submitted(desk, "asked")
     exit_code, said = answered(desk, "n\n", "delete", "asked")
     assert (exit_code, "Nothing is deleted." in said) == (1, True)
