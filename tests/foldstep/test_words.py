@@ -50,18 +50,17 @@ def idle_desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 def test_delete_needs_a_word_where_there_is_no_terminal(idle_desk: Desk) -> None:
-    desk = idle_desk
-    search = submitted(desk, "doomed")
-    done = desk("delete", "doomed", stdin="y\n")
+    search = submitted(idle_desk, "doomed")
+    done = idle_desk("delete", "doomed", stdin="y\n")
     assert done.returncode == 1
     assert "add --yes" in done.stderr
-    assert desk.master.search(search).id == search
-    done = desk("delete", "doomed", "--yes")
+    assert idle_desk.master.search(search).id == search
+    done = idle_desk("delete", "doomed", "--yes")
     assert done.stdout.splitlines() == [
         f"{search}, which is queued: 0 trials, no files.",
         f"{search} is deleted: 0 trials, no files.",
     ]
-    refused(desk("delete", "doomed", "--yes"), "doomed", code="not_found")
+    refused(idle_desk("delete", "doomed", "--yes"), "doomed", code="not_found")
 
 
 def answered(desk: Desk, answer: str, *words: str) -> tuple[int, str]:
@@ -77,14 +76,13 @@ def answered(desk: Desk, answer: str, *words: str) -> tuple[int, str]:
 
 
 def test_delete_asks_on_a_terminal(idle_desk: Desk) -> None:
-    desk = idle_desk
-    search = submitted(desk, "asked")
-    exit_code, said = answered(desk, "n\n", "delete", "asked")
+    search = submitted(idle_desk, "asked")
+    exit_code, said = answered(idle_desk, "n\n", "delete", "asked")
     assert (exit_code, "Nothing is deleted." in said) == (1, True)
-    assert desk.master.search(search).id == search
-    exit_code, said = answered(desk, "y\n", "delete", "asked")
+    assert idle_desk.master.search(search).id == search
+    exit_code, said = answered(idle_desk, "y\n", "delete", "asked")
     assert (exit_code, f"{search} is deleted: 0 trials, no files." in said) == (0, True)
-    assert [seen.id for seen in desk.master.searches() if seen.id == search] == []
+    assert [seen.id for seen in idle_desk.master.searches() if seen.id == search] == []
 
 
 def test_delete_says_how_much_it_removes(busy_desk: Desk) -> None:
