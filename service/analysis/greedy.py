@@ -106,8 +106,14 @@ class Choice:
         return next(iter(self.times))
 
 
-def choose(blocks: Sequence[Block], aim: Aim) -> Choice | None:
-    """Choose an ensemble; None where no candidate has a score."""
+def choose(blocks: Sequence[Block], aim: Aim, enough: float = ENOUGH) -> Choice | None:
+    """Choose an ensemble; None where no candidate has a score.
+
+    Args:
+        blocks: one for each fold.
+        aim: what it is chosen for.
+        enough: share of the greatest gain over the first candidate that a shorter ensemble must have.
+    """
     losses = aim.losses(blocks, lambda block: block.said)
     if not np.isfinite(losses).any():
         return None
@@ -124,7 +130,7 @@ def choose(blocks: Sequence[Block], aim: Aim) -> Choice | None:
         reached.append(float(losses[best]))
         for total, block in zip(sums, blocks, strict=True):
             total += block.said[best]
-    return _shortest(picked, reached)
+    return _shortest(picked, reached, enough)
 
 
 def _of_joined(blocks: Sequence[Block], sums: Sequence[Answers], n: int, aim: Aim) -> _Losses:
@@ -133,9 +139,9 @@ def _of_joined(blocks: Sequence[Block], sums: Sequence[Answers], n: int, aim: Ai
     return aim.losses(blocks, lambda block: (total[id(block)] + block.said) / n)
 
 
-def _shortest(picked: Sequence[int], reached: Sequence[float]) -> Choice:
+def _shortest(picked: Sequence[int], reached: Sequence[float], enough: float) -> Choice:
     """Take the first rounds that have nearly all of the greatest gain over the first."""
-    least = reached[0] - ENOUGH * (reached[0] - min(reached))
+    least = reached[0] - enough * (reached[0] - min(reached))
     n = next(i for i, loss in enumerate(reached) if loss <= least) + 1
     return Choice(dict(Counter(picked[:n])), reached[n - 1], reached[0])
 

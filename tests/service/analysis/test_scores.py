@@ -26,7 +26,7 @@ def _tensor(array: np.ndarray | None) -> torch.Tensor | None:
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 @WEIGHTED
