@@ -40,13 +40,15 @@ ALL = ["kind", "much", "amount", "years", "spam", "glad", "w"]
 CASES: dict[str, dict[str, Any]] = {
     "classes": {"data": {"target": "kind"}, "cv": {"folds": 3, "repeats": 2}},
     "values": {"data": {"target": "much", "weight": "w"}, "parameters": {"target_transform": "yeo_johnson"}},
-    "counts": {"data": {"target": "amount", "exposure": "years", "task": "regression"}, "parameters": {"loss": "poisson"}},
+    "counts": {
+        "data": {"target": "amount", "exposure": "years", "task": "regression"}, "parameters": {"loss": "poisson"},
+    },
     "holdout": {"data": {"target": "much"}, "cv": {"holdout": 0.4}},
     "quantiles": {"data": {"target": "much", "quantiles": [0.2, 0.8]}, "parameters": {"loss": "quantile"}},
     "labels": {"data": {"target": ["spam", "glad"]}},
     "targets": {"data": {"target": ["much", "years"]}},
     "test part": {"data": {"target": "kind", "test": 0.25}},
-}
+}  # fmt: skip
 
 
 def search_of(desk: Desk, case: str, **changes: Any) -> SearchView:
