@@ -86,19 +86,30 @@ def test_a_candidate_without_a_score_never_joins() -> None:
 
 @pytest.mark.parametrize("by_fold", [True, False])
 def test_held_out_rows_show_what_was_luck(by_fold: bool) -> None:
-    """Fifty copies of noise look better together than any is, on the rows that they were chosen on; not on others.
-
-    All candidates say the same of the truth plus noise of their own that a mean takes away on the chosen rows as on
-    others; what remains is a part that is common to all. Against that a choice gains nothing.
-    """
-    common = noise(1, 50)
-    alike = blocks_of([common + noise(0.001, s) for s in range(50)])
-    choice, guard = choose(alike, RMSE), held_out(alike, RMSE, by_fold=by_fold)
+    """Of fifty that guess, the luckiest seem to know something; on rows that did not choose them, none does."""
+    generator = np.random.default_rng(8)
+    blocks = []
+    for _ in range(4):
+        p = generator.uniform(size=(50, N_ROWS))
+        blocks.append(Block(np.stack([1 - p, p], axis=1), Truth(generator.integers(0, 2, N_ROWS))))
+    aim = Aim("accuracy", "classification", 10)
+    choice, guard = choose(blocks, aim), held_out(blocks, aim, by_fold=by_fold)
     assert choice is not None
     assert guard is not None
+    assert choice.loss < -0.55
+    assert choice.alone < -0.53
+    assert guard.ensemble == pytest.approx(-0.5, abs=0.04)  # 800 rows: a standard error of 0.018
+    assert guard.alone == pytest.approx(-0.5, abs=0.04)
+
+
+@pytest.mark.parametrize("by_fold", [True, False])
+def test_held_out_rows_show_what_is_none(by_fold: bool) -> None:
+    """Errors of their own average out there, too; an error that all have in common does not."""
+    common = noise(1, 50)
+    guard = held_out(blocks_of([common + noise(0.001, s) for s in range(50)]), RMSE, by_fold=by_fold)
+    assert guard is not None
     assert guard.ensemble == pytest.approx(guard.alone, rel=1e-3)
-    different = blocks_of([noise(1, s) for s in range(50)])
-    guard = held_out(different, RMSE, by_fold=by_fold)
+    guard = held_out(blocks_of([noise(1, s) for s in range(50)]), RMSE, by_fold=by_fold)
     assert guard is not None
     assert guard.ensemble < 0.6 * guard.alone
 
