@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,8 @@ def test_the_page_shows_who_predicts_together_and_what_it_brings(tmp_path: Path,
         assert f"On rows that took no part in the choice: {found.held_out_score:.5f}" in text
         winner = master.winner(search)
         assert winner is not None
-        assert browser.evaluate("document.getElementById('winner-said').innerText") == " ".join(winner.sentences)
+        sentences = json.dumps(" ".join(winner.sentences))
+        browser.until(f"document.getElementById('winner-said').innerText === {sentences}", "the rivals")
         browser.evaluate("document.querySelector('#ensemble button').click()")
         browser.until(is_shown("trial"), "the trial that was clicked")
         browser.open(master.page_link(search).split("#")[0] + "#")
