@@ -72,8 +72,10 @@ class ResolvedProblem(Frozen):
     """A learning problem, with notes on what was inferred or decided when the spec was resolved.
 
     Attributes:
+        spec: the spec, with all that the data fill in.
         notes: one sentence each, for the user.
     """
 
     problem: LearningProblem
+    spec: Spec
     notes: list[str]
