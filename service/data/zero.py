@@ -27,6 +27,7 @@ from foldstep.service.contract.parse import cross_faults
 from foldstep.service.contract.spec import BudgetSpec, CvSpec, MetricSpec, Spec
 from foldstep.service.data.target_report import unequal_from
 
+_BUDGET = "`foldstep run TABLE --time 10m` and `budget: {time: 10m}` say otherwise."
 SKEWED = 1.0
 """The skewness from which whole numbers from 0 on are taken for counts, which are scored as such."""
 
@@ -71,9 +72,7 @@ def filled(spec: Spec, table: Table) -> Filled:
         notes.append(_cv_note(changes["cv"], table))
     if "budget" in spec.left_out:
         changes["budget"] = BudgetSpec(time=TIME_S)
-        notes.append(
-            f"No budget was given: the search ends after {TIME_S / 60:g} minutes; to say otherwise: --time 10m, budget: {{time: 10m}}."
-        )
+        notes.append(f"No budget was given: the search ends after {TIME_S / 60:g} minutes. {_BUDGET}")
     whole = spec.model_copy(update=changes)
     return _with_space(whole, table, notes)
 
@@ -94,8 +93,8 @@ def _space_note(written: dict[str, Any], table: Table, metric: str | None) -> st
     without = "" if table.has_numbers else " (no embedding, as no feature is numeric)"
     return (
         f"No parameters were given: the default space for {len(table.rest):,} rows is searched: preset "
-        f"{written['preset']} with {beside}{why}{without}. `foldstep run` with --print-spec prints it, "
-        "parameters: {} trains one network with the defaults of all parameters."
+        f"{written['preset']} with {beside}{why}{without}. `foldstep run` with --print-spec prints it; "
+        "`parameters: {}` trains one network with the defaults of all parameters."
     )
 
 
@@ -115,7 +114,7 @@ def _metric(spec: Spec, table: Table) -> tuple[str, str] | None:
     if table.task == "regression" and is_of_counts(table.target, table.rest):
         return "poisson_deviance", (
             "No metric was given: poisson_deviance ranks the trials, for the target has whole numbers from 0 on, most "
-            "of them small; set metric: rmse where they are no counts."
+            "of them small; `metric: rmse` says otherwise."
         )
     return None
 
@@ -141,8 +140,8 @@ def _log_loss_note(target: ColumnValues, rest: Rows) -> str:
     counts = _class_rows(target, rest)
     if counts and max(counts) / sum(counts) >= unequal_from(len(counts)):
         share = f"{100 * max(counts) / sum(counts):.3g} %"
-        return f"{note}, also where one class has {share} of the rows; set metric: roc_auc to rank by order alone."
-    return f"{note}; set metric: accuracy to rank by that."
+        return f"{note}, also where one class has {share} of the rows; `metric: roc_auc` ranks by order alone."
+    return f"{note}; `metric: accuracy` says otherwise."
 
 
 # -- the validation ---------------------------------------------------------------------------------------------------
@@ -173,7 +172,7 @@ def _cv_note(cv: CvSpec, table: Table) -> str:
         said = f"{cv.folds} folds, drawn {cv.repeats} times, for {n_rows}, as there are fewer than {FEW_ROWS:,}"
     else:
         said = f"{cv.folds} folds for {n_rows}"
-    return f"No cv was given: {said}{_of_rare_classes(cv, table)}; to say otherwise: cv: {{folds: 10}}."
+    return f"No cv was given: {said}{_of_rare_classes(cv, table)}; `cv: {{folds: …}}` says otherwise."
 
 
 def _of_rare_classes(cv: CvSpec, table: Table) -> str:
