@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from foldstep.models.catalog.tasks import Task
+from foldstep.models.catalog.metrics import METRICS
+from foldstep.models.catalog.tasks import Task, is_too_low
 from foldstep.service.contract.columns import ColumnValues, NumberColumn
 from foldstep.service.contract.defaults import (
     FEW_ROWS,
@@ -79,12 +80,17 @@ def filled(spec: Spec, table: Table) -> Filled:
 
 def _with_space(spec: Spec, table: Table, notes: list[str]) -> Filled:
     """Add the default space, and find what does not go with it."""
-    metric = None if spec.metric is None else spec.metric.name
+    metric = None if spec.metric is None or _is_below(spec.metric.name, table.target) else spec.metric.name
     written = default_parameters(len(table.rest), metric=metric, has_numbers=table.has_numbers)
     if METHODS[spec.method].is_staged:
         written = for_stages(written)
     spec = with_parameters(spec, written, table.task)
     return Filled(spec, [_space_note(written, table, metric), *notes], cross_faults(spec))
+
+
+def _is_below(metric: str, target: ColumnValues | None) -> bool:
+    """Tell whether a target is too low for a metric, which is a fault of its own: its loss would be a second one."""
+    return isinstance(target, NumberColumn) and is_too_low(target.values.min(), METRICS[metric].least_target)
 
 
 def _space_note(written: dict[str, Any], table: Table, metric: str | None) -> str:
@@ -99,6 +105,8 @@ def _space_note(written: dict[str, Any], table: Table, metric: str | None) -> st
 
 
 def _in_words(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{value['value']} with {' and '.join(f'{name} {of}' for name, of in value['when'].items())}"
     return " or ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
