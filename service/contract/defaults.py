@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from foldstep.models.catalog.kinds import Value
 from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.expansion import beside, use_of
 from foldstep.service.contract.parameters import parse_parameters
@@ -17,7 +18,7 @@ from foldstep.service.contract.space import Space
 from foldstep.service.contract.spec import CvSpec, PresetUse, Spec
 
 PRESET = "realmlp_space"
-HIDDEN = [[64, 64, 64], [128, 128, 128], [256, 256, 256]]
+HIDDEN: list[Value] = [[64, 64, 64], [128, 128, 128], [256, 256, 256]]
 """Smaller networks beside the published ones: in two minutes only small ones are many."""
 
 
