@@ -18,10 +18,12 @@ from foldstep.cli import app
 from foldstep.models.catalog.hyperparameters import REGISTRY
 from foldstep.models.catalog.metrics import METRICS, metrics_of, metrics_of_numbers
 from foldstep.models.catalog.tasks import LEAST_IN_WORDS, Task
+from foldstep.service.contract.defaults import HIDDEN, PRESET, SIZES
 from foldstep.service.contract.errors import FoldstepError
 from foldstep.service.contract.expansion import in_words, sets
 from foldstep.service.contract.methods import METHODS, SearchMethod, staged_methods
 from foldstep.service.contract.presets import PRESETS
+from foldstep.service.contract.space import Choices
 from foldstep.service.contract.states import LEASE_TRANSITIONS, SEARCH_TRANSITIONS, TRIAL_TRANSITIONS, diagram
 from foldstep.service.settings import PREFIX, Settings
 
@@ -50,6 +52,7 @@ def presets() -> str:
     """Write the page of presets."""
     lines = ["# Presets", "", "`parameters: {preset: realmlp}` sets what has proven itself elsewhere; what else is"]
     lines += ["written under `parameters` wins, and a note says so. A space is searched, the others are one trial."]
+    lines += _default_space()
     for name, preset in PRESETS.items():
         lines += [
             "",
@@ -67,6 +70,21 @@ def presets() -> str:
         if preset.unlike:
             lines += ["", f"Unlike what is published: {'; '.join(preset.unlike)}."]
     return "\n".join(lines) + "\n"
+
+
+def _default_space() -> list[str]:
+    """Write what a spec without parameters has, by the rows of its table."""
+    lines = ["", "## Without parameters", "", f"A spec without `parameters` has the space `{PRESET}`, with `hidden`"]
+    lines += [f"{in_words(Choices(choices=HIDDEN))}, and:", "", "| rows outside of the test part | beside it |"]
+    lines += ["| --- | --- |"]
+    for size in SIZES:
+        values = "; ".join(f"`{name}` {_listed(value)}" for name, value in size.parameters.items())
+        lines.append(f"| {'more' if size.up_to is None else f'up to {size.up_to:,}'} | {values} |")
+    return lines
+
+
+def _listed(value: Any) -> str:
+    return " or ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _settings_of(preset: str) -> tuple[list[str], list[str]]:

@@ -73,6 +73,19 @@ def _remarks(search: SearchView, rows: Sequence[TrialView]) -> list[str]:
     return remarks
 
 
+def too_short(search: SearchView) -> str | None:
+    """Say of a search whose time was over before any trial had a score what is known anyway; None for all others."""
+    if search.state is not SearchState.COMPLETED or n_done(search) > 0:
+        return None
+    known = ""
+    if search.baseline is not None:
+        known = f" All that is known is the constant answer, whose {search.metric.name} is {score(search.baseline)}."
+    return (
+        f"The time was over before a trial had its first epoch.{known} Begin again with a longer time, or extend the "
+        f"search: foldstep extend {search.id} --time 2m."
+    )
+
+
 def is_no_better(search: SearchView, row: TrialView) -> bool:
     """Tell whether a trial has a score that does not beat that of the constant answer."""
     if search.baseline is None or row.score is None:

@@ -20,6 +20,7 @@ from rich.markup import escape
 from foldstep.service.contract.document import ABOUT_SPECS, Lines, load_document
 from foldstep.service.contract.errors import Fault, FoldstepError, InvalidInput
 from foldstep.service.contract.near_file import missing_file_hint
+from foldstep.service.data.recognise import is_table
 
 REFUSED, USAGE, NO_WINNER, CHECKS_FAILED, INTERRUPTED = 1, 2, 3, 3, 130
 
@@ -60,6 +61,24 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard outpu
 SearchId = Annotated[str, typer.Argument(metavar="ID", help="Search: its id, its name, or the beginning of its id.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Delete without asking.")]
 SpecFile = Annotated[str, typer.Argument(metavar="SPEC", help="YAML or JSON file; - for standard input.")]
+SpecOrTable = Annotated[
+    str,
+    typer.Argument(
+        metavar="SPEC|TABLE",
+        help="YAML or JSON file, - for standard input; or a table alone: CSV or Parquet file, or bundled set.",
+    ),
+]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option("--target", metavar="COLUMN", help="Of a table: the column to predict; of several, repeatable."),
+]
+Time = Annotated[str | None, typer.Option("--time", help="Of a table: how long to search: 90s, 10m, 2h; else 2m.")]
+MetricOption = Annotated[
+    str | None, typer.Option("--metric", metavar="NAME", help="Of a table: what ranks the trials; else by its target.")
+]
+PrintSpec = Annotated[
+    bool, typer.Option("--print-spec", help="Print the spec with all that is left out filled in; train nothing.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Continue in spite of failed checks (checks: {force: true}).")]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Worker processes; one a GPU or CPU core when left out.")
@@ -105,7 +124,7 @@ def names_lines(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except ABOUT_SPECS as error:
-            if path == "-":
+            if path == "-" or is_table(path):
                 raise
             raise _lines(path).place(error, Path(path).name) from None
 

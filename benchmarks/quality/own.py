@@ -15,18 +15,22 @@ from foldstep.service.contract.processes import python_command
 
 SPACES = Path(__file__).with_name("spaces")
 PREFIX = "foldstep-"
+DEFAULT = PREFIX + "default"
+"""The side whose spec has no parameters and no validation, as a user's who has nothing but a table."""
 STARTUP_S = 6.0
 """Seconds of a search's wall time that its time budget does not count: start-up and the report at the end."""
 WORKERS = 2
 
 
 def sides() -> list[str]:
-    """Name Foldstep's sides: one for each file in `spaces/`."""
-    return [PREFIX + path.stem for path in sorted(SPACES.glob("*.yaml"))]
+    """Name Foldstep's sides: the search without parameters, and one for each file in `spaces/`."""
+    return [DEFAULT, *(PREFIX + path.stem for path in sorted(SPACES.glob("*.yaml")))]
 
 
 def space_of(side: str, n_train: int) -> dict[str, Any]:
-    """Read the keys of a spec that a space file gives for a number of training rows."""
+    """Read the keys of a spec that a space file gives for a number of training rows; none where all are left out."""
+    if side == DEFAULT:
+        return {}
     path = SPACES / f"{side.removeprefix(PREFIX)}.yaml"
     return by_size(load_document(path.read_text()).value, n_train)
 

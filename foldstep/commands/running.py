@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
@@ -25,20 +26,26 @@ from foldstep.options import (
     Dir,
     Force,
     Json,
-    SpecFile,
+    MetricOption,
+    PrintSpec,
+    SpecOrTable,
+    Targets,
+    Time,
     Workers,
     err,
     forced,
     names_lines,
     out,
+    print_json,
     quiet_exit,
-    read_spec,
     terminated_as_interrupt,
 )
 from foldstep.presence import unless_gone, while_others_work
-from foldstep.sending import data_file, data_folders, with_data_sent, with_dataset
+from foldstep.sending import with_data_sent, with_dataset
+from foldstep.service.contract.document import dump_document
 from foldstep.service.contract.errors import PathNotAllowed, Unavailable
 from foldstep.service.contract.leaderboard import SearchView
+from foldstep.source import Source, some_master, source_of
 
 if TYPE_CHECKING:
     from foldstep.worker.launch.local import WorkerGroup
@@ -49,7 +56,11 @@ Stay = Annotated[bool, typer.Option("--stay", help="Keep the page up until Ctrl-
 
 @names_lines
 def run(
-    spec: SpecFile,
+    spec: SpecOrTable,
+    target: Targets = None,
+    time_limit: Time = None,
+    metric: MetricOption = None,
+    print_spec: PrintSpec = False,
     workers: Workers = None,
     force: Force = False,
     new: Annotated[bool, typer.Option("--new", help="Begin a new search, not the unfinished one.")] = False,
@@ -60,11 +71,20 @@ def run(
     stay: Stay = False,
     as_json: Json = False,
 ) -> None:
-    """Run a search on this machine: start a master and workers, search, and end. An unfinished search resumes."""
+    """Run a search on this machine: start a master and workers, search, and end. An unfinished search resumes.
+
+    A table with --target is searched in the default space for its size; --print-spec shows that as a spec.
+    """
     which = which_search(new=new, old_data=old_data)
-    content, roots = read_local_spec(spec)
-    job = _Job(forced(content) if force else content, roots, data_dir, workers, which, as_json=as_json, stay=stay)
-    _run(job)
+    budget = None if time_limit is None else {"time": time_limit}
+    source = source_of(spec, target or [], {"metric": metric, "budget": budget})
+    if force:
+        source = source._replace(content=forced(source.content))
+    if print_spec:
+        _print_spec(source, data_dir, as_json=as_json)
+        return
+    content, roots = source.placed()
+    _run(_Job(content, roots, data_dir, workers, which, as_json=as_json, stay=stay))
 
 
 def demo(
@@ -74,6 +94,19 @@ def demo(
 ) -> None:
     """Search for the best network on scikit-learn's digits, on this machine."""
     _run(_Job(DEMO_SPEC, [], data_dir, workers, "new", stay=stay))
+
+
+def _print_spec(source: Source, data_dir: Path, *, as_json: bool) -> None:
+    """Print the spec as a master resolves it, with the data as the user named them; the notes go to standard error."""
+    with some_master(source, None, None, data_dir) as (master, content):
+        found = master.validate(content)
+    for note in found.notes:
+        err.print(note, markup=False, highlight=False, soft_wrap=True)
+    whole = with_dataset(found.spec, source.content["data"]["dataset"])
+    if as_json:
+        print_json(whole)
+    else:
+        sys.stdout.write(dump_document(whole))
 
 
 @dataclass(frozen=True)
@@ -226,20 +259,3 @@ def _say_goodbye(page: _Page, link: str | None, data_dir: Path) -> None:
                 time.sleep(1)
     out.print(f"The page was {page.url}", markup=False, soft_wrap=True)
     out.print(f"It comes back with: foldstep serve --dir {quote(str(data_dir))}", markup=False, soft_wrap=True)
-
-
-def read_local_spec(path: str) -> tuple[dict[str, Any], list[Path]]:
-    """Read a spec for a master on this machine; its data file becomes an absolute path.
-
-    Returns:
-        The spec, and the folders that the master may read data files from.
-
-    Raises:
-        InvalidInput: the spec cannot be read.
-    """
-    content = read_spec(path)
-    roots = data_folders(path)
-    file = data_file(content, path)
-    if file is None:
-        return content, roots
-    return with_dataset(content, str(file)), [*roots, file.parent]  # the user may read any file that they name

@@ -21,6 +21,7 @@ from foldstep.options import (
     SpecFile,
     Token,
     Url,
+    err,
     forced,
     names_lines,
     out,
@@ -90,10 +91,13 @@ def watch_to_end(
 def show_end(master: Foldstep, search_id: str, *, as_json: bool, said: Collection[str] = ()) -> None:
     """Print the leaderboard and the findings not `said` before; exit with `NO_WINNER` if there is no winner."""
     search = master.search(search_id)
+    without = display.too_short(search)
     if as_json:
         print_json([as_row(r) for r in master.all_trials(search_id)])
+        if without is not None:
+            err.print(without, markup=False, soft_wrap=True)
     else:
-        out.print(display.leaderboard(search, master.leaderboard(search_id, limit=10).rows, out.width))
+        _show_ranking(master, search, without)
         if search.checks is not None:
             out.print(display.checks(search.checks))
         for sentence in display.findings(search):
@@ -107,6 +111,14 @@ def show_end(master: Foldstep, search_id: str, *, as_json: bool, said: Collectio
             )
         out.print(f"{search.id}: {search.state}, {_n_trials(search)}.{_trained(search.progress)}")
     quiet_exit(0 if search.best is not None and search.state is SearchState.COMPLETED else NO_WINNER)
+
+
+def _show_ranking(master: Foldstep, search: SearchView, without: str | None) -> None:
+    """Print the leaderboard, or the sentence that says why it is empty."""
+    if without is not None:
+        out.print(without, markup=False)
+    else:
+        out.print(display.leaderboard(search, master.leaderboard(search.id, limit=10).rows, out.width))
 
 
 def _n_trials(search: SearchView) -> str:

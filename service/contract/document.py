@@ -1,4 +1,4 @@
-"""Reads the text of a spec, YAML or JSON, and tells on which line of it each value stands.
+"""Reads the text of a spec, YAML or JSON, and tells on which line of it each value stands; writes one.
 
 YAML is read by the core schema of YAML 1.2: `true` and `false` are the only booleans, so that `yes`, `no`, `on` and
 `off` stay text, as do dates and times; `010` is ten. Keys are text as it was written, as they are in JSON. PyYAML alone
@@ -75,6 +75,14 @@ class _Loader(_Core, yaml.SafeLoader):
     """PyYAML's loader in Python: its messages are the better ones."""
 
 
+class _Dumper(_Core, yaml.SafeDumper):
+    """PyYAML's writer: text that the words of YAML 1.2 would read as something else is put into quotes."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        """Write what is there twice twice: a reader of the text need not know aliases."""
+        return True
+
+
 class _FastLoader(_Core, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """PyYAML's loader in C, ten times as fast."""
 
@@ -131,9 +139,10 @@ _CONSTRUCTORS = {
     "seq": _sequence,
     "map": _mapping,
 }
-for _class in (_Loader, _FastLoader):
+for _class in (_Loader, _FastLoader, _Dumper):
     for _name, _pattern, _first in _WORDS:
         _class.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), _first)
+for _class in (_Loader, _FastLoader):
     for _name, _constructor in _CONSTRUCTORS.items():
         _class.add_constructor(f"tag:yaml.org,2002:{_name}", _constructor)
     _class.add_constructor(None, _undefined)
@@ -151,6 +160,11 @@ def load_document(text: str) -> Document:
         raise SpecInvalid([_syntax_fault(_in_words(text, error))]) from None
     except ValueError as error:  # a number of more digits than Python reads
         raise SpecInvalid([Fault(code="not_yaml", path="", expected="YAML or JSON", got=str(error))]) from None
+
+
+def dump_document(value: Any) -> str:
+    """Write JSON's values as YAML that `load_document` reads as the same values; the innermost ones on one line."""
+    return yaml.dump(value, Dumper=_Dumper, default_flow_style=None, sort_keys=False, allow_unicode=True, width=110)
 
 
 def _loaded(text: str, loader_class: Any) -> Document:

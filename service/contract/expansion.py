@@ -62,6 +62,17 @@ def for_task(spec: Spec, task: Task) -> Spec:
     return spec.model_copy(update={"space": Space(parameters=beside(own, spec.preset.name, task))})
 
 
+def asked_for(spec: Spec, task: Task) -> list[str]:
+    """List the parameters that a spec sets itself, in its order: with a preset, those that it sets to something else.
+
+    A spec that was written out whole has the preset's settings, too; they are not looked at more closely than in it.
+    """
+    if spec.preset is None:
+        return list(spec.space.parameters)
+    of_preset = sets(spec.preset.name, task)
+    return [name for name in spec.preset.own if spec.space.parameters[name] != of_preset.get(name)]
+
+
 def preset_notes(spec: Spec, task: Task) -> Iterator[str]:
     """Say what a spec's preset sets, what wins over it, and what of the published settings is otherwise here."""
     if spec.preset is None:

@@ -20,6 +20,7 @@ from foldstep.models.catalog.schedules import SCHEDULES
 from foldstep.models.catalog.tasks import Task
 from foldstep.models.catalog.units import UNITS
 from foldstep.models.hyperparameters import Hyperparameters, resolve
+from foldstep.service.contract.expansion import asked_for
 from foldstep.service.contract.reach import combinations
 from foldstep.service.contract.space import Choices, Distribution, Fixed, Params, Space
 from foldstep.service.contract.spec import Spec
@@ -51,8 +52,7 @@ class Need:
 
 def idle_notes(spec: Spec, task: Task) -> Iterator[str]:
     """Say of each hyperparameter that a spec sets where it has no effect; what a preset sets is not looked at."""
-    names = list(spec.space.parameters) if spec.preset is None else spec.preset.own
-    notes = (_note(spec.space, name, task) for name in names)
+    notes = (_note(spec.space, name, task) for name in asked_for(spec, task))
     said = (note for note in notes if note is not None)
     yield from islice(said, MOST_NOTES)
     if more := sum(1 for _ in said):

@@ -19,7 +19,7 @@ from foldstep.service.contract.methods import METHODS, learning_methods, staged_
 from foldstep.service.contract.parameters import parse_parameters
 from foldstep.service.contract.rules import several_faults, spec_faults
 from foldstep.service.contract.space import Distribution, Fixed, Space
-from foldstep.service.contract.spec import MAX_GRID_POINTS, PresetUse, Spec, Task
+from foldstep.service.contract.spec import LEFT_OUT, MAX_GRID_POINTS, NOT_WRITTEN, LeftOut, PresetUse, Spec, Task
 
 NOT_YET = {
     "final.refit": "a network trained on all training rows",
@@ -54,10 +54,11 @@ def parse_spec(raw: Any) -> Spec:
         rest["metric"] = {"name": rest["metric"]}
     not_yet = _take_not_yet(rest)
     parameters, preset, faults = _parameters(raw.get("parameters", {}), rest.get("data"))
-    spec, structure = _validate(rest, Space(parameters=parameters if not faults else {}), preset)
+    left_out = [] if "parameters" in raw else [key for key in LEFT_OUT if key not in raw]
+    spec, structure = _validate(rest, Space(parameters=parameters if not faults else {}), preset, left_out)
     faults = structure + faults + not_yet
     if spec is not None:
-        faults += _cross_faults(spec, complete=not faults)
+        faults += cross_faults(spec, complete=not faults)
     if faults or spec is None:
         raise SpecInvalid(faults)
     return spec
@@ -102,13 +103,17 @@ def _not_yet(path: str, what: str) -> Fault:
     )
 
 
-def _validate(rest: dict[str, Any], space: Space, preset: PresetUse | None) -> tuple[Spec | None, list[Fault]]:
+def _validate(
+    rest: dict[str, Any], space: Space, preset: PresetUse | None, left_out: list[LeftOut]
+) -> tuple[Spec | None, list[Fault]]:
     if "space" in rest:
         return None, [unknown_key("space", "space", ["parameters"])]
     if "preset" in rest:
         return None, [unknown_key("preset", "preset", ["parameters.preset"])]
+    if "left_out" in rest:
+        return None, [unknown_key("left_out", "left_out", _known_keys([]))]
     try:
-        return Spec.model_validate({**rest, "space": space, "preset": preset}), []
+        return Spec.model_validate({**rest, "space": space, "preset": preset, "left_out": left_out}), []
     except ValidationError as error:
         found = error.errors(include_url=False)
         listed = [_fault_of(e, rest) for e in found[:MAX_FAULTS]]
@@ -132,6 +137,8 @@ def _fault_of(error: Any, rest: Mapping[str, Any]) -> Fault:
         hint = value_hint(path, error["input"], re.findall(r"'([^']*)'", str(error["ctx"]["expected"])))
     if error["type"] == "model_type":
         expected, hint = "a mapping of keys to values", _example(path)
+    if path in ("budget.time", "budget.trial_time"):
+        hint = "write seconds, or 90s, 10m, 2h"
     if path == "method":
         expected = "one of " + ", ".join(METHODS)
     if path == "name":
@@ -164,7 +171,9 @@ def _known_keys(loc: list[Any]) -> list[str]:
         if isinstance(part, str):
             model = next(_models_in(model.model_fields[part].annotation))
     names = [info.alias or name for name, info in model.model_fields.items()]
-    return ["parameters" if name == "space" else name for name in names if model is not Spec or name != "preset"]
+    if model is Spec:
+        names = [name for name in names if name not in NOT_WRITTEN]
+    return ["parameters" if name == "space" else name for name in names]
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -174,7 +183,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models_in(argument)
 
 
-def _cross_faults(spec: Spec, *, complete: bool) -> list[Fault]:
+def cross_faults(spec: Spec, *, complete: bool = True) -> list[Fault]:
     """Find the faults between parts of a spec; those about the space only when it was read completely."""
     faults = _cv_faults(spec) + _task_faults(spec) + _stage_faults(spec) + _early_faults(spec) + _batch_faults(spec)
     faults += [*_continue_faults(spec), *several_faults(spec)]

@@ -22,7 +22,7 @@ class LearningProblem(Frozen):
         fingerprint: fingerprint of the canonical columns of the data, in hex.
         task: as the spec gives it, or inferred from the target.
         target: the column to predict, or several.
-        metric: as the spec gives it, or the first of the task.
+        metric: as the spec gives it, or the first of the task, or chosen for the table where there are no parameters.
         data: the spec's data, with `target` and `task` filled in.
         seed: the search's seed, which determines the split into folds.
         n_folds: number of folds, so of members of each trial.
@@ -72,8 +72,10 @@ class ResolvedProblem(Frozen):
     """A learning problem, with notes on what was inferred or decided when the spec was resolved.
 
     Attributes:
+        spec: the spec, with all that the data fill in.
         notes: one sentence each, for the user.
     """
 
     problem: LearningProblem
+    spec: Spec
     notes: list[str]

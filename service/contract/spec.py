@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
@@ -259,8 +259,19 @@ class PresetUse(Strict):
     own: list[str]
 
 
+LeftOut: TypeAlias = Literal["parameters", "metric", "cv", "budget"]
+LEFT_OUT: tuple[LeftOut, ...] = get_args(LeftOut)
+"""The keys that are chosen for the table where they and the parameters are left out; see `contract.defaults`."""
+NOT_WRITTEN = ("preset", "left_out")
+"""Fields of a spec that are no keys of one."""
+
+
 class Spec(Strict):
-    """A validated spec; see `docs` and `examples/` for the form that users write."""
+    """A validated spec; see `docs` and `examples/` for the form that users write.
+
+    Attributes:
+        left_out: keys that the table is to fill in; none where the parameters are given, or all is filled in.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     method: Method = "tpe"
@@ -271,6 +282,7 @@ class Spec(Strict):
     metric: MetricSpec | None = None  # None: the first metric of the task
     space: Space = Space(parameters={})
     preset: PresetUse | None = None
+    left_out: list[LeftOut] = Field(default_factory=list)
     budget: BudgetSpec = BudgetSpec()
     stages: list[StageSpec] = Field(default_factory=list)
     border: BorderSpec = BorderSpec()

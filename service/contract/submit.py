@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from pydantic import Field
 
@@ -21,11 +22,13 @@ class Validated(Frozen):
     Attributes:
         trials: number of trials that the search will have; None for no limit.
         notes: notes for the user, one sentence each.
+        spec: the spec as one would write it, with all that was filled in; a search of it has the same trials.
     """
 
     problem: LearningProblem
     trials: int | None
     notes: list[str]
+    spec: dict[str, Any]
 
 
 class Extension(Frozen):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from foldstep.models.catalog.kinds import Value
+from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.dataset import Column
+from foldstep.service.contract.expansion import asked_for
 from foldstep.service.contract.reach import combinations
 from foldstep.service.contract.spec import Spec
 
@@ -35,14 +37,15 @@ _REASONS: Mapping[str, Callable[[Value, Sequence[Column]], str | None]] = {
 """By name, why a value has no effect beside such features; None where it has one, or is the default."""
 
 
-def unread_notes(spec: Spec, features: Sequence[Column]) -> Iterator[str]:
+def unread_notes(spec: Spec, task: Task, features: Sequence[Column]) -> Iterator[str]:
     """Say which values that a spec has itself change nothing on a table; what a preset sets is not looked at.
 
     Args:
         spec: the spec.
+        task: of its data.
         features: the inputs of the networks.
     """
-    own = set(spec.space.parameters) if spec.preset is None else set(spec.preset.own)
+    own = set(asked_for(spec, task))
     for name, reason in _REASONS.items():
         if name in own:
             values = list(dict.fromkeys(p[name] for p in combinations(spec.space, [name]) if name in p))

@@ -7,11 +7,14 @@ import re
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
-from foldstep.service.data.sources import refusal
+from foldstep.service.data.sources import BUNDLED, refusal
 
 PARQUET_MAGIC, GZIP_MAGIC = b"PAR1", b"\x1f\x8b"
 _ZIP_MAGIC = b"PK\x03\x04"
 _HEAD_BYTES = 4096
+_PACKED = re.compile(r"\.(gz|bz2|xz|zst|zip)$", re.IGNORECASE)
+_SPEC_ENDINGS = (".yaml", ".yml", ".json")
+_TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq", ".xlsx", ".xls", ".ods", ".feather", ".arff")
 
 _OTHER_FILES: tuple[tuple[bytes, str, str], ...] = (
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls)", "save its sheet as CSV (UTF-8)"),
@@ -46,6 +49,27 @@ _NAMES_IN_ANGLES = re.compile(rb"\s*<[^<>\n]*>[,;\t|]\s*<")
 """A header such as `<DATE>,<OPEN>`, as programs of traders write it."""
 _MARKUP = re.compile(rb"\s*<(!doctype|html|table|head|body|\?xml|[a-z]+[ >])", re.IGNORECASE)
 _ARFF = re.compile(rb"\s*(%[^\n]*\n\s*)*@relation", re.IGNORECASE)
+
+
+def is_table(path: str) -> bool:
+    """Tell whether what a user names is meant as a table, not as a spec: by its ending, else by its first bytes.
+
+    Kinds of tables that cannot be read are meant as tables, too: the reader says what to do about them.
+    """
+    if path in BUNDLED:
+        return not Path(path).exists() or _seems_table(Path(path))
+    ending = Path(_PACKED.sub("", path)).suffix.lower()
+    return ending in _TABLE_ENDINGS or (ending not in _SPEC_ENDINGS and path != "-" and _seems_table(Path(path)))
+
+
+def _seems_table(path: Path) -> bool:
+    """Tell whether a file begins as no text does."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except (OSError, ValueError):
+        return False
+    return head.startswith((PARQUET_MAGIC, GZIP_MAGIC)) or b"\0" in head
 
 
 def check_is_table(path: Path) -> None:

@@ -56,6 +56,7 @@ from foldstep.service.data.several import (
 from foldstep.service.data.sources import BUNDLED_TARGET
 from foldstep.service.data.target_checks import distinct, target_faults
 from foldstep.service.data.target_report import is_classes, leaks_among
+from foldstep.service.data.zero import Table, filled
 
 
 def resolve_problem(spec: Spec, description: DatasetDescription, canonical_file: Path) -> ResolvedProblem:
@@ -106,6 +107,8 @@ class _Resolving:
         self.spec = for_task(self.spec, task)
         names = list(self.targets)
         data = self.spec.data.model_copy(update={"target": names if self._has_several else names[0], "task": task})
+        if self.spec.left_out:
+            self._fill_in(data, task)
         metric = self._metric(task)
         splits = self._splits(data)
         self._check_space(task, splits)
@@ -121,10 +124,10 @@ class _Resolving:
         leaks = [leak for name in names[:MOST_SCANNED] for leak in leaks_among(features, name, self.file)]
         self.notes += data_notes(self.description, names, features, [*leaks, *not_scanned(names)])
         texts = [column.name for column in columns if column.kind == "category"]
-        self.notes += unread_notes(self.spec, columns)
+        self.notes += unread_notes(self.spec, task, columns)
         self.notes += rare_notes(min_counts_in(self.spec.space), texts, splits.folds[0][0], self.file)
         problem = self._problem(data, task, metric, len(splits.folds), baseline)
-        return ResolvedProblem(problem=problem, notes=self.notes)
+        return ResolvedProblem(problem=problem, spec=problem.resolved(self.spec), notes=self.notes)
 
     @property
     def _has_several(self) -> bool:
@@ -139,6 +142,19 @@ class _Resolving:
     def target(self) -> ColumnValues:
         """The target, of several the first one."""
         return self.targets[self.name]
+
+    def _fill_in(self, data: DataSpec, task: Task) -> None:
+        """Choose what a spec without parameters leaves out; nothing where the target itself is at fault."""
+        if self.faults:
+            return
+        rest = Splitter(self.columns, data, self.spec.cv, self.spec.seed).rest
+        names = set(features_of(self.description, data, self.spec.cv))
+        kinds = {column.kind for column in self.description.columns if column.name in names}
+        target = None if self._has_several else self.target
+        found = filled(self.spec, Table(task, target, rest, has_numbers=bool(kinds & {"number", "date"})))
+        self.spec = found.spec
+        self.notes += found.notes
+        self.faults += found.faults
 
     def _check_several(self, task: Task) -> None:
         """Check that several targets are of one kind, and note the rows that lack some of them."""

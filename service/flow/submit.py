@@ -25,6 +25,7 @@ from foldstep.service.contract.spec import Spec
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import SearchState
 from foldstep.service.contract.submit import Validated
+from foldstep.service.contract.written import written
 from foldstep.service.data.allowance import limits_for, machine_bytes
 from foldstep.service.data.child import resolve_in_child
 from foldstep.service.db import searches, trials
@@ -74,7 +75,8 @@ def validate(context: Context, raw: Any) -> Validated:
         DatasetUnreadable: the file is not a table.
     """
     resolved = _resolve(context, raw)
-    return Validated(problem=resolved.problem, trials=resolved.n_trials, notes=resolved.notes)
+    spec = written(resolved.spec, trials=resolved.n_trials)
+    return Validated(problem=resolved.problem, trials=resolved.n_trials, notes=resolved.notes, spec=spec)
 
 
 def submit(context: Context, raw: Any, key: str | None = None) -> SearchView:
@@ -135,13 +137,15 @@ def _resolve(context: Context, raw: Any) -> Submission:
     description = described(context, spec.data)
     file = canonical_file(context, description.fingerprint)
     found = resolve_in_child(spec, description, file, limits=limits_for(context.settings, file))
-    resolved = _with_whole_id(context, found.problem.resolved(spec))
+    resolved = _with_whole_id(context, found.spec)
     faults = _size_faults(context, resolved, found.problem, description)
     if faults:
         raise SpecInvalid(faults)
     notes = [_facts(description, found.problem), *found.notes, *range_notes(resolved.space)]
     task = found.problem.task
-    notes += [*preset_notes(resolved, task), *first_point_notes(resolved, task), *idle_notes(resolved, task)]
+    if "parameters" not in spec.left_out:  # of the default space it is said already how to see all of it
+        notes += preset_notes(resolved, task)
+    notes += [*first_point_notes(resolved, task), *idle_notes(resolved, task)]
     return Submission(resolved, found.problem, notes, first_stage(resolved, _warm_start(context, resolved)))
 
 

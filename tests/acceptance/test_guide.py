@@ -24,6 +24,7 @@ from tests.acceptance.test_readme import free_port
 
 BLOCKS = blocks()
 FEWER_TRIALS = {"budget: {trials: 40}": "budget: {trials: 8}"}
+LESS_TIME = {"--time 20s": "--time 3s"}
 BACKGROUND = ("foldstep serve", "foldstep worker")
 ROOT_COMMAND: Any = typer.main.get_command(app)
 
@@ -32,7 +33,10 @@ ROOT_COMMAND: Any = typer.main.get_command(app)
 def shell(tmp_path: Path) -> Iterator[Shell]:
     port = free_port()
     opened = Shell(
-        tmp_path, FEWER_TRIALS | {"foldstep worker": "foldstep worker --processes 1", "--port 8765": f"--port {port}"}
+        tmp_path,
+        FEWER_TRIALS
+        | LESS_TIME
+        | {"foldstep worker": "foldstep worker --processes 1", "--port 8765": f"--port {port}"},
     )
     opened.environment["FOLDSTEP_PORT"] = str(port)
     yield opened

@@ -31,6 +31,7 @@ NOT_RUN = {
     "docker compose --profile gpu up": "needs Docker; tests/acceptance/test_compose.py runs what the file says",
 }
 FEWER_TRIALS = {"budget: {trials: 40}": "budget: {trials: 8}"}
+LESS_TIME = {"--time 30s": "--time 3s"}
 ONE_PROCESS = {"foldstep worker": "foldstep worker --processes 1"}
 """What is not run as it is written: the search is smaller, each worker is one process. (Addresses: see `shell`.)"""
 BACKGROUND = ("foldstep serve", "foldstep worker")
@@ -45,7 +46,7 @@ def free_port() -> int:
 def shell(tmp_path: Path) -> Iterator[Shell]:
     port = str(free_port())
     addresses = {"http://master.example:8765": f"http://127.0.0.1:{port}", "8765": port}
-    opened = Shell(tmp_path, FEWER_TRIALS | ONE_PROCESS | addresses)
+    opened = Shell(tmp_path, FEWER_TRIALS | LESS_TIME | ONE_PROCESS | addresses)
     yield opened
     opened.end()
 

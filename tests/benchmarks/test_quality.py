@@ -20,6 +20,7 @@ from benchmarks.quality.ingredients import Ingredient, read_ablation
 from benchmarks.quality.others import Others
 from benchmarks.quality.results import Results
 from foldstep.models.catalog.hyperparameters import REGISTRY
+from foldstep.service.contract.defaults import default_parameters
 from foldstep.service.contract.parse import parse_spec
 
 MIXED = File("mixed.csv.gz", "y", "classification", 100)
@@ -83,7 +84,23 @@ def test_errors_are_of_predictions_as_text() -> None:
     assert error_of("classification", ["a", "b", "b", "a"], ["a", "b", "a", "a"]) == 0.25
 
 
-@pytest.mark.parametrize("side", own.sides())
+@pytest.mark.parametrize("n_train", [240, 400, 401, 800, 1500, 1501, 4323, 8000, 8001, 26049])
+def test_the_space_that_was_measured_is_the_default(n_train: int) -> None:
+    """Its rows are published as those of what a search without parameters does."""
+    measured = own.space_of("foldstep-realmlp", n_train)
+    assert measured["parameters"] == default_parameters(n_train)
+    assert list(measured["parameters"]) == list(default_parameters(n_train)), "proposals depend on the order"
+    assert measured["method"] == parse_spec({"name": "t", "data": {"dataset": "d"}}).method
+
+
+def test_the_default_side_gives_no_parameters() -> None:
+    case = Case(FILES[0], 300, 0)
+    spec = parse_spec(own.spec_of(case, own.space_of(own.DEFAULT, case.n_train) | {"budget": {"time": 5}}))
+    assert spec.left_out == ["parameters", "cv"]
+    assert own.DEFAULT in own.sides()
+
+
+@pytest.mark.parametrize("side", [side for side in own.sides() if side != own.DEFAULT])
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.title)
 def test_every_space_is_a_valid_spec_for_every_size(side: str, file: File) -> None:
     for case in cases.cases([file], (0, 300, 1000), 1):

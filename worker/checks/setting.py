@@ -152,6 +152,7 @@ def steady(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
         "bias_lr_factor": 1.0,
         "activation_lr_factor": 1.0,
         "parametrization": "standard",
+        "init": REGISTRY["init"].default if hp.parametrization == "ntk" else hp.init,  # its weights are about 1
         "scale_lr_with_batch": "none",
         "clip_norm": optimizer.steady_clip,
     }

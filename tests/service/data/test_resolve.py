@@ -64,7 +64,9 @@ class Data:
 
 
 def spec_of(*, data: dict[str, Any] | None = None, **parts: Any) -> Spec:
-    return parse_spec({"name": "t", "data": {"dataset": "t.parquet", **(data or {})}, **parts})
+    """Make a spec of one network with all defaults; tests/service/data/test_zero.py has those without parameters."""
+    whole = {"name": "t", "data": {"dataset": "t.parquet", **(data or {})}, "parameters": {}, **parts}
+    return parse_spec(whole)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.catalog.tasks import Task
 from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.columns import NumberColumn
+from foldstep.service.contract.defaults import default_parameters
 from foldstep.service.contract.parse import parse_spec
 from foldstep.service.contract.spec import CvSpec
 from foldstep.service.planner.candidates import candidates
@@ -46,6 +47,15 @@ def test_healthy_searches_pass(name: str, space: dict[str, Any], seed: int) -> N
     results = [check(here) for check in CHECKS.values()]
     assert [(r.name, r.outcome) for r in results] == [(c, "passed") for c in CHECKS], results
     assert all(r.look_at is None for r in results)
+
+
+@pytest.mark.parametrize("name", ["wine", "breast_cancer", "digits"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_default_space_passes(name: str, seed: int) -> None:
+    """Its networks have weights of about 1, a decay that ends before the training does, and factors without decay."""
+    here = setting(name, seed, **default_parameters(400))
+    results = [check(here) for check in CHECKS.values()]
+    assert [(r.name, r.outcome) for r in results] == [(c, "passed") for c in CHECKS], results
 
 
 def test_checks_of_several_targets_pass_and_find_shuffled_ones() -> None:
