@@ -1,4 +1,4 @@
-"""The winner's rivals and the ensemble above the leaderboard of a search's page, in a real browser, over a real master with a worker."""
+"""Rivals and ensemble above the leaderboard of a search, in a real browser, over a real master with a worker."""
 
 from __future__ import annotations
 
