@@ -1,10 +1,11 @@
-"""Find the checkpoints that a user names to predict with: files, or those of all folds of a search's trial."""
+"""Find the networks that a user names to predict with: files, or those of all folds of a search's trial."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -57,14 +58,46 @@ def master_of(url: str | None, token: str | None, data_dir: Path) -> Iterator[Fo
         yield master
 
 
+@dataclass(frozen=True)
+class Committee:
+    """The checkpoints of one trial, whose networks predict by their mean, with its weight in an ensemble.
+
+    Attributes:
+        weight: above 0; what counts is its share of the sum of all weights.
+        checkpoints: the files, one a network.
+        trial: its number; None where nobody knows.
+    """
+
+    weight: float
+    checkpoints: Sequence[Path]
+    trial: int | None = None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The networks with which a search predicts.
+
+    Attributes:
+        search: the search.
+        committees: its trials with their weights; the files may be gone when the block of `search_committees` ends.
+        sentence: which they are, for users.
+        trials: the trials, in the order of the committees.
+    """
+
+    search: SearchView
+    committees: Sequence[Committee]
+    sentence: str
+    trials: Sequence[TrialView]
+
+
 @contextmanager
-def trial_checkpoints(master: Foldstep, search: str, number: int | None) -> Iterator[tuple[list[Path], str]]:
-    """Yield the checkpoints of a trial, and a sentence that names it; they may be gone when the block ends.
+def search_committees(master: Foldstep, search: str, number: int | None = None) -> Iterator[Chosen]:
+    """Yield the committees with which a search predicts: all folds' networks of its best trial.
 
     Args:
         master: the search's.
         search: its id or name.
-        number: of the trial; None for the best.
+        number: of another trial, which then predicts alone.
 
     Raises:
         NotFound: there is no such search or trial.
@@ -81,7 +114,7 @@ def trial_checkpoints(master: Foldstep, search: str, number: int | None) -> Iter
         )
     with TemporaryDirectory(prefix="foldstep-") as folder:
         paths = [_file(master, view.id, Path(view.checkpoint_dir), name, Path(folder)) for name in trial.checkpoints]
-        yield paths, _sentence(view.id, trial)
+        yield Chosen(view, [Committee(1.0, paths, trial.trial)], _sentence(view.id, trial), [trial])
 
 
 def _search(master: Foldstep, search: str) -> SearchView:

@@ -64,7 +64,16 @@ class Predictor:
         Raises:
             CheckpointDamaged: the file is no whole checkpoint.
         """
-        arrays, facts = decode(path.read_bytes())
+        return cls.read(path.read_bytes())
+
+    @classmethod
+    def read(cls, content: bytes) -> Predictor:
+        """Read the bytes of a checkpoint file.
+
+        Raises:
+            CheckpointDamaged: they are no whole checkpoint.
+        """
+        arrays, facts = decode(content)
         if facts.get("kind") != CHECKPOINT:
             raise CheckpointDamaged(f"expected a checkpoint, however: {shown(str(facts.get('kind')))}")
         with reading_facts():
