@@ -16,11 +16,11 @@ from foldstep.options import no_file
 from foldstep.service.contract.errors import InvalidInput, NotFound, Unavailable
 from foldstep.service.contract.leaderboard import SearchView, TrialView
 
-_ENDING = ".safetensors"
+_ENDINGS = (".safetensors", ".foldstep")
 
 
 def as_files(models: Sequence[str]) -> list[Path] | None:
-    """Read the words before the file as checkpoint files; None where they are the one name of a search.
+    """Read the words before the file as files of checkpoints or a model; None where they are the one name of a search.
 
     Raises:
         InvalidInput: a file is missing.
@@ -28,12 +28,13 @@ def as_files(models: Sequence[str]) -> list[Path] | None:
     missing = [model for model in models if not Path(model).is_file()]
     if not missing:
         return [Path(model) for model in models]
-    if len(models) == 1 and not models[0].endswith(_ENDING):
-        if Path(models[0]).suffix.startswith(_ENDING[:5]):  # an ending cut short, not the name of a search
+    if len(models) == 1 and not models[0].endswith(_ENDINGS):
+        if Path(models[0]).suffix.startswith((".safe", ".folds")):  # an ending cut short, not the name of a search
             raise no_file(Path(models[0]))
         return None
     raise InvalidInput(
-        f"There is no checkpoint file {missing[0]}. Name checkpoint files, or one search by its name or id, "
+        f"There is no checkpoint file {missing[0]}. Name checkpoint files, a model file, or one search by its name or "
+        "id, "
         "and the table last."
     )
 

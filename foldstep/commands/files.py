@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from rich.table import Table
 
 from foldstep import display
 from foldstep.client import Foldstep
-from foldstep.committee import Committee, as_files, master_of, search_committees
+from foldstep.committee import as_files, master_of, search_committees
 from foldstep.connect import DEFAULT_DIR
 from foldstep.options import Dir, Json, Token, Url, err, out, print_json
 from foldstep.prediction_files import check_output, input_file, write_csv, write_file
@@ -24,10 +24,11 @@ from foldstep.service.contract.numbers import score
 from foldstep.service.folder import keep_private
 
 if TYPE_CHECKING:
+    from foldstep.ensemble import Ensemble
     from foldstep.recovery import Found
 
 Models = Annotated[
-    list[str], typer.Argument(metavar="MODEL...", help="Checkpoint files, or one search: its name or id.")
+    list[str], typer.Argument(metavar="MODEL...", help="A model file, checkpoint files, or one search: its name or id.")
 ]
 InputFile = Annotated[
     str,
@@ -69,27 +70,30 @@ def predict(  # Long: one option a line
         raise InvalidInput("--force replaces the file of --out: give --out with it.")
     with ExitStack() as stack:
         table = stack.enter_context(input_file(file))
-        committees = _committees(stack, models, trial, partial(master_of, url, token, data_dir))
-        from foldstep.ensemble import Ensemble
+        ensemble = _ensemble(stack, models, trial, partial(master_of, url, token, data_dir))
         from foldstep.prediction import predict_file
 
-        predicted = predict_file(Ensemble.load(committees), table, proba=proba, weighted=weighted, ids=ids or [])
+        predicted = predict_file(ensemble, table, proba=proba, weighted=weighted, ids=ids or [])
     _deliver(predicted.columns, output)
     for note in predicted.notes:
         err.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
-def _committees(
+def _ensemble(
     stack: ExitStack, models: list[str], trial: int | None, master: Callable[[], AbstractContextManager[Foldstep]]
-) -> Sequence[Committee]:
+) -> Ensemble:
     paths = as_files(models)
+    if paths is not None and trial is not None:
+        raise InvalidInput("--trial picks a trial of a search, and files are named: leave one out.")
     if paths is not None:
-        if trial is not None:
-            raise InvalidInput("--trial picks a trial of a search, and checkpoint files are named: leave one out.")
-        return [Committee(1.0, paths)]
+        from foldstep.model_file import ensemble_in
+
+        return ensemble_in(paths)
     chosen = stack.enter_context(search_committees(stack.enter_context(master()), models[0], trial))
     err.print(chosen.sentence, highlight=False, markup=False, soft_wrap=True)
-    return chosen.committees
+    from foldstep.ensemble import Ensemble
+
+    return Ensemble.load(chosen.committees)
 
 
 def _deliver(columns: dict[str, list[Any]], output: Path | None) -> None:
