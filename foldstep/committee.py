@@ -81,14 +81,19 @@ class Chosen:
     Attributes:
         search: the search.
         committees: its trials with their weights; the files may be gone when the block of `search_committees` ends.
-        sentence: which they are, for users.
+        words: which they are, for users, without a capital and a full stop.
         trials: the trials, in the order of the committees.
     """
 
     search: SearchView
     committees: Sequence[Committee]
-    sentence: str
+    words: str
     trials: Sequence[TrialView]
+
+    @property
+    def sentence(self) -> str:
+        """Which networks they are, as a sentence."""
+        return f"{self.words[:1].upper()}{self.words[1:]}."
 
 
 @contextmanager
@@ -115,7 +120,7 @@ def search_committees(master: Foldstep, search: str, number: int | None = None) 
         )
     with TemporaryDirectory(prefix="foldstep-") as folder:
         paths = [_file(master, view.id, Path(view.checkpoint_dir), name, Path(folder)) for name in trial.checkpoints]
-        yield Chosen(view, [Committee(1.0, paths, trial.trial)], _sentence(view.id, trial), [trial])
+        yield Chosen(view, [Committee(1.0, paths, trial.trial)], _words(view.id, trial), [trial])
 
 
 def _search(master: Foldstep, search: str) -> SearchView:
@@ -136,8 +141,8 @@ def _file(master: Foldstep, search: str, local: Path, name: str, folder: Path) -
     return path
 
 
-def _sentence(search: str, trial: TrialView) -> str:
+def _words(search: str, trial: TrialView) -> str:
     n = len(trial.checkpoints)
     networks = "the network of 1 fold" if n == 1 else f"the mean of the networks of {n} folds"
     rank = "" if trial.rank is None else f" (rank {trial.rank})"
-    return f"Predicted with trial {trial.trial}{rank} of {search}: {networks}."
+    return f"trial {trial.trial}{rank} of {search}: {networks}"

@@ -28,13 +28,13 @@ def as_arrow(table: Any, columns: Sequence[str]) -> pa.Table:
     """
     if isinstance(table, str | bytes):
         raise _refusal("no_table", _KINDS, type(table).__name__, "`foldstep predict` reads files")
+    if hasattr(table, "collect") and not hasattr(table, "__len__"):
+        raise _refusal("no_table", _KINDS, type(table).__name__, "collect a lazy table first")
     names = table.column_names if hasattr(table, "column_names") else getattr(table, "columns", None)
     if isinstance(table, Mapping):
         names = list(table)
     if names is None:
         return _of_rows(table, columns)
-    if not hasattr(table, "__getitem__"):
-        raise _refusal("no_table", _KINDS, type(table).__name__, "collect a lazy table first")
     named = [str(name) for name in names]
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:

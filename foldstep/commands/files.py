@@ -90,7 +90,7 @@ def _ensemble(
 
         return ensemble_in(paths)
     chosen = stack.enter_context(search_committees(stack.enter_context(master()), models[0], trial))
-    err.print(chosen.sentence, highlight=False, markup=False, soft_wrap=True)
+    err.print(f"Predicted with {chosen.words}.", highlight=False, markup=False, soft_wrap=True)
     from foldstep.ensemble import Ensemble
 
     return Ensemble.load(chosen.committees)
