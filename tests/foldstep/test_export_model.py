@@ -55,10 +55,7 @@ def test_a_model_is_taken_home(
     search, (best, _) = codes
     done = busy_desk("export", "codes", "--format", "foldstep", "--out", "codes.foldstep", "--licence", "MIT")
     assert done.returncode == 0, done.stderr
-    assert (
-        done.stderr
-        == f"Predicted with trial {best.trial} (rank 1) of {search.id}: {'the mean of the networks of 3 folds'}.\n"
-    )
+    assert done.stderr == f"Trial {best.trial} (rank 1) of {search.id}: the mean of the networks of 3 folds.\n"
     assert done.stdout.startswith(f"3 networks of {search.id} in codes.foldstep, ")
     (tmp_path / "home.foldstep").write_bytes((busy_desk.folder / "codes.foldstep").read_bytes())
     (tmp_path / "new.csv").write_text(lines(*ROWS))

@@ -77,7 +77,8 @@ def test_a_model_predicts_as_its_checkpoints_do(committees: list[Committee], mod
     new.write_text(mixed_table(20, seed=9))
     expected = predict_file(Ensemble.load(committees), new, proba=True)
     assert predict_file(read_model(model).ensemble, new, proba=True) == expected
-    alone = [predict_file(Ensemble.load([one]), new, proba=True).columns["a"] for one in committees]
+    files = [Committee(1.0, one.checkpoints) for one in committees]
+    alone = [predict_file(Ensemble.load([one]), new, proba=True).columns["a"] for one in files]
     assert expected.columns["a"] == pytest.approx(np.average(alone, axis=0, weights=[3, 1]))
     assert alone[0] != alone[1]
 
