@@ -40,10 +40,18 @@ def as_files(models: Sequence[str]) -> list[Path] | None:
 
 
 @contextmanager
-def master_of(url: str | None, token: str | None, data_dir: Path) -> Iterator[Foldstep]:
+def master_of(
+    url: str | None, token: str | None, data_dir: Path, data_roots: Sequence[Path] = ()
+) -> Iterator[Foldstep]:
     """Connect to the master that the options name; where none serves the data folder, one does until the block ends.
 
     After `foldstep run` the folder is there and its master is not.
+
+    Args:
+        url: address of the master; None for that of the data folder.
+        token: the master's token; None to find it.
+        data_dir: the master's folder.
+        data_roots: folders that a master which is started here may read data files from.
 
     Raises:
         Unavailable: the master cannot be reached, and there is no data folder.
@@ -55,7 +63,7 @@ def master_of(url: str | None, token: str | None, data_dir: Path) -> Iterator[Fo
         except Unavailable:
             if url or os.environ.get("FOLDSTEP_URL") or not (data_dir / "token").is_file():
                 raise
-            master = stack.enter_context(local_master(data_dir, []))
+            master = stack.enter_context(local_master(data_dir, data_roots))
         yield master
 
 

@@ -51,6 +51,9 @@ class Model:
         self._file = file
         self._ensemble = file.ensemble
 
+    def __repr__(self) -> str:
+        return f"<Model of {', '.join(self._ensemble.first.target_names)}: {self.card.get('chosen', 'no card')}>"
+
     @property
     def card(self) -> dict[str, Any]:
         """The model card: data, spec, scores, versions."""

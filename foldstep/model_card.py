@@ -77,11 +77,17 @@ def _member(committee: Committee, trial: TrialView) -> Card:
 
 
 def _data(master: Foldstep, chosen: Chosen, context: Mapping[str, Any]) -> Card:
-    first = {"name": chosen.search.dataset, "rows": context.get("n_rows")}
+    first = {"name": chosen.search.dataset, "rows": context.get("n_rows"), "columns": _read_columns(context)}
     try:
         return {**first, **_of_report(master.search_data(chosen.search.id))}
-    except FoldstepError as error:
-        return {**first, "missing": f"The master has no report on the data: {error.message}"}
+    except FoldstepError as error:  # the data may be gone, and a model is worth having without
+        return {**first, "unreported": f"Only what the checkpoints say of the data is told here. {error.message}"}
+
+
+def _read_columns(context: Mapping[str, Any]) -> list[Card]:
+    """List the columns that a checkpoint names; those of earlier versions name none."""
+    reading = context.get("reading") or {"columns": []}
+    return [{"name": column["name"], "kind": column["kind"], "missing": None} for column in reading["columns"]]
 
 
 def _of_report(report: DataReport) -> Card:
@@ -135,16 +141,21 @@ def _of_data(card: Mapping[str, Any]) -> Iterator[str]:
     data = card["data"]
     yield "## Data"
     yield _listed({"data set": data["name"], "rows": data["rows"], "fingerprint": card["fingerprint"]})
-    if "missing" in data:
-        yield data["missing"]
-        return
     rows = ["| column | kind | missing |", "| --- | --- | --- |"]
-    yield "\n".join(rows + [f"| {_cell(c['name'])} | {c['kind']} | {c['missing']} |" for c in data["columns"]])
+    yield "\n".join(rows + [_row(column) for column in data["columns"]])
+    if "unreported" in data:
+        yield data["unreported"]
+        return
     if data["left_out"]:
         yield f"Left out: {', '.join(data['left_out'])}."
     more = [f"{data['more_findings']:,} more findings."] if data["more_findings"] else []
     if data["findings"]:
         yield "\n".join(f"- {sentence}" for sentence in [*data["findings"], *more])
+
+
+def _row(column: Mapping[str, Any]) -> str:
+    missing = "not known" if column["missing"] is None else column["missing"]
+    return f"| {_cell(column['name'])} | {column['kind']} | {missing} |"
 
 
 def _cell(text: str) -> str:

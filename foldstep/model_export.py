@@ -87,6 +87,7 @@ def export_model(
     with search_committees(master, search, trial) as chosen:
         card = card_of(master, chosen, licence)
         notes = [chosen.sentence, *_WRITERS[kind](path, chosen, card)]
+        notes += [card["data"]["unreported"]] if "unreported" in card["data"] else []
     trials = [one.trial for one in chosen.trials]
     n = sum(len(committee.checkpoints) for committee in chosen.committees)
     return Exported(chosen.search.id, str(path), path.stat().st_size, trials, n, notes)

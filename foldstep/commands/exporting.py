@@ -52,7 +52,7 @@ def export(  # Long: one option a line
     from foldstep.model_export import check_export, export_model
 
     check_export(kind, output, force=force)
-    with master_of(url, token, data_dir) as master:
+    with master_of(url, token, data_dir, [Path.cwd()]) as master:  # the card tells of the data, if they are here
         done = export_model(master, search, kind, output, trial=trial, licence=licence)
     if as_json:
         print_json(asdict(done))

@@ -163,3 +163,22 @@ def test_a_format_whose_package_is_missing(busy_desk: Desk, codes: tuple[SearchV
         [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, cwd=busy_desk.folder
     )
     refused(done, "pip install 'foldstep[onnx]'", code="invalid_input")
+
+
+def test_a_search_whose_master_has_ended_with_its_data_and_without(tmp_path: Path) -> None:
+    (tmp_path / "codes.csv").write_text(codes_table())
+    spec = {
+        "name": "over", "data": {"dataset": "codes.csv", "target": "y"}, "cv": {"folds": 2}, "method": "random",
+        "parameters": {"lr": 0.02, "width": 8, "epochs": 2}, "budget": {"trials": 1},
+    }  # fmt: skip
+    (tmp_path / "spec.yaml").write_text(json.dumps(spec))
+    assert command("run", "spec.yaml", "--workers", "1", cwd=tmp_path).returncode == 0
+    words = ["export", "over", "--format", "foldstep", "--out"]
+    assert "Only what" not in command(*words, "with.foldstep", cwd=tmp_path).stderr
+    (tmp_path / "codes.csv").unlink()
+    without = command(*words, "without.foldstep", cwd=tmp_path)
+    assert "Only what the checkpoints say of the data is told here." in without.stderr
+    told, less = (foldstep.load(tmp_path / f"{name}.foldstep").card["data"] for name in ("with", "without"))
+    assert told["rows"] == less["rows"] == 120
+    assert {c["name"]: c["missing"] for c in told["columns"]} == {"code": 0, "city": 40, "size": 0, "y": 0}
+    assert {c["name"]: c["missing"] for c in less["columns"]} == dict.fromkeys(("code", "city", "size", "y"))

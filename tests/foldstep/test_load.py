@@ -55,6 +55,7 @@ def test_what_a_model_tells(model: foldstep.Model) -> None:
     assert model.classes_ is not None
     assert list(model.classes_) == ["a", "b", "c"]
     assert model.card == {"licence": "MIT"}
+    assert repr(model) == "<Model of kind: no card>"
 
 
 def test_every_kind_of_table(model: foldstep.Model, new: Path, expected: list[Any]) -> None:

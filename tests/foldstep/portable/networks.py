@@ -13,6 +13,7 @@ import torch
 from foldstep.committee import Committee
 from foldstep.service.contract.lease import Lease, LeasedTrial
 from foldstep.service.contract.parse import parse_spec
+from foldstep.service.contract.space import Params
 from foldstep.service.data.ingest import ingest
 from foldstep.service.data.resolve import resolve_problem
 from foldstep.worker.assignment import TrialWork
@@ -48,6 +49,10 @@ def mixed_table(n: int = 150, seed: int = 3) -> str:
     return "\n".join(rows) + "\n"
 
 
+class NothingTrained(Exception):
+    """A fold has no network, for it diverged."""
+
+
 TARGETS = ["amount", "share", "count", "years", "kind", "spam", "mood"]
 
 
@@ -64,16 +69,27 @@ def train(
     }  # fmt: skip
     if content is not None:
         spec["data"].pop("ignore")  # type: ignore[attr-defined]
-    return _trained(folder, spec)
+    return _trained(folder, spec, parse_spec(spec).space.from_unit({}))
 
 
-def _trained(folder: Path, spec: dict[str, Any]) -> Committee:
+def train_on_classes(folder: Path, params: Params) -> Committee:
+    """Train one trial with these hyperparameters, whatever a space of them would be, on the class."""
+    (folder / "train.csv").write_text(mixed_table())
+    ignore = [name for name in TARGETS if name != "kind"]
+    spec = {
+        "name": "x", "data": {"dataset": "train.csv", "target": "kind", "ignore": ignore}, "cv": {"folds": 2},
+        "seed": 1, "method": "random", "parameters": {"lr": 0.1}, "budget": {"trials": 1},
+    }  # fmt: skip
+    return _trained(folder, spec, params)
+
+
+def _trained(folder: Path, spec: dict[str, Any], params: Params) -> Committee:
     torch.set_num_threads(1)
     description = ingest(folder / "train.csv", into=folder)
     canonical = folder / f"{description.fingerprint}.parquet"
     problem = resolve_problem(parse_spec(spec), description, canonical).problem
     source = FoldSource(read_table(canonical, description.fingerprint), problem)
-    leased = LeasedTrial(number=3, params=parse_spec(spec).space.from_unit({}))
+    leased = LeasedTrial(number=3, params=params)
     work = TrialWork(leased, source.n_folds, problem.seed, problem.metric.direction, None)
     training = Training(source, problem.metric.name, Engine(torch.device("cpu"), PACK_BYTES_CPU))
     training.train(work.members, Keeper({3: work}))
@@ -81,7 +97,8 @@ def _trained(folder: Path, spec: dict[str, Any]) -> Committee:
     lease = Lease(lease=1, token="", expires_at=datetime.now(UTC), search="s-1", problem=problem, trials=[leased])
     files = []
     for member, weights in zip(finished.members, finished.weights, strict=True):
-        assert weights is not None, finished.result
+        if weights is None:
+            raise NothingTrained(str(finished.result))
         data = source.fold(member.fold, member.hp.preparation)
         name, content = checkpoint(lease, leased, member, weights, data, finished.result)
         files.append(folder / name)

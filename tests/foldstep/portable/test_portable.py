@@ -7,12 +7,14 @@ import io
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
+from hypothesis import given, reject, settings
 
 from foldstep.ensemble import Ensemble, Matrix
 from foldstep.loaded import Model
@@ -23,7 +25,8 @@ from foldstep.portable.onnx_file import onnx_bytes, output_names
 from foldstep.service.contract.features import DATE_PARTS
 from foldstep.worker.data.scalers import SCALERS
 from foldstep.worker.data.target_transforms import TRANSFORMS
-from tests.foldstep.portable.networks import mixed_table, train
+from tests.foldstep.portable.networks import NothingTrained, mixed_table, train, train_on_classes
+from tests.worker.train.test_packed import params
 
 CLASSES: dict[str, dict[str, Any]] = {
     **{f"scaler {name}": {"scaler": name} for name in SCALERS},
@@ -154,6 +157,22 @@ def test_two_classes_that_are_numbers_and_no_rows(tmp_path: Path) -> None:
     none: dict[str, list[Any]] = {name: [] for name in new_rows()}
     labels, probabilities = from_graph(model, none)
     assert (labels.dtype, labels.shape, probabilities.shape) == (np.int64, (0,), (0, 2))
+
+
+@pytest.mark.filterwarnings("ignore::foldstep.loaded.PredictionWarning")
+@settings(max_examples=12)
+@given(trial=params)
+def test_any_network(trial: dict[str, Any]) -> None:
+    """Hyperparameters from the whole table, at once; float32 of many layers rounds more than of one."""
+    with TemporaryDirectory() as folder:
+        try:
+            committee = train_on_classes(Path(folder), {**trial, "epochs": 2})
+        except NothingTrained:
+            reject()
+        model, columns = Model(ModelFile(Ensemble.load([committee]), {}, {}, "")), new_rows()
+        expected = model.predict_proba(columns)
+        for found in (from_module(model, columns), from_graph(model, columns)[1]):
+            np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4)
 
 
 def test_every_name_has_a_formula() -> None:
