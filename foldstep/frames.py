@@ -80,7 +80,7 @@ def _column(column: Any, name: str) -> Any:
     try:
         if hasattr(column, "__arrow_c_stream__"):
             return pa.chunked_array(column)
-        if not hasattr(column, "__len__"):
+        if isinstance(column, str | bytes) or not hasattr(column, "__len__") or getattr(column, "ndim", 1) != 1:
             raise _refusal("no_table", f"a list of values in the column {name}", type(column).__name__, "make it one")
         found = pa.array(_plain(column), from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):

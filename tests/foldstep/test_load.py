@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -123,7 +124,9 @@ def test_tables_that_cannot_be_used(model: foldstep.Model, new: Path) -> None:
         "got int": 7,
         "collect a lazy table": pl.scan_csv(new),
         "convert the column": {**table.to_dict(orient="list"), "cost": pa.array([[1]] * len(table))},
-        "expected a list of values in the column cost": {**table.to_dict(orient="list"), "cost": 7},
+        "a list of values in the column cost, got int": {**table.to_dict(orient="list"), "cost": 7},
+        "a list of values in the column town, got str": {**table.to_dict(orient="list"), "town": "Ulm"},
+        "a list of values in the column tail, got ndarray": {**table.to_dict(orient="list"), "tail": np.ones((30, 2))},
     }
     for words, one in refusals.items():
         with pytest.raises(InvalidInput) as refused:
