@@ -26,12 +26,7 @@ else:
         """Import a public name when it is first asked for."""
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        try:
-            found = globals()[name] = getattr(import_module(_HOMES[name]), name)
-        except ModuleNotFoundError as error:
-            if error.name != "safetensors":
-                raise
-            raise ImportError("Models need the package safetensors: pip install 'foldstep[predict]'.") from None
+        found = globals()[name] = getattr(import_module(_HOMES[name]), name)
         return found
 
 

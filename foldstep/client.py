@@ -13,7 +13,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -22,9 +22,11 @@ from urllib.parse import quote
 from httpx import URL
 from pydantic import BaseModel, TypeAdapter
 
+from foldstep.file_body import FileBody
 from foldstep.service.contract.connection import READING_DATA, Connection
 from foldstep.service.contract.dataset import DataReport, Dataset, Replaced
-from foldstep.service.contract.errors import InvalidInput, NotFound
+from foldstep.service.contract.ensemble import Ensemble, TrialPredictions
+from foldstep.service.contract.errors import NotFound
 from foldstep.service.contract.footprint import Footprint
 from foldstep.service.contract.insight import Comparison, ImportanceReport
 from foldstep.service.contract.leaderboard import (
@@ -43,10 +45,10 @@ from foldstep.service.contract.submit import DatasetRegistration, DatasetSource,
 from foldstep.service.contract.tokens import Link, Scope, TokenCreated, TokenView
 
 _SEARCHES = TypeAdapter(list[SearchView])
+_ENSEMBLE: TypeAdapter[Ensemble | None] = TypeAdapter(Ensemble | None)
 _DATASETS = TypeAdapter(list[Dataset])
 _WORKERS = TypeAdapter(list[WorkerView])
 _TOKENS = TypeAdapter(list[TokenView])
-_BLOCK_BYTES = 1 << 18
 _ROWS_OF_A_PAGE = 500
 R = TypeVar("R")
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -55,26 +57,6 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 def _once() -> dict[str, str]:
     """Make the header by which the master knows a repeated request."""
     return {"Idempotency-Key": secrets.token_hex(16)}
-
-
-class _FileBody:
-    """A file as the body of a request; it is read anew where the request is sent again."""
-
-    def __init__(self, path: Path, on_progress: Callable[[int, int], object] | None) -> None:
-        self._path, self._on_progress = path, on_progress
-        self.size = path.stat().st_size
-
-    def __iter__(self) -> Iterator[bytes]:
-        sent = 0
-        with self._path.open("rb") as file:
-            while sent < self.size:
-                block = file.read(min(_BLOCK_BYTES, self.size - sent))
-                if not block:
-                    raise InvalidInput(f"{self._path} became shorter while it was sent; send it again.")
-                yield block
-                sent += len(block)
-                if self._on_progress is not None:
-                    self._on_progress(sent, self.size)
 
 
 class Foldstep:
@@ -165,6 +147,18 @@ class Foldstep:
         """Get the measurements taken while one trial trained, and the diagnoses drawn from them."""
         return TrialDiagnostics.model_validate_json(self._get(f"/searches/{search}/trials/{number}/diagnostics"))
 
+    def ensemble(self, search: str) -> Ensemble | None:
+        """Get the trials that predict together, and what that brings; None before the first score."""
+        return _ENSEMBLE.validate_json(self._get(f"/searches/{search}/ensemble"))
+
+    def predictions(self, search: str, number: int) -> TrialPredictions:
+        """Get what one trial's networks say of the rows that they were not trained on.
+
+        Raises:
+            Conflict: the trial's predictions were not kept.
+        """
+        return TrialPredictions.model_validate_json(self._get(f"/searches/{search}/trials/{number}/predictions"))
+
     def importance(self, search: str) -> ImportanceReport:
         """Get how much each hyperparameter matters, alone and together with others, with advice for each."""
         return ImportanceReport.model_validate_json(self._get(f"/searches/{search}/importance"))
@@ -253,7 +247,7 @@ class Foldstep:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if not self.has_file(sha256):
-            content = _FileBody(path, on_progress)
+            content = FileBody(path, on_progress)
             headers = {"Content-Length": str(content.size)}
             self.connection.request("PUT", f"/files/{sha256}", content=content, headers=headers, timeout=READING_DATA)
         return sha256

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from foldstep.ensemble import Ensemble
 from foldstep.model_card import as_markdown, card_of
 from foldstep.model_file import ENDING, whole_file, write_model
 from foldstep.model_formats import Format
-from foldstep.packages import require_package
 from foldstep.service.contract.errors import Fault, InvalidInput
 
 
@@ -59,8 +59,12 @@ def check_export(kind: Format, path: Path, *, force: bool) -> None:
         raise InvalidInput(f"There is no folder {path.parent} for {path.name}; make it first.")
     if path.is_dir() or (path.exists() and not force):
         raise InvalidInput(f"{path} exists already; name another file, or give --force to replace it.")
-    if kind in _NEEDS:
-        require_package(*_NEEDS[kind], f"The format {kind}")
+    package, extra = _NEEDS.get(kind, ("", ""))
+    if package and find_spec(package) is None:
+        fault = Fault(code="missing_package", path="format", expected=f"the package {package}", got="none")
+        raise InvalidInput(
+            f"The format {kind} needs the package {package}: pip install 'foldstep[{extra}]'.", faults=[fault]
+        )
 
 
 def export_model(

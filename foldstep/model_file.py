@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from foldstep.ensemble import Ensemble, LoadedCommittee
-from foldstep.models.checkpoint import CheckpointDamaged, reading_facts
+from foldstep.models.checkpoint import CheckpointDamaged, decode, encode, reading_facts
 from foldstep.service.contract.errors import Fault, InvalidInput, ModelUnreadable, shown
+from foldstep.service.contract.out_of_fold import without_predictions
 from foldstep.service.contract.version import __version__
 from foldstep.worker.predictor import Predictor
 
@@ -59,7 +60,7 @@ class ModelFile:
 
 
 def write_model(path: Path, committees: Sequence[Committee], card: Mapping[str, Any], card_text: str) -> int:
-    """Write a model file, whole or not at all; the checkpoints are put into it as they are.
+    """Write a model file, whole or not at all; the checkpoints are put into it without what they say of training rows.
 
     Args:
         path: of the file; one that is there is replaced.
@@ -99,10 +100,18 @@ def _name(member: int, network: int) -> str:
 
 
 def _content(file: Path) -> bytes:
+    """Read a checkpoint, without its out-of-fold predictions: these tell the target of every row of the training data.
+
+    Raises:
+        InvalidInput: it is damaged, or cannot be read.
+    """
     try:
-        return file.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"{file} cannot be used as a checkpoint: {error.strerror or error}.") from error
+        content = file.read_bytes()
+        arrays, facts = decode(content)
+    except (CheckpointDamaged, OSError) as error:
+        raise InvalidInput(f"{file} cannot be used as a checkpoint: {error}.") from error
+    kept = without_predictions(arrays)
+    return content if len(kept) == len(arrays) else encode(kept, facts)
 
 
 def _about(

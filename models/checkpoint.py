@@ -98,6 +98,19 @@ def read_facts(path: str) -> Facts:
         raise CheckpointDamaged(f"not a whole checkpoint file: {error}") from error
 
 
+def read_arrays(path: str, prefix: str) -> Arrays:
+    """Read the arrays of a file whose names begin with `prefix`; the others are neither read nor checked.
+
+    Raises:
+        CheckpointDamaged: the file cannot be read.
+    """
+    try:
+        with reading_facts(), safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointDamaged(f"not a whole checkpoint file: {error}") from error
+
+
 def _facts(envelope: Mapping[str, str]) -> Facts:
     facts = json.loads(envelope["facts"], parse_constant=_no_number)
     if not isinstance(facts, dict):

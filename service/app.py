@@ -18,6 +18,7 @@ from fastapi import APIRouter, FastAPI
 
 from foldstep.service import child
 from foldstep.service.api import (
+    answers,
     datasets,
     health,
     leases,
@@ -84,7 +85,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = utc_now, wat
     app.add_middleware(SecurityHeaders)
     app.add_middleware(VersionHeader)
     api = APIRouter(prefix=API)
-    for part in (datasets, searches, trials, workers, leases, tokens, session):
+    for part in (datasets, searches, trials, answers, workers, leases, tokens, session):
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(health.metrics_router)

@@ -13,6 +13,7 @@ from foldstep.models.hyperparameters import Hyperparameters, resolve
 from foldstep.models.stack import Weights
 from foldstep.service.contract.checkpoint_name import CheckpointName
 from foldstep.service.contract.lease import Lease, LeasedTrial
+from foldstep.service.contract.out_of_fold import FoldPredictions
 from foldstep.service.contract.report import TrialResult
 from foldstep.service.contract.space import Params
 from foldstep.worker.predictor import CHECKPOINT, weights_of
@@ -27,11 +28,26 @@ _Fold: TypeAlias = tuple[Progress, Snapshot | None, Weights | None]
 
 
 def checkpoint(
-    lease: Lease, trial: LeasedTrial, member: Member, weights: Weights, data: FoldData, result: TrialResult
+    lease: Lease,
+    trial: LeasedTrial,
+    member: Member,
+    weights: Weights,
+    data: FoldData,
+    result: TrialResult,
+    predictions: FoldPredictions | None = None,
 ) -> tuple[str, bytes]:
     """Make a file of a fold's best network: its name and its content.
 
     The trial's whole result is in every fold's file, so that any of them restores the trial's leaderboard row.
+
+    Args:
+        lease: of the trial.
+        trial: as it was leased.
+        member: the fold's training.
+        weights: its best ones.
+        data: of the fold.
+        result: of the trial.
+        predictions: of the network for the fold's validation rows; None to keep none.
     """
     epoch, score = member.progress.best_epoch, result.folds[member.fold].score
     assert score is not None
@@ -54,7 +70,8 @@ def checkpoint(
         "input_stage": None if stage is None else stage.to_json(),
         "target": {**data.target.to_json(), "class_weights": _class_weights(member, data)},
     }
-    return str(name), encode(_arrays("", weights), facts)
+    arrays = {**_arrays("", weights), **({} if predictions is None else predictions.arrays())}
+    return str(name), encode(arrays, facts)
 
 
 def _class_weights(member: Member, data: FoldData) -> list[float] | None:

@@ -16,6 +16,7 @@ from foldstep.models.hyperparameters import Hyperparameters, resolve
 from foldstep.models.input_stage import InputStage
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues, DateColumn, Label, NumberColumn
 from foldstep.service.contract.errors import shown
+from foldstep.service.contract.out_of_fold import without_predictions
 from foldstep.service.contract.reading import AS_FOUND, ColumnReading, Kind, TableReading
 from foldstep.worker.data.load import Table
 from foldstep.worker.data.preprocess import Preprocessor
@@ -32,7 +33,7 @@ _NO_VALUE: dict[Kind, ColumnValues] = {
     "category": CategoryColumn(np.array([-1], np.int32), ()),
 }
 """A column of one row without a value, by its kind."""
-_ROWS_AT_ONCE = 1 << 16
+ROWS_AT_ONCE = 1 << 16
 """Rows that are predicted at once, which bounds the memory of their inputs."""
 
 
@@ -89,7 +90,8 @@ class Predictor:
         weighs = target.classes is not None and hp.class_weight != "none"
         class_weights = _saved_weights(facts, target, hp)
         stage = None if facts.get("input_stage") is None else InputStage.from_json(facts["input_stage"])
-        return cls(hp, weights_of("", arrays), preprocessor, target, facts, weighs, class_weights, stage)
+        weights = weights_of("", without_predictions(arrays))
+        return cls(hp, weights, preprocessor, target, facts, weighs, class_weights, stage)
 
     def _try_out(self) -> None:
         """Predict one row without a value, so that what does not fit together is found before a file is read.
@@ -120,21 +122,14 @@ class Predictor:
         """
         n_outputs = () if self.is_one_value else (self.target.n_outputs,)
         outputs = np.empty((table.n_rows, *n_outputs))
-        for start in range(0, table.n_rows, _ROWS_AT_ONCE):
-            rows = np.arange(start, min(start + _ROWS_AT_ONCE, table.n_rows))
+        for start in range(0, table.n_rows, ROWS_AT_ONCE):
+            rows = np.arange(start, min(start + ROWS_AT_ONCE, table.n_rows))
             outputs[rows] = self._outputs(table, rows)
         return outputs
 
     def _outputs(self, table: Table, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         x = self.preprocessor.transform(table, rows)
-        raw = forward(self.hp, self.weights, x, self.stage).astype(np.float64)
-        if self.target.task == "multilabel":
-            return sigmoid(raw)
-        if self.target.classes is None:
-            if self.target.quantiles or self.target.each:
-                return self.target.values(raw.T, None).T
-            return self.target.values(raw[:, 0], self._exposure(table, rows))
-        return softmax(raw)
+        return answers(forward(self.hp, self.weights, x, self.stage), self.target, self._exposure(table, rows))
 
     @property
     def has_reading(self) -> bool:
@@ -201,6 +196,26 @@ class Predictor:
             values = column.values[rows]
             return np.where(values >= 0, values, np.nan)
         return None
+
+
+def answers(
+    outputs: npt.NDArray[np.float32], target: TargetCoder, exposure: npt.NDArray[np.float64] | None
+) -> npt.NDArray[np.float64]:
+    """Make probabilities or values of a network's outputs, in the shapes of `Predictor.outputs`.
+
+    Args:
+        outputs: (rows, outputs).
+        target: the coding of the target.
+        exposure: of each row; None for 1.
+    """
+    raw = outputs.astype(np.float64)
+    if target.task == "multilabel":
+        return sigmoid(raw)
+    if target.classes is not None:
+        return softmax(raw)
+    if target.quantiles or target.each:
+        return target.values(raw.T, None).T
+    return target.values(raw[:, 0], exposure)
 
 
 def _is_well_typed(fitted: Preprocessor) -> bool:

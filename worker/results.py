@@ -12,6 +12,7 @@ from foldstep.service.contract.report import TrialResult
 from foldstep.worker.assignment import Finished
 from foldstep.worker.checkpoints import checkpoint, encode_snapshot, is_worth_keeping
 from foldstep.worker.data.inputs import FoldSource
+from foldstep.worker.out_of_fold import out_of_fold
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,11 @@ class ResultFiles:
         for member, weights in zip(finished.members, finished.weights, strict=True):
             assert weights is not None
             data = self._source.fold(member.fold, member.hp.preparation)
-            name, content = checkpoint(self._lease, finished.leased, member, weights, data, finished.result)
+            rows = self._source.splits.folds[member.fold][1]
+            predictions = out_of_fold(member.hp, weights, data, rows) if self._lease.keep_predictions else None
+            name, content = checkpoint(
+                self._lease, finished.leased, member, weights, data, finished.result, predictions
+            )
             files[name] = content
         return files
 

@@ -136,7 +136,7 @@ def _trained(task: Task, data: Path) -> tuple[list[Watched], Floats]:
     case = Case(task.file, 0, task.split)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "table.csv"
-        share = _write(file, split(case, _read(task.file, data)).train, task)
+        share = _write(file, split(case, read_table(task.file, data)).train, task)
         space = space_of("foldstep-" + task.space, task.rows)
         parameters = {**space["parameters"], **CHANGED[task.space], "epochs": EPOCHS}
         spec = spec_of(case, {**space, "parameters": parameters, "method": "random", "budget": {"trials": TRIALS}})
@@ -144,7 +144,8 @@ def _trained(task: Task, data: Path) -> tuple[list[Watched], Floats]:
         return watched(spec, file, TRIALS, task.split)
 
 
-def _read(file: File, data: Path) -> Table:
+def read_table(file: File, data: Path) -> Table:
+    """Read a data file, or one of scikit-learn's sets."""
     if file.name not in BUNDLED:
         return read(file, data)
     bundled = BUNDLED[file.name]()

@@ -12,7 +12,6 @@ from foldstep.committee import master_of
 from foldstep.connect import DEFAULT_DIR, connect
 from foldstep.model_formats import Format
 from foldstep.options import Dir, Json, SearchId, Token, Url, err, out, print_json
-from foldstep.packages import require_package
 from foldstep.service.contract.errors import InvalidInput
 from foldstep.service.contract.numbers import size
 
@@ -50,7 +49,6 @@ def export(  # Long: one option a line
         return
     if kind is None or output is None or optuna is not None:
         raise InvalidInput("Say what to write: --format foldstep --out FILE for a model, or --optuna for a study.")
-    require_package("safetensors", "predict", "Writing a model")
     from foldstep.model_export import check_export, export_model
 
     check_export(kind, output, force=force)

@@ -18,7 +18,6 @@ from foldstep.client import Foldstep
 from foldstep.committee import as_files, master_of, search_committees
 from foldstep.connect import DEFAULT_DIR
 from foldstep.options import Dir, Json, Token, Url, err, out, print_json
-from foldstep.packages import require_package
 from foldstep.prediction_files import check_output, input_file, write_csv, write_file
 from foldstep.service.contract.errors import InvalidInput
 from foldstep.service.contract.numbers import score
@@ -86,7 +85,6 @@ def _ensemble(
     paths = as_files(models)
     if paths is not None and trial is not None:
         raise InvalidInput("--trial picks a trial of a search, and files are named: leave one out.")
-    require_package("safetensors", "predict", "Prediction")
     if paths is not None:
         from foldstep.model_file import ensemble_in
 

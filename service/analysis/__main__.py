@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from foldstep.service.analysis.report import importance_report
+from foldstep.service.analysis.ensemble import Chosen, EnsembleRequest, ensemble
 from foldstep.service.child import answer_once, limit_memory_and_time
 from foldstep.service.contract.insight import ImportanceReport
 from foldstep.service.contract.space import Space
@@ -12,9 +12,17 @@ from foldstep.service.contract.spec import MetricSpec
 from foldstep.service.contract.trial import TrialRecord
 
 
-def perform(request: dict[str, Any]) -> ImportanceReport:
-    """Compute the requested report."""
+def perform(request: dict[str, Any]) -> ImportanceReport | Chosen:
+    """Compute the requested report, or choose the requested ensemble."""
     limit_memory_and_time()
+    if "ensemble" in request:
+        return Chosen(ensemble=ensemble(EnsembleRequest.model_validate(request["ensemble"])))
+    return _report(request)
+
+
+def _report(request: dict[str, Any]) -> ImportanceReport:
+    from foldstep.service.analysis.report import importance_report  # brings scikit-learn
+
     return importance_report(
         request["search"],
         MetricSpec.model_validate(request["metric"]),

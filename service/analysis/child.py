@@ -1,10 +1,13 @@
-"""Runs the analysis in a child process, so that the master does not import scikit-learn."""
+"""Runs the analysis in a child process, so that the master does not import scikit-learn or hold predictions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from foldstep.service.analysis.ensemble import Chosen, EnsembleRequest
 from foldstep.service.child import NO_LIMITS, ChildDied, ChildNeedsMemory, ChildTooSlow, Limits, ask
+from foldstep.service.contract.ensemble import Ensemble
 from foldstep.service.contract.errors import Unavailable
 from foldstep.service.contract.insight import ImportanceReport
 from foldstep.service.contract.space import Space
@@ -37,8 +40,26 @@ def report_in_child(
         "adaptive": adaptive,
         "records": [record.model_dump(mode="json") for record in records],
     }
+    return ImportanceReport.model_validate(_answer(request, limits))
+
+
+def ensemble_in_child(request: EnsembleRequest, *, limits: Limits = NO_LIMITS) -> Ensemble | None:
+    """Call `ensemble.ensemble` in a child process.
+
+    Raises:
+        Unavailable: the child died, or took too long or too much memory.
+    """
+    return Chosen.model_validate(_answer({"ensemble": request.model_dump(mode="json")}, limits)).ensemble
+
+
+def _answer(request: dict[str, Any], limits: Limits) -> Any:
+    """Ask the child.
+
+    Raises:
+        Unavailable: it died, or took too long or too much memory.
+    """
     try:
-        return ImportanceReport.model_validate(ask("foldstep.service.analysis", request, TIMEOUT_S, limits))
+        return ask("foldstep.service.analysis", request, TIMEOUT_S, limits)
     except ChildTooSlow:
         raise Unavailable(f"The analysis took longer than {TIMEOUT_S:g} s; try again on a quieter machine.") from None
     except ChildNeedsMemory:

@@ -110,6 +110,7 @@ class Lease(Frozen):
         token: fencing token, sent in `X-Lease-Token`; requests with another one are answered with `LeaseLost`.
         checkpoint_bar: score that a trial must reach or beat for its checkpoints to be kept; None: any score.
         keep_checkpoints: number of best trials of which the search keeps checkpoints; None for all.
+        keep_predictions: whether checkpoints hold the out-of-fold predictions.
         snapshot_bar: score that a trial must reach for its snapshot (`keep_snapshot`) to be uploaded; None: any score.
         trial_time_s: longest training time of each fold of a trial, in seconds; None for no limit.
         time_left_s: seconds left of the search's time budget, after which running trials end with their results so
@@ -125,6 +126,7 @@ class Lease(Frozen):
     trials: list[LeasedTrial] = Field(default_factory=list)
     candidates: list[Params] = Field(default_factory=list)
     keep_checkpoints: int | None = None
+    keep_predictions: bool = False
     checkpoint_bar: float | None = None
     snapshot_bar: float | None = None
     trial_time_s: float | None = None

@@ -22,7 +22,11 @@ from foldstep.service.contract.space import Distribution, Fixed, Space
 from foldstep.service.contract.spec import MAX_GRID_POINTS, PresetUse, Spec, Task
 
 NOT_YET = {
-    "final": "refitting and ensembling the winner",
+    "final.refit": "a network trained on all training rows",
+    "final.reseed": "training the best trials again with other seeds",
+    "final.distill": "one network trained on the ensemble's answers",
+    "final.calibrate": "calibration of probabilities",
+    "cv.outer": "nested cross-validation",
 }
 """Keys of specs that this version does not support and refuses: path to description."""
 

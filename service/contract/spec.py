@@ -222,9 +222,10 @@ class ChecksSpec(Strict):
 
 
 class CheckpointSpec(Strict):
-    """The number of best trials whose checkpoints stay on disk."""
+    """The number of best trials whose checkpoints stay on disk, and whether these hold out-of-fold predictions."""
 
-    keep: Keep = 20
+    keep: Keep = 50
+    predictions: Bool = True
 
     @property
     def limit(self) -> int | None:
@@ -232,6 +233,18 @@ class CheckpointSpec(Strict):
         if self.keep == "all":
             return None
         return 0 if self.keep == "none" else int(self.keep)
+
+
+class FinalSpec(Strict):
+    """What a search makes of its trials for predictions.
+
+    Attributes:
+        ensemble: how trials join in an ensemble; with `none` the best one predicts alone.
+        members: trials of an ensemble at most.
+    """
+
+    ensemble: Literal["greedy", "none"] = "greedy"
+    members: Annotated[Int, Field(ge=1, le=50)] = 10
 
 
 class PresetUse(Strict):
@@ -265,6 +278,7 @@ class Spec(Strict):
     warm_start: Annotated[str, Field(max_length=80)] | None = None  # a search whose best trials come first
     checks: ChecksSpec = ChecksSpec()
     checkpoints: CheckpointSpec = CheckpointSpec()
+    final: FinalSpec = FinalSpec()
 
     def planned_stages(self) -> list[StageSpec]:
         """List the given stages, or by default 60, 30 and 10 % of the trials at 1, 5 and all epochs; if staged only."""

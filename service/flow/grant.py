@@ -54,6 +54,7 @@ def training(
         problem=search.problem,
         trials=[_leased(search, plan, trial, legs.get(trial.number, [])) for trial in claimed],
         keep_checkpoints=search.spec.checkpoints.limit,
+        keep_predictions=search.spec.checkpoints.predictions,
         checkpoint_bar=last.score if last else None,
         snapshot_bar=with_snapshot.score if with_snapshot else None,
         trial_time_s=search.spec.budget.trial_time,

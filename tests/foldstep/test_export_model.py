@@ -155,29 +155,11 @@ def test_what_cannot_be_exported(busy_desk: Desk, codes: tuple[SearchView, list[
     refused(command("predict", "nothing.foldstep", "codes.csv", cwd=busy_desk.folder), "nothing", code="invalid_input")
 
 
-@pytest.mark.parametrize(
-    ("package", "words", "extra"),
-    [
-        ("onnx", ["export", "codes", "--format", "onnx", "--out", "no.onnx", "--dir", "data"], "onnx"),
-        ("safetensors", ["export", "codes", "--format", "foldstep", "--out", "no.foldstep"], "predict"),
-        ("safetensors", ["predict", "cut.foldstep", "codes.csv"], "predict"),
-    ],
-)
-def test_a_package_that_is_missing(busy_desk: Desk, package: str, words: list[str], extra: str) -> None:
-    busy_desk.write("cut.foldstep", "")
-    busy_desk.write("codes.csv", codes_table())
-    code = f"import sys; sys.modules[{package!r}] = None; from foldstep.cli import main; main()"
-    argv = [sys.executable, "-c", code, *words]
+def test_a_format_whose_package_is_missing(busy_desk: Desk) -> None:
+    code = "import sys; sys.modules['onnx'] = None; from foldstep.cli import main; main()"
+    argv = [sys.executable, "-c", code, "export", "codes", "--format", "onnx", "--out", "no.onnx", "--dir", "data"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=busy_desk.folder)
-    refused(done, f"pip install 'foldstep[{extra}]'", code="invalid_input")
-
-
-def test_load_without_its_package() -> None:
-    code = "import sys; sys.modules['safetensors'] = None; import foldstep; foldstep.load"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.splitlines()[-1] == (
-        "ImportError: Models need the package safetensors: pip install 'foldstep[predict]'."
-    )
+    refused(done, "pip install 'foldstep[onnx]'", code="invalid_input")
 
 
 def test_a_search_whose_master_has_ended_with_its_data_and_without(tmp_path: Path) -> None:

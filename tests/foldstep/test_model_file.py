@@ -17,7 +17,8 @@ import pytest
 import foldstep
 from foldstep.committee import Committee
 from foldstep.ensemble import Ensemble
-from foldstep.model_file import ABOUT, CARD, VERSION, read_model, write_model
+from foldstep.model_file import ABOUT, CARD, VERSION, read_model, whole_file, write_model
+from foldstep.models.checkpoint import decode
 from foldstep.prediction import predict_file
 from foldstep.service.contract.errors import InvalidInput, ModelUnreadable
 from tests.foldstep.portable.networks import mixed_table, train
@@ -83,7 +84,7 @@ def test_a_model_predicts_as_its_checkpoints_do(committees: list[Committee], mod
     assert alone[0] != alone[1]
 
 
-def test_what_a_model_says_of_itself(committees: list[Committee], model: Path) -> None:
+def test_what_a_model_says_of_itself(model: Path) -> None:
     read = read_model(model)
     about = read.about
     assert (about["format"], about["version"], about["task"], about["target"]) == (
@@ -93,11 +94,24 @@ def test_what_a_model_says_of_itself(committees: list[Committee], model: Path) -
     assert [(m["trial"], m["weight"], len(m["networks"])) for m in about["members"]] == [(3, 3.0, 2), (8, 1.0, 2)]
     assert about["chosen"] == "by hand"
     assert len(about["fingerprint"]) == 64
-    parts = parts_of(model)
-    assert [parts[name] for m in about["members"] for name in m["networks"]] == [
-        file.read_bytes() for one in committees for file in one.checkpoints
-    ]
     assert (read.card["chosen"], read.card_text) == ("by hand", "# m\n")
+
+
+def test_checkpoints_are_in_it_without_what_they_say_of_training_rows(committees: list[Committee], model: Path) -> None:
+    parts, files = parts_of(model), [file for one in committees for file in one.checkpoints]
+    names = [name for member in read_model(model).about["members"] for name in member["networks"]]
+    for name, file in zip(names, files, strict=True):
+        arrays, facts = decode(parts[name])
+        before, same = decode(file.read_bytes())
+        assert facts == same
+        assert {one for one in before if one not in arrays} == {"oof.rows", "oof.predictions", "oof.truth"}
+        assert all((arrays[one] == before[one]).all() for one in arrays)
+
+
+def test_a_draft_is_deleted_where_writing_ends_early(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "m.foldstep") as file:
+        file.write(b"x" * (1 // 0))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_equal_content_gives_equal_bytes(committees: list[Committee], model: Path) -> None:

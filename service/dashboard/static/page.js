@@ -2,6 +2,7 @@
 
 import { call, Refused } from "./api.js";
 import { forgetData } from "./data.js";
+import { forgetEnsemble, showEnsemble } from "./ensemble.js";
 import { forgetMatters } from "./matters.js";
 import { score, spread } from "./numbers.js";
 import { $, element, headCell, list, short, trialOpener } from "./parts.js";
@@ -67,6 +68,7 @@ async function showDetail(id) {
   return () => {
     describe(search);
     keepFocus($("rows"), () => showBoard(search, board.rows));
+    showEnsemble(search);
     if (diagnostics) showTrial(trial, diagnostics);
     else hideTrial();
     show("detail");
@@ -280,6 +282,7 @@ $("close-trial").addEventListener("click", () => {
 });
 addEventListener("hashchange", () => {
   forgetData();
+  forgetEnsemble();
   forgetMatters();
   begin();
 });

@@ -1,0 +1,37 @@
+"""The ensemble of a search in words."""
+
+from __future__ import annotations
+
+from foldstep.client import Foldstep
+from foldstep.service.contract.ensemble import Ensemble
+from foldstep.service.contract.errors import Unavailable
+from foldstep.service.contract.leaderboard import SearchView
+from foldstep.service.contract.numbers import score
+
+
+def ensemble(master: Foldstep, search: SearchView) -> list[str]:
+    """Tell which trials of a search predict together and what that brings; nothing before the first score."""
+    if search.best is None or not search.best.checkpoints:
+        return []
+    try:
+        found = master.ensemble(search.id)
+    except Unavailable as error:
+        return [f"The ensemble is not known: {error.message}"]
+    return [] if found is None else sentences(search, found)
+
+
+def sentences(search: SearchView, found: Ensemble) -> list[str]:
+    """Describe an ensemble, one sentence or two each."""
+    if len(found.members) == 1:
+        return found.notes
+    names = ", ".join(f"{member.trial} ({member.weight:.0%})" for member in found.members)
+    said = (
+        f"Ensemble of trials {names}, {found.n_networks} networks: {search.metric.name} {score(found.score)} on "
+        f"out-of-fold rows, trial {found.winner} alone {score(found.winner_score)}"
+    )
+    if found.held_out_score is not None:
+        said += (
+            f"; on rows that took no part in the choice {score(found.held_out_score)} against "
+            f"{score(found.held_out_winner_score)} for the best trial"
+        )
+    return [f"{said}. `foldstep predict` uses it.", *found.notes]

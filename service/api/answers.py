@@ -1,0 +1,27 @@
+"""What a search answers with: its ensemble, and the out-of-fold predictions of its trials."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from foldstep.service.api.deps import InContext, SearchId, heavily
+from foldstep.service.api.problems import responses
+from foldstep.service.api.strict import StrictRoute
+from foldstep.service.api.trials import Number
+from foldstep.service.contract.ensemble import Ensemble, TrialPredictions
+from foldstep.service.flow import ensemble
+
+router = APIRouter(prefix="/searches/{search_id}", tags=["answers"], route_class=StrictRoute)
+
+
+@router.get("/ensemble", responses=responses(404, 409, 503))
+async def get_ensemble(search_id: SearchId, context: InContext) -> Ensemble | None:
+    """Get the trials that predict together, chosen on out-of-fold predictions; null before the first score."""
+    return await heavily(ensemble.ensemble, context, search_id)
+
+
+@router.get("/trials/{number}/predictions", response_model=TrialPredictions, responses=responses(404, 409, 422))
+async def get_predictions(search_id: SearchId, number: Number, context: InContext) -> Response:
+    """Get the out-of-fold predictions of one trial: what its networks say of rows that they were not trained on."""
+    found = await heavily(ensemble.predictions, context, search_id, number)
+    return Response(found.model_dump_json(), media_type="application/json")  # FastAPI would check each number again

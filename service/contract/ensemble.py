@@ -1,0 +1,73 @@
+"""The records of a search's ensemble: the trials whose committees predict together, and what that brings."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from foldstep.service.contract.space import Frozen
+
+
+class EnsembleMember(Frozen):
+    """A trial in an ensemble.
+
+    Attributes:
+        weight: its share in the mean; all shares add up to 1.
+        score: of its networks alone, on the same rows as the ensemble's.
+        checkpoints: its folds' networks.
+    """
+
+    trial: int
+    weight: float = Field(gt=0, le=1)
+    score: float
+    checkpoints: list[str]
+
+
+class Ensemble(Frozen):
+    """The trials that predict together, chosen on out-of-fold predictions.
+
+    The scores here are those of the networks that are kept, on the validation rows of their folds; those of a
+    leaderboard are averaged over epochs.
+
+    Attributes:
+        members: in the order in which they joined; one trial where an ensemble brings nothing.
+        score: of the ensemble, mean over the folds, on the rows that it was chosen on.
+        winner: the best trial alone.
+        winner_score: its score on the same rows.
+        held_out_score: mean score on rows that did not take part in the choice, of ensembles that were chosen in the
+            same way on the others; None where too few rows have a score.
+        held_out_winner_score: the same of the best trial.
+        n_candidates: trials that could join: the best ones whose predictions are kept.
+        n_networks: networks that predict together.
+        notes: what to know of it, one sentence each.
+    """
+
+    search: str
+    members: list[EnsembleMember]
+    score: float
+    winner: int
+    winner_score: float
+    held_out_score: float | None
+    held_out_winner_score: float | None
+    n_candidates: int
+    n_networks: int
+    notes: list[str] = Field(default_factory=list)
+
+
+class TrialPredictions(Frozen):
+    """The out-of-fold predictions of a trial, fold after fold (`GET /searches/{id}/trials/{number}/predictions`).
+
+    Attributes:
+        columns: what the numbers of `predictions` are: a probability of each class as training weighted them, or the
+            values of a target, of each quantile, or of each target.
+        folds: the fold of each row.
+        rows: the number of each row in the data, from 0.
+        truth: of each row: the number of its class in `columns`, or its value, or of several targets one each.
+        predictions: of each row, one number for each of `columns`.
+    """
+
+    trial: int
+    columns: list[str]
+    folds: list[int]
+    rows: list[int]
+    truth: list[float | list[float]]
+    predictions: list[list[float | None]]

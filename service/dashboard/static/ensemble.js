@@ -1,0 +1,51 @@
+// The ensemble of a search, above its leaderboard. It is asked for beside the page's own calls, which never wait for it:
+// the first answer takes seconds.
+
+import { call, Refused } from "./api.js";
+import { score } from "./numbers.js";
+import { $, element, trialOpener } from "./parts.js";
+
+const PERIOD_MS = 10000; // while a search goes on
+let asked = ""; // what the answer that is shown, or comes, was asked for
+
+export async function showEnsemble(search) {
+  const turn = search.finished_at || Math.floor(Date.now() / PERIOD_MS);
+  const question = `${search.id} ${turn}`;
+  if (!search.best || question === asked) return;
+  asked = question;
+  try {
+    const found = await call(`/searches/${encodeURIComponent(search.id)}/ensemble`);
+    if (asked === question) draw(search, found);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    if (asked === question) say([error.message]);
+  }
+}
+
+function draw(search, found) {
+  if (!found || (found.members.length === 1 && !found.notes.length)) return forgetShown();
+  if (found.members.length === 1) return say(found.notes);
+  const { name } = search.metric;
+  const held = found.held_out_score === null ? "" : ` On rows that took no part in the choice: ${score(found.held_out_score)}, the best trial ${score(found.held_out_winner_score)}.`;
+  return say([
+    [element("strong", `${name} ${score(found.score)}`), ` on out-of-fold rows; trial ${found.winner} alone ${score(found.winner_score)}.${held}`],
+    ["Trials ", ...found.members.flatMap((member, i) => [i ? ", " : "", trialOpener(member.trial), ` ${Math.round(100 * member.weight)} %`]), `; ${found.n_networks} networks predict together.`],
+    ...found.notes,
+  ]);
+}
+
+function say(lines) {
+  $("ensemble-said").replaceChildren(...lines.map((line) => element("p", line)));
+  $("ensemble").hidden = false;
+}
+
+function forgetShown() {
+  $("ensemble").hidden = true;
+  $("ensemble-said").replaceChildren();
+}
+
+// of another search
+export function forgetEnsemble() {
+  asked = "";
+  forgetShown();
+}

@@ -1,0 +1,51 @@
+"""The ensemble above the leaderboard of a search's page, in a real browser, over a real master with a worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tests.acceptance.processes import Processes
+from tests.service.dashboard.browser import Browser, is_shown
+
+PARAMETERS = {"lr": [0.003, 0.01, 0.03], "width": 8, "activation": ["tanh", "relu"], "epochs": 15, "batch_size": 16}
+
+
+def table() -> str:
+    generator = np.random.default_rng(3)
+    x = generator.normal(size=(90, 3))
+    y = np.sin(2 * x[:, 0]) + x[:, 1] * x[:, 2] + generator.normal(0, 0.3, 90)
+    return "a,b,c,y\n" + "\n".join(",".join(f"{v:.4f}" for v in row) for row in np.column_stack([x, y])) + "\n"
+
+
+def test_the_page_shows_who_predicts_together_and_what_it_brings(tmp_path: Path, browser: Browser) -> None:
+    with Processes(tmp_path) as processes:
+        _, master = processes.master()
+        processes.worker(master)
+        (processes.data_dir / "table.csv").write_text(table())
+        spec = {"name": "together", "seed": 1, "method": "random", "cv": {"folds": 3}, "budget": {"trials": 6},
+                "data": {"dataset": str(processes.data_dir / "table.csv"), "target": "y"},
+                "parameters": PARAMETERS}  # fmt: skip
+        search = master.submit(spec).id
+        browser.open(master.page_link(search))
+        browser.until(is_shown("detail"), "the search")
+        assert browser.evaluate("document.getElementById('ensemble').hidden")  # before the first score
+        master.wait(search)
+        found = master.ensemble(search)
+        assert found is not None
+        assert len(found.members) > 1
+        browser.until(is_shown("ensemble"), "the ensemble")
+        named = ", ".join(f"{member.trial} {100 * member.weight:.0f} %" for member in found.members)
+        browser.until(f"document.getElementById('ensemble-said').innerText.includes('Trials {named}')", "its members")
+        text: str = browser.evaluate("document.getElementById('ensemble-said').innerText")
+        assert f"rmse {found.score:.5f} on out-of-fold rows" in text
+        assert f"trial {found.winner} alone {found.winner_score:.5f}" in text
+        assert f"{found.n_networks} networks predict together." in text
+        assert found.held_out_score is not None
+        assert f"On rows that took no part in the choice: {found.held_out_score:.5f}" in text
+        browser.evaluate("document.querySelector('#ensemble button').click()")
+        browser.until(is_shown("trial"), "the trial that was clicked")
+        browser.open(master.page_link(search).split("#")[0] + "#")
+        browser.until(is_shown("searches"), "the list")
+        assert browser.evaluate("document.getElementById('ensemble-said').children.length") == 0
