@@ -118,17 +118,46 @@ def search_committees(master: Foldstep, search: str, number: int | None = None) 
         InvalidInput: it has no checkpoints.
     """
     view = _search(master, search)
-    trial = view.best if number is None else master.trial(view.id, number)
+    with weighed_committees(master, view, _weighed(master, view, number)) as chosen:
+        yield chosen
+
+
+def _weighed(master: Foldstep, search: SearchView, number: int | None) -> list[tuple[TrialView, float]]:
+    """Choose the trials that predict together, with their weights: one alone."""
+    trial = search.best if number is None else master.trial(search.id, number)
     if trial is None:
-        raise InvalidInput(f"The search {view.id} has no scored trial yet, so nothing to predict with.")
+        raise InvalidInput(f"The search {search.id} has no scored trial yet, so nothing to predict with.")
+    return [(trial, 1.0)]
+
+
+@contextmanager
+def weighed_committees(
+    master: Foldstep, search: SearchView, weighed: Sequence[tuple[TrialView, float]]
+) -> Iterator[Chosen]:
+    """Yield the committees of trials that predict together.
+
+    Args:
+        master: the search's.
+        search: the search.
+        weighed: the trials, each with its weight.
+
+    Raises:
+        InvalidInput: a trial has no checkpoints.
+    """
+    with TemporaryDirectory(prefix="foldstep-") as folder:
+        committees = [_committee(master, search, trial, weight, Path(folder)) for trial, weight in weighed]
+        trials = [trial for trial, _ in weighed]
+        yield Chosen(search, committees, _words(search.id, trials), trials)
+
+
+def _committee(master: Foldstep, search: SearchView, trial: TrialView, weight: float, folder: Path) -> Committee:
     if not trial.checkpoints:
         raise InvalidInput(
-            f"The search {view.id} keeps no checkpoints of trial {trial.trial}: "
+            f"The search {search.id} keeps no checkpoints of trial {trial.trial}: "
             "which trials' are kept is said by `checkpoints` in its spec."
         )
-    with TemporaryDirectory(prefix="foldstep-") as folder:
-        paths = [_file(master, view.id, Path(view.checkpoint_dir), name, Path(folder)) for name in trial.checkpoints]
-        yield Chosen(view, [Committee(1.0, paths, trial.trial)], _words(view.id, trial), [trial])
+    local = Path(search.checkpoint_dir)
+    return Committee(weight, [_file(master, search.id, local, name, folder) for name in trial.checkpoints], trial.trial)
 
 
 def _search(master: Foldstep, search: str) -> SearchView:
@@ -149,7 +178,11 @@ def _file(master: Foldstep, search: str, local: Path, name: str, folder: Path) -
     return path
 
 
-def _words(search: str, trial: TrialView) -> str:
+def _words(search: str, trials: Sequence[TrialView]) -> str:
+    if len(trials) > 1:
+        n = sum(len(trial.checkpoints) for trial in trials)
+        return f"{len(trials)} trials of {search}: the weighted mean of {n} networks"
+    (trial,) = trials
     n = len(trial.checkpoints)
     networks = "the network of 1 fold" if n == 1 else f"the mean of the networks of {n} folds"
     rank = "" if trial.rank is None else f" (rank {trial.rank})"

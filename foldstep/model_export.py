@@ -85,9 +85,18 @@ def export_model(
         InvalidInput: it has no checkpoints, or the file cannot be written.
     """
     with search_committees(master, search, trial) as chosen:
-        card = card_of(master, chosen, licence)
-        notes = [chosen.sentence, *_WRITERS[kind](path, chosen, card)]
-        notes += [card["data"]["unreported"]] if "unreported" in card["data"] else []
+        return export_chosen(master, chosen, kind, path, licence)
+
+
+def export_chosen(master: Foldstep, chosen: Chosen, kind: Format, path: Path, licence: str = "") -> Exported:
+    """Write these networks of a search; arguments as for `export_model`.
+
+    Raises:
+        InvalidInput: as `export_model`.
+    """
+    card = card_of(master, chosen, licence)
+    notes = [chosen.sentence, *_WRITERS[kind](path, chosen, card)]
+    notes += [card["data"]["unreported"]] if "unreported" in card["data"] else []
     trials = [one.trial for one in chosen.trials]
     n = sum(len(committee.checkpoints) for committee in chosen.committees)
     return Exported(chosen.search.id, str(path), path.stat().st_size, trials, n, notes)

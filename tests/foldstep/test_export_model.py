@@ -15,6 +15,9 @@ import pytest
 import torch
 
 import foldstep
+from foldstep.committee import weighed_committees
+from foldstep.model_export import export_chosen
+from foldstep.model_formats import Format
 from foldstep.service.contract.leaderboard import SearchView, TrialView
 from tests.acceptance.processes import foldstep as command
 from tests.foldstep.conftest import Desk, refused
@@ -93,6 +96,25 @@ def test_another_trial(busy_desk: Desk, codes: tuple[SearchView, list[TrialView]
     values, _ = predict("other.foldstep", lines(*ROWS), busy_desk.folder, "--proba")
     assert values[0] == expected[0]
     assert values != expected
+
+
+def test_several_trials_with_weights(busy_desk: Desk, codes: tuple[SearchView, list[TrialView]]) -> None:
+    search, trials = codes
+    path = busy_desk.folder / "both.foldstep"
+    with weighed_committees(busy_desk.master, search, list(zip(trials, (3.0, 1.0), strict=True))) as chosen:
+        done = export_chosen(busy_desk.master, chosen, Format.FOLDSTEP, path)
+    assert done.notes == [f"2 trials of {search.id}: the weighted mean of 6 networks."]
+    assert (done.networks, done.trials) == (6, [one.trial for one in trials])
+    assert [one["weight"] for one in foldstep.load(path).card["members"]] == [3.0, 1.0]
+    folder = ["--dir", str(busy_desk.folder / "data")]
+    alone = [
+        predict(search.id, lines(*ROWS), busy_desk.folder, "--proba", "--trial", str(one.trial), *folder)[0]
+        for one in trials
+    ]
+    together, _ = predict("both.foldstep", lines(*ROWS), busy_desk.folder, "--proba")
+    mean = np.average([np.array(rows[1:], float) for rows in alone], axis=0, weights=[3, 1])
+    np.testing.assert_allclose(np.array(together[1:], float), mean, rtol=1e-9)
+    assert alone[0] != alone[1]
 
 
 def test_a_graph_runs_where_there_is_no_foldstep(

@@ -70,6 +70,10 @@ def test_every_kind_of_table(model: foldstep.Model, new: Path, expected: list[An
         "arrow": pacsv.read_csv(new),
         "dict of lists": from_pandas.to_dict(orient="list"),
         "dict of arrays": {name: from_pandas[name].to_numpy() for name in from_pandas},
+        "dict, cells of different types": {
+            **from_pandas.to_dict(orient="list"),
+            "cost": [str(cell) if i % 2 else cell for i, cell in enumerate(from_pandas["cost"])],
+        },
         "array": from_pandas[model.columns].to_numpy(),
         "rows": from_pandas[model.columns].to_numpy().tolist(),
     }
