@@ -43,9 +43,11 @@ from foldstep.service.contract.reading import AS_FOUND, ReadingOptions
 from foldstep.service.contract.states import TERMINAL_SEARCH
 from foldstep.service.contract.submit import DatasetRegistration, DatasetSource, Validated
 from foldstep.service.contract.tokens import Link, Scope, TokenCreated, TokenView
+from foldstep.service.contract.winner import Winner
 
 _SEARCHES = TypeAdapter(list[SearchView])
 _ENSEMBLE: TypeAdapter[Ensemble | None] = TypeAdapter(Ensemble | None)
+_WINNER: TypeAdapter[Winner | None] = TypeAdapter(Winner | None)
 _DATASETS = TypeAdapter(list[Dataset])
 _WORKERS = TypeAdapter(list[WorkerView])
 _TOKENS = TypeAdapter(list[TokenView])
@@ -150,6 +152,10 @@ class Foldstep:
     def ensemble(self, search: str) -> Ensemble | None:
         """Get the trials that predict together, and what that brings; None before the first score."""
         return _ENSEMBLE.validate_json(self._get(f"/searches/{search}/ensemble"))
+
+    def winner(self, search: str) -> Winner | None:
+        """Get which trials cannot be told from the best one, and which is the simplest; None before the first score."""
+        return _WINNER.validate_json(self._get(f"/searches/{search}/winner"))
 
     def predictions(self, search: str, number: int) -> TrialPredictions:
         """Get what one trial's networks say of the rows that they were not trained on.

@@ -33,6 +33,13 @@ from benchmarks.quality.scores import CHANGED, HELD_OUT, SAMPLES, Task, read_tab
 from benchmarks.report import RESULTS
 from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.checkpoint import read_arrays
+from foldstep.service.analysis.calibration import (
+    calibration_error,
+    half_widths,
+    joined_rows,
+    temperature_of,
+    tempered,
+)
 from foldstep.service.analysis.greedy import ENOUGH, Aim, Block, choose, held_out
 from foldstep.service.analysis.scores import Truth, scores
 from foldstep.service.contract.out_of_fold import PREFIX, FoldPredictions
@@ -158,8 +165,28 @@ def rows_of(task: Task, data: Path) -> list[Row]:
     said = {} if guard is None else {"promised": guard.ensemble, "promised_alone": guard.alone}
     return [
         task.key | {"way": name, "loss": loss, "members": len(weights), "spread": spread} | said
+        | calibrated(trained, weights)
         for name, (weights, loss) in losses.items()
-    ]
+    ]  # fmt: skip
+
+
+def calibrated(trained: Trained, weights: Weights) -> Row:
+    """Calibrate an ensemble on out-of-fold rows, and tell what that does on held-out rows."""
+    shares, members = list(weights.values()), list(weights)
+    own = [(np.tensordot(shares, block.said[members].astype(float), axes=1), block.truth) for block in trained.blocks]
+    said, truth = joined_rows(own)
+    new = np.tensordot(shares, trained.said[members], axes=1)
+    if trained.aim.task == "regression":
+        widths = half_widths(said[0], truth)
+        distances = np.abs(new[0] - trained.truth.values)
+        return {"covered": {str(level): float((distances <= width).mean()) for level, width in widths.items()}}
+    temperature = temperature_of(said, truth)
+    after = tempered(new, temperature)
+    found: Row = {"temperature": temperature}
+    for name, answers in (("before", new), ("after", after)):
+        loss = float(scores("log_loss", "classification", answers[None], trained.truth)[0])
+        found |= {f"log_loss_{name}": loss, f"calibration_error_{name}": calibration_error(answers, trained.truth)}
+    return found
 
 
 def search(task: Task, data: Path, folder: Path) -> Trained:

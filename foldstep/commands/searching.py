@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from foldstep import display, display_diagnostics, display_ensemble
+from foldstep import display, display_answers, display_diagnostics
 from foldstep.client import Foldstep
 from foldstep.connect import DEFAULT_DIR, connect
 from foldstep.display_progress import Watch, progress
@@ -99,7 +99,7 @@ def show_end(master: Foldstep, search_id: str, *, as_json: bool, said: Collectio
         for sentence in display.findings(search):
             if sentence not in said:
                 out.print(f"• {sentence}", markup=False)
-        for sentence in display_ensemble.ensemble(master, search):
+        for sentence in display_answers.answers(master, search):
             out.print(f"• {sentence}", markup=False)
         if search.best is not None and search.best.checkpoints:
             out.print(
@@ -169,7 +169,7 @@ def leaderboard(
         return
     view = master.search(search)
     out.print(display.leaderboard(view, page.rows, out.width))
-    for sentence in [*display_ensemble.ensemble(master, view), *display.findings(view)]:
+    for sentence in [*display_answers.answers(master, view), *display.findings(view)]:
         out.print(f"• {sentence}", markup=False)
 
 

@@ -1,4 +1,4 @@
-"""What a search answers with: its ensemble, and the out-of-fold predictions of its trials."""
+"""What a search answers with: its winner, its ensemble, and the out-of-fold predictions of its trials."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from foldstep.service.api.problems import responses
 from foldstep.service.api.strict import StrictRoute
 from foldstep.service.api.trials import Number
 from foldstep.service.contract.ensemble import Ensemble, TrialPredictions
-from foldstep.service.flow import ensemble
+from foldstep.service.contract.winner import Winner
+from foldstep.service.flow import ensemble, winner
 
 router = APIRouter(prefix="/searches/{search_id}", tags=["answers"], route_class=StrictRoute)
 
@@ -18,6 +19,12 @@ router = APIRouter(prefix="/searches/{search_id}", tags=["answers"], route_class
 async def get_ensemble(search_id: SearchId, context: InContext) -> Ensemble | None:
     """Get the trials that predict together, chosen on out-of-fold predictions; null before the first score."""
     return await heavily(ensemble.ensemble, context, search_id)
+
+
+@router.get("/winner", responses=responses(404, 409))
+def get_winner(search_id: SearchId, context: InContext) -> Winner | None:
+    """Tell which trials cannot be told from the best one, and which is the simplest; null before the first score."""
+    return winner.of_search(context, search_id)
 
 
 @router.get("/trials/{number}/predictions", response_model=TrialPredictions, responses=responses(404, 409, 422))

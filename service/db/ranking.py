@@ -127,6 +127,11 @@ def ranks_of(connection: Connection, search_id: str, rows: Sequence[TrialRow]) -
     return [found.get(row.number) for row in rows]
 
 
+def n_ranked(connection: Connection, search_id: str) -> int:
+    """Count the ranked trials of a search."""
+    return connection.execute(_N_RANKED.where(trials.c.search_id == search_id)).scalar_one()
+
+
 _N_RANKED = select(func.count()).where(IS_RANKED)
 
 

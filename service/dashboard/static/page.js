@@ -1,8 +1,8 @@
 // The page polls the API every two seconds.
 
+import { forgetAnswers, showAnswers } from "./answers.js";
 import { call, Refused } from "./api.js";
 import { forgetData } from "./data.js";
-import { forgetEnsemble, showEnsemble } from "./ensemble.js";
 import { forgetMatters } from "./matters.js";
 import { score, spread } from "./numbers.js";
 import { $, element, headCell, list, short, trialOpener } from "./parts.js";
@@ -68,7 +68,7 @@ async function showDetail(id) {
   return () => {
     describe(search);
     keepFocus($("rows"), () => showBoard(search, board.rows));
-    showEnsemble(search);
+    showAnswers(search);
     if (diagnostics) showTrial(trial, diagnostics);
     else hideTrial();
     show("detail");
@@ -282,7 +282,7 @@ $("close-trial").addEventListener("click", () => {
 });
 addEventListener("hashchange", () => {
   forgetData();
-  forgetEnsemble();
+  forgetAnswers();
   forgetMatters();
   begin();
 });

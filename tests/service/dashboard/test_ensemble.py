@@ -1,7 +1,8 @@
-"""The ensemble above the leaderboard of a search's page, in a real browser, over a real master with a worker."""
+"""The winner's rivals and the ensemble above the leaderboard of a search's page, in a real browser, over a real master with a worker."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,10 @@ def test_the_page_shows_who_predicts_together_and_what_it_brings(tmp_path: Path,
         assert f"{found.n_networks} networks predict together." in text
         assert found.held_out_score is not None
         assert f"On rows that took no part in the choice: {found.held_out_score:.5f}" in text
+        winner = master.winner(search)
+        assert winner is not None
+        sentences = json.dumps(" ".join(winner.sentences))
+        browser.until(f"document.getElementById('winner-said').innerText === {sentences}", "the rivals")
         browser.evaluate("document.querySelector('#ensemble button').click()")
         browser.until(is_shown("trial"), "the trial that was clicked")
         browser.open(master.page_link(search).split("#")[0] + "#")

@@ -1,4 +1,4 @@
-"""The ensemble of a search in words."""
+"""The winner and the ensemble of a search in words."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from foldstep.service.contract.ensemble import Ensemble
 from foldstep.service.contract.errors import Unavailable
 from foldstep.service.contract.leaderboard import SearchView
 from foldstep.service.contract.numbers import score
+
+
+def answers(master: Foldstep, search: SearchView) -> list[str]:
+    """Tell how sure the winner of a search is, and its ensemble."""
+    winner = master.winner(search.id)
+    return [*([] if winner is None else winner.sentences), *ensemble(master, search)]
 
 
 def ensemble(master: Foldstep, search: SearchView) -> list[str]:

@@ -1,5 +1,5 @@
-// The ensemble of a search, above its leaderboard. It is asked for beside the page's own calls, which never wait for it:
-// the first answer takes seconds.
+// The winner's rivals and the ensemble of a search, above its leaderboard. They are asked for beside the page's own
+// calls, which never wait for them: the first answer takes seconds.
 
 import { call, Refused } from "./api.js";
 import { score } from "./numbers.js";
@@ -8,21 +8,27 @@ import { $, element, trialOpener } from "./parts.js";
 const PERIOD_MS = 10000; // while a search goes on
 let asked = ""; // what the answer that is shown, or comes, was asked for
 
-export async function showEnsemble(search) {
+export function showAnswers(search) {
   const turn = search.finished_at || Math.floor(Date.now() / PERIOD_MS);
   const question = `${search.id} ${turn}`;
   if (!search.best || question === asked) return;
   asked = question;
+  const path = `/searches/${encodeURIComponent(search.id)}`;
+  ask(`${path}/winner`, question, (found) => $("winner-said").replaceChildren(found ? found.sentences.join(" ") : ""), () => {});
+  ask(`${path}/ensemble`, question, (found) => drawEnsemble(search, found), (message) => say([message]));
+}
+
+async function ask(path, question, draw, complain) {
   try {
-    const found = await call(`/searches/${encodeURIComponent(search.id)}/ensemble`);
-    if (asked === question) draw(search, found);
+    const found = await call(path);
+    if (asked === question) draw(found);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    if (asked === question) say([error.message]);
+    if (asked === question) complain(error.message);
   }
 }
 
-function draw(search, found) {
+function drawEnsemble(search, found) {
   if (!found || (found.members.length === 1 && !found.notes.length)) return forgetShown();
   if (found.members.length === 1) return say(found.notes);
   const { name } = search.metric;
@@ -45,7 +51,8 @@ function forgetShown() {
 }
 
 // of another search
-export function forgetEnsemble() {
+export function forgetAnswers() {
   asked = "";
   forgetShown();
+  $("winner-said").replaceChildren();
 }
