@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from foldstep.client import Foldstep
+    from foldstep.loaded import Model, PredictionWarning, load
     from foldstep.service.contract.version import __version__
 else:
     # Every Foldstep process imports this package first, and few of them need the client: it takes 0.2 s to import.
-    _HOMES = {"Foldstep": "foldstep.client", "__version__": "foldstep.service.contract.version"}
+    _HOMES = {
+        "Foldstep": "foldstep.client",
+        "Model": "foldstep.loaded",
+        "PredictionWarning": "foldstep.loaded",
+        "load": "foldstep.loaded",
+        "__version__": "foldstep.service.contract.version",
+    }
 
     def __getattr__(name: str) -> object:
         """Import a public name when it is first asked for."""
@@ -23,4 +30,4 @@ else:
         return found
 
 
-__all__ = ["Foldstep", "__version__"]
+__all__ = ["Foldstep", "Model", "PredictionWarning", "__version__", "load"]

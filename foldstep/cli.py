@@ -56,7 +56,10 @@ COMMANDS = {
     ),
     "importance": ("insight", "Show which hyperparameters matter, alone and together, with advice for each."),
     "compare": ("insight", "Compare the choices of one hyperparameter, each with its nuisance parameters optimised."),
-    "export": ("exporting", "Write a search as a study that Optuna and its dashboard can open."),
+    "export": (
+        "exporting",
+        "Write a search for use elsewhere: its networks as a model, or its trials as a study of Optuna.",
+    ),
     "predict": (
         "files",
         "Predict every row of a file; several checkpoints, as those of a search's best trial, predict by their mean.",

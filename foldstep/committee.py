@@ -1,10 +1,11 @@
-"""Find the checkpoints that a user names to predict with: files, or those of all folds of a search's trial."""
+"""Find the networks that a user names to predict with: files, or those of all folds of a search's trial."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,11 +16,11 @@ from foldstep.options import no_file
 from foldstep.service.contract.errors import InvalidInput, NotFound, Unavailable
 from foldstep.service.contract.leaderboard import SearchView, TrialView
 
-_ENDING = ".safetensors"
+_ENDINGS = (".safetensors", ".foldstep")
 
 
 def as_files(models: Sequence[str]) -> list[Path] | None:
-    """Read the words before the file as checkpoint files; None where they are the one name of a search.
+    """Read the words before the file as files of checkpoints or a model; None where they are the one name of a search.
 
     Raises:
         InvalidInput: a file is missing.
@@ -27,21 +28,30 @@ def as_files(models: Sequence[str]) -> list[Path] | None:
     missing = [model for model in models if not Path(model).is_file()]
     if not missing:
         return [Path(model) for model in models]
-    if len(models) == 1 and not models[0].endswith(_ENDING):
-        if Path(models[0]).suffix.startswith(_ENDING[:5]):  # an ending cut short, not the name of a search
+    if len(models) == 1 and not models[0].endswith(_ENDINGS):
+        if Path(models[0]).suffix.startswith((".safe", ".folds")):  # an ending cut short, not the name of a search
             raise no_file(Path(models[0]))
         return None
     raise InvalidInput(
-        f"There is no checkpoint file {missing[0]}. Name checkpoint files, or one search by its name or id, "
+        f"There is no checkpoint file {missing[0]}. Name checkpoint files, a model file, or one search by its name or "
+        "id, "
         "and the table last."
     )
 
 
 @contextmanager
-def master_of(url: str | None, token: str | None, data_dir: Path) -> Iterator[Foldstep]:
+def master_of(
+    url: str | None, token: str | None, data_dir: Path, data_roots: Sequence[Path] = ()
+) -> Iterator[Foldstep]:
     """Connect to the master that the options name; where none serves the data folder, one does until the block ends.
 
     After `foldstep run` the folder is there and its master is not.
+
+    Args:
+        url: address of the master; None for that of the data folder.
+        token: the master's token; None to find it.
+        data_dir: the master's folder.
+        data_roots: folders that a master which is started here may read data files from.
 
     Raises:
         Unavailable: the master cannot be reached, and there is no data folder.
@@ -53,35 +63,101 @@ def master_of(url: str | None, token: str | None, data_dir: Path) -> Iterator[Fo
         except Unavailable:
             if url or os.environ.get("FOLDSTEP_URL") or not (data_dir / "token").is_file():
                 raise
-            master = stack.enter_context(local_master(data_dir, []))
+            master = stack.enter_context(local_master(data_dir, data_roots))
         yield master
 
 
+@dataclass(frozen=True)
+class Committee:
+    """The checkpoints of one trial, whose networks predict by their mean, with its weight in an ensemble.
+
+    Attributes:
+        weight: above 0; what counts is its share of the sum of all weights.
+        checkpoints: the files, one a network.
+        trial: its number; None where nobody knows.
+    """
+
+    weight: float
+    checkpoints: Sequence[Path]
+    trial: int | None = None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The networks with which a search predicts.
+
+    Attributes:
+        search: the search.
+        committees: its trials with their weights; the files may be gone when the block of `search_committees` ends.
+        words: which they are, for users, without a capital and a full stop.
+        trials: the trials, in the order of the committees.
+    """
+
+    search: SearchView
+    committees: Sequence[Committee]
+    words: str
+    trials: Sequence[TrialView]
+
+    @property
+    def sentence(self) -> str:
+        """Which networks they are, as a sentence."""
+        return f"{self.words[:1].upper()}{self.words[1:]}."
+
+
 @contextmanager
-def trial_checkpoints(master: Foldstep, search: str, number: int | None) -> Iterator[tuple[list[Path], str]]:
-    """Yield the checkpoints of a trial, and a sentence that names it; they may be gone when the block ends.
+def search_committees(master: Foldstep, search: str, number: int | None = None) -> Iterator[Chosen]:
+    """Yield the committees with which a search predicts: all folds' networks of its best trial.
 
     Args:
         master: the search's.
         search: its id or name.
-        number: of the trial; None for the best.
+        number: of another trial, which then predicts alone.
 
     Raises:
         NotFound: there is no such search or trial.
         InvalidInput: it has no checkpoints.
     """
     view = _search(master, search)
-    trial = view.best if number is None else master.trial(view.id, number)
+    with weighed_committees(master, view, _weighed(master, view, number)) as chosen:
+        yield chosen
+
+
+def _weighed(master: Foldstep, search: SearchView, number: int | None) -> list[tuple[TrialView, float]]:
+    """Choose the trials that predict together, with their weights: one alone."""
+    trial = search.best if number is None else master.trial(search.id, number)
     if trial is None:
-        raise InvalidInput(f"The search {view.id} has no scored trial yet, so nothing to predict with.")
+        raise InvalidInput(f"The search {search.id} has no scored trial yet, so nothing to predict with.")
+    return [(trial, 1.0)]
+
+
+@contextmanager
+def weighed_committees(
+    master: Foldstep, search: SearchView, weighed: Sequence[tuple[TrialView, float]]
+) -> Iterator[Chosen]:
+    """Yield the committees of trials that predict together.
+
+    Args:
+        master: the search's.
+        search: the search.
+        weighed: the trials, each with its weight.
+
+    Raises:
+        InvalidInput: a trial has no checkpoints.
+    """
+    with TemporaryDirectory(prefix="foldstep-") as folder:
+        committees = [_committee(master, search, trial, weight, Path(folder)) for trial, weight in weighed]
+        trials = [trial for trial, _ in weighed]
+        yield Chosen(search, committees, _words(search.id, trials), trials)
+
+
+def _committee(master: Foldstep, search: SearchView, trial: TrialView, weight: float, folder: Path) -> Committee:
     if not trial.checkpoints:
         raise InvalidInput(
-            f"The search {view.id} keeps no checkpoints of trial {trial.trial}: "
+            f"The search {search.id} keeps no checkpoints of trial {trial.trial}: "
             "which trials' are kept is said by `checkpoints` in its spec."
         )
-    with TemporaryDirectory(prefix="foldstep-") as folder:
-        paths = [_file(master, view.id, Path(view.checkpoint_dir), name, Path(folder)) for name in trial.checkpoints]
-        yield paths, _sentence(view.id, trial)
+    local = Path(search.checkpoint_dir)
+    return Committee(weight, [_file(master, search.id, local, name, folder) for name in trial.checkpoints], trial.trial)
 
 
 def _search(master: Foldstep, search: str) -> SearchView:
@@ -102,8 +178,12 @@ def _file(master: Foldstep, search: str, local: Path, name: str, folder: Path) -
     return path
 
 
-def _sentence(search: str, trial: TrialView) -> str:
+def _words(search: str, trials: Sequence[TrialView]) -> str:
+    if len(trials) > 1:
+        n = sum(len(trial.checkpoints) for trial in trials)
+        return f"{len(trials)} trials of {search}: the weighted mean of {n} networks"
+    (trial,) = trials
     n = len(trial.checkpoints)
     networks = "the network of 1 fold" if n == 1 else f"the mean of the networks of {n} folds"
     rank = "" if trial.rank is None else f" (rank {trial.rank})"
-    return f"Predicted with trial {trial.trial}{rank} of {search}: {networks}."
+    return f"trial {trial.trial}{rank} of {search}: {networks}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues, DateColumn, NumberColumn
 from foldstep.service.contract.reading import ColumnReading, TableReading
@@ -16,18 +17,18 @@ _WORDS = ("false", "true")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-def read_as_earlier(file: Path, reading: TableReading, *, keep: Sequence[str]) -> TableAs:
-    """Read a file by what the checkpoint's columns became: numbers or categories.
+def read_as_earlier(source: Path | pa.Table, reading: TableReading, *, keep: Sequence[str]) -> TableAs:
+    """Read a file, or a table in memory, by what the checkpoint's columns became: numbers or categories.
 
     Earlier versions made numbers of `true` and `false` (1 and 0) and of ISO 8601 dates (seconds since 1970), too; a
     column whose cells are such is read so.
     """
-    table = read_as(file, reading, keep=keep)
+    table = read_as(source, reading, keep=keep)
     other = {c.name: found for c in reading.columns if (found := _other_reading(c, table)) is not None}
     if not other:
         return table
     columns = tuple(other.get(c.name, c) for c in reading.columns)
-    again = read_as(file, reading.model_copy(update={"columns": columns}), keep=keep)
+    again = read_as(source, reading.model_copy(update={"columns": columns}), keep=keep)
     again.columns.update({name: _numbers(again.columns[name]) for name in other})
     return again
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -46,9 +45,8 @@ def unseen_note(predictors: Sequence[Predictor], table: TableAs) -> str:
     return f"{cells} that the training data did not have, or too rarely to learn from: {columns}."
 
 
-def unknown_note(predictors: Sequence[Predictor], predicted: Mapping[str, Sequence[Any]]) -> str:
+def unknown_note(predictors: Sequence[Predictor], n: int) -> str:
     """Tell how many rows have no prediction, and why; empty where all have one."""
-    n = next(iter(predicted.values())).count(None)
     if not n:
         return ""
     rows = "1 row has" if n == 1 else f"{n:,} rows have"

@@ -65,7 +65,16 @@ class Predictor:
         Raises:
             CheckpointDamaged: the file is no whole checkpoint.
         """
-        arrays, facts = decode(path.read_bytes())
+        return cls.read(path.read_bytes())
+
+    @classmethod
+    def read(cls, content: bytes) -> Predictor:
+        """Read the bytes of a checkpoint file.
+
+        Raises:
+            CheckpointDamaged: they are no whole checkpoint.
+        """
+        arrays, facts = decode(content)
         if facts.get("kind") != CHECKPOINT:
             raise CheckpointDamaged(f"expected a checkpoint, however: {shown(str(facts.get('kind')))}")
         with reading_facts():
@@ -111,8 +120,7 @@ class Predictor:
         The probabilities are those of the classes as training weighted them; see `class_weights`. A value is NaN where
         the row's exposure is missing or below 0.
         """
-        is_one = self.target.classes is None and not self.target.quantiles and not self.target.each
-        n_outputs = () if is_one else (self.target.n_outputs,)
+        n_outputs = () if self.is_one_value else (self.target.n_outputs,)
         outputs = np.empty((table.n_rows, *n_outputs))
         for start in range(0, table.n_rows, ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, table.n_rows))
@@ -136,7 +144,7 @@ class Predictor:
 
     def _derived_reading(self) -> TableReading:
         """Derive the reading of an earlier version, which saved none, from what its columns became."""
-        numbers = [*(coding.name for coding in self.preprocessor.numbers), *self._exposure_names]
+        numbers = [*(coding.name for coding in self.preprocessor.numbers), *self.exposure_names]
         kinds: dict[str, Kind] = dict.fromkeys(numbers, "number")
         kinds |= dict.fromkeys((coding.name for coding in self.preprocessor.categories), "category")
         columns = [ColumnReading(name=name, kind=kind) for name, kind in kinds.items()]
@@ -168,15 +176,21 @@ class Predictor:
         """The columns that a table must have."""
         fitted = self.preprocessor
         features = [c.name for c in fitted.numbers] + [c.name for c in fitted.categories]
-        return list(dict.fromkeys([*features, *self._exposure_names]))
+        return list(dict.fromkeys([*features, *self.exposure_names]))
 
     @property
-    def _exposure_names(self) -> list[str]:
+    def is_one_value(self) -> bool:
+        """Whether it predicts one number a row, not several or probabilities."""
+        return self.target.classes is None and not self.target.quantiles and not self.target.each
+
+    @property
+    def exposure_names(self) -> list[str]:
+        """The column of the exposure, if there is one."""
         name = self.facts["context"]["data"].get("exposure")
         return [] if name is None else [str(name)]
 
     def _exposure(self, table: Table, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64] | None:
-        for name in self._exposure_names:
+        for name in self.exposure_names:
             column = table.columns[name]
             assert isinstance(column, NumberColumn)  # its reading says so
             values = column.values[rows]

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 from benchmarks.quality.cases import Split
+from foldstep.committee import Committee
+from foldstep.ensemble import Ensemble
 from foldstep.prediction import predict_file
 from foldstep.service.contract.lease import Lease, LeasedTrial
 from foldstep.service.contract.parse import parse_spec
@@ -79,5 +81,6 @@ def _answer(finished: Finished, problem: LearningProblem, source: FoldSource, fo
         name, content = checkpoint(lease, finished.leased, member, weights, data, finished.result)
         files.append(folder / name)
         files[-1].write_bytes(content)
-    (column,) = predict_file(files, folder / "test.csv", proba=False).columns.values()
+    ensemble = Ensemble.load([Committee(1.0, files)])
+    (column,) = predict_file(ensemble, folder / "test.csv", proba=False).columns.values()
     return Answer(finished.score, list(map(str, column)))

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from foldstep import display
 from foldstep.client import Foldstep
-from foldstep.committee import as_files, master_of, trial_checkpoints
+from foldstep.committee import as_files, master_of, search_committees
 from foldstep.connect import DEFAULT_DIR
 from foldstep.options import Dir, Json, Token, Url, err, out, print_json
 from foldstep.prediction_files import check_output, input_file, write_csv, write_file
@@ -24,10 +24,11 @@ from foldstep.service.contract.numbers import score
 from foldstep.service.folder import keep_private
 
 if TYPE_CHECKING:
+    from foldstep.ensemble import Ensemble
     from foldstep.recovery import Found
 
 Models = Annotated[
-    list[str], typer.Argument(metavar="MODEL...", help="Checkpoint files, or one search: its name or id.")
+    list[str], typer.Argument(metavar="MODEL...", help="A model file, checkpoint files, or one search: its name or id.")
 ]
 InputFile = Annotated[
     str,
@@ -69,26 +70,30 @@ def predict(  # Long: one option a line
         raise InvalidInput("--force replaces the file of --out: give --out with it.")
     with ExitStack() as stack:
         table = stack.enter_context(input_file(file))
-        checkpoints = _checkpoints(stack, models, trial, partial(master_of, url, token, data_dir))
+        ensemble = _ensemble(stack, models, trial, partial(master_of, url, token, data_dir))
         from foldstep.prediction import predict_file
 
-        predicted = predict_file(checkpoints, table, proba=proba, weighted=weighted, ids=ids or [])
+        predicted = predict_file(ensemble, table, proba=proba, weighted=weighted, ids=ids or [])
     _deliver(predicted.columns, output)
     for note in predicted.notes:
         err.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
-def _checkpoints(
+def _ensemble(
     stack: ExitStack, models: list[str], trial: int | None, master: Callable[[], AbstractContextManager[Foldstep]]
-) -> list[Path]:
+) -> Ensemble:
     paths = as_files(models)
+    if paths is not None and trial is not None:
+        raise InvalidInput("--trial picks a trial of a search, and files are named: leave one out.")
     if paths is not None:
-        if trial is not None:
-            raise InvalidInput("--trial picks a trial of a search, and checkpoint files are named: leave one out.")
-        return paths
-    paths, sentence = stack.enter_context(trial_checkpoints(stack.enter_context(master()), models[0], trial))
-    err.print(sentence, highlight=False, markup=False, soft_wrap=True)
-    return paths
+        from foldstep.model_file import ensemble_in
+
+        return ensemble_in(paths)
+    chosen = stack.enter_context(search_committees(stack.enter_context(master()), models[0], trial))
+    err.print(f"Predicted with {chosen.words}.", highlight=False, markup=False, soft_wrap=True)
+    from foldstep.ensemble import Ensemble
+
+    return Ensemble.load(chosen.committees)
 
 
 def _deliver(columns: dict[str, list[Any]], output: Path | None) -> None:

@@ -4,6 +4,7 @@
     ├── InvalidInput            what was sent cannot be used as it is
     │   ├── SpecInvalid             a spec with faults, all of them named
     │   ├── DatasetUnreadable       a file that is no table
+    │   ├── ModelUnreadable         a file that is no whole model
     │   ├── PathNotAllowed          a file outside the allowed roots
     │   └── TooLarge                more bytes than the master takes
     ├── NotFound                there is no such search, trial, data set, worker, lease, checkpoint
@@ -139,6 +140,12 @@ class DatasetUnreadable(InvalidInput):
     """A file that cannot be read as a table; the first fault's code says why."""
 
     code = "dataset_unreadable"
+
+
+class ModelUnreadable(InvalidInput):
+    """A file that cannot be used as a model; the first fault's code says why."""
+
+    code = "model_unreadable"
 
 
 class PathNotAllowed(InvalidInput):

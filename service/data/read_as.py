@@ -45,12 +45,12 @@ class TableAs:
 
 
 def read_as(
-    path: Path, reading: TableReading, *, keep: Sequence[str] = (), options: ReadingOptions = AS_FOUND
+    source: Path | pa.Table, reading: TableReading, *, keep: Sequence[str] = (), options: ReadingOptions = AS_FOUND
 ) -> TableAs:
-    """Read a file of any number of rows.
+    """Read a file, or a table in memory, of any number of rows.
 
     Args:
-        path: a CSV or Parquet file.
+        source: a CSV or Parquet file, or an Arrow table, which is read as Parquet is.
         reading: of the data that a network was trained on; numbers and dates that are written in another way than there
             are read, too.
         keep: columns to carry along.
@@ -60,7 +60,11 @@ def read_as(
         DatasetUnreadable: the file's code says why.
     """
     try:
-        return _parquet(path, reading, keep) if is_parquet(path) else _csv(path, reading, keep, options)
+        if not isinstance(source, Path):
+            return _typed(source, reading, keep)
+        if is_parquet(source):
+            return _typed(pq.ParquetFile(source).read(), reading, keep)
+        return _csv(source, reading, keep, options)
     except MemoryError:
         raise
     except READING_ERRORS as error:
@@ -85,18 +89,16 @@ def _csv(path: Path, reading: TableReading, keep: Sequence[str], options: Readin
     return _with_rows(table, n_rows)
 
 
-def _parquet(path: Path, reading: TableReading, keep: Sequence[str]) -> TableAs:
-    file = pq.ParquetFile(path)
-    names = [name.strip() or f"column_{i}" for i, name in enumerate(file.schema_arrow.names, start=1)]
+def _typed(content: pa.Table, reading: TableReading, keep: Sequence[str]) -> TableAs:
+    names = [name.strip() or f"column_{i}" for i, name in enumerate(content.schema.names, start=1)]
     by_name = {column.name: column for column in reading.columns}
     table = TableAs({}, 0, {}, [name for name in by_name if name not in names], names, {})
-    content = file.read()
     for i, name in enumerate(names):
         if name in keep:
             table.kept[name] = typed.as_text(typed.unpacked(name, content.column(i))).to_list()
         if name in by_name:
             _add_typed(table, by_name[name], typed.unpacked(name, content.column(i)), reading)
-    return _with_rows(table, file.metadata.num_rows)
+    return _with_rows(table, content.num_rows)
 
 
 def _with_rows(table: TableAs, n_rows: int) -> TableAs:

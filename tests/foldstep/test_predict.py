@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from foldstep.committee import as_files, trial_checkpoints
+from foldstep.committee import as_files, search_committees
 from foldstep.service.contract.leaderboard import SearchView, TrialView
 from tests.acceptance.processes import foldstep
 from tests.foldstep.conftest import Desk, refused
@@ -271,7 +271,8 @@ def test_checkpoints_of_another_machine_are_downloaded(busy_desk: Desk, codes: l
             return view.model_copy(update={"checkpoint_dir": str(away)})
 
     remote = Remote(busy_desk.master.url, (busy_desk.folder / "data/token").read_text().strip())
-    with trial_checkpoints(remote, search.id, None) as (paths, _):
+    with search_committees(remote, search.id) as chosen:
+        paths = chosen.committees[0].checkpoints
         assert [path.name for path in paths] == [path.name for path in codes]
         assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in codes]
         assert paths[0].parent not in (away, codes[0].parent)

@@ -15,6 +15,8 @@ import pytest
 import torch
 from safetensors.numpy import save
 
+from foldstep.committee import Committee
+from foldstep.ensemble import Ensemble
 from foldstep.models.catalog.metrics import Direction
 from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.checkpoint import CheckpointDamaged, decode, encode
@@ -109,6 +111,10 @@ def _refusal(refused: type[Exception], function: Callable[..., object], *argumen
     return ""
 
 
+def _predict(checkpoint: Path, table: Path) -> None:
+    predict_file(Ensemble.load([Committee(1.0, [checkpoint])]), table, proba=True)
+
+
 def test_no_fact_of_a_checkpoint_gives_a_raw_exception(files: tuple[bytes, bytes, Any], tmp_path: Path) -> None:
     path, table = tmp_path / "a.safetensors", tmp_path / "new.csv"
     _, facts = decode(files[0])
@@ -117,7 +123,7 @@ def test_no_fact_of_a_checkpoint_gives_a_raw_exception(files: tuple[bytes, bytes
     n_refused = n_read = 0
     for content in _variants(files[0]):
         path.write_bytes(content)
-        said = _refusal(InvalidInput, predict_file, [path], table, proba=True)
+        said = _refusal(InvalidInput, _predict, path, table)
         n_refused, n_read = n_refused + bool(said), n_read + (not said)
         assert not said or (said.endswith(".") and len(said) < 2000), said
     assert n_refused > 300

@@ -122,12 +122,17 @@ class CategoryCoding:
 
     def units(self, column: CategoryColumn, rows: Rows) -> npt.NDArray[np.int64]:
         """Find the code of each row, or the unit (from 0) that is 1, shape (rows,); `n_units` if no unit is."""
+        own, unknown, missing = self.unit_of_text
+        unit_of_code = [own.get(label, unknown) for label in column.labels]
+        return np.array([*unit_of_code, missing], dtype=np.int64)[column.codes[rows]]
+
+    @property
+    def unit_of_text(self) -> tuple[dict[str, int], int, int]:
+        """The unit or code of each category of the training part, of every other one, and of no value."""
         unknown, missing, rare = self._special
         own = dict.fromkeys(self.rare or (), rare)
         first = N_SPECIAL if self.is_coded else 0
-        own |= {label: first + i for i, label in enumerate(self.labels)}
-        unit_of_code = [own.get(label, unknown) for label in column.labels]
-        return np.array([*unit_of_code, missing], dtype=np.int64)[column.codes[rows]]
+        return own | {label: first + i for i, label in enumerate(self.labels)}, unknown, missing
 
     @property
     def _special(self) -> tuple[int, int, int]:

@@ -1,0 +1,153 @@
+"""Networks that predict together: the committees of trials, with weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from foldstep.models.checkpoint import CheckpointDamaged
+from foldstep.service.contract.errors import InvalidInput
+from foldstep.service.contract.reading import TableReading
+from foldstep.service.data.read_as import TableAs
+from foldstep.worker.data.load import Table
+from foldstep.worker.data.target import unweighted
+from foldstep.worker.predictor import Predictor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from foldstep.committee import Committee  # brings the client
+
+Matrix = npt.NDArray[np.float64]
+Tables = Mapping[TableReading, TableAs]
+"""One table under each reading that the networks have."""
+
+
+@dataclass(frozen=True)
+class LoadedCommittee:
+    """A committee whose networks are in memory."""
+
+    weight: float
+    predictors: Sequence[Predictor]
+    trial: int | None = None
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Committees with the same target and classes, ready to predict by the weighted mean of their means.
+
+    The networks of all folds of a trial are a cross-validation committee (Parmanto, Munro and Doyle 1996), which errs
+    less than each of them.
+    """
+
+    committees: Sequence[LoadedCommittee]
+
+    @classmethod
+    def load(cls, committees: Iterable[Committee]) -> Ensemble:
+        """Read checkpoint files.
+
+        Raises:
+            InvalidInput: there are none, one is damaged, they predict different things, or a weight is not above 0.
+        """
+        committees = list(committees)
+        loaded = [LoadedCommittee(c.weight, [_load(file) for file in c.checkpoints], c.trial) for c in committees]
+        return cls.of(loaded, [str(file) for c in committees for file in c.checkpoints])
+
+    @classmethod
+    def of(cls, committees: Sequence[LoadedCommittee], names: Sequence[str]) -> Ensemble:
+        """Check that networks fit together.
+
+        Args:
+            committees: the networks.
+            names: what each network is called in a refusal, in their order.
+
+        Raises:
+            InvalidInput: as `load`.
+        """
+        if not committees or not all(committee.predictors for committee in committees):
+            raise InvalidInput("There is no network to predict with: each trial of an ensemble needs a checkpoint.")
+        for committee in committees:
+            if not 0 < committee.weight < math.inf:
+                raise InvalidInput(f"Weights of an ensemble are numbers above 0, however: {committee.weight}.")
+        ensemble = cls(committees)
+        _check_alike(ensemble.predictors, names)
+        return ensemble
+
+    @property
+    def predictors(self) -> list[Predictor]:
+        """All networks, in the order of the committees."""
+        return [predictor for committee in self.committees for predictor in committee.predictors]
+
+    @property
+    def first(self) -> Predictor:
+        """The first network; the others predict the same target."""
+        return self.committees[0].predictors[0]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that a table must have."""
+        return list(dict.fromkeys(name for predictor in self.predictors for name in predictor.columns))
+
+    @property
+    def shares(self) -> list[float]:
+        """The share of each network in the mean, in the order of `predictors`; they sum to 1."""
+        total = sum(committee.weight for committee in self.committees)
+        return [c.weight / total / len(c.predictors) for c in self.committees for _ in c.predictors]
+
+    @property
+    def is_correctable(self) -> bool:
+        """Whether the weights that classes had in training are known wherever there were any."""
+        return all(predictor.class_weights is not None for predictor in self.predictors if predictor.weighs)
+
+    def outputs(self, tables: Tables, *, is_corrected: bool = False) -> Matrix:
+        """Predict probabilities or values, in the shape of `Predictor.outputs`.
+
+        Args:
+            tables: the rows.
+            is_corrected: whether what class weights did to the probabilities is undone.
+        """
+        means = [_mean([_outputs(p, tables, is_corrected) for p in c.predictors]) * c.weight for c in self.committees]
+        return np.asarray(_sum(means) / sum(committee.weight for committee in self.committees))
+
+
+def _load(checkpoint: Path) -> Predictor:
+    try:
+        return Predictor.load(checkpoint)
+    except (CheckpointDamaged, OSError) as error:
+        raise InvalidInput(f"{checkpoint} cannot be used as a checkpoint: {error}.") from error
+
+
+def _check_alike(predictors: Sequence[Predictor], names: Sequence[str]) -> None:
+    for predictor, name in zip(predictors, names, strict=True):
+        if _predicted(predictor) != _predicted(predictors[0]):
+            raise InvalidInput(
+                f"{name} predicts something else than {names[0]}: "
+                "give checkpoints of the same targets in the same order, with the same classes or quantiles."
+            )
+
+
+def _predicted(predictor: Predictor) -> tuple[Any, ...]:
+    """Identify what a checkpoint predicts: the target columns, and their classes or quantiles."""
+    return predictor.target_names, predictor.classes, predictor.quantiles, predictor.classes_of_labels
+
+
+def _outputs(predictor: Predictor, tables: Tables, is_corrected: bool) -> Matrix:
+    outputs = predictor.outputs(Table(tables[predictor.reading].columns))
+    weights = predictor.class_weights
+    return unweighted(outputs, weights) if is_corrected and weights is not None else outputs
+
+
+def _mean(outputs: Sequence[Matrix]) -> Matrix:
+    return _sum(outputs) / len(outputs)
+
+
+def _sum(outputs: Sequence[Matrix]) -> Matrix:
+    total = outputs[0]
+    for more in outputs[1:]:
+        total = total + more
+    return total
