@@ -17,6 +17,10 @@ from typer.main import get_command
 
 COMMANDS = {
     "demo": ("running", "Search for the best network on scikit-learn's digits, on this machine."),
+    "fit": (
+        "fitting",
+        "Make a model file of a table: search in the default space for its size, and write the ensemble of the best.",
+    ),
     "run": (
         "running",
         "Run a search on this machine: start a master and workers, search, and end. An unfinished search resumes.",

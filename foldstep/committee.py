@@ -106,7 +106,7 @@ class Chosen:
 
 @contextmanager
 def search_committees(master: Foldstep, search: str, number: int | None = None) -> Iterator[Chosen]:
-    """Yield the committees with which a search predicts: all folds' networks of its best trial.
+    """Yield the committees with which a search predicts: all folds' networks of the trials of its ensemble.
 
     Args:
         master: the search's.
@@ -123,11 +123,15 @@ def search_committees(master: Foldstep, search: str, number: int | None = None) 
 
 
 def _weighed(master: Foldstep, search: SearchView, number: int | None) -> list[tuple[TrialView, float]]:
-    """Choose the trials that predict together, with their weights: one alone."""
-    trial = search.best if number is None else master.trial(search.id, number)
-    if trial is None:
+    """Choose the trials that predict together, with their weights: the search's ensemble, or the one that is named."""
+    if number is not None:
+        return [(master.trial(search.id, number), 1.0)]
+    if search.best is None:
         raise InvalidInput(f"The search {search.id} has no scored trial yet, so nothing to predict with.")
-    return [(trial, 1.0)]
+    found = master.ensemble(search.id)
+    if found is None:  # no predictions were kept to choose one on
+        return [(search.best, 1.0)]
+    return [(master.trial(search.id, member.trial), member.weight) for member in found.members]
 
 
 @contextmanager

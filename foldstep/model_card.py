@@ -8,6 +8,7 @@ from typing import Any
 
 from foldstep.client import Foldstep
 from foldstep.committee import Chosen, Committee
+from foldstep.display_answers import answers
 from foldstep.models.checkpoint import read_facts, reading_facts
 from foldstep.service.contract.dataset import DataReport
 from foldstep.service.contract.errors import FoldstepError
@@ -39,6 +40,7 @@ def card_of(master: Foldstep, chosen: Chosen, licence: str = "") -> Card:
         "target": context.get("target"),
         "metric": search.metric.model_dump(mode="json"),
         "baseline": search.baseline,
+        "answers": answers(master, search),
         "members": [_member(*pair) for pair in zip(chosen.committees, chosen.trials, strict=True)],
         "trials_searched": sum(n for state, n in search.counts.items() if _is_searched(state)),
         "borders": [finding.sentence for stage in search.stages for finding in stage.borders],
@@ -130,6 +132,8 @@ def _scores(card: Mapping[str, Any]) -> Iterator[str]:
         folds = ", ".join(_number(value) for value in one["folds"])
         rows.append(f"| {one['trial']} | {number(one['weight'])} | {_number(one['score'])} | {spread} | {folds} |")
     yield "\n".join(rows)
+    if card["answers"]:
+        yield "\n".join(f"- {sentence}" for sentence in card["answers"])
     yield "The winner of a search was lucky, too: rows that it never saw give a fairer score."
 
 

@@ -33,7 +33,9 @@ def export(  # Long: one option a line
     optuna: Storage = None,
     kind: Kind = None,
     output: ModelPath = None,
-    trial: Annotated[int | None, typer.Option("--trial", help="Trial of the search; the best when left out.")] = None,
+    trial: Annotated[
+        int | None, typer.Option("--trial", help="This trial of the search alone, not its ensemble.")
+    ] = None,
     licence: Licence = "",
     force: Annotated[bool, typer.Option("--force", help="Replace the file of --out where it exists.")] = False,
     url: Url = None,

@@ -56,7 +56,9 @@ def predict(  # Long: one option a line
     ids: Ids = None,
     output: Output = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file of --out where it exists.")] = False,
-    trial: Annotated[int | None, typer.Option("--trial", help="Trial of the search; the best when left out.")] = None,
+    trial: Annotated[
+        int | None, typer.Option("--trial", help="This trial of the search alone, not its ensemble.")
+    ] = None,
     url: Url = None,
     token: Token = None,
     data_dir: Dir = DEFAULT_DIR,

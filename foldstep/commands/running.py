@@ -84,7 +84,7 @@ def run(
         _print_spec(source, data_dir, as_json=as_json)
         return
     content, roots = source.placed()
-    _run(_Job(content, roots, data_dir, workers, which, as_json=as_json, stay=stay))
+    run_job(Job(content, roots, data_dir, workers, which, as_json=as_json, stay=stay))
 
 
 def demo(
@@ -93,7 +93,7 @@ def demo(
     stay: Stay = False,
 ) -> None:
     """Search for the best network on scikit-learn's digits, on this machine."""
-    _run(_Job(DEMO_SPEC, [], data_dir, workers, "new", stay=stay))
+    run_job(Job(DEMO_SPEC, [], data_dir, workers, "new", stay=stay))
 
 
 def _print_spec(source: Source, data_dir: Path, *, as_json: bool) -> None:
@@ -110,12 +110,13 @@ def _print_spec(source: Source, data_dir: Path, *, as_json: bool) -> None:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """What `run` and `demo` are asked for.
+class Job:
+    """What `run`, `fit` and `demo` are asked for.
 
     Attributes:
         roots: folders that the master may read data files from.
         which: the search to take, where one of the same spec is unfinished.
+        then: called with the search once it has a winner, while its master is there.
     """
 
     spec: dict[str, Any]
@@ -125,9 +126,11 @@ class _Job:
     which: Which
     as_json: bool = False
     stay: bool = False
+    then: Callable[[Foldstep, SearchView], object] = lambda _master, _search: None
 
 
-def _run(job: _Job) -> None:
+def run_job(job: Job) -> None:
+    """Run a search to its end and show it; exit with another code than 0 where it ends without a winner."""
     shown = None if job.as_json else Watch(out)
     try:
         with terminated_as_interrupt(), shown or nullcontext():
@@ -139,7 +142,7 @@ def _run(job: _Job) -> None:
         quiet_exit(INTERRUPTED)
 
 
-def _run_alone(job: _Job, shown: Watch | None) -> None:
+def _run_alone(job: Job, shown: Watch | None) -> None:
     _say(shown, "Starting the master and its workers")
     with local_service(job.data_dir, job.roots, job.workers) as (master, group):
         page = _watch(job, shown, master, group, lambda: connect_workers(group, master, job.data_dir))
@@ -150,7 +153,7 @@ def _run_alone(job: _Job, shown: Watch | None) -> None:
                 _say_goodbye(page, page_of(master, page.search) if job.stay else None, job.data_dir)
 
 
-def _run_beside(job: _Job, shown: Watch | None) -> bool:
+def _run_beside(job: Job, shown: Watch | None) -> bool:
     """Give the search to the master that serves the folder already, if one does; tell whether it saw the end."""
     master = master_of(job.data_dir)
     if master is None:
@@ -178,7 +181,7 @@ class _Page(NamedTuple):
 
 
 def _watch(
-    job: _Job,
+    job: Job,
     shown: Watch | None,
     master: Foldstep,
     group: WorkerGroup | None,
@@ -214,8 +217,9 @@ def _watch(
     return page
 
 
-def _end(job: _Job, shown: Watch | None, master: Foldstep, search: SearchView) -> None:
+def _end(job: Job, shown: Watch | None, master: Foldstep, search: SearchView) -> None:
     show_end(master, search.id, as_json=job.as_json, said=() if shown is None else search.notes)
+    job.then(master, search)
 
 
 def _say(shown: Watch | None, doing: str) -> None:
@@ -228,7 +232,7 @@ def _teller(shown: Watch | None) -> Callable[[str], object]:
     return shown.tell if shown is not None else lambda said: err.print(said, markup=False, soft_wrap=True)
 
 
-def _begin(master: Foldstep, job: _Job, shown: Watch | None) -> SearchView:
+def _begin(master: Foldstep, job: Job, shown: Watch | None) -> SearchView:
     """Submit the spec, or take the unfinished search of the same spec; a question pauses the display."""
     ask = None if shown is None else shown.asking(asker())
     try:
