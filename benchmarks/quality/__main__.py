@@ -106,6 +106,8 @@ def result_of(case: Case, row: Row, table: Table, others: Others) -> Row:
         else:
             answer = own.run(row["side"], case, parts, Path(name), row["seconds"])
     error = error_of(case.file.task, parts.truth, answer.pop("predicted"))
+    if "alone" in answer:
+        answer["alone"] = error_of(case.file.task, parts.truth, answer["alone"])
     return {"error": error, "time": round(answer.pop("time"), 2), **answer}
 
 

@@ -1,4 +1,7 @@
-"""Foldstep's side: `foldstep run` on the training part, `foldstep predict` with the winner's folds on the test rows."""
+"""Foldstep's sides: `foldstep run` on the training part, `foldstep predict` on the test rows.
+
+With a space that is given the best trial predicts alone; with nothing given the ensemble does, as for a user.
+"""
 
 from __future__ import annotations
 
@@ -56,8 +59,16 @@ def spec_of(case: Case, given: Mapping[str, Any], *, dataset: str = "train.csv")
 
 
 def run(side: str, case: Case, parts: Split, folder: Path, seconds: float) -> dict[str, Any]:
-    """Search for `seconds` of wall time; return the winner's predictions, and facts of the search."""
-    given = {"budget": {"time": max(seconds - STARTUP_S, 1.0)}, "metric": case.file.search_metric}
+    """Search for `seconds` of wall time; return predictions, and facts of the search.
+
+    With nothing given the predictions are the ensemble's, and `alone` has those of the best trial.
+    """
+    budget = {"budget": {"time": max(seconds - STARTUP_S, 1.0)}}
+    if side == DEFAULT:
+        spec = {key: value for key, value in spec_of(case, budget).items() if key not in ("metric", "checkpoints")}
+        found = search_and_predict(spec, parts, folder)
+        return {**found, "alone": found["predicted"], "predicted": predict(folder, spec["name"])}
+    given = budget | {"metric": case.file.search_metric}
     return search_and_predict(spec_of(case, space_of(side, case.n_train) | given), parts, folder)
 
 
@@ -68,15 +79,15 @@ def search_and_predict(spec: dict[str, Any], parts: Split, folder: Path) -> dict
     begun = time.monotonic()
     told = _foldstep(folder, "run", "spec.json", "--dir", "data", "--workers", str(WORKERS), "--json")
     seconds = time.monotonic() - begun
-    predicted = predict(folder, spec["name"])
     board = json.loads(told)
+    predicted = predict(folder, spec["name"], "--trial", str(board[0]["trial"]))
     facts = {"trials": len(board), "validation": board[0]["score"], "winner": board[0]["params"]}
     return {"predicted": predicted, "time": seconds, **facts}
 
 
-def predict(folder: Path, search: str) -> list[str]:
-    """Predict the test rows with all folds of a search's best trial."""
-    return _foldstep(folder, "predict", search, "test.csv", "--dir", "data").splitlines()[1:]
+def predict(folder: Path, search: str, *options: str) -> list[str]:
+    """Predict the test rows with a search's ensemble, or as the options of `foldstep predict` say."""
+    return _foldstep(folder, "predict", search, "test.csv", "--dir", "data", *options).splitlines()[1:]
 
 
 def _foldstep(folder: Path, *arguments: str) -> str:
