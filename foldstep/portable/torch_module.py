@@ -107,89 +107,116 @@ class _Arrays(nn.Module):
         return {**dict(self.named_parameters()), **dict(self.named_buffers())}
 
 
-class _TorchOps:
+class TorchOps:
     """The operations of `Ops` in PyTorch."""
 
     def exp(self, x: Tensor) -> Tensor:
+        """Compute e^x."""
         return torch.exp(x)
 
     def log(self, x: Tensor) -> Tensor:
+        """Compute the natural logarithm."""
         return torch.log(x)
 
     def sqrt(self, x: Tensor) -> Tensor:
+        """Compute the square root."""
         return torch.sqrt(x)
 
     def tanh(self, x: Tensor) -> Tensor:
+        """Compute the hyperbolic tangent."""
         return torch.tanh(x)
 
     def sigmoid(self, x: Tensor) -> Tensor:
+        """Compute 1 / (1 + e^-x)."""
         return torch.sigmoid(x)
 
     def sin(self, x: Tensor) -> Tensor:
+        """Compute the sine."""
         return torch.sin(x)
 
     def cos(self, x: Tensor) -> Tensor:
+        """Compute the cosine."""
         return torch.cos(x)
 
     def erf(self, x: Tensor) -> Tensor:
+        """Compute the error function."""
         return torch.erf(x)
 
     def floor(self, x: Tensor) -> Tensor:
+        """Round down."""
         return torch.floor(x)
 
     def abs(self, x: Tensor) -> Tensor:
+        """Compute the absolute value."""
         return torch.abs(x)
 
     def is_nan(self, x: Tensor) -> Tensor:
+        """Tell where a value is NaN."""
         return torch.isnan(x)
 
     def matmul(self, a: Tensor, b: Tensor) -> Tensor:
+        """Multiply matrices."""
         return a @ b
 
     def constant(self, array: np.ndarray, like: Tensor) -> Tensor:
+        """Make a value of an array."""
         return torch.as_tensor(array, dtype=like.dtype, device=like.device)
 
     def softplus(self, x: Tensor) -> Tensor:
+        """Compute log(1 + e^x)."""
         return torch.logaddexp(x, torch.zeros_like(x))
 
     def maximum(self, a: Tensor, b: float | Tensor) -> Tensor:
+        """Take the greater one; NaN stays."""
         return torch.maximum(a, b) if isinstance(b, Tensor) else a.clamp(min=b)
 
     def minimum(self, a: Tensor, b: float | Tensor) -> Tensor:
+        """Take the smaller one; NaN stays."""
         return torch.minimum(a, b) if isinstance(b, Tensor) else a.clamp(max=b)
 
     def where(self, condition: Tensor, a: float | Tensor, b: float | Tensor) -> Tensor:
+        """Choose by a condition."""
         return torch.where(condition, a, b)
 
     def concat(self, parts: Sequence[Tensor]) -> Tensor:
+        """Put matrices beside each other."""
         return torch.cat(list(parts), dim=1)
 
     def total(self, x: Tensor) -> Tensor:
+        """Sum each row."""
         return x.sum(dim=1, keepdim=True)
 
     def mean(self, x: Tensor) -> Tensor:
+        """Average each row."""
         return x.mean(dim=1, keepdim=True)
 
     def greatest(self, x: Tensor) -> Tensor:
+        """Find the maximum of each row."""
         return x.amax(dim=1, keepdim=True)
 
     def ascending(self, x: Tensor) -> Tensor:
+        """Sort each row."""
         return x.sort(dim=1).values
 
     def columns(self, x: Tensor, indices: Sequence[int]) -> Tensor:
+        """Take columns of a matrix."""
         return x[:, list(indices)]
 
     def vector(self, x: Tensor, index: int) -> Tensor:
+        """Take one column of a matrix as a vector."""
         return x[:, index]
 
     def gather(self, table: Tensor, indices: Tensor) -> Tensor:
+        """Take entries of a table by its first axis."""
         return table[indices.long()]
 
     def double(self, x: Tensor) -> Tensor:
+        """Convert to float64."""
         return x.double()
 
     def single(self, x: Tensor) -> Tensor:
+        """Convert to float32."""
         return x.float()
 
 
-_OPS = _TorchOps()
+_OPS = TorchOps()

@@ -31,7 +31,7 @@ NAMES = ["size (m²)", "cost", "tail", "town", "street", "open", "built", "seen"
 
 
 def mixed_table(n: int = 150, seed: int = 3) -> str:
-    """Numbers that are missing, equal or huge, few and many categories, words for yes and no, days and times."""
+    """Numbers that are missing, equal or huge, few and many categories, words for true and false, days and times."""
     rng = random.Random(seed)
     rows = [",".join([*NAMES, "amount", "share", "count", "years", "kind", "spam", "mood"])]
     for _ in range(n):
@@ -41,7 +41,7 @@ def mixed_table(n: int = 150, seed: int = 3) -> str:
         y = size + (town == "Ulm") + rng.gauss(0, 0.2)
         cells = [
             f"{size:.4f}", rng.choice(["", "10", "20", "20", "30"]), f"{rng.lognormvariate(0, 4):.5g}", town,
-            f"s{min(rng.randint(0, 20), rng.randint(0, 20))}", rng.choice(["no", "yes"]), f"{day:%Y-%m-%d}",
+            f"s{min(rng.randint(0, 20), rng.randint(0, 20))}", rng.choice(["False", "True"]), f"{day:%Y-%m-%d}",
             rng.choice([f"{seen:%Y-%m-%d %H:%M}"] * 9 + [""]),
             f"{y:.4f}", f"{2.718 ** y:.5f}", str(max(0, round(y + 1))), f"{rng.uniform(0.5, 3):.3f}",
             "abc"[min(2, max(0, round(y)))], str(int(y > 0.5)), rng.choice(["sad", "glad"]),

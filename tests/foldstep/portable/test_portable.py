@@ -22,6 +22,7 @@ from foldstep.model_file import ModelFile
 from foldstep.models.catalog.activations import ACTIVATIONS as EVERY_ACTIVATION
 from foldstep.portable import answers, dates, network, scaling
 from foldstep.portable.onnx_file import onnx_bytes, output_names
+from foldstep.portable.torch_module import TorchOps
 from foldstep.service.contract.features import DATE_PARTS
 from foldstep.worker.data.scalers import SCALERS
 from foldstep.worker.data.target_transforms import TRANSFORMS
@@ -76,7 +77,7 @@ def new_rows(n: int = 60) -> dict[str, list[Any]]:
     columns["years"][:2] = [None, -1.0]
     columns["town"][:3] = ["Paris", None, "NA"]
     columns["street"][:2] = ["s999", "s20"]
-    columns["open"][:4] = ["YES", "False", "1", "perhaps"]
+    columns["open"][:4] = ["TRUE", "false", "1", "perhaps"]
     return columns
 
 
@@ -173,6 +174,14 @@ def test_any_network(trial: dict[str, Any]) -> None:
         expected = model.predict_proba(columns)
         for found in (from_module(model, columns), from_graph(model, columns)[1]):
             np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize("part", DATE_PARTS)
+def test_numbers_of_dates_in_every_century(part: str) -> None:
+    days = np.arange(-140_000, 160_000) * 86_400.0  # from 1586 to 2408
+    seconds = np.concatenate([days, days + 86_399.5, days[::97] + 43_200.25])
+    found = dates.PARTS[part](TorchOps(), torch.tensor(seconds)).numpy()
+    np.testing.assert_allclose(found, DATE_PARTS[part](seconds), rtol=1e-12, atol=1e-9)
 
 
 def test_every_name_has_a_formula() -> None:
