@@ -227,20 +227,23 @@ def of_search(desk: Desk, codes: list[Path]) -> tuple[SearchView, list[TrialView
     return search, desk.master.all_trials(search.id)
 
 
-def test_a_search_predicts_by_the_folds_of_its_best_trial(busy_desk: Desk, codes: list[Path], tmp_path: Path) -> None:
-    search, (best, other) = of_search(busy_desk, codes)
+def test_a_search_predicts_by_its_ensemble_or_by_one_trial(busy_desk: Desk, codes: list[Path], tmp_path: Path) -> None:
+    search, trials = of_search(busy_desk, codes)
     options = ["--proba", "--dir", str(busy_desk.folder / "data")]
-    expected, _ = predict(codes, lines(1, 2, 3), tmp_path, "--proba")
-    values, done = predict(search.id, lines(1, 2, 3), tmp_path, *options)
-    assert values == expected
-    assert (
-        done.stderr
-        == f"Predicted with trial {best.trial} (rank 1) of {search.id}: the mean of the networks of 3 folds.\n"
-    )
-    files = [Path(search.checkpoint_dir) / name for name in other.checkpoints]
-    values, done = predict(search.id, lines(1, 2, 3), tmp_path, *options, "--trial", str(other.trial))
-    assert values == predict(files, lines(1, 2, 3), tmp_path, "--proba")[0] != expected
-    assert f"trial {other.trial} (rank 2)" in done.stderr
+    alone = {}
+    for trial in trials:
+        files = [Path(search.checkpoint_dir) / name for name in trial.checkpoints]
+        values, done = predict(search.id, lines(1, 2, 3), tmp_path, *options, "--trial", str(trial.trial))
+        assert values == predict(files, lines(1, 2, 3), tmp_path, "--proba")[0]
+        assert f"Predicted with trial {trial.trial} (rank {trial.rank}) of {search.id}: the mean of" in done.stderr
+        alone[trial.trial] = np.array(values[1:], float)
+    found = busy_desk.master.ensemble(search.id)
+    assert found is not None
+    (_, *values), done = predict(search.id, lines(1, 2, 3), tmp_path, *options)
+    expected = sum(member.weight * alone[member.trial] for member in found.members)
+    assert np.array(values, float) == pytest.approx(expected, rel=1e-6)
+    n = len(found.members)
+    assert (f"{n} trials of {search.id}" if n > 1 else f"trial {found.winner}") in done.stderr
 
 
 def test_what_is_no_checkpoint_and_no_search(busy_desk: Desk, codes: list[Path], tmp_path: Path) -> None:
