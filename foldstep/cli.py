@@ -66,7 +66,7 @@ COMMANDS = {
     ),
     "predict": (
         "files",
-        "Predict every row of a file; several checkpoints, as those of a search's best trial, predict by their mean.",
+        "Predict every row of a file, by the ensemble of a search, by a model file, or by the mean of checkpoints.",
     ),
     "recover": (
         "files",

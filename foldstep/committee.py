@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from typing import TypeAlias
 
 from foldstep.client import Foldstep
 from foldstep.connect import connect
@@ -91,12 +93,14 @@ class Chosen:
         committees: its trials with their weights; the files may be gone when the block of `search_committees` ends.
         words: which they are, for users, without a capital and a full stop.
         trials: the trials, in the order of the committees.
+        intervals: see `Ensemble.intervals` of the contract; none where one trial was named.
     """
 
     search: SearchView
     committees: Sequence[Committee]
     words: str
     trials: Sequence[TrialView]
+    intervals: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def sentence(self) -> str:
@@ -118,25 +122,35 @@ def search_committees(master: Foldstep, search: str, number: int | None = None) 
         InvalidInput: it has no checkpoints.
     """
     view = _search(master, search)
-    with weighed_committees(master, view, _weighed(master, view, number)) as chosen:
+    weighed, intervals = _weighed(master, view, number)
+    with weighed_committees(master, view, weighed, intervals) as chosen:
         yield chosen
 
 
-def _weighed(master: Foldstep, search: SearchView, number: int | None) -> list[tuple[TrialView, float]]:
-    """Choose the trials that predict together, with their weights: the search's ensemble, or the one that is named."""
+_Weighed: TypeAlias = list[tuple[TrialView, float]]
+
+
+def _weighed(master: Foldstep, search: SearchView, number: int | None) -> tuple[_Weighed, Mapping[str, float]]:
+    """Choose the trials that predict together, with their weights and the intervals around what they say.
+
+    They are those of the search's ensemble, or the one that is named.
+    """
     if number is not None:
-        return [(master.trial(search.id, number), 1.0)]
+        return [(master.trial(search.id, number), 1.0)], {}
     if search.best is None:
         raise InvalidInput(f"The search {search.id} has no scored trial yet, so nothing to predict with.")
     found = master.ensemble(search.id)
     if found is None:  # no predictions were kept to choose one on
-        return [(search.best, 1.0)]
-    return [(master.trial(search.id, member.trial), member.weight) for member in found.members]
+        return [(search.best, 1.0)], {}
+    return [(master.trial(search.id, member.trial), member.weight) for member in found.members], found.intervals
 
 
 @contextmanager
 def weighed_committees(
-    master: Foldstep, search: SearchView, weighed: Sequence[tuple[TrialView, float]]
+    master: Foldstep,
+    search: SearchView,
+    weighed: Sequence[tuple[TrialView, float]],
+    intervals: Mapping[str, float] = MappingProxyType({}),
 ) -> Iterator[Chosen]:
     """Yield the committees of trials that predict together.
 
@@ -144,6 +158,7 @@ def weighed_committees(
         master: the search's.
         search: the search.
         weighed: the trials, each with its weight.
+        intervals: see `Chosen`.
 
     Raises:
         InvalidInput: a trial has no checkpoints.
@@ -151,7 +166,7 @@ def weighed_committees(
     with TemporaryDirectory(prefix="foldstep-") as folder:
         committees = [_committee(master, search, trial, weight, Path(folder)) for trial, weight in weighed]
         trials = [trial for trial, _ in weighed]
-        yield Chosen(search, committees, _words(search.id, trials), trials)
+        yield Chosen(search, committees, _words(search.id, trials), trials, intervals)
 
 
 def _committee(master: Foldstep, search: SearchView, trial: TrialView, weight: float, folder: Path) -> Committee:

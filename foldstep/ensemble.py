@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,12 +44,17 @@ class Ensemble:
 
     The networks of all folds of a trial are a cross-validation committee (Parmanto, Munro and Doyle 1996), which errs
     less than each of them.
+
+    Attributes:
+        intervals: share of rows to half the width of the interval around a value that covers so many; none known for
+            most.
     """
 
     committees: Sequence[LoadedCommittee]
+    intervals: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, committees: Iterable[Committee]) -> Ensemble:
+    def load(cls, committees: Iterable[Committee], intervals: Mapping[str, float] = MappingProxyType({})) -> Ensemble:
         """Read checkpoint files.
 
         Raises:
@@ -56,15 +62,21 @@ class Ensemble:
         """
         committees = list(committees)
         loaded = [LoadedCommittee(c.weight, [_load(file) for file in c.checkpoints], c.trial) for c in committees]
-        return cls.of(loaded, [str(file) for c in committees for file in c.checkpoints])
+        return cls.of(loaded, [str(file) for c in committees for file in c.checkpoints], intervals)
 
     @classmethod
-    def of(cls, committees: Sequence[LoadedCommittee], names: Sequence[str]) -> Ensemble:
+    def of(
+        cls,
+        committees: Sequence[LoadedCommittee],
+        names: Sequence[str],
+        intervals: Mapping[str, float] = MappingProxyType({}),
+    ) -> Ensemble:
         """Check that networks fit together.
 
         Args:
             committees: the networks.
             names: what each network is called in a refusal, in their order.
+            intervals: see the class.
 
         Raises:
             InvalidInput: as `load`.
@@ -74,7 +86,7 @@ class Ensemble:
         for committee in committees:
             if not 0 < committee.weight < math.inf:
                 raise InvalidInput(f"Weights of an ensemble are numbers above 0, however: {committee.weight}.")
-        ensemble = cls(committees)
+        ensemble = cls(committees, dict(intervals))
         _check_alike(ensemble.predictors, names)
         return ensemble
 
@@ -103,6 +115,21 @@ class Ensemble:
     def is_correctable(self) -> bool:
         """Whether the weights that classes had in training are known wherever there were any."""
         return all(predictor.class_weights is not None for predictor in self.predictors if predictor.weighs)
+
+    def half_width(self, share: float) -> float:
+        """Find half the width of the intervals that cover a share of the rows.
+
+        Raises:
+            InvalidInput: it is not known for this share.
+        """
+        known = {float(level): width for level, width in self.intervals.items()}
+        if share in known:
+            return known[share]
+        has = f"it has them for {', '.join(f'{level:g}' for level in sorted(known))}" if known else "it has none"
+        raise InvalidInput(
+            f"This model has no interval for {share:g} of the rows; {has}. Intervals come with the ensemble of a "
+            "search for one number, and with model files of it."
+        )
 
     def outputs(self, tables: Tables, *, is_corrected: bool = False) -> Matrix:
         """Predict probabilities or values, in the shape of `Predictor.outputs`.

@@ -121,6 +121,25 @@ class Model:
         self._warn(tables, outputs, proba=True, weighted=weighted)
         return outputs
 
+    def predict_interval(self, table: Any, share: float = 0.9) -> Matrix:
+        """Predict an interval around the value of every row; of one number alone.
+
+        It comes from the errors on training rows that their networks did not see.
+
+        Args:
+            table: the rows.
+            share: of the rows that are to lie within their intervals; `card["intervals"]` has those that there are.
+
+        Returns:
+            (rows, 2): the lower and the upper end.
+
+        Raises:
+            InvalidInput: there are no intervals for this share; or as `predict`.
+        """
+        half_width = self._ensemble.half_width(share)
+        values = self.predict(table)
+        return np.stack([values - half_width, values + half_width], axis=1)
+
     def inputs(self, table: Any) -> list[npt.NDArray[np.float32]]:
         """Preprocess every row for `module`: for each network, in their order, a matrix (rows, inputs).
 

@@ -41,6 +41,7 @@ def card_of(master: Foldstep, chosen: Chosen, licence: str = "") -> Card:
         "metric": search.metric.model_dump(mode="json"),
         "baseline": search.baseline,
         "answers": answers(master, search),
+        "intervals": dict(chosen.intervals),
         "members": [_member(*pair) for pair in zip(chosen.committees, chosen.trials, strict=True)],
         "trials_searched": sum(n for state, n in search.counts.items() if _is_searched(state)),
         "borders": [finding.sentence for stage in search.stages for finding in stage.borders],
@@ -134,6 +135,9 @@ def _scores(card: Mapping[str, Any]) -> Iterator[str]:
     yield "\n".join(rows)
     if card["answers"]:
         yield "\n".join(f"- {sentence}" for sentence in card["answers"])
+    if card["intervals"]:
+        widths = ", ".join(f"±{number(width)} for {share}" for share, width in card["intervals"].items())
+        yield f"Intervals that cover shares of the rows, from the errors on rows that were not trained on: {widths}."
     yield "The winner of a search was lucky, too: rows that it never saw give a fairer score."
 
 

@@ -103,7 +103,7 @@ def export_chosen(master: Foldstep, chosen: Chosen, kind: Format, path: Path, li
 
 
 def _write_model(path: Path, chosen: Chosen, card: dict[str, Any]) -> Sequence[str]:
-    write_model(path, chosen.committees, card, as_markdown(card))
+    write_model(path, chosen.committees, card, as_markdown(card), chosen.intervals)
     return []
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import secrets
 import zipfile
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any
 
 from foldstep.ensemble import Ensemble, LoadedCommittee
@@ -59,7 +61,13 @@ class ModelFile:
     card_text: str
 
 
-def write_model(path: Path, committees: Sequence[Committee], card: Mapping[str, Any], card_text: str) -> int:
+def write_model(
+    path: Path,
+    committees: Sequence[Committee],
+    card: Mapping[str, Any],
+    card_text: str,
+    intervals: Mapping[str, float] = MappingProxyType({}),
+) -> int:
     """Write a model file, whole or not at all; the checkpoints are put into it without what they say of training rows.
 
     Args:
@@ -67,6 +75,7 @@ def write_model(path: Path, committees: Sequence[Committee], card: Mapping[str, 
         committees: the networks.
         card: the model card, as values that JSON can represent.
         card_text: the same as Markdown.
+        intervals: around what the networks say, see `Ensemble.intervals`.
 
     Returns:
         The bytes of the file.
@@ -81,7 +90,8 @@ def write_model(path: Path, committees: Sequence[Committee], card: Mapping[str, 
         {"trial": c.trial, "weight": c.weight, "networks": [_name(m, n) for n in range(len(c.checkpoints))]}
         for m, c in enumerate(committees)
     ]
-    ensemble = _ensemble(members, contents, {_name(m, n): str(file) for m, n, file in _files(committees)})
+    names = {_name(m, n): str(file) for m, n, file in _files(committees)}
+    ensemble = _ensemble(members, contents, names, intervals)
     texts = {CARD: _json(card), CARD_TEXT: card_text.encode()}
     about = _sealed(_about(ensemble, members, card, {**texts, **contents}))
     with whole_file(path) as file:
@@ -129,6 +139,7 @@ def _about(
         "quantiles": list(first.quantiles),
         "columns": ensemble.columns,
         "chosen": card.get("chosen"),
+        "intervals": dict(ensemble.intervals),
         "fingerprint": first.facts["context"].get("fingerprint"),
         "versions": {"foldstep": __version__},
         "parts": {name: {"bytes": len(part), "sha256": _sha256(part)} for name, part in parts.items()},
@@ -212,7 +223,8 @@ def read_model(path: Path) -> ModelFile:
             parts = _parts(archive, path.stat().st_size)
         about = _checked(parts)
         contents = {name: content for name, content in parts.items() if name not in _TEXTS}
-        ensemble = _ensemble(about["members"], contents, {name: f"{name} in {path}" for name in contents})
+        names = {name: f"{name} in {path}" for name in contents}
+        ensemble = _ensemble(about["members"], contents, names, _widths(about.get("intervals", {})))
         card = json.loads(parts[CARD])
         if not isinstance(card, dict):
             raise _Wrong("no_model", "a card that is a mapping", type(card).__name__)
@@ -329,7 +341,17 @@ def _checked(parts: Mapping[str, bytes]) -> dict[str, Any]:
     return about
 
 
-def _ensemble(members: Any, contents: Mapping[str, bytes], names: Mapping[str, str]) -> Ensemble:
+def _widths(said: Any) -> dict[str, float]:
+    """Read the widths of intervals; a file of an earlier version has none."""
+    widths = {str(share): float(width) for share, width in said.items()}
+    if not all(0 < float(share) < 1 and 0 <= width < math.inf for share, width in widths.items()):
+        raise CheckpointDamaged("its intervals are not shares with widths")
+    return widths
+
+
+def _ensemble(
+    members: Any, contents: Mapping[str, bytes], names: Mapping[str, str], intervals: Mapping[str, float]
+) -> Ensemble:
     """Make the networks of their bytes.
 
     Raises:
@@ -342,7 +364,7 @@ def _ensemble(members: Any, contents: Mapping[str, bytes], names: Mapping[str, s
         LoadedCommittee(float(m["weight"]), [_predictor(contents[n], names[n]) for n in m["networks"]], m["trial"])
         for m in members
     ]
-    return Ensemble.of(committees, [names[name] for name in used])
+    return Ensemble.of(committees, [names[name] for name in used], intervals)
 
 
 def _predictor(content: bytes, name: str) -> Predictor:

@@ -32,7 +32,13 @@ class Predictions:
 
 
 def predict_file(
-    ensemble: Ensemble, file: Path, *, proba: bool, weighted: bool = False, ids: Sequence[str] = ()
+    ensemble: Ensemble,
+    file: Path,
+    *,
+    proba: bool,
+    weighted: bool = False,
+    ids: Sequence[str] = (),
+    interval: float | None = None,
 ) -> Predictions:
     """Predict every row of a file by the weighted mean of the networks' probabilities or values.
 
@@ -45,20 +51,28 @@ def predict_file(
         proba: class probabilities instead of classes.
         weighted: leave the probabilities as class weights in training have shifted them.
         ids: columns that are carried through as they are written.
+        interval: share of the rows that intervals around values are to cover; None for none.
 
     Raises:
-        InvalidInput: numbers have no probabilities, or the file lacks a column that the networks were trained with or
-            that is to be carried through.
+        InvalidInput: numbers have no probabilities, there are no intervals for this share, or the file lacks a column
+            that the networks were trained with or that is to be carried through.
         DatasetUnreadable: the file is no table.
     """
     if proba:
         check_has_classes(ensemble, "leave out --proba")
+    half_width = None if interval is None else ensemble.half_width(interval)
     tables = read_tables(ensemble, file, ids)
     outputs = ensemble.outputs(tables, is_corrected=proba and not weighted and ensemble.is_correctable)
     predicted = _named_columns(ensemble.first, outputs, proba=proba)
+    if half_width is not None:
+        predicted |= _interval(ensemble.first.target_names[0], outputs, half_width)
     columns, notes = _beside(tables[ensemble.first.reading].kept, predicted)
     n_unknown = next(iter(predicted.values())).count(None)
     return Predictions(columns, notes + notes_on(ensemble, tables, n_unknown, proba=proba, weighted=weighted))
+
+
+def _interval(name: str, values: Matrix, half_width: float) -> dict[str, list[Any]]:
+    return {f"{name}_low": _cells(values - half_width), f"{name}_high": _cells(values + half_width)}
 
 
 def check_has_classes(ensemble: Ensemble, way_out: str) -> None:

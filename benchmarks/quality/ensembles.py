@@ -30,16 +30,11 @@ from benchmarks.quality.cases import FILES, Case, File, split
 from benchmarks.quality.own import space_of, spec_of
 from benchmarks.quality.results import Results, Row
 from benchmarks.quality.scores import CHANGED, HELD_OUT, SAMPLES, Task, read_table
+from benchmarks.quality.temperature import calibration_error, temperature_of, tempered
 from benchmarks.report import RESULTS
 from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.checkpoint import read_arrays
-from foldstep.service.analysis.calibration import (
-    calibration_error,
-    half_widths,
-    joined_rows,
-    temperature_of,
-    tempered,
-)
+from foldstep.service.analysis.calibration import half_widths, joined_rows
 from foldstep.service.analysis.greedy import ENOUGH, Aim, Block, choose, held_out
 from foldstep.service.analysis.scores import Truth, scores
 from foldstep.service.contract.out_of_fold import PREFIX, FoldPredictions

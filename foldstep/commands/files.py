@@ -42,6 +42,10 @@ Ids = Annotated[
 Weighted = Annotated[
     bool, typer.Option("--weighted", help="Leave probabilities as class weights in training have shifted them.")
 ]
+Interval = Annotated[
+    float | None,
+    typer.Option("--interval", metavar="SHARE", help="Add the ends of intervals that cover this share of rows: 0.9."),
+]
 Output = Annotated[
     Path | None,
     typer.Option("--out", metavar="OUT", help="Write this file, .csv or .parquet, instead of printing CSV."),
@@ -53,6 +57,7 @@ def predict(  # Long: one option a line
     file: InputFile,
     proba: Annotated[bool, typer.Option("--proba", help="Class probabilities instead of classes.")] = False,
     weighted: Weighted = False,
+    interval: Interval = None,
     ids: Ids = None,
     output: Output = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file of --out where it exists.")] = False,
@@ -63,7 +68,7 @@ def predict(  # Long: one option a line
     token: Token = None,
     data_dir: Dir = DEFAULT_DIR,
 ) -> None:
-    """Predict every row of a file; several checkpoints, as those of a search's best trial, predict by their mean."""
+    """Predict every row of a file, by the ensemble of a search, by a model file, or by the mean of checkpoints."""
     if weighted and not proba:
         raise InvalidInput("--weighted is about probabilities: give --proba with it.")
     if output is not None:
@@ -75,7 +80,7 @@ def predict(  # Long: one option a line
         ensemble = _ensemble(stack, models, trial, partial(master_of, url, token, data_dir))
         from foldstep.prediction import predict_file
 
-        predicted = predict_file(ensemble, table, proba=proba, weighted=weighted, ids=ids or [])
+        predicted = predict_file(ensemble, table, proba=proba, weighted=weighted, ids=ids or [], interval=interval)
     _deliver(predicted.columns, output)
     for note in predicted.notes:
         err.print(note, highlight=False, markup=False, soft_wrap=True)
@@ -95,7 +100,7 @@ def _ensemble(
     err.print(f"Predicted with {chosen.words}.", highlight=False, markup=False, soft_wrap=True)
     from foldstep.ensemble import Ensemble
 
-    return Ensemble.load(chosen.committees)
+    return Ensemble.load(chosen.committees, chosen.intervals)
 
 
 def _deliver(columns: dict[str, list[Any]], output: Path | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,8 @@ from pydantic import Field
 from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.catalog.tasks import Task
 from foldstep.models.checkpoint import CheckpointDamaged, read_arrays
-from foldstep.service.analysis.greedy import Aim, Block, Choice, HeldOut, choose, held_out
+from foldstep.service.analysis.calibration import half_widths, joined_rows
+from foldstep.service.analysis.greedy import Aim, Block, Choice, HeldOut, choose, held_out, joined
 from foldstep.service.analysis.scores import Truth
 from foldstep.service.contract.ensemble import Ensemble, EnsembleMember
 from foldstep.service.contract.out_of_fold import PREFIX, FoldPredictions
@@ -134,10 +135,19 @@ def _described(
         winner_score=direction.score_of(float(alone[0])),
         held_out_score=None if guard is None else direction.score_of(guard.ensemble),
         held_out_winner_score=None if guard is None else direction.score_of(guard.alone),
+        intervals=_intervals(request, blocks, weights),
         n_candidates=len(candidates),
         n_networks=sum(len(member.checkpoints) for member in members),
         notes=notes,
     )
+
+
+def _intervals(request: EnsembleRequest, blocks: Sequence[Block], weights: Mapping[int, float]) -> dict[str, float]:
+    """Find half the widths of intervals around the predictions of one number."""
+    if request.task != "regression" or request.levels or blocks[0].truth.values.ndim > 1:
+        return {}
+    said, truth = joined_rows([(joined(block, weights)[0], block.truth) for block in blocks])
+    return {f"{level:g}": width for level, width in half_widths(said[0], truth).items()}
 
 
 def _notes(n_rows: int, n_without: int) -> list[str]:

@@ -12,7 +12,7 @@ a part of the rows and scored on the others (`held_out`). Where the ensemble doe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -146,9 +146,8 @@ def _shortest(picked: Sequence[int], reached: Sequence[float], enough: float) ->
     return Choice(dict(Counter(picked[:n])), reached[n - 1], reached[0])
 
 
-def joined(block: Block, choice: Choice) -> Answers:
-    """Average the predictions of an ensemble's members, (1, outputs, rows)."""
-    weights = choice.weights
+def joined(block: Block, weights: Mapping[int, float]) -> Answers:
+    """Average the predictions of an ensemble's members by their weights, (1, outputs, rows)."""
     return np.asarray(np.tensordot(list(weights.values()), block.said[list(weights)], axes=1)[None])
 
 
@@ -173,7 +172,7 @@ def held_out(blocks: Sequence[Block], aim: Aim, *, by_fold: bool) -> HeldOut | N
         choice = choose(chosen_on, aim)
         if choice is None:
             continue
-        loss = float(aim.losses(scored_on, lambda block, choice=choice: joined(block, choice))[0])  # type: ignore[misc]
+        loss = float(aim.losses(scored_on, lambda block, choice=choice: joined(block, choice.weights))[0])  # type: ignore[misc]
         alone = float(aim.losses(scored_on, lambda block, first=choice.first: block.said[[first]])[0])  # type: ignore[misc]
         if np.isfinite(loss) and np.isfinite(alone):
             found.append((loss, alone))

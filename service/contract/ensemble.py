@@ -36,6 +36,8 @@ class Ensemble(Frozen):
         held_out_score: mean score on rows that did not take part in the choice, of ensembles that were chosen in the
             same way on the others; None where too few rows have a score.
         held_out_winner_score: the same of the best trial.
+        intervals: share of rows to half the width of the interval around a prediction that covers so many, from the
+            errors on out-of-fold rows; of one number alone, and as far as there are rows enough.
         n_candidates: trials that could join: the best ones whose predictions are kept.
         n_networks: networks that predict together.
         notes: what to know of it, one sentence each.
@@ -48,6 +50,7 @@ class Ensemble(Frozen):
     winner_score: float
     held_out_score: float | None
     held_out_winner_score: float | None
+    intervals: dict[str, float] = Field(default_factory=dict)
     n_candidates: int
     n_networks: int
     notes: list[str] = Field(default_factory=list)

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from foldstep import load
 from foldstep.service.contract.errors import Conflict, NotFound
 from foldstep.service.contract.leaderboard import SearchView
+from tests.acceptance.processes import foldstep
 from tests.foldstep.conftest import Desk
 from tests.foldstep.predicting import predict
 
@@ -168,3 +170,46 @@ def test_final_none_leaves_the_best_trial_alone(busy_desk: Desk) -> None:
     assert [member.weight for member in found.members] == [1.0]
     assert found.members[0].trial == found.winner
     assert "Ensemble" not in busy_desk("leaderboard", search.id).stdout
+
+
+def test_intervals_come_from_the_errors_out_of_fold(busy_desk: Desk, tmp_path: Path) -> None:
+    """Half the width is a quantile of the distances out of fold; files and models carry it."""
+    search = search_of(busy_desk, "values", name="intervals")
+    found = busy_desk.master.ensemble(search.id)
+    assert found is not None
+    said = np.zeros(N_ROWS)
+    for member in found.members:
+        seen = busy_desk.master.predictions(search.id, member.trial)
+        said[seen.rows] += member.weight * np.array(seen.predictions)[:, 0]
+        truth = np.array(seen.truth)[np.argsort(seen.rows)]
+    distances = np.sort(np.abs(said - truth))
+    assert list(found.intervals) == ["0.5", "0.8", "0.9", "0.95", "0.99"]
+    for share, rank in {"0.5": 61, "0.9": 109, "0.99": 120}.items():  # of 121
+        assert found.intervals[share] == pytest.approx(distances[rank - 1], rel=1e-5)
+    options = ["--dir", str(busy_desk.folder / "data")]
+    (header, *values), _ = predict(search.id, table(), tmp_path, *options, "--interval", "0.9")
+    assert header == ["much", "much_low", "much_high"]
+    ends = np.array(values, float)
+    assert ends[:, 1] == pytest.approx(ends[:, 0] - found.intervals["0.9"])
+    assert ends[:, 2] == pytest.approx(ends[:, 0] + found.intervals["0.9"])
+    model = tmp_path / "m.foldstep"
+    assert busy_desk("export", search.id, "--format", "foldstep", "--out", str(model)).returncode == 0
+    assert predict(str(model), table(), tmp_path, "--interval", "0.9")[0] == [header, *values]
+    columns = {name: [row[name] for row in csv.DictReader(io.StringIO(table()))] for name in ("x", "z", "city")}
+    assert load(model).predict_interval(columns, 0.9) == pytest.approx(ends[:, 1:])
+
+
+def test_intervals_that_there_are_not(busy_desk: Desk, tmp_path: Path) -> None:
+    search = search_of(busy_desk, "values", name="no-intervals")
+    (tmp_path / "new.csv").write_text(table())
+    options = ["--dir", str(busy_desk.folder / "data"), "--interval"]
+    for words, said in ((["0.7"], "for 0.7 of the rows; it has them for 0.5, 0.8, 0.9, 0.95, 0.99"),
+                        (["0.9", "--trial", "0"], "it has none")):  # fmt: skip
+        done = foldstep("predict", search.id, "new.csv", *options, *words, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert said in done.stderr
+        assert "invalid_input" in done.stderr
+    for case in ("classes", "labels", "targets", "quantiles"):
+        found = busy_desk.master.ensemble(search_of(busy_desk, case, name=f"none-of-{case}").id)
+        assert found is not None
+        assert found.intervals == {}

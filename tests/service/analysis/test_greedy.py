@@ -45,7 +45,7 @@ def test_the_loss_is_that_of_the_mean_and_no_other_candidate_would_have_been_bet
     blocks = blocks_of([noise(1, s) + noise(0.5, 99) for s in range(5)])
     choice = choose(blocks, RMSE)
     assert choice is not None
-    loss = np.mean([np.sqrt(((joined(b, choice)[0, 0] - b.truth.values) ** 2).mean()) for b in blocks])
+    loss = np.mean([np.sqrt(((joined(b, choice.weights)[0, 0] - b.truth.values) ** 2).mean()) for b in blocks])
     assert choice.loss == pytest.approx(float(loss), rel=1e-9)
 
     def of(mix: tuple[int, ...]) -> float:
