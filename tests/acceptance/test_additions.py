@@ -34,6 +34,11 @@ METRIC: Edits = {
          '    "poisson_deviance": _poisson_deviance,\n'
          '    "worst_error": lambda predictions, truth, _: (predictions - truth).abs().amax(dim=1),\n'),
     ],
+    "service/analysis/scores.py": [(
+        '    "gamma_deviance": _gamma_deviance,\n',
+        '    "gamma_deviance": _gamma_deviance,\n'
+        '    "worst_error": lambda said, truth: np.abs(said - truth.values).max(axis=1),\n',
+    )],
     "service/data/baseline.py": [(
         '    "gamma_deviance": _gamma_deviance,\n',
         '    "gamma_deviance": _gamma_deviance,\n'
