@@ -112,6 +112,10 @@ ACTIVATIONS: Mapping'''),
          "    if USED_SOFTSIGN & USED:\n        if name == SOFTSIGN:\n"
          "            found = (1 - tl.abs(h)) * (1 - tl.abs(h))\n"),
     ],
+    "foldstep/portable/network.py": [
+        ('    "tanh": lambda ops, z: ops.tanh(z),',
+         '    "softsign": lambda ops, z: z / (ops.maximum(z, z * -1.0) + 1.0),\n    "tanh": lambda ops, z: ops.tanh(z),'),
+    ],
 }  # fmt: skip
 OPTIMIZER: Edits = {  # Lion (Chen et al. 2023, algorithm 2)
     "models/catalog/optimizers.py": [
@@ -279,6 +283,7 @@ def test_an_activation(copy: Path) -> None:
         copy, "softsign or same_names or every_rule or (a_pack_equals and wine and not weighted)",
         "tests/models/test_catalog.py", "tests/models/test_fnn.py", "tests/worker/steps/test_compiled.py",
         "tests/worker/steps/test_fused.py", "tests/worker/train/test_packed.py", "tests/worker/checks",
+        "tests/foldstep/portable/test_portable.py",
     )  # fmt: skip
     assert sum("softsign" in name or "same_names" in name for name in found) >= 6
     assert set(found) >= {
