@@ -62,9 +62,9 @@ def test_epochs_are_fixed_for_stages() -> None:
 @pytest.mark.parametrize(
     ("n_rows", "classes", "expected"),
     [
-        (240, [], CvSpec(folds=5, repeats=2)),
-        (499, [300, 199], CvSpec(folds=5, repeats=2)),
-        (500, [300, 200], CvSpec(folds=5)),
+        (199, [], CvSpec(folds=5, repeats=2)),
+        (199, [100, 99], CvSpec(folds=5, repeats=2)),
+        (200, [100, 100], CvSpec(folds=5)),
         (MANY_ROWS, [], CvSpec(holdout=0.2)),
         (MANY_ROWS, [MANY_ROWS - 1, 1], CvSpec(holdout=0.2, stratify=False)),
         (6, [2, 2, 2], CvSpec(folds=2, repeats=2)),
