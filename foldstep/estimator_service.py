@@ -54,7 +54,7 @@ class Service:
         self.n_users = 0
         said = self._hear()
         if "url" not in said:
-            self.close()
+            self._end()
             raise (
                 error_from_problem(said["problem"])
                 if "problem" in said
@@ -88,6 +88,10 @@ class Service:
 
     def close(self) -> None:
         """End the processes, and wait for that."""
+        self.master.close()
+        self._end()
+
+    def _end(self) -> None:
         self._close_pipe()
         try:
             self._keeper.wait(_END_S)
@@ -131,7 +135,8 @@ def service(data_dir: Path | None, n_workers: int | None) -> Iterator[Service]:
     try:
         yield found
     finally:
-        found.n_users -= 1
+        with _lock:
+            found.n_users -= 1
 
 
 def _end_others(key: Key) -> None:
@@ -150,8 +155,8 @@ def end_services() -> None:
 
 
 def _forget() -> None:
-    global _lock  # noqa: PLW0603 - a thread of the parent may have held it
-    _lock = threading.Lock()
+    global _lock
+    _lock = threading.Lock()  # a thread of the parent may have held the old one
     while _services:
         _services.popitem()[1].forget()
 

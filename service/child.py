@@ -22,12 +22,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile, gettempdir
+from tempfile import TemporaryDirectory, gettempdir
 from typing import IO, Any
 
 from pydantic import BaseModel
@@ -170,6 +171,7 @@ class _Kept:
         self.lock = threading.Lock()
         self._package = package
         self._process: subprocess.Popen[bytes] | None = None
+        self._errors: IO[bytes]
         self._stack = contextlib.ExitStack()
 
     def ask(self, request: dict[str, Any], timeout_s: float) -> tuple[int, bytes, bytes] | None:
@@ -178,11 +180,15 @@ class _Kept:
         Raises:
             ChildTooSlow: there was no answer within `timeout_s` seconds; the child is ended.
         """
-        if self._process is None or self._process.poll() is not None:
-            self._start()
-        process, is_late = self._process, threading.Event()
-        assert process is not None and process.stdin is not None and process.stdout is not None  # noqa: PT018
-        killer = threading.Timer(timeout_s, lambda: (is_late.set(), process.kill()))
+        process, is_late = self._running(), threading.Event()
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def end_late() -> None:
+            is_late.set()
+            process.kill()
+
+        killer = threading.Timer(timeout_s, end_late)
         killer.start()
         try:
             process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -192,27 +198,34 @@ class _Kept:
             return None
         finally:
             killer.cancel()
-        if answer.endswith(b"\n"):
-            return 0, answer, b""
+        return (0, answer, b"") if answer.endswith(b"\n") else self._death(process, is_late=is_late.is_set())
+
+    def _death(self, process: subprocess.Popen[bytes], *, is_late: bool) -> tuple[int, bytes, bytes] | None:
+        """Tell how a process ended that gave no answer; None where its idle time was over."""
         process.wait()
-        if is_late.is_set():
+        if is_late:
             raise ChildTooSlow
         self._errors.seek(0)
         return (process.returncode, b"", self._errors.read()) if process.returncode else None
 
-    def _start(self) -> None:
-        self._end()
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self._end()
+            self._process = self._started()
+        if _is_over.is_set():
+            self._process.kill()
+        return self._process
+
+    def _started(self) -> subprocess.Popen[bytes]:
         folder = self._stack.enter_context(_folder())
-        self._errors = self._stack.enter_context(TemporaryFile())
-        variables = {**environment(), "TMPDIR": folder}
+        self._errors = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._errors}
+        # a thread of a pool starts it, and may end long before it
+        lifeline = with_lifeline({**environment(), "TMPDIR": folder}, is_held_by_thread=False)
         with _lock:
-            self._process = subprocess.Popen(
-                python_command(self._package, _KEPT),
-                **pipes,
-                **with_lifeline(variables, is_held_by_thread=False),  # a thread of a pool starts it
-            )
-            _running.add(self._process)
+            process = subprocess.Popen(python_command(self._package, _KEPT), **pipes, **lifeline)
+            _running.add(process)
+        return process
 
     def close(self) -> None:
         """End the process."""
