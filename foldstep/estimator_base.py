@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, validate_data
 
 from foldstep.estimator_input import as_matrix, features_of, is_frame, write_table
-from foldstep.estimator_results import as_frame, cv_results, leaderboard_rows
+from foldstep.estimator_results import as_frame, cv_results, greater_is_better, leaderboard_rows
 from foldstep.estimator_search import Found, Place, search, teller
 from foldstep.loaded import Model, load
 from foldstep.model_file import whole_file
@@ -81,12 +81,12 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         self._keep(search(self._place(), self._spec(rarest), write, teller(self.verbose)))
 
     def _keep(self, found: Found) -> None:
-        sign = 1.0 if found.search.metric.direction == "max" else -1.0
+        direction = found.search.metric.direction
         assert found.search.best is not None
         assert found.search.best.score is not None
         self.best_params_ = dict(found.search.best.params)
-        self.best_score_ = sign * found.search.best.score
-        self.cv_results_ = cv_results(found.trials, found.search.n_folds, sign)
+        self.best_score_ = greater_is_better(found.search.best.score, direction)
+        self.cv_results_ = cv_results(found.trials, found.search.n_folds, direction)
         self.notes_ = list(found.search.notes)
         self._rows = leaderboard_rows(found.trials)
         self._file = found.model
@@ -99,8 +99,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         if unused:
             more = f" and {len(unused) - _MOST_NAMED:,} more" if len(unused) > _MOST_NAMED else ""
             warnings.warn(
-                f"{len(unused):,} of {len(self._names):,} columns are not used: {', '.join(unused[:_MOST_NAMED])}{more}. "
-                "A column without two different values says nothing, and a text that differs in every row names it; "
+                f"{len(unused):,} of {len(self._names):,} columns are not used: "
+                f"{', '.join(unused[:_MOST_NAMED])}{more}. A column without two different values says nothing, and a text that differs in every row names it; "
                 "notes_ has more.",
                 UserWarning,
                 stacklevel=5,

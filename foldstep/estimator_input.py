@@ -94,7 +94,7 @@ class Labels:
     def of(cls, classes: npt.NDArray[Any]) -> Labels:
         """Choose how classes are written: as they are where they are whole numbers or words, else by number."""
         values = classes.tolist()
-        if classes.dtype.kind in "iu":
+        if classes.dtype.kind in "iuf" and all(int(value) == value for value in values):
             return cls([int(value) for value in values], is_coded=False)
         if all(isinstance(value, str) and _is_word(value) for value in values):
             return cls(list(values), is_coded=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -9,27 +10,33 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from foldstep.models.catalog.metrics import Direction
 from foldstep.service.contract.leaderboard import TrialView
 
 _FIRST = ("rank", "trial", "state", "score", "spread", "epoch", "epochs", "n_parameters", "duration_s")
 """Columns of the leaderboard before the hyperparameters."""
 
 
-def cv_results(trials: Sequence[TrialView], n_folds: int, sign: float) -> dict[str, Any]:
+def greater_is_better(value: float, direction: Direction) -> float:
+    """Turn a score as scikit-learn has scores: a loss is negated."""
+    return -direction.loss_of(value)
+
+
+def cv_results(trials: Sequence[TrialView], n_folds: int, direction: Direction) -> dict[str, Any]:
     """Write trials as `cv_results_` of a search of scikit-learn has them.
 
     Args:
         trials: in any order.
         n_folds: of each trial.
-        sign: 1 where the greatest score is the best, -1 for a loss, which is negated.
+        direction: of the metric; a loss is negated.
 
     Returns:
         By name an array with an entry for each trial, by number: scores are NaN where a trial has none.
     """
     ordered = sorted(trials, key=lambda trial: trial.trial)
     names = sorted({name for trial in ordered for name in trial.params})
-    scores = np.array([_fold_scores(trial, n_folds, sign) for trial in ordered]).reshape(-1, n_folds)
-    means = np.array([np.nan if t.score is None else sign * t.score for t in ordered])
+    scores = np.array([_fold_scores(trial, n_folds, direction) for trial in ordered]).reshape(-1, n_folds)
+    means = np.array([_score(trial.score, direction) for trial in ordered])
     found: dict[str, Any] = {f"param_{name}": _masked([t.params.get(name) for t in ordered]) for name in names}
     found["params"] = [dict(trial.params) for trial in ordered]
     found |= {f"split{fold}_test_score": scores[:, fold] for fold in range(n_folds)}
@@ -37,9 +44,13 @@ def cv_results(trials: Sequence[TrialView], n_folds: int, sign: float) -> dict[s
     return {**found, "mean_test_score": means, "std_test_score": spreads, "rank_test_score": _ranks(ordered)}
 
 
-def _fold_scores(trial: TrialView, n_folds: int, sign: float) -> list[float]:
+def _score(value: float | None, direction: Direction) -> float:
+    return math.nan if value is None else greater_is_better(value, direction)
+
+
+def _fold_scores(trial: TrialView, n_folds: int, direction: Direction) -> list[float]:
     scores = [*trial.folds, *[None] * n_folds][:n_folds]
-    return [np.nan if score is None else sign * score for score in scores]
+    return [_score(score, direction) for score in scores]
 
 
 def _masked(values: list[Any]) -> np.ma.MaskedArray[Any, Any]:

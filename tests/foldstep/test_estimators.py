@@ -26,6 +26,8 @@ from sklearn.utils.estimator_checks import check_estimator
 import foldstep
 from foldstep import FoldstepClassifier, FoldstepRegressor
 from foldstep.connect import master_of
+from foldstep.estimator_service import end_services, service
+from foldstep.local import local_master
 from foldstep.service.contract.errors import FitRefused, InvalidInput, NothingTrained
 from tests.acceptance.processes import Processes
 
@@ -50,7 +52,7 @@ def test_it_is_an_estimator_as_scikit_learn_says(kind: type) -> None:
 
 
 def test_classes_come_back_in_their_order_and_type() -> None:
-    for labels in (["up", "down"], [3, -1], [0.5, 2.0], ["NA", "2020-01-01"], ["1 ", "01"], [True, False]):
+    for labels in (["up", "down"], [3, -1], [3.0, 2.0], ["NA", "2020-01-01"], ["1 ", "01"], [True, False]):
         y = np.array(labels)[(WORDS == "up").astype(int)]
         model = FoldstepClassifier(**SMALL).fit(X, y)
         assert model.classes_.tolist() == sorted(labels)
@@ -161,7 +163,7 @@ def test_a_pickle_predicts_the_same_in_another_process(tmp_path: Path) -> None:
 
 
 def test_saving_says_where_classes_lose_their_names(tmp_path: Path) -> None:
-    model = FoldstepClassifier(**SMALL).fit(X, np.where(WORDS == "up", 0.5, 1.5))
+    model = FoldstepClassifier(**SMALL).fit(X, np.where(WORDS == "up", "NA", "1"))
     with pytest.warns(UserWarning, match="called 0, 1, in the order of classes_"):
         model.save(tmp_path / "model.foldstep")
     assert set(foldstep.load(tmp_path / "model.foldstep").predict(X)) == {0, 1}
@@ -180,8 +182,6 @@ def test_fits_share_a_service_that_keeps_nothing_of_them() -> None:
     assert keepers() == before
     assert len(before) == 1
     np.testing.assert_array_equal(first, again)
-    from foldstep.estimator_service import service
-
     with service(None, 1) as running:
         assert running.master.searches() == []
         assert not list((running.folder / "tables").iterdir())
@@ -196,14 +196,23 @@ def test_a_service_whose_processes_were_killed_is_started_again() -> None:
     assert keeper not in keepers()
 
 
-def test_searches_stay_in_a_folder_that_is_named(tmp_path: Path, processes: Processes) -> None:
-    FoldstepRegressor(**SMALL, data_dir=tmp_path / "kept", random_state=7).fit(X, X[:, 0])
+def test_searches_stay_in_a_folder_that_is_named(tmp_path: Path) -> None:
+    FoldstepRegressor(**SMALL, data_dir=tmp_path, random_state=7).fit(X, X[:, 0])
+    assert master_of(tmp_path) is not None
     FoldstepRegressor(**SMALL).fit(X, X[:, 0])  # ends the service of that folder
-    _, master = processes.master(FOLDSTEP_DATA_DIR=str(tmp_path / "kept"))
-    (search,) = master.searches()
-    assert master.spec(search.id)["seed"] == 7
-    FoldstepRegressor(**SMALL, data_dir=tmp_path / "kept").fit(X, X[:, 0])  # by the master that is there
-    assert len(master.searches()) == 2
+    assert master_of(tmp_path) is None
+    with local_master(tmp_path, []) as master:
+        (search,) = master.searches()
+        assert master.spec(search.id)["seed"] == 7
+
+
+def test_a_master_that_serves_the_folder_is_taken(tmp_path: Path, processes: Processes) -> None:
+    _, master = processes.master(FOLDSTEP_DATA_ROOTS=str(tmp_path / "elsewhere"))
+    model = FoldstepRegressor(**SMALL, data_dir=processes.data_dir).fit(X, X[:, 0])
+    assert [search.name for search in master.searches()] == ["FoldstepRegressor"]
+    assert model.score(X, X[:, 0]) > 0.5
+    end_services()
+    assert [search.name for search in master.searches()] == ["FoldstepRegressor"]
 
 
 def test_in_the_searches_of_scikit_learn() -> None:
@@ -315,10 +324,3 @@ def test_a_table_alone_is_enough() -> None:
         model = FoldstepClassifier(time_limit=5, n_workers=1).fit(X, WORDS)
     assert model.score(X, WORDS) > 0.8
     assert any("default space" in note for note in model.notes_)
-
-
-def test_no_master_is_left_in_a_folder(tmp_path: Path) -> None:
-    FoldstepRegressor(**SMALL, data_dir=tmp_path).fit(X, X[:, 0])
-    assert master_of(tmp_path) is not None
-    FoldstepRegressor(**SMALL).fit(X, X[:, 0])
-    assert master_of(tmp_path) is None
