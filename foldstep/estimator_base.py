@@ -100,7 +100,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             more = f" and {len(unused) - _MOST_NAMED:,} more" if len(unused) > _MOST_NAMED else ""
             warnings.warn(
                 f"{len(unused):,} of {len(self._names):,} columns are not used: "
-                f"{', '.join(unused[:_MOST_NAMED])}{more}. A column without two different values says nothing, and a text that differs in every row names it; "
+                f"{', '.join(unused[:_MOST_NAMED])}{more}. A column without two different "
+                "values says nothing, and a text that differs in every row names it; "
                 "notes_ has more.",
                 UserWarning,
                 stacklevel=5,
