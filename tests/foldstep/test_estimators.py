@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -187,6 +188,20 @@ def test_fits_share_a_service_that_keeps_nothing_of_them() -> None:
         assert not list((running.folder / "tables").iterdir())
 
 
+def test_ctrl_c_ends_the_fit_and_its_search_but_not_the_service() -> None:
+    FoldstepRegressor(**SMALL).fit(X, X[:, 0])
+    before = keepers()
+    timer = threading.Timer(3.0, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        FoldstepRegressor(**{**SMALL, "parameters": {"epochs": 1_000_000}}).fit(X, X[:, 0])
+    timer.join()
+    with service(None, 1) as running:
+        assert running.master.searches() == []
+    FoldstepRegressor(**SMALL).fit(X, X[:, 0])
+    assert keepers() == before
+
+
 def test_a_service_whose_processes_were_killed_is_started_again() -> None:
     FoldstepRegressor(**SMALL).fit(X, X[:, 0])
     (keeper,) = keepers()
@@ -196,11 +211,18 @@ def test_a_service_whose_processes_were_killed_is_started_again() -> None:
     assert keeper not in keepers()
 
 
+def is_served(folder: Path) -> bool:
+    master = master_of(folder)
+    if master is not None:
+        master.close()
+    return master is not None
+
+
 def test_searches_stay_in_a_folder_that_is_named(tmp_path: Path) -> None:
     FoldstepRegressor(**SMALL, data_dir=tmp_path, random_state=7).fit(X, X[:, 0])
-    assert master_of(tmp_path) is not None
+    assert is_served(tmp_path)
     FoldstepRegressor(**SMALL).fit(X, X[:, 0])  # ends the service of that folder
-    assert master_of(tmp_path) is None
+    assert not is_served(tmp_path)
     with local_master(tmp_path, []) as master:
         (search,) = master.searches()
         assert master.spec(search.id)["seed"] == 7
