@@ -226,6 +226,7 @@ def test_searches_stay_in_a_folder_that_is_named(tmp_path: Path) -> None:
     with local_master(tmp_path, []) as master:
         (search,) = master.searches()
         assert master.spec(search.id)["seed"] == 7
+        master.close()
 
 
 def test_a_master_that_serves_the_folder_is_taken(tmp_path: Path, processes: Processes) -> None:
