@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from foldstep.client import Foldstep
+    from foldstep.estimators import FoldstepClassifier, FoldstepRegressor
     from foldstep.loaded import Model, PredictionWarning, load
     from foldstep.service.contract.version import __version__
 else:
     # Every Foldstep process imports this package first, and few of them need the client: it takes 0.2 s to import.
     _HOMES = {
         "Foldstep": "foldstep.client",
+        "FoldstepClassifier": "foldstep.estimators",
+        "FoldstepRegressor": "foldstep.estimators",
         "Model": "foldstep.loaded",
         "PredictionWarning": "foldstep.loaded",
         "load": "foldstep.loaded",
@@ -30,4 +33,12 @@ else:
         return found
 
 
-__all__ = ["Foldstep", "Model", "PredictionWarning", "__version__", "load"]
+__all__ = [
+    "Foldstep",
+    "FoldstepClassifier",
+    "FoldstepRegressor",
+    "Model",
+    "PredictionWarning",
+    "__version__",
+    "load",
+]

@@ -3,19 +3,26 @@
 A child is a package's `__main__`, as `python -m foldstep.service.data`. For one request (`ask`) a child
 reads it as JSON from standard input, answers with a result or with a problem document (`answer_once`), and ends.
 The system holds it to its `Limits`, so that a file made to take all memory ends the child and not the machine.
+
+A master whose tables all come from the process that started it may keep its children for the next request, since their
+imports take longer than a small table (`KEEP`). Then a request and its answer are a line each.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import json
+import math
 import os
 import resource
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -38,6 +45,10 @@ _FOLDER, _NEW_S = "foldstep-child-", 2.0
 """The names of children's folders, and the seconds within which a folder without a lock may have been made just now."""
 _PER_CORE_BYTES = 16 << 20
 """Address space of the stacks of one core's threads."""
+KEEP = "_FOLDSTEP_KEEP_CHILDREN"
+"""The variable by which whoever starts a master lets it keep its children."""
+_KEPT, _IDLE_S = "kept", 60.0
+"""The word that tells a child that it is kept, and the seconds without a request after which it ends."""
 _NO_MEMORY = (
     "MemoryError", "memory allocation of", "Memory allocation still failed", "bad_alloc", "Cannot allocate memory",
     "out of memory",
@@ -88,7 +99,11 @@ def end_all() -> None:
 
 def environment(limits: Limits = NO_LIMITS) -> dict[str, str]:
     """Build the environment of a child: the master's own, with one thread for each numerical library, and limits."""
-    return {**os.environ, **_ONE_THREAD, **_FRUGAL, _LIMITS: f"{limits.memory_bytes or 0} {limits.cpu_s or 0}"}
+    return {**os.environ, **_ONE_THREAD, **_FRUGAL, _LIMITS: _limits_told(limits)}
+
+
+def _limits_told(limits: Limits) -> str:
+    return f"{limits.memory_bytes or 0} {limits.cpu_s or 0}"
 
 
 def tells_of_memory(said: str) -> bool:
@@ -106,9 +121,8 @@ def ask(package: str, request: dict[str, Any], timeout_s: float, limits: Limits 
         ChildTooSlow: it had none after `timeout_s` seconds, or its seconds on the processor.
         Unavailable: the master ends.
     """
-    with _folder() as folder:  # what it leaves there when it is killed goes, too
-        variables = {**environment(limits), "TMPDIR": folder}
-        code, answer, errors = _run(package, json.dumps(request).encode(), timeout_s, variables)
+    answered = _ask_kept(package, request, timeout_s, limits) if KEEP in os.environ else None
+    code, answer, errors = answered or _ask_new(package, request, timeout_s, limits)
     if _is_over.is_set():
         raise Unavailable("The master is shutting down; send it again in a moment.")
     if code == -signal.SIGXCPU:
@@ -121,6 +135,123 @@ def ask(package: str, request: dict[str, Any], timeout_s: float, limits: Limits 
     if "problem" in read:
         raise error_from_problem(read["problem"])
     return read["result"]
+
+
+def _ask_new(package: str, request: dict[str, Any], timeout_s: float, limits: Limits) -> tuple[int, bytes, bytes]:
+    with _folder() as folder:  # what it leaves there when it is killed goes, too
+        variables = {**environment(limits), "TMPDIR": folder}
+        return _run(package, json.dumps(request).encode(), timeout_s, variables)
+
+
+_kept: dict[str, _Kept] = {}
+
+
+def _ask_kept(
+    package: str, request: dict[str, Any], timeout_s: float, limits: Limits
+) -> tuple[int, bytes, bytes] | None:
+    """Ask the child of a package that is kept; None where it is at work, or has just ended after its idle time."""
+    with _lock:
+        child = _kept.setdefault(package, _Kept(package))
+    if not child.lock.acquire(blocking=False):
+        return None
+    try:
+        return child.ask({"limits": _limits_told(limits), "request": request}, timeout_s)
+    finally:
+        child.lock.release()
+
+
+class _Kept:
+    """A child that answers one request after another; it is started with the first, and again when it has ended.
+
+    Attributes:
+        lock: held by the thread that asks.
+    """
+
+    def __init__(self, package: str) -> None:
+        self.lock = threading.Lock()
+        self._package = package
+        self._process: subprocess.Popen[bytes] | None = None
+        self._errors: IO[bytes]
+        self._stack = contextlib.ExitStack()
+
+    def ask(self, request: dict[str, Any], timeout_s: float) -> tuple[int, bytes, bytes] | None:
+        """Send a request and read the answer; see `_run`.
+
+        Raises:
+            ChildTooSlow: there was no answer within `timeout_s` seconds; the child is ended.
+        """
+        process, is_late = self._running(), threading.Event()
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def end_late() -> None:
+            is_late.set()
+            process.kill()
+
+        killer = threading.Timer(timeout_s, end_late)
+        killer.start()
+        try:
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+        except BrokenPipeError:
+            return None
+        finally:
+            killer.cancel()
+        return (0, answer, b"") if answer.endswith(b"\n") else self._death(process, is_late=is_late.is_set())
+
+    def _death(self, process: subprocess.Popen[bytes], *, is_late: bool) -> tuple[int, bytes, bytes] | None:
+        """Tell how a process ended that gave no answer; None where its idle time was over."""
+        process.wait()
+        if is_late:
+            raise ChildTooSlow
+        self._errors.seek(0)
+        return (process.returncode, b"", self._errors.read()) if process.returncode else None
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self._end()
+            self._process = self._started()
+        if _is_over.is_set():
+            self._process.kill()
+        return self._process
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        folder = self._stack.enter_context(_folder())
+        self._errors = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._errors}
+        # a thread of a pool starts it, and may end long before it
+        lifeline = with_lifeline({**environment(), "TMPDIR": folder}, is_held_by_thread=False)
+        with _lock:
+            process = subprocess.Popen(python_command(self._package, _KEPT), **pipes, **lifeline)
+            _running.add(process)
+        return process
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._end()
+
+    def _end(self) -> None:
+        """Forget a process that has ended, with what it left."""
+        if self._process is not None:
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(BrokenPipeError):  # a request that it did not read is lost
+                        pipe.close()
+            with _lock:
+                _running.discard(self._process)
+        self._stack.close()
+
+
+def _end_kept() -> None:
+    for child in _kept.values():
+        child.close()
+
+
+atexit.register(_end_kept)
 
 
 @contextlib.contextmanager
@@ -174,10 +305,22 @@ def _run(package: str, sent: bytes, timeout_s: float, variables: dict[str, str])
 
 
 def answer_once(perform: Callable[[dict[str, Any]], BaseModel]) -> None:
-    """Answer one request of `ask`, in the child: from standard input to standard output."""
+    """Answer one request of `ask`, in the child, from standard input to standard output; one after another if kept."""
     end_with_parent()
     with answers() as output:
-        json.dump(_answer(perform, json.load(sys.stdin)), output)
+        if _KEPT in sys.argv[1:]:
+            _answer_all(perform, output)
+        else:
+            json.dump(_answer(perform, json.load(sys.stdin)), output)
+
+
+def _answer_all(perform: Callable[[dict[str, Any]], BaseModel], output: IO[str]) -> None:
+    """Answer a line with a line until none comes any more, each within limits of its own."""
+    while select.select([0], [], [], _IDLE_S)[0] and (line := sys.stdin.buffer.readline()):
+        read = json.loads(line)
+        os.environ[_LIMITS] = read["limits"]
+        output.write(json.dumps(_answer(perform, read["request"])) + "\n")
+        output.flush()
 
 
 def limit_memory_and_time() -> None:
@@ -187,7 +330,8 @@ def limit_memory_and_time() -> None:
     if memory_bytes:
         _limit(resource.RLIMIT_AS, _address_space() + memory_bytes + (os.cpu_count() or 1) * _PER_CORE_BYTES)
     if cpu_s:
-        _limit(resource.RLIMIT_CPU, cpu_s)
+        before_s = math.ceil(time.process_time()) if _KEPT in sys.argv[1:] else 0
+        _limit(resource.RLIMIT_CPU, cpu_s + before_s)
 
 
 def _limit(kind: int, value: int) -> None:

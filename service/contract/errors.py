@@ -5,6 +5,7 @@
     │   ├── SpecInvalid             a spec with faults, all of them named
     │   ├── DatasetUnreadable       a file that is no table
     │   ├── ModelUnreadable         a file that is no whole model
+    │   ├── FitRefused              what an estimator was given; also a ValueError
     │   ├── PathNotAllowed          a file outside the allowed roots
     │   └── TooLarge                more bytes than the master takes
     ├── NotFound                there is no such search, trial, data set, worker, lease, checkpoint
@@ -14,6 +15,7 @@
     │   ├── NameTaken               a data set of that name holds other data
     │   ├── KeyReused               another request was sent under that Idempotency-Key
     │   └── Ambiguous               a word that names several searches
+    ├── NothingTrained          an estimator's search that ended without a score; also a RuntimeError
     ├── Unauthorized            no token, or not the right one
     ├── Forbidden               a right token without the scope for the call, or a call that another site's page made
     ├── TooManyRequests         more calls than a token may make, or too many wrong tokens
@@ -148,6 +150,12 @@ class ModelUnreadable(InvalidInput):
     code = "model_unreadable"
 
 
+class FitRefused(InvalidInput, ValueError):
+    """What an estimator was given cannot be used; scikit-learn's callers expect a `ValueError`."""
+
+    code = "fit_refused"
+
+
 class PathNotAllowed(InvalidInput):
     """A file outside the roots that the master may read."""
 
@@ -200,6 +208,12 @@ class Ambiguous(Conflict):
     """A name, or the beginning of an id, that several searches have."""
 
     code = "ambiguous"
+
+
+class NothingTrained(FoldstepError, RuntimeError):
+    """The search of an estimator ended before a trial had a score."""
+
+    code = "nothing_trained"
 
 
 class Unauthorized(FoldstepError):
