@@ -114,7 +114,8 @@ ACTIVATIONS: Mapping'''),
     ],
     "foldstep/portable/network.py": [
         ('    "tanh": lambda ops, z: ops.tanh(z),',
-         '    "softsign": lambda ops, z: z / (ops.maximum(z, z * -1.0) + 1.0),\n    "tanh": lambda ops, z: ops.tanh(z),'),
+         '    "softsign": lambda ops, z: z / (ops.maximum(z, z * -1.0) + 1.0),\n'
+         '    "tanh": lambda ops, z: ops.tanh(z),'),
     ],
 }  # fmt: skip
 OPTIMIZER: Edits = {  # Lion (Chen et al. 2023, algorithm 2)
