@@ -188,17 +188,18 @@ def test_fits_share_a_service_that_keeps_nothing_of_them() -> None:
         assert not list((running.folder / "tables").iterdir())
 
 
-def test_ctrl_c_ends_the_fit_and_its_search_but_not_the_service() -> None:
-    FoldstepRegressor(**SMALL).fit(X, X[:, 0])
+def test_ctrl_c_ends_the_fit_and_its_search_but_not_the_service(tmp_path: Path) -> None:
+    kept = {**SMALL, "data_dir": tmp_path}
+    FoldstepRegressor(**kept).fit(X, X[:, 0])
     before = keepers()
     timer = threading.Timer(3.0, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        FoldstepRegressor(**{**SMALL, "parameters": {"epochs": 1_000_000}}).fit(X, X[:, 0])
+        FoldstepRegressor(**{**kept, "parameters": {"epochs": 1_000_000}}).fit(X, X[:, 0])
     timer.join()
-    with service(None, 1) as running:
-        assert running.master.searches() == []
-    FoldstepRegressor(**SMALL).fit(X, X[:, 0])
+    with service(tmp_path, 1) as running:
+        assert [search.state for search in running.master.searches()] == ["stopped", "completed"]
+    FoldstepRegressor(**kept).fit(X, X[:, 0])
     assert keepers() == before
 
 
@@ -247,7 +248,7 @@ def test_in_the_searches_of_scikit_learn() -> None:
 
 
 PARENT = """
-import os, sys, numpy as np, psutil
+import os, sys, time, numpy as np, psutil
 from foldstep import FoldstepRegressor
 X = np.random.default_rng(0).normal(size=(40, 2))
 def fit():
@@ -265,6 +266,12 @@ assert fit() == before
 sys.stdout.write(" ".join(str(p.pid) for p in psutil.Process().children(recursive=True)) + "\\n")
 sys.stdout.flush()
 if sys.argv[1] == "stay":
+    other = os.fork()  # one that outlives its parent
+    if other == 0:
+        time.sleep(100)
+        os._exit(0)
+    sys.stdout.write(f"{other}\\n")
+    sys.stdout.flush()
     sys.stdin.read()
 """
 
@@ -277,11 +284,17 @@ def test_a_forked_process_has_its_own_service_and_all_end_with_their_parents(end
         assert parent.stdout.readline() == "own\n"
         pids = [int(word) for word in parent.stdout.readline().split()]
         assert len(pids) >= 3  # the keeper, a master, a worker
+        sleepers = []
         if end == "stay":
+            sleepers = [psutil.Process(int(parent.stdout.readline()))]
             parent.kill()
         parent.wait()
-    alive = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
-    assert psutil.wait_procs(alive, timeout=60)[1] == []
+        alive = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+        left = psutil.wait_procs(alive, timeout=60)[1]
+        assert all(sleeper.is_running() for sleeper in sleepers)
+        for sleeper in sleepers:
+            sleeper.kill()
+    assert left == []
 
 
 def test_without_a_fit_there_is_nothing() -> None:
