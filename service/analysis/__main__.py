@@ -14,15 +14,19 @@ from foldstep.service.contract.trial import TrialRecord
 
 def perform(request: dict[str, Any]) -> ImportanceReport | Chosen:
     """Compute the requested report, or choose the requested ensemble."""
+    return _ensemble(request["ensemble"]) if "ensemble" in request else _report(request)
+
+
+def _ensemble(request: dict[str, Any]) -> Chosen:
     limit_memory_and_time()
-    if "ensemble" in request:
-        return Chosen(ensemble=ensemble(EnsembleRequest.model_validate(request["ensemble"])))
-    return _report(request)
+    return Chosen(ensemble=ensemble(EnsembleRequest.model_validate(request)))
 
 
 def _report(request: dict[str, Any]) -> ImportanceReport:
-    from foldstep.service.analysis.report import importance_report  # brings scikit-learn
+    # brings scikit-learn, which an ensemble need not wait for; before the limits, which are beyond what libraries take
+    from foldstep.service.analysis.report import importance_report
 
+    limit_memory_and_time()
     return importance_report(
         request["search"],
         MetricSpec.model_validate(request["metric"]),
