@@ -40,7 +40,7 @@ def report_in_child(
         "adaptive": adaptive,
         "records": [record.model_dump(mode="json") for record in records],
     }
-    return ImportanceReport.model_validate(_answer(request, limits))
+    return ImportanceReport.model_validate(_answer("foldstep.service.analysis", request, limits))
 
 
 def ensemble_in_child(request: EnsembleRequest, *, limits: Limits = NO_LIMITS) -> Ensemble | None:
@@ -49,17 +49,18 @@ def ensemble_in_child(request: EnsembleRequest, *, limits: Limits = NO_LIMITS) -
     Raises:
         Unavailable: the child died, or took too long or too much memory.
     """
-    return Chosen.model_validate(_answer({"ensemble": request.model_dump(mode="json")}, limits)).ensemble
+    answer = _answer("foldstep.service.analysis.choosing", request.model_dump(mode="json"), limits)
+    return Chosen.model_validate(answer).ensemble
 
 
-def _answer(request: dict[str, Any], limits: Limits) -> Any:
-    """Ask the child.
+def _answer(package: str, request: dict[str, Any], limits: Limits) -> Any:
+    """Ask the child of a package.
 
     Raises:
         Unavailable: it died, or took too long or too much memory.
     """
     try:
-        return ask("foldstep.service.analysis", request, TIMEOUT_S, limits)
+        return ask(package, request, TIMEOUT_S, limits)
     except ChildTooSlow:
         raise Unavailable(f"The analysis took longer than {TIMEOUT_S:g} s; try again on a quieter machine.") from None
     except ChildNeedsMemory:
