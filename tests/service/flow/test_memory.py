@@ -27,7 +27,7 @@ TIGHT = Limits(memory_bytes=2 << 20)
 
 def test_an_analysis_that_takes_too_much_memory_is_refused() -> None:
     with pytest.raises(Unavailable, match=f"The analysis takes more than 2 MiB; raise {SETTING} of the master"):
-        # where pandas is installed, scikit-learn brings it, and what it leaves of its memory is enough for 20,000 trials
+        # where pandas is installed, scikit-learn brings it, and the memory that it leaves is enough for 20,000 trials
         report_in_child("s-1", ACCURACY, 0, SPACE, history(log_lr, 60_000), limits=TIGHT)
 
 
