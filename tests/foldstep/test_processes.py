@@ -147,5 +147,7 @@ def test_public_names() -> None:
     from foldstep.client import Foldstep
 
     assert foldstep.Foldstep is Foldstep
-    assert foldstep.__all__ == ["Foldstep", "__version__"]
+    estimators, models = ["FoldstepClassifier", "FoldstepRegressor"], ["Model", "PredictionWarning", "load"]
+    assert sorted(foldstep.__all__) == sorted(["Foldstep", *estimators, *models, "__version__"])
+    assert all(getattr(foldstep, name) is not None for name in foldstep.__all__)
     assert not hasattr(foldstep, "Client")

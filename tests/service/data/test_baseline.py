@@ -136,7 +136,8 @@ def test_no_other_constant_scores_better_on_the_training_part(name: str, exposed
     direction = METRICS[name].direction
     best = min(direction.loss_of(score) for score in scores)
     assert direction.loss_of(found) <= best + 1e-9, "the constant is the best one"
-    steps = np.linspace(0, 6.0, 20_001)
+    greatest = max(6.0, float((part / exposure).max()))
+    steps = np.concatenate([np.linspace(0, 6.0, 20_001), np.linspace(6.0, greatest, 20_001)])
     closest = score_values(name, torch.from_numpy(steps[:, None] * exposure), torch.from_numpy(part)).tolist()
     assert direction.loss_of(found) == pytest.approx(min(map(direction.loss_of, closest)), abs=2e-3), "and reached"
 
