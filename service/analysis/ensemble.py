@@ -10,12 +10,12 @@ from pydantic import Field
 
 from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.catalog.tasks import Task
-from foldstep.models.checkpoint import CheckpointDamaged, read_arrays
 from foldstep.service.analysis.calibration import half_widths, joined_rows
 from foldstep.service.analysis.greedy import Aim, Block, Choice, HeldOut, choose, held_out, joined
+from foldstep.service.analysis.kept import read_predictions
 from foldstep.service.analysis.scores import Truth
 from foldstep.service.contract.ensemble import Ensemble, EnsembleMember
-from foldstep.service.contract.out_of_fold import PREFIX, FoldPredictions
+from foldstep.service.contract.out_of_fold import FoldPredictions
 from foldstep.service.contract.space import Frozen
 
 MOST_ROWS = 20_000
@@ -58,7 +58,7 @@ class Chosen(Frozen):
 
 def ensemble(request: EnsembleRequest) -> Ensemble | None:
     """Choose the ensemble of a search; None where no candidate has predictions with a score."""
-    known = [(c, _read(Path(request.folder), c)) for c in request.candidates]
+    known = [(c, read_predictions(Path(request.folder), c.checkpoints)) for c in request.candidates]
     there = [(candidate, folds) for candidate, folds in known if folds]
     if not there:
         return None
@@ -73,20 +73,6 @@ def ensemble(request: EnsembleRequest) -> Ensemble | None:
     candidates = [candidate for candidate, _ in there]
     notes = _notes(n_rows, len(known) - len(there))
     return _described(request, candidates, blocks, choice, guard, notes)
-
-
-def _read(folder: Path, candidate: Candidate) -> list[FoldPredictions]:
-    """Read the predictions of a trial, by fold; none where a file has none, or is gone or damaged."""
-    found = []
-    for name in candidate.checkpoints:
-        try:
-            predictions = FoldPredictions.of(read_arrays(str(folder / name), PREFIX))
-        except (CheckpointDamaged, ValueError):
-            return []
-        if predictions is None:
-            return []
-        found.append(predictions)
-    return found
 
 
 def _block(of_candidates: Sequence[FoldPredictions], levels: Sequence[float]) -> Block:

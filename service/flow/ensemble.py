@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
-from foldstep.models.checkpoint import CheckpointDamaged, read_arrays, read_facts, reading_facts
+from foldstep.models.checkpoint import read_facts, reading_facts
 from foldstep.service.analysis.child import ensemble_in_child
 from foldstep.service.analysis.ensemble import Candidate, EnsembleRequest
+from foldstep.service.analysis.kept import read_predictions
 from foldstep.service.contract.ensemble import Ensemble, TrialPredictions
 from foldstep.service.contract.errors import Conflict
-from foldstep.service.contract.out_of_fold import PREFIX, FoldPredictions
 from foldstep.service.contract.spec import CvSpec
 from foldstep.service.data.allowance import limits_to_compute
 from foldstep.service.db import counts, ranking, scores, searches
@@ -93,8 +92,8 @@ def predictions(context: Context, search_id: str, number: int) -> TrialPredictio
         ranking.get(connection, search_id, number)
         folds = scores.of_trials(connection, [(search_id, number)])[search_id, number]
     folder = files.checkpoint_folder(context.settings, search_id)
-    paths = [str(folder / fold.checkpoint) for fold in folds if fold.checkpoint is not None]
-    found = list(_read(paths))
+    names = [fold.checkpoint for fold in folds if fold.checkpoint is not None]
+    found = read_predictions(folder, names)
     if not found or len(found) != search.problem.n_folds:
         raise Conflict(
             f"Trial {number} of {search_id} has no out-of-fold predictions: they are kept with the checkpoints of the "
@@ -102,22 +101,12 @@ def predictions(context: Context, search_id: str, number: int) -> TrialPredictio
         )
     return TrialPredictions(
         trial=number,
-        columns=_columns(search, paths[0]),
+        columns=_columns(search, str(folder / names[0])),
         folds=[fold for fold, one in enumerate(found) for _ in one.rows],
         rows=[row for one in found for row in one.rows.tolist()],
         truth=[value for one in found for value in one.truth.tolist()],
         predictions=[[_finite(v) for v in row] for one in found for row in one.predictions.tolist()],
     )
-
-
-def _read(paths: list[str]) -> Iterator[FoldPredictions]:
-    for path in paths:
-        try:
-            predictions = FoldPredictions.of(read_arrays(path, PREFIX))
-        except (CheckpointDamaged, ValueError):
-            return
-        if predictions is not None:
-            yield predictions
 
 
 def _columns(search: SearchRow, path: str) -> list[str]:
