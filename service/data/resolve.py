@@ -25,7 +25,7 @@ from foldstep.service.contract.draws import Rows
 from foldstep.service.contract.errors import Fault, SpecInvalid
 from foldstep.service.contract.expansion import for_task
 from foldstep.service.contract.features import features_of, network_ends
-from foldstep.service.contract.folds import Splits, Splitter, is_missing, marked_as_test
+from foldstep.service.contract.folds import Splits, Splitter, is_missing, marked_as_test, outer_rests
 from foldstep.service.contract.problem import LearningProblem, ResolvedProblem
 from foldstep.service.contract.reading import TableReading
 from foldstep.service.contract.rules import (
@@ -318,8 +318,18 @@ class _Resolving:
         n_before = len(self.faults)
         splitter = Splitter(self.columns, data, self.spec.cv, self.spec.seed)
         self._check_rest(data, splitter.rest)
+        self._check_outer(data)
         is_target_bad = any(fault.path == "data.target" for fault in self.faults)
         return None if is_target_bad or len(self.faults) > n_before else splitter.splits()
+
+    def _check_outer(self, data: DataSpec) -> None:
+        """Check that the rows outside of each outer fold are enough for the folds."""
+        try:
+            for rest in outer_rests(self.columns, data, self.spec.cv, self.spec.seed):
+                if not self.faults:
+                    self._check_rest(data, rest)
+        except ValueError as error:
+            self._add("too_few", "cv.outer", "fewer outer folds, or more rows of each class or group", str(error))
 
     def _check_rest(self, data: DataSpec, rest: Rows) -> None:
         """Check that rows, groups, classes and given folds outside the test part are enough for the folds."""
@@ -360,6 +370,11 @@ class _Resolving:
         self._add("no_test_rows", "data.test.column", "some rows marked as test (1, true or test), not all", got)
         return False
 
+    def _outside(self) -> str:
+        if self.spec.cv.outer is not None:
+            return " outside of each outer fold"
+        return "" if self.spec.data.test is None else " outside the test part"
+
     def _check_classes(self, path: str, rest: Rows) -> None:
         """Check that every class has a row for each part of a stratified split."""
         needed = self.spec.cv.folds or 2
@@ -372,7 +387,7 @@ class _Resolving:
         self._add(
             "too_few_of_class",
             path,
-            f"at least {needed} rows of every class{'' if self.spec.data.test is None else ' outside the test part'}",
+            f"at least {needed} rows of every class{self._outside()}",
             f"{counts[rarest]} of the class {label}",
             "take fewer folds, or set cv.stratify: false",
         )
