@@ -12,6 +12,7 @@ import torch
 
 from foldstep.committee import Committee
 from foldstep.service.contract.lease import Lease, LeasedTrial
+from foldstep.service.contract.out_of_fold import VALIDATION
 from foldstep.service.contract.parse import parse_spec
 from foldstep.service.contract.space import Params
 from foldstep.service.data.ingest import ingest
@@ -101,8 +102,8 @@ def _trained(folder: Path, spec: dict[str, Any], params: Params) -> Committee:
         if weights is None:
             raise NothingTrained(str(finished.result))
         data = source.fold(member.fold, member.hp.preparation)
-        predictions = predicted(member.hp, weights, data, source.splits.folds[member.fold][1])
-        name, content = checkpoint(lease, leased, member, weights, data, finished.result, predictions)
+        kept = {VALIDATION: predicted(member.hp, weights, data, source.splits.folds[member.fold][1])}
+        name, content = checkpoint(lease, leased, member, weights, data, finished.result, kept)
         files.append(folder / name)
         files[-1].write_bytes(content)
     return Committee(1.0, files, 3)
