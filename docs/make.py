@@ -6,7 +6,7 @@ A test checks that they are up to date. Run `python -m docs.make` after a change
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,12 +18,11 @@ from foldstep.cli import app
 from foldstep.models.catalog.hyperparameters import REGISTRY
 from foldstep.models.catalog.metrics import METRICS, metrics_of, metrics_of_numbers
 from foldstep.models.catalog.tasks import LEAST_IN_WORDS, Task
-from foldstep.service.contract.defaults import HIDDEN, PRESET, SIZES
+from foldstep.service.contract.defaults import BATCHES, EFFORTS, PRESET, Size
 from foldstep.service.contract.errors import FoldstepError
 from foldstep.service.contract.expansion import in_words, sets
 from foldstep.service.contract.methods import METHODS, SearchMethod, staged_methods
 from foldstep.service.contract.presets import PRESETS
-from foldstep.service.contract.space import Choices
 from foldstep.service.contract.states import LEASE_TRANSITIONS, SEARCH_TRANSITIONS, TRIAL_TRANSITIONS, diagram
 from foldstep.service.settings import PREFIX, Settings
 
@@ -74,10 +73,15 @@ def presets() -> str:
 
 def _default_space() -> list[str]:
     """Write what a spec without parameters has, by the rows of its table."""
-    lines = ["", "## Without parameters", "", f"A spec without `parameters` has the space `{PRESET}`, with `hidden`"]
-    lines += [f"{in_words(Choices(choices=HIDDEN))}, and:", "", "| rows outside of the test part | beside it |"]
-    lines += ["| --- | --- |"]
-    for size in SIZES:
+    lines = ["", "## Without parameters", "", f"A spec without `parameters` has the space `{PRESET}`, and beside it:"]
+    lines += [*_by_rows("rows outside of the test part, for a search of two minutes", EFFORTS)]
+    lines += ["", "In twice the time the first column is for twice the rows, and so on. Whatever the time:"]
+    return [*lines, *_by_rows("rows outside of the test part", BATCHES)]
+
+
+def _by_rows(head: str, sizes: Sequence[Size]) -> list[str]:
+    lines = ["", f"| {head} | beside it |", "| --- | --- |"]
+    for size in sizes:
         values = "; ".join(f"`{name}` {_listed(value)}" for name, value in size.parameters.items())
         lines.append(f"| {'more' if size.up_to is None else f'up to {size.up_to:,}'} | {values} |")
     return lines

@@ -77,7 +77,7 @@ def search_and_predict(spec: dict[str, Any], parts: Split, folder: Path) -> dict
     parts.write(folder)
     (folder / "spec.json").write_text(json.dumps(spec))
     begun = time.monotonic()
-    told = _foldstep(folder, "run", "spec.json", "--dir", "data", "--workers", str(WORKERS), "--json")
+    told = foldstep(folder, "run", "spec.json", "--dir", "data", "--workers", str(WORKERS), "--json")
     seconds = time.monotonic() - begun
     board = json.loads(told)
     predicted = predict(folder, spec["name"], "--trial", str(board[0]["trial"]))
@@ -87,10 +87,10 @@ def search_and_predict(spec: dict[str, Any], parts: Split, folder: Path) -> dict
 
 def predict(folder: Path, search: str, *options: str) -> list[str]:
     """Predict the test rows with a search's ensemble, or as the options of `foldstep predict` say."""
-    return _foldstep(folder, "predict", search, "test.csv", "--dir", "data", *options).splitlines()[1:]
+    return foldstep(folder, "predict", search, "test.csv", "--dir", "data", *options).splitlines()[1:]
 
 
-def _foldstep(folder: Path, *arguments: str) -> str:
+def foldstep(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
         python_command("foldstep", *arguments), cwd=folder, capture_output=True, text=True, check=False
     )

@@ -6,11 +6,10 @@ depends on the values of the table is decided in `service/data/zero.py`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from foldstep.models.catalog.kinds import Value
 from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.expansion import beside, use_of
 from foldstep.service.contract.parameters import parse_parameters
@@ -18,8 +17,7 @@ from foldstep.service.contract.space import Space
 from foldstep.service.contract.spec import CvSpec, PresetUse, Spec
 
 PRESET = "realmlp_space"
-HIDDEN: list[Value] = [[64, 64, 64], [128, 128, 128], [256, 256, 256]]
-"""Smaller networks beside the published ones: in two minutes only small ones are many."""
+TIME_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -27,23 +25,37 @@ class Size:
     """What the default space has for tables of a size.
 
     Attributes:
-        up_to: the greatest number of rows outside of the test part; None for no limit.
+        up_to: the greatest number of rows outside of the test part; None for no limit. For `EFFORTS` it is that of a
+            search of two minutes: of twice the time, twice the rows.
         parameters: as a spec has them.
     """
 
-    up_to: int | None
+    up_to: float | None
     parameters: Mapping[str, Any]
 
 
-SIZES = (
-    Size(400, {"batch_size": [32, 64, 256], "epochs": [256, 512]}),
-    Size(1500, {"batch_size": [64, 256], "epochs": 256}),
-    Size(8000, {"batch_size": 256, "epochs": [64, 128, 256]}),
-    Size(None, {"batch_size": 256, "epochs": [16, 32, 64]}),
+_SMALL = [[64, 64, 64], [128, 128, 128]]
+_ALL = [*_SMALL, [256, 256, 256]]
+EFFORTS = (
+    Size(400, {"hidden": _ALL, "epochs": [256, 512]}),
+    Size(1500, {"hidden": _ALL, "epochs": 256}),
+    Size(8000, {"hidden": _SMALL[::-1], "epochs": 256}),
+    Size(20_000, {"hidden": _SMALL, "epochs": [64, 128]}),
+    Size(100_000, {"hidden": _SMALL, "epochs": [16, 32, 64]}),
+    Size(None, {"hidden": _SMALL, "epochs": [2, 4, 8]}),
 )
-"""By size, the least first: small tables need more steps than 256 epochs of batches of 256 are."""
+"""How long networks train, and how large they are, the least first.
 
-TIME_S = 120.0
+Smaller networks stand beside the published ones: in two minutes only small ones are many. From some thousand rows on
+the published ones would not end in that time, and what is cut before the end of its schedule is worth little. On the
+training parts of two tables epochs were worth more than width: see docs/benchmarks.md."""
+
+BATCHES = (
+    Size(400, {"batch_size": [32, 64, 256]}),
+    Size(1500, {"batch_size": [64, 256]}),
+    Size(None, {"batch_size": 256}),
+)
+"""Small tables need more steps than 256 epochs of batches of 256 are."""
 FOLDS, REPEATS, HOLDOUT = 5, 2, 0.2
 FEW_ROWS, MANY_ROWS = 200, 50_000
 """With fewer rows the folds are repeated; with at least so many, one part is held out instead of folds.
@@ -57,20 +69,27 @@ LOSS_OF = {"poisson_deviance": "poisson", "gamma_deviance": "gamma", "tweedie_de
 mse stays, and is the first trial's: the published rates are for it, and some are too high for a log of a mean."""
 
 
-def default_parameters(n_rows: int, *, metric: str | None = None, has_numbers: bool = True) -> dict[str, Any]:
+def default_parameters(
+    n_rows: int, *, time_s: float = TIME_S, metric: str | None = None, has_numbers: bool = True
+) -> dict[str, Any]:
     """Write the default space of a table, as a spec has its parameters.
 
     Args:
         n_rows: rows outside of the test part.
+        time_s: time of the search; without a limit two minutes are as good as any.
         metric: that trials are ranked by; None for one that every loss goes with.
         has_numbers: whether a feature is numeric; embeddings of numbers are for these alone.
     """
-    size = next(size for size in SIZES if size.up_to is None or n_rows <= size.up_to)
-    written = {"preset": PRESET, "hidden": HIDDEN, **size.parameters}
+    effort, batch = _for(n_rows * TIME_S / time_s, EFFORTS), _for(n_rows, BATCHES)
+    written = {"preset": PRESET, "hidden": effort["hidden"], **batch, "epochs": effort["epochs"]}
     if metric in LOSS_OF:
         clamped = {"value": "train", "when": {"loss": "mse"}}  # of the others the output is a logarithm
         written |= {"loss": [LOSS_OF[metric], "mse"], "clamp_output": clamped}
     return written if has_numbers else {**written, "number_embedding": "none"}
+
+
+def _for(n_rows: float, sizes: Sequence[Size]) -> Mapping[str, Any]:
+    return next(size.parameters for size in sizes if size.up_to is None or n_rows <= size.up_to)
 
 
 def for_stages(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,11 +81,12 @@ def filled(spec: Spec, table: Table) -> Filled:
 def _with_space(spec: Spec, table: Table, notes: list[str]) -> Filled:
     """Add the default space, and find what does not go with it."""
     metric = None if spec.metric is None or _is_below(spec.metric.name, table.target) else spec.metric.name
-    written = default_parameters(len(table.rest), metric=metric, has_numbers=table.has_numbers)
+    time_s = spec.budget.time or TIME_S
+    written = default_parameters(len(table.rest), time_s=time_s, metric=metric, has_numbers=table.has_numbers)
     if METHODS[spec.method].is_staged:
         written = for_stages(written)
     spec = with_parameters(spec, written, table.task)
-    return Filled(spec, [_space_note(written, table, metric), *notes], cross_faults(spec))
+    return Filled(spec, [_space_note(written, spec, table, metric), *notes], cross_faults(spec))
 
 
 def _is_below(metric: str, target: ColumnValues | None) -> bool:
@@ -93,15 +94,19 @@ def _is_below(metric: str, target: ColumnValues | None) -> bool:
     return isinstance(target, NumberColumn) and is_too_low(target.values.min(), METRICS[metric].least_target)
 
 
-def _space_note(written: dict[str, Any], table: Table, metric: str | None) -> str:
+def _space_note(written: dict[str, Any], spec: Spec, table: Table, metric: str | None) -> str:
     beside = ", ".join(f"{name} {_in_words(value)}" for name, value in written.items() if name != "preset")
     why = f" ({LOSS_OF[metric]} for {metric})" if metric in LOSS_OF else ""
     without = "" if table.has_numbers else " (no embedding, as no feature is numeric)"
     return (
-        f"No parameters were given: the default space for {len(table.rest):,} rows is searched: preset "
+        f"No parameters were given: the default space for {len(table.rest):,} rows{_in_time(spec)} is searched: preset "
         f"{written['preset']} with {beside}{why}{without}. `foldstep run` with --print-spec prints it; "
         "`parameters: {}` trains one network with the defaults of all parameters."
     )
+
+
+def _in_time(spec: Spec) -> str:
+    return "" if spec.budget.time is None else f" and {spec.budget.time:g} s"
 
 
 def _in_words(value: Any) -> str:

@@ -84,7 +84,7 @@ def test_errors_are_of_predictions_as_text() -> None:
     assert error_of("classification", ["a", "b", "b", "a"], ["a", "b", "a", "a"]) == 0.25
 
 
-@pytest.mark.parametrize("n_train", [240, 400, 401, 800, 1500, 1501, 4323, 8000, 8001, 26049])
+@pytest.mark.parametrize("n_train", [240, 400, 401, 800, 1500])
 def test_the_space_that_was_measured_is_the_default(n_train: int) -> None:
     """Its rows are published as those of what a search without parameters does."""
     measured = own.space_of("foldstep-realmlp", n_train)

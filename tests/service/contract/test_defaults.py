@@ -9,10 +9,12 @@ import pytest
 from foldstep.models.catalog.tasks import Task
 from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.defaults import (
+    BATCHES,
+    EFFORTS,
     LOSS_OF,
     MANY_ROWS,
     PRESET,
-    SIZES,
+    TIME_S,
     default_cv,
     default_parameters,
     for_stages,
@@ -28,7 +30,7 @@ def spec_of(**parts: object) -> Spec:
 
 
 @pytest.mark.parametrize("task", get_args(Task))
-@pytest.mark.parametrize("n_rows", [2, 400, 401, 1500, 8000, 10**6])
+@pytest.mark.parametrize("n_rows", [2, 400, 401, 1500, 8000, 20_000, 10**5, 10**6])
 def test_the_default_space_is_one_for_every_size_and_task(n_rows: int, task: Task) -> None:
     spec = with_parameters(spec_of(), default_parameters(n_rows), task)
     assert cross_faults(spec) == []
@@ -40,10 +42,23 @@ def test_the_default_space_is_one_for_every_size_and_task(n_rows: int, task: Tas
 
 
 def test_small_tables_get_more_steps() -> None:
-    epochs = [default_parameters(size.up_to or 10**6)["epochs"] for size in SIZES]
+    epochs = [default_parameters(int(size.up_to or 10**6))["epochs"] for size in EFFORTS]
     greatest = [max(e) if isinstance(e, list) else e for e in epochs]
     assert greatest == sorted(greatest, reverse=True)
     assert greatest[0] > greatest[-1]
+    batches = [default_parameters(int(size.up_to or 10**6))["batch_size"] for size in BATCHES]
+    least = [min(b) if isinstance(b, list) else b for b in batches]
+    assert least == sorted(least)
+    assert least[0] < least[-1]
+
+
+@pytest.mark.parametrize("n_rows", [300, 5000, 100_000])
+def test_more_time_is_as_fewer_rows_for_epochs_and_widths(n_rows: int) -> None:
+    longer, fewer = default_parameters(n_rows, time_s=10 * TIME_S), default_parameters(n_rows // 10)
+    assert (longer["epochs"], longer["hidden"]) == (fewer["epochs"], fewer["hidden"])
+    assert longer["batch_size"] == default_parameters(n_rows)["batch_size"]
+    shorter = default_parameters(n_rows, time_s=TIME_S / 10)
+    assert shorter["epochs"] == default_parameters(10 * n_rows)["epochs"]
 
 
 @pytest.mark.parametrize("metric", LOSS_OF)
