@@ -1,8 +1,8 @@
 """What the default space is chosen by: scores of networks of several widths and epochs, on training parts alone.
 
 `python -m benchmarks.defaults --data DIR` trains what is missing in the file of results: RealMLP's published settings
-with other widths of its three layers, `epochs`, `batch_size` and `lr`, on the training part of the benchmark of quality's first split,
-a fifth of which is left out once more. No test row is read. The score is that of five folds. `--only FILE` takes one.
+with other widths of its three layers, `epochs`, `batch_size` and `lr`, on the training part of the first split of
+`benchmarks.quality`, a fifth of which is left out once more. No test row is read. The score is that of five folds.
 """
 
 from __future__ import annotations

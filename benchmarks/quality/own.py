@@ -91,6 +91,11 @@ def predict(folder: Path, search: str, *options: str) -> list[str]:
 
 
 def foldstep(folder: Path, *arguments: str) -> str:
+    """Run a command in a folder, and return what it printed.
+
+    Raises:
+        SystemExit: it failed.
+    """
     done = subprocess.run(
         python_command("foldstep", *arguments), cwd=folder, capture_output=True, text=True, check=False
     )
