@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from foldstep.client import Foldstep
+    from foldstep.downloads import download_model
     from foldstep.estimators import FoldstepClassifier, FoldstepRegressor
     from foldstep.loaded import Model, PredictionWarning, load
+    from foldstep.search_here import search
+    from foldstep.search_result import SearchResult
     from foldstep.service.contract.version import __version__
 else:
     # Every Foldstep process imports this package first, and few of them need the client: it takes 0.2 s to import.
@@ -21,7 +24,10 @@ else:
         "FoldstepRegressor": "foldstep.estimators",
         "Model": "foldstep.loaded",
         "PredictionWarning": "foldstep.loaded",
+        "SearchResult": "foldstep.search_result",
+        "download_model": "foldstep.downloads",
         "load": "foldstep.loaded",
+        "search": "foldstep.search_here",
         "__version__": "foldstep.service.contract.version",
     }
 
@@ -39,6 +45,9 @@ __all__ = [
     "FoldstepRegressor",
     "Model",
     "PredictionWarning",
+    "SearchResult",
     "__version__",
+    "download_model",
     "load",
+    "search",
 ]
