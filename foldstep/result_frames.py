@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from itertools import zip_longest
@@ -24,7 +25,7 @@ def leaderboard_rows(trials: Sequence[TrialView]) -> list[dict[str, Any]]:
 
 
 def _cell(value: Any) -> Any:
-    return str(value if isinstance(value, dict) else list(value)) if isinstance(value, list | tuple | dict) else value
+    return json.dumps(value) if isinstance(value, list | tuple | dict) else value
 
 
 def leaderboard_frame(trials: Sequence[TrialView]) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from foldstep.service.contract.errors import InvalidInput
 from foldstep.service.contract.insight import Comparison, ImportanceReport
 from foldstep.service.contract.leaderboard import Leaderboard, OrderBy, TrialCurves, TrialDiagnostics, TrialView
 from foldstep.service.contract.lease import Work
+from foldstep.service.contract.submit import EnqueueReply
 from foldstep.whole_file import folder_for, whole_file
 
 
@@ -79,6 +82,20 @@ class TrialCalls(Calls):
             with whole_file(into / name) as file:
                 file.write(content)
         return [into / name for name in names]
+
+    def enqueue(self, search: str, configurations: Iterable[Mapping[str, Any]]) -> EnqueueReply:
+        """Let a search try configurations next; sent twice they are trained once.
+
+        Args:
+            search: its id or name.
+            configurations: each a mapping of hyperparameters to values within the search's space.
+
+        Raises:
+            InvalidInput: one is no point of the space; `faults` has every reason.
+            Conflict: the search has ended, or its budget has no room for so many.
+        """
+        text = json.dumps({"configurations": [dict(one) for one in configurations]}, default=str)
+        return EnqueueReply.model_validate_json(self._post_json(f"/searches/{search}/trials", text))
 
     def work(self, search: str, number: int) -> Work:
         """Get what is needed to train one trial again: the problem of its search, and the trial as it would be leased.
