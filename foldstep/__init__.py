@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from foldstep.search_here import search
     from foldstep.search_result import SearchResult
     from foldstep.service.contract.version import __version__
+    from foldstep.warm_start import warm_start_from
 else:
     # Every Foldstep process imports this package first, and few of them need the client: it takes 0.2 s to import.
     _HOMES = {
@@ -29,6 +30,7 @@ else:
         "load": "foldstep.loaded",
         "search": "foldstep.search_here",
         "__version__": "foldstep.service.contract.version",
+        "warm_start_from": "foldstep.warm_start",
     }
 
     def __getattr__(name: str) -> object:
@@ -50,4 +52,5 @@ __all__ = [
     "download_model",
     "load",
     "search",
+    "warm_start_from",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from foldstep.options import no_file
 from foldstep.service.contract.document import load_document
 from foldstep.service.contract.errors import Fault, InvalidInput
 from foldstep.service.contract.names import listed
+from foldstep.service.contract.spec import number_from_text
 
 _OF_TABLES = {".csv": ",", ".tsv": "\t"}
 _KEY = "configurations"
@@ -34,8 +35,12 @@ class Configurations:
     notes: list[str] = field(default_factory=list)
 
 
-def read_configurations(path: Path) -> Configurations:
+def read_configurations(path: Path, names: Mapping[str, str] | None = None) -> Configurations:
     """Read a file.
+
+    Args:
+        path: of a CSV, YAML or JSON file.
+        names: of the file for hyperparameters, to their names in a spec.
 
     Raises:
         InvalidInput: it cannot be read, or has no configurations.
@@ -49,7 +54,8 @@ def read_configurations(path: Path) -> Configurations:
         raise InvalidInput(f"The configurations in {path} cannot be read: {reason}.") from None
     separator = _OF_TABLES.get(path.suffix.lower())
     rows = _rows_of_document(text, path) if separator is None else _rows_of_table(text, separator)
-    found = split_rows(rows)
+    renamed = names or {}
+    found = split_rows([{renamed.get(name, name): value for name, value in row.items()} for row in rows])
     if not any(found.rows):
         expected = "a column for each hyperparameter, or in YAML and JSON a list of mappings"
         fault = Fault(code="no_configurations", path=str(path), expected=expected, got="none")
@@ -64,12 +70,14 @@ def split_rows(rows: Sequence[Mapping[str, Any]]) -> Configurations:
     return Configurations(own, others)
 
 
-def left_out_note(others: Sequence[Mapping[str, Any]], used: Sequence[str] = ()) -> list[str]:
+def left_out_note(
+    others: Sequence[Mapping[str, Any]], used: Collection[str] = (), hint: str = "a column is named as in a spec"
+) -> list[str]:
     """Say which names are those of no hyperparameter, and are left out."""
     names = list(dict.fromkeys(name for row in others for name in row if name not in used))
     if not names:
         return []
-    return [f"{len(names)} name(s) of no hyperparameter are left out: {listed(names)}. A column is named as in a spec."]
+    return [f"{len(names)} name(s) of no hyperparameter are left out: {listed(names)}; {hint}."]
 
 
 def _rows_of_table(text: str, separator: str) -> list[dict[str, Any]]:
@@ -78,15 +86,14 @@ def _rows_of_table(text: str, separator: str) -> list[dict[str, Any]]:
 
 
 def _cell(text: str | None) -> Any:
-    """Read a cell: lists and mappings are JSON; numbers stay text, which the master reads as those of a spec."""
+    """Read a cell: a number, a list or a mapping as JSON has it, else text."""
     if text is None or not text.strip():
         return None
-    if text.strip()[0] in "[{":
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
-    return text.strip()
+    try:
+        value = number_from_text(text.strip())
+        return json.loads(value) if isinstance(value, str) and value[0] in "[{" else value
+    except ValueError:
+        return text.strip()
 
 
 def _rows_of_document(text: str, path: Path) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from foldstep.service.contract.written import written_distribution
 
 
 def read_point(
-    given: Mapping[str, Any], space: Space, constants: Mapping[str, Value], path: str
+    given: Mapping[str, Any], space: Space, constants: Mapping[str, Value], path: str, *, skip_inactive: bool = False
 ) -> tuple[Params | None, list[Fault]]:
     """Read a configuration; what it leaves out has the space's only value, or else its default.
 
@@ -25,6 +25,7 @@ def read_point(
         space: the space that it must lie in.
         constants: values of the search that its space does not decide, as `seed`; a configuration may repeat them.
         path: of the configuration in what the user sent.
+        skip_inactive: ignore the value of a hyperparameter whose condition does not hold; else it is a fault.
 
     Returns:
         The point, None where there are faults.
@@ -35,7 +36,7 @@ def read_point(
     point: Params = {}
     for name in space.ordered():
         if not space.is_active(name, point):
-            faults += _inactive_faults(name, values, space, path)
+            faults += [] if skip_inactive else _inactive_faults(name, values, space, path)
         elif (value := values.get(name, _left_out(name, space))) is None:
             if not faults:  # else it may be what was refused
                 faults.append(Fault(code="missing", path=f"{path}.{name}", expected=_one_of(name, space)))
