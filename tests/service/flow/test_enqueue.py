@@ -13,8 +13,9 @@ from foldstep.service.flow import control, rank, view
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.enqueue import enqueue
 from foldstep.service.flow.extend import extend
+from foldstep.service.flow.sweep import sweep
 from tests.service.conftest import MakeContext
-from tests.service.scenes import LR, Hand, new_search
+from tests.service.scenes import LR, Clock, Hand, new_search
 
 WIDTH = {"low": 8, "high": 15}
 SPACE = {"lr": LR, "width": WIDTH, "optimizer": ["sgd", "adam"],
@@ -191,3 +192,16 @@ def test_paused_and_endless_searches_take_them_and_another_master_trains_them(
         context.database.close()
     Hand(make_context()).work(1)
     assert params(make_context(), search)[0] == ONE
+
+
+def test_what_was_begun_keeps_its_number(context: Context, clock: Clock) -> None:
+    search = new_search(context, parameters=SPACE)
+    lost = Hand(context, "lost").take(2)
+    clock.advance(1000)
+    sweep(context)
+    (trial,) = put(context, search, ONE).trials
+    assert trial.trial == len(lost.trials) > 0
+    plain = new_search(context, parameters=SPACE)
+    Hand(context, "other").work_all()
+    own, others = params(context, search), params(context, plain)
+    assert own == [*others[: trial.trial], ONE, *others[trial.trial : 5]]
