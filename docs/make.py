@@ -151,6 +151,7 @@ def metrics() -> str:
                 notes.append(f"for more than two classes the mean of {metric.over_classes}")
             notes += [f"needs a target {LEAST_IN_WORDS[metric.least_target]}"] if metric.least_target != "any" else []
             notes += ["needs classes that are numbers"] if metric.has_order else []
+            notes += [f"needs more than {metric.within} classes"] if metric.within > 1 else []
             differ = "two values" if task == "regression" else "two classes"
             notes += [f"needs {differ} in each validation part"] if metric.needs_two_values else []
             better = "greater" if metric.direction.is_better(1.0, than=0.0) else "smaller"

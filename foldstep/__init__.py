@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from foldstep.client import Foldstep
+    from foldstep.downloads import download_model
     from foldstep.estimators import FoldstepClassifier, FoldstepRegressor
     from foldstep.loaded import Model, PredictionWarning, load
+    from foldstep.search_here import search
+    from foldstep.search_result import SearchResult
     from foldstep.service.contract.version import __version__
+    from foldstep.warm_start import warm_start_from
 else:
     # Every Foldstep process imports this package first, and few of them need the client: it takes 0.2 s to import.
     _HOMES = {
@@ -21,8 +25,12 @@ else:
         "FoldstepRegressor": "foldstep.estimators",
         "Model": "foldstep.loaded",
         "PredictionWarning": "foldstep.loaded",
+        "SearchResult": "foldstep.search_result",
+        "download_model": "foldstep.downloads",
         "load": "foldstep.loaded",
+        "search": "foldstep.search_here",
         "__version__": "foldstep.service.contract.version",
+        "warm_start_from": "foldstep.warm_start",
     }
 
     def __getattr__(name: str) -> object:
@@ -39,6 +47,10 @@ __all__ = [
     "FoldstepRegressor",
     "Model",
     "PredictionWarning",
+    "SearchResult",
     "__version__",
+    "download_model",
     "load",
+    "search",
+    "warm_start_from",
 ]

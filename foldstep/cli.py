@@ -39,6 +39,7 @@ COMMANDS = {
     "show": ("searching", "Show a search, or one of its trials."),
     "pause": ("searching", "Pause a search: trials in training continue to their end, no others begin."),
     "resume": ("searching", "Resume a paused search."),
+    "enqueue": ("enqueueing", "Let a search try configurations of yours next; they count in its budget."),
     "extend": ("searching", "Give a search more trials or more time; a completed search continues."),
     "stop": ("searching", "End a search; its results are kept."),
     "data": (

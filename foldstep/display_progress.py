@@ -31,7 +31,9 @@ _DOING: dict[Activity, str] = {
 
 
 class Watch:
-    """A live display on a terminal; elsewhere a plain line every 10 s, and whenever something new happens.
+    """A live display on a terminal, and one line that is written anew in a notebook.
+
+    Elsewhere a plain line every 10 s, and whenever something new happens.
 
     Args:
         console: where to write.
@@ -44,6 +46,7 @@ class Watch:
         self._shown: RenderableType = Text("")
         self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=lambda: self._shown)
         self._printed_at, self._told = self._began, (-1, -1, "")
+        self._n_written = 0  # letters of the line in a notebook that is written over
 
     def __enter__(self) -> Watch:
         """Start the live display on a terminal."""
@@ -58,6 +61,9 @@ class Watch:
     def close(self) -> None:
         """Stop the live display and clear it, if that was not done yet."""
         self._live.stop()
+        if self._n_written:
+            self._console.file.write("\n")
+            self._n_written = 0
 
     def asking(self, ask: Callable[[str], str] | None) -> Callable[[str], str] | None:
         """Make a function that asks the user while the live display is away; None where nobody can be asked."""
@@ -79,6 +85,8 @@ class Watch:
         if self._console.is_terminal:
             self._shown = Spinner("dots", Text(f" {doing}", no_wrap=True, overflow="ellipsis"))
             self._live.refresh()
+        elif self._console.is_jupyter:
+            self._write_over(doing)
         else:
             self._print([doing])
 
@@ -91,13 +99,27 @@ class Watch:
         if self._console.is_terminal:
             self._shown = progress(search, self._console.width)
             return
+        if self._console.is_jupyter:
+            self._write_over(_BETWEEN.join(line.strip() for line in _plain(search, self._now() - self._began)))
+            return
         told = (search.stage, -1 if search.best is None else search.best.trial, _news(search.progress.activity))
         if told != self._told or self._now() - self._printed_at >= PLAIN_EVERY_S:
             self._told = told
             self._print(_plain(search, self._now() - self._began))
 
+    def _write_over(self, line: str) -> None:
+        """Write over the last line of a notebook's cell."""
+        self._console.file.write("\r" + line.ljust(self._n_written))
+        self._console.file.flush()
+        self._n_written = len(line)
+
     def _print(self, lines: Sequence[str]) -> None:
         self._printed_at = self._now()
+        if self._console.is_jupyter:  # the progress goes on below
+            self._write_over(lines[0])
+            self._console.file.write("\n".join(["", *lines[1:], ""]))
+            self._n_written = 0
+            return
         for line in lines:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +14,14 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, validate_data
 
-from foldstep.estimator_input import as_matrix, features_of, is_frame, write_table
-from foldstep.estimator_results import as_frame, cv_results, greater_is_better, leaderboard_rows
-from foldstep.estimator_search import Found, Place, search, teller
-from foldstep.loaded import Model, load
-from foldstep.model_file import whole_file
+from foldstep.estimator_input import as_matrix, features_of, is_frame, plain, write_table
+from foldstep.estimator_results import cv_results, greater_is_better
+from foldstep.estimator_search import Found, place_of, search, teller
+from foldstep.loaded import Model, model_of
+from foldstep.result_frames import as_frame, leaderboard_rows
 from foldstep.service.contract.defaults import FOLDS
 from foldstep.service.contract.errors import FitRefused
+from foldstep.whole_file import whole_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,7 +78,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         def write(path: Path) -> dict[str, Any]:
             return {**write_table(path, features, (name, target), weight), "task": self._task}
 
-        self._keep(search(self._place(), self._spec(rarest), write, teller(self.verbose)))
+        self._keep(search(place_of(self.data_dir, self.n_workers), self._spec(rarest), write, teller(self.verbose)))
 
     def _keep(self, found: Found) -> None:
         direction = found.search.metric.direction
@@ -90,7 +90,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         self.notes_ = list(found.search.notes)
         self._rows = leaderboard_rows(found.trials)
         self._file = found.model
-        self._loaded = _read(found.model)
+        self._loaded = model_of(found.model)
         self._warn_of_unused(self._loaded.columns)
 
     def _warn_of_unused(self, used: Sequence[str]) -> None:
@@ -112,7 +112,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         budget = {"time": self.time_limit} if self.n_trials is None else {"trials": self.n_trials}
         chosen = {"metric": self.metric, "parameters": self.parameters, "cv": self._cv(rarest), "seed": self._seed()}
         spec = {"name": type(self).__name__, "budget": budget, **{k: v for k, v in chosen.items() if v is not None}}
-        return {key: _plain(value) for key, value in spec.items()}
+        return {key: plain(value) for key, value in spec.items()}
 
     def _cv(self, rarest: int | None) -> Mapping[str, Any] | None:
         """Write the validation: a number of folds keeps classes in proportion where each has so many rows."""
@@ -133,12 +133,6 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         if self.random_state is None or isinstance(self.random_state, int | np.integer):
             return self.random_state
         return int(check_random_state(self.random_state).randint(2**31 - 1))
-
-    def _place(self) -> Place:
-        n_workers = self.n_workers
-        if n_workers is not None and not (isinstance(n_workers, int | np.integer) and n_workers >= 1):
-            raise FitRefused(f"n_workers is a number of processes from 1, or None for one a core; it is {n_workers!r}.")
-        return Place(None if self.data_dir is None else Path(self.data_dir), n_workers)
 
     def _begin(self, X: Any, y: Any) -> tuple[Any, Any]:
         """Check features and remember their names and number.
@@ -193,7 +187,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         if "_loaded" not in self.__dict__:  # the state came from a pickle
-            self._loaded = _read(self._file)
+            self._loaded = model_of(self._file)
         return self._loaded
 
     @property
@@ -204,7 +198,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             NotFittedError: nothing was fitted.
         """
         check_is_fitted(self)
-        return as_frame(self._rows)
+        return as_frame(self._rows, ())
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model file, whole or not at all; `foldstep.load` and `foldstep predict` read it.
@@ -234,19 +228,3 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         tags.target_tags.required = True
         tags.non_deterministic = self.n_trials is None  # how many trials end in a time depends on the machine
         return tags
-
-
-def _read(content: bytes) -> Model:
-    with TemporaryDirectory(prefix="foldstep-") as folder:
-        path = Path(folder) / "model.foldstep"
-        path.write_bytes(content)
-        return load(path)
-
-
-def _plain(value: Any) -> Any:
-    """Replace numbers of NumPy, which users take from arrays and distributions, by those of Python."""
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return value.item() if isinstance(value, np.generic) else value

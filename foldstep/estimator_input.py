@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,15 @@ from foldstep.service.contract.reading import MISSING_WORDS
 
 NO_WORD_IS_MISSING = [word for word in MISSING_WORDS if word]
 """A value that is missing in memory is NaN or None; `NA` may be Namibia."""
+
+
+def plain(value: Any) -> Any:
+    """Replace numbers of NumPy, which users take from arrays and distributions, by those of Python."""
+    if isinstance(value, Mapping):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def is_frame(X: Any) -> bool:
@@ -125,10 +134,15 @@ def write_table(
     names = features.column_names
     name = free_name(target[0], names)
     table = features.append_column(name, pa.array(target[1]))
-    said: dict[str, Any] = {"dataset": str(path), "target": name, "not_missing": NO_WORD_IS_MISSING}
+    said: dict[str, Any] = {"target": name}
     if weight is not None:
         said["weight"] = free_name("sample_weight", table.column_names)
         table = table.append_column(said["weight"], pa.array(weight))
+    return {**said, **write_columns(path, table)}
+
+
+def write_columns(path: Path, table: pa.Table) -> dict[str, Any]:
+    """Write a table in memory, and return how it is read: values are what they are, and text is a category."""
     types = {column: "category" for column in table.column_names if is_text(table[column])}
     pq.write_table(table, path)
-    return {**said, **({"types": types} if types else {})}
+    return {"dataset": str(path), "not_missing": NO_WORD_IS_MISSING, **({"types": types} if types else {})}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,6 @@ import numpy.typing as npt
 
 from foldstep.models.catalog.metrics import Direction
 from foldstep.service.contract.leaderboard import TrialView
-
-_FIRST = ("rank", "trial", "state", "score", "spread", "epoch", "epochs", "n_parameters", "duration_s")
-"""Columns of the leaderboard before the hyperparameters."""
 
 
 def greater_is_better(value: float, direction: Direction) -> float:
@@ -64,27 +60,3 @@ def _ranks(trials: Sequence[TrialView]) -> npt.NDArray[np.int32]:
     """List the ranks of the leaderboard; trials without one share the rank after the last."""
     last = 1 + max((trial.rank or 0 for trial in trials), default=0)
     return np.array([trial.rank or last for trial in trials], dtype=np.int32)
-
-
-def leaderboard_rows(trials: Sequence[TrialView]) -> list[dict[str, Any]]:
-    """Write trials as rows of a table, in their order: the score in the metric's own sign, then hyperparameters."""
-    names = sorted({name for trial in trials for name in trial.params})
-    return [
-        {**{name: getattr(trial, name) for name in _FIRST}, **{name: _cell(trial.params.get(name)) for name in names}}
-        for trial in trials
-    ]
-
-
-def _cell(value: Any) -> Any:
-    return str(list(value)) if isinstance(value, list | tuple) else value
-
-
-def as_frame(rows: list[dict[str, Any]]) -> Any:
-    """Make a DataFrame: of pandas where it is installed, else of polars."""
-    if find_spec("pandas") is not None:
-        import pandas as pd
-
-        return pd.DataFrame(rows)
-    import polars as pl
-
-    return pl.DataFrame(rows, infer_schema_length=None, strict=False)

@@ -1,4 +1,4 @@
-"""The search of one fit: submit it to the service of this process, wait, and take home what it found."""
+"""A search of this process: submit it to the process's service, wait, and take home what it found."""
 
 from __future__ import annotations
 
@@ -8,16 +8,27 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
+from foldstep.beginning import begin
 from foldstep.client import Foldstep
 from foldstep.estimator_service import Service, service
 from foldstep.model_export import export_model
 from foldstep.model_formats import Format
 from foldstep.sending import with_data_sent
-from foldstep.service.contract.errors import FitRefused, FoldstepError, InvalidInput, NothingTrained, PathNotAllowed
+from foldstep.service.contract.errors import (
+    Conflict,
+    FitRefused,
+    FoldstepError,
+    InvalidInput,
+    NothingTrained,
+    PathNotAllowed,
+)
 from foldstep.service.contract.leaderboard import SearchView, TrialView
 from foldstep.service.contract.numbers import score
 from foldstep.service.contract.states import TERMINAL_SEARCH
@@ -57,6 +68,17 @@ class Place:
     n_workers: int | None
 
 
+def place_of(data_dir: str | PathLike[str] | None, n_workers: Any) -> Place:
+    """Check where a search shall run.
+
+    Raises:
+        FitRefused: the number of workers is none.
+    """
+    if n_workers is not None and not (isinstance(n_workers, int | np.integer) and n_workers >= 1):
+        raise FitRefused(f"n_workers is a number of processes from 1, or None for one a core; it is {n_workers!r}.")
+    return Place(None if data_dir is None else Path(data_dir), None if n_workers is None else int(n_workers))
+
+
 def search(
     place: Place, spec: dict[str, Any], write: Callable[[Path], dict[str, Any]], tell: Callable[[str], object]
 ) -> Found:
@@ -73,16 +95,19 @@ def search(
         NothingTrained: it ended without a score.
         FoldstepError: the service did not start, or ended.
     """
-    with service(place.data_dir, place.n_workers) as running, _table(running.folder) as path:
+    with service(place.data_dir, place.n_workers) as running, table_path(running.folder) as path:
         try:
-            with _submitted(running, {**spec, "data": write(path)}, keep=place.data_dir is not None) as begun:
-                return _home(running.master, _ended(running, begun, tell))
+            whole, keep = {**spec, "data": write(path)}, place.data_dir is not None
+            with submitted(running, running.master, whole, keep=keep) as begun:
+                for note in begun.notes:
+                    tell(note)
+                return taken_home(running.master, ended(running, begun, _telling(tell)))
         except InvalidInput as error:
             raise FitRefused(error.message, faults=error.faults, n_faults=error.n_faults) from None
 
 
 @contextmanager
-def _table(folder: Path) -> Iterator[Path]:
+def table_path(folder: Path) -> Iterator[Path]:
     """Yield a path for the table, which is deleted after the search: the master has read it by then."""
     (folder / _TABLES).mkdir(mode=0o700, exist_ok=True)
     path = folder / _TABLES / f"table-{secrets.token_hex(6)}.parquet"
@@ -93,36 +118,75 @@ def _table(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _submitted(running: Service, spec: dict[str, Any], *, keep: bool) -> Iterator[SearchView]:
-    """Submit a search; one that is left before its end is stopped, and one that nobody keeps is deleted."""
-    try:
-        begun = running.master.submit(spec)
-    except PathNotAllowed:  # the master was there already, and may read other folders alone
-        begun = running.master.submit(with_data_sent(running.master, spec, "-"))
+def submitted(
+    running: Service, master: Foldstep, spec: dict[str, Any], *, keep: bool, resumes: bool = False
+) -> Iterator[SearchView]:
+    """Submit a search, for as long as the block lasts.
+
+    Args:
+        running: where it runs.
+        master: a client of its master.
+        spec: its spec.
+        keep: whether it stays after the block; else it is deleted.
+        resumes: take the unfinished search of the same spec and data where there is one, and pause the search where the
+            block is left before its end; else a search that is left is stopped.
+    """
+    begun = _begun(master, spec) if resumes else _new(master, spec)
     try:
         yield begun
     finally:
-        with suppress(FoldstepError):
-            if running.master.search(begun.id).state not in TERMINAL_SEARCH:
-                running.master.stop(begun.id)
-            if not keep:
-                running.master.delete(begun.id)
+        if running.is_there:
+            _leave(master, begun.id, keep=keep, resumes=resumes)
 
 
-def _ended(running: Service, begun: SearchView, tell: Callable[[str], object]) -> SearchView:
-    """Wait for the end of a search."""
-    for note in begun.notes:
-        tell(note)
-    pause_s, told_at = _FIRST_LOOK_S, time.monotonic()
+def _leave(master: Foldstep, search: str, *, keep: bool, resumes: bool) -> None:
+    with suppress(FoldstepError):
+        if master.search(search).state not in TERMINAL_SEARCH:
+            (master.pause if resumes else master.stop)(search)
+        if not keep:
+            master.delete(search)
+
+
+def _new(master: Foldstep, spec: dict[str, Any]) -> SearchView:
+    try:
+        return master.submit(spec)
+    except PathNotAllowed:  # it is the user's own file, and the master may read other folders alone
+        return master.submit(with_data_sent(master, spec, "-"))
+
+
+def _begun(master: Foldstep, spec: dict[str, Any]) -> SearchView:
+    """Resume the unfinished search of the same spec and data, or begin one."""
+    try:
+        return begin(master, spec, "unfinished", ask=None)
+    except PathNotAllowed:
+        return _begun(master, with_data_sent(master, spec, "-"))
+    except Conflict:  # the data changed since: those of today are meant
+        return begin(master, spec, "new", ask=None)
+
+
+def ended(running: Service, begun: SearchView, look: Callable[[SearchView], object]) -> SearchView:
+    """Wait for the end of a search; `look` is called with the search as it is now and then, and at its end."""
+    pause_s = _FIRST_LOOK_S
     while (seen := running.master.search(begun.id)).state not in TERMINAL_SEARCH:
         running.check()
-        if time.monotonic() - told_at > _TELL_S:
-            tell(_progress(seen))
-            told_at = time.monotonic()
+        look(seen)
         time.sleep(pause_s)
         pause_s = min(_GROWTH * pause_s, _LONGEST_LOOK_S)
-    tell(_progress(seen))
+    look(seen)
     return seen
+
+
+def _telling(tell: Callable[[str], object]) -> Callable[[SearchView], None]:
+    """Make a callback for `ended` that tells the progress every few seconds, and at the end."""
+    told_at = time.monotonic()
+
+    def look(seen: SearchView) -> None:
+        nonlocal told_at
+        if seen.state in TERMINAL_SEARCH or time.monotonic() - told_at > _TELL_S:
+            tell(_progress(seen))
+            told_at = time.monotonic()
+
+    return look
 
 
 def _progress(seen: SearchView) -> str:
@@ -131,7 +195,12 @@ def _progress(seen: SearchView) -> str:
     return f"{seen.progress.trials_done}{of} trials, {best}"
 
 
-def _home(master: Foldstep, ended: SearchView) -> Found:
+def taken_home(master: Foldstep, ended: SearchView) -> Found:
+    """Take home what an ended search found.
+
+    Raises:
+        NothingTrained: it has no score.
+    """
     if ended.best is None:
         raise NothingTrained(_why_nothing(master, ended))
     trials = master.all_trials(ended.id)
@@ -143,6 +212,8 @@ def _home(master: Foldstep, ended: SearchView) -> Found:
 
 def _why_nothing(master: Foldstep, ended: SearchView) -> str:
     """Say why a search has no score, what the constant answer would score, and what to set."""
+    if ended.checks is not None and ended.checks.failed and not ended.counts:
+        return f"{ended.checks.failed[0].sentence} Nothing was trained; checks: {{force: true}} trains in spite of it."
     messages = [trial.message for trial in master.all_trials(ended.id) if trial.message]
     why = f" {messages[0]}" if messages else ""
     known = "" if ended.baseline is None else (

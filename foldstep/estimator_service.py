@@ -1,4 +1,4 @@
-"""The service of a process's estimators: a master and workers, started with the first fit and kept for the next ones.
+"""The service of a process: a master and workers, started with the first fit or search and kept for the next ones.
 
 They are children of a process of their own (`estimator_keeper`), which ends when this process does, however it ends.
 A process that is forked forgets the service of its parent, and starts its own.
@@ -32,7 +32,7 @@ class Service:
     Attributes:
         master: a client of the master.
         folder: the master's folder.
-        n_users: fits that use it at present.
+        n_users: fits and searches that use it at present.
 
     Args:
         data_dir: the master's folder; None for a temporary one.
@@ -58,12 +58,15 @@ class Service:
             raise (
                 error_from_problem(said["problem"])
                 if "problem" in said
-                else Unavailable(
-                    "The service of the estimators did not start; what it wrote to standard error says why."
-                )
+                else Unavailable("The service of this process did not start; what it wrote to standard error says why.")
             )
         self.folder = Path(said["folder"])
-        self.master = Foldstep(said["url"], said["token"], patience_s=_PATIENCE_S)
+        self._url, self._token = said["url"], said["token"]
+        self.master = self.client()
+
+    def client(self) -> Foldstep:
+        """Make another client of the master, which its user closes."""
+        return Foldstep(self._url, self._token, patience_s=_PATIENCE_S)
 
     def _hear(self) -> dict[str, Any]:
         """Read what the keeper says next; nothing where it has ended."""
@@ -84,7 +87,7 @@ class Service:
         """
         if not self.is_there:
             reason = self._hear().get("gone") or f"exit code {self._keeper.returncode}"
-            raise Unavailable(f"The workers of this process have ended ({reason}); call fit again to start others.")
+            raise Unavailable(f"The workers of this process have ended ({reason}); the next call starts others.")
 
     def close(self) -> None:
         """End the processes, and wait for that."""
@@ -113,7 +116,8 @@ class Service:
 
 
 _services: dict[Key, Service] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()  # the end of a search whose result is not used any more may come at any point
+"""Held while services begin and end."""
 
 
 @contextmanager
@@ -156,7 +160,7 @@ def end_services() -> None:
 
 def _forget() -> None:
     global _lock
-    _lock = threading.Lock()  # a thread of the parent may have held the old one
+    _lock = threading.RLock()  # a thread of the parent may have held the old one
     while _services:
         _services.popitem()[1].forget()
 

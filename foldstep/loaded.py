@@ -6,6 +6,7 @@ import warnings
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +35,14 @@ def load(path: str | PathLike[str]) -> Model:
         ModelUnreadable: it is not there, not whole, or something else.
     """
     return Model(read_model(Path(path)))
+
+
+def model_of(content: bytes) -> Model:
+    """Read the bytes of a model file."""
+    with TemporaryDirectory(prefix="foldstep-") as folder:
+        path = Path(folder) / "model.foldstep"
+        path.write_bytes(content)
+        return load(path)
 
 
 class Model:

@@ -13,9 +13,10 @@ from foldstep.client import Foldstep
 from foldstep.committee import Chosen, search_committees
 from foldstep.ensemble import Ensemble
 from foldstep.model_card import as_markdown, card_of
-from foldstep.model_file import ENDING, whole_file, write_model
+from foldstep.model_file import ENDING, write_model
 from foldstep.model_formats import Format
 from foldstep.service.contract.errors import Fault, InvalidInput
+from foldstep.whole_file import whole_file
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,20 @@ _NEEDS = {Format.ONNX: ("onnx", "onnx"), Format.TORCH: ("torch", "worker")}
 """Package that a format needs, and the extra of the installation that has it."""
 
 
+def format_of(path: Path) -> Format:
+    """Find the format of a file by its ending.
+
+    Raises:
+        InvalidInput: no format has it.
+    """
+    for kind, ending in _ENDINGS.items():
+        if path.suffix.lower() == ending:
+            return kind
+    fault = Fault(code="bad_name", path="out", expected=f"a name that ends in {' or '.join(_ENDINGS.values())}",
+                  got=path.name)  # fmt: skip
+    raise InvalidInput(f"The ending of a file says what is written: {fault}.", faults=[fault])
+
+
 def check_export(kind: Format, path: Path, *, force: bool) -> None:
     """Refuse, before anything is read, a file that cannot or should not be written.
 
@@ -58,7 +73,9 @@ def check_export(kind: Format, path: Path, *, force: bool) -> None:
     if not path.parent.is_dir():
         raise InvalidInput(f"There is no folder {path.parent} for {path.name}; make it first.")
     if path.is_dir() or (path.exists() and not force):
-        raise InvalidInput(f"{path} exists already; name another file, or give --force to replace it.")
+        raise InvalidInput(
+            f"{path} exists already; name another file, or give --force (in Python force=True) to replace it."
+        )
     package, extra = _NEEDS.get(kind, ("", ""))
     if package and find_spec(package) is None:
         fault = Fault(code="missing_package", path="format", expected=f"the package {package}", got="none")

@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 import re
-import secrets
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from foldstep.models.checkpoint import CheckpointDamaged, decode, encode, readin
 from foldstep.service.contract.errors import Fault, InvalidInput, ModelUnreadable, shown
 from foldstep.service.contract.out_of_fold import without_predictions
 from foldstep.service.contract.version import __version__
+from foldstep.whole_file import whole_file
 from foldstep.worker.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -157,26 +157,6 @@ def _json(value: Any) -> bytes:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a file to write to, which gets its name, flushed to the disk, when the block ends, and else is deleted.
-
-    Raises:
-        InvalidInput: the disk refuses it.
-    """
-    from foldstep.service.flow.files import keep_draft  # brings the database, which reading does not need
-
-    draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    try:
-        with draft.open("xb") as file:
-            yield file
-            keep_draft(file, draft, path)
-    except (OSError, zipfile.LargeZipFile) as error:
-        raise InvalidInput(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}.") from None
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _archive(file: IO[bytes], parts: Mapping[str, bytes]) -> None:

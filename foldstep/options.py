@@ -126,12 +126,12 @@ def names_lines(command: Callable[P, None]) -> Callable[P, None]:
         except ABOUT_SPECS as error:
             if path == "-" or is_table(path):
                 raise
-            raise _lines(path).place(error, Path(path).name) from None
+            raise lines_of(path).place(error, Path(path).name) from None
 
     return placed
 
 
-def _lines(path: str) -> Lines:
+def lines_of(path: str) -> Lines:
     """Read the lines of a spec file; none where it has no keys because of the faults that are to be placed."""
     try:
         return load_document(Path(path).read_text(encoding="utf-8")).lines

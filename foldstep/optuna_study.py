@@ -53,7 +53,7 @@ def write_study(master: Foldstep, search_id: str, storage: str) -> int:
     search = master.search(search_id)
     ended = [t for t in master.all_trials(search_id, order_by="number") if t.state in STATES]
     trials = [_trial(search, t, master.curves(search_id, t.trial).curves) for t in ended]
-    with _quiet(), _named_faults(search_id, storage):
+    with _quiet(), named_faults(search_id, storage, "written"):
         study = optuna.create_study(storage=storage, study_name=search_id, direction=search.metric.direction.value)
         study.set_user_attr("foldstep", search.model_dump(mode="json", include={"name", "method", "metric", "task"}))
         study.add_trials(trials)
@@ -71,7 +71,8 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _named_faults(study: str, storage: str) -> Iterator[None]:
+def named_faults(study: str, storage: str, done: str) -> Iterator[None]:
+    """Refuse a storage that cannot be used in one sentence; `done` is what was tried, as `written`."""
     try:
         yield
     except optuna.exceptions.DuplicatedStudyError:
@@ -79,7 +80,7 @@ def _named_faults(study: str, storage: str) -> Iterator[None]:
     except (ArgumentError, SQLAlchemyError, ImportError, ValueError) as error:
         fault = Fault(code="bad_storage", path="optuna", expected="a database such as sqlite:///study.db", got=storage)
         reason = str(error).splitlines()[0]
-        raise InvalidInput(f"The study cannot be written: {fault} ({reason}).", faults=[fault]) from None
+        raise InvalidInput(f"The study cannot be {done}: {fault} ({reason}).", faults=[fault]) from None
 
 
 def _trial(search: SearchView, trial: TrialView, curves: Mapping[int, Curve]) -> FrozenTrial:

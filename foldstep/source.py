@@ -76,7 +76,7 @@ def source_of(path: str, targets: Sequence[str], said: Mapping[str, Any]) -> Sou
     if not targets and path not in BUNDLED:
         raise _no_target(path)
     data = {"dataset": path} | ({"target": list(targets) if len(targets) > 1 else targets[0]} if targets else {})
-    return Source({"name": _search_name(path), "data": data, **said}, "-")
+    return Source({"name": search_name(path), "data": data, **said}, "-")
 
 
 def _refuse_beside_a_spec(path: str, targets: Sequence[str], said: Mapping[str, Any]) -> None:
@@ -114,7 +114,7 @@ def _columns(path: str) -> list[str]:
         return [column.name for column in ingest(Path(path), into=Path(folder)).columns]
 
 
-def _search_name(path: str) -> str:
+def search_name(path: str) -> str:
     """Make the name of a search from that of its table: without endings, as a spec may have it."""
     stem = re.sub(r"(\.(gz|csv|tsv|tab|txt|parquet|pq))+$", "", dataset_name(Path(path).name), flags=re.IGNORECASE)
     return re.sub(r"[^A-Za-z0-9._-]", "-", stem)[:64] or "table"

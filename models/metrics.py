@@ -102,6 +102,14 @@ def _accuracy(logits: Tensor, truth: Tensor, weights: Weights) -> Tensor:
     return mean_of_rows((_predicted(logits) == truth).double(), weights)
 
 
+def _top_accuracy(k: int, logits: Tensor, truth: Tensor, weights: Weights) -> Tensor:
+    """Average over the rows whether fewer than k classes come before the true one; of equal ones the first does."""
+    own = logits.gather(1, truth.view(1, 1, -1).expand(len(logits), 1, -1))
+    is_earlier = torch.arange(logits.shape[1], device=logits.device).view(-1, 1) < truth
+    before = (logits > own) | ((logits == own) & is_earlier)
+    return mean_of_rows((before.sum(dim=1) < k).double(), weights)
+
+
 def _counts(logits: Tensor, truth: Tensor, weights: Weights) -> tuple[Tensor, Tensor, Tensor]:
     """Count or weigh the rows rightly predicted, predicted, and truly of each class, (members, classes) each."""
     classes = torch.arange(logits.shape[1], device=logits.device).view(-1, 1)
@@ -291,6 +299,8 @@ def score_of(metric: Metric) -> _Metric:
         raise NotImplementedError(f"models/metrics.py does not say how {metric.name} follows from a mean over the rows")
     if metric.name in _FUNCTIONS:
         return _FUNCTIONS[metric.name]
+    if metric.within > 1:
+        return partial(_top_accuracy, metric.within)
     if metric.mean_of is None or metric.mean_of not in _OF_ROW:
         raise NotImplementedError(f"models/metrics.py has no function for the metric {metric.name}")
     return partial(_of_errors, metric.name, _OF_ROW[metric.mean_of])

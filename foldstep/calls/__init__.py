@@ -1,4 +1,5 @@
 """The calls of the Python client, by what they are about; `foldstep.client` has them together.
 
-May import `service.contract`, `file_body` and the HTTP client. Nothing here knows of a process on this machine.
+May import `service.contract`, and what they need to send and write: `file_body`, `whole_file`, `result_frames`. No
+rule of a search enters here, and no display.
 """

@@ -51,6 +51,12 @@ if TYPE_CHECKING:
     from foldstep.worker.launch.local import WorkerGroup
 
 
+WarmStartFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--warm-start", metavar="FILE", help="Begin with the best configurations of a CSV, YAML or JSON file."
+    ),
+]
 Stay = Annotated[bool, typer.Option("--stay", help="Keep the page up until Ctrl-C.")]
 
 
@@ -62,6 +68,7 @@ def run(
     metric: MetricOption = None,
     print_spec: PrintSpec = False,
     workers: Workers = None,
+    warm_start: WarmStartFile = None,
     force: Force = False,
     new: Annotated[bool, typer.Option("--new", help="Begin a new search, not the unfinished one.")] = False,
     old_data: Annotated[
@@ -78,6 +85,8 @@ def run(
     which = which_search(new=new, old_data=old_data)
     budget = None if time_limit is None else {"time": time_limit}
     source = source_of(spec, target or [], {"metric": metric, "budget": budget})
+    if warm_start is not None:
+        source = _warmed(source, warm_start)
     if force:
         source = source._replace(content=forced(source.content))
     if print_spec:
@@ -85,6 +94,15 @@ def run(
         return
     content, roots = source.placed()
     run_job(Job(content, roots, data_dir, workers, which, as_json=as_json, stay=stay))
+
+
+def _warmed(source: Source, path: Path) -> Source:
+    from foldstep.warm_start import with_warm_start
+
+    content, notes = with_warm_start(source.content, path)
+    for note in notes:
+        err.print(note, markup=False, highlight=False, soft_wrap=True)
+    return source._replace(content=content)
 
 
 def demo(

@@ -62,6 +62,7 @@ class Metric:
         has_order: whether the order of the classes matters.
         has_levels: whether it scores all quantiles of a search, `data.quantiles`.
         needs_two_values: whether rows whose targets are all equal have no score.
+        within: the number of most probable classes among which the true one counts as found; there must be more.
         averages_classes: whether the classes count alike, so that a class without rows changes what a score means.
         is_of_second_class: whether the score of two classes is the second one's alone.
         rewards_commonest_class: whether always predicting a class that most rows have gets a score that looks good.
@@ -78,6 +79,7 @@ class Metric:
     has_order: bool = False
     has_levels: bool = False
     needs_two_values: bool = False
+    within: int = 1
     averages_classes: bool = False
     is_of_second_class: bool = False
     rewards_commonest_class: bool = False
@@ -85,7 +87,7 @@ class Metric:
     @property
     def suits_any_target(self) -> bool:
         """Whether it scores every target of its task, and predictions of one value."""
-        return self.least_target == "any" and not self.has_order and not self.has_levels
+        return self.least_target == "any" and not self.has_order and not self.has_levels and self.within == 1
 
     @property
     def undefined_where(self) -> str | None:
@@ -95,6 +97,12 @@ class Metric:
         if self.needs_two_values:
             return "the validation targets of the fold are equal, or far closer than the predictions are to them"
         return "its errors are too large for double precision; divide the target by a power of ten"
+
+
+def _top(k: int) -> Metric:
+    meaning = f"share of the rows whose true class is among the {k} most probable ones"
+    return Metric(f"top_{k}_accuracy", meaning, "classification", Direction.MAXIMIZE, is_at_most_one=True, within=k,
+                  rewards_commonest_class=True)  # fmt: skip
 
 
 def _by_name(entries: Iterable[Metric]) -> dict[str, Metric]:
@@ -124,6 +132,7 @@ METRICS: dict[str, Metric] = _by_name(
                "classification", Direction.MINIMIZE),
         Metric("ordinal_mae", "mean distance of the predicted class from the true one, in steps of their order",
                "classification", Direction.MINIMIZE, has_order=True),
+        *(_top(k) for k in (2, 3, 5, 10)),
         Metric("rmse", "root of the mean squared error", "regression", Direction.MINIMIZE, mean_of="squares"),
         Metric("mse", "mean squared error", "regression", Direction.MINIMIZE, mean_of="squares"),
         Metric("mae", "mean absolute error", "regression", Direction.MINIMIZE, mean_of="distances"),

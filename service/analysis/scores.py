@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -86,6 +87,14 @@ def _scores_of_target(metric: str, task: Task, said: npt.NDArray[Any], truth: Tr
 
 def _accuracy(said: Answers, truth: Truth) -> _Floats:
     return truth.mean(said.argmax(axis=1) == truth.values)
+
+
+def _top_accuracy(k: int, said: Answers, truth: Truth) -> _Floats:
+    """Average over the rows whether fewer than k classes come before the true one; of equal ones the first does."""
+    own = said[:, truth.values, np.arange(len(truth.values))][:, None]
+    is_earlier = np.arange(said.shape[1])[:, None] < truth.values
+    before = (said > own) | ((said == own) & is_earlier)
+    return truth.mean(before.sum(axis=1) < k)
 
 
 def _counts(said: Answers, truth: Truth) -> tuple[_Floats, _Floats, _Floats]:
@@ -227,6 +236,7 @@ _CLASSES: Mapping[str, _Scores] = {
     "log_loss": _log_loss,
     "brier": _brier,
     "ordinal_mae": _ordinal_mae,
+    **{metric.name: partial(_top_accuracy, metric.within) for metric in METRICS.values() if metric.within > 1},
 }
 _VALUES: Mapping[str, _Scores] = {
     "rmse": lambda said, truth: np.sqrt(_mse(said, truth)),

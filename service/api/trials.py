@@ -1,17 +1,19 @@
-"""Trials: the leaderboard, single trials, learning curves."""
+"""Trials: the leaderboard, single trials, learning curves; configurations of the user's own."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response, status
 
 from foldstep.service.api.deps import InContext, SearchId
 from foldstep.service.api.problems import responses
 from foldstep.service.api.strict import StrictRoute
 from foldstep.service.contract.leaderboard import Leaderboard, OrderBy, TrialCurves, TrialDiagnostics, TrialView
 from foldstep.service.contract.lease import Work
+from foldstep.service.contract.submit import Enqueue, EnqueueReply
 from foldstep.service.flow import diagnostics, rank
+from foldstep.service.flow.enqueue import enqueue
 from foldstep.service.flow.work import work
 
 router = APIRouter(prefix="/searches/{search_id}", tags=["trials"], route_class=StrictRoute)
@@ -29,6 +31,12 @@ def get_leaderboard(
     """List the ranking, the best trial first; undefined, diverged and failed trials last."""
     page = rank.leaderboard(context, search_id, limit=limit, cursor=cursor, order_by=order_by)
     return Response(page.model_dump_json(), media_type="application/json")  # FastAPI would check each row once more
+
+
+@router.post("/trials", status_code=status.HTTP_202_ACCEPTED, responses=responses(404, 409, 422))
+def post_trials(search_id: SearchId, sent: Enqueue, context: InContext) -> EnqueueReply:
+    """Enqueue configurations, which are tried next; they count in the budget. Sent twice they are trained once."""
+    return enqueue(context, search_id, sent)
 
 
 @router.get("/trials/{number}", responses=responses(404, 409, 422))

@@ -284,7 +284,8 @@ def _early_faults(spec: Spec) -> list[Fault]:
         faults.append(Fault(code="contradiction", path="early_stop.race_folds", expected=expected, got="true"))
     if spec.warm_start is not None and METHODS[spec.method].enumerates:
         expected = f"no warm_start with a {spec.method}, which trains every point anyway"
-        faults.append(Fault(code="contradiction", path="warm_start", expected=expected, got=spec.warm_start))
+        got = spec.warm_start if isinstance(spec.warm_start, str) else "configurations"
+        faults.append(Fault(code="contradiction", path="warm_start", expected=expected, got=got))
     return faults
 
 

@@ -298,6 +298,18 @@ class PresetUse(Strict):
     own: list[str]
 
 
+class WarmConfigurations(Strict):
+    """Configurations that come first, the best first; what one leaves out has its default."""
+
+    configurations: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1000)]
+
+
+WarmStart: TypeAlias = Annotated[
+    Annotated[str, Field(max_length=80), Tag("<search>")] | Annotated[WarmConfigurations, Tag("<configurations>")],
+    Discriminator(lambda v: "<configurations>" if isinstance(v, dict | WarmConfigurations) else "<search>"),
+]
+"""Another search, or configurations, that come first; a union with a discriminator, as `TestPart`."""
+
 LeftOut: TypeAlias = Literal["parameters", "metric", "cv", "budget"]
 LEFT_OUT: tuple[LeftOut, ...] = get_args(LeftOut)
 """The keys that are chosen for the table where they and the parameters are left out; see `contract.defaults`."""
@@ -326,7 +338,7 @@ class Spec(Strict):
     stages: list[StageSpec] = Field(default_factory=list)
     border: BorderSpec = BorderSpec()
     early_stop: EarlyStopSpec | None = None
-    warm_start: Annotated[str, Field(max_length=80)] | None = None  # a search whose best trials come first
+    warm_start: WarmStart | None = None  # a search whose best trials come first, or configurations
     checks: ChecksSpec = ChecksSpec()
     checkpoints: CheckpointSpec = CheckpointSpec()
     final: FinalSpec = FinalSpec()

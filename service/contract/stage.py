@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from pydantic import Field
 
 from foldstep.service.contract.space import Frozen, Params, Space
+
+
+class EnqueuedTrial(Frozen):
+    """A trial that a user enqueued: its index within the stage, and its point of the space."""
+
+    index: int
+    params: Params
 
 
 class StagePlan(Frozen):
@@ -22,6 +31,7 @@ class StagePlan(Frozen):
         continues: for each survivor, the number of the trial that it continues; None for one that starts from the
             beginning, as its trial did not train all epochs of its stage; empty where all start from the beginning.
         batch: how many trials are proposed from the same history; None where proposals do not depend on results.
+        enqueued: trials that a user enqueued, by index; the planner's own trials have the indices between them.
     """
 
     index: int
@@ -33,3 +43,26 @@ class StagePlan(Frozen):
     survivors: list[Params] = Field(default_factory=list)
     continues: list[int | None] = Field(default_factory=list)
     batch: int | None = None
+    enqueued: list[EnqueuedTrial] = Field(default_factory=list)
+
+    @property
+    def taken(self) -> list[int]:
+        """The indices of enqueued trials, in order."""
+        return [trial.index for trial in self.enqueued]
+
+    def n_own(self, index: int) -> int:
+        """Count the planner's own trials before an index."""
+        return index - bisect_left(self.taken, index)
+
+    def own_index(self, place: int) -> int:
+        """Find the index of the planner's own trial at a place among its own, from 0."""
+        return nth_free(self.taken, place)
+
+
+def nth_free(taken: list[int], place: int) -> int:
+    """Find the number at a place among the whole numbers from 0 that are not taken; `taken` is in order."""
+    for number in taken:
+        if number > place:
+            break
+        place += 1
+    return place

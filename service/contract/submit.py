@@ -9,7 +9,7 @@ from pydantic import Field
 
 from foldstep.service.contract.problem import LearningProblem
 from foldstep.service.contract.reading import AS_FOUND, ReadingOptions
-from foldstep.service.contract.space import Frozen
+from foldstep.service.contract.space import Frozen, Params
 from foldstep.service.contract.spec import Duration
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -41,6 +41,46 @@ class Extension(Frozen):
 
     trials: int | None = Field(default=None, ge=1, le=10_000_000)
     time: Duration | None = None
+
+
+MOST_ENQUEUED = 1000
+"""Configurations of one request."""
+
+
+class Enqueue(Frozen):
+    """The request to try configurations next (`POST /searches/{id}/trials`).
+
+    Attributes:
+        configurations: each a mapping of hyperparameters to values; what one leaves out has the only value that the
+            search gives it, or else its default.
+    """
+
+    configurations: list[dict[str, Any]] = Field(min_length=1, max_length=MOST_ENQUEUED)
+
+
+class EnqueuedAs(Frozen):
+    """The trial of a configuration that was enqueued.
+
+    Attributes:
+        params: the configuration with all that was filled in.
+        is_new: whether it was enqueued now; else the search had it already.
+    """
+
+    trial: int
+    params: Params
+    is_new: bool
+
+
+class EnqueueReply(Frozen):
+    """The trials of the configurations that were sent, in their order.
+
+    Attributes:
+        notes: what to know of them, one sentence each.
+    """
+
+    search: str
+    trials: list[EnqueuedAs]
+    notes: list[str]
 
 
 class DatasetSource(Frozen):

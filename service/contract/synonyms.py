@@ -123,6 +123,8 @@ VALUES = {
     "metric.name": _table(
         {
             "accuracy": "acc accuracy_score categorical_accuracy sparse_categorical_accuracy binary_accuracy",
+            "top_3_accuracy": "top_3 top3 top_k top_k_accuracy top_k_accuracy_score top_k_categorical_accuracy",
+            "top_5_accuracy": "top_5 top5 top_k top_k_accuracy top_k_accuracy_score top_k_categorical_accuracy",
             "balanced_accuracy": "balanced_acc balanced_accuracy_score bacc bal_acc uar",
             "f1": "f1_score f1_macro f1_weighted f1_micro f_score f_measure fscore",
             "roc_auc": "auc auroc roc roc_auc_score roc_auc_ovr roc_auc_ovo area_under_curve auc_roc",

@@ -31,10 +31,11 @@ def written(spec: Spec, *, trials: int | None = None) -> dict[str, Any]:
 def written_parameters(spec: Spec) -> dict[str, Any]:
     """Write all parameters of a spec; its preset is named with them, for its settings are those of the first trial."""
     preset = {} if spec.preset is None else {"preset": spec.preset.name}
-    return {**preset, **{name: _distribution(of) for name, of in spec.space.parameters.items()}}
+    return {**preset, **{name: written_distribution(of) for name, of in spec.space.parameters.items()}}
 
 
-def _distribution(of: Distribution) -> Any:
+def written_distribution(of: Distribution) -> Any:
+    """Write one distribution as a spec has it."""
     if of.when is None and isinstance(of, Fixed) and not isinstance(of.value, dict):
         return _value(of.value)
     if of.when is None and isinstance(of, Choices):

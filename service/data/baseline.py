@@ -54,6 +54,11 @@ def _accuracy(train: Counts, valid: Counts) -> float:
     return float(valid[train.argmax()] / valid.sum())
 
 
+def _top_accuracy(k: int, train: Counts, valid: Counts) -> float:
+    """Compute the score of the k commonest classes; of equally common ones the first."""
+    return float(valid[np.argsort(-train, kind="stable")[:k]].sum() / valid.sum())
+
+
 def _balanced_accuracy(train: Counts, valid: Counts) -> float:
     """Compute the score of always saying the commonest class: all of its own rows are right, and no others."""
     return float((valid[train.argmax()] > 0) / (valid > 0).sum())
@@ -258,6 +263,8 @@ def class_formula(metric: Metric) -> _ClassBaseline:
     Raises:
         NotImplementedError: this module has none.
     """
+    if metric.within > 1:
+        return partial(_top_accuracy, metric.within)
     if metric.name not in _CLASS_FORMULAS:
         raise NotImplementedError(f"service/data/baseline.py has no constant answer for the metric {metric.name}")
     return _CLASS_FORMULAS[metric.name]

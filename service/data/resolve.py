@@ -254,6 +254,9 @@ class _Resolving:
             self._add("contradiction", "metric.name", f"a metric of {task}: {', '.join(allowed)}", name)
         if self._has_several:
             self.notes.append(f"{name} is the mean over the {'labels' if task == 'multilabel' else 'targets'}.")
+        elif task == "classification" and metric.within >= n_classes:
+            more = f"more than {metric.within} classes for {name}, which else is 1 whatever is said"
+            self._add("contradiction", "metric.name", more, f"{n_classes}", "set metric: accuracy")
         elif metric.over_classes and n_classes > 2:
             self.notes.append(f"{name} over {n_classes} classes is the mean of {metric.over_classes}.")
         if not self._has_several:  # those that several targets have ask nothing of them

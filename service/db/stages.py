@@ -90,6 +90,12 @@ def enlarge(connection: Connection, row: StageRow, plan: Any, n_trials: int) -> 
     connection.execute(update(stages).where(*where).values(plan=plan, n_trials=n_trials))
 
 
+def set_plan(connection: Connection, row: StageRow, plan: Any) -> None:
+    """Store another plan of a stage with as many trials."""
+    where = (stages.c.search_id == row.search_id, stages.c.stage == row.stage)
+    connection.execute(update(stages).where(*where).values(plan=plan))
+
+
 def record_findings(connection: Connection, row: StageRow, findings: Sequence[BorderFinding]) -> None:
     """Store what the border check found at the end of a stage."""
     where = (stages.c.search_id == row.search_id, stages.c.stage == row.stage)

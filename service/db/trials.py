@@ -73,8 +73,7 @@ def add(connection: Connection, search_id: str, planned: Sequence[PlannedTrial],
         return
     same = {"search_id": search_id, "state": TrialState.WAITING, "created_at": now}
     same |= {"attempts": 0, "kept": False}
-    saved = saved_snapshots(connection, search_id, [p.continues for p in planned if p.continues is not None])
-    rows = [{**same, **_planned(p), **saved.get(p.continues, _NEW)} for p in planned]
+    rows = [{**same, **row} for row in planned_rows(connection, search_id, planned)]
     if connection.dialect.name == "sqlite":
         _ADD.change_all(connection, rows)
     else:
@@ -82,10 +81,17 @@ def add(connection: Connection, search_id: str, planned: Sequence[PlannedTrial],
 
 
 _NEW = {"resume": None, "epoch": 0}
-_PLANNED = ("number", "stage", "params", "pack_key", "epochs", "continues", *_NEW)
+PLANNED = ("number", "stage", "params", "pack_key", "epochs", "continues", *_NEW)
+"""Columns that a planner decides."""
 _ADD_AT_ONCE = insert(trials).returning(trials.c.number)
 """One statement for many rows, as SQLAlchemy makes it of one that returns something: they are counted once."""
-_ADD = Prepared(insert(trials), columns=("search_id", "state", "created_at", "attempts", "kept", *_PLANNED))
+_ADD = Prepared(insert(trials), columns=("search_id", "state", "created_at", "attempts", "kept", *PLANNED))
+
+
+def planned_rows(connection: Connection, search_id: str, planned: Sequence[PlannedTrial]) -> list[dict[str, object]]:
+    """Write the columns `PLANNED` of trials."""
+    saved = saved_snapshots(connection, search_id, [p.continues for p in planned if p.continues is not None])
+    return [{**_planned(p), **saved.get(p.continues, _NEW)} for p in planned]
 
 
 def _planned(trial: PlannedTrial) -> dict[str, object]:

@@ -20,7 +20,6 @@ from foldstep.service.contract.parse import parse_spec
 from foldstep.service.contract.problem import LearningProblem
 from foldstep.service.contract.rules import range_notes
 from foldstep.service.contract.size import NetworkSizes
-from foldstep.service.contract.space import Params
 from foldstep.service.contract.spec import Spec
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import SearchState
@@ -37,7 +36,7 @@ from foldstep.service.flow.identify import identify
 from foldstep.service.flow.plan import add_stage
 from foldstep.service.flow.transfer import canonical_file
 from foldstep.service.planner.stages import first_stage
-from foldstep.service.planner.warm import MOST_LOOKED_AT, warm_configurations
+from foldstep.service.planner.warm import MOST_LOOKED_AT, GivenStart, given_start, warm_configurations
 
 
 @dataclass(frozen=True)
@@ -145,8 +144,9 @@ def _resolve(context: Context, raw: Any) -> Submission:
     task = found.problem.task
     if "parameters" not in spec.left_out:  # of the default space it is said already how to see all of it
         notes += preset_notes(resolved, task)
-    notes += [*first_point_notes(resolved, task), *idle_notes(resolved, task)]
-    return Submission(resolved, found.problem, notes, first_stage(resolved, _warm_start(context, resolved)))
+    warm = _warm_start(context, resolved)
+    notes += [*first_point_notes(resolved, task), *idle_notes(resolved, task), *warm.notes]
+    return Submission(resolved, found.problem, notes, first_stage(resolved, warm.params))
 
 
 def _size_faults(
@@ -173,14 +173,23 @@ def _facts(description: DatasetDescription, problem: LearningProblem) -> str:
     )
 
 
-def _warm_start(context: Context, spec: Spec) -> list[Params]:
-    """Choose the best configurations of another search that lie in the space."""
+def _warm_start(context: Context, spec: Spec) -> GivenStart:
+    """Choose the best configurations of another search, or of those that are given, that lie in the space.
+
+    Raises:
+        SpecInvalid: one that is given has a name or a value that no space has.
+    """
     if spec.warm_start is None:
-        return []
+        return GivenStart()
+    n_first = first_stage(spec).trials
+    if not isinstance(spec.warm_start, str):
+        found = given_start(spec.warm_start, spec, n_trials=n_first)
+        if found.faults:
+            raise SpecInvalid(found.faults)
+        return found
     with context.database.read() as connection:
         ranked = trials.best(connection, spec.warm_start, MOST_LOOKED_AT)
-    n_first = first_stage(spec).trials
-    return warm_configurations(ranked, spec, n_trials=n_first)
+    return GivenStart(warm_configurations(ranked, spec, n_trials=n_first))
 
 
 def _with_whole_id(context: Context, spec: Spec) -> Spec:
@@ -189,7 +198,7 @@ def _with_whole_id(context: Context, spec: Spec) -> Spec:
     Raises:
         SpecInvalid: it names none, or several.
     """
-    if spec.warm_start is None:
+    if not isinstance(spec.warm_start, str):
         return spec
     try:
         return spec.model_copy(update={"warm_start": identify(context, spec.warm_start)})

@@ -27,7 +27,8 @@ class Planner(Protocol):
     """Proposes the trials of one stage.
 
     Trials have two numbers: the index within the stage, from 0, which callers count, and the number within the
-    search, `plan.first_trial + index`, which a `PlannedTrial` carries.
+    search, `plan.first_trial + index`, which a `PlannedTrial` carries. Some indices are those of trials that a user
+    enqueued; the others are the planner's own, and its n-th own trial does not depend on where they lie.
     """
 
     @property
@@ -47,7 +48,7 @@ class Planner(Protocol):
 
 
 class IndexedPlanner(ABC):
-    """A planner whose trial n depends on the plan, the seed and n alone, never on the history."""
+    """A planner whose own trial n depends on the plan, the seed and n alone, never on the history."""
 
     def __init__(self, plan: StagePlan, seed: int) -> None:
         """Plan one stage.
@@ -67,28 +68,34 @@ class IndexedPlanner(ABC):
     def suggest(self, first: int, count: int, history: Sequence[TrialRecord] = ()) -> Proposals:  # noqa: ARG002
         """Propose the trials with indices from `first` on, see `Planner`."""
         end = first + count if self.total is None else min(first + count, self.total)
-        points = self._all_points(first, end)
-        trials = [planned(self.plan, self.seed, index, params) for index, params in enumerate(points, start=first)]
+        begin = self.plan.n_own(first)
+        points = self._all_points(begin, begin + max(0, self.plan.n_own(end) - begin))
+        trials = [planned(self.plan, self.seed, place, params) for place, params in enumerate(points, start=begin)]
         return Proposals(trials, exhausted=self.total is not None and end >= self.total)
 
     def _all_points(self, first: int, end: int) -> list[Params]:
-        """List the configurations for the indices from `first` to `end`, excluded; survivors have the first indices."""
+        """List the planner's own configurations from the place `first` to `end`, excluded; survivors come first."""
         survivors = self.plan.survivors[first:end]
         begin = max(first, len(self.plan.survivors))
         return survivors + (self.points(begin, end) if begin < end else [])
 
     @abstractmethod
     def points(self, first: int, end: int) -> list[Params]:
-        """Compute the points of the stage's space for the indices from `first` to `end`, excluded."""
+        """Compute the points of the stage's space for the places from `first` to `end`, excluded."""
 
 
-def planned(plan: StagePlan, seed: int, index: int, params: Params) -> PlannedTrial:
-    """Build the trial with this index within a stage from its point of the space.
+def planned(plan: StagePlan, seed: int, place: int, params: Params) -> PlannedTrial:
+    """Build the trial with this place among a planner's own from its point of the space."""
+    continues = plan.continues[place] if place < len(plan.continues) else None
+    return trial_at(plan, seed, plan.own_index(place), params, continues)
+
+
+def trial_at(plan: StagePlan, seed: int, index: int, params: Params, continues: int | None = None) -> PlannedTrial:
+    """Build the trial with this index within a stage.
 
     The search's seed and the stage's epochs are added to its hyperparameters.
     """
     complete = {"seed": seed, **params}
     if plan.epochs is not None:
         complete["epochs"] = plan.epochs
-    continues = plan.continues[index] if index < len(plan.continues) else None
     return PlannedTrial(number=plan.first_trial + index, stage=plan.index, params=complete, continues=continues)

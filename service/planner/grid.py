@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from foldstep.models.catalog.kinds import Value
 from foldstep.service.contract.space import Distribution, Params, Space, Values
-from foldstep.service.contract.stage import StagePlan
+from foldstep.service.contract.stage import StagePlan, nth_free
 from foldstep.service.planner.base import IndexedPlanner
 
 
@@ -85,6 +85,27 @@ class Grid:
                 index -= run.size * worth
         return params
 
+    def index_of(self, params: Params) -> int:
+        """Find the index of a point.
+
+        Raises:
+            ValueError: it is none of the grid.
+        """
+        index, met = 0, frozenset[Condition]()
+        for place, name in enumerate(self._names):
+            is_active, met = self._conditions[name] <= met, met - self._conditions[name]
+            if not is_active:
+                continue
+            at = self._values[name].index(params[name])
+            for run in self._runs[name]:
+                worth = self._count(place + 1, met | run.met)
+                if at < run.start + run.size:
+                    index += (at - run.start) * worth
+                    met |= run.met
+                    break
+                index += run.size * worth
+        return index
+
     def _count(self, place: int, met: Met) -> int:
         """Count the combinations of the parameters from `place` on, given the conditions met so far."""
         if place == len(self._names):
@@ -111,7 +132,7 @@ class Grid:
 
 
 class GridPlanner(IndexedPlanner):
-    """A planner whose trial n is point n of the stage's grid."""
+    """A planner whose own trial n is point n of the stage's grid, without the points that were enqueued."""
 
     def __init__(self, plan: StagePlan, seed: int) -> None:
         """Plan one stage; see `IndexedPlanner`.
@@ -121,6 +142,7 @@ class GridPlanner(IndexedPlanner):
         """
         super().__init__(plan, seed)
         self._grid = Grid(plan.space)
+        self._taken = sorted(self._grid.index_of(trial.params) for trial in plan.enqueued)
 
     @property
     def total(self) -> int:
@@ -129,8 +151,8 @@ class GridPlanner(IndexedPlanner):
         return n_points if self.plan.trials is None else min(self.plan.trials, n_points)
 
     def points(self, first: int, end: int) -> list[Params]:
-        """Compute the points with the indices from `first` to `end`, excluded."""
-        return [self._grid.point(index) for index in range(first, end)]
+        """Compute the points for the places from `first` to `end`, excluded."""
+        return [self._grid.point(nth_free(self._taken, place)) for place in range(first, end)]
 
 
 def grid_values(name: str, distribution: Distribution) -> Values:

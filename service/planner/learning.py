@@ -52,21 +52,24 @@ class LearningPlanner:
 
     def suggest(self, first: int, count: int, history: Sequence[TrialRecord]) -> Proposals:
         """Propose trials of the batch that contains `first`, see `Planner`; none until all earlier batches ended."""
-        start, end = batch_start(first, self.batch), batch_end(first, self.batch)
-        before = [r for r in history if r.stage == self.plan.index and r.number < self.plan.first_trial + start]
-        if sum(r.state in TERMINAL_TRIAL for r in before) < start:
+        own, own_end = self.plan.n_own(first), self.plan.n_own(first + count)
+        start, end = batch_start(own, self.batch), batch_end(own, self.batch)
+        begin = self.plan.own_index(start)  # what was enqueued just before the batch is known to it
+        before = [r for r in history if r.stage == self.plan.index and r.number < self.plan.first_trial + begin]
+        if sum(r.state in TERMINAL_TRIAL for r in before) < begin:
             return Proposals([], exhausted=False)
-        points = self._startup(end) if start == 0 else self._propose(self._request(start, before))
+        points = self._startup(end, before) if start == 0 else self._propose(self._request(start, before))
         stop = start + len(points) if len(points) < end - start else None  # the space is exhausted
-        stop = min((n for n in (stop, self.total) if n is not None), default=None)
-        last = min(first + count, end) if stop is None else min(first + count, end, stop)
-        wanted = points[first - start : max(0, last - start)]
-        trials = [planned(self.plan, self.seed, index, params) for index, params in enumerate(wanted, start=first)]
+        total = None if self.total is None else self.plan.n_own(self.total)
+        stop = min((n for n in (stop, total) if n is not None), default=None)
+        last = min(own_end, end) if stop is None else min(own_end, end, stop)
+        wanted = points[own - start : max(0, last - start)]
+        trials = [planned(self.plan, self.seed, place, params) for place, params in enumerate(wanted, start=own)]
         return Proposals(trials, exhausted=last == stop)
 
-    def _startup(self, count: int) -> list[Params]:
+    def _startup(self, count: int, enqueued: Sequence[TrialRecord]) -> list[Params]:
         """List the first configurations: survivors, then random draws, none twice; fewer if the space is exhausted."""
-        space, unseen = self.plan.space, Unseen(self.plan.space)
+        space, unseen = self.plan.space, Unseen(self.plan.space, (record.params for record in enqueued))
         generator = np.random.default_rng(self.seed)
         draws = (random_params(space, self.seed, self.plan.first_trial + n) for n in range(count))
         points = [params for params in (*self.plan.survivors, *draws) if unseen.take(params)][:count]

@@ -103,7 +103,9 @@ class DistinctPlanner(RandomPlanner):
         if self._size is None:
             return super().points(first, end)
         survivors = json.dumps(self.plan.survivors)
-        return _distinct(self.plan.space.model_dump_json(), self.seed, self.plan.first_trial, survivors).get(first, end)
+        enqueued = json.dumps([trial.params for trial in self.plan.enqueued])
+        space = self.plan.space.model_dump_json()
+        return _distinct(space, self.seed, self.plan.first_trial, survivors, enqueued).get(first, end)
 
 
 def n_distinct(space: Space) -> int | None:
@@ -113,11 +115,16 @@ def n_distinct(space: Space) -> int | None:
 
 
 class _Distinct:
-    """The points of a random search over a small space by index, none twice; computed as far as they are asked for."""
+    """The points of a random search over a small space by place, none twice; computed as far as they are asked for.
 
-    def __init__(self, space: Space, seed: int, first_trial: int, survivors: list[Params]) -> None:
+    A point that was enqueued is none of them. As none is enqueued that was planned before, what was planned stays.
+    """
+
+    def __init__(
+        self, space: Space, seed: int, first_trial: int, survivors: list[Params], enqueued: list[Params]
+    ) -> None:
         self._space, self._seed, self._start = space, seed, first_trial
-        self._unseen = Unseen(space, survivors)
+        self._unseen = Unseen(space, [*survivors, *enqueued])
         self._n_survivors = len(survivors)
         self._points: list[Params] = []  # from the index after the survivors on
         self._lock = threading.Lock()
@@ -138,5 +145,5 @@ class _Distinct:
 
 
 @lru_cache(maxsize=16)  # a search is planned in many small parts, each from its own planner
-def _distinct(space: str, seed: int, first_trial: int, survivors: str) -> _Distinct:
-    return _Distinct(Space.model_validate_json(space), seed, first_trial, json.loads(survivors))
+def _distinct(space: str, seed: int, first_trial: int, survivors: str, enqueued: str) -> _Distinct:
+    return _Distinct(Space.model_validate_json(space), seed, first_trial, json.loads(survivors), json.loads(enqueued))

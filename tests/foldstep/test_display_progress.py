@@ -84,3 +84,26 @@ def test_a_plain_line_every_ten_seconds_and_at_every_news() -> None:
         assert n_lines(search(stage=1, activity="training")) == 1
         assert n_lines(search(stage=1, activity="waiting")) == 0, "between two leases"
     assert all(len(line) <= 80 for line in written.getvalue().splitlines())
+
+
+def test_a_notebook_has_one_line_that_is_written_over() -> None:
+    """What is read at the end is what a carriage return leaves."""
+    written, clock = io.StringIO(), Clock()
+    with Watch(Console(file=written, force_jupyter=True, width=80), clock) as watch:
+        watch.say("Reading the data and checking the spec")
+        watch.tell("A note.")
+        watch.look(search())
+        clock.time += 1
+        watch.look(search(epochs_done=5))
+    lines = [seen_after_returns(line) for line in written.getvalue().split("\n")]
+    assert lines[0].rstrip() == "A note."
+    assert "5 of 999,999,999,999 epochs" in lines[1]
+    assert "123,456" not in lines[1]
+    assert lines[2:] == [""]
+
+
+def seen_after_returns(line: str) -> str:
+    seen = ""
+    for part in line.split("\r"):
+        seen = part + seen[len(part) :]
+    return seen

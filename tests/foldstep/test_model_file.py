@@ -17,10 +17,11 @@ import pytest
 import foldstep
 from foldstep.committee import Committee
 from foldstep.ensemble import Ensemble
-from foldstep.model_file import ABOUT, CARD, VERSION, read_model, whole_file, write_model
+from foldstep.model_file import ABOUT, CARD, VERSION, read_model, write_model
 from foldstep.models.checkpoint import decode
 from foldstep.prediction import predict_file
 from foldstep.service.contract.errors import InvalidInput, ModelUnreadable
+from foldstep.whole_file import whole_file
 from tests.foldstep.portable.networks import mixed_table, train
 
 Parts = dict[str, bytes]

@@ -148,6 +148,7 @@ def test_public_names() -> None:
 
     assert foldstep.Foldstep is Foldstep
     estimators, models = ["FoldstepClassifier", "FoldstepRegressor"], ["Model", "PredictionWarning", "load"]
-    assert sorted(foldstep.__all__) == sorted(["Foldstep", *estimators, *models, "__version__"])
+    searches = ["SearchResult", "download_model", "search", "warm_start_from"]
+    assert sorted(foldstep.__all__) == sorted(["Foldstep", *estimators, *models, *searches, "__version__"])
     assert all(getattr(foldstep, name) is not None for name in foldstep.__all__)
     assert not hasattr(foldstep, "Client")

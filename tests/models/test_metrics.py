@@ -14,8 +14,21 @@ from sklearn import metrics
 from foldstep.models.catalog.metrics import METRICS, Direction, Metric, metrics_of
 from foldstep.models.metrics import finish, score_classes, score_of, score_values
 
+
+def _top_accuracy(k: int, truth: np.ndarray, p: np.ndarray) -> float:
+    """Score with scikit-learn, which takes the last of equal classes first, so the classes are in reverse."""
+    last = p.shape[1] - 1
+    return float(metrics.top_k_accuracy_score(last - truth, p[:, ::-1], k=k, labels=range(last + 1)))
+
+
+def _more_classes(name: str, n_classes: int) -> int:
+    """Add the classes that a metric needs."""
+    return n_classes if METRICS[name].within == 1 else n_classes + METRICS[name].within - 1
+
+
 ORACLES = {
     "accuracy": lambda y, p: metrics.accuracy_score(y, p.argmax(1)),
+    **{f"top_{k}_accuracy": partial(_top_accuracy, k) for k in (2, 3, 5, 10)},
     "balanced_accuracy": lambda y, p: metrics.balanced_accuracy_score(y, p.argmax(1)),
     "f1": lambda y, p: metrics.f1_score(y, p.argmax(1), average="binary" if p.shape[1] == 2 else "macro"),
     "log_loss": lambda y, p: metrics.log_loss(y, p, labels=list(range(p.shape[1]))),
@@ -46,7 +59,7 @@ ORACLES = {
 @pytest.mark.parametrize("name", metrics_of("classification"))
 @given(n_classes=st.integers(2, 5), n_rows=st.integers(6, 60), seed=st.integers(0, 10_000), ties=st.booleans())
 def test_class_metrics_equal_scikit_learn(name: str, n_classes: int, n_rows: int, seed: int, ties: bool) -> None:
-    rng = np.random.default_rng(seed)
+    rng, n_classes = np.random.default_rng(seed), _more_classes(name, n_classes)
     logits = rng.normal(size=(3, n_classes, n_rows))
     logits = logits.round(0) if ties else logits
     truth = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, n_rows)])[:n_rows]
@@ -77,7 +90,7 @@ def test_rows_count_by_their_weights(name: str, n_classes: int, seed: int, ties:
     """A weight of 2 is a row that is there twice, whatever the unit of the weights."""
     rng, n = np.random.default_rng(seed), 24
     weights = rng.integers(1, 4, n)
-    is_class = METRICS[name].task == "classification"
+    n_classes, is_class = _more_classes(name, n_classes), METRICS[name].task == "classification"
     truth = np.arange(n) % n_classes if is_class else rng.gamma(2.0, size=n)
     said = rng.normal(size=(2, n_classes, n)).round(0 if ties else 9) if is_class else rng.gamma(2.0, size=(2, n)) + 0.1
     score = score_classes if is_class else score_values
@@ -147,8 +160,8 @@ def test_the_entry_tells_the_truth(name: str) -> None:
     metric = METRICS[name]
     truth = torch.tensor([0, 1, 2, 1, 0, 2])
     if metric.task == "classification":
-        perfect = 20.0 * torch.nn.functional.one_hot(truth, 3).double().T
-        good, bad = score_classes(name, torch.stack([perfect, perfect.roll(1, dims=0)]), truth).tolist()
+        perfect = 20.0 * torch.nn.functional.one_hot(truth, _more_classes(name, 3)).double().T
+        good, bad = score_classes(name, torch.stack([perfect, -perfect]), truth).tolist()
     else:
         values = truth.double() + 1
         good, bad = score_values(name, torch.stack([values, values.flip(0) + 1]), values).tolist()

@@ -120,6 +120,7 @@ FINE: list[dict[str, Any]] = [
     {"data": {"target": "text"}, "parameters": {"class_weight": [{"yes": 2}, "balanced"], "loss": "cross_entropy"}},
     {"data": {"target": "many", "exposure": "group_size"}, "parameters": {"loss": "poisson"}},
     {"data": {"target": "text", "weight": "group_size"}},
+    {"data": {"target": "digit"}, "metric": "top_5_accuracy"},
     {"data": {"target": "many", "quantiles": [0.1, 0.9]}, "parameters": {"loss": "quantile"}},
     {"data": {"target": "real"}, "parameters": {"loss": ["mse", "mae", "huber", "poisson"]}},
 ]  # fmt: skip
@@ -157,6 +158,10 @@ MISFITS: list[tuple[str, dict[str, Any], set[tuple[str, str]]]] = [
     ("infinity", {"data": {"target": "endless"}}, {("data.target", "not_finite")}),
     ("regression on text", {"data": {"target": "text", "task": "regression"}}, {("data.task", "contradiction")}),
     ("metric of the inferred task", {"data": {"target": "text"}, "metric": "rmse"}, {("metric.name", "contradiction")}),
+    ("among more than there are", {"data": {"target": "text"}, "metric": "top_3_accuracy"},
+     {("metric.name", "contradiction")}),
+    ("among as many as there are", {"data": {"target": "digit"}, "metric": "top_10_accuracy"},
+     {("metric.name", "contradiction")}),
     ("negative counts", {"data": {"target": "negative"}, "metric": "poisson_deviance"},
      {("metric.name", "negative_target")}),
     ("no amounts to score", {"data": {"target": "many"}, "metric": "gamma_deviance"},

@@ -18,6 +18,7 @@ from tests.worker.train.data import source
 
 CPU = torch.device("cpu")
 CLASSES, VALUES = source("digits", n_rows=700, folds=3), source("diabetes", n_rows=440, folds=3, exposure=True)
+N_DIGITS = 10
 OF_CLASSES: list[dict[str, Any]] = [
     {"hidden": [16], "activation": "tanh"},
     {"hidden": [7, 5], "label_smoothing": 0.2},
@@ -41,7 +42,7 @@ def trainer(metric: str, *, may_compile: bool, dtype: torch.dtype = torch.float6
     return made
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", [name for name, metric in METRICS.items() if metric.within < N_DIGITS])
 def test_the_library_scores_as_the_metrics_do(metric: str) -> None:
     compiled, eager = (trainer(metric, may_compile=may_compile) for may_compile in (True, False))
     np.testing.assert_allclose(compiled.evaluate(), eager.evaluate(), rtol=1e-9)
