@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from foldstep.committee import Committee  # brings the client
+    from foldstep.service.contract.prediction import CommitteeFiles
 
 Matrix = npt.NDArray[np.float64]
 Tables = Mapping[TableReading, TableAs]
@@ -54,7 +55,9 @@ class Ensemble:
     intervals: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, committees: Iterable[Committee], intervals: Mapping[str, float] = MappingProxyType({})) -> Ensemble:
+    def load(
+        cls, committees: Iterable[Committee | CommitteeFiles], intervals: Mapping[str, float] = MappingProxyType({})
+    ) -> Ensemble:
         """Read checkpoint files.
 
         Raises:
