@@ -112,21 +112,22 @@ def features(
     if as_json:
         print_json(report.model_dump(mode="json"))
         return
+    metric, value = report.metric.name, score(report.score)
+    out.print(f"{report.search}: {metric} {value} on out-of-fold rows; with a column permuted it is worse by",
+              highlight=False, markup=False)  # fmt: skip
     out.print(_features_table(report))
     for feature in report.features:
         if curves and feature.curve is not None:
+            out.print(f"Mean prediction by {feature.column}", highlight=False, markup=False)
             out.print(_curve_table(feature.column, feature.curve))
     for sentence in (report.chosen, *report.notes):
         out.print(escape(sentence), highlight=False)
 
 
 def _features_table(report: FeatureReport) -> Table:
-    metric = report.metric.name
-    title = f"{report.search}: how much worse {metric} is with a column permuted, {score(report.score)} without"
-    table = Table(title=title, title_justify="left")
-    table.add_column("column")
-    table.add_column("worse by", justify="right")
-    table.add_column("±", justify="right")
+    table = Table("column")
+    for heading in ("worse by", "±"):
+        table.add_column(heading, justify="right")
     table.add_column("")
     greatest = max((feature.increase or 0.0 for feature in report.features), default=0.0)
     for feature in report.features:
@@ -139,8 +140,7 @@ def _features_table(report: FeatureReport) -> Table:
 
 
 def _curve_table(column: str, curve: FeatureCurve) -> Table:
-    table = Table(title=f"Mean prediction by {escape(column)}", title_justify="left")
-    table.add_column(escape(column))
+    table = Table(escape(column))
     for name in curve.means:
         table.add_column(escape(name), justify="right")
     for i, value in enumerate(curve.values):

@@ -10,6 +10,7 @@ import pytest
 
 from foldstep.service.contract.errors import InvalidInput
 from foldstep.service.contract.feature_report import N_POINTS, FeatureImportance, FeatureReport
+from foldstep.service.contract.numbers import score
 from tests.foldstep.conftest import Desk
 from tests.foldstep.test_ensemble import CASES, search_of
 
@@ -123,6 +124,8 @@ def test_the_command_shows_it(busy_desk: Desk, known: dict[str, FeatureReport]) 
     rows = [line.split() for line in done.stdout.splitlines()]
     assert next(i for i, row in enumerate(rows) if "x" in row) < next(i for i, row in enumerate(rows) if "noise" in row)
     assert "Mean prediction by city" in done.stdout
+    assert "Mean prediction" not in busy_desk("features", report.search).stdout
+    assert f"rmse {score(report.score)} on out-of-fold rows" in done.stdout
     assert report.chosen in " ".join(done.stdout.split())
     as_json = busy_desk("features", report.search, "--json")
     assert FeatureReport.model_validate_json(as_json.stdout) == report
