@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from foldstep.ensemble import Ensemble, Matrix
+from foldstep.ensemble import Ensemble, LoadedCommittee, Matrix, Rows
 from foldstep.service.analysis.scores import Truth
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues, NumberColumn
 from foldstep.service.contract.folds import make_splits
 from foldstep.service.contract.problem import LearningProblem
 from foldstep.worker.data.load import Table
-from foldstep.worker.data.target import unweighted
 from foldstep.worker.data.targets import truth
 from foldstep.worker.predictor import Predictor
-
-Rows: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -30,13 +25,13 @@ class FoldRows:
         fold: its number.
         table: the rows, with their raw cells.
         truth: of the rows.
-        networks: of the fold, each with its weight in the mean.
+        networks: of the fold: one of each trial, with the trial's weight.
     """
 
     fold: int
     table: Table
     truth: Truth
-    networks: Sequence[tuple[Predictor, float]]
+    networks: Ensemble
 
     @property
     def n_rows(self) -> int:
@@ -56,16 +51,9 @@ class FoldRows:
             table: the rows.
             is_corrected: whether what class weights did to probabilities is undone.
         """
-        total = sum(weight for _, weight in self.networks)
-        parts = [_outputs(network, table, is_corrected) * (weight / total) for network, weight in self.networks]
-        return np.asarray(np.sum(parts, axis=0))
-
-
-def _outputs(network: Predictor, table: Table, is_corrected: bool) -> Matrix:
-    outputs = network.outputs(table)
-    if is_corrected and network.class_weights is not None:
-        outputs = unweighted(outputs, network.class_weights)
-    return outputs.reshape(len(outputs), -1)
+        readings = dict.fromkeys(predictor.reading for predictor in self.networks.predictors)
+        outputs = self.networks.outputs_of(dict.fromkeys(readings, table), is_corrected)
+        return outputs.reshape(len(outputs), -1)
 
 
 def taken(table: Table, rows: Rows) -> Table:
@@ -93,13 +81,13 @@ def fold_rows(ensemble: Ensemble, table: Table, problem: LearningProblem) -> lis
         problem: of the search.
     """
     folds = make_splits(table.columns, problem.data, problem.cv, problem.seed).folds
-    networks: list[list[tuple[Predictor, float]]] = [[] for _ in folds]
+    networks: list[list[LoadedCommittee]] = [[] for _ in folds]
     for committee in ensemble.committees:
         for predictor in committee.predictors:
-            networks[predictor.facts["fold"]].append((predictor, committee.weight))
+            networks[predictor.facts["fold"]].append(replace(committee, predictors=[predictor]))
     used = Table({name: table.columns[name] for name in ensemble.columns})
     return [
-        FoldRows(fold, taken(used, rows), _truth(own[0][0], table, rows, problem), own)
+        FoldRows(fold, taken(used, rows), _truth(own[0].predictors[0], table, rows, problem), Ensemble(own))
         for fold, ((_, rows), own) in enumerate(zip(folds, networks, strict=True))
         if own
     ]
