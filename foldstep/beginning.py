@@ -65,9 +65,14 @@ def begin(master: Foldstep, spec: dict[str, Any], which: Which, *, ask: Callable
 
 
 def _unfinished(master: Foldstep, spec: dict[str, Any]) -> list[SearchView]:
-    """Find the unfinished searches of the same spec, the newest first."""
-    open_ones = [search for search in master.searches() if search.state not in TERMINAL_SEARCH]
-    return [search for search in open_ones if master.spec(search.id) == spec]
+    """Find the unfinished searches of the same spec, the newest first; also those that only one that follows is."""
+    known = {search.id: search for search in master.searches()}
+    ids = [search.follows or search.id for search in known.values() if search.state not in TERMINAL_SEARCH]
+    return [known[first] for first in dict.fromkeys(ids) if first in known and master.spec(first) == spec]
+
+
+def _with_followers(master: Foldstep, search: SearchView) -> list[SearchView]:
+    return [search, *(master.search(one) for one in search.followers.values() if one is not None)]
 
 
 def _fingerprint_now(master: Foldstep, spec: dict[str, Any]) -> str | None:
@@ -79,13 +84,16 @@ def _fingerprint_now(master: Foldstep, spec: dict[str, Any]) -> str | None:
 
 
 def _resumed(master: Foldstep, search: SearchView) -> SearchView:
-    return master.resume(search.id) if search.state is SearchState.PAUSED else search
+    for one in _with_followers(master, search):
+        if one.state is SearchState.PAUSED:
+            master.resume(one.id)
+    return master.search(search.id)
 
 
 def _anew(master: Foldstep, spec: dict[str, Any], unfinished: list[SearchView]) -> SearchView:
     """Submit the spec, then pause its unfinished searches, so that the workers train the new one alone."""
     search = master.submit(spec)
-    for old in unfinished:
+    for old in (one for first in unfinished for one in _with_followers(master, first)):
         with suppress(IllegalTransition):  # it is paused, or ended meanwhile
             master.pause(old.id)
             err.print(f"{old.id} is paused; `foldstep resume {old.id}` resumes it.", markup=False, soft_wrap=True)

@@ -58,6 +58,7 @@ COMMANDS = {
         "looking",
         "Train one trial again on this machine and show histograms of its activations and gradients, layer by layer.",
     ),
+    "finalize": ("finalizing", "Make the final model of a search that is over, and score it once on the test part."),
     "importance": ("insight", "Show which hyperparameters matter, alone and together, with advice for each."),
     "compare": ("insight", "Compare the choices of one hyperparameter, each with its nuisance parameters optimised."),
     "features": (

@@ -1,18 +1,35 @@
-"""The winner and the ensemble of a search in words."""
+"""The winner, the ensemble and the final model of a search in words."""
 
 from __future__ import annotations
 
 from foldstep.client import Foldstep
 from foldstep.service.contract.ensemble import Ensemble
-from foldstep.service.contract.errors import Unavailable
+from foldstep.service.contract.errors import Conflict, Unavailable
 from foldstep.service.contract.leaderboard import SearchView
 from foldstep.service.contract.numbers import score
+from foldstep.service.contract.states import SearchState
 
 
 def answers(master: Foldstep, search: SearchView) -> list[str]:
     """Tell how sure the winner of a search is, and its ensemble."""
     winner = master.winner(search.id)
     return [*([] if winner is None else winner.sentences), *ensemble(master, search)]
+
+
+def final(master: Foldstep, search: SearchView) -> list[str]:
+    """Score the final model of a completed search, and tell that and what the searches that followed it found.
+
+    Nothing is said where its spec has neither a test part nor searches that follow.
+    """
+    if search.state is not SearchState.COMPLETED or not (master.final(search.id).has_test_part or search.followers):
+        return []
+    try:
+        model = master.finalize(search.id)
+    except (Conflict, Unavailable) as error:
+        return [f"The final model is not scored: {error.message}"]
+    found = master.final(search.id)
+    followed = [report.sentences for report in (found.reseed, found.outer) if report is not None]
+    return [*(model.sentences if found.has_test_part else []), *(said for sentences in followed for said in sentences)]
 
 
 def ensemble(master: Foldstep, search: SearchView) -> list[str]:

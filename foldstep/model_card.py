@@ -41,6 +41,7 @@ def card_of(master: Foldstep, chosen: Chosen, licence: str = "") -> Card:
         "metric": search.metric.model_dump(mode="json"),
         "baseline": search.baseline,
         "answers": answers(master, search),
+        "test": _test(master, chosen),
         "intervals": dict(chosen.intervals),
         "members": [_member(*pair) for pair in zip(chosen.committees, chosen.trials, strict=True)],
         "trials_searched": sum(n for state, n in search.counts.items() if _is_searched(state)),
@@ -53,6 +54,17 @@ def card_of(master: Foldstep, chosen: Chosen, licence: str = "") -> Card:
         "versions": {"foldstep": __version__},
         "licence": licence,
     }
+
+
+def _test(master: Foldstep, chosen: Chosen) -> Card | None:
+    """Take the score on the test part, if these very networks were scored as the search's final model."""
+    model = master.final(chosen.search.id).model
+    if model is None or model.test is None:
+        return None
+    final = {member.trial: member.weight for member in model.members}
+    if final != {committee.trial: committee.weight for committee in chosen.committees}:
+        return None
+    return {**model.test.model_dump(mode="json"), "sentences": model.sentences}
 
 
 def _is_searched(state: TrialState) -> bool:
@@ -138,7 +150,10 @@ def _scores(card: Mapping[str, Any]) -> Iterator[str]:
     if card["intervals"]:
         widths = ", ".join(f"±{number(width)} for {share}" for share, width in card["intervals"].items())
         yield f"Intervals that cover shares of the rows, from the errors on rows that were not trained on: {widths}."
-    yield "The winner of a search was lucky, too: rows that it never saw give a fairer score."
+    if card["test"] is None:
+        yield "The winner of a search was lucky, too: rows that it never saw give a fairer score."
+    else:
+        yield " ".join(card["test"]["sentences"])
 
 
 def _number(value: float | None) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from foldstep.models.catalog.metrics import Direction
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from foldstep.worker.data.inputs import FoldData  # brings scikit-learn, which prediction does not need
 
 _SNAPSHOT = "snapshot"
+NO_PREDICTIONS: Mapping[str, FoldPredictions] = MappingProxyType({})
 _Fold: TypeAlias = tuple[Progress, Snapshot | None, Weights | None]
 
 
@@ -34,7 +36,7 @@ def checkpoint(
     weights: Weights,
     data: FoldData,
     result: TrialResult,
-    predictions: FoldPredictions | None = None,
+    predictions: Mapping[str, FoldPredictions] = NO_PREDICTIONS,
 ) -> tuple[str, bytes]:
     """Make a file of a fold's best network: its name and its content.
 
@@ -47,7 +49,7 @@ def checkpoint(
         weights: its best ones.
         data: of the fold.
         result: of the trial.
-        predictions: of the network for the fold's validation rows; None to keep none.
+        predictions: of the network, by the part of the rows, VALIDATION or TEST.
     """
     epoch, score = member.progress.best_epoch, result.folds[member.fold].score
     assert score is not None
@@ -70,8 +72,8 @@ def checkpoint(
         "input_stage": None if stage is None else stage.to_json(),
         "target": {**data.target.to_json(), "class_weights": _class_weights(member, data)},
     }
-    arrays = {**_arrays("", weights), **({} if predictions is None else predictions.arrays())}
-    return str(name), encode(arrays, facts)
+    kept = {name: array for part, said in predictions.items() for name, array in said.arrays(part).items()}
+    return str(name), encode({**_arrays("", weights), **kept}, facts)
 
 
 def _class_weights(member: Member, data: FoldData) -> list[float] | None:

@@ -7,12 +7,15 @@ import traceback
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from foldstep.models.stack import Weights
 from foldstep.service.contract.lease import Lease
+from foldstep.service.contract.out_of_fold import TEST, VALIDATION, FoldPredictions
 from foldstep.service.contract.report import TrialResult
 from foldstep.worker.assignment import Finished
 from foldstep.worker.checkpoints import checkpoint, encode_snapshot, is_worth_keeping
-from foldstep.worker.data.inputs import FoldSource
-from foldstep.worker.out_of_fold import out_of_fold
+from foldstep.worker.data.inputs import FoldData, FoldSource
+from foldstep.worker.out_of_fold import predicted
+from foldstep.worker.train.member import Member
 
 log = logging.getLogger(__name__)
 
@@ -80,13 +83,19 @@ class ResultFiles:
         for member, weights in zip(finished.members, finished.weights, strict=True):
             assert weights is not None
             data = self._source.fold(member.fold, member.hp.preparation)
-            rows = self._source.splits.folds[member.fold][1]
-            predictions = out_of_fold(member.hp, weights, data, rows) if self._lease.keep_predictions else None
-            name, content = checkpoint(
-                self._lease, finished.leased, member, weights, data, finished.result, predictions
-            )
+            kept = self._predictions(member, weights, data) if self._lease.keep_predictions else {}
+            name, content = checkpoint(self._lease, finished.leased, member, weights, data, finished.result, kept)
             files[name] = content
         return files
+
+    def _predictions(self, member: Member, weights: Weights, data: FoldData) -> dict[str, FoldPredictions]:
+        """Predict the fold's validation rows, and the test rows if there are some."""
+        splits = self._source.splits
+        predictions = {VALIDATION: predicted(member.hp, weights, data, splits.folds[member.fold][1])}
+        if len(splits.test):
+            held_out = self._source.with_test_rows(data)
+            predictions[TEST] = predicted(member.hp, weights, held_out, splits.test)
+        return predictions
 
 
 def _named(result: TrialResult, checkpoints: list[str]) -> TrialResult:

@@ -37,7 +37,7 @@ from foldstep.models.checkpoint import read_arrays
 from foldstep.service.analysis.calibration import half_widths, joined_rows
 from foldstep.service.analysis.greedy import ENOUGH, Aim, Block, choose, held_out
 from foldstep.service.analysis.scores import Truth, scores
-from foldstep.service.contract.out_of_fold import PREFIX, FoldPredictions
+from foldstep.service.contract.out_of_fold import VALIDATION, FoldPredictions
 from foldstep.service.contract.processes import python_command
 from foldstep.service.data.read_as import read_as
 from foldstep.worker.data.load import Table
@@ -235,7 +235,7 @@ def _committee(checkpoints: Sequence[Path], file: Path) -> npt.NDArray[np.float6
 
 
 def _block(checkpoints: Sequence[Path]) -> Block:
-    found = [FoldPredictions.of(read_arrays(str(path), PREFIX)) for path in checkpoints]
+    found = [FoldPredictions.of(read_arrays(str(path), VALIDATION)) for path in checkpoints]
     known = [one for one in found if one is not None]
     return Block(np.stack([one.predictions.T for one in known]), Truth(known[0].truth, known[0].weight))
 

@@ -70,7 +70,7 @@ def submit(
 def watch_to_end(
     master: Foldstep, search: str, watch: Watch | None, *, on_look: Callable[[SearchView], object] | None = None
 ) -> SearchView:
-    """Wait for a search to end.
+    """Wait for a search to end, and then for those that follow it.
 
     Args:
         master: the master that runs the search.
@@ -85,7 +85,16 @@ def watch_to_end(
         if on_look is not None:
             on_look(view)
 
-    return master.wait(search, poll_s=_LOOK_S, on_look=look)
+    ended = master.wait(search, poll_s=_LOOK_S, on_look=look)
+    while (follower := next_follower(master, search)) is not None:
+        master.wait(follower, poll_s=_LOOK_S, on_look=look)
+    return ended
+
+
+def next_follower(master: Foldstep, search: str) -> str | None:
+    """Find the search that follows another and goes on; None where none does."""
+    begun = [follower for follower in master.search(search).followers.values() if follower is not None]
+    return next((one for one in begun if master.search(one).state not in TERMINAL_SEARCH), None)
 
 
 def show_end(master: Foldstep, search_id: str, *, as_json: bool, said: Collection[str] = ()) -> None:
@@ -103,7 +112,7 @@ def show_end(master: Foldstep, search_id: str, *, as_json: bool, said: Collectio
         for sentence in display.findings(search):
             if sentence not in said:
                 out.print(f"• {sentence}", markup=False)
-        for sentence in display_answers.answers(master, search):
+        for sentence in [*display_answers.answers(master, search), *display_answers.final(master, search)]:
             out.print(f"• {sentence}", markup=False)
         if search.best is not None and search.best.checkpoints:
             out.print(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from foldstep.service.analysis.ensemble import Chosen, EnsembleRequest
+from foldstep.service.analysis.final_score import Answer, FinalScored, FinalScoreRequest
 from foldstep.service.child import NO_LIMITS, ChildDied, ChildNeedsMemory, ChildTooSlow, Limits, ask
 from foldstep.service.contract.ensemble import Ensemble
 from foldstep.service.contract.errors import Unavailable
@@ -51,6 +52,16 @@ def ensemble_in_child(request: EnsembleRequest, *, limits: Limits = NO_LIMITS) -
     """
     found = answer("foldstep.service.analysis.choosing", request.model_dump(mode="json"), limits)
     return Chosen.model_validate(found).ensemble
+
+
+def final_score_in_child(request: FinalScoreRequest, *, limits: Limits = NO_LIMITS) -> FinalScored | None:
+    """Call `final_score.final_score` in a child process.
+
+    Raises:
+        Unavailable: the child died, or took too long or too much memory.
+    """
+    found = answer("foldstep.service.analysis.final_score", request.model_dump(mode="json"), limits)
+    return Answer.model_validate(found).scored
 
 
 def answer(

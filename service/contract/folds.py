@@ -17,13 +17,14 @@ import numpy.typing as npt
 
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues
 from foldstep.service.contract.draws import Fold, Rows, folds_in_time, shuffled_folds, stratified_folds
-from foldstep.service.contract.spec import ColumnRef, CvSpec, DataSpec
+from foldstep.service.contract.spec import ColumnRef, CvSpec, DataSpec, OuterFold
 
 Labels: TypeAlias = npt.NDArray[np.int64]
 
 TEST_WORDS = frozenset({"test", "true", "1"})
 """Texts, in any case, that mark a row as a test row in a column of text; in a column of numbers 1 marks it."""
 _TEST_STREAM = 0  # the test part's own random numbers; repeat r of the folds uses r + 1
+_OUTER_STREAM = 2**34  # those of outer folds
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ def make_splits(columns: Mapping[str, ColumnValues], data: DataSpec, cv: CvSpec,
     """Hold out the test part, then split the rest into folds.
 
     The test part is a share (in proportion to the classes; whole groups with `cv.group`; the last rows with
-    `cv.time`; the same share of each given fold with `cv.column`) or the rows that a column marks.
+    `cv.time`; the same share of each given fold with `cv.column`), the rows that a column marks, or one of some folds
+    of all rows.
 
     Args:
         columns: at least the target and the columns that determine the splits.
@@ -52,6 +54,23 @@ def make_splits(columns: Mapping[str, ColumnValues], data: DataSpec, cv: CvSpec,
         seed: the search's seed.
     """
     return Splitter(columns, data, cv, seed).splits()
+
+
+def outer_rests(columns: Mapping[str, ColumnValues], data: DataSpec, cv: CvSpec, seed: int) -> Iterator[Rows]:
+    """Yield the rows outside of each outer fold; none where there are no outer folds.
+
+    Args:
+        columns: as for `make_splits`, as the others are.
+        data: its test part is not looked at.
+        cv: `cv.outer` is the number of outer folds.
+        seed: the search's seed.
+
+    Raises:
+        ValueError: there are fewer rows, groups or rows of each class than outer folds.
+    """
+    for fold in range(cv.outer or 0):
+        held_out = OuterFold(fold=fold, of=cv.outer or 0)
+        yield Splitter(columns, data.model_copy(update={"test": held_out}), cv, seed).rest
 
 
 def n_held_out(count: int, share: float) -> int:
@@ -113,6 +132,8 @@ class Splitter:
             return rows[:0]
         if isinstance(self._share, ColumnRef):
             return rows[marked_as_test(self._columns[self._share.column])[rows]]
+        if isinstance(self._share, OuterFold):
+            return np.sort(rows[self._outer_fold(rows, self._share)])
         return np.sort(self._hold_out(rows, self._share, _generator(self._seed, _TEST_STREAM)))
 
     @cached_property
@@ -178,6 +199,13 @@ class Splitter:
         strata = np.zeros_like(rows) if self._classes is None else self._classes[rows]
         for repeat in range(self._cv.repeats):
             yield from self._shuffled(k, _legacy_random_state(self._seed, repeat + 1), strata, groups, rows)
+
+    def _outer_fold(self, rows: Rows, which: OuterFold) -> Rows:
+        """Find the positions of one of the outer folds within `rows`."""
+        strata = np.zeros_like(rows) if self._classes is None else self._classes[rows]
+        state = _legacy_random_state(self._seed, _OUTER_STREAM)
+        folds = list(self._shuffled(which.of, state, strata, self._labels(self._cv.group), rows))
+        return folds[which.fold][1]
 
     def _shuffled(
         self, k: int, state: np.random.RandomState, strata: Labels, groups: Labels | None, rows: Rows

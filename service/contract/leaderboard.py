@@ -208,6 +208,9 @@ class SearchView(Frozen):
         notes: remarks of the master about the search, one sentence each.
         checks: results of the checks before it; None where none were requested, or they are not done yet.
         checkpoint_dir: the folder of its checkpoints on the master.
+        follows: the search after whose end it was begun; None where a user submitted it.
+        purpose: what for: `reseed`, or `outer-1` and so on.
+        followers: the searches that are to follow it, by their purpose: the id of each that was begun.
     """
 
     id: str
@@ -234,6 +237,9 @@ class SearchView(Frozen):
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
     stages: list[StageView]
+    follows: str | None = None
+    purpose: str | None = None
+    followers: dict[str, str | None] = Field(default_factory=dict)
 
 
 class WorkerView(Frozen):

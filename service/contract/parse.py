@@ -23,10 +23,8 @@ from foldstep.service.contract.spec import LEFT_OUT, MAX_GRID_POINTS, NOT_WRITTE
 
 NOT_YET = {
     "final.refit": "a network trained on all training rows",
-    "final.reseed": "training the best trials again with other seeds",
     "final.distill": "one network trained on the ensemble's answers",
     "final.calibrate": "calibration of probabilities",
-    "cv.outer": "nested cross-validation",
 }
 """Keys of specs that this version does not support and refuses: path to description."""
 
@@ -207,10 +205,22 @@ def _cv_faults(spec: Spec) -> list[Fault]:
     for name, why in (("column", "given folds"), ("time", "time order")):
         if getattr(cv, name) is not None and cv.repeats > 1:
             faults.append(Fault(code="contradiction", path="cv.repeats", expected=f"1 with {why}", got=str(cv.repeats)))
+    if cv.outer is not None:
+        faults += _outer_faults(spec)
     if cv.stratify and (spec.data.task == "regression" or len(spec.data.targets) > 1 or cv.time or cv.column):
         expected = "no stratify with regression, several targets, time order or given folds"
         faults.append(Fault(code="contradiction", path="cv.stratify", expected=expected, got="true"))
     return faults
+
+
+def _outer_faults(spec: Spec) -> list[Fault]:
+    """Find the faults of outer folds: they are drawn at random, and hold out each row once."""
+    beside = {"cv.time": spec.cv.time, "cv.column": spec.cv.column, "data.test": spec.data.test}
+    given = [path for path, value in beside.items() if value is not None]
+    if not given:
+        return []
+    expected = "no outer folds in time order, with given folds or with a test part"
+    return [Fault(code="contradiction", path="cv.outer", expected=expected, got=" and ".join(given))]
 
 
 def _task_faults(spec: Spec) -> list[Fault]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from foldstep.models.catalog.metrics import METRICS, Direction
 from foldstep.models.catalog.tasks import Task as Task
@@ -85,9 +85,33 @@ class ColumnRef(Strict):
     column: str
 
 
+class OuterFold(Strict):
+    """One of some folds of all rows, drawn as those of `cv.folds` are: the test part of a nested cross-validation.
+
+    Attributes:
+        fold: its index, from 0.
+        of: how many folds there are.
+    """
+
+    fold: Annotated[Int, Field(ge=0)]
+    of: Annotated[Int, Field(ge=2, le=100)]
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> Self:
+        if self.fold >= self.of:
+            raise ValueError(f"fold below {self.of}, as they are counted from 0")
+        return self
+
+
+def _kind_of_test_part(value: Any) -> str:
+    if isinstance(value, OuterFold) or (isinstance(value, dict) and "column" not in value and value):
+        return "<fold>"
+    return "<column>" if isinstance(value, dict | ColumnRef) else "<share>"
+
+
 TestPart: TypeAlias = Annotated[
-    Annotated[Share, Tag("<share>")] | Annotated[ColumnRef, Tag("<column>")],
-    Discriminator(lambda v: "<column>" if isinstance(v, dict | ColumnRef) else "<share>"),
+    Annotated[Share, Tag("<share>")] | Annotated[ColumnRef, Tag("<column>")] | Annotated[OuterFold, Tag("<fold>")],
+    Discriminator(_kind_of_test_part),
 ]
 Keep: TypeAlias = Annotated[
     Annotated[Int, Field(ge=0), Tag("<number>")] | Annotated[Literal["all", "none"], Tag("<word>")],
@@ -150,6 +174,7 @@ class CvSpec(Strict):
     holdout: Share | None = None
     column: str | None = None
     repeats: Annotated[Int, Field(ge=1, le=1000)] = 1
+    outer: Annotated[Int, Field(ge=2, le=100)] | None = None  # searches that follow, each without one of so many folds
     stratify: Bool | None = None  # None: for classification
     group: str | None = None
     time: str | None = None
@@ -235,14 +260,28 @@ class CheckpointSpec(Strict):
         return 0 if self.keep == "none" else int(self.keep)
 
 
+class ReseedSpec(Strict):
+    """Which trials are trained again after a search, with other seeds.
+
+    Attributes:
+        top: how many configurations, the best ones.
+        seeds: how often each.
+    """
+
+    top: Annotated[Int, Field(ge=1, le=100)] = 5
+    seeds: Annotated[Int, Field(ge=1, le=100)] = 5
+
+
 class FinalSpec(Strict):
     """What a search makes of its trials for predictions.
 
     Attributes:
+        reseed: a search that follows and trains the best trials again with other seeds; None for none.
         ensemble: how trials join in an ensemble; with `none` the best one predicts alone.
         members: trials of an ensemble at most.
     """
 
+    reseed: ReseedSpec | None = None
     ensemble: Literal["greedy", "none"] = "greedy"
     members: Annotated[Int, Field(ge=1, le=50)] = 10
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from foldstep.models.catalog.losses import Loss
@@ -21,11 +20,10 @@ from foldstep.service.contract.columns import (
     column_from_arrow,
 )
 from foldstep.service.contract.dataset import DatasetDescription
-from foldstep.service.contract.draws import Rows
 from foldstep.service.contract.errors import Fault, SpecInvalid
 from foldstep.service.contract.expansion import for_task
 from foldstep.service.contract.features import features_of, network_ends
-from foldstep.service.contract.folds import Splits, Splitter, is_missing, marked_as_test
+from foldstep.service.contract.folds import Splits, Splitter
 from foldstep.service.contract.problem import LearningProblem, ResolvedProblem
 from foldstep.service.contract.reading import TableReading
 from foldstep.service.contract.rules import (
@@ -36,12 +34,12 @@ from foldstep.service.contract.rules import (
     task_faults,
     transforms_in,
 )
-from foldstep.service.contract.spec import ColumnRef, DataSpec, MetricSpec, Spec
+from foldstep.service.contract.spec import DataSpec, MetricSpec, Spec
 from foldstep.service.data.fold_demands import constant_score, fold_faults, fold_notes, unequal_note
 from foldstep.service.data.fold_targets import FoldTargets
 from foldstep.service.data.idle import unread_notes
 from foldstep.service.data.rarity import min_counts_in, rare_notes
-from foldstep.service.data.roles import data_notes, factor_columns, name_faults, split_columns, time_faults
+from foldstep.service.data.roles import data_notes, factor_columns, name_faults, split_columns
 from foldstep.service.data.several import (
     MOST_SCANNED,
     constant_faults,
@@ -54,6 +52,7 @@ from foldstep.service.data.several import (
     units_note,
 )
 from foldstep.service.data.sources import BUNDLED_TARGET
+from foldstep.service.data.split_checks import SplitCheck
 from foldstep.service.data.target_checks import distinct, target_faults
 from foldstep.service.data.target_report import is_classes, leaks_among
 from foldstep.service.data.zero import Table, filled
@@ -110,7 +109,7 @@ class _Resolving:
         if self.spec.left_out:
             self._fill_in(data, task)
         metric = self._metric(task)
-        splits = self._splits(data)
+        splits = SplitCheck(self.spec, data, self.columns, self.description, self.faults).splits()
         self._check_space(task, splits)
         baseline = self._judge_folds(data, metric, splits)
         if self.faults or splits is None:
@@ -307,81 +306,3 @@ class _Resolving:
             got = "a row without one" if np.isnan(column.values).any() else f"{column.values.min():g}"
             code = path.replace("data.", "bad_")
             self._add(code, path, "a finite number above 0 in every row", got, "remove those rows")
-
-    def _splits(self, data: DataSpec) -> Splits | None:
-        """Split the rows as a worker does; None where that is impossible, with a fault for each reason."""
-        is_marked, is_complete = self._test_column_marks_some(), self._split_columns_are_complete()
-        faults = list(time_faults(self.spec.cv.time, self.columns, self.description))
-        self.faults += faults
-        if not is_marked or not is_complete or faults:
-            return None
-        n_before = len(self.faults)
-        splitter = Splitter(self.columns, data, self.spec.cv, self.spec.seed)
-        self._check_rest(data, splitter.rest)
-        is_target_bad = any(fault.path == "data.target" for fault in self.faults)
-        return None if is_target_bad or len(self.faults) > n_before else splitter.splits()
-
-    def _check_rest(self, data: DataSpec, rest: Rows) -> None:
-        """Check that rows, groups, classes and given folds outside the test part are enough for the folds."""
-        cv = self.spec.cv
-        if cv.stratify and data.task == "regression" and not self._has_several:
-            self._add("contradiction", "cv.stratify", "no stratify with regression", "true")
-        if cv.column is not None:
-            self._check_enough("cv.column", 2, _n_distinct(self.columns[cv.column], rest), "different values")
-            return
-        path, needed = ("cv.holdout", 2) if cv.folds is None else ("cv.folds", cv.folds + (cv.time is not None))
-        if cv.group is not None:
-            self._check_enough(path, needed, _n_distinct(self.columns[cv.group], rest), f"groups of {cv.group}")
-        self._check_enough(path, needed, len(rest), "rows")
-        stratified = data.task == "classification" and cv.stratify is not False and cv.time is None
-        if stratified and not any(fault.path == "data.target" for fault in self.faults):
-            self._check_classes(path, rest)
-
-    def _split_columns_are_complete(self) -> bool:
-        n_before = len(self.faults)
-        for path, name in split_columns(self.spec):
-            n_missing = int(is_missing(self.columns[name]).sum())
-            if n_missing and path != "data.test.column":
-                self._add("missing_values", path, "a value in every row", f"{n_missing} rows without one in {name}")
-        return len(self.faults) == n_before
-
-    def _check_enough(self, path: str, needed: int, there: int, what: str) -> None:
-        if there < needed:
-            self._add("too_few", path, f"at least {needed} {what}", there, "take fewer folds, or more data")
-
-    def _test_column_marks_some(self) -> bool:
-        test = self.spec.data.test
-        if not isinstance(test, ColumnRef):
-            return True
-        is_test = marked_as_test(self.columns[test.column])
-        if is_test.any() and not is_test.all():
-            return True
-        got = "all rows marked" if is_test.all() else "no row marked"
-        self._add("no_test_rows", "data.test.column", "some rows marked as test (1, true or test), not all", got)
-        return False
-
-    def _check_classes(self, path: str, rest: Rows) -> None:
-        """Check that every class has a row for each part of a stratified split."""
-        needed = self.spec.cv.folds or 2
-        labels, class_of_row = np.unique(_values(self.target), return_inverse=True)
-        counts = np.bincount(class_of_row[rest], minlength=len(labels))
-        rarest = int(np.argmin(counts))
-        if counts[rarest] >= needed:
-            return
-        label = self.target.labels[labels[rarest]] if isinstance(self.target, CategoryColumn) else f"{labels[rarest]:g}"
-        self._add(
-            "too_few_of_class",
-            path,
-            f"at least {needed} rows of every class{'' if self.spec.data.test is None else ' outside the test part'}",
-            f"{counts[rarest]} of the class {label}",
-            "take fewer folds, or set cv.stratify: false",
-        )
-
-
-def _n_distinct(column: ColumnValues, rows: Rows) -> int:
-    """Count the different values of some rows."""
-    return len(np.unique(_values(column)[rows]))
-
-
-def _values(column: ColumnValues) -> npt.NDArray[Any]:
-    return column.codes if isinstance(column, CategoryColumn) else column.values

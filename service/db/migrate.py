@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, text
 from foldstep.service.contract.errors import Conflict
 from foldstep.service.db.engine import Database
 
-HEAD = "0016"
+HEAD = "0017"
 """The newest script; a test compares it with `migrations/versions`. With it a start needs Alembic only to upgrade."""
 
 _ADVISORY_LOCK = 5_128_490_173

@@ -19,7 +19,7 @@ from foldstep.service.contract.spec import MetricSpec, Spec
 from foldstep.service.contract.states import TERMINAL_SEARCH, SearchEvent, SearchState, TrialState
 from foldstep.service.db.moves import n_moved, search_move
 from foldstep.service.db.prepared import Prepared
-from foldstep.service.db.tables import counts, folds, leases, searches, stages, trials
+from foldstep.service.db.tables import counts, finals, folds, leases, searches, stages, trials
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class SearchRow:
         spec: as its problem resolved it (`LearningProblem.resolved`): planners ask it for the metric's direction.
         problem: the learning problem of its trials.
         deadline_at: when its time budget ends; None before the start, and where there is none.
+        follows: the search after whose end it was begun; None where a user submitted it.
+        purpose: what for, see `service/flow/follow.py`.
     """
 
     id: str
@@ -47,6 +49,8 @@ class SearchRow:
     deadline_at: datetime | None
     finished_at: datetime | None
     checks: CheckReport | None = None
+    follows: str | None = None
+    purpose: str | None = None
 
     @property
     def metric(self) -> MetricSpec:
@@ -218,6 +222,27 @@ def newest(connection: Connection, limit: int, after: tuple[datetime, str] | Non
     return [_row(row) for row in connection.execute(statement)]
 
 
+def find(connection: Connection, search_id: str) -> SearchRow | None:
+    """Find one search; None where it was deleted."""
+    row = _GET.first(connection, {"id": search_id})
+    return None if row is None else _row(row)
+
+
+def follower_ids(connection: Connection, ids: Sequence[str]) -> dict[str, dict[str, str]]:
+    """List the searches that follow some, by their purpose."""
+    found: dict[str, dict[str, str]] = {search_id: {} for search_id in ids}
+    columns = (searches.c.follows, searches.c.purpose, searches.c.id)
+    for follows, purpose, search_id in connection.execute(select(*columns).where(searches.c.follows.in_(ids))):
+        found[follows][purpose] = search_id
+    return found
+
+
+def followers(connection: Connection, search_id: str) -> list[SearchRow]:
+    """List the searches that follow one, the oldest first."""
+    statement = select(*_COLUMNS).where(searches.c.follows == search_id)
+    return [_row(row) for row in connection.execute(statement.order_by(searches.c.created_at, searches.c.id))]
+
+
 def submitted(connection: Connection, search_id: str) -> Any:
     """Read the spec as the user wrote it."""
     return connection.execute(select(searches.c.submitted).where(searches.c.id == search_id)).scalar_one()
@@ -315,6 +340,6 @@ def set_stage(connection: Connection, search_id: str, stage: int) -> None:
 
 def remove(connection: Connection, search_id: str) -> None:
     """Delete a search and all that belongs to it."""
-    for table in (folds, trials, leases, stages, counts):
+    for table in (folds, trials, leases, stages, counts, finals):
         connection.execute(delete(table).where(table.c.search_id == search_id))
     connection.execute(delete(searches).where(searches.c.id == search_id))

@@ -99,13 +99,17 @@ searches = Table(
     Column("problem", Text, nullable=False),  # of its trials; the JSON of a `LearningProblem`
     Column("submit_key", String(255)),  # what a client sends with its submission, so that it may repeat it
     Column("extended", JSON(none_as_null=True)),  # the last extension that came with a key, for the same reason
+    Column("follows", String(80)),  # the search after whose end it was begun; that may be deleted by now
+    Column("purpose", String(16)),  # what for: see `service/flow/follow.py`
     CheckConstraint(f"state IN ({words(SearchState)})", name="state"),
     CheckConstraint(f"(finished_at IS NOT NULL) = (state IN ({words(TERMINAL_SEARCH)}))", name="finished"),
     CheckConstraint("(failure IS NOT NULL) = (state = 'failed')", name="failure"),
     CheckConstraint("(paused_at IS NOT NULL) = (state = 'paused')", name="paused"),
     CheckConstraint("stage >= 0 AND stage < n_stages", name="stage"),
     Index(None, "state", "created_at"),
+    CheckConstraint("(follows IS NULL) = (purpose IS NULL)", name="follows"),
     Index(None, "submit_key", unique=True),
+    Index(None, "follows", "purpose", unique=True),
 )
 
 stages = Table(
@@ -265,4 +269,12 @@ folds = Table(
     Column("n_parameters", BigInteger),  # of the fold's network; NULL where its worker did not count them
     ForeignKeyConstraint(["search_id", "trial"], [trials.c.search_id, trials.c.number], ondelete="CASCADE"),
     CheckConstraint("fold >= 0 AND best_epoch >= 0 AND best_epoch <= epochs", name="epochs"),
+)
+
+finals = Table(
+    "finals",
+    metadata,
+    Column("search_id", ForeignKey(searches.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("record", Text, nullable=False),  # the JSON of a `FinalModel`
 )

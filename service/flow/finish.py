@@ -16,6 +16,7 @@ from foldstep.service.contract.states import SearchEvent, SearchState, TrialStat
 from foldstep.service.db import continued, counts, scores, searches, stages, trials, workers
 from foldstep.service.db.searches import SearchRow
 from foldstep.service.flow.context import Context
+from foldstep.service.flow.follow import follow
 from foldstep.service.flow.rungs import climb, close
 from foldstep.service.flow.score import rank_key
 from foldstep.service.flow.stage import go_on
@@ -84,6 +85,8 @@ def end(connection: Connection, search: SearchRow, ending: Ending, now: datetime
     continued.forget_snapshots(connection, search.id)  # their files are deleted, even if it is extended later
     searches.move(connection, search.id, ending.event, finished_at=now, failure=ending.failure)
     searches.add_notes(connection, search, [*ending.notes, *_mixed_backends(connection, search)])
+    if ending.event is SearchEvent.COMPLETE:
+        follow(connection, searches.get(connection, search.id), now)
 
 
 def _mixed_backends(connection: Connection, search: SearchRow) -> list[str]:

@@ -17,6 +17,7 @@ from foldstep.service.db.stages import StageRow
 from foldstep.service.db.tallies import ENDED, Tally
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.files import checkpoint_folder
+from foldstep.service.flow.follow import purposes
 from foldstep.service.flow.pages import Page, page_of, read_cursor
 from foldstep.service.flow.progress import n_trials, progress_of
 from foldstep.service.flow.rank import trial_views
@@ -100,6 +101,7 @@ def _views(connection: Connection, context: Context, rows: Sequence[SearchRow]) 
     counted, reached = tallies.of_searches(connection, ids), stages.of_searches(connection, ids)
     best = _best(connection, rows)
     progress = progress_of(connection, context, rows, reached, counted)
+    begun = searches.follower_ids(connection, ids)
     return [
         SearchView(
             id=row.id,
@@ -126,6 +128,9 @@ def _views(connection: Connection, context: Context, rows: Sequence[SearchRow]) 
             started_at=row.started_at,
             finished_at=row.finished_at,
             stages=[_stage_view(stage, counted[row.id]) for stage in reached[row.id]],
+            follows=row.follows,
+            purpose=row.purpose,
+            followers={purpose: begun[row.id].get(purpose) for purpose in purposes(row.spec)},
         )
         for row in rows
     ]

@@ -36,11 +36,11 @@ def _compare(context: Context, search: SearchRow) -> Winner | None:
     ]
     if not compared:
         return None
-    share = _share(search.problem.cv, search.problem.n_folds)
+    share = share_of(search.problem.cv, search.problem.n_folds)
     return winner(WinnerRequest(metric=search.metric.name, trials=compared, share=share, n_ranked=n_ranked))
 
 
-def _share(cv: CvSpec, n_folds: int) -> float:
+def share_of(cv: CvSpec, n_folds: int) -> float:
     """Compute how many validation rows there are to a training row of a fold."""
     if cv.holdout is not None:
         return cv.holdout / (1 - cv.holdout)

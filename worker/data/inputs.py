@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -167,6 +167,17 @@ class FoldSource:
         for array in (x_train, y_train, x_valid, y_valid):
             array.flags.writeable = False  # shared by every member of the fold
         return FoldData(x_train, y_train, x_valid, y_valid, preprocessor, target, *exposures, *weights)
+
+    def with_test_rows(self, fold: FoldData) -> FoldData:
+        """Copy a fold with the test rows in the place of its validation rows; nothing is fitted on them."""
+        rows = self.splits.test
+        return replace(
+            fold,
+            x_valid=fold.preprocessor.transform(self._table, rows),
+            y_valid=truth(fold.target, self._targets, rows),
+            exposure_valid=_factor(self._exposure, rows),
+            weight_valid=_factor(self._weight, rows),
+        )
 
     def _evict(self) -> None:
         while len(self._cache) > 1 and sum(d.nbytes for d in self._cache.values()) > self._cache_bytes:

@@ -1,4 +1,4 @@
-// The winner's rivals and the ensemble of a search, above its leaderboard. They are asked for beside the page's own
+// The winner's rivals, the ensemble and the score on the test part of a search, above its leaderboard. They are asked for beside the page's own
 // calls, which never wait for them: the first answer takes seconds.
 
 import { call, Refused } from "./api.js";
@@ -15,12 +15,13 @@ export function showAnswers(search) {
   asked = question;
   const path = `/searches/${encodeURIComponent(search.id)}`;
   ask(`${path}/winner`, question, (found) => $("winner-said").replaceChildren(found ? found.sentences.join(" ") : ""), () => {});
+  ask(`${path}/final`, question, (found) => drawFinal(search, found), () => {});
   ask(`${path}/ensemble`, question, (found) => drawEnsemble(search, found), (message) => say([message]));
 }
 
-async function ask(path, question, draw, complain) {
+async function ask(path, question, draw, complain, method = "GET") {
   try {
-    const found = await call(path);
+    const found = await call(path, method);
     if (asked === question) draw(found);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
@@ -40,6 +41,24 @@ function drawEnsemble(search, found) {
   ]);
 }
 
+function drawFinal(search, found) {
+  const { model, awaits_score: awaits } = found;
+  const waiting = search.finished_at ? "" : " That can be done after the search's end.";
+  const scored = model?.test ? model.sentences : [];
+  const lines = awaits ? [`Held out, not yet scored: nothing has been chosen on these rows, so look at their score once, when the choice is made.${waiting}`] : scored;
+  $("final-said").replaceChildren(...lines.map((line) => element("p", line)));
+  $("finalize").hidden = !awaits || !search.finished_at;
+  $("final").hidden = !lines.length;
+  $("finalize").onclick = () => finalize(search);
+}
+
+function finalize(search) {
+  $("finalize").hidden = true;
+  $("final-said").replaceChildren(element("p", "The final model is scored on the test part…"));
+  const complain = (message) => $("final-said").replaceChildren(element("p", message));
+  ask(`/searches/${encodeURIComponent(search.id)}:finalize`, asked, (model) => drawFinal(search, { model, awaits_score: false }), complain, "POST");
+}
+
 function say(lines) {
   $("ensemble-said").replaceChildren(...lines.map((line) => element("p", line)));
   $("ensemble").hidden = false;
@@ -54,5 +73,6 @@ function forgetShown() {
 export function forgetAnswers() {
   asked = "";
   forgetShown();
+  $("final").hidden = true;
   $("winner-said").replaceChildren();
 }

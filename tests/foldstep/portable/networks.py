@@ -12,6 +12,7 @@ import torch
 
 from foldstep.committee import Committee
 from foldstep.service.contract.lease import Lease, LeasedTrial
+from foldstep.service.contract.out_of_fold import VALIDATION
 from foldstep.service.contract.parse import parse_spec
 from foldstep.service.contract.space import Params
 from foldstep.service.data.ingest import ingest
@@ -20,7 +21,7 @@ from foldstep.worker.assignment import TrialWork
 from foldstep.worker.checkpoints import checkpoint
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import read_table
-from foldstep.worker.out_of_fold import out_of_fold
+from foldstep.worker.out_of_fold import predicted
 from foldstep.worker.rerun import Keeper
 from foldstep.worker.settings import PACK_BYTES_CPU
 from foldstep.worker.steps.engine import Engine
@@ -101,8 +102,8 @@ def _trained(folder: Path, spec: dict[str, Any], params: Params) -> Committee:
         if weights is None:
             raise NothingTrained(str(finished.result))
         data = source.fold(member.fold, member.hp.preparation)
-        predictions = out_of_fold(member.hp, weights, data, source.splits.folds[member.fold][1])
-        name, content = checkpoint(lease, leased, member, weights, data, finished.result, predictions)
+        kept = {VALIDATION: predicted(member.hp, weights, data, source.splits.folds[member.fold][1])}
+        name, content = checkpoint(lease, leased, member, weights, data, finished.result, kept)
         files.append(folder / name)
         files[-1].write_bytes(content)
     return Committee(1.0, files, 3)

@@ -44,7 +44,6 @@ FAULTS: list[tuple[str, Raw, str, str]] = [
     ("a name that climbs", raw(name="../a"), "name", "out_of_domain"),
     ("unknown method", raw(method="gird"), "method", "out_of_domain"),
     ("part to come", raw(final={"refit": True}), "final.refit", "not_available"),
-    ("another part to come", raw(cv={"folds": 5, "outer": 5}), "cv.outer", "not_available"),
     ("ensemble of another word", raw(final={"ensemble": "bagging"}), "final.ensemble", "out_of_domain"),
     ("no member", raw(final={"members": 0}), "final.members", "out_of_domain"),
     ("unknown rungs", raw(early_stop={"rungs": "median"}), "early_stop.rungs", "out_of_domain"),

@@ -1,0 +1,155 @@
+"""Use cases: make the final model of a search that is over, score it once on the test part, and read it.
+
+No other code of the master reads the predictions of the test part. A final model that is asked for again is the one
+that was stored; where a search was extended and has another one, that is scored, too, and says how often this was done.
+"""
+
+from __future__ import annotations
+
+from foldstep.service.analysis.child import final_score_in_child
+from foldstep.service.analysis.final_score import Committee, FinalScored, FinalScoreRequest
+from foldstep.service.contract.ensemble import Ensemble, EnsembleMember
+from foldstep.service.contract.errors import Conflict
+from foldstep.service.contract.final import LEVEL, Final, FinalModel, HeldOutScore
+from foldstep.service.contract.numbers import score as written
+from foldstep.service.data.allowance import limits_to_compute
+from foldstep.service.db import finals, searches
+from foldstep.service.db.searches import SearchRow
+from foldstep.service.flow import ensemble, files, rank
+from foldstep.service.flow.context import Context
+from foldstep.service.flow.followed import nested, outer_searches, reseeded
+
+
+def finalize(context: Context, search_id: str) -> FinalModel:
+    """Make the final model of a search, or return the one that is stored; its test part is scored here alone.
+
+    Raises:
+        NotFound: there is no such search.
+        Conflict: it goes on, has no scored trial, or its networks' predictions of the test part were not kept.
+        Unavailable: the score could not be computed.
+    """
+    with context.database.read() as connection:
+        search = searches.get(connection, search_id)
+        last = finals.last(connection, search_id)
+        parts = outer_searches(connection, search)
+    for part in parts:  # the searches without one outer fold, each scored on it
+        finalize(context, part.id)
+    if not search.is_over:
+        raise Conflict(
+            f"The search {search_id} goes on, and what it predicts with may change: finalize it after its end, or stop "
+            "it first."
+        )
+    found = ensemble.ensemble(context, search_id)
+    members = _best_alone(context, search) if found is None else found.members
+    if last is not None and last.members == members:
+        return last
+    return _stored(context, _model(context, search, found, members, last))
+
+
+def final(context: Context, search_id: str) -> Final:
+    """Read the last final model of a search.
+
+    Raises:
+        NotFound: there is no such search.
+    """
+    with context.database.read() as connection:
+        search = searches.get(connection, search_id)
+        last = finals.last(connection, search_id)
+        reseed, outer = reseeded(connection, search), nested(connection, search)
+    has_part = _has_test_part(search)
+    is_scored = last is not None and last.test is not None
+    awaits = has_part and not is_scored
+    return Final(model=last, has_test_part=has_part, awaits_score=awaits, reseed=reseed, outer=outer)
+
+
+def _has_test_part(search: SearchRow) -> bool:
+    return search.problem.data.test is not None
+
+
+def _stored(context: Context, model: FinalModel) -> FinalModel:
+    try:
+        with context.database.write() as connection:
+            finals.add(connection, model)
+    except finals.NumberTaken:  # by the same request, at the same time
+        return finalize(context, model.search)
+    return model
+
+
+def _model(
+    context: Context, search: SearchRow, found: Ensemble | None, members: list[EnsembleMember], last: FinalModel | None
+) -> FinalModel:
+    winner = members[0].trial if found is None else found.winner
+    looks = 0 if last is None or last.test is None else last.test.looks
+    test = _test(context, search, members, winner, looks + 1) if _has_test_part(search) else None
+    score = None if found is None else found.score
+    return FinalModel(
+        search=search.id,
+        number=1 if last is None else last.number + 1,
+        made_at=context.now(),
+        members=members,
+        winner=winner,
+        score=score,
+        test=test,
+        sentences=_sentences(search, score, test, n_members=len(members)),
+    )
+
+
+def _best_alone(context: Context, search: SearchRow) -> list[EnsembleMember]:
+    """Make the best trial the only member, where no out-of-fold predictions were kept to choose others on."""
+    rows = rank.leaderboard(context, search.id, limit=1).rows
+    if not rows or rows[0].score is None:
+        raise Conflict(f"The search {search.id} has no scored trial, so no final model.")
+    best = rows[0]
+    assert best.score is not None
+    return [EnsembleMember(trial=best.trial, weight=1.0, score=best.score, checkpoints=best.checkpoints)]
+
+
+def _test(context: Context, search: SearchRow, members: list[EnsembleMember], winner: int, looks: int) -> HeldOutScore:
+    request = FinalScoreRequest(
+        folder=str(files.checkpoint_folder(context.settings, search.id)),
+        committees=[Committee(weight=m.weight, checkpoints=m.checkpoints) for m in members],
+        winner=Committee(weight=1.0, checkpoints=rank.trial(context, search.id, winner).checkpoints),
+        metric=search.metric.name,
+        task=search.problem.task,
+        levels=list(search.problem.data.quantiles or []),
+        seed=search.problem.seed,
+    )
+    found = final_score_in_child(request, limits=limits_to_compute(context.settings))
+    if found is None:
+        raise Conflict(
+            f"The networks of {search.id} did not keep what they say of the test part: it was trained by an earlier "
+            "version, or with `checkpoints.predictions: false`. `foldstep predict` predicts these rows from a file."
+        )
+    return _held_out(search, found, looks)
+
+
+def _held_out(search: SearchRow, found: FinalScored, looks: int) -> HeldOutScore:
+    if found.score is None or found.winner_score is None:
+        raise Conflict(
+            f"{search.metric.name} has no value on the {found.n_rows:,} test rows of {search.id}, as where all of them "
+            "are of one class: hold out more rows, or take another metric."
+        )
+    return HeldOutScore(
+        score=found.score, low=found.low, high=found.high, winner_score=found.winner_score, n_rows=found.n_rows,
+        n_resamples=found.n_resamples, looks=looks,
+    )  # fmt: skip
+
+
+def _sentences(search: SearchRow, score: float | None, test: HeldOutScore | None, *, n_members: int) -> list[str]:
+    if test is None:
+        return ["No rows are held out to score it on: `data.test` in a spec holds some out."]
+    between = ""
+    if test.low is not None and test.high is not None:
+        between = f" ({LEVEL:.0%} interval {written(test.low)} to {written(test.high)})"
+    said = f"On {test.n_rows:,} rows that nothing was chosen on: {search.metric.name} {written(test.score)}{between}"
+    if n_members > 1:
+        said += f"; the best trial alone {written(test.winner_score)}"
+    if score is not None:
+        said += f"; out of fold it was {written(score)}"
+    sentences = [f"{said}."]
+    if test.looks > 1:
+        sentences.append(
+            f"It is the final model number {test.looks} that was scored on these rows: the more often one looks at "
+            "them and goes on, the less the score says of new rows."
+        )
+    return sentences

@@ -1,0 +1,150 @@
+"""Use case: when a search is completed, begin the next of the searches that are to follow it, one at a time.
+
+`final.reseed` trains its best trials again with other seeds. `cv.outer` searches again without one part of the rows,
+once for each part, so that each is predicted by a search that has not seen it. They come one after another, since each
+has the time budget of the first, and workers share their time among the searches that are open.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence, Set
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from foldstep.models.catalog.kinds import Value
+from foldstep.service.contract.final import OUTER, RESEED
+from foldstep.service.contract.space import Choices, Distribution, Fixed, Params, Space
+from foldstep.service.contract.spec import BudgetSpec, ChecksSpec, MetricSpec, OuterFold, Spec
+from foldstep.service.contract.stage import StagePlan
+from foldstep.service.contract.states import SearchState
+from foldstep.service.contract.written import written
+from foldstep.service.db import searches, trials
+from foldstep.service.db.searches import SearchRow
+from foldstep.service.flow.plan import add_stage
+from foldstep.service.planner.stages import first_stage
+
+_LOOKED_AT = 20
+"""Times as many of the best trials as are trained again are looked at, since some may differ in the seed alone."""
+_NAME = 50  # characters of a name that the names of its followers begin with
+
+
+def purposes(spec: Spec) -> list[str]:
+    """List what searches are to follow one, in their order."""
+    reseed = [RESEED] if spec.final.reseed is not None else []
+    return [*reseed, *(f"{OUTER}{fold + 1}" for fold in range(spec.cv.outer or 0))]
+
+
+def follow(connection: Connection, search: SearchRow, now: datetime) -> None:
+    """Begin the search that is to follow a completed one, if one is left: after this one, or after what it follows."""
+    first = search if search.follows is None else searches.find(connection, search.follows)
+    if first is None or first.state is not SearchState.COMPLETED:
+        return
+    begun = {row.purpose for row in searches.followers(connection, first.id)}
+    for purpose in purposes(first.spec):
+        if purpose not in begun and _begin(connection, first, purpose, now):
+            return
+
+
+def _begin(connection: Connection, first: SearchRow, purpose: str, now: datetime) -> bool:
+    """Begin one search; tell whether there was something to train."""
+    if purpose == RESEED:
+        return _begin_reseed(connection, first, now)
+    fold = OuterFold(fold=int(purpose.removeprefix(OUTER)) - 1, of=first.spec.cv.outer or 0)
+    spec = _named(first, purpose, data=first.spec.data.model_copy(update={"test": fold}))
+    _add(connection, first, purpose, spec, first_stage(spec), now)
+    return True
+
+
+def _begin_reseed(connection: Connection, first: SearchRow, now: datetime) -> bool:
+    configurations = list(_other_seeds(connection, first))
+    if not configurations:
+        return False
+    spec = _named(
+        first, RESEED, method="random", space=_around(configurations), stages=[], early_stop=None, preset=None,
+        budget=BudgetSpec(trials=len(configurations)), metric=MetricSpec(name=first.metric.name), batch=None,
+    )  # fmt: skip
+    plan = StagePlan(index=0, space=spec.space, trials=len(configurations), survivors=configurations)
+    _add(connection, first, RESEED, spec, plan, now)
+    return True
+
+
+def _named(first: SearchRow, purpose: str, **changes: object) -> Spec:
+    """Copy the spec of a search without what follows it, what is done before it, and what it begins with."""
+    without = {
+        "name": f"{first.name[:_NAME]}-{purpose}",
+        "cv": first.spec.cv.model_copy(update={"outer": None}),
+        "final": first.spec.final.model_copy(update={"reseed": None}),
+        "checks": ChecksSpec(),
+        "warm_start": None,  # the search that it names may have seen the rows that are held out
+    }
+    return first.spec.model_copy(update={**without, **changes})
+
+
+def _other_seeds(connection: Connection, first: SearchRow) -> Iterator[Params]:
+    """List the best configurations of a search, each with seeds that none of them was trained with."""
+    reseed = first.spec.final.reseed
+    assert reseed is not None
+    ranked = trials.best(connection, first.id, reseed.top * _LOOKED_AT)
+    best = _without_seeds(ranked)[: reseed.top]
+    used = {params.get("seed", first.spec.seed) for params in ranked}
+    seeds = _unused(first.spec.seed, used, reseed.seeds)
+    yield from ({**params, "seed": seed} for params in best for seed in seeds)
+
+
+def _without_seeds(ranked: Sequence[Params]) -> list[Params]:
+    found: list[Params] = []
+    for params in ranked:
+        free = {name: value for name, value in params.items() if name != "seed"}
+        if free not in found:
+            found.append(free)
+    return found
+
+
+def _unused(seed: int, used: Set[Value], n: int) -> list[int]:
+    found: list[int] = []
+    while len(found) < n:
+        seed = (seed + 1) % 2**63
+        if seed not in used:
+            found.append(seed)
+    return found
+
+
+def _around(configurations: Sequence[Params]) -> Space:
+    """Make a space of the values that configurations have."""
+    names = list(dict.fromkeys(name for params in configurations for name in params))
+    return Space(parameters={name: _values(name, configurations) for name in names})
+
+
+def _values(name: str, configurations: Sequence[Params]) -> Distribution:
+    values: list[Value] = []
+    for params in configurations:
+        if name in params and params[name] not in values:
+            values.append(params[name])
+    return Fixed(value=values[0]) if len(values) == 1 else Choices(choices=values)
+
+
+def _add(connection: Connection, first: SearchRow, purpose: str, spec: Spec, plan: StagePlan, now: datetime) -> None:
+    problem = first.problem.model_copy(
+        update={"data": spec.data, "cv": spec.cv, "metric": spec.metric, "baseline": _baseline(first, spec)}
+    )
+    row = SearchRow(
+        id=f"{spec.name}-{secrets.token_hex(3)}", name=spec.name, state=SearchState.QUEUED, spec=spec, problem=problem,
+        notes=[f"It follows {first.id}: {_WHY[purpose.rstrip('0123456789')]}"], failure=None, stage=0,
+        n_stages=1 if purpose == RESEED else first.n_stages, created_at=now, started_at=None, paused_at=None,
+        deadline_at=None, finished_at=None, follows=first.id, purpose=purpose,
+    )  # fmt: skip
+    searches.add(connection, row, written(spec, trials=plan.trials))
+    add_stage(connection, row.id, plan, now)
+
+
+def _baseline(first: SearchRow, spec: Spec) -> float | None:
+    """Keep the constant answer's score where the rows are the same; of others it is not computed."""
+    return first.problem.baseline if spec.data == first.spec.data else None
+
+
+_WHY = {
+    RESEED: "its best configurations are trained again with other seeds, which says how much of their score was luck.",
+    OUTER: "the same search without a part of the rows, on which its final model is then scored.",
+}
