@@ -38,7 +38,7 @@ _MOST_WORK = 1e11
 """Multiplications of all predictions together, of which a core does some 10^10 a second."""
 _OF_A_CELL = 100.0
 """Multiplications that take as long as the preprocessing of a cell."""
-_STREAM = 2**34  # beyond those of the splits and of the noise
+_STREAM = 2**35  # beyond those of the splits and of the noise
 _Losses: TypeAlias = npt.NDArray[np.float64]
 
 
