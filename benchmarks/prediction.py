@@ -43,7 +43,7 @@ _PARAMETERS = {"hidden": {"choices": [[128, 128]]}, "lr": [0.001, 0.002], "epoch
 def main() -> None:
     """Measure and publish."""
     options = arguments(__doc__ or "")
-    repeats = 2 if options.quick else 5
+    repeats = 2 if options.quick else 3
     with TemporaryDirectory(prefix="foldstep-prediction-") as folder:
         rows = _measured(Path(folder), 10_000 if options.quick else N_ROWS, repeats)
     publish(
