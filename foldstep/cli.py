@@ -62,6 +62,10 @@ COMMANDS = {
     "finalize": ("finalizing", "Make the final model of a search that is over, and score it once on the test part."),
     "importance": ("insight", "Show which hyperparameters matter, alone and together, with advice for each."),
     "compare": ("insight", "Compare the choices of one hyperparameter, each with its nuisance parameters optimised."),
+    "features": (
+        "insight",
+        "Show which columns matter to a search's networks, by permutation on rows that they were not trained on.",
+    ),
     "export": (
         "exporting",
         "Write a search for use elsewhere: its networks as a model, or its trials as a study of Optuna.",

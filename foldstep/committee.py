@@ -6,15 +6,16 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
-from typing import TypeAlias
 
 from foldstep.client import Foldstep
 from foldstep.connect import connect
 from foldstep.local import local_master
 from foldstep.options import no_file
+from foldstep.service.contract.choice import kept_checkpoints, weighed_trials, words_for
 from foldstep.service.contract.errors import InvalidInput, NotFound, Unavailable
 from foldstep.service.contract.leaderboard import SearchView, TrialView
 
@@ -122,27 +123,9 @@ def search_committees(master: Foldstep, search: str, number: int | None = None) 
         InvalidInput: it has no checkpoints.
     """
     view = _search(master, search)
-    weighed, intervals = _weighed(master, view, number)
+    weighed, intervals = weighed_trials(view, number, partial(master.trial, view.id), partial(master.ensemble, view.id))
     with weighed_committees(master, view, weighed, intervals) as chosen:
         yield chosen
-
-
-_Weighed: TypeAlias = list[tuple[TrialView, float]]
-
-
-def _weighed(master: Foldstep, search: SearchView, number: int | None) -> tuple[_Weighed, Mapping[str, float]]:
-    """Choose the trials that predict together, with their weights and the intervals around what they say.
-
-    They are those of the search's ensemble, or the one that is named.
-    """
-    if number is not None:
-        return [(master.trial(search.id, number), 1.0)], {}
-    if search.best is None:
-        raise InvalidInput(f"The search {search.id} has no scored trial yet, so nothing to predict with.")
-    found = master.ensemble(search.id)
-    if found is None:  # no predictions were kept to choose one on
-        return [(search.best, 1.0)], {}
-    return [(master.trial(search.id, member.trial), member.weight) for member in found.members], found.intervals
 
 
 @contextmanager
@@ -166,17 +149,13 @@ def weighed_committees(
     with TemporaryDirectory(prefix="foldstep-") as folder:
         committees = [_committee(master, search, trial, weight, Path(folder)) for trial, weight in weighed]
         trials = [trial for trial, _ in weighed]
-        yield Chosen(search, committees, _words(search.id, trials), trials, intervals)
+        yield Chosen(search, committees, words_for(search.id, trials), trials, intervals)
 
 
 def _committee(master: Foldstep, search: SearchView, trial: TrialView, weight: float, folder: Path) -> Committee:
-    if not trial.checkpoints:
-        raise InvalidInput(
-            f"The search {search.id} keeps no checkpoints of trial {trial.trial}: "
-            "which trials' are kept is said by `checkpoints` in its spec."
-        )
+    names = kept_checkpoints(search.id, trial)
     local = Path(search.checkpoint_dir)
-    return Committee(weight, [_file(master, search.id, local, name, folder) for name in trial.checkpoints], trial.trial)
+    return Committee(weight, [_file(master, search.id, local, name, folder) for name in names], trial.trial)
 
 
 def _search(master: Foldstep, search: str) -> SearchView:
@@ -195,14 +174,3 @@ def _file(master: Foldstep, search: str, local: Path, name: str, folder: Path) -
     path = folder / name
     path.write_bytes(master.checkpoint(search, name))
     return path
-
-
-def _words(search: str, trials: Sequence[TrialView]) -> str:
-    if len(trials) > 1:
-        n = sum(len(trial.checkpoints) for trial in trials)
-        return f"{len(trials)} trials of {search}: the weighted mean of {n} networks"
-    (trial,) = trials
-    n = len(trial.checkpoints)
-    networks = "the network of 1 fold" if n == 1 else f"the mean of the networks of {n} folds"
-    rank = "" if trial.rank is None else f" (rank {trial.rank})"
-    return f"trial {trial.trial}{rank} of {search}: {networks}"

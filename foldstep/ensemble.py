@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +16,19 @@ from foldstep.models.checkpoint import CheckpointDamaged
 from foldstep.service.contract.errors import InvalidInput
 from foldstep.service.contract.reading import TableReading
 from foldstep.service.data.read_as import TableAs
+from foldstep.threads import in_threads
 from foldstep.worker.data.load import Table
 from foldstep.worker.data.target import unweighted
-from foldstep.worker.predictor import Predictor
+from foldstep.worker.predictor import Predictor, pieces
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from foldstep.committee import Committee  # brings the client
+    from foldstep.service.contract.prediction import CommitteeFiles
 
 Matrix = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
 Tables = Mapping[TableReading, TableAs]
 """One table under each reading that the networks have."""
 
@@ -54,7 +58,9 @@ class Ensemble:
     intervals: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, committees: Iterable[Committee], intervals: Mapping[str, float] = MappingProxyType({})) -> Ensemble:
+    def load(
+        cls, committees: Iterable[Committee | CommitteeFiles], intervals: Mapping[str, float] = MappingProxyType({})
+    ) -> Ensemble:
         """Read checkpoint files.
 
         Raises:
@@ -138,8 +144,44 @@ class Ensemble:
             tables: the rows.
             is_corrected: whether what class weights did to the probabilities is undone.
         """
-        means = [_mean([_outputs(p, tables, is_corrected) for p in c.predictors]) * c.weight for c in self.committees]
+        return self.outputs_of({reading: Table(table.columns) for reading, table in tables.items()}, is_corrected)
+
+    def outputs_of(self, tables: Mapping[TableReading, Table], is_corrected: bool = False) -> Matrix:
+        """Predict rows that are read already; for the arguments see `outputs`."""
+        n_rows = tables[self.first.reading].n_rows
+        return np.concatenate(in_threads(lambda rows: self._of_piece(tables, rows, is_corrected), pieces(n_rows)))
+
+    def _of_piece(self, tables: Mapping[TableReading, Table], rows: Rows, is_corrected: bool) -> Matrix:
+        """Predict some rows: inputs are made once for all networks whose preprocessing is equal."""
+        inputs: dict[int, npt.NDArray[np.float32]] = {}
+        said = []
+        for predictor, same in zip(self.predictors, self._first_alike, strict=True):
+            table = tables[predictor.reading]
+            if same not in inputs:
+                inputs[same] = predictor.inputs(table, rows)
+            said.append(_corrected(predictor, predictor.outputs_of(inputs[same], table, rows), is_corrected))
+        return self._mean(said)
+
+    @cached_property
+    def _first_alike(self) -> list[int]:
+        """For each network the first one that has its inputs: of the same fold, with the same scaler and so on."""
+        found: list[int] = []
+        for i, predictor in enumerate(self.predictors):
+            alike = (j for j in dict.fromkeys(found) if _has_inputs_of(predictor, self.predictors[j]))
+            found.append(next(alike, i))
+        return found
+
+    def _mean(self, said: Sequence[Matrix]) -> Matrix:
+        """Average the networks' answers, given in their order: the weighted mean of the committees' means."""
+        answers, means = iter(said), []
+        for committee in self.committees:
+            n = len(committee.predictors)
+            means.append(_sum([next(answers) for _ in range(n)]) / n * committee.weight)
         return np.asarray(_sum(means) / sum(committee.weight for committee in self.committees))
+
+
+def _has_inputs_of(one: Predictor, other: Predictor) -> bool:
+    return one.reading == other.reading and one.prepares_as(other)
 
 
 def _load(checkpoint: Path) -> Predictor:
@@ -163,14 +205,9 @@ def _predicted(predictor: Predictor) -> tuple[Any, ...]:
     return predictor.target_names, predictor.classes, predictor.quantiles, predictor.classes_of_labels
 
 
-def _outputs(predictor: Predictor, tables: Tables, is_corrected: bool) -> Matrix:
-    outputs = predictor.outputs(Table(tables[predictor.reading].columns))
+def _corrected(predictor: Predictor, outputs: Matrix, is_corrected: bool) -> Matrix:
     weights = predictor.class_weights
     return unweighted(outputs, weights) if is_corrected and weights is not None else outputs
-
-
-def _mean(outputs: Sequence[Matrix]) -> Matrix:
-    return _sum(outputs) / len(outputs)
 
 
 def _sum(outputs: Sequence[Matrix]) -> Matrix:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from foldstep.ensemble import Ensemble, Matrix, Tables
 from foldstep.prediction_notes import unfit_note, unknown_note, unseen_note, weights_note
@@ -33,14 +34,15 @@ class Predictions:
 
 def predict_file(
     ensemble: Ensemble,
-    file: Path,
+    file: Path | pa.Table,
     *,
     proba: bool,
     weighted: bool = False,
     ids: Sequence[str] = (),
     interval: float | None = None,
+    check: Callable[[int], None] = lambda _: None,
 ) -> Predictions:
-    """Predict every row of a file by the weighted mean of the networks' probabilities or values.
+    """Predict every row of a file, or of a table in memory, by the weighted mean of the networks' answers.
 
     The file is read as the training data was: what a cell is follows from the checkpoint and not from the file, so that
     one row is read as a million are.
@@ -48,6 +50,7 @@ def predict_file(
     Args:
         ensemble: the networks.
         file: a table with the columns of the training data; the target may be missing.
+        check: called with the number of rows before they are predicted; it may refuse them.
         proba: class probabilities instead of classes.
         weighted: leave the probabilities as class weights in training have shifted them.
         ids: columns that are carried through as they are written.
@@ -62,8 +65,9 @@ def predict_file(
         check_has_classes(ensemble, "leave out --proba")
     half_width = None if interval is None else ensemble.half_width(interval)
     tables = read_tables(ensemble, file, ids)
+    check(tables[ensemble.first.reading].n_rows)
     outputs = ensemble.outputs(tables, is_corrected=proba and not weighted and ensemble.is_correctable)
-    predicted = _named_columns(ensemble.first, outputs, proba=proba)
+    predicted = named_columns(ensemble.first, outputs, proba=proba)
     if half_width is not None:
         predicted |= _interval(ensemble.first.target_names[0], outputs, half_width)
     columns, notes = _beside(tables[ensemble.first.reading].kept, predicted)
@@ -104,7 +108,7 @@ def notes_on(ensemble: Ensemble, tables: Tables, n_unknown: int, *, proba: bool,
     return [note for note in notes if note]
 
 
-def _named_columns(first: Predictor, outputs: Matrix, *, proba: bool) -> dict[str, list[Any]]:
+def named_columns(first: Predictor, outputs: Matrix, *, proba: bool) -> dict[str, list[Any]]:
     """Name the columns of predictions; a class is the most probable one as training weighted them."""
     if first.target.each:
         return _of_each_target(first, outputs, proba=proba)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from foldstep.models.stack import Layer, Weights  # brings PyTorch
 
 Matrix = npt.NDArray[np.float32]
+PIECE_ROWS = 1024
+"""Rows that go through all layers at once: what a layer of usual width writes then stays in the processor's cache."""
 
 
 def forward(hp: Hyperparameters, weights: Weights, x: Matrix, stage: InputStage | None = None) -> Matrix:
@@ -36,13 +38,18 @@ def forward(hp: Hyperparameters, weights: Weights, x: Matrix, stage: InputStage 
         (rows, n_outputs): logits, or what `worker/data/target.py` makes values of.
     """
     with np.errstate(all="ignore"):  # float32 may overflow: an infinite prediction is one
-        if stage is not None:
-            x = staged(stage, weights[0], x)
-        for i, layer in enumerate(weights[:-1]):
-            second = _linear(hp, layer, x, SECOND) if hp.has_second else None
-            z = hidden(hp, i, _linear(hp, layer, x), second, layer)
-            x = z + x if hp.skips(i) else z
-        return _linear(hp, weights[-1], x)
+        pieces = [x[i : i + PIECE_ROWS] for i in range(0, max(len(x), 1), PIECE_ROWS)]
+        return np.concatenate([_forward(hp, weights, piece, stage) for piece in pieces])
+
+
+def _forward(hp: Hyperparameters, weights: Weights, x: Matrix, stage: InputStage | None) -> Matrix:
+    if stage is not None:
+        x = staged(stage, weights[0], x)
+    for i, layer in enumerate(weights[:-1]):
+        second = _linear(hp, layer, x, SECOND) if hp.has_second else None
+        z = hidden(hp, i, _linear(hp, layer, x), second, layer)
+        x = z + x if hp.skips(i) else z
+    return _linear(hp, weights[-1], x)
 
 
 def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -128,8 +135,13 @@ def _activated(name: str, z: Matrix, layer: Layer) -> Matrix:
 
 def _linear(hp: Hyperparameters, layer: Layer, x: Matrix, names: tuple[str, str] = LINEAR) -> Matrix:
     weight, bias = names
-    z = x @ layer[weight].T * np.float32(hp.weight_gain(x.shape[1]))
-    return np.asarray(z + layer[bias] if bias in layer else z)
+    z: Matrix = x @ layer[weight].T
+    gain = hp.weight_gain(x.shape[1])
+    if gain != 1.0:
+        z *= np.float32(gain)
+    if bias in layer:
+        z += layer[bias]
+    return z
 
 
 def _batch(z: Matrix, layer: Layer) -> Matrix:

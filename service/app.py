@@ -62,17 +62,20 @@ _log = logging.getLogger(__name__)
 ADDRESS_FILE = "address"
 
 
-def create_app(settings: Settings, *, now: Callable[[], datetime] = utc_now, watch: Watch | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, *, answering: str = "", now: Callable[[], datetime] = utc_now, watch: Watch | None = None
+) -> FastAPI:
     """Build the application; its database is opened and upgraded when it starts.
 
     Args:
         settings: the master's settings.
+        answering: the module of the child process that works with networks; empty for none.
         now: the clock; tests pass their own.
         watch: of the leases; tests pass one with their own clock.
     """
     app = FastAPI(title="Foldstep", version=__version__, lifespan=_lifespan, docs_url=None, redoc_url=None)
-    app.state.context = Context(Database(settings.resolved_database_url), settings, now, watch or watch_of(settings))
-    database, wrong = app.state.context.database, WrongTokens(settings.wrong_tokens_per_minute)
+    database, wrong = Database(settings.resolved_database_url), WrongTokens(settings.wrong_tokens_per_minute)
+    app.state.context = Context(database, settings, now, watch or watch_of(settings), answering=answering)
     app.state.token = load_or_make_token(settings)
     app.state.door = Door(app.state.token, database, now, wrong)
     problems.install(app)
@@ -147,13 +150,14 @@ def _swept(context: Context) -> Iterator[None]:
         thread.join()
 
 
-def serve(settings: Settings, host: str | None = None, port: int | None = None) -> None:
+def serve(settings: Settings, host: str | None = None, port: int | None = None, *, answering: str = "") -> None:
     """Serve until SIGTERM or SIGINT; the first line on standard output is the address, the only one for programs.
 
     Args:
         settings: the master's settings.
         host: address to listen on instead of the settings'.
         port: port to listen on instead of the settings'; 0 for any free one.
+        answering: see `create_app`.
 
     Raises:
         Conflict: the address is in use, or another master serves the data folder.
@@ -164,7 +168,7 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
     usable_folder(settings.data_dir)
     take_rights(settings.data_dir)
     set_up(settings.log_format, settings.log_level)
-    app = create_app(settings)
+    app = create_app(settings, answering=answering)
     hide(app.state.token)
     host, port = settings.host if host is None else host, settings.port if port is None else port
     address_file = settings.data_dir / ADDRESS_FILE

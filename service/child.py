@@ -4,8 +4,9 @@ A child is a package's `__main__`, as `python -m foldstep.service.data`. For one
 reads it as JSON from standard input, answers with a result or with a problem document (`answer_once`), and ends.
 The system holds it to its `Limits`, so that a file made to take all memory ends the child and not the machine.
 
-A master whose tables all come from the process that started it may keep its children for the next request, since their
-imports take longer than a small table (`KEEP`). Then a request and its answer are a line each.
+Some children are kept for the next request: then a request and its answer are a line each. A master whose tables all
+come from the process that started it may keep all of them, since their imports take longer than a small table (`KEEP`).
+One that is asked with `is_kept` always is: it holds what the next request needs again.
 """
 
 from __future__ import annotations
@@ -111,8 +112,17 @@ def tells_of_memory(said: str) -> bool:
     return any(words in said for words in _NO_MEMORY)
 
 
-def ask(package: str, request: dict[str, Any], timeout_s: float, limits: Limits = NO_LIMITS) -> Any:
+def ask(
+    package: str, request: dict[str, Any], timeout_s: float, limits: Limits = NO_LIMITS, *, is_kept: bool = False
+) -> Any:
     """Send one request to a package's child, and return the result as JSON values.
+
+    Args:
+        package: its import name.
+        request: JSON values.
+        timeout_s: seconds until the child is ended; where it is kept, also those for which it is waited for.
+        limits: what the child may take.
+        is_kept: whether the child is kept for the next request; requests wait for it one after another.
 
     Raises:
         FoldstepError: the typed error that the child refused with.
@@ -121,7 +131,7 @@ def ask(package: str, request: dict[str, Any], timeout_s: float, limits: Limits 
         ChildTooSlow: it had none after `timeout_s` seconds, or its seconds on the processor.
         Unavailable: the master ends.
     """
-    answered = _ask_kept(package, request, timeout_s, limits) if KEEP in os.environ else None
+    answered = _ask_kept(package, request, timeout_s, limits, waits=is_kept) if is_kept or KEEP in os.environ else None
     code, answer, errors = answered or _ask_new(package, request, timeout_s, limits)
     if _is_over.is_set():
         raise Unavailable("The master is shutting down; send it again in a moment.")
@@ -138,7 +148,7 @@ def ask(package: str, request: dict[str, Any], timeout_s: float, limits: Limits 
 
 
 def _ask_new(package: str, request: dict[str, Any], timeout_s: float, limits: Limits) -> tuple[int, bytes, bytes]:
-    with _folder() as folder:  # what it leaves there when it is killed goes, too
+    with locked_folder() as folder:  # what it leaves there when it is killed goes, too
         variables = {**environment(limits), "TMPDIR": folder}
         return _run(package, json.dumps(request).encode(), timeout_s, variables)
 
@@ -147,12 +157,18 @@ _kept: dict[str, _Kept] = {}
 
 
 def _ask_kept(
-    package: str, request: dict[str, Any], timeout_s: float, limits: Limits
+    package: str, request: dict[str, Any], timeout_s: float, limits: Limits, *, waits: bool
 ) -> tuple[int, bytes, bytes] | None:
-    """Ask the child of a package that is kept; None where it is at work, or has just ended after its idle time."""
+    """Ask the child of a package that is kept; None where it has just ended after its idle time, or is at work.
+
+    Raises:
+        ChildTooSlow: it was at work for `timeout_s` seconds, where it is waited for.
+    """
     with _lock:
         child = _kept.setdefault(package, _Kept(package))
-    if not child.lock.acquire(blocking=False):
+    if not child.lock.acquire(timeout=timeout_s if waits else 0):
+        if waits:
+            raise ChildTooSlow
         return None
     try:
         return child.ask({"limits": _limits_told(limits), "request": request}, timeout_s)
@@ -217,7 +233,7 @@ class _Kept:
         return self._process
 
     def _started(self) -> subprocess.Popen[bytes]:
-        folder = self._stack.enter_context(_folder())
+        folder = self._stack.enter_context(locked_folder())
         self._errors = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._errors}
         # a thread of a pool starts it, and may end long before it
@@ -255,8 +271,8 @@ atexit.register(_end_kept)
 
 
 @contextlib.contextmanager
-def _folder() -> Iterator[str]:
-    """Make a folder for what a child writes, which is locked as long as this process lives."""
+def locked_folder() -> Iterator[str]:
+    """Make a folder for what a child reads or writes, which is locked as long as this process lives."""
     with TemporaryDirectory(prefix=_FOLDER) as folder:
         lock = os.open(folder, os.O_RDONLY)
         try:

@@ -116,6 +116,10 @@ class Settings(BaseModel):
     )
     max_spec_bytes: int = Field(default=4 << 20, ge=1, description="greatest size of a spec, in bytes")
     max_body_bytes: int = Field(default=32 << 20, ge=1, description="greatest size of any other request, in bytes")
+    max_predict_bytes: int = Field(
+        default=32 << 20, ge=1, description="greatest size of the rows of one request to predict, in bytes"
+    )
+    max_predict_rows: int = Field(default=100_000, ge=1, description="rows that one request may ask to predict")
     tls_cert: Path | None = Field(default=None, description="PEM file of the certificate, with its chain, for HTTPS")
     tls_key: Path | None = Field(default=None, description="PEM file of its key, without a password")
     root_path: str = Field(

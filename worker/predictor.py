@@ -33,7 +33,7 @@ _NO_VALUE: dict[Kind, ColumnValues] = {
     "category": CategoryColumn(np.array([-1], np.int32), ()),
 }
 """A column of one row without a value, by its kind."""
-ROWS_AT_ONCE = 1 << 16
+ROWS_AT_ONCE = 1 << 13
 """Rows that are predicted at once, which bounds the memory of their inputs."""
 
 
@@ -120,16 +120,21 @@ class Predictor:
         The probabilities are those of the classes as training weighted them; see `class_weights`. A value is NaN where
         the row's exposure is missing or below 0.
         """
-        n_outputs = () if self.is_one_value else (self.target.n_outputs,)
-        outputs = np.empty((table.n_rows, *n_outputs))
-        for start in range(0, table.n_rows, ROWS_AT_ONCE):
-            rows = np.arange(start, min(start + ROWS_AT_ONCE, table.n_rows))
-            outputs[rows] = self._outputs(table, rows)
-        return outputs
+        return np.concatenate([self.outputs_of(self.inputs(table, rows), table, rows) for rows in pieces(table.n_rows)])
 
-    def _outputs(self, table: Table, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        x = self.preprocessor.transform(table, rows)
-        return answers(forward(self.hp, self.weights, x, self.stage), self.target, self._exposure(table, rows))
+    def inputs(self, table: Table, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Preprocess some rows, (rows, inputs)."""
+        return self.preprocessor.transform(table, rows)
+
+    def outputs_of(
+        self, inputs: npt.NDArray[np.float32], table: Table, rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
+        """Predict some rows whose inputs are at hand; see `outputs`."""
+        return answers(forward(self.hp, self.weights, inputs, self.stage), self.target, self._exposure(table, rows))
+
+    def prepares_as(self, other: Predictor) -> bool:
+        """Tell whether the inputs of another network are this one's, too."""
+        return bool(self.facts["preprocessing"] == other.facts["preprocessing"])
 
     @property
     def has_reading(self) -> bool:
@@ -196,6 +201,12 @@ class Predictor:
             values = column.values[rows]
             return np.where(values >= 0, values, np.nan)
         return None
+
+
+def pieces(n_rows: int) -> list[npt.NDArray[np.int64]]:
+    """List the rows in pieces that are predicted at once; one piece without rows where there are none."""
+    starts = range(0, max(n_rows, 1), ROWS_AT_ONCE)
+    return [np.arange(start, min(start + ROWS_AT_ONCE, n_rows)) for start in starts]
 
 
 def answers(

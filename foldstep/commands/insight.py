@@ -1,4 +1,4 @@
-"""`importance` and `compare`: analyses of the hyperparameters of a search."""
+"""`importance` and `compare`: analyses of the hyperparameters of a search; `features`: of its columns."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from foldstep.committee import master_of
 from foldstep.connect import DEFAULT_DIR, connect
 from foldstep.display import number
 from foldstep.options import Dir, Json, SearchId, Token, Url, out, print_json
+from foldstep.service.contract.feature_report import FeatureCurve, FeatureReport
 from foldstep.service.contract.insight import Comparison, ImportanceReport, ParameterInsight
 from foldstep.service.contract.numbers import score, spread
 
@@ -93,4 +95,54 @@ def _comparison_table(comparison: Comparison) -> Table:
             score(c.expected),
             span,
         )
+    return table
+
+
+def features(
+    search: SearchId,
+    curves: Annotated[bool, typer.Option("--curves", help="Show the mean predictions by value, too.")] = False,
+    url: Url = None,
+    token: Token = None,
+    data_dir: Dir = DEFAULT_DIR,
+    as_json: Json = False,
+) -> None:
+    """Show which columns matter to a search's networks, by permutation on rows that they were not trained on."""
+    with master_of(url, token, data_dir) as master:
+        report = master.features(search)
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+        return
+    metric, value = report.metric.name, score(report.score)
+    out.print(f"{report.search}: {metric} {value} on out-of-fold rows; with a column permuted it is worse by",
+              highlight=False, markup=False)  # fmt: skip
+    out.print(_features_table(report))
+    for feature in report.features:
+        if curves and feature.curve is not None:
+            out.print(f"Mean prediction by {feature.column}", highlight=False, markup=False)
+            out.print(_curve_table(feature.column, feature.curve))
+    for sentence in (report.chosen, *report.notes):
+        out.print(escape(sentence), highlight=False)
+
+
+def _features_table(report: FeatureReport) -> Table:
+    table = Table("column")
+    for heading in ("worse by", "±"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    greatest = max((feature.increase or 0.0 for feature in report.features), default=0.0)
+    for feature in report.features:
+        increase, deviation = feature.increase, feature.deviation
+        length = 0.0 if increase is None or greatest <= 0 else max(increase, 0.0) / greatest
+        table.add_row(
+            escape(feature.column), score(increase), spread(deviation, increase), "█" * round(length * _BAR_WIDTH)
+        )
+    return table
+
+
+def _curve_table(column: str, curve: FeatureCurve) -> Table:
+    table = Table(escape(column))
+    for name in curve.means:
+        table.add_column(escape(name), justify="right")
+    for i, value in enumerate(curve.values):
+        table.add_row(escape(number(value)), *(score(means[i]) for means in curve.means.values()))
     return table

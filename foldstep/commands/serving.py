@@ -55,7 +55,7 @@ def serve(
     given: dict[str, Any] = {"tls_cert": tls_cert, "tls_key": tls_key, "root_path": root_path}
     given |= {"trusted_proxies": proxies, "keep_days": keep_days}
     settings = settings_from_environment(environment, **{n: value for n, value in given.items() if value is not None})
-    serve_app(settings, host, port)
+    serve_app(settings, host, port, answering="foldstep.answering")
 
 
 def _end_with_standard_input() -> None:

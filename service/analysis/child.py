@@ -41,7 +41,7 @@ def report_in_child(
         "adaptive": adaptive,
         "records": [record.model_dump(mode="json") for record in records],
     }
-    return ImportanceReport.model_validate(_answer("foldstep.service.analysis", request, limits))
+    return ImportanceReport.model_validate(answer("foldstep.service.analysis", request, limits))
 
 
 def ensemble_in_child(request: EnsembleRequest, *, limits: Limits = NO_LIMITS) -> Ensemble | None:
@@ -50,8 +50,8 @@ def ensemble_in_child(request: EnsembleRequest, *, limits: Limits = NO_LIMITS) -
     Raises:
         Unavailable: the child died, or took too long or too much memory.
     """
-    answer = _answer("foldstep.service.analysis.choosing", request.model_dump(mode="json"), limits)
-    return Chosen.model_validate(answer).ensemble
+    found = answer("foldstep.service.analysis.choosing", request.model_dump(mode="json"), limits)
+    return Chosen.model_validate(found).ensemble
 
 
 def final_score_in_child(request: FinalScoreRequest, *, limits: Limits = NO_LIMITS) -> FinalScored | None:
@@ -60,23 +60,32 @@ def final_score_in_child(request: FinalScoreRequest, *, limits: Limits = NO_LIMI
     Raises:
         Unavailable: the child died, or took too long or too much memory.
     """
-    answer = _answer("foldstep.service.analysis.final_score", request.model_dump(mode="json"), limits)
-    return Answer.model_validate(answer).scored
+    found = answer("foldstep.service.analysis.final_score", request.model_dump(mode="json"), limits)
+    return Answer.model_validate(found).scored
 
 
-def _answer(package: str, request: dict[str, Any], limits: Limits) -> Any:
+def answer(
+    package: str, request: dict[str, Any], limits: Limits, *, what: str = "analysis", is_kept: bool = False
+) -> Any:
     """Ask the child of a package.
+
+    Args:
+        package: its import name.
+        request: JSON values.
+        limits: what it may take.
+        what: it does, in words.
+        is_kept: see `ask`.
 
     Raises:
         Unavailable: it died, or took too long or too much memory.
     """
     try:
-        return ask(package, request, TIMEOUT_S, limits)
+        return ask(package, request, TIMEOUT_S, limits, is_kept=is_kept)
     except ChildTooSlow:
-        raise Unavailable(f"The analysis took longer than {TIMEOUT_S:g} s; try again on a quieter machine.") from None
+        raise Unavailable(f"The {what} took longer than {TIMEOUT_S:g} s; try again on a quieter machine.") from None
     except ChildNeedsMemory:
         memory = "memory than there is" if limits.memory_bytes is None else f"than {limits.memory_bytes >> 20:,} MiB"
-        raise Unavailable(f"The analysis takes more {memory}; raise FOLDSTEP_COMPUTE_MEMORY_BYTES of the master, or "
+        raise Unavailable(f"The {what} takes more {memory}; raise FOLDSTEP_COMPUTE_MEMORY_BYTES of the master, or "
                           "give it more memory.") from None  # fmt: skip
     except ChildDied as died:
-        raise Unavailable(f"The analysis ended early ({died}).") from None
+        raise Unavailable(f"The {what} ended early ({died}).") from None

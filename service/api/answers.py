@@ -1,17 +1,22 @@
-"""What a search answers with: its winner, its ensemble, its final model, and the predictions of its trials."""
+"""What a search answers with: its winner, ensemble, final model and features, and predictions of its networks."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from typing import Annotated
 
-from foldstep.service.api.deps import InContext, SearchId, heavily
+from fastapi import APIRouter, Header, Query, Response
+
+from foldstep.service.api.deps import Body, InContext, SearchId, heavily, in_turn
+from foldstep.service.api.examples import ROWS_BODY
 from foldstep.service.api.problems import responses
 from foldstep.service.api.strict import StrictRoute
 from foldstep.service.api.trials import Number
 from foldstep.service.contract.ensemble import Ensemble, TrialPredictions
+from foldstep.service.contract.feature_report import FeatureReport
 from foldstep.service.contract.final import Final, FinalModel
+from foldstep.service.contract.prediction import Predicted, PredictionOptions
 from foldstep.service.contract.winner import Winner
-from foldstep.service.flow import ensemble, finalize, winner
+from foldstep.service.flow import ensemble, features, finalize, predict, winner
 
 router = APIRouter(tags=["answers"], route_class=StrictRoute)
 
@@ -49,3 +54,27 @@ async def get_predictions(search_id: SearchId, number: Number, context: InContex
     """Get the out-of-fold predictions of one trial: what its networks say of rows that they were not trained on."""
     found = await heavily(ensemble.predictions, context, search_id, number)
     return Response(found.model_dump_json(), media_type="application/json")  # FastAPI would check each number again
+
+
+@router.post(
+    "/searches/{search_id}/predict",
+    response_model=Predicted,
+    openapi_extra=ROWS_BODY,
+    responses=responses(404, 409, 413, 422, 503),
+)
+async def post_predict(
+    search_id: SearchId,
+    context: InContext,
+    body: Body,
+    options: Annotated[PredictionOptions, Query()],
+    content_type: Annotated[str, Header()] = "",
+) -> Response:
+    """Predict rows by the ensemble of a search, or by one trial; nothing is stored."""
+    found = await in_turn(predict.predict, context, search_id, body, content_type, options)
+    return Response(found.model_dump_json(), media_type="application/json")  # FastAPI would check each cell again
+
+
+@router.get("/searches/{search_id}/features", responses=responses(404, 409, 422, 503))
+async def get_features(search_id: SearchId, context: InContext) -> FeatureReport:
+    """Tell which columns matter to the networks that a search predicts with, and what they make of them."""
+    return await heavily(features.features, context, search_id)

@@ -77,12 +77,17 @@ def _parsed(body: bytes, *, is_yaml: bool) -> tuple[Any, Lines | None]:
     return value, None
 
 
-_HEAVY = anyio.CapacityLimiter(6)
+_HEAVY, _IN_TURN = anyio.CapacityLimiter(6), anyio.CapacityLimiter(2)
 
 
 async def heavily(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """Call a function in one of a few threads, so that many large requests leave the other calls theirs."""
     return await anyio.to_thread.run_sync(partial(function, *arguments, **named), limiter=_HEAVY)
+
+
+async def in_turn(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Call a function that waits for one process: while that answers a call, another one is prepared."""
+    return await anyio.to_thread.run_sync(partial(function, *arguments, **named), limiter=_IN_TURN)
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -53,3 +53,26 @@ ARCHIVE_BODY: dict[str, Any] = {
         "content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
+
+ROWS: dict[str, Any] = {"rows": [{"sepal length (cm)": 5.1, "petal width (cm)": 0.2}]}
+_CELL = {"type": ["number", "string", "boolean", "null"]}
+ROWS_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["rows"],
+                    "properties": {
+                        "rows": {"type": "array", "items": {"type": "object", "additionalProperties": _CELL}}
+                    },
+                },
+                "example": ROWS,
+            },
+            "text/csv": {"schema": {"type": "string"}, "example": "sepal length (cm),petal width (cm)\n5.1,0.2\n"},
+            "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+"""Rows are read by the child process that predicts them."""

@@ -21,15 +21,19 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        limit = self._limit(scope)
+        limit, setting = self._limit(scope)
         if _announced(scope) > limit:
-            await refuse(_too_large(limit), scope, receive, send)
+            await refuse(_too_large(limit, setting), scope, receive, send)
             return
-        await self.app(scope, _counted(receive, limit), send)
+        await self.app(scope, _counted(receive, limit, setting), send)
 
-    def _limit(self, scope: Scope) -> int:
-        is_upload = scope["method"] == "PUT" or scope["path"].endswith("/datasets:upload")
-        return self.settings.max_upload_bytes if is_upload else self.settings.max_body_bytes
+    def _limit(self, scope: Scope) -> tuple[int, str]:
+        """Find the limit of a request, in bytes, and the setting that it is."""
+        if scope["method"] == "PUT" or scope["path"].endswith("/datasets:upload"):
+            return self.settings.max_upload_bytes, "MAX_UPLOAD_BYTES"
+        if scope["path"].endswith("/predict"):
+            return self.settings.max_predict_bytes, "MAX_PREDICT_BYTES"
+        return self.settings.max_body_bytes, "MAX_BODY_BYTES"
 
 
 def _announced(scope: Scope) -> int:
@@ -37,7 +41,7 @@ def _announced(scope: Scope) -> int:
     return int(header) if header.isdigit() else 0
 
 
-def _counted(receive: Receive, limit: int) -> Receive:
+def _counted(receive: Receive, limit: int, setting: str) -> Receive:
     n_bytes = 0
 
     async def counted() -> Message:
@@ -45,12 +49,12 @@ def _counted(receive: Receive, limit: int) -> Receive:
         message = await receive()
         n_bytes += len(message.get("body", b""))
         if n_bytes > limit:
-            raise _too_large(limit)
+            raise _too_large(limit, setting)
         return message
 
     return counted
 
 
-def _too_large(limit: int) -> TooLarge:
+def _too_large(limit: int, setting: str) -> TooLarge:
     return TooLarge(f"The request is larger than the {limit:,} bytes that this master takes; its setting "
-                    "FOLDSTEP_MAX_UPLOAD_BYTES or FOLDSTEP_MAX_BODY_BYTES raises the limit.")  # fmt: skip
+                    f"FOLDSTEP_{setting} raises the limit.")  # fmt: skip

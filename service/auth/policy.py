@@ -34,7 +34,7 @@ _RULES = (
     _rule(_READING, rf"{_BASE}/datasets/[^/]+/file", Scope.WORKER, Scope.READ, Scope.SUBMIT),
     _rule(_READING, rf"{_BASE}/.*|/metrics", Scope.READ, Scope.SUBMIT),
     _rule(_READING, r"/openapi\.json", Scope.READ, Scope.SUBMIT, Scope.WORKER),
-    _rule("POST", rf"{_BASE}/searches:validate", Scope.READ, Scope.SUBMIT),
+    _rule("POST", rf"{_BASE}/(searches:validate|searches/[^/]+/predict)", Scope.READ, Scope.SUBMIT),
     _rule(".*", rf"{_BASE}/(searches|datasets|files)([/:].*)?", Scope.SUBMIT),
     _rule(".*", ".*"),
 )

@@ -56,6 +56,7 @@ class Context:
         measures: what it measures of itself, for /metrics.
         probes: its looks at what may not answer.
         answers: what takes long to compute.
+        answering: the module of the child process that works with networks; empty where nobody said which.
         unrecorded: member steps and epochs of reports, by search, that are to be added to its pace.
     """
 
@@ -68,6 +69,7 @@ class Context:
     measures: Measures = field(default_factory=Measures)
     probes: Probes = field(default_factory=Probes)
     answers: Answers = field(default_factory=Answers)
+    answering: str = ""
     unrecorded: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def lease_end(self, now: datetime) -> datetime:

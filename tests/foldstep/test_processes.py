@@ -62,6 +62,7 @@ def test_it_starts_python_without_the_working_directory(tmp_path: Path) -> None:
 COMMANDS = sorted({f"foldstep.commands.{module}" for module, _ in cli.COMMANDS.values()})
 ENTRIES = [
     *COMMANDS,
+    "foldstep.answering.__main__",
     "foldstep.service.app",
     "foldstep.service.analysis.__main__",
     "foldstep.service.data.__main__",

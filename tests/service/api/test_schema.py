@@ -30,13 +30,15 @@ BY_CONTENT = {
     ("POST", "/api/v1/datasets/{name}:replace"): "the source must be a table",
     ("POST", "/api/v1/searches"): "a spec has rules beyond a schema",
     ("POST", "/api/v1/searches:validate"): "a spec has rules beyond a schema",
+    ("POST", "/api/v1/searches/{search_id}/predict"): "rows have the columns that networks were trained on",
     ("POST", "/api/v1/leases/{lease_id}:report"): "a probe has five numbers, and five for each layer",
     ("POST", "/api/v1/session"): "a code or a token, and not both",
 }
 """Calls that may refuse, with 422, data that fit their schema: what must hold besides no schema can say."""
 
 
-schemathesis.serializer.alias("application/x-tar", "application/octet-stream")
+for binary in ("application/x-tar", "application/vnd.apache.parquet"):
+    schemathesis.serializer.alias(binary, "application/octet-stream")
 
 
 def described() -> Any:
