@@ -135,17 +135,17 @@ def test_the_networks_of_the_last_requests_stay_in_memory(busy_desk: Desk, searc
 def test_one_process_answers_all_requests(busy_desk: Desk, searches: dict[str, SearchView]) -> None:
     rows = as_rows(table())[:3]
     busy_desk.master.predict(searches["values"].id, rows)
-    before = children()
+    (before,) = children(busy_desk)
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(busy_desk.master.predict, search.id, rows) for search in searches.values()]
         assert [one.result().n_rows for one in asked] == [3] * len(searches)
-    assert children() == before
+    assert children(busy_desk) == [before]
 
 
-def children() -> set[int]:
-    """The processes that predict."""
-    found = psutil.process_iter(["cmdline"])
-    return {p.pid for p in found if (p.info["cmdline"] or [])[-2:] == ["foldstep.answering", "kept"]}
+def children(desk: Desk) -> list[int]:
+    """The processes in which the desk's master predicts."""
+    master = psutil.Process(desk.processes._running[0].pid)
+    return [p.pid for p in master.children() if "foldstep.answering" in p.cmdline()]
 
 
 def test_a_file_of_the_same_name_is_loaded_anew(busy_desk: Desk, searches: dict[str, SearchView]) -> None:
