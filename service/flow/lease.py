@@ -10,10 +10,13 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
+from foldstep.models.hyperparameters import resolve
+from foldstep.service.contract.effort import training_seconds
 from foldstep.service.contract.errors import NotFound
 from foldstep.service.contract.lease import Lease, LeaseRequest
 from foldstep.service.contract.logs import say
 from foldstep.service.contract.methods import METHODS
+from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import TERMINAL_TRIAL, SearchState, TrialState
 from foldstep.service.db import counts, leases, searches, stages, trials, workers
 from foldstep.service.db.leases import KeyTaken
@@ -31,7 +34,7 @@ from foldstep.service.flow.sweep import sweep_if_due
 
 _log = logging.getLogger(__name__)
 FEW, SHARE_OF_TIME = 4, 1 / 4
-"""Under a time budget: trials of a lease while no pace is known; share of the time left that a later one may take."""
+"""Under a time budget: most trials of a lease while no pace is known; share of the time left that a lease may take."""
 LEASES_AHEAD = 12
 """Leases for which trials wait, on Postgres."""
 MOST_TURNS = 8
@@ -303,19 +306,27 @@ def _share(
         share = min(share, math.ceil(n_open / n_workers))
     left_s = search.time_left_s(now)
     if left_s is not None:
-        share = min(share, _fitting(connection, search, left_s, n_workers))
+        share = min(share, _fitting(connection, search, stage, left_s, n_workers))
     parallel = search.spec.budget.parallel
     if parallel is not None:
         share = min(share, parallel - counts.n_in(connection, search.id, TrialState.RUNNING))
     return share
 
 
-def _fitting(connection: Connection, search: SearchRow, left_s: float, n_workers: int) -> int:
+def _fitting(connection: Connection, search: SearchRow, stage: StageRow, left_s: float, n_workers: int) -> int:
     """Compute how many trials fit a share of the time left, at the pace so far: few are cut, and nobody waits long."""
     assert search.spec.budget.time is not None
     by_state = counts.by_state(connection, search.id)
     n_ended = sum(n for state, n in by_state.items() if state in TERMINAL_TRIAL)
     if n_ended == 0:
-        return FEW
+        seconds = _typical_seconds(search, StagePlan.model_validate(stage.plan))
+        return FEW if not seconds else min(FEW, max(1, int(left_s * SHARE_OF_TIME / seconds)))
     pace = n_ended / max(search.spec.budget.time - left_s, 1.0) / n_workers
     return max(1, math.ceil(pace * left_s * SHARE_OF_TIME))
+
+
+def _typical_seconds(search: SearchRow, plan: StagePlan) -> float | None:
+    """Estimate the seconds of a trial in the middle of the space."""
+    params = plan.space.from_unit({})
+    epochs = {} if plan.epochs is None else {"epochs": plan.epochs}
+    return training_seconds(resolve({**params, **epochs}, seed=search.spec.seed), search.problem)
