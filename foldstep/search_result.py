@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -15,15 +15,25 @@ from foldstep.estimator_search import Found
 from foldstep.loaded import Model, model_of
 from foldstep.result_frames import leaderboard_frame
 from foldstep.service.contract.ensemble import Ensemble
-from foldstep.service.contract.errors import Unavailable
+from foldstep.service.contract.errors import Conflict, Unavailable
+from foldstep.service.contract.final import Final
 from foldstep.service.contract.insight import ImportanceReport
 from foldstep.service.contract.leaderboard import SearchView, TrialView
 from foldstep.service.contract.numbers import score
+from foldstep.service.contract.states import SearchState
 from foldstep.service.contract.winner import Winner
 from foldstep.whole_file import whole_file
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+
+def _finalized(master: Foldstep, search: SearchView) -> Final:
+    """Score the final model of a completed search on its test part, where it has one."""
+    if search.state is SearchState.COMPLETED and (search.followers or master.final(search.id).has_test_part):
+        with suppress(Conflict, Unavailable):  # `final` then says that the score is awaited
+            master.finalize(search.id)
+    return master.final(search.id)
 
 
 class SearchResult:
@@ -36,6 +46,7 @@ class SearchResult:
         search: the summary of the search at its end.
         winner: which trials cannot be told from the best one; None where nobody knows.
         ensemble: the trials that predict together, and what that brings; None where no predictions were kept.
+        final: the final model with its score on the test part; what other seeds and outer folds say, see `Final`.
 
     Args:
         found: what was taken home.
@@ -47,6 +58,7 @@ class SearchResult:
         self.search: SearchView = found.search
         self.winner: Winner | None = master.winner(found.search.id)
         self.ensemble: Ensemble | None = master.ensemble(found.search.id)
+        self.final: Final = _finalized(master, found.search)
         self._found, self._master = found, master
         self._ends = weakref.finalize(self, _end, os.getpid(), ends)
 

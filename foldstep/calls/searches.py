@@ -82,6 +82,11 @@ class SearchCalls(Calls):
         """Delete a search with its trials and files, and get how many of them there were."""
         return Footprint.model_validate_json(self.connection.request("DELETE", f"/searches/{search}").content)
 
+    def next_follower(self, search: str) -> str | None:
+        """Find the search that follows another (`final.reseed`, `cv.outer`) and goes on; None where none does."""
+        begun = [follower for follower in self.search(search).followers.values() if follower is not None]
+        return next((one for one in begun if self.search(one).state not in TERMINAL_SEARCH), None)
+
     def wait(
         self, search: str, *, poll_s: float = 0.5, on_look: Callable[[SearchView], object] | None = None
     ) -> SearchView:

@@ -86,15 +86,9 @@ def watch_to_end(
             on_look(view)
 
     ended = master.wait(search, poll_s=_LOOK_S, on_look=look)
-    while (follower := next_follower(master, search)) is not None:
+    while (follower := master.next_follower(search)) is not None:
         master.wait(follower, poll_s=_LOOK_S, on_look=look)
     return ended
-
-
-def next_follower(master: Foldstep, search: str) -> str | None:
-    """Find the search that follows another and goes on; None where none does."""
-    begun = [follower for follower in master.search(search).followers.values() if follower is not None]
-    return next((one for one in begun if master.search(one).state not in TERMINAL_SEARCH), None)
 
 
 def show_end(master: Foldstep, search_id: str, *, as_json: bool, said: Collection[str] = ()) -> None:

@@ -45,6 +45,17 @@ def searches_here() -> list[str]:
         return [search.id for search in running.master.searches()]
 
 
+def test_the_test_part_and_other_seeds_are_in_the_result() -> None:
+    spec = {**SMALL, "data": {"test": 0.25}, "final": {"reseed": {"top": 1, "seeds": 2}}}
+    with foldstep.search(spec, frame(), target="y", **HERE) as found:
+        assert found.final.model is not None
+        assert found.final.model.test is not None
+        assert found.final.model.test.n_rows == 20
+        assert found.final.reseed is not None
+        assert len(found.final.reseed.trials[0].again) == 2
+        assert not found.final.awaits_score
+
+
 def test_what_a_search_gives(result: SearchResult, tmp_path: Path) -> None:
     table = frame()
     assert result.predict(table).tolist() == table["y"].tolist()
