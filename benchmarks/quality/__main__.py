@@ -31,7 +31,8 @@ def main(words: Sequence[str] | None = None) -> None:
     options = _options().parse_args(words)
     results = Results(options.results, KEYS, "quality")
     if options.report:
-        report.write(report.table(results.rows, options.ours, options.seconds), options.page)
+        tables = [report.table(results.rows, own, options.seconds) for own in options.ours.split(",")]
+        report.write("\n".join(tables), options.page)
         return
     todo = missing(options, results)
     print(told(todo, results.rows))
@@ -52,7 +53,8 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--results", type=Path, default=RESULTS / "quality.json", help="file of the results")
     parser.add_argument("--plan", action="store_true", help="tell what is missing and its time, and measure nothing")
     parser.add_argument("--report", action="store_true", help="write the table of the results, and measure nothing")
-    parser.add_argument("--ours", default=own.PREFIX + "realmlp", help="side that the report compares with")
+    ours = _listed((own.DEFAULT, own.PREFIX + "realmlp"))
+    parser.add_argument("--ours", default=ours, help="sides that the report compares with, a table each")
     parser.add_argument("--page", type=Path, default=report.PAGE, help="page that the report is written into")
     return parser
 
