@@ -9,7 +9,8 @@ const PERIOD_MS = 10000; // while a search goes on
 let asked = ""; // what the answer that is shown, or comes, was asked for
 
 export function showAnswers(search) {
-  const turn = search.finished_at || Math.floor(Date.now() / PERIOD_MS);
+  const isSettled = search.finished_at && !Object.keys(search.followers ?? {}).length; // what follows changes what is said
+  const turn = isSettled ? search.finished_at : Math.floor(Date.now() / PERIOD_MS);
   const question = `${search.id} ${turn}`;
   if (!search.best || question === asked) return;
   asked = question;
@@ -45,18 +46,33 @@ function drawFinal(search, found) {
   const { model, awaits_score: awaits } = found;
   const waiting = search.finished_at ? "" : " That can be done after the search's end.";
   const scored = model?.test ? model.sentences : [];
-  const lines = awaits ? [`Held out, not yet scored: nothing has been chosen on these rows, so look at their score once, when the choice is made.${waiting}`] : scored;
+  const ofTest = awaits ? [`Held out, not yet scored: nothing has been chosen on these rows, so look at their score once, when the choice is made.${waiting}`] : scored;
+  const followed = [found.reseed, found.outer].flatMap((report) => report?.sentences ?? []);
+  const lines = [...ofTest, ...followed, ...followers(search)];
   $("final-said").replaceChildren(...lines.map((line) => element("p", line)));
   $("finalize").hidden = !awaits || !search.finished_at;
   $("final").hidden = !lines.length;
   $("finalize").onclick = () => finalize(search);
 }
 
+// the searches that are to follow this one, those that were begun as links
+function followers(search) {
+  const all = Object.entries(search.followers ?? {});
+  if (!all.length) return [];
+  return [["It is followed by ", ...all.flatMap(([purpose, id], i) => [i ? ", " : "", id ? link(id) : `${purpose} (not yet begun)`]), "."]];
+}
+
+function link(id) {
+  const anchor = element("a", id);
+  anchor.href = `#${encodeURIComponent(id)}`;
+  return anchor;
+}
+
 function finalize(search) {
   $("finalize").hidden = true;
   $("final-said").replaceChildren(element("p", "The final model is scored on the test part…"));
   const complain = (message) => $("final-said").replaceChildren(element("p", message));
-  ask(`/searches/${encodeURIComponent(search.id)}:finalize`, asked, (model) => drawFinal(search, { model, awaits_score: false }), complain, "POST");
+  ask(`/searches/${encodeURIComponent(search.id)}:finalize`, asked, () => ask(`/searches/${encodeURIComponent(search.id)}/final`, asked, (found) => drawFinal(search, found), complain), complain, "POST");
 }
 
 function say(lines) {

@@ -54,3 +54,37 @@ def test_the_page_shows_who_predicts_together_and_what_it_brings(tmp_path: Path,
         browser.open(master.page_link(search).split("#")[0] + "#")
         browser.until(is_shown("searches"), "the list")
         assert browser.evaluate("document.getElementById('ensemble-said').children.length") == 0
+
+
+def test_the_test_part_is_scored_with_a_button_and_once(tmp_path: Path, browser: Browser) -> None:
+    with Processes(tmp_path) as processes:
+        _, master = processes.master()
+        processes.worker(master)
+        (processes.data_dir / "table.csv").write_text(table())
+        spec = {"name": "held-out", "seed": 1, "method": "random", "cv": {"folds": 2}, "budget": {"trials": 3},
+                "data": {"dataset": str(processes.data_dir / "table.csv"), "target": "y", "test": 0.2},
+                "parameters": PARAMETERS, "final": {"reseed": {"top": 1, "seeds": 2}}}  # fmt: skip
+        search = master.wait(master.submit(spec).id).id
+        follower = master.search(search).followers["reseed"]
+        assert follower is not None
+        master.wait(follower)
+        browser.open(master.page_link(search))
+        browser.until(is_shown("final"), "the test part")
+        text = "document.getElementById('final-said').innerText"
+        assert "Held out, not yet scored" in browser.evaluate(text)
+        assert master.final(search).model is None
+        browser.evaluate("document.getElementById('finalize').click()")
+        browser.until(f"{text}.includes('rows that nothing was chosen on')", "the score")
+        model = master.final(search).model
+        assert model is not None
+        assert model.sentences[0] in browser.evaluate(text)
+        reseed = master.final(search).reseed
+        assert reseed is not None
+        assert reseed.sentences[0] in browser.evaluate(text)
+        assert browser.evaluate("document.querySelector('#final-said a').innerText") == follower
+        assert browser.evaluate("document.getElementById('finalize').hidden")
+        browser.open(master.page_link(search).split("#")[0] + "#")
+        browser.until(is_shown("searches"), "the list")
+        assert browser.evaluate("document.getElementById('final').hidden")
+        browser.open(f"{master.page_link(search)}")
+        browser.until(f"{text}.includes('rows that nothing was chosen on')", "the stored score")
