@@ -87,7 +87,7 @@ def _categories(stage: InputStage, parts: Layer, x: Matrix) -> Iterator[Matrix]:
 def _embedded(stage: InputStage, parts: Layer, j: int, number: Matrix) -> Matrix:
     """Embed a column, given its index among the embedded ones; (rows, `stage.size`)."""
     maps = slice(0, None) if stage.is_shared else slice(j * stage.n_linear, (j + 1) * stage.n_linear)
-    values = _features(stage, parts, j, number) @ parts["linear"][maps].T + parts["linear_bias"][maps]
+    values = _product(_features(stage, parts, j, number), parts["linear"][maps]) + parts["linear_bias"][maps]
     if stage.kind == "plr":
         values = np.maximum(values, np.float32(0))
     return np.column_stack([values, number]) if stage.kind == "pbld" else np.asarray(values)
@@ -133,9 +133,18 @@ def _activated(name: str, z: Matrix, layer: Layer) -> Matrix:
     return z + layer["share"] * (applied - z) if "share" in layer else applied
 
 
+def _product(x: Matrix, weight: Matrix) -> Matrix:
+    """Multiply the rows by the transposed weights.
+
+    In float32 the last digit of a row depends on its place in the product, so on the rows beside it. The sums are
+    therefore in float64, and rounded at the end.
+    """
+    return np.asarray((x.astype(np.float64) @ weight.T.astype(np.float64)).astype(np.float32))
+
+
 def _linear(hp: Hyperparameters, layer: Layer, x: Matrix, names: tuple[str, str] = LINEAR) -> Matrix:
     weight, bias = names
-    z: Matrix = x @ layer[weight].T
+    z = _product(x, layer[weight])
     gain = hp.weight_gain(x.shape[1])
     if gain != 1.0:
         z *= np.float32(gain)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ import torch
 from foldstep.models.catalog.activations import ACTIVATIONS
 from foldstep.models.catalog.norms import NORMS
 from foldstep.models.catalog.units import UNITS
-from foldstep.models.fnn import forward, softmax
+from foldstep.models.fnn import PIECE_ROWS, forward, softmax
 from foldstep.models.hyperparameters import resolve
 from foldstep.models.stack import Weights
 from tests.models.fnn import FNN
@@ -78,3 +80,20 @@ def test_no_rows_have_no_outputs() -> None:
 
 def test_softmax_of_great_logits_is_finite() -> None:
     assert softmax(np.array([[3e38, -3e38], [-800.0, -800.0]])).tolist() == [[1, 0], [0.5, 0.5]]
+
+
+def test_a_row_has_the_same_bits_whatever_rows_are_beside_it() -> None:
+    """As it has in any order, alone, and among more rows than go through the layers at once."""
+    hp = resolve({"hidden": [64, 32], "activation": "silu"}, seed=3)
+    rng = np.random.default_rng(5)
+    sizes = [7, *hp.hidden, 3]
+    weights = [
+        {"weight": rng.normal(size=(b, a)).astype(np.float32), "bias": rng.normal(size=b).astype(np.float32)}
+        for a, b in itertools.pairwise(sizes)
+    ]
+    x = rng.normal(size=(PIECE_ROWS + 37, 7)).astype(np.float32)
+    together = forward(hp, weights, x)
+    order = rng.permutation(len(x))
+    np.testing.assert_array_equal(forward(hp, weights, x[order]), together[order])
+    for row in (0, 5, PIECE_ROWS + 3):
+        np.testing.assert_array_equal(forward(hp, weights, x[row : row + 1])[0], together[row])
