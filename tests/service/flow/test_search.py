@@ -119,18 +119,6 @@ def test_leases_of_a_time_budget_take_a_part_of_what_is_left_at_the_pace_so_far(
     assert len(hand.take(1000).trials) == 1, "large networks take minutes"
 
 
-@pytest.mark.parametrize(("epochs", "expected"), [(50_000, 4), (100_000, 2), (10**6, 1)])
-def test_the_first_leases_of_a_time_budget_are_small_where_networks_train_long(
-    context: Context, epochs: int, expected: int
-) -> None:
-    """178 rows, two folds, (1, 128, 3): 6 · 643 · 178 operations an epoch, so 50,000 of them take 1.7 s."""
-    parameters = {"lr": {"low": 0.001, "high": 0.1}, "width": 128, "depth": 1, "epochs": epochs}
-    new_search(context, budget={"time": "30s"}, parameters=parameters)
-    held = Hand(context).take(1000)
-    assert held.problem.n_folds == 2
-    assert len(held.trials) == expected
-
-
 def test_nobody_waits_long_for_a_worker_that_ignores_the_end_of_the_time(context: Context, clock: Clock) -> None:
     search = new_search(context, budget={"time": "10s"})
     hand = Hand(context)
