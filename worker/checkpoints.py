@@ -58,7 +58,7 @@ def checkpoint(
     facts = {
         "kind": CHECKPOINT,
         # the key and the names in it are those of the first version, so that every version reads every file
-        "context": {"search": lease.search, **lease.problem.model_dump(mode="json")},
+        "context": {"search": lease.search, **_problem(lease)},
         "trial": member.trial,
         "fold": member.fold,
         "epoch": epoch,
@@ -74,6 +74,13 @@ def checkpoint(
     }
     kept = {name: array for part, said in predictions.items() for name, array in said.arrays(part).items()}
     return str(name), encode({**_arrays("", weights), **kept}, facts)
+
+
+def _problem(lease: Lease) -> Facts:
+    """Write the learning problem, without the outer folds: they are of searches that follow, and no fold has them."""
+    facts = lease.problem.model_dump(mode="json")
+    del facts["cv"]["outer"]
+    return facts
 
 
 def _class_weights(member: Member, data: FoldData) -> list[float] | None:

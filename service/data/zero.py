@@ -99,14 +99,14 @@ def _space_note(written: dict[str, Any], spec: Spec, table: Table, metric: str |
     why = f" ({LOSS_OF[metric]} for {metric})" if metric in LOSS_OF else ""
     without = "" if table.has_numbers else " (no embedding, as no feature is numeric)"
     return (
-        f"No parameters were given: the default space for {len(table.rest):,} rows{_in_time(spec)} is searched: preset "
-        f"{written['preset']} with {beside}{why}{without}. `foldstep run` with --print-spec prints it; "
+        f"No parameters were given: the default space for {len(table.rest):,} rows is searched: preset "
+        f"{written['preset']} with {beside}{why}{without}{_in_time(spec)}. `foldstep run` with --print-spec prints it; "
         "`parameters: {}` trains one network with the defaults of all parameters."
     )
 
 
 def _in_time(spec: Spec) -> str:
-    return "" if spec.budget.time is None else f" and {spec.budget.time:g} s"
+    return "" if spec.budget.time is None else f", for a search of {spec.budget.time:g} s"
 
 
 def _in_words(value: Any) -> str:

@@ -61,7 +61,7 @@ def test_everything_is_filled_in_stored_and_said(table: Data) -> None:
     assert found.problem.metric.name == "log_loss"
     assert found.problem.cv == spec.cv
     assert found.problem.n_folds == 10
-    assert "for 60 rows and 120 s is searched: preset realmlp_space" in said(found, "parameters")
+    assert "for 60 rows is searched: preset realmlp_space" in said(found, "parameters")
     assert "--print-spec" in said(found, "parameters")
     assert "5 folds, drawn 2 times, for 60 rows, as there are fewer than 200" in said(found, "cv")
     assert "log_loss" in said(found, "metric")
