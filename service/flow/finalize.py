@@ -6,6 +6,8 @@ that was stored; where a search was extended and has another one, that is scored
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from foldstep.service.analysis.child import final_score_in_child
 from foldstep.service.analysis.final_score import Committee, FinalScored, FinalScoreRequest
 from foldstep.service.contract.ensemble import Ensemble, EnsembleMember
@@ -33,7 +35,8 @@ def finalize(context: Context, search_id: str) -> FinalModel:
         last = finals.last(connection, search_id)
         parts = outer_searches(connection, search)
     for part in parts:  # the searches without one outer fold, each scored on it
-        finalize(context, part.id)
+        with suppress(Conflict):  # a fold whose score is undefined is counted as missing, and hinders no other
+            finalize(context, part.id)
     if not search.is_over:
         raise Conflict(
             f"The search {search_id} goes on, and what it predicts with may change: finalize it after its end, or stop "

@@ -96,10 +96,15 @@ def _other_seeds(connection: Connection, first: SearchRow) -> Iterator[Params]:
 def _without_seeds(ranked: Sequence[Params]) -> list[Params]:
     found: list[Params] = []
     for params in ranked:
-        free = {name: value for name, value in params.items() if name != "seed"}
+        free = without_seed(params)
         if free not in found:
             found.append(free)
     return found
+
+
+def without_seed(params: Params) -> Params:
+    """Copy hyperparameters without the seed: what is the same in trials that differ by chance alone."""
+    return {name: value for name, value in params.items() if name != "seed"}
 
 
 def _unused(seed: int, used: Set[Value], n: int) -> list[int]:

@@ -11,10 +11,10 @@ from sqlalchemy import Connection
 from foldstep.service.analysis.reseeding import Again, reseed_report
 from foldstep.service.contract.final import OUTER, RESEED, OuterReport, OuterScore, ReseedReport
 from foldstep.service.contract.numbers import score as written
-from foldstep.service.contract.space import Params
 from foldstep.service.contract.states import SearchState
 from foldstep.service.db import finals, ranking, searches
 from foldstep.service.db.searches import SearchRow
+from foldstep.service.flow.follow import without_seed
 from foldstep.service.flow.rank import MAX_LIMIT, trial_views
 from foldstep.service.flow.winner import share_of
 
@@ -34,17 +34,13 @@ def reseeded(connection: Connection, first: SearchRow) -> ReseedReport | None:
 def _again(connection: Connection, first: SearchRow, row: SearchRow) -> Iterator[Again]:
     """Yield each configuration with its scores under other seeds, in the order of the first search's ranking."""
     views = trial_views(connection, [(row, r, None) for r in ranking.scored(connection, row.id, None, MAX_LIMIT)])
-    left = [(_free(view.params), view) for view in views if None not in view.folds]
+    left = [(without_seed(view.params), view) for view in views if None not in view.folds]
     for trial in ranking.scored(connection, first.id, None, MAX_LIMIT):
-        free = _free(trial.params)
+        free = without_seed(trial.params)
         own = [view for params, view in left if params == free]
         left = [(params, view) for params, view in left if params != free]
         if own and trial.score is not None:
             yield Again(trial.number, trial.score, [_known(v.folds) for v in own], own[0].n_parameters)
-
-
-def _free(params: Params) -> Params:
-    return {name: value for name, value in params.items() if name != "seed"}
 
 
 def _known(folds: Sequence[float | None]) -> list[float]:

@@ -1,5 +1,5 @@
-// The winner's rivals, the ensemble and the score on the test part of a search, above its leaderboard. They are asked for beside the page's own
-// calls, which never wait for them: the first answer takes seconds.
+// The winner's rivals, the ensemble and the score on the test part of a search, above its leaderboard. They are asked
+// for beside the page's own calls, which never wait for them: the first answer takes seconds.
 
 import { call, Refused } from "./api.js";
 import { score } from "./numbers.js";
