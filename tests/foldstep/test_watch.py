@@ -115,7 +115,7 @@ def test_after_an_early_end_the_counts_are_those_of_what_was_trained(tmp_path: P
         (search,) = master.searches()
         rows = [row for row in master.all_trials(search.id) if row.state not in ("waiting", "cancelled")]
         assert 0 < len(rows) < 256
-        told = f"{search.id}: completed, {len(rows)} trials. Together they trained "
+        told = f"{search.id}: completed, {len(rows)} trial{'s' * (len(rows) > 1)}. Together they trained "
         assert told in " ".join(done.stdout.split())
         assert search.progress.epochs_planned == search.progress.epochs_done
         assert search.progress.epochs_done >= sum(row.epoch for row in rows)

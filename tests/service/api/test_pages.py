@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from foldstep import client
+from foldstep.calls import base
 from foldstep.client import Foldstep
 from foldstep.service.contract.lease import WorkerRegistration
 from foldstep.service.contract.version import __version__
@@ -67,7 +67,7 @@ def test_a_cursor_of_another_list_is_refused(master: Master, path: str, cursor: 
 
 
 def test_the_client_collects_all_pages(full: Master, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_ROWS_OF_A_PAGE", 2)
+    monkeypatch.setattr(base, "_ROWS_OF_A_PAGE", 2)
     foldstep = Foldstep(full.url, "secret")
     assert [s.name for s in foldstep.searches()] == [f"s{i}" for i in reversed(range(7))]
     assert len(foldstep.workers()) == 7
