@@ -16,12 +16,13 @@ from typing import Any
 
 from benchmarks.quality import own, report
 from benchmarks.quality.cases import SAMPLES, SPLITS, Case, Table, cases, error_of, files_named, read, split
-from benchmarks.quality.others import NAMES, Others
+from benchmarks.quality.others import NAMES, TIMES, Others, limit_of
 from benchmarks.quality.plan import told
 from benchmarks.quality.results import Results
 from benchmarks.report import RESULTS
 
 SECONDS = 120.0
+_USUAL = (own.DEFAULT, *(name for name in NAMES if name not in TIMES))  # those that search take as long as Foldstep
 KEYS = ("file", "sample", "split", "side", "seconds")
 Row = dict[str, Any]
 
@@ -48,7 +49,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--only", metavar="FILE", help="one file alone")
     parser.add_argument("--splits", type=int, default=SPLITS, help="number of splits (default 5)")
     parser.add_argument("--samples", default=_listed((0, *SAMPLES)), help="rows of the samples; 0 is the whole file")
-    parser.add_argument("--sides", default=_listed((own.PREFIX + "realmlp", *NAMES)), help="sides, with commas between")
+    parser.add_argument("--sides", default=_listed(_USUAL), help="sides, with commas between")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="wall time of a search (default 120)")
     parser.add_argument("--results", type=Path, default=RESULTS / "quality.json", help="file of the results")
     parser.add_argument("--plan", action="store_true", help="tell what is missing and its time, and measure nothing")
@@ -83,9 +84,8 @@ def missing(options: argparse.Namespace, results: Results) -> list[tuple[Case, R
 def _rows(found: Sequence[Case], sides: Sequence[str], seconds: float) -> Iterator[tuple[Case, Row]]:
     for case in found:
         for side in sides:
-            limit = None if side in NAMES else seconds
             where = {"file": case.file.title, "sample": case.sample, "split": case.split}
-            yield case, where | {"side": side, "seconds": limit}
+            yield case, where | {"side": side, "seconds": limit_of(side, seconds)}
 
 
 def measure(todo: Sequence[tuple[Case, Row]], options: argparse.Namespace, results: Results) -> None:
@@ -104,7 +104,7 @@ def result_of(case: Case, row: Row, table: Table, others: Others) -> Row:
     parts = split(case, table)
     with tempfile.TemporaryDirectory() as name:
         if row["side"] in NAMES:
-            answer = others.run(row["side"], case, parts, Path(name))
+            answer = others.run(row["side"], case, parts, Path(name), row["seconds"])
         else:
             answer = own.run(row["side"], case, parts, Path(name), row["seconds"])
     error = error_of(case.file.task, parts.truth, answer.pop("predicted"))

@@ -1,4 +1,4 @@
-"""The data files of the benchmark, and the rows that are split: a whole file, or a sample of it."""
+"""The tables of the benchmark, and the rows that are split: a whole table, or a sample of a file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from sklearn import datasets
 
 from foldstep.models.catalog.tasks import Task
 
@@ -19,7 +20,7 @@ SPLITS = 5
 
 @dataclass(frozen=True)
 class File:
-    """A data file with its target; `n_rows` are those of the whole file."""
+    """A data file, or one of scikit-learn's sets, with its target; `n_rows` are those of the whole table."""
 
     name: str
     target: str
@@ -51,6 +52,13 @@ FILES = (
     File("house_16h.csv.gz", "target", "regression", 22784),
     File("adult.csv.gz", "income", "classification", 32561),
 )
+BUNDLED = (
+    File("diabetes", "target", "regression", 442),
+    File("iris", "target", "classification", 150),
+    File("wine", "target", "classification", 178),
+    File("breast_cancer", "target", "classification", 569),
+)
+"""Sets that scikit-learn brings along: small tables, of which no samples are drawn."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,7 @@ def cases(
     """List all splits; a sample that is not smaller than its file is the file itself, and left out."""
     for sample in samples:
         for file in files:
-            if sample < file.n_rows:
+            if sample == 0 or (sample < file.n_rows and file not in BUNDLED):
                 yield from (Case(file, sample, split, is_development) for split in range(splits))
 
 
@@ -96,10 +104,11 @@ def files_named(name: str | None, folder: Path) -> list[File]:
     Raises:
         SystemExit: no file has this name, or the folder lacks one.
     """
-    found = [file for file in FILES if name in (None, file.name, file.title)]
+    known = (*FILES, *BUNDLED)
+    found = [file for file in known if name in (None, file.name, file.title)]
     if not found:
-        raise SystemExit(f"There is no file {name}; --only takes one of: {', '.join(f.title for f in FILES)}.")
-    if missing := [file.name for file in found if not (folder / file.name).is_file()]:
+        raise SystemExit(f"There is no file {name}; --only takes one of: {', '.join(f.title for f in known)}.")
+    if missing := [file.name for file in found if file not in BUNDLED and not (folder / file.name).is_file()]:
         raise SystemExit(f"The folder {folder} has no {', '.join(missing)}; --data takes the folder of the data files.")
     return found
 
@@ -131,13 +140,24 @@ class Split:
 
 
 def read(file: File, folder: Path) -> Table:
-    """Read a file; it must have the rows that are stated for it."""
-    opener = gzip.open if file.name.endswith(".gz") else open
-    with opener(folder / file.name, "rt", newline="") as text:
-        names, *rows = list(csv.reader(text))
+    """Read a table; it must have the rows that are stated for it."""
+    names, rows = _bundled(file) if file in BUNDLED else _cells(folder / file.name)
     if len(rows) != file.n_rows:
         raise SystemExit(f"{file.name} has {len(rows)} rows; the benchmark is for the one with {file.n_rows}.")
     return Table(names, rows)
+
+
+def _cells(path: Path) -> tuple[Row, list[Row]]:
+    opener = gzip.open if path.name.endswith(".gz") else open
+    with opener(path, "rt", newline="") as text:
+        names, *rows = list(csv.reader(text))
+    return names, rows
+
+
+def _bundled(file: File) -> tuple[Row, list[Row]]:
+    found = getattr(datasets, f"load_{file.name}")()
+    cells = np.column_stack([found.data, found.target])
+    return [*map(str, found.feature_names), file.target], [[repr(float(v)) for v in row] for row in cells]
 
 
 def split(case: Case, table: Table) -> Split:

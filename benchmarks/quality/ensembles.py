@@ -26,10 +26,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.quality import report
-from benchmarks.quality.cases import FILES, Case, File, split
+from benchmarks.quality.cases import Case, read, split
 from benchmarks.quality.own import space_of, spec_of
 from benchmarks.quality.results import Results, Row
-from benchmarks.quality.scores import CHANGED, HELD_OUT, SAMPLES, Task, read_table
+from benchmarks.quality.scores import CHANGED, HELD_OUT, Task, samples
 from benchmarks.quality.temperature import calibration_error, temperature_of, tempered
 from benchmarks.report import RESULTS
 from foldstep.models.catalog.metrics import METRICS
@@ -129,14 +129,9 @@ def _options() -> argparse.ArgumentParser:
 
 def tasks(splits: int) -> Iterator[Task]:
     """List all searches."""
-    small = [File("diabetes", "target", "regression", 442), File("breast_cancer", "target", "classification", 569)]
-    for number in range(splits):
-        for rows in SAMPLES:
-            for file in (*FILES, *small):
-                if 0.8 * file.n_rows < 1.2 * rows:
-                    continue
-                for metric in ["rmse"] if file.task == "regression" else ["log_loss", "accuracy"]:
-                    yield Task(file, rows, number, SPACE, metric)
+    for file, rows, number in samples(splits):
+        for metric in ["rmse"] if file.task == "regression" else ["log_loss", "accuracy"]:
+            yield Task(file, rows, number, SPACE, metric)
 
 
 def measure(todo: Sequence[Task], options: argparse.Namespace, results: Results) -> None:
@@ -187,7 +182,7 @@ def calibrated(trained: Trained, weights: Weights) -> Row:
 def search(task: Task, data: Path, folder: Path) -> Trained:
     """Run the search of a task and predict the rows that were held out with each trial."""
     case = Case(task.file, 0, task.split)
-    rows = split(case, read_table(task.file, data)).train
+    rows = split(case, read(task.file, data)).train
     for name, part in (("train", rows.rows[: task.rows]), ("held_out", rows.rows[task.rows : task.rows + HELD_OUT])):
         with (folder / f"{name}.csv").open("w", newline="") as file:
             csv.writer(file).writerows([rows.names, *part])

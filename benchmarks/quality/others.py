@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from typing import Any
 from benchmarks.quality.cases import Case, Split
 
 SCRIPT = Path(__file__).with_name("rivals.py")
-NAMES = ("realmlp", "mlp", "boosting", "catboost")
+NAMES = ("realmlp", "mlp", "boosting", "catboost", "mlp_search", "optuna", "realmlp_search")
+TIMES: Mapping[str, float] = {"mlp_search": 1, "optuna": 1, "realmlp_search": 10}
+"""Sides that search for a time, and how many times that of Foldstep's search it is."""
 THREADS = 2
 _WAITING = {"OMP_WAIT_POLICY": "passive", "KMP_BLOCKTIME": "0"}
 """Threads that wait for each other sleep: where other work shares the cores, spinning made RealMLP ten times slower."""
@@ -45,11 +47,12 @@ class Others:
                 "make an environment for --python; or leave them out with --sides."
             )
 
-    def run(self, side: str, case: Case, parts: Split, folder: Path) -> dict[str, Any]:
-        """Train a side on the training part; return its predictions, its seconds and its versions."""
+    def run(self, side: str, case: Case, parts: Split, folder: Path, seconds: float | None = None) -> dict[str, Any]:
+        """Train a side on the training part, one that searches for a time; return predictions, seconds and versions."""
         parts.write(folder)
         (folder / "problem.json").write_text(json.dumps({"task": case.file.task, "target": case.file.target}))
-        answer: dict[str, Any] = json.loads(self._call(side, str(folder), str(case.split), str(THREADS)))
+        words = (str(folder), str(case.split), str(THREADS), str(seconds or 0))
+        answer: dict[str, Any] = json.loads(self._call(side, *words))
         return answer
 
     def _call(self, *arguments: str) -> str:
@@ -57,3 +60,10 @@ class Others:
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | threads | _WAITING
         argv = [self.python, str(SCRIPT), *arguments]
         return subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
+
+
+def limit_of(side: str, seconds: float) -> float | None:
+    """Find the time of a side where Foldstep's search has `seconds`; None for one that takes its own."""
+    if side not in NAMES:
+        return seconds
+    return TIMES[side] * seconds if side in TIMES else None

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality.cases import FILES
-from benchmarks.quality.others import NAMES
+from benchmarks.quality.cases import BUNDLED, FILES
+from benchmarks.quality.others import NAMES, limit_of
 
 Row = dict[str, Any]
 BEGIN, END = "<!-- written by `python -m benchmarks.quality --report` -->", "<!-- end of the quality table -->"
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-TITLES = {"realmlp": "RealMLP", "mlp": "scikit-learn MLP", "boosting": "HistGradientBoosting", "catboost": "CatBoost"}
+TITLES = {
+    "realmlp": "RealMLP", "mlp": "scikit-learn MLP", "boosting": "HistGradientBoosting", "catboost": "CatBoost",
+    "mlp_search": "scikit-learn's random search", "optuna": "Optuna and PyTorch", "realmlp_search": "RealMLP tuned",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,10 @@ Errors = dict[str, dict[int, float]]
 
 def errors_by_table(rows: Sequence[Row], own: str, seconds: float) -> dict[tuple[str, int], Errors]:
     """Collect the errors by file and sample; of Foldstep's sides those of one space and time."""
-    order = [(sample, file.title) for sample in sorted({r["sample"] for r in rows}) for file in FILES]
+    order = [(sample, file.title) for sample in sorted({r["sample"] for r in rows}) for file in (*FILES, *BUNDLED)]
     tables: dict[tuple[str, int], Errors] = {(title, sample): {} for sample, title in order}
     for row in rows:
-        if row["side"] in NAMES or (row["side"], row["seconds"]) == (own, seconds):
+        if row["side"] in (own, *NAMES) and row["seconds"] == limit_of(row["side"], seconds):
             tables[row["file"], row["sample"]].setdefault(row["side"], {})[row["split"]] = row["error"]
     return {key: sides for key, sides in tables.items() if own in sides}
 
@@ -68,24 +71,25 @@ def errors_by_table(rows: Sequence[Row], own: str, seconds: float) -> dict[tuple
 def table(rows: Sequence[Row], own: str, seconds: float) -> str:
     """Write the table and the sentences below it."""
     found = errors_by_table(rows, own, seconds)
+    there = [side for side in NAMES if any(side in sides for sides in found.values())]
     if not found:
         return f"No split was measured with {own} for {seconds:g} s.\n"
     lines = [
         f"Test errors (rmse, or share of wrong classes), means over the splits, of `{own}` with {seconds:g} s. In",
         "brackets the difference to it split by split, with its standard error: + where Foldstep is ahead.",
         "",
-        "| data | rows | splits | Foldstep | " + " | ".join(TITLES[side] for side in NAMES) + " | least error |",
-        "| --- | --- | --- | --- |" + " --- |" * (len(NAMES) + 1),
-        *(_line(title, sample, sides, own) for (title, sample), sides in found.items()),
+        "| data | rows | splits | Foldstep | " + " | ".join(TITLES[side] for side in there) + " | least error |",
+        "| --- | --- | --- | --- |" + " --- |" * (len(there) + 1),
+        *(_line(title, sample, sides, own, there) for (title, sample), sides in found.items()),
         "",
         *_sentences(list(found.values()), own),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _line(title: str, sample: int, sides: Errors, own: str) -> str:
+def _line(title: str, sample: int, sides: Errors, own: str, others: Sequence[str]) -> str:
     cells = [f"{title}", f"{sample:,}" if sample else "all", str(len(sides[own])), _number(_mean(sides[own]))]
-    cells += [_cell(sides[own], sides.get(side, {})) for side in NAMES]
+    cells += [_cell(sides[own], sides.get(side, {})) for side in others]
     means = {side: _mean({k: v for k, v in of.items() if k in sides[own]}) for side, of in sides.items()}
     best = min(means, key=means.__getitem__)
     return "| " + " | ".join([*cells, TITLES.get(best, "Foldstep")]) + " |"

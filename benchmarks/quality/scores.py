@@ -24,12 +24,11 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
-from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.quality import report
 from benchmarks.quality.candidates import WAYS, Chosen, Floats
-from benchmarks.quality.cases import FILES, Case, File, Table, read, split
+from benchmarks.quality.cases import BUNDLED, FILES, Case, File, Table, read, split
 from benchmarks.quality.own import space_of, spec_of
 from benchmarks.quality.results import Results, Row
 from benchmarks.quality.watched import Watched, load, save, watched
@@ -45,7 +44,7 @@ CHANGED: dict[str, Row] = {"plain": {"schedule": ["constant", "cosine"]}, "realm
 """What is changed in a space: curves that end noisily as well, and networks whose training takes less time."""
 TRIALS = 20
 EPOCHS = 128
-BUNDLED = {"diabetes": load_diabetes, "breast_cancer": load_breast_cancer}
+SMALL = tuple(file for file in BUNDLED if file.title in ("diabetes", "breast_cancer"))
 BEGIN, END = "<!-- written by `python -m benchmarks.quality.scores --report` -->", "<!-- end of the scores -->"
 
 
@@ -94,18 +93,18 @@ def _options() -> argparse.ArgumentParser:
 
 def tasks(splits: int) -> Iterator[Task]:
     """List all that is trained."""
-    small = [
-        File("diabetes", "target", "regression", 442),
-        File("breast_cancer", "target", "classification", 569),
-    ]
+    for file, rows, number in samples(splits):
+        for metric in ["rmse"] if file.task == "regression" else ["accuracy", "roc_auc"]:
+            yield from (Task(file, rows, number, space, metric) for space in SPACES)
+
+
+def samples(splits: int) -> Iterator[tuple[File, int, int]]:
+    """List table, rows and split of each sample beside which enough rows are left to be held out."""
     for number in range(splits):
         for rows in SAMPLES:
-            for file in (*FILES, *small):
-                if 0.8 * file.n_rows < 1.2 * rows:
-                    continue
-                metrics = ["rmse"] if file.task == "regression" else ["accuracy", "roc_auc"]
-                for metric in metrics:
-                    yield from (Task(file, rows, number, space, metric) for space in SPACES)
+            for file in (*FILES, *SMALL):
+                if 0.8 * file.n_rows >= 1.2 * rows:
+                    yield file, rows, number
 
 
 def measure(todo: Sequence[Task], options: argparse.Namespace, results: Results) -> None:
@@ -136,21 +135,12 @@ def _trained(task: Task, data: Path) -> tuple[list[Watched], Floats]:
     case = Case(task.file, 0, task.split)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "table.csv"
-        share = _write(file, split(case, read_table(task.file, data)).train, task)
+        share = _write(file, split(case, read(task.file, data)).train, task)
         space = space_of("foldstep-" + task.space, task.rows)
         parameters = {**space["parameters"], **CHANGED[task.space], "epochs": EPOCHS}
         spec = spec_of(case, {**space, "parameters": parameters, "method": "random", "budget": {"trials": TRIALS}})
         spec |= {"metric": task.metric, "data": {**spec["data"], "dataset": "table.csv", "test": share}}
         return watched(spec, file, TRIALS, task.split)
-
-
-def read_table(file: File, data: Path) -> Table:
-    """Read a data file, or one of scikit-learn's sets."""
-    if file.name not in BUNDLED:
-        return read(file, data)
-    bundled = BUNDLED[file.name]()
-    cells = np.column_stack([bundled.data, bundled.target])
-    return Table([*map(str, bundled.feature_names), "target"], [[repr(float(v)) for v in row] for row in cells])
 
 
 def _write(file: Path, rows: Table, task: Task) -> float:

@@ -17,7 +17,7 @@ from benchmarks.quality import ablation, cases, own, realmlp_oracle, report
 from benchmarks.quality.ablation import BASE, changes_by_ingredient
 from benchmarks.quality.cases import FILES, Case, File, Table, error_of, files_named, split
 from benchmarks.quality.ingredients import Ingredient, read_ablation
-from benchmarks.quality.others import Others
+from benchmarks.quality.others import Others, limit_of
 from benchmarks.quality.results import Results
 from foldstep.models.catalog.hyperparameters import REGISTRY
 from foldstep.service.contract.defaults import default_parameters
@@ -46,6 +46,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with (tmp_path / NUMBERS.name).open("w", newline="") as file:
         csv.writer(file).writerows([["a", "b", "y"], *np.column_stack([x, x @ [2.0, -1.0]]).tolist()])
     monkeypatch.setattr(cases, "FILES", (NUMBERS, MIXED))
+    monkeypatch.setattr(cases, "BUNDLED", ())
     monkeypatch.setattr(report, "FILES", (NUMBERS, MIXED))
     return tmp_path
 
@@ -139,6 +140,35 @@ def test_a_row_that_is_there_is_not_measured_again(folder: Path, capsys: pytest.
     assert capsys.readouterr().out.startswith("0 rows are missing")
 
 
+@pytest.mark.parametrize("side", ["mlp_search", "optuna"])
+@pytest.mark.parametrize("file", [NUMBERS, MIXED], ids=lambda file: file.title)
+def test_a_side_that_searches_for_a_time_predicts(folder: Path, side: str, file: File) -> None:
+    row = {"side": side, "seconds": 4.0}
+    found = quality.result_of(Case(file, 0, 0), row, cases.read(file, folder), Others(sys.executable))
+    assert found["error"] < {"regression": 2.0, "classification": 0.4}[file.task], "a constant has 2.2, and 0.5"
+
+
+def test_sides_that_search_have_a_time_of_their_own(folder: Path) -> None:
+    assert [limit_of(side, 120) for side in ("foldstep-default", "realmlp", "optuna", "realmlp_search")] == [
+        120, None, 120, 1200
+    ]  # fmt: skip
+    results = Results(folder / "results.json", quality.KEYS, "quality")
+    where = {"file": "numbers", "sample": 0, "split": 0}
+    for side, seconds, error in ((own.DEFAULT, 120.0, 1.0), ("optuna", 120.0, 3.0), ("optuna", 5.0, 9.0)):
+        results.add(where | {"side": side, "seconds": seconds, "error": error})
+    told = report.table(results.rows, own.DEFAULT, 120.0)
+    assert "| numbers | all | 1 | 1 | 3 (+2) | Foldstep |" in told
+    assert "Optuna and PyTorch" in told
+    assert "RealMLP" not in told, "a side without a row has no column"
+
+
+def test_sets_that_scikit_learn_brings_along_need_no_file(tmp_path: Path) -> None:
+    (iris,) = files_named("iris", tmp_path)
+    table = cases.read(iris, tmp_path)
+    assert (table.names[-1], len(table.rows), table.rows[0]) == ("target", 150, ["5.1", "3.5", "1.4", "0.2", "0.0"])
+    assert [case.sample for case in cases.cases([iris], (0, 100), 1)] == [0], "no sample of a set so small"
+
+
 def test_the_winner_of_a_search_predicts_the_test_rows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parameters = {"epochs": 20, "batch_size": 16, "lr": [0.01, 0.03]}
     monkeypatch.setattr(own, "space_of", lambda *_: {"method": "grid", "cv": {"folds": 2}, "parameters": parameters})
@@ -153,8 +183,8 @@ def test_the_winner_of_a_search_predicts_the_test_rows(folder: Path, monkeypatch
 def test_what_there_is_not_is_refused_before_anything_is_trained(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"There is no side forest; --sides takes some of: .*foldstep-plain"):
         run(folder, "--sides", "forest")
-    with pytest.raises(SystemExit, match="There is no file iris; --only takes one of: numbers, mixed"):
-        run(folder, "--only", "iris")
+    with pytest.raises(SystemExit, match="There is no file cars; --only takes one of: numbers, mixed"):
+        run(folder, "--only", "cars")
     (folder / NUMBERS.name).unlink()
     with pytest.raises(SystemExit, match=r"has no numbers\.csv; --data takes"):
         files_named(None, folder)
@@ -188,7 +218,7 @@ def test_the_report_is_a_table_that_is_replaced(folder: Path) -> None:
     for _ in range(2):
         quality.main(["--report", "--results", str(folder / "results.json"), "--page", str(page)])
     told = page.read_text()
-    assert told.count("| numbers | all | 2 | 1.5 | 1.8 (+0.3 ± 0.2) | – | – | – | Foldstep |") == 1
+    assert told.count("| numbers | all | 2 | 1.5 | 1.8 (+0.3 ± 0.2) | Foldstep |") == 1
     assert "Against RealMLP: ahead on 1 of 1, behind by more than a standard error on 0." in told
     assert told.startswith("# Page\n")
 
