@@ -55,9 +55,9 @@ class Rows(NamedTuple):
 def temperature_of(rows: Rows) -> float | None:
     """Find the temperature with the least log loss; None where it is beyond the bounds, as where no row is wrong.
 
-    The log loss is convex in the inverse temperature b: with z the logarithms of the probabilities and q the softmax of
-    b z its slope is E[sum_c q_c z_c - z_y], and its curvature the mean variance of z under q. So Newton's steps find the
-    minimum; where one leaves the bracket, the bracket is halved.
+    The log loss is convex in the inverse temperature b: with z the logarithms of the probabilities and q the softmax
+    of b z its slope is E[sum_c q_c z_c - z_y], and its curvature the mean variance of z under q. So steps of Newton
+    find the minimum; where one leaves the bracket, the bracket is halved.
     """
     logs = np.log(np.maximum(rows.shares, LEAST))
     own, weight = logs[np.arange(len(logs)), rows.truth.values], rows.truth.counted / rows.truth.counted.sum()

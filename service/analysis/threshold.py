@@ -49,7 +49,7 @@ def threshold(wanted: ThresholdSpec, parts: Sequence[Part], every: Rows) -> Thre
     """
     if not parts:
         return None
-    losses = _losses_by(wanted)
+    losses = losses_by(wanted)
     truth = Rows.of([part.judged_on for part in parts]).truth
     labels = [is_second(part.judged_on.shares, best(losses, part.chosen_on)) for part in parts]
     said = np.stack([np.concatenate(labels), np.concatenate([part.default for part in parts])])
@@ -91,7 +91,8 @@ def _pieces(tried: _Floats) -> list[_Floats]:
     return [tried[i : i + _AT_ONCE] for i in range(0, len(tried), _AT_ONCE)]
 
 
-def _losses_by(wanted: ThresholdSpec) -> _Losses:
+def losses_by(wanted: ThresholdSpec) -> _Losses:
+    """Make the function that a threshold is chosen by: of classes, see `one_hot`, the loss of each answer."""
     cost, metric = wanted.cost, wanted.metric
     if cost is not None:
         return lambda said, truth: mean_cost(cost, said, truth)
