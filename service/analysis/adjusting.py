@@ -85,9 +85,10 @@ def _asked(wanted: Adjusting) -> str:
 
 def _mean(block: Block, fold: int, weights: Mapping[int, float], trained: Mapping[int, OfFolds]) -> Block:
     """Average the members of an ensemble, corrected for class weights and as training weighted them."""
-    each = np.stack([corrected(block.said[member], trained[member][fold]).T for member in weights])
-    both = [np.tensordot(list(weights.values()), each, axes=1), joined(block, weights)[0]]
-    return Block(np.stack(both), block.truth)
+    total = np.zeros(block.said.shape[1:])
+    for member, weight in weights.items():
+        total += weight * corrected(block.said[member], trained[member][fold]).T
+    return Block(np.stack([total, joined(block, weights)[0]]), block.truth)
 
 
 def _finite(block: Block) -> Block:

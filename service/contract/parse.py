@@ -146,7 +146,8 @@ def _fault_of(error: Any, rest: Mapping[str, Any]) -> Fault:
 
 def _example(path: str) -> str | None:
     """Show the form of a part of a spec that was given as a bare value."""
-    examples = {"cv": "cv: {folds: 5}", "budget": "budget: {trials: 50}", "early_stop": "early_stop: {rungs: asha}"}
+    examples = {"cv": "cv: {folds: 5}", "budget": "budget: {trials: 50}", "early_stop": "early_stop: {rungs: asha}",
+                "final": "final: {ensemble: none}", "final.threshold": "threshold: {metric: f1}"}  # fmt: skip
     return f"as {examples[path]}" if path in examples else None
 
 

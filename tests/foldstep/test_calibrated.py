@@ -208,8 +208,9 @@ def test_what_is_not_asked_for_is_not_there(
     assert "temperature" not in done.stderr  # out-of-fold rows were asked about the ensemble alone
 
 
-BAD: dict[str, tuple[dict[str, Any], str, str]] = {
+BAD: dict[str, tuple[Any, str, str]] = {
     "both": ({"metric": "f1", "cost": {"false_positive": 1, "false_negative": 2}}, "final.threshold", "one of metric"),
+    "no mapping": ("f1", "final.threshold", "threshold: {metric: f1}"),
     "neither": ({}, "final.threshold", "one of metric or cost"),
     "of probabilities": ({"metric": "roc_auc"}, "final.threshold.metric", "a metric of predicted classes"),
     "unknown": ({"metric": "f2"}, "final.threshold.metric", "f1"),
