@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
 
 from foldstep.client import Foldstep
 from foldstep.connect import connect
 from foldstep.local import local_master
 from foldstep.options import no_file
+from foldstep.service.contract.calibration import NOTHING, Adjustments
 from foldstep.service.contract.choice import kept_checkpoints, weighed_trials, words_for
 from foldstep.service.contract.errors import InvalidInput, NotFound, Unavailable
 from foldstep.service.contract.leaderboard import SearchView, TrialView
@@ -94,14 +94,14 @@ class Chosen:
         committees: its trials with their weights; the files may be gone when the block of `search_committees` ends.
         words: which they are, for users, without a capital and a full stop.
         trials: the trials, in the order of the committees.
-        intervals: see `Ensemble.intervals` of the contract; none where one trial was named.
+        adjustments: what is done with the mean of what they say; nothing where one trial was named.
     """
 
     search: SearchView
     committees: Sequence[Committee]
     words: str
     trials: Sequence[TrialView]
-    intervals: Mapping[str, float] = field(default_factory=dict)
+    adjustments: Adjustments = NOTHING
 
     @property
     def sentence(self) -> str:
@@ -123,8 +123,10 @@ def search_committees(master: Foldstep, search: str, number: int | None = None) 
         InvalidInput: it has no checkpoints.
     """
     view = _search(master, search)
-    weighed, intervals = weighed_trials(view, number, partial(master.trial, view.id), partial(master.ensemble, view.id))
-    with weighed_committees(master, view, weighed, intervals) as chosen:
+    weighed, adjustments = weighed_trials(
+        view, number, partial(master.trial, view.id), partial(master.ensemble, view.id)
+    )
+    with weighed_committees(master, view, weighed, adjustments) as chosen:
         yield chosen
 
 
@@ -133,7 +135,7 @@ def weighed_committees(
     master: Foldstep,
     search: SearchView,
     weighed: Sequence[tuple[TrialView, float]],
-    intervals: Mapping[str, float] = MappingProxyType({}),
+    adjustments: Adjustments = NOTHING,
 ) -> Iterator[Chosen]:
     """Yield the committees of trials that predict together.
 
@@ -141,7 +143,7 @@ def weighed_committees(
         master: the search's.
         search: the search.
         weighed: the trials, each with its weight.
-        intervals: see `Chosen`.
+        adjustments: see `Chosen`.
 
     Raises:
         InvalidInput: a trial has no checkpoints.
@@ -149,7 +151,7 @@ def weighed_committees(
     with TemporaryDirectory(prefix="foldstep-") as folder:
         committees = [_committee(master, search, trial, weight, Path(folder)) for trial, weight in weighed]
         trials = [trial for trial, _ in weighed]
-        yield Chosen(search, committees, words_for(search.id, trials), trials, intervals)
+        yield Chosen(search, committees, words_for(search.id, trials), trials, adjustments)
 
 
 def _committee(master: Foldstep, search: SearchView, trial: TrialView, weight: float, folder: Path) -> Committee:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from foldstep.models.checkpoint import CheckpointDamaged
+from foldstep.service.contract.calibration import NOTHING, Adjustments
 from foldstep.service.contract.errors import InvalidInput
+from foldstep.service.contract.probabilities import is_second, tempered, unweighted
 from foldstep.service.contract.reading import TableReading
 from foldstep.service.data.read_as import TableAs
 from foldstep.threads import in_threads
 from foldstep.worker.data.load import Table
-from foldstep.worker.data.target import unweighted
 from foldstep.worker.predictor import Predictor, pieces
 
 if TYPE_CHECKING:
@@ -50,17 +50,14 @@ class Ensemble:
     less than each of them.
 
     Attributes:
-        intervals: share of rows to half the width of the interval around a value that covers so many; none known for
-            most.
+        adjustments: what is done with that mean; nothing for most.
     """
 
     committees: Sequence[LoadedCommittee]
-    intervals: Mapping[str, float] = field(default_factory=dict)
+    adjustments: Adjustments = NOTHING
 
     @classmethod
-    def load(
-        cls, committees: Iterable[Committee | CommitteeFiles], intervals: Mapping[str, float] = MappingProxyType({})
-    ) -> Ensemble:
+    def load(cls, committees: Iterable[Committee | CommitteeFiles], adjustments: Adjustments = NOTHING) -> Ensemble:
         """Read checkpoint files.
 
         Raises:
@@ -68,21 +65,18 @@ class Ensemble:
         """
         committees = list(committees)
         loaded = [LoadedCommittee(c.weight, [_load(file) for file in c.checkpoints], c.trial) for c in committees]
-        return cls.of(loaded, [str(file) for c in committees for file in c.checkpoints], intervals)
+        return cls.of(loaded, [str(file) for c in committees for file in c.checkpoints], adjustments)
 
     @classmethod
     def of(
-        cls,
-        committees: Sequence[LoadedCommittee],
-        names: Sequence[str],
-        intervals: Mapping[str, float] = MappingProxyType({}),
+        cls, committees: Sequence[LoadedCommittee], names: Sequence[str], adjustments: Adjustments = NOTHING
     ) -> Ensemble:
         """Check that networks fit together.
 
         Args:
             committees: the networks.
             names: what each network is called in a refusal, in their order.
-            intervals: see the class.
+            adjustments: see the class.
 
         Raises:
             InvalidInput: as `load`.
@@ -92,8 +86,9 @@ class Ensemble:
         for committee in committees:
             if not 0 < committee.weight < math.inf:
                 raise InvalidInput(f"Weights of an ensemble are numbers above 0, however: {committee.weight}.")
-        ensemble = cls(committees, dict(intervals))
+        ensemble = cls(committees, adjustments)
         _check_alike(ensemble.predictors, names)
+        _check_adjustments(adjustments, ensemble.first)
         return ensemble
 
     @property
@@ -128,7 +123,7 @@ class Ensemble:
         Raises:
             InvalidInput: it is not known for this share.
         """
-        known = {float(level): width for level, width in self.intervals.items()}
+        known = {float(level): width for level, width in self.adjustments.intervals.items()}
         if share in known:
             return known[share]
         has = f"it has them for {', '.join(f'{level:g}' for level in sorted(known))}" if known else "it has none"
@@ -136,6 +131,35 @@ class Ensemble:
             f"This model has no interval for {share:g} of the rows; {has}. Intervals come with the ensemble of a "
             "search for one number, and with model files of it."
         )
+
+    def is_calibrated(self, *, weighted: bool = False, uncalibrated: bool = False) -> bool:
+        """Tell whether probabilities get a temperature: it is for those that are corrected for class weights."""
+        is_left = weighted and any(predictor.weighs for predictor in self.predictors)
+        return self.adjustments.temperature != 1 and not uncalibrated and not is_left
+
+    def probabilities(self, tables: Tables, *, weighted: bool = False, uncalibrated: bool = False) -> Matrix:
+        """Predict probabilities as users get them: corrected for class weights, averaged, and with a temperature.
+
+        Args:
+            tables: the rows.
+            weighted: leave them as class weights in training have shifted them, which leaves out the temperature, too.
+            uncalibrated: leave out the temperature.
+        """
+        outputs = self.outputs(tables, is_corrected=not weighted and self.is_correctable)
+        is_calibrated = self.is_calibrated(weighted=weighted, uncalibrated=uncalibrated)
+        return tempered(outputs, self.adjustments.temperature) if is_calibrated else outputs
+
+    def answers(self, tables: Tables) -> Matrix:
+        """Predict values, or what classes are chosen by, in the shape of `Predictor.outputs`: a row's greatest wins.
+
+        That is the probabilities as training weighted the classes, since trials are scored so; with a threshold 1 for
+        the class that it gives, and NaN where the row has no prediction.
+        """
+        if self.adjustments.threshold is None:
+            return self.outputs(tables)
+        shares = self.probabilities(tables)
+        second = np.where(np.isnan(shares[:, 1]), np.nan, is_second(shares, self.adjustments.threshold))
+        return np.stack([1 - second, second], axis=1)
 
     def outputs(self, tables: Tables, *, is_corrected: bool = False) -> Matrix:
         """Predict probabilities or values, in the shape of `Predictor.outputs`.
@@ -198,6 +222,13 @@ def _check_alike(predictors: Sequence[Predictor], names: Sequence[str]) -> None:
                 f"{name} predicts something else than {names[0]}: "
                 "give checkpoints of the same targets in the same order, with the same classes or quantiles."
             )
+
+
+def _check_adjustments(adjustments: Adjustments, first: Predictor) -> None:
+    if adjustments.temperature != 1 and first.classes is None:
+        raise InvalidInput("A temperature is for probabilities of classes, which these networks do not predict.")
+    if adjustments.threshold is not None and len(first.classes or ()) != 2:
+        raise InvalidInput("A threshold is for two classes, which these networks do not predict.")
 
 
 def _predicted(predictor: Predictor) -> tuple[Any, ...]:

@@ -44,6 +44,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         metric: str | Mapping[str, Any] | None = None,
         parameters: Mapping[str, Any] | None = None,
         cv: int | Mapping[str, Any] | None = None,
+        final: Mapping[str, Any] | None = None,
         n_workers: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         data_dir: str | PathLike[str] | None = None,
@@ -54,6 +55,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         self.metric = metric
         self.parameters = parameters
         self.cv = cv
+        self.final = final
         self.n_workers = n_workers
         self.random_state = random_state
         self.data_dir = data_dir
@@ -110,7 +112,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     def _spec(self, rarest: int | None) -> dict[str, Any]:
         """Write the spec of the search, without its data."""
         budget = {"time": self.time_limit} if self.n_trials is None else {"trials": self.n_trials}
-        chosen = {"metric": self.metric, "parameters": self.parameters, "cv": self._cv(rarest), "seed": self._seed()}
+        chosen = {"metric": self.metric, "parameters": self.parameters, "cv": self._cv(rarest), "final": self.final,
+                  "seed": self._seed()}  # fmt: skip
         spec = {"name": type(self).__name__, "budget": budget, **{k: v for k, v in chosen.items() if v is not None}}
         return {key: plain(value) for key, value in spec.items()}
 

@@ -35,6 +35,7 @@ class FoldstepClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         metric: that trials are ranked by, by Foldstep's names; None for one that suits the table.
         parameters: the space, as a spec has it; None for the default space of the table's size.
         cv: number of folds, or the `cv` of a spec; None for one that suits the table.
+        final: what becomes of the trials, as a spec has it: ensemble, calibration, threshold; None for the defaults.
         n_workers: worker processes; None for one a GPU or CPU core.
         random_state: seed of folds, space and networks; None for the seed 0.
         data_dir: folder of the service, where searches stay; None for a temporary one.
@@ -112,10 +113,13 @@ class FoldstepClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
             NotFittedError: nothing was fitted.
             ValueError: X has other features than that of `fit`.
         """
-        return self._shares(X, weighted=False)
+        shares: npt.NDArray[np.float64] = self.model_.predict_proba(self._checked(X))
+        return shares[:, self._order]
 
     def predict(self, X: Any) -> Array:
-        """Predict classes, the most probable one of each row as training weighted them; arguments as `predict_proba`.
+        """Predict classes; arguments as `predict_proba`.
+
+        That is the most probable one of each row as training weighted them, or what `final.threshold` gives.
 
         Returns:
             (rows,), of the type of `classes_`.
@@ -124,14 +128,11 @@ class FoldstepClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
             NotFittedError: nothing was fitted.
             ValueError: X has other features than that of `fit`.
         """
-        chosen = self._shares(X, weighted=True).argmax(axis=1)
-        found: Array = self.classes_[chosen]
+        there = np.asarray(self.model_.classes_).tolist()
+        numbers = {there[column]: number for number, column in enumerate(self._order)}
+        said = self.model_.predict(self._checked(X)).tolist()
+        found: Array = self.classes_[[numbers.get(label, 0) for label in said]]  # the first one where there is none
         return found
-
-    def _shares(self, X: Any, *, weighted: bool) -> npt.NDArray[np.float64]:
-        features = self._checked(X)
-        shares: npt.NDArray[np.float64] = self.model_.predict_proba(features, weighted=weighted)
-        return shares[:, self._order]
 
 
 class FoldstepRegressor(RegressorMixin, Estimator):  # type: ignore[misc]

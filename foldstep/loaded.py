@@ -81,6 +81,16 @@ class Model:
             return [_labels(classes) for classes in first.classes_of_labels]
         return None if first.classes is None else _labels(first.classes)
 
+    @property
+    def temperature(self) -> float:
+        """The temperature that calibrates its probabilities, from out-of-fold rows; 1 for none."""
+        return self._ensemble.adjustments.temperature
+
+    @property
+    def threshold(self) -> float | None:
+        """The probability above which `predict` takes the second of two classes; None for the more probable class."""
+        return self._ensemble.adjustments.threshold
+
     @cached_property
     def module(self) -> EnsembleModule:
         """The networks as a `torch.nn.Module`; it takes what `inputs` gives. Needs PyTorch.
@@ -102,7 +112,7 @@ class Model:
             InvalidInput: it is no table, or lacks a column.
         """
         tables = self._read(table)
-        outputs = self._ensemble.outputs(tables)
+        outputs = self._ensemble.answers(tables)
         self._warn(tables, outputs, proba=False, weighted=False)
         first = self._ensemble.first
         if first.classes_of_labels:
@@ -111,12 +121,14 @@ class Model:
             return np.stack([one.astype(object) for one in named], axis=1)
         return outputs if first.classes is None else _array(most_probable(first.classes, outputs))
 
-    def predict_proba(self, table: Any, *, weighted: bool = False) -> Matrix:
+    def predict_proba(self, table: Any, *, weighted: bool = False, uncalibrated: bool = False) -> Matrix:
         """Predict the probability of each class.
 
         Args:
             table: the rows.
-            weighted: leave the probabilities as class weights in training have shifted them.
+            weighted: leave the probabilities as class weights in training have shifted them; where there were any, this
+                leaves out the temperature, too.
+            uncalibrated: leave out the temperature.
 
         Returns:
             (rows, classes), or of several labels (rows, labels), the probability of each one's second class.
@@ -126,7 +138,7 @@ class Model:
         """
         check_has_classes(self._ensemble, "use predict")
         tables = self._read(table)
-        outputs = self._ensemble.outputs(tables, is_corrected=not weighted and self._ensemble.is_correctable)
+        outputs = self._ensemble.probabilities(tables, weighted=weighted, uncalibrated=uncalibrated)
         self._warn(tables, outputs, proba=True, weighted=weighted)
         return outputs
 

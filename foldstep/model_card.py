@@ -42,7 +42,7 @@ def card_of(master: Foldstep, chosen: Chosen, licence: str = "") -> Card:
         "baseline": search.baseline,
         "answers": answers(master, search),
         "test": _test(master, chosen),
-        "intervals": dict(chosen.intervals),
+        **chosen.adjustments.model_dump(mode="json"),
         "members": [_member(*pair) for pair in zip(chosen.committees, chosen.trials, strict=True)],
         "trials_searched": sum(n for state, n in search.counts.items() if _is_searched(state)),
         "borders": [finding.sentence for stage in search.stages for finding in stage.borders],
@@ -63,6 +63,9 @@ def _test(master: Foldstep, chosen: Chosen) -> Card | None:
         return None
     final = {member.trial: member.weight for member in model.members}
     if final != {committee.trial: committee.weight for committee in chosen.committees}:
+        return None
+    adjustments = chosen.adjustments
+    if (model.temperature, model.threshold) != (adjustments.temperature, adjustments.threshold):
         return None
     return {**model.test.model_dump(mode="json"), "sentences": model.sentences}
 
@@ -150,6 +153,10 @@ def _scores(card: Mapping[str, Any]) -> Iterator[str]:
     if card["intervals"]:
         widths = ", ".join(f"±{number(width)} for {share}" for share, width in card["intervals"].items())
         yield f"Intervals that cover shares of the rows, from the errors on rows that were not trained on: {widths}."
+    if card["temperature"] != 1:
+        yield f"Probabilities are calibrated by a temperature of {number(card['temperature'])}."
+    if card["threshold"] is not None:
+        yield f"The second class is predicted where its probability is above {number(card['threshold'])}."
     if card["test"] is None:
         yield "The winner of a search was lucky, too: rows that it never saw give a fairer score."
     else:

@@ -120,14 +120,14 @@ def export_chosen(master: Foldstep, chosen: Chosen, kind: Format, path: Path, li
 
 
 def _write_model(path: Path, chosen: Chosen, card: dict[str, Any]) -> Sequence[str]:
-    write_model(path, chosen.committees, card, as_markdown(card), chosen.intervals)
+    write_model(path, chosen.committees, card, as_markdown(card), chosen.adjustments)
     return []
 
 
 def _write_onnx(path: Path, chosen: Chosen, card: dict[str, Any]) -> Sequence[str]:
     from foldstep.portable.onnx_file import graph_notes, onnx_bytes
 
-    ensemble = Ensemble.load(chosen.committees)
+    ensemble = Ensemble.load(chosen.committees, chosen.adjustments)
     notes = graph_notes(ensemble)
     content = onnx_bytes(ensemble, {"card": json.dumps(card), "notes": json.dumps(notes)})
     with whole_file(path) as file:
@@ -138,7 +138,7 @@ def _write_onnx(path: Path, chosen: Chosen, card: dict[str, Any]) -> Sequence[st
 def _write_torch(path: Path, chosen: Chosen, card: dict[str, Any]) -> Sequence[str]:
     from foldstep.portable.torch_module import program_of
 
-    ensemble = Ensemble.load(chosen.committees)
+    ensemble = Ensemble.load(chosen.committees, chosen.adjustments)
     with whole_file(path) as file:
         program_of(ensemble, file, {"card.json": json.dumps(card)})
     return [

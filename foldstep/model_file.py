@@ -15,11 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any
 
 from foldstep.ensemble import Ensemble, LoadedCommittee
 from foldstep.models.checkpoint import CheckpointDamaged, decode, encode, reading_facts
+from foldstep.service.contract.calibration import NOTHING, Adjustments
 from foldstep.service.contract.errors import Fault, InvalidInput, ModelUnreadable, shown
 from foldstep.service.contract.out_of_fold import without_predictions
 from foldstep.service.contract.version import __version__
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from foldstep.committee import Committee  # brings the client
 
 ENDING = ".foldstep"
-FORMAT, VERSION = "foldstep-model", 1
+FORMAT, VERSION = "foldstep-model", 2
+WITHOUT_ADJUSTMENTS = 1
+"""The version of a file whose ensemble has neither temperature nor threshold, which earlier versions read rightly."""
 ABOUT, CARD, CARD_TEXT = "model.json", "card.json", "card.md"
 
 MAX_NETWORKS = 5000
@@ -66,7 +68,7 @@ def write_model(
     committees: Sequence[Committee],
     card: Mapping[str, Any],
     card_text: str,
-    intervals: Mapping[str, float] = MappingProxyType({}),
+    adjustments: Adjustments = NOTHING,
 ) -> int:
     """Write a model file, whole or not at all; the checkpoints are put into it without what they say of training rows.
 
@@ -75,7 +77,7 @@ def write_model(
         committees: the networks.
         card: the model card, as values that JSON can represent.
         card_text: the same as Markdown.
-        intervals: around what the networks say, see `Ensemble.intervals`.
+        adjustments: what is done with the mean of what the networks say.
 
     Returns:
         The bytes of the file.
@@ -91,7 +93,7 @@ def write_model(
         for m, c in enumerate(committees)
     ]
     names = {_name(m, n): str(file) for m, n, file in _files(committees)}
-    ensemble = _ensemble(members, contents, names, intervals)
+    ensemble = _ensemble(members, contents, names, adjustments)
     texts = {CARD: _json(card), CARD_TEXT: card_text.encode()}
     about = _sealed(_about(ensemble, members, card, {**texts, **contents}))
     with whole_file(path) as file:
@@ -131,7 +133,7 @@ def _about(
     labels = [list(classes) for classes in first.classes_of_labels]
     return {
         "format": FORMAT,
-        "version": VERSION,
+        "version": VERSION if ensemble.adjustments.changes_classes else WITHOUT_ADJUSTMENTS,
         "members": members,
         "task": first.target.task,
         "target": first.target_names,
@@ -139,7 +141,8 @@ def _about(
         "quantiles": list(first.quantiles),
         "columns": ensemble.columns,
         "chosen": card.get("chosen"),
-        "intervals": dict(ensemble.intervals),
+        "intervals": dict(ensemble.adjustments.intervals),
+        **ensemble.adjustments.model_dump(mode="json", exclude_defaults=True),
         "fingerprint": first.facts["context"].get("fingerprint"),
         "versions": {"foldstep": __version__},
         "parts": {name: {"bytes": len(part), "sha256": _sha256(part)} for name, part in parts.items()},
@@ -204,7 +207,7 @@ def read_model(path: Path) -> ModelFile:
         about = _checked(parts)
         contents = {name: content for name, content in parts.items() if name not in _TEXTS}
         names = {name: f"{name} in {path}" for name in contents}
-        ensemble = _ensemble(about["members"], contents, names, _widths(about.get("intervals", {})))
+        ensemble = _ensemble(about["members"], contents, names, _adjustments(about))
         card = json.loads(parts[CARD])
         if not isinstance(card, dict):
             raise _Wrong("no_model", "a card that is a mapping", type(card).__name__)
@@ -321,6 +324,12 @@ def _checked(parts: Mapping[str, bytes]) -> dict[str, Any]:
     return about
 
 
+def _adjustments(about: Mapping[str, Any]) -> Adjustments:
+    """Read what is done with the mean; a file of an earlier version has intervals at most."""
+    said = {name: about[name] for name in ("temperature", "threshold") if name in about}
+    return Adjustments(intervals=_widths(about.get("intervals", {})), **said)
+
+
 def _widths(said: Any) -> dict[str, float]:
     """Read the widths of intervals; a file of an earlier version has none."""
     widths = {str(share): float(width) for share, width in said.items()}
@@ -330,7 +339,7 @@ def _widths(said: Any) -> dict[str, float]:
 
 
 def _ensemble(
-    members: Any, contents: Mapping[str, bytes], names: Mapping[str, str], intervals: Mapping[str, float]
+    members: Any, contents: Mapping[str, bytes], names: Mapping[str, str], adjustments: Adjustments
 ) -> Ensemble:
     """Make the networks of their bytes.
 
@@ -344,7 +353,7 @@ def _ensemble(
         LoadedCommittee(float(m["weight"]), [_predictor(contents[n], names[n]) for n in m["networks"]], m["trial"])
         for m in members
     ]
-    return Ensemble.of(committees, [names[name] for name in used], intervals)
+    return Ensemble.of(committees, [names[name] for name in used], adjustments)
 
 
 def _predictor(content: bytes, name: str) -> Predictor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from foldstep.ensemble import Ensemble, Matrix, Tables
-from foldstep.prediction_notes import unfit_note, unknown_note, unseen_note, weights_note
+from foldstep.prediction_notes import (
+    temperature_note,
+    threshold_note,
+    unfit_note,
+    unknown_note,
+    unseen_note,
+    weights_note,
+)
 from foldstep.prediction_tables import read_tables
 from foldstep.service.contract.columns import Label
 from foldstep.service.contract.errors import InvalidInput
@@ -32,12 +40,13 @@ class Predictions:
     notes: list[str]
 
 
-def predict_file(
+def predict_file(  # noqa: PLR0913 - the options of `foldstep predict`
     ensemble: Ensemble,
     file: Path | pa.Table,
     *,
     proba: bool,
     weighted: bool = False,
+    uncalibrated: bool = False,
     ids: Sequence[str] = (),
     interval: float | None = None,
     check: Callable[[int], None] = lambda _: None,
@@ -53,6 +62,7 @@ def predict_file(
         check: called with the number of rows before they are predicted; it may refuse them.
         proba: class probabilities instead of classes.
         weighted: leave the probabilities as class weights in training have shifted them.
+        uncalibrated: leave the probabilities without the ensemble's temperature.
         ids: columns that are carried through as they are written.
         interval: share of the rows that intervals around values are to cover; None for none.
 
@@ -66,13 +76,16 @@ def predict_file(
     half_width = None if interval is None else ensemble.half_width(interval)
     tables = read_tables(ensemble, file, ids)
     check(tables[ensemble.first.reading].n_rows)
-    outputs = ensemble.outputs(tables, is_corrected=proba and not weighted and ensemble.is_correctable)
+    probabilities = partial(ensemble.probabilities, weighted=weighted, uncalibrated=uncalibrated)
+    outputs = probabilities(tables) if proba else ensemble.answers(tables)
     predicted = named_columns(ensemble.first, outputs, proba=proba)
     if half_width is not None:
         predicted |= _interval(ensemble.first.target_names[0], outputs, half_width)
     columns, notes = _beside(tables[ensemble.first.reading].kept, predicted)
     n_unknown = next(iter(predicted.values())).count(None)
-    return Predictions(columns, notes + notes_on(ensemble, tables, n_unknown, proba=proba, weighted=weighted))
+    notes += notes_on(ensemble, tables, n_unknown, proba=proba, weighted=weighted)
+    notes += [temperature_note(ensemble, weighted, uncalibrated) if proba else threshold_note(ensemble)]
+    return Predictions(columns, [note for note in notes if note])
 
 
 def _interval(name: str, values: Matrix, half_width: float) -> dict[str, list[Any]]:
@@ -109,7 +122,7 @@ def notes_on(ensemble: Ensemble, tables: Tables, n_unknown: int, *, proba: bool,
 
 
 def named_columns(first: Predictor, outputs: Matrix, *, proba: bool) -> dict[str, list[Any]]:
-    """Name the columns of predictions; a class is the most probable one as training weighted them."""
+    """Name the columns of predictions; a class is the one of the greatest output."""
     if first.target.each:
         return _of_each_target(first, outputs, proba=proba)
     (name,) = first.target_names

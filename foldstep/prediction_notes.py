@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from foldstep.ensemble import Ensemble
 from foldstep.service.contract.columns import CategoryColumn
 from foldstep.service.data.read_as import TableAs
 from foldstep.worker.predictor import Predictor
@@ -65,6 +66,29 @@ def weights_note(predictors: Sequence[Predictor], *, weighted: bool) -> str:
     if any(predictor.weighs and predictor.class_weights is None for predictor in predictors):
         return f"{shifted}: these are left so, since a checkpoint of an earlier version does not tell the weights."
     return f"{shifted}: these are corrected to the true shares of the classes; --weighted leaves them as they were."
+
+
+def temperature_note(ensemble: Ensemble, weighted: bool, uncalibrated: bool) -> str:
+    """Tell what a temperature did to the probabilities; empty where there is none."""
+    temperature = ensemble.adjustments.temperature
+    if temperature == 1:
+        return ""
+    fitted = f"A temperature of {temperature:.3g} from out-of-fold rows"
+    if ensemble.is_calibrated(weighted=weighted, uncalibrated=uncalibrated):
+        return f"{fitted} calibrates these probabilities; --uncalibrated leaves it out."
+    option = "--uncalibrated" if uncalibrated else "--weighted, as it is for corrected probabilities"
+    return f"{fitted} is left out ({option})."
+
+
+def threshold_note(ensemble: Ensemble) -> str:
+    """Tell by which threshold classes are chosen; empty where the most probable one is taken."""
+    threshold, classes = ensemble.adjustments.threshold, ensemble.first.classes
+    if threshold is None or classes is None:
+        return ""
+    return (
+        f"{classes[1]} is predicted where its probability is above {threshold:.3g}, a threshold that was chosen on "
+        "out-of-fold rows (final.threshold in the spec)."
+    )
 
 
 def names_with(said: Mapping[str, str]) -> str:

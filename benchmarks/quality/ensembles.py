@@ -30,7 +30,6 @@ from benchmarks.quality.cases import Case, read, split
 from benchmarks.quality.own import space_of, spec_of
 from benchmarks.quality.results import Results, Row
 from benchmarks.quality.scores import CHANGED, HELD_OUT, Task, samples
-from benchmarks.quality.temperature import calibration_error, temperature_of, tempered
 from benchmarks.report import RESULTS
 from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.checkpoint import read_arrays
@@ -155,41 +154,39 @@ def rows_of(task: Task, data: Path) -> list[Row]:
     said = {} if guard is None else {"promised": guard.ensemble, "promised_alone": guard.alone}
     return [
         task.key | {"way": name, "loss": loss, "members": len(weights), "spread": spread} | said
-        | calibrated(trained, weights)
+        | covered(trained, weights)
         for name, (weights, loss) in losses.items()
     ]  # fmt: skip
 
 
-def calibrated(trained: Trained, weights: Weights) -> Row:
-    """Calibrate an ensemble on out-of-fold rows, and tell what that does on held-out rows."""
+def covered(trained: Trained, weights: Weights) -> Row:
+    """Tell what shares of the held-out rows lie in an ensemble's intervals; of classes there are none."""
+    if trained.aim.task != "regression":
+        return {}
     shares, members = list(weights.values()), list(weights)
     own = [(np.tensordot(shares, block.said[members].astype(float), axes=1), block.truth) for block in trained.blocks]
     said, truth = joined_rows(own)
-    new = np.tensordot(shares, trained.said[members], axes=1)
-    if trained.aim.task == "regression":
-        widths = half_widths(said[0], truth)
-        distances = np.abs(new[0] - trained.truth.values)
-        return {"covered": {str(level): float((distances <= width).mean()) for level, width in widths.items()}}
-    temperature = temperature_of(said, truth)
-    after = tempered(new, temperature)
-    found: Row = {"temperature": temperature}
-    for name, answers in (("before", new), ("after", after)):
-        loss = float(scores("log_loss", "classification", answers[None], trained.truth)[0])
-        found |= {f"log_loss_{name}": loss, f"calibration_error_{name}": calibration_error(answers, trained.truth)}
-    return found
+    widths = half_widths(said[0], truth)
+    distances = np.abs(np.tensordot(shares, trained.said[members], axes=1)[0] - trained.truth.values)
+    return {"covered": {str(level): float((distances <= width).mean()) for level, width in widths.items()}}
 
 
 def search(task: Task, data: Path, folder: Path) -> Trained:
     """Run the search of a task and predict the rows that were held out with each trial."""
     case = Case(task.file, 0, task.split)
-    rows = split(case, read(task.file, data)).train
-    for name, part in (("train", rows.rows[: task.rows]), ("held_out", rows.rows[task.rows : task.rows + HELD_OUT])):
-        with (folder / f"{name}.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([rows.names, *part])
     space = space_of("foldstep-" + SPACE, task.rows)
     parameters = {**space["parameters"], **CHANGED[SPACE], "epochs": EPOCHS}
     spec = spec_of(case, {**space, "parameters": parameters, "budget": {"trials": TRIALS}, "metric": task.metric})
-    spec |= {"checkpoints": {"keep": "all"}, "name": "search"}
+    return searched(task, data, folder, spec | {"checkpoints": {"keep": "all"}})
+
+
+def searched(task: Task, data: Path, folder: Path, spec: Mapping[str, Any]) -> Trained:
+    """Run a search of `train.csv` on the rows of a task, and predict the rows that were held out with each trial."""
+    rows = split(Case(task.file, 0, task.split), read(task.file, data)).train
+    for name, part in (("train", rows.rows[: task.rows]), ("held_out", rows.rows[task.rows : task.rows + HELD_OUT])):
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([rows.names, *part])
+    spec = {**spec, "name": "search"}
     (folder / "spec.json").write_text(json.dumps(spec))
     argv = python_command("foldstep", "run", "spec.json", "--dir", "data", "--workers", "1", "--json")
     done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)

@@ -33,8 +33,8 @@ def predict(asked: PredictionRequest) -> Predicted:
         check_has_classes(ensemble, "leave out proba")
     source, notes = _source(asked, ensemble)
     told = predict_file(
-        ensemble, source, proba=options.proba, weighted=options.weighted, ids=options.id, interval=options.interval,
-        check=partial(check_number, most=asked.most_rows),
+        ensemble, source, proba=options.proba, weighted=options.weighted, uncalibrated=options.uncalibrated,
+        ids=options.id, interval=options.interval, check=partial(check_number, most=asked.most_rows),
     )  # fmt: skip
     columns, n_infinite = _sendable(told.columns)
     infinite = f"{n_infinite:,} predictions are infinite, for which JSON has no number: they are null."
@@ -62,7 +62,7 @@ def loaded(chosen: ChosenFiles) -> Ensemble:
     """
     key = (chosen.model_dump_json(), *(_written(file) for c in chosen.committees for file in c.checkpoints))
     if key not in _kept:
-        _kept[key] = Ensemble.load(chosen.committees, chosen.intervals)
+        _kept[key] = Ensemble.load(chosen.committees, chosen.adjustments)
         while len(_kept) > MOST_KEPT:
             _kept.popitem(last=False)
     _kept.move_to_end(key)

@@ -61,13 +61,14 @@ class AnswerCalls(Calls):
         path = f"/searches/{search}/features"
         return FeatureReport.model_validate_json(self.connection.request("GET", path, timeout=READING_DATA).content)
 
-    def predict(
+    def predict(  # noqa: PLR0913 - the options of `foldstep predict`
         self,
         search: str,
         rows: Any,
         *,
         proba: bool = False,
         weighted: bool = False,
+        uncalibrated: bool = False,
         interval: float | None = None,
         ids: Sequence[str] = (),
         trial: int | None = None,
@@ -80,6 +81,7 @@ class AnswerCalls(Calls):
                 path of a CSV or Parquet file.
             proba: class probabilities instead of classes.
             weighted: leave the probabilities as class weights in training have shifted them.
+            uncalibrated: leave the probabilities without the ensemble's temperature.
             interval: share of the rows that intervals around values are to cover.
             ids: columns that are carried through as they are written.
             trial: the number of a trial that is to predict alone.
@@ -89,7 +91,8 @@ class AnswerCalls(Calls):
             TooLarge: there are more rows or bytes than the master takes at once: send them in parts.
         """
         content, kind = _body(rows)
-        asked = {"proba": proba, "weighted": weighted, "interval": interval, "id": list(ids), "trial": trial}
+        asked = {"proba": proba, "weighted": weighted, "uncalibrated": uncalibrated, "interval": interval,
+                 "id": list(ids), "trial": trial}  # fmt: skip
         params = {name: value for name, value in asked.items() if value is not None}
         answer = self.connection.request(
             "POST", f"/searches/{search}/predict", params=params, content=content, headers={"Content-Type": kind},

@@ -42,6 +42,9 @@ Ids = Annotated[
 Weighted = Annotated[
     bool, typer.Option("--weighted", help="Leave probabilities as class weights in training have shifted them.")
 ]
+Uncalibrated = Annotated[
+    bool, typer.Option("--uncalibrated", help="Leave probabilities without the ensemble's temperature.")
+]
 Interval = Annotated[
     float | None,
     typer.Option("--interval", metavar="SHARE", help="Add the ends of intervals that cover this share of rows: 0.9."),
@@ -57,6 +60,7 @@ def predict(  # Long: one option a line
     file: InputFile,
     proba: Annotated[bool, typer.Option("--proba", help="Class probabilities instead of classes.")] = False,
     weighted: Weighted = False,
+    uncalibrated: Uncalibrated = False,
     interval: Interval = None,
     ids: Ids = None,
     output: Output = None,
@@ -69,8 +73,9 @@ def predict(  # Long: one option a line
     data_dir: Dir = DEFAULT_DIR,
 ) -> None:
     """Predict every row of a file, by the ensemble of a search, by a model file, or by the mean of checkpoints."""
-    if weighted and not proba:
-        raise InvalidInput("--weighted is about probabilities: give --proba with it.")
+    if (weighted or uncalibrated) and not proba:
+        option = "--weighted" if weighted else "--uncalibrated"
+        raise InvalidInput(f"{option} is about probabilities: give --proba with it.")
     if output is not None:
         check_output(output, force=force)
     elif force:
@@ -80,7 +85,9 @@ def predict(  # Long: one option a line
         ensemble = _ensemble(stack, models, trial, partial(master_of, url, token, data_dir))
         from foldstep.prediction import predict_file
 
-        predicted = predict_file(ensemble, table, proba=proba, weighted=weighted, ids=ids or [], interval=interval)
+        predicted = predict_file(
+            ensemble, table, proba=proba, weighted=weighted, uncalibrated=uncalibrated, ids=ids or [], interval=interval
+        )
     _deliver(predicted.columns, output)
     for note in predicted.notes:
         err.print(note, highlight=False, markup=False, soft_wrap=True)
@@ -100,7 +107,7 @@ def _ensemble(
     err.print(f"Predicted with {chosen.words}.", highlight=False, markup=False, soft_wrap=True)
     from foldstep.ensemble import Ensemble
 
-    return Ensemble.load(chosen.committees, chosen.intervals)
+    return Ensemble.load(chosen.committees, chosen.adjustments)
 
 
 def _deliver(columns: dict[str, list[Any]], output: Path | None) -> None:

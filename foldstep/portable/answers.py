@@ -9,6 +9,7 @@ import numpy as np
 
 from foldstep.portable.normal import normal_cdf
 from foldstep.portable.ops import Ops, Value
+from foldstep.service.contract.probabilities import LEAST
 from foldstep.worker.data.target import TargetCoder
 from foldstep.worker.predictor import Predictor
 
@@ -36,6 +37,15 @@ def answer(ops: Ops, predictor: Predictor, raw: Value, *, is_corrected: bool) ->
         return shares
     shares = shares * ops.constant(weights.min() / weights, shares)
     return shares / ops.total(shares)
+
+
+def tempered(ops: Ops, shares: Value, temperature: float) -> Value:
+    """Divide the logarithms of probabilities by a temperature, as `contract.probabilities.tempered` does in NumPy."""
+    if temperature == 1:
+        return shares
+    logs = ops.log(ops.maximum(shares, LEAST)) / temperature
+    powers = ops.exp(logs - ops.greatest(logs))
+    return powers / ops.total(powers)
 
 
 def weighted_mean(answers: Sequence[Value], shares: Sequence[float]) -> Value:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from foldstep.ensemble import Ensemble
-from foldstep.portable.answers import answer, weighted_mean
+from foldstep.portable.answers import answer, tempered, weighted_mean
 from foldstep.portable.network import forward, prepared
 from foldstep.portable.onnx_graph import Graph, GraphOps, Node
 from foldstep.portable.onnx_inputs import Columns
@@ -119,14 +119,23 @@ def _outputs(graph: Graph, columns: Columns, ensemble: Ensemble, raws: list[Node
             yield _named(graph, (ops.vector(plain, t) > 0.5).cast(np.int64), classes), None
         yield plain, len(first.classes_of_labels)
     elif first.classes is not None:
-        index = graph("ArgMax", plain, dtype=np.int64, axis=1, keepdims=0)
-        yield _named(graph, index, first.classes), None
-        yield _mean(graph, ensemble, raws, is_corrected=ensemble.is_correctable), len(first.classes)
+        corrected = _mean(graph, ensemble, raws, is_corrected=ensemble.is_correctable)
+        shares = tempered(ops, corrected, ensemble.adjustments.temperature)
+        yield _named(graph, _class_index(graph, ensemble, plain, shares), first.classes), None
+        yield shares, len(first.classes)
     else:
         for name in first.exposure_names:
             exposure = columns.number(name)
             plain = plain * ops.where(exposure >= 0.0, exposure, np.nan)
         yield (ops.vector(plain, 0), None) if first.is_one_value else (plain, first.target.n_outputs)
+
+
+def _class_index(graph: Graph, ensemble: Ensemble, plain: Node, shares: Node) -> Node:
+    """Choose the most probable class as training weighted them, or the one that the threshold gives."""
+    threshold = ensemble.adjustments.threshold
+    if threshold is None:
+        return graph("ArgMax", plain, dtype=np.int64, axis=1, keepdims=0)
+    return (GraphOps(graph).vector(shares, 1) > threshold).cast(np.int64)
 
 
 def _named(graph: Graph, index: Node, classes: tuple[Label, ...]) -> Node:

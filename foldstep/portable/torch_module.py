@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from foldstep.ensemble import Ensemble
-from foldstep.portable.answers import answer, weighted_mean
+from foldstep.portable.answers import answer, tempered, weighted_mean
 from foldstep.portable.network import forward, prepared
 from foldstep.worker.predictor import Predictor
 
@@ -36,12 +36,13 @@ class NetworkModule(nn.Module):
 class EnsembleModule(nn.Module):
     """All networks of an ensemble: from the inputs of each to its probabilities or values.
 
-    Probabilities are corrected for class weights, as `predict_proba` gives them. Of counts with an exposure, values are
-    those for an exposure of 1.
+    Probabilities are corrected for class weights and calibrated, as `predict_proba` gives them. Of counts with an
+    exposure, values are those for an exposure of 1.
 
     Attributes:
         networks: the networks, each with its raw outputs.
         shares: the share of each in the mean.
+        temperature: of the mean's probabilities; 1 for none.
     """
 
     def __init__(self, ensemble: Ensemble) -> None:
@@ -49,6 +50,7 @@ class EnsembleModule(nn.Module):
         self.networks = nn.ModuleList(NetworkModule(predictor) for predictor in ensemble.predictors)
         self.shares = ensemble.shares
         self.is_corrected = ensemble.is_correctable
+        self.temperature = ensemble.adjustments.temperature
         self.is_one = ensemble.first.is_one_value
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -61,7 +63,7 @@ class EnsembleModule(nn.Module):
             (rows, classes), or values (rows,), (rows, quantiles) or (rows, targets), float64.
         """
         answers = [self._answer(network, x) for network, x in zip(self.networks, inputs, strict=True)]
-        mean: Tensor = weighted_mean(answers, self.shares)
+        mean: Tensor = tempered(_OPS, weighted_mean(answers, self.shares), self.temperature)
         return mean[:, 0] if self.is_one else mean
 
     def _answer(self, network: Any, x: Tensor) -> Tensor:

@@ -65,6 +65,7 @@ class Metric:
         within: the number of most probable classes among which the true one counts as found; there must be more.
         averages_classes: whether the classes count alike, so that a class without rows changes what a score means.
         is_of_second_class: whether the score of two classes is the second one's alone.
+        is_of_classes: whether it looks at the predicted classes alone, not at their probabilities.
         rewards_commonest_class: whether always predicting a class that most rows have gets a score that looks good.
     """
 
@@ -82,6 +83,7 @@ class Metric:
     within: int = 1
     averages_classes: bool = False
     is_of_second_class: bool = False
+    is_of_classes: bool = False
     rewards_commonest_class: bool = False
 
     @property
@@ -112,12 +114,12 @@ def _by_name(entries: Iterable[Metric]) -> dict[str, Metric]:
 METRICS: dict[str, Metric] = _by_name(
     [
         Metric("accuracy", "share of the rows that are predicted right", "classification", Direction.MAXIMIZE,
-               is_at_most_one=True, mean_of="right", rewards_commonest_class=True),
+               is_at_most_one=True, mean_of="right", is_of_classes=True, rewards_commonest_class=True),
         Metric("balanced_accuracy", "mean over the classes of the share of their rows that are predicted right",
-               "classification", Direction.MAXIMIZE, is_at_most_one=True, averages_classes=True),
+               "classification", Direction.MAXIMIZE, is_at_most_one=True, averages_classes=True, is_of_classes=True),
         Metric("f1", "harmonic mean of precision and recall; of two classes the second one's", "classification",
                Direction.MAXIMIZE, is_at_most_one=True, over_classes="each class's own", averages_classes=True,
-               is_of_second_class=True, rewards_commonest_class=True),
+               is_of_second_class=True, is_of_classes=True, rewards_commonest_class=True),
         Metric("roc_auc", "area under the receiver operating characteristic", "classification", Direction.MAXIMIZE,
                is_at_most_one=True, over_classes="each class against the rest", needs_two_values=True,
                averages_classes=True),
@@ -125,13 +127,13 @@ METRICS: dict[str, Metric] = _by_name(
                Direction.MAXIMIZE, is_at_most_one=True, over_classes="each class against the rest",
                needs_two_values=True, averages_classes=True, is_of_second_class=True),
         Metric("mcc", "Matthews' correlation of predicted and true classes", "classification", Direction.MAXIMIZE,
-               is_at_most_one=True),
+               is_at_most_one=True, is_of_classes=True),
         Metric("log_loss", "mean negative logarithm of the probability of the true class", "classification",
                Direction.MINIMIZE),
         Metric("brier", "mean squared distance of the probabilities from the true class; of two classes half of it",
                "classification", Direction.MINIMIZE),
         Metric("ordinal_mae", "mean distance of the predicted class from the true one, in steps of their order",
-               "classification", Direction.MINIMIZE, has_order=True),
+               "classification", Direction.MINIMIZE, has_order=True, is_of_classes=True),
         *(_top(k) for k in (2, 3, 5, 10)),
         Metric("rmse", "root of the mean squared error", "regression", Direction.MINIMIZE, mean_of="squares"),
         Metric("mse", "mean squared error", "regression", Direction.MINIMIZE, mean_of="squares"),

@@ -10,13 +10,15 @@ from pydantic import Field
 
 from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.catalog.tasks import Task
+from foldstep.service.analysis.adjusting import Adjusted, Adjusting, adjusted
 from foldstep.service.analysis.calibration import half_widths, joined_rows
 from foldstep.service.analysis.greedy import Aim, Block, Choice, HeldOut, choose, held_out, joined
-from foldstep.service.analysis.kept import read_predictions
+from foldstep.service.analysis.kept import read_class_weights, read_predictions
 from foldstep.service.analysis.scores import Truth
 from foldstep.service.contract.ensemble import Ensemble, EnsembleMember
 from foldstep.service.contract.out_of_fold import FoldPredictions
 from foldstep.service.contract.space import Frozen
+from foldstep.service.contract.spec import ThresholdSpec
 
 MOST_ROWS = 20_000
 """Rows on which an ensemble is chosen, of all folds together: of more, some at equal distances."""
@@ -38,6 +40,8 @@ class EnsembleRequest(Frozen):
         levels: of the quantiles that are predicted.
         members: trials of an ensemble at most.
         by_fold: whether each row is in the validation part of one fold, of several; see `greedy.held_out`.
+        calibrate: whether probabilities shall get a temperature.
+        threshold: what a threshold between two classes is chosen for; None for none.
     """
 
     search: str
@@ -48,6 +52,8 @@ class EnsembleRequest(Frozen):
     levels: list[float] = Field(default_factory=list)
     members: int
     by_fold: bool
+    calibrate: bool = False
+    threshold: ThresholdSpec | None = None
 
 
 class Chosen(Frozen):
@@ -113,6 +119,7 @@ def _described(
         )
         for i, weight in weights.items()
     ]
+    probabilities = _adjusted(request, candidates, blocks, weights)
     return Ensemble(
         search=request.search,
         members=members,
@@ -122,10 +129,22 @@ def _described(
         held_out_score=None if guard is None else direction.score_of(guard.ensemble),
         held_out_winner_score=None if guard is None else direction.score_of(guard.alone),
         intervals=_intervals(request, blocks, weights),
+        calibration=probabilities.calibration,
+        threshold=probabilities.threshold,
         n_candidates=len(candidates),
         n_networks=sum(len(member.checkpoints) for member in members),
-        notes=notes,
+        notes=[*notes, *probabilities.notes],
     )
+
+
+def _adjusted(
+    request: EnsembleRequest, candidates: Sequence[Candidate], blocks: Sequence[Block], weights: Mapping[int, float]
+) -> Adjusted:
+    if request.task != "classification":
+        return Adjusted()
+    wanted = Adjusting(request.calibrate, request.threshold, request.by_fold)
+    trained = {i: read_class_weights(Path(request.folder), candidates[i].checkpoints) for i in weights}
+    return adjusted(blocks, weights, trained, wanted)
 
 
 def _intervals(request: EnsembleRequest, blocks: Sequence[Block], weights: Mapping[int, float]) -> dict[str, float]:

@@ -168,7 +168,7 @@ def held_out(blocks: Sequence[Block], aim: Aim, *, by_fold: bool) -> HeldOut | N
             each fold, as rows are in several folds where these are repeated, and a holdout is one fold.
     """
     found: list[tuple[float, float]] = []
-    for chosen_on, scored_on in _parts(blocks, by_fold=by_fold):
+    for chosen_on, scored_on in parts(blocks, by_fold=by_fold):
         choice = choose(chosen_on, aim)
         if choice is None:
             continue
@@ -179,16 +179,16 @@ def held_out(blocks: Sequence[Block], aim: Aim, *, by_fold: bool) -> HeldOut | N
     return HeldOut(*np.mean(found, axis=0).tolist()) if found else None
 
 
-def _parts(blocks: Sequence[Block], *, by_fold: bool) -> list[tuple[list[Block], list[Block]]]:
-    """Pair the rows to choose on with those to score on."""
-    parts = []
+def parts(blocks: Sequence[Block], *, by_fold: bool) -> list[tuple[list[Block], list[Block]]]:
+    """Pair the rows to choose on with those to score on; for the arguments see `held_out`."""
+    found = []
     for part in range(min(N_PARTS, len(blocks)) if by_fold else N_PARTS):
         if by_fold:
             others = [b for i, b in enumerate(blocks) if i % N_PARTS != part]
-            parts.append((others, [b for i, b in enumerate(blocks) if i % N_PARTS == part]))
+            found.append((others, [b for i, b in enumerate(blocks) if i % N_PARTS == part]))
             continue
         is_out = [np.arange(b.n_rows) % N_PARTS == part for b in blocks]
         split = [[b.rows(np.flatnonzero(rows)) for b, rows in zip(blocks, which, strict=True)]
                  for which in ([~out for out in is_out], is_out)]  # fmt: skip
-        parts.append(([b for b in split[0] if b.n_rows], [b for b in split[1] if b.n_rows]))
-    return [(chosen_on, scored_on) for chosen_on, scored_on in parts if chosen_on and scored_on]
+        found.append(([b for b in split[0] if b.n_rows], [b for b in split[1] if b.n_rows]))
+    return [(chosen_on, scored_on) for chosen_on, scored_on in found if chosen_on and scored_on]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from foldstep.service.contract.calibration import NOTHING, Adjustments
 from foldstep.service.contract.ensemble import Ensemble
 from foldstep.service.contract.errors import InvalidInput
 from foldstep.service.contract.leaderboard import SearchView, TrialView
@@ -22,7 +23,7 @@ def weighed_trials(
     number: int | None,
     trial: Callable[[int], TrialView],
     ensemble: Callable[[], Ensemble | None],
-) -> tuple[list[WeighedTrial], Mapping[str, float]]:
+) -> tuple[list[WeighedTrial], Adjustments]:
     """Choose the trials that predict together: those of the search's ensemble, or the one that is named.
 
     Args:
@@ -32,19 +33,20 @@ def weighed_trials(
         ensemble: finds the ensemble of the search; None where no predictions were kept to choose one on.
 
     Returns:
-        The trials, and the intervals around what they say, see `Ensemble.intervals`; none for a single named trial.
+        The trials, and what is done with the mean of what they say; nothing for a trial that is named, as out-of-fold
+        rows were asked about the ensemble alone.
 
     Raises:
         InvalidInput: the search has no scored trial.
     """
     if number is not None:
-        return [WeighedTrial(trial(number), 1.0)], {}
+        return [WeighedTrial(trial(number), 1.0)], NOTHING
     if search.best is None:
         raise InvalidInput(f"The search {search.id} has no scored trial yet, so nothing to predict with.")
     found = ensemble()
     if found is None:
-        return [WeighedTrial(search.best, 1.0)], {}
-    return [WeighedTrial(trial(member.trial), member.weight) for member in found.members], found.intervals
+        return [WeighedTrial(search.best, 1.0)], NOTHING
+    return [WeighedTrial(trial(member.trial), member.weight) for member in found.members], found.adjustments
 
 
 def kept_checkpoints(search: str, trial: TrialView) -> list[str]:

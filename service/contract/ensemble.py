@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from foldstep.service.contract.calibration import Adjustments, Calibration, Threshold
 from foldstep.service.contract.space import Frozen
 
 
@@ -38,6 +39,8 @@ class Ensemble(Frozen):
         held_out_winner_score: the same of the best trial.
         intervals: share of rows to half the width of the interval around a prediction that covers so many, from the
             errors on out-of-fold rows; of one number alone, and as far as there are rows enough.
+        calibration: of its probabilities; None where there are none, it is not asked for, or could not be made.
+        threshold: between two classes; None where none is asked for, or could not be chosen.
         n_candidates: trials that could join: the best ones whose predictions are kept.
         n_networks: networks that predict together.
         notes: what to know of it, one sentence each.
@@ -51,9 +54,20 @@ class Ensemble(Frozen):
     held_out_score: float | None
     held_out_winner_score: float | None
     intervals: dict[str, float] = Field(default_factory=dict)
+    calibration: Calibration | None = None
+    threshold: Threshold | None = None
     n_candidates: int
     n_networks: int
     notes: list[str] = Field(default_factory=list)
+
+    @property
+    def adjustments(self) -> Adjustments:
+        """What is done with the answers of its networks."""
+        return Adjustments(
+            intervals=self.intervals,
+            temperature=1.0 if self.calibration is None else self.calibration.temperature,
+            threshold=None if self.threshold is None else self.threshold.threshold,
+        )
 
 
 class TrialPredictions(Frozen):

@@ -43,7 +43,9 @@ class FinalModel(Frozen):
         number: from 1; a search that was extended has another final model.
         members: its trials with their weights; one where the best trial predicts alone.
         winner: the best trial.
-        score: on out-of-fold rows; None where no predictions were kept.
+        temperature: of its probabilities; 1 for none.
+        threshold: between two classes; None for the more probable class.
+        score: on out-of-fold rows, without both; None where no predictions were kept.
         test: its score on the test part; None where the search has none.
         sentences: the same in words.
     """
@@ -53,6 +55,8 @@ class FinalModel(Frozen):
     made_at: AwareDatetime
     members: list[EnsembleMember]
     winner: int
+    temperature: float = 1.0
+    threshold: float | None = None
     score: float | None
     test: HeldOutScore | None
     sentences: list[str] = Field(default_factory=list)

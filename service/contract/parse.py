@@ -14,6 +14,7 @@ from foldstep.service.contract.bounds import check_values
 from foldstep.service.contract.document import load_document
 from foldstep.service.contract.errors import MAX_FAULTS, Fault, SpecInvalid
 from foldstep.service.contract.expansion import PROVISIONAL, beside, preset_faults, use_of
+from foldstep.service.contract.final_rules import final_faults
 from foldstep.service.contract.hints import unknown_key, unlisted, value_hint
 from foldstep.service.contract.methods import METHODS, learning_methods, staged_methods
 from foldstep.service.contract.parameters import parse_parameters
@@ -24,7 +25,6 @@ from foldstep.service.contract.spec import LEFT_OUT, MAX_GRID_POINTS, NOT_WRITTE
 NOT_YET = {
     "final.refit": "a network trained on all training rows",
     "final.distill": "one network trained on the ensemble's answers",
-    "final.calibrate": "calibration of probabilities",
 }
 """Keys of specs that this version does not support and refuses: path to description."""
 
@@ -146,7 +146,8 @@ def _fault_of(error: Any, rest: Mapping[str, Any]) -> Fault:
 
 def _example(path: str) -> str | None:
     """Show the form of a part of a spec that was given as a bare value."""
-    examples = {"cv": "cv: {folds: 5}", "budget": "budget: {trials: 50}", "early_stop": "early_stop: {rungs: asha}"}
+    examples = {"cv": "cv: {folds: 5}", "budget": "budget: {trials: 50}", "early_stop": "early_stop: {rungs: asha}",
+                "final": "final: {ensemble: none}", "final.threshold": "threshold: {metric: f1}"}  # fmt: skip
     return f"as {examples[path]}" if path in examples else None
 
 
@@ -184,7 +185,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 def cross_faults(spec: Spec, *, complete: bool = True) -> list[Fault]:
     """Find the faults between parts of a spec; those about the space only when it was read completely."""
     faults = _cv_faults(spec) + _task_faults(spec) + _stage_faults(spec) + _early_faults(spec) + _batch_faults(spec)
-    faults += [*_continue_faults(spec), *several_faults(spec)]
+    faults += [*_continue_faults(spec), *several_faults(spec), *final_faults(spec)]
     if complete:
         faults += spec_faults(spec)
     if complete and METHODS[spec.method].enumerates:

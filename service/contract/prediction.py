@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from pydantic import Field
 
+from foldstep.service.contract.calibration import NOTHING, Adjustments
 from foldstep.service.contract.space import Frozen
 
 Cell: TypeAlias = float | int | str | None
@@ -26,13 +27,13 @@ class ChosenFiles(Frozen):
     Attributes:
         search: its id.
         words: which networks they are, as a sentence.
-        intervals: see `Ensemble.intervals`.
+        adjustments: what is done with their mean.
     """
 
     search: str
     words: str
     committees: list[CommitteeFiles]
-    intervals: dict[str, float] = Field(default_factory=dict)
+    adjustments: Adjustments = NOTHING
 
 
 class PredictionOptions(Frozen):
@@ -41,6 +42,7 @@ class PredictionOptions(Frozen):
     Attributes:
         proba: class probabilities instead of classes.
         weighted: leave the probabilities as class weights in training have shifted them.
+        uncalibrated: leave the probabilities without the ensemble's temperature.
         interval: share of the rows that intervals around values are to cover; None for none.
         id: columns that are carried through as they are written.
         trial: the number of a trial that is to predict alone; None for the ensemble.
@@ -48,6 +50,7 @@ class PredictionOptions(Frozen):
 
     proba: bool = Field(default=False, description="class probabilities instead of classes")
     weighted: bool = Field(default=False, description="leave probabilities as class weights have shifted them")
+    uncalibrated: bool = Field(default=False, description="leave probabilities without the ensemble's temperature")
     interval: float | None = Field(default=None, description="share of rows that intervals are to cover, as 0.9")
     id: list[str] = Field(default_factory=list, description="a column that is carried through; may be repeated")
     trial: int | None = Field(default=None, ge=0, le=2**31 - 1, description="this trial alone, not the ensemble")

@@ -57,6 +57,7 @@ Bool: TypeAlias = Annotated[bool, BeforeValidator(boolean_from_text)]
 Int: TypeAlias = Annotated[int, BeforeValidator(number_from_text)]
 Float: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(allow_inf_nan=False)]
 Share: TypeAlias = Annotated[Float, Field(gt=0, lt=1)]
+Cost: TypeAlias = Annotated[Float, Field(gt=0, le=1e12)]
 Duration: TypeAlias = Annotated[
     float,
     BeforeValidator(seconds_from_text),
@@ -272,6 +273,30 @@ class ReseedSpec(Strict):
     seeds: Annotated[Int, Field(ge=1, le=100)] = 5
 
 
+class CostSpec(Strict):
+    """What false predictions of two classes cost, in any unit; the second class is the positive one."""
+
+    false_positive: Cost
+    false_negative: Cost
+
+
+class ThresholdSpec(Strict):
+    """What the threshold between two classes is chosen for: one of both.
+
+    Attributes:
+        metric: one that looks at predicted classes alone, see `Metric.is_of_classes`.
+        cost: the mean cost of a row is to be least.
+    """
+
+    metric: MetricName | None = None
+    cost: CostSpec | None = None
+
+    @property
+    def by(self) -> str:
+        """The name of what it is chosen for."""
+        return self.metric or "cost"
+
+
 class FinalSpec(Strict):
     """What a search makes of its trials for predictions.
 
@@ -279,11 +304,15 @@ class FinalSpec(Strict):
         reseed: a search that follows and trains the best trials again with other seeds; None for none.
         ensemble: how trials join in an ensemble; with `none` the best one predicts alone.
         members: trials of an ensemble at most.
+        calibrate: whether probabilities get a temperature; None for classification.
+        threshold: by what the second of two classes is predicted; None for the more probable class.
     """
 
     reseed: ReseedSpec | None = None
     ensemble: Literal["greedy", "none"] = "greedy"
     members: Annotated[Int, Field(ge=1, le=50)] = 10
+    calibrate: Bool | None = None
+    threshold: ThresholdSpec | None = None
 
 
 class PresetUse(Strict):

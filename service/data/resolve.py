@@ -23,6 +23,7 @@ from foldstep.service.contract.dataset import DatasetDescription
 from foldstep.service.contract.errors import Fault, SpecInvalid
 from foldstep.service.contract.expansion import for_task
 from foldstep.service.contract.features import features_of, network_ends
+from foldstep.service.contract.final_rules import threshold_faults
 from foldstep.service.contract.folds import Splits, Splitter
 from foldstep.service.contract.problem import LearningProblem, ResolvedProblem
 from foldstep.service.contract.reading import TableReading
@@ -111,6 +112,7 @@ class _Resolving:
         metric = self._metric(task)
         splits = SplitCheck(self.spec, data, self.columns, self.description, self.faults).splits()
         self._check_space(task, splits)
+        self.faults += threshold_faults(self.spec.final, task, len(distinct(self.target)))
         baseline = self._judge_folds(data, metric, splits)
         if self.faults or splits is None:
             raise SpecInvalid(self.faults)

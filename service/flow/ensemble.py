@@ -61,6 +61,8 @@ def _choose(context: Context, search: SearchRow, candidates: list[Candidate]) ->
         levels=list(search.problem.data.quantiles or []),
         members=1 if final.ensemble == "none" else final.members,
         by_fold=search.problem.n_folds > 1 and _is_in_one_fold(search.problem.cv),
+        calibrate=final.calibrate is not False,
+        threshold=final.threshold,
     )
     return ensemble_in_child(request, limits=limits_to_compute(context.settings))
 

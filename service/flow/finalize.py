@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from foldstep.models.catalog.metrics import METRICS
 from foldstep.service.analysis.child import final_score_in_child
 from foldstep.service.analysis.final_score import Committee, FinalScored, FinalScoreRequest
+from foldstep.service.contract.calibration import NOTHING, Adjustments
 from foldstep.service.contract.ensemble import Ensemble, EnsembleMember
 from foldstep.service.contract.errors import Conflict
 from foldstep.service.contract.final import LEVEL, Final, FinalModel, HeldOutScore
@@ -44,7 +46,9 @@ def finalize(context: Context, search_id: str) -> FinalModel:
         )
     found = ensemble.ensemble(context, search_id)
     members = _best_alone(context, search) if found is None else found.members
-    if last is not None and last.members == members:
+    adjustments = NOTHING if found is None else found.adjustments
+    model = (members, adjustments.temperature, adjustments.threshold)
+    if last is not None and (last.members, last.temperature, last.threshold) == model:
         return last
     return _stored(context, _model(context, search, found, members, last))
 
@@ -82,8 +86,10 @@ def _model(
     context: Context, search: SearchRow, found: Ensemble | None, members: list[EnsembleMember], last: FinalModel | None
 ) -> FinalModel:
     winner = members[0].trial if found is None else found.winner
+    adjustments = NOTHING if found is None else found.adjustments
     looks = 0 if last is None or last.test is None else last.test.looks
-    test = _test(context, search, members, winner, looks + 1) if _has_test_part(search) else None
+    scored = _scored(context, search, members, winner, adjustments) if _has_test_part(search) else None
+    test = None if scored is None else _held_out(search, scored, looks + 1)
     score = None if found is None else found.score
     return FinalModel(
         search=search.id,
@@ -91,9 +97,11 @@ def _model(
         made_at=context.now(),
         members=members,
         winner=winner,
+        temperature=adjustments.temperature,
+        threshold=adjustments.threshold,
         score=score,
         test=test,
-        sentences=_sentences(search, score, test, n_members=len(members)),
+        sentences=_sentences(search, score, test, _otherwise(search, adjustments, scored), n_members=len(members)),
     )
 
 
@@ -107,7 +115,9 @@ def _best_alone(context: Context, search: SearchRow) -> list[EnsembleMember]:
     return [EnsembleMember(trial=best.trial, weight=1.0, score=best.score, checkpoints=best.checkpoints)]
 
 
-def _test(context: Context, search: SearchRow, members: list[EnsembleMember], winner: int, looks: int) -> HeldOutScore:
+def _scored(
+    context: Context, search: SearchRow, members: list[EnsembleMember], winner: int, adjustments: Adjustments
+) -> FinalScored:
     request = FinalScoreRequest(
         folder=str(files.checkpoint_folder(context.settings, search.id)),
         committees=[Committee(weight=m.weight, checkpoints=m.checkpoints) for m in members],
@@ -115,6 +125,8 @@ def _test(context: Context, search: SearchRow, members: list[EnsembleMember], wi
         metric=search.metric.name,
         task=search.problem.task,
         levels=list(search.problem.data.quantiles or []),
+        temperature=adjustments.temperature,
+        threshold=adjustments.threshold,
         seed=search.problem.seed,
     )
     found = final_score_in_child(request, limits=limits_to_compute(context.settings))
@@ -123,7 +135,7 @@ def _test(context: Context, search: SearchRow, members: list[EnsembleMember], wi
             f"The networks of {search.id} did not keep what they say of the test part: it was trained by an earlier "
             "version, or with `checkpoints.predictions: false`. `foldstep predict` predicts these rows from a file."
         )
-    return _held_out(search, found, looks)
+    return found
 
 
 def _held_out(search: SearchRow, found: FinalScored, looks: int) -> HeldOutScore:
@@ -138,7 +150,18 @@ def _held_out(search: SearchRow, found: FinalScored, looks: int) -> HeldOutScore
     )  # fmt: skip
 
 
-def _sentences(search: SearchRow, score: float | None, test: HeldOutScore | None, *, n_members: int) -> list[str]:
+def _otherwise(search: SearchRow, adjustments: Adjustments, scored: FinalScored | None) -> str:
+    """Say how the score out of fold was of other answers than that on the test part; empty where it was not."""
+    is_of_classes = METRICS[search.metric.name].is_of_classes
+    said = ["as training weighted the classes"] if scored is not None and scored.is_corrected else []
+    said += ["before calibration"] if adjustments.temperature != 1 and not is_of_classes else []
+    said += ["without the threshold"] if adjustments.threshold is not None and is_of_classes else []
+    return f" ({', '.join(said)})" if said else ""
+
+
+def _sentences(
+    search: SearchRow, score: float | None, test: HeldOutScore | None, otherwise: str, *, n_members: int
+) -> list[str]:
     if test is None:
         return ["No rows are held out to score it on: `data.test` in a spec holds some out."]
     between = ""
@@ -148,7 +171,7 @@ def _sentences(search: SearchRow, score: float | None, test: HeldOutScore | None
     if n_members > 1:
         said += f"; the best trial alone {written(test.winner_score)}"
     if score is not None:
-        said += f"; out of fold it was {written(score)}"
+        said += f"; out of fold it was {written(score)}{otherwise}"
     sentences = [f"{said}."]
     if test.looks > 1:
         sentences.append(

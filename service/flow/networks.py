@@ -28,13 +28,13 @@ def chosen_files(context: Context, search_id: str, number: int | None = None) ->
         Unavailable: the ensemble could not be computed, or it has just become another one.
     """
     view = search(context, search_id)
-    weighed, intervals = weighed_trials(
+    weighed, adjustments = weighed_trials(
         view, number, partial(trial, context, search_id), partial(ensemble, context, search_id)
     )
     committees = [_files(context, search_id, one, is_named=number is not None) for one in weighed]
     words = words_for(search_id, [one.trial for one in weighed])
     sentence = f"{words[:1].upper()}{words[1:]}."
-    return ChosenFiles(search=search_id, words=sentence, committees=committees, intervals=dict(intervals))
+    return ChosenFiles(search=search_id, words=sentence, committees=committees, adjustments=adjustments)
 
 
 def _files(context: Context, search_id: str, weighed: WeighedTrial, *, is_named: bool) -> CommitteeFiles:

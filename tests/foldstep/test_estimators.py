@@ -239,6 +239,19 @@ def test_a_master_that_serves_the_folder_is_taken(tmp_path: Path, processes: Pro
     assert [search.name for search in master.searches()] == ["FoldstepRegressor"]
 
 
+def test_a_threshold_is_what_predict_follows() -> None:
+    """A missed `up` costs fifty times a false one: it is predicted where it is improbable, too."""
+    noisy = np.where(X[:, 0] + RNG.normal(size=80) > 0.8, "up", "down")
+    dear = {"threshold": {"cost": {"false_positive": 1, "false_negative": 50}}}
+    model = FoldstepClassifier(**SMALL, final=dear).fit(X, noisy)
+    threshold = model.model_.threshold
+    assert threshold is not None
+    assert threshold < 0.4
+    expected = np.where(model.predict_proba(X)[:, 1] > threshold, "up", "down")
+    assert model.predict(X).tolist() == expected.tolist()
+    assert (model.predict_proba(X).argmax(axis=1) != (expected == "up")).any()
+
+
 def test_in_the_searches_of_scikit_learn() -> None:
     grid = GridSearchCV(FoldstepClassifier(**SMALL), {"cv": [2, 3]}, cv=2).fit(X, WORDS)
     assert grid.best_score_ > 0.8

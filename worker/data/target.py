@@ -263,18 +263,3 @@ class TargetCoder:
         bounds = None if ends is None else (float(ends[0]), float(ends[1]))
         named = None if classes is None else tuple(classes)
         return cls(named, *numbers, raw["link"], quantiles, raw.get("transform", "none"), state, bounds)
-
-
-def unweighted(probabilities: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Undo class weights in the probabilities of a network: p(c) = p_w(c) / w(c), over their sum; (rows, classes).
-
-    Where weights w multiply the loss, the best network gives p_w(c) proportional to w(c) p(c), as if each class were
-    w(c) times as frequent (Elkan 2001, "The foundations of cost-sensitive learning", theorem 2; for several classes
-    Saerens, Latinne and Decaestecker 2002, equation 2.4).
-
-    Args:
-        probabilities: of a network that was trained with the weights, (rows, classes).
-        weights: of each class in the loss, above 0, (classes,).
-    """
-    shares = probabilities * (weights.min() / weights)
-    return np.asarray(shares / shares.sum(axis=1, keepdims=True))

@@ -3,7 +3,7 @@
 
 import { call, Refused } from "./api.js";
 import { score } from "./numbers.js";
-import { $, element, trialOpener } from "./parts.js";
+import { $, element, headCell, percent, trialOpener } from "./parts.js";
 
 const PERIOD_MS = 10000; // while a search goes on
 let asked = ""; // what the answer that is shown, or comes, was asked for
@@ -32,14 +32,27 @@ async function ask(path, question, draw, complain, method = "GET") {
 
 function drawEnsemble(search, found) {
   if (!found || (found.members.length === 1 && !found.notes.length)) return forgetShown();
-  if (found.members.length === 1) return say(found.notes);
+  if (found.members.length === 1) return say(found.notes, found.calibration);
   const { name } = search.metric;
   const held = found.held_out_score === null ? "" : ` On rows that took no part in the choice: ${score(found.held_out_score)}, the best trial ${score(found.held_out_winner_score)}.`;
   return say([
     [element("strong", `${name} ${score(found.score)}`), ` on out-of-fold rows; trial ${found.winner} alone ${score(found.winner_score)}.${held}`],
     ["Trials ", ...found.members.flatMap((member, i) => [i ? ", " : "", trialOpener(member.trial), ` ${Math.round(100 * member.weight)} %`]), `; ${found.n_networks} networks predict together.`],
     ...found.notes,
-  ]);
+  ], found.calibration);
+}
+
+// how often the predicted class is right where its probability is so high; nothing where no temperature is used
+function reliability(calibration) {
+  if (!calibration || calibration.temperature === 1) return [];
+  const heads = ["rows", "probability before", "right before", "probability after", "right after"];
+  const rows = calibration.after.curve.map((after, i) => {
+    const before = calibration.before.curve[i];
+    const cells = [String(after.n), ...[before.probability, before.share, after.probability, after.share].map(percent)];
+    return element("tr", cells.map((cell) => element("td", cell)));
+  });
+  const table = element("table", [element("thead", element("tr", heads.map((head) => headCell(head)))), element("tbody", rows)]);
+  return [element("details", [element("summary", "Probabilities of predicted classes, and how often these are right"), element("div", table, "scroll")])];
 }
 
 function drawFinal(search, found) {
@@ -75,8 +88,8 @@ function finalize(search) {
   ask(`/searches/${encodeURIComponent(search.id)}:finalize`, asked, () => ask(`/searches/${encodeURIComponent(search.id)}/final`, asked, (found) => drawFinal(search, found), complain), complain, "POST");
 }
 
-function say(lines) {
-  $("ensemble-said").replaceChildren(...lines.map((line) => element("p", line)));
+function say(lines, calibration = null) {
+  $("ensemble-said").replaceChildren(...lines.map((line) => element("p", line)), ...reliability(calibration));
   $("ensemble").hidden = false;
 }
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from foldstep.client import Foldstep
 from tests.acceptance.processes import Processes
+from tests.foldstep.test_calibrated import LEARNED, noisy_table
 from tests.service.dashboard.browser import Browser, is_shown
 
 PARAMETERS = {"lr": [0.003, 0.01, 0.03], "width": 8, "activation": ["tanh", "relu"], "epochs": 15, "batch_size": 16}
@@ -54,6 +56,23 @@ def test_the_page_shows_who_predicts_together_and_what_it_brings(tmp_path: Path,
         browser.open(master.page_link(search).split("#")[0] + "#")
         browser.until(is_shown("searches"), "the list")
         assert browser.evaluate("document.getElementById('ensemble-said').children.length") == 0
+        shows_how_sure_predictions_are(processes, master, browser)
+
+
+def shows_how_sure_predictions_are(processes: Processes, master: Foldstep, browser: Browser) -> None:
+    (processes.data_dir / "noisy.csv").write_text(noisy_table())
+    data = {"dataset": str(processes.data_dir / "noisy.csv"), "target": "state"}
+    spec = {"name": "sure", "seed": 1, "method": "grid", "cv": {"folds": 3}, "metric": "log_loss", "data": data,
+            "parameters": LEARNED}  # fmt: skip
+    search = master.wait(master.submit(spec).id).id
+    found = master.ensemble(search)
+    assert found is not None
+    assert found.calibration is not None
+    browser.open(master.page_link(search))
+    browser.until("document.querySelectorAll('#ensemble-said tbody tr').length === 10", "the table of reliability")
+    assert found.notes[-1] in browser.evaluate("document.getElementById('ensemble-said').textContent")
+    share = f"{100 * found.calibration.after.curve[-1].share:.2g} %"
+    assert browser.evaluate("document.querySelector('#ensemble-said tr:last-child td:last-child').textContent") == share
 
 
 def test_the_test_part_is_scored_with_a_button_and_once(tmp_path: Path, browser: Browser) -> None:
