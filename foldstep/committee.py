@@ -6,16 +6,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
 
 from foldstep.client import Foldstep
 from foldstep.connect import connect
 from foldstep.local import local_master
 from foldstep.options import no_file
-from foldstep.service.contract.choice import kept_checkpoints, weighed_trials, words_for
+from foldstep.service.contract.choice import Choice, WeighedTrial, choose, kept_checkpoints, words_for
 from foldstep.service.contract.errors import InvalidInput, NotFound, Unavailable
 from foldstep.service.contract.leaderboard import SearchView, TrialView
 
@@ -95,6 +93,7 @@ class Chosen:
         words: which they are, for users, without a capital and a full stop.
         trials: the trials, in the order of the committees.
         intervals: see `Ensemble.intervals` of the contract; none where one trial was named.
+        refit: the search that trained the networks again; None where they are those of the folds.
     """
 
     search: SearchView
@@ -102,6 +101,7 @@ class Chosen:
     words: str
     trials: Sequence[TrialView]
     intervals: Mapping[str, float] = field(default_factory=dict)
+    refit: str | None = None
 
     @property
     def sentence(self) -> str:
@@ -111,7 +111,7 @@ class Chosen:
 
 @contextmanager
 def search_committees(master: Foldstep, search: str, number: int | None = None) -> Iterator[Chosen]:
-    """Yield the committees with which a search predicts: all folds' networks of the trials of its ensemble.
+    """Yield the committees with which a search predicts, see `choose`.
 
     Args:
         master: the search's.
@@ -123,39 +123,29 @@ def search_committees(master: Foldstep, search: str, number: int | None = None) 
         InvalidInput: it has no checkpoints.
     """
     view = _search(master, search)
-    weighed, intervals = weighed_trials(view, number, partial(master.trial, view.id), partial(master.ensemble, view.id))
-    with weighed_committees(master, view, weighed, intervals) as chosen:
+    with chosen_committees(master, view, choose(master, view, number)) as chosen:
         yield chosen
 
 
 @contextmanager
-def weighed_committees(
-    master: Foldstep,
-    search: SearchView,
-    weighed: Sequence[tuple[TrialView, float]],
-    intervals: Mapping[str, float] = MappingProxyType({}),
-) -> Iterator[Chosen]:
-    """Yield the committees of trials that predict together.
-
-    Args:
-        master: the search's.
-        search: the search.
-        weighed: the trials, each with its weight.
-        intervals: see `Chosen`.
+def chosen_committees(master: Foldstep, search: SearchView, choice: Choice) -> Iterator[Chosen]:
+    """Yield the committees of trials of a search that predict together.
 
     Raises:
         InvalidInput: a trial has no checkpoints.
     """
     with TemporaryDirectory(prefix="foldstep-") as folder:
-        committees = [_committee(master, search, trial, weight, Path(folder)) for trial, weight in weighed]
-        trials = [trial for trial, _ in weighed]
-        yield Chosen(search, committees, words_for(search.id, trials), trials, intervals)
+        committees = [_committee(master, one, Path(folder)) for one in choice.trials]
+        trials = [one.trial for one in choice.trials]
+        refit = None if choice.refit is None else choice.refit.id
+        yield Chosen(search, committees, words_for(search.id, choice), trials, choice.intervals, refit)
 
 
-def _committee(master: Foldstep, search: SearchView, trial: TrialView, weight: float, folder: Path) -> Committee:
-    names = kept_checkpoints(search.id, trial)
-    local = Path(search.checkpoint_dir)
-    return Committee(weight, [_file(master, search.id, local, name, folder) for name in names], trial.trial)
+def _committee(master: Foldstep, weighed: WeighedTrial, folder: Path) -> Committee:
+    holder = weighed.holder
+    local = Path(holder.checkpoint_dir)
+    files = [_file(master, holder.id, local, name, folder) for name in kept_checkpoints(weighed)]
+    return Committee(weighed.weight, files, weighed.trial.trial)
 
 
 def _search(master: Foldstep, search: str) -> SearchView:

@@ -28,9 +28,10 @@ MOST_DRAWN = 20_000_000
 
 
 class Committee(Frozen):
-    """A trial of the final model: its weight, and its checkpoints in the order of its folds."""
+    """A trial of the final model: its weight, and its checkpoints with their folder."""
 
     weight: float = Field(gt=0)
+    folder: str
     checkpoints: list[str]
 
 
@@ -38,14 +39,12 @@ class FinalScoreRequest(Frozen):
     """What is scored.
 
     Attributes:
-        folder: of the checkpoints.
         committees: the final model.
         winner: the best trial, which is scored beside it.
         levels: of the quantiles that are predicted.
         seed: of the search.
     """
 
-    folder: str
     committees: list[Committee]
     winner: Committee
     metric: str
@@ -67,10 +66,10 @@ class FinalScored(Frozen):
 
 def final_score(request: FinalScoreRequest) -> FinalScored | None:
     """Score a final model and the best trial alone; None where a checkpoint has no predictions of the test part."""
-    of_each = [_folds(request, committee) for committee in [*request.committees, request.winner]]
+    of_each = [_networks(committee) for committee in [*request.committees, request.winner]]
     if not all(of_each):
         return None
-    said = [_mean(folds) for folds in of_each]
+    said = [_mean(networks) for networks in of_each]
     weights = np.array([committee.weight for committee in request.committees])
     together = np.tensordot(weights / weights.sum(), np.stack(said[:-1]), axes=1)
     first = of_each[0][0]
@@ -85,13 +84,13 @@ def final_score(request: FinalScoreRequest) -> FinalScored | None:
     )  # fmt: skip
 
 
-def _folds(request: FinalScoreRequest, committee: Committee) -> list[FoldPredictions]:
-    return read_predictions(Path(request.folder), committee.checkpoints, TEST)
+def _networks(committee: Committee) -> list[FoldPredictions]:
+    return read_predictions(Path(committee.folder), committee.checkpoints, TEST)
 
 
-def _mean(folds: Sequence[FoldPredictions]) -> npt.NDArray[np.float64]:
+def _mean(networks: Sequence[FoldPredictions]) -> npt.NDArray[np.float64]:
     """Average what the networks of a trial say, (outputs, rows)."""
-    return np.asarray(np.mean([fold.predictions.T for fold in folds], axis=0, dtype=np.float64))
+    return np.asarray(np.mean([one.predictions.T for one in networks], axis=0, dtype=np.float64))
 
 
 def _n_resamples(n_rows: int) -> int:

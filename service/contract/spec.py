@@ -272,15 +272,33 @@ class ReseedSpec(Strict):
     seeds: Annotated[Int, Field(ge=1, le=100)] = 5
 
 
+class RefitSpec(Strict):
+    """How the trials that predict are trained again on more of the rows, see `service.contract.refit`.
+
+    Attributes:
+        seeds: networks of each trial.
+    """
+
+    seeds: Annotated[Int, Field(ge=1, le=100)] = 5
+
+
+def _refit_from_boolean(value: Any) -> Any:
+    """Read `true` as a refit with its defaults, and `false` as none."""
+    said = boolean_from_text(value)
+    return ({} if said else None) if isinstance(said, bool) else value
+
+
 class FinalSpec(Strict):
     """What a search makes of its trials for predictions.
 
     Attributes:
+        refit: a search that follows and trains the trials of the ensemble again on more of the rows; None for none.
         reseed: a search that follows and trains the best trials again with other seeds; None for none.
         ensemble: how trials join in an ensemble; with `none` the best one predicts alone.
         members: trials of an ensemble at most.
     """
 
+    refit: Annotated[RefitSpec | None, BeforeValidator(_refit_from_boolean)] = None
     reseed: ReseedSpec | None = None
     ensemble: Literal["greedy", "none"] = "greedy"
     members: Annotated[Int, Field(ge=1, le=50)] = 10

@@ -6,12 +6,14 @@ that was stored; where a search was extended and has another one, that is scored
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 from foldstep.service.analysis.child import final_score_in_child
 from foldstep.service.analysis.final_score import Committee, FinalScored, FinalScoreRequest
+from foldstep.service.contract.choice import RefitFound, choose, refit_of, refit_sentences
 from foldstep.service.contract.ensemble import Ensemble, EnsembleMember
-from foldstep.service.contract.errors import Conflict
+from foldstep.service.contract.errors import Conflict, InvalidInput, Unavailable
 from foldstep.service.contract.final import LEVEL, Final, FinalModel, HeldOutScore
 from foldstep.service.contract.numbers import score as written
 from foldstep.service.data.allowance import limits_to_compute
@@ -20,6 +22,7 @@ from foldstep.service.db.searches import SearchRow
 from foldstep.service.flow import ensemble, files, rank
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.followed import nested, outer_searches, reseeded
+from foldstep.service.flow.networks import OwnReader
 
 
 def finalize(context: Context, search_id: str) -> FinalModel:
@@ -27,7 +30,8 @@ def finalize(context: Context, search_id: str) -> FinalModel:
 
     Raises:
         NotFound: there is no such search.
-        Conflict: it goes on, has no scored trial, or its networks' predictions of the test part were not kept.
+        Conflict: it or its refit goes on, it has no scored trial, or its networks' predictions of the test part were
+            not kept.
         Unavailable: the score could not be computed.
     """
     with context.database.read() as connection:
@@ -44,9 +48,27 @@ def finalize(context: Context, search_id: str) -> FinalModel:
         )
     found = ensemble.ensemble(context, search_id)
     members = _best_alone(context, search) if found is None else found.members
+    refit = _refit(context, search, members)
+    members = [m.model_copy(update={"checkpoints": refit.checkpoints.get(m.trial, m.checkpoints)}) for m in members]
     if last is not None and last.members == members:
         return last
-    return _stored(context, _model(context, search, found, members, last))
+    return _stored(context, _model(context, search, found, members, last, refit))
+
+
+def _refit(context: Context, search: SearchRow, members: Sequence[EnsembleMember]) -> RefitFound:
+    """Find the refitted networks of the members, if there are some.
+
+    Raises:
+        Conflict: there will be some.
+    """
+    reader = OwnReader(context)
+    found = refit_of(reader, reader.search(search.id), [member.trial for member in members])
+    if found.is_coming:
+        raise Conflict(
+            f"The search {search.id} is being refitted, and predicts with other networks then: finalize it after the "
+            "end of its refit, or stop that first."
+        )
+    return found
 
 
 def final(context: Context, search_id: str) -> Final:
@@ -62,7 +84,20 @@ def final(context: Context, search_id: str) -> Final:
     has_part = _has_test_part(search)
     is_scored = last is not None and last.test is not None
     awaits = has_part and not is_scored
-    return Final(model=last, has_test_part=has_part, awaits_score=awaits, reseed=reseed, outer=outer)
+    refit = _refit_said(context, search)
+    return Final(model=last, has_test_part=has_part, awaits_score=awaits, refit=refit, reseed=reseed, outer=outer)
+
+
+def _refit_said(context: Context, search: SearchRow) -> list[str]:
+    """Tell whether a search predicts with refitted networks, in words; nothing where its spec asks for none."""
+    if search.spec.final.refit is None:
+        return []
+    reader = OwnReader(context)
+    try:
+        choice = choose(reader, reader.search(search.id))
+    except (InvalidInput, Unavailable):  # before the first score, or where the ensemble is not known
+        return []
+    return refit_sentences(RefitFound(choice.refit, why_not=choice.why_folds))
 
 
 def _has_test_part(search: SearchRow) -> bool:
@@ -79,11 +114,17 @@ def _stored(context: Context, model: FinalModel) -> FinalModel:
 
 
 def _model(
-    context: Context, search: SearchRow, found: Ensemble | None, members: list[EnsembleMember], last: FinalModel | None
+    context: Context,
+    search: SearchRow,
+    found: Ensemble | None,
+    members: list[EnsembleMember],
+    last: FinalModel | None,
+    refit: RefitFound,
 ) -> FinalModel:
     winner = members[0].trial if found is None else found.winner
     looks = 0 if last is None or last.test is None else last.test.looks
-    test = _test(context, search, members, winner, looks + 1) if _has_test_part(search) else None
+    holder = search.id if refit.search is None else refit.search.id
+    test = _test(context, search, members, holder, winner, looks + 1) if _has_test_part(search) else None
     score = None if found is None else found.score
     return FinalModel(
         search=search.id,
@@ -91,9 +132,10 @@ def _model(
         made_at=context.now(),
         members=members,
         winner=winner,
+        refit=None if refit.search is None else refit.search.id,
         score=score,
         test=test,
-        sentences=_sentences(search, score, test, n_members=len(members)),
+        sentences=[*refit_sentences(refit), *_sentences(search, score, test, refit, n_members=len(members))],
     )
 
 
@@ -107,11 +149,13 @@ def _best_alone(context: Context, search: SearchRow) -> list[EnsembleMember]:
     return [EnsembleMember(trial=best.trial, weight=1.0, score=best.score, checkpoints=best.checkpoints)]
 
 
-def _test(context: Context, search: SearchRow, members: list[EnsembleMember], winner: int, looks: int) -> HeldOutScore:
+def _test(
+    context: Context, search: SearchRow, members: list[EnsembleMember], holder: str, winner: int, looks: int
+) -> HeldOutScore:
+    own, of_members = (str(files.checkpoint_folder(context.settings, search_id)) for search_id in (search.id, holder))
     request = FinalScoreRequest(
-        folder=str(files.checkpoint_folder(context.settings, search.id)),
-        committees=[Committee(weight=m.weight, checkpoints=m.checkpoints) for m in members],
-        winner=Committee(weight=1.0, checkpoints=rank.trial(context, search.id, winner).checkpoints),
+        committees=[Committee(weight=m.weight, folder=of_members, checkpoints=m.checkpoints) for m in members],
+        winner=Committee(weight=1.0, folder=own, checkpoints=rank.trial(context, search.id, winner).checkpoints),
         metric=search.metric.name,
         task=search.problem.task,
         levels=list(search.problem.data.quantiles or []),
@@ -138,17 +182,21 @@ def _held_out(search: SearchRow, found: FinalScored, looks: int) -> HeldOutScore
     )  # fmt: skip
 
 
-def _sentences(search: SearchRow, score: float | None, test: HeldOutScore | None, *, n_members: int) -> list[str]:
+def _sentences(
+    search: SearchRow, score: float | None, test: HeldOutScore | None, refit: RefitFound, *, n_members: int
+) -> list[str]:
     if test is None:
         return ["No rows are held out to score it on: `data.test` in a spec holds some out."]
     between = ""
     if test.low is not None and test.high is not None:
         between = f" ({LEVEL:.0%} interval {written(test.low)} to {written(test.high)})"
     said = f"On {test.n_rows:,} rows that nothing was chosen on: {search.metric.name} {written(test.score)}{between}"
-    if n_members > 1:
-        said += f"; the best trial alone {written(test.winner_score)}"
+    is_refitted = refit.search is not None
+    if n_members > 1 or is_refitted:
+        by_folds = ", by the networks of its folds," if is_refitted else ""
+        said += f"; the best trial alone{by_folds} {written(test.winner_score)}"
     if score is not None:
-        said += f"; out of fold it was {written(score)}"
+        said += f"; out of fold {'the networks of the folds had' if is_refitted else 'it was'} {written(score)}"
     sentences = [f"{said}."]
     if test.looks > 1:
         sentences.append(
