@@ -191,10 +191,11 @@ class _Resolving:
 
     def _judge_refit(self, data: DataSpec, metric: Metric, splits: Splits) -> None:
         """Check that the metric has a value on the rows that choose the epoch of a refitted network."""
-        if self.faults:
+        if self.faults or self.spec.final.refit is None:
             return
+        cv = refit_cv(self.spec.cv, self.spec.final.refit)
         for one in data.of_each_target() if self._has_several else [data]:
-            for fault in fold_faults(metric, FoldTargets.of(self.columns, one, self.spec.cv, splits)):
+            for fault in fold_faults(metric, FoldTargets.of(self.columns, one, cv, splits)):
                 expected = fault.expected.replace("the validation part of every fold", "every inner part of the refit")
                 hint = "leave final.refit out, or take another metric"
                 self._add(fault.code, "final.refit", expected, fault.got, hint)

@@ -33,9 +33,7 @@ class OwnReader:
         return ensemble.ensemble(self.context, search)
 
 
-def chosen_files(
-    context: Context, search_id: str, number: int | None = None, *, of_folds: bool = False
-) -> ChosenFiles:
+def chosen_files(context: Context, search_id: str, number: int | None = None, *, of_folds: bool = False) -> ChosenFiles:
     """Find the networks of a search's ensemble, or those of one trial.
 
     Args:

@@ -1,4 +1,4 @@
-"""The refit of a search: the trials that predict, trained again on more of the rows, with networks that predict then."""
+"""The refit of a search: the trials that predict, trained again on more of the rows, and what predicts then."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ import pytest
 from sklearn.metrics import root_mean_squared_error
 
 import foldstep
+from foldstep.committee import Committee
+from foldstep.ensemble import Ensemble
 from foldstep.models.checkpoint import Arrays, read_arrays
+from foldstep.prediction import predict_file
 from foldstep.service.contract.errors import SpecInvalid
 from foldstep.service.contract.leaderboard import SearchView
 from foldstep.service.contract.out_of_fold import TEST, FoldPredictions
@@ -30,6 +34,14 @@ HELD_OUT = {"dataset": "table.csv", "target": "much", "ignore": [n for n in ALL 
 
 def weights_of(search: SearchView, checkpoints: list[str]) -> list[Arrays]:
     return [read_arrays(str(Path(search.checkpoint_dir) / name), "0") for name in checkpoints]
+
+
+def said_by(search: SearchView, checkpoints: list[str], folder: Path) -> Any:
+    """Predict the table with the mean of some networks."""
+    (folder / "rows.csv").write_text(table())
+    files = [Path(search.checkpoint_dir) / name for name in checkpoints]
+    found = predict_file(Ensemble.load([Committee(1.0, files)]), folder / "rows.csv", proba=False)
+    return np.array(found.columns["much"], float)
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +113,8 @@ def test_every_way_to_predict_takes_its_networks(
 ) -> None:
     first, refit = refitted
     model = busy_desk.master.finalize(first.id)
-    total = 0.0
-    for member in model.members:
-        (_, *said), _ = predict([Path(refit.checkpoint_dir) / n for n in member.checkpoints], table(), tmp_path)
-        total = total + member.weight * np.array(said, float)[:, 0]
+    assert model.test is not None
+    total = sum(one.weight * said_by(refit, one.checkpoints, tmp_path) for one in model.members)
     options = ["--dir", str(busy_desk.folder / "data")]
     (_, *by_name), _ = predict(first.id, table(), tmp_path, *options)
     np.testing.assert_allclose(np.array(by_name, float)[:, 0], total, rtol=1e-9)
@@ -118,22 +128,27 @@ def test_every_way_to_predict_takes_its_networks(
     loaded = foldstep.load(home)
     columns = {name: [row[name] for row in rows] for name in ("x", "z", "city")}
     np.testing.assert_allclose(loaded.predict(columns), total, rtol=1e-9)
-    assert (loaded.card["refit"], loaded.card["test"]["score"]) == (refit.id, model.test and model.test.score)
+    assert (loaded.card["refit"], loaded.card["test"]["score"]) == (refit.id, model.test.score)
     assert {one["networks"] for one in loaded.card["members"]} == {2}
     with zipfile.ZipFile(home) as archive:
         assert f"trained again by {refit.id}" in archive.read("card.md").decode()
-    # a trial that is named predicts by the networks of its folds, and so are columns judged
-    number = model.members[0].trial
-    own = [Path(first.checkpoint_dir) / n for n in busy_desk.master.trial(first.id, number).checkpoints]
-    assert predict(first.id, table(), tmp_path, *options, "--trial", str(number))[0] == predict(
-        own, table(), tmp_path
-    )[0]
+
+
+def test_a_named_trial_predicts_by_its_folds_and_columns_are_judged_by_them(
+    busy_desk: Desk, refitted: tuple[SearchView, SearchView], tmp_path: Path
+) -> None:
+    first, _ = refitted
+    assert first.best is not None
+    own = said_by(first, first.best.checkpoints, tmp_path)
+    rows = list(csv.DictReader(io.StringIO(table())))
+    by_rest = busy_desk.master.predict(first.id, rows, trial=first.best.trial)
+    np.testing.assert_allclose(np.array(by_rest.columns["much"], float), own, rtol=1e-9)
     assert "refitted" not in busy_desk.master.features(first.id).chosen
 
 
 def test_packing_changes_no_bit(busy_desk: Desk, refitted: tuple[SearchView, SearchView]) -> None:
-    """Another search of the same spec, whose trials come one at a time; its refit is begun after pauses."""
-    first, refit = refitted
+    """Another search of the same spec, whose trials come one at a time."""
+    _, refit = refitted
     budget = {"trials": 6, "parallel": 1}
     other = submitted(busy_desk, name="other", data=HELD_OUT, final={"refit": {"seeds": 2}}, budget=budget)
     (again,) = ended(busy_desk, other)
@@ -154,7 +169,7 @@ def test_each_outer_fold_is_refitted_itself(busy_desk: Desk) -> None:
     refit, *parts = [master.search(one or "") for one in master.search(first.id).followers.values()]
     refits = [master.search(part.followers["refit"] or "") for part in parts]
     order = [refit, parts[0], refits[0], parts[1], refits[1]]
-    assert all(one.finished_at <= two.created_at for one, two in zip(order, order[1:], strict=False))  # type: ignore[operator]
+    assert all(one.finished_at <= two.created_at for one, two in pairwise(order))  # type: ignore[operator]
     master.finalize(first.id)
     report = master.final(first.id).outer
     assert report is not None
@@ -170,11 +185,12 @@ def test_each_outer_fold_is_refitted_itself(busy_desk: Desk) -> None:
         ({"final": {"refit": 3}}, "final.refit"),
         ({"final": {"refit": {"folds": 3}}}, "final.refit.folds"),
         ({"final": {"refit": True}, "cv": {"column": "city"},
-          "data": {**HELD_OUT, "ignore": [n for n in ALL if n != "much" and n != "city"]}}, "final.refit"),
-        ({"final": {"refit": "yes"}, "cv": {"holdout": 0.01}, "metric": "r2"}, "final.refit"),
+          "data": {**HELD_OUT, "ignore": [n for n in ALL if n not in ("much", "city")]}}, "final.refit"),
+        ({"final": {"refit": "yes"}, "metric": "r2", "data": {**HELD_OUT, "dataset": "few.csv"}}, "final.refit"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_refitted_is_refused(desk: Desk, changes: Any, path: str) -> None:
+    desk.write("few.csv", "\n".join(table().splitlines()[:14]))  # of 10 rows outside the test part one is left out
     with pytest.raises(SpecInvalid) as refused:
         submitted(desk, **changes)
     assert path in [fault.path for fault in refused.value.faults]

@@ -61,7 +61,8 @@ def test_it_trains_the_trial_that_predicts_and_survives_its_worker(context: Cont
     assert (refit.state, refit.trials) == ("completed", 1)
     assert refit.refits is not None
     assert (refit.refits.trials, refit.refits.share) == ({1: 0}, 0.9)
-    assert words(context, search) == f"trial 1 (rank 1) of {search}, refitted on 90% of the rows: the mean of 3 networks"
+    refitted = f"trial 1 (rank 1) of {search}, refitted on 90% of the rows: the mean of 3 networks"
+    assert words(context, search) == refitted
     model = finalize.finalize(context, search)
     assert (model.refit, model.winner, len(model.members[0].checkpoints)) == (refit.id, 1, 3)
     assert other.try_take() is None
@@ -140,4 +141,4 @@ def test_of_a_deleted_search_it_fails_and_of_a_stopped_one_there_is_none(context
     stopped = new_search(context, final={"refit": True}, name="stopped")
     hand.report(hand.take(2), result(0))
     control.stop(context, stopped)
-    assert words(context, stopped).endswith("since it is stopped: only a search that is completed with a score is refitted")
+    assert "since it is stopped: only a search that is completed" in words(context, stopped)
