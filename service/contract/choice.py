@@ -125,8 +125,9 @@ def refit_of(reader: Reader, search: SearchView, numbers: Sequence[int]) -> Refi
 def _without_one(search: SearchView) -> RefitFound:
     if search.state not in TERMINAL_SEARCH:
         return RefitFound(why_not="its refit begins after its end")
-    ended = "there is no refit of it" if search.state is SearchState.COMPLETED else f"it is {search.state}"
-    return RefitFound(why_not=f"{ended}: only a search that is completed with a score is refitted")
+    if search.state is SearchState.COMPLETED:
+        return RefitFound(why_not="its refit was deleted")
+    return RefitFound(why_not=f"it is {search.state}, and only a search that is completed is refitted")
 
 
 def _of_completed(reader: Reader, refit: SearchView, numbers: Sequence[int]) -> RefitFound:

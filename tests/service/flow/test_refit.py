@@ -181,11 +181,8 @@ def test_each_outer_fold_is_refitted_itself(busy_desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("changes", "path"),
     [
-        ({"final": {"refit": {"seeds": 0}}}, "final.refit.seeds"),
         ({"final": {"refit": 3}}, "final.refit"),
         ({"final": {"refit": {"folds": 3}}}, "final.refit.folds"),
-        ({"final": {"refit": True}, "cv": {"column": "city"},
-          "data": {**HELD_OUT, "ignore": [n for n in ALL if n not in ("much", "city")]}}, "final.refit"),
         ({"final": {"refit": "yes"}, "metric": "r2", "data": {**HELD_OUT, "dataset": "few.csv"}}, "final.refit"),
     ],
 )  # fmt: skip

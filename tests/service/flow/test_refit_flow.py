@@ -141,4 +141,4 @@ def test_of_a_deleted_search_it_fails_and_of_a_stopped_one_there_is_none(context
     stopped = new_search(context, final={"refit": True}, name="stopped")
     hand.report(hand.take(2), result(0))
     control.stop(context, stopped)
-    assert "since it is stopped: only a search that is completed" in words(context, stopped)
+    assert words(context, stopped).endswith("since it is stopped, and only a search that is completed is refitted")
