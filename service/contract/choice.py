@@ -117,8 +117,7 @@ def refit_of(reader: Reader, search: SearchView, numbers: Sequence[int]) -> Refi
     refit = reader.search(follower)
     if refit.state is not SearchState.COMPLETED:
         is_coming = refit.state not in TERMINAL_SEARCH
-        why = f"its refit {refit.id} {'goes on' if is_coming else f'is {refit.state}'}"
-        return RefitFound(why_not=why, is_coming=is_coming)
+        return RefitFound(why_not=f"its refit {refit.id} is {refit.state}", is_coming=is_coming)
     return _of_completed(reader, refit, numbers)
 
 

@@ -171,8 +171,10 @@ def _values(name: str, configurations: Sequence[Params]) -> Distribution:
 def _add(connection: Connection, first: SearchRow, purpose: str, spec: Spec, plan: StagePlan, now: datetime) -> None:
     problem = first.problem.model_copy(
         update={
-            "data": spec.data, "cv": spec.cv, "metric": spec.metric, "baseline": _baseline(first, spec),
+            "data": spec.data, "cv": spec.cv, "metric": spec.metric,
             "n_folds": spec.cv.repeats if purpose == REFIT else first.problem.n_folds,
+            # of other validation rows the score of the constant answer is not computed
+            "baseline": first.problem.baseline if purpose == RESEED else None,
         }
     )  # fmt: skip
     row = SearchRow(
@@ -183,12 +185,6 @@ def _add(connection: Connection, first: SearchRow, purpose: str, spec: Spec, pla
     )  # fmt: skip
     searches.add(connection, row, written(spec, trials=plan.trials))
     add_stage(connection, row.id, plan, now)
-
-
-def _baseline(first: SearchRow, spec: Spec) -> float | None:
-    """Keep the constant answer's score where the rows are the same; of others it is not computed."""
-    is_same = spec.data == first.spec.data and spec.cv.holdout == first.spec.cv.holdout
-    return first.problem.baseline if is_same else None
 
 
 _WHY = {

@@ -24,6 +24,7 @@ from foldstep.service.flow.context import Context
 from foldstep.service.flow.ensemble import ensemble
 from foldstep.service.flow.finish import Ending, end
 from foldstep.service.flow.follow import of_configurations, plan_of
+from foldstep.service.flow.propose import alone
 from foldstep.service.flow.prune import clean_up
 
 
@@ -48,6 +49,11 @@ def plan_refit(context: Context, search_id: str) -> bool:
         return _fail(context, search_id, "The search that it refits was deleted.")
     if not first.is_over:
         return False
+    with alone(context, search_id) as is_alone:
+        return is_alone and _plan(context, search_id, first)
+
+
+def _plan(context: Context, search_id: str, first: SearchRow) -> bool:
     try:
         chosen = _choose(context, first)
     except (NotFound, Unavailable) as error:

@@ -55,7 +55,7 @@ def test_it_trains_the_trial_that_predicts_and_survives_its_worker(context: Cont
     other = Hand(context, "other")
     taken = other.take()
     assert [(trial.number, trial.attempt) for trial in taken.trials] == [(0, 2)]
-    assert f"since its refit {refit.id} goes on" in words(context, search)
+    assert f"since its refit {refit.id} is running" in words(context, search)
     other.report(taken, result(0, (0.8, 0.8, 0.8), checkpoints=True))
     refit = follower(context, search)
     assert (refit.state, refit.trials) == ("completed", 1)
