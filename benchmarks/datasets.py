@@ -28,8 +28,9 @@ from benchmarks.ranges import DROPOUT, ranges
 from benchmarks.report import arguments, publish
 from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.catalog.tasks import Task
+from foldstep.service.contract.fields import MetricName
 from foldstep.service.contract.processes import python_command
-from foldstep.service.contract.spec import CvSpec, DataSpec, MetricName
+from foldstep.service.contract.spec import CvSpec, DataSpec
 from foldstep.worker.data.inputs import FoldData, FoldSource
 from foldstep.worker.data.load import read_table
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from foldstep.service.contract.fields import MetricName
 from foldstep.service.contract.problem import LearningProblem
-from foldstep.service.contract.spec import CvSpec, DataSpec, MetricName
+from foldstep.service.contract.spec import CvSpec, DataSpec
 
 
 def problem_of(data: DataSpec, cv: CvSpec, metric: MetricName, *, n_folds: int, seed: int = 0) -> LearningProblem:

@@ -30,7 +30,8 @@ from benchmarks.sides import ScoreKeeper
 from foldstep.models.catalog.tasks import Task
 from foldstep.models.hyperparameters import resolve
 from foldstep.service.contract.columns import NumberColumn
-from foldstep.service.contract.spec import CvSpec, DataSpec, MetricName
+from foldstep.service.contract.fields import MetricName
+from foldstep.service.contract.spec import CvSpec, DataSpec
 from foldstep.worker.data.inputs import FoldSource
 from foldstep.worker.data.load import Table
 from foldstep.worker.settings import PACK_BYTES_CPU

@@ -36,8 +36,8 @@ from benchmarks.report import arguments, median_and_spread, publish
 from benchmarks.rivals import Found, Problem
 from foldstep.models.catalog.tasks import Task
 from foldstep.options import NO_WINNER
+from foldstep.service.contract.fields import MetricName
 from foldstep.service.contract.processes import python_command
-from foldstep.service.contract.spec import MetricName
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 SECONDS, SEEDS, FOLDS, TEST_SHARE = 60.0, 5, 5, 0.2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Literal, TypeAlias
 
@@ -67,12 +67,20 @@ def begin(master: Foldstep, spec: dict[str, Any], which: Which, *, ask: Callable
 def _unfinished(master: Foldstep, spec: dict[str, Any]) -> list[SearchView]:
     """Find the unfinished searches of the same spec, the newest first; also those that only one that follows is."""
     known = {search.id: search for search in master.searches()}
-    ids = [search.follows or search.id for search in known.values() if search.state not in TERMINAL_SEARCH]
+    ids = [_first(search, known) for search in known.values() if search.state not in TERMINAL_SEARCH]
     return [known[first] for first in dict.fromkeys(ids) if first in known and master.spec(first) == spec]
 
 
+def _first(search: SearchView, known: Mapping[str, SearchView]) -> str:
+    """Find the search that one follows, perhaps by way of another; itself, where it follows none."""
+    if search.follows is None:
+        return search.id
+    return _first(known[search.follows], known) if search.follows in known else search.follows
+
+
 def _with_followers(master: Foldstep, search: SearchView) -> list[SearchView]:
-    return [search, *(master.search(one) for one in search.followers.values() if one is not None)]
+    begun = [master.search(one) for one in search.followers.values() if one is not None]
+    return [search, *(each for one in begun for each in _with_followers(master, one))]
 
 
 def _fingerprint_now(master: Foldstep, spec: dict[str, Any]) -> str | None:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +14,7 @@ from foldstep.connect import connect
 from foldstep.local import local_master
 from foldstep.options import no_file
 from foldstep.service.contract.calibration import NOTHING, Adjustments
-from foldstep.service.contract.choice import kept_checkpoints, weighed_trials, words_for
+from foldstep.service.contract.choice import Choice, WeighedTrial, choose, kept_checkpoints, words_for
 from foldstep.service.contract.errors import InvalidInput, NotFound, Unavailable
 from foldstep.service.contract.leaderboard import SearchView, TrialView
 
@@ -95,6 +94,7 @@ class Chosen:
         words: which they are, for users, without a capital and a full stop.
         trials: the trials, in the order of the committees.
         adjustments: what is done with the mean of what they say; nothing where one trial was named.
+        refit: the search that trained the networks again; None where they are those of the folds.
     """
 
     search: SearchView
@@ -102,6 +102,7 @@ class Chosen:
     words: str
     trials: Sequence[TrialView]
     adjustments: Adjustments = NOTHING
+    refit: str | None = None
 
     @property
     def sentence(self) -> str:
@@ -111,7 +112,7 @@ class Chosen:
 
 @contextmanager
 def search_committees(master: Foldstep, search: str, number: int | None = None) -> Iterator[Chosen]:
-    """Yield the committees with which a search predicts: all folds' networks of the trials of its ensemble.
+    """Yield the committees with which a search predicts, see `choose`.
 
     Args:
         master: the search's.
@@ -123,41 +124,29 @@ def search_committees(master: Foldstep, search: str, number: int | None = None) 
         InvalidInput: it has no checkpoints.
     """
     view = _search(master, search)
-    weighed, adjustments = weighed_trials(
-        view, number, partial(master.trial, view.id), partial(master.ensemble, view.id)
-    )
-    with weighed_committees(master, view, weighed, adjustments) as chosen:
+    with chosen_committees(master, view, choose(master, view, number)) as chosen:
         yield chosen
 
 
 @contextmanager
-def weighed_committees(
-    master: Foldstep,
-    search: SearchView,
-    weighed: Sequence[tuple[TrialView, float]],
-    adjustments: Adjustments = NOTHING,
-) -> Iterator[Chosen]:
-    """Yield the committees of trials that predict together.
-
-    Args:
-        master: the search's.
-        search: the search.
-        weighed: the trials, each with its weight.
-        adjustments: see `Chosen`.
+def chosen_committees(master: Foldstep, search: SearchView, choice: Choice) -> Iterator[Chosen]:
+    """Yield the committees of trials of a search that predict together.
 
     Raises:
         InvalidInput: a trial has no checkpoints.
     """
     with TemporaryDirectory(prefix="foldstep-") as folder:
-        committees = [_committee(master, search, trial, weight, Path(folder)) for trial, weight in weighed]
-        trials = [trial for trial, _ in weighed]
-        yield Chosen(search, committees, words_for(search.id, trials), trials, adjustments)
+        committees = [_committee(master, one, Path(folder)) for one in choice.trials]
+        trials = [one.trial for one in choice.trials]
+        refit = None if choice.refit is None else choice.refit.id
+        yield Chosen(search, committees, words_for(search.id, choice), trials, choice.adjustments, refit)
 
 
-def _committee(master: Foldstep, search: SearchView, trial: TrialView, weight: float, folder: Path) -> Committee:
-    names = kept_checkpoints(search.id, trial)
-    local = Path(search.checkpoint_dir)
-    return Committee(weight, [_file(master, search.id, local, name, folder) for name in names], trial.trial)
+def _committee(master: Foldstep, weighed: WeighedTrial, folder: Path) -> Committee:
+    holder = weighed.holder
+    local = Path(holder.checkpoint_dir)
+    files = [_file(master, holder.id, local, name, folder) for name in kept_checkpoints(weighed)]
+    return Committee(weighed.weight, files, weighed.trial.trial)
 
 
 def _search(master: Foldstep, search: str) -> SearchView:

@@ -13,8 +13,8 @@ from foldstep.models.catalog.hyperparameters import lookup
 from foldstep.options import no_file
 from foldstep.service.contract.document import load_document
 from foldstep.service.contract.errors import Fault, InvalidInput
+from foldstep.service.contract.fields import number_from_text
 from foldstep.service.contract.names import listed
-from foldstep.service.contract.spec import number_from_text
 
 _OF_TABLES = {".csv": ",", ".tsv": "\t"}
 _KEY = "configurations"

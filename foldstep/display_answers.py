@@ -29,7 +29,8 @@ def final(master: Foldstep, search: SearchView) -> list[str]:
         return [f"The final model is not scored: {error.message}"]
     found = master.final(search.id)
     followed = [report.sentences for report in (found.reseed, found.outer) if report is not None]
-    return [*(model.sentences if found.has_test_part else []), *(said for sentences in followed for said in sentences)]
+    of_model = model.sentences if found.has_test_part else found.refit
+    return [*of_model, *(said for sentences in followed for said in sentences)]
 
 
 def ensemble(master: Foldstep, search: SearchView) -> list[str]:

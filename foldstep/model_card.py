@@ -36,6 +36,7 @@ def card_of(master: Foldstep, chosen: Chosen, licence: str = "") -> Card:
         "name": search.name,
         "search": search.id,
         "chosen": chosen.sentence,
+        "refit": chosen.refit,
         "task": search.task,
         "target": context.get("target"),
         "metric": search.metric.model_dump(mode="json"),
@@ -62,7 +63,7 @@ def _test(master: Foldstep, chosen: Chosen) -> Card | None:
     if model is None or model.test is None:
         return None
     final = {member.trial: member.weight for member in model.members}
-    if final != {committee.trial: committee.weight for committee in chosen.committees}:
+    if (model.refit, final) != (chosen.refit, {one.trial: one.weight for one in chosen.committees}):
         return None
     adjustments = chosen.adjustments
     if (model.temperature, model.threshold) != (adjustments.temperature, adjustments.threshold):
@@ -150,6 +151,11 @@ def _scores(card: Mapping[str, Any]) -> Iterator[str]:
     yield "\n".join(rows)
     if card["answers"]:
         yield "\n".join(f"- {sentence}" for sentence in card["answers"])
+    if card["refit"] is not None:
+        yield (
+            "These scores, and intervals, are those of the networks of the folds; the networks here were trained again "
+            f"by {card['refit']}, on more of the rows."
+        )
     if card["intervals"]:
         widths = ", ".join(f"±{number(width)} for {share}" for share, width in card["intervals"].items())
         yield f"Intervals that cover shares of the rows, from the errors on rows that were not trained on: {widths}."

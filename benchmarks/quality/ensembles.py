@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.quality import report
-from benchmarks.quality.cases import Case, read, split
+from benchmarks.quality.cases import Case, File, read, split
 from benchmarks.quality.own import space_of, spec_of
 from benchmarks.quality.results import Results, Row
 from benchmarks.quality.scores import CHANGED, HELD_OUT, Task, samples
@@ -196,15 +196,21 @@ def searched(task: Task, data: Path, folder: Path, spec: Mapping[str, Any]) -> T
 
 
 def _trained(task: Task, trials: Sequence[Sequence[Path]], folder: Path) -> Trained:
-    said = np.stack([_committee(checkpoints, folder / "held_out.csv") for checkpoints in trials])
-    predictor = Predictor.load(trials[0][0])
-    with (folder / "held_out.csv").open(newline="") as file:
-        cells = [row[task.file.target] for row in csv.DictReader(file)]
-    of_class = None if predictor.classes is None else {str(c): i for i, c in enumerate(predictor.classes)}
-    truth = np.array([float(c) if of_class is None else of_class[str(_number(c))] for c in cells])
+    held_out = folder / "held_out.csv"
+    said = np.stack([committee_said(checkpoints, held_out) for checkpoints in trials])
+    truth = truth_of(task.file, trials[0][0], held_out)
     blocks = [_block([checkpoints[fold] for checkpoints in trials]) for fold in range(len(trials[0]))]
-    values = truth if of_class is None else truth.astype(np.int64)
+    values = truth if task.file.task == "regression" else truth.astype(np.int64)
     return Trained(blocks, said, Truth(values), Aim(task.metric, task.file.task, MEMBERS))
+
+
+def truth_of(data: File, checkpoint: Path, table: Path) -> npt.NDArray[np.float64]:
+    """Read the target of a file's rows: values, or the numbers that a network gives to their classes."""
+    predictor = Predictor.load(checkpoint)
+    with table.open(newline="") as file:
+        cells = [row[data.target] for row in csv.DictReader(file)]
+    of_class = None if predictor.classes is None else {str(c): i for i, c in enumerate(predictor.classes)}
+    return np.array([float(c) if of_class is None else of_class[str(_number(c))] for c in cells], float)
 
 
 def _number(cell: str) -> Any:
@@ -216,7 +222,7 @@ def _number(cell: str) -> Any:
     return int(value) if value.is_integer() else value
 
 
-def _committee(checkpoints: Sequence[Path], file: Path) -> npt.NDArray[np.float64]:
+def committee_said(checkpoints: Sequence[Path], file: Path) -> npt.NDArray[np.float64]:
     """Predict with the mean of a trial's networks, (outputs, rows)."""
     found = []
     for path in checkpoints:

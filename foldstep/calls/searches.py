@@ -83,9 +83,14 @@ class SearchCalls(Calls):
         return Footprint.model_validate_json(self.connection.request("DELETE", f"/searches/{search}").content)
 
     def next_follower(self, search: str) -> str | None:
-        """Find the search that follows another (`final.reseed`, `cv.outer`) and goes on; None where none does."""
-        begun = [follower for follower in self.search(search).followers.values() if follower is not None]
-        return next((one for one in begun if self.search(one).state not in TERMINAL_SEARCH), None)
+        """Find the search that follows another (`final`, `cv.outer`), or one that does, and goes on; None for none."""
+        for follower in self.search(search).followers.values():
+            if follower is not None and self.search(follower).state not in TERMINAL_SEARCH:
+                return follower
+            further = None if follower is None else self.next_follower(follower)
+            if further is not None:
+                return further
+        return None
 
     def wait(
         self, search: str, *, poll_s: float = 0.5, on_look: Callable[[SearchView], object] | None = None

@@ -16,9 +16,9 @@ from foldstep.service.analysis.kept import ClassWeights, corrected
 from foldstep.service.analysis.temperature import Rows, calibration
 from foldstep.service.analysis.threshold import Part, threshold
 from foldstep.service.contract.calibration import Calibration, Threshold
+from foldstep.service.contract.final_spec import ThresholdSpec
 from foldstep.service.contract.numbers import score
 from foldstep.service.contract.probabilities import tempered
-from foldstep.service.contract.spec import ThresholdSpec
 
 OfFolds = Sequence[ClassWeights | None]
 """The weights of classes in the training of each fold's network."""

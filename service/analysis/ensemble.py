@@ -16,9 +16,9 @@ from foldstep.service.analysis.greedy import Aim, Block, Choice, HeldOut, choose
 from foldstep.service.analysis.kept import read_class_weights, read_predictions
 from foldstep.service.analysis.scores import Truth
 from foldstep.service.contract.ensemble import Ensemble, EnsembleMember
+from foldstep.service.contract.final_spec import ThresholdSpec
 from foldstep.service.contract.out_of_fold import FoldPredictions
 from foldstep.service.contract.space import Frozen
-from foldstep.service.contract.spec import ThresholdSpec
 
 MOST_ROWS = 20_000
 """Rows on which an ensemble is chosen, of all folds together: of more, some at equal distances."""

@@ -31,9 +31,10 @@ MOST_DRAWN = 20_000_000
 
 
 class Committee(Frozen):
-    """A trial of the final model: its weight, and its checkpoints in the order of its folds."""
+    """A trial of the final model: its weight, and its checkpoints with their folder."""
 
     weight: float = Field(gt=0)
+    folder: str
     checkpoints: list[str]
 
 
@@ -41,7 +42,6 @@ class FinalScoreRequest(Frozen):
     """What is scored.
 
     Attributes:
-        folder: of the checkpoints.
         committees: the final model.
         winner: the best trial, which is scored beside it.
         levels: of the quantiles that are predicted.
@@ -50,7 +50,6 @@ class FinalScoreRequest(Frozen):
         seed: of the search.
     """
 
-    folder: str
     committees: list[Committee]
     winner: Committee
     metric: str
@@ -79,7 +78,7 @@ class FinalScored(Frozen):
 
 def final_score(request: FinalScoreRequest) -> FinalScored | None:
     """Score a final model and the best trial alone; None where a checkpoint has no predictions of the test part."""
-    of_each = [_folds(request, committee) for committee in [*request.committees, request.winner]]
+    of_each = [_networks(committee) for committee in [*request.committees, request.winner]]
     if not all(of_each):
         return None
     both, is_corrected = _answers(request, of_each)
@@ -116,7 +115,7 @@ def _answers(request: FinalScoreRequest, of_each: Sequence[Sequence[FoldPredicti
 def _trained(request: FinalScoreRequest) -> list[list[ClassWeights | None]] | None:
     """Read the weights that classes had, of the final model's trials and of the best one; None where one is unknown."""
     every = [*request.committees, request.winner]
-    found = [read_class_weights(Path(request.folder), committee.checkpoints) for committee in every]
+    found = [read_class_weights(Path(committee.folder), committee.checkpoints) for committee in every]
     known = [of_folds for of_folds in found if of_folds is not None]
     return known if len(known) == len(found) else None
 
@@ -127,8 +126,8 @@ def _together(request: FinalScoreRequest, said: Sequence[npt.NDArray[np.float64]
     return np.asarray(np.tensordot(weights / weights.sum(), np.stack(said[:-1]), axes=1))
 
 
-def _folds(request: FinalScoreRequest, committee: Committee) -> list[FoldPredictions]:
-    return read_predictions(Path(request.folder), committee.checkpoints, TEST)
+def _networks(committee: Committee) -> list[FoldPredictions]:
+    return read_predictions(Path(committee.folder), committee.checkpoints, TEST)
 
 
 def _mean(folds: Sequence[FoldPredictions], weights: Sequence[ClassWeights | None]) -> npt.NDArray[np.float64]:

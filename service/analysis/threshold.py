@@ -17,8 +17,8 @@ from foldstep.models.catalog.metrics import METRICS
 from foldstep.service.analysis.scores import Answers, Truth, scores
 from foldstep.service.analysis.temperature import Rows
 from foldstep.service.contract.calibration import Threshold
+from foldstep.service.contract.final_spec import CostSpec, ThresholdSpec
 from foldstep.service.contract.probabilities import is_second
-from foldstep.service.contract.spec import CostSpec, ThresholdSpec
 
 N_CANDIDATES = 200
 """Thresholds that are compared at most, between equally many rows."""

@@ -40,9 +40,9 @@ async def finalize_search(search_id: SearchId, context: InContext) -> FinalModel
 
 
 @router.get("/searches/{search_id}/final", responses=responses(404, 409))
-def get_final(search_id: SearchId, context: InContext) -> Final:
+async def get_final(search_id: SearchId, context: InContext) -> Final:
     """Get the final model with its score on the test part, and whether a test part still waits for one."""
-    return finalize.final(context, search_id)
+    return await heavily(finalize.final, context, search_id)
 
 
 @router.get(

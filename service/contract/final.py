@@ -8,9 +8,9 @@ from foldstep.service.contract.ensemble import EnsembleMember
 from foldstep.service.contract.space import Frozen
 from foldstep.service.contract.winner import Winner
 
-RESEED, OUTER = "reseed", "outer-"
-"""What a search is that follows another: its best trials with other seeds, or a part of nested cross-validation; the
-number of the part, from 1, comes after `OUTER`."""
+REFIT, RESEED, OUTER = "refit", "reseed", "outer-"
+"""What a search is that follows another: its ensemble on more of the rows, its best trials with other seeds, or a part
+of nested cross-validation; the number of the part, from 1, comes after `OUTER`."""
 LEVEL = 0.95
 """Level of the interval around a score on the test part."""
 
@@ -21,7 +21,7 @@ class HeldOutScore(Frozen):
     Attributes:
         score: in the search's metric.
         low, high: ends of its bootstrap interval at `LEVEL`; None where the metric has no value on most resamples.
-        winner_score: of the best trial alone.
+        winner_score: of the best trial alone, by the networks of its folds.
         n_rows: rows of the test part.
         n_resamples: resamples on which the metric has a value.
         looks: how often final models of this search were scored on these rows by now, this one among them.
@@ -41,11 +41,14 @@ class FinalModel(Frozen):
 
     Attributes:
         number: from 1; a search that was extended has another final model.
-        members: its trials with their weights; one where the best trial predicts alone.
+        members: its trials with their weights; one where the best trial predicts alone. Their scores are those of the
+            folds' networks.
         winner: the best trial.
         temperature: of its probabilities; 1 for none.
         threshold: between two classes; None for the more probable class.
-        score: on out-of-fold rows, without both; None where no predictions were kept.
+        refit: the search that trained the members' checkpoints again; None where they are the folds' networks.
+        score: of the folds' networks on out-of-fold rows, without temperature and threshold; None where no predictions
+            were kept.
         test: its score on the test part; None where the search has none.
         sentences: the same in words.
     """
@@ -57,6 +60,7 @@ class FinalModel(Frozen):
     winner: int
     temperature: float = 1.0
     threshold: float | None = None
+    refit: str | None = None
     score: float | None
     test: HeldOutScore | None
     sentences: list[str] = Field(default_factory=list)
@@ -129,6 +133,7 @@ class Final(Frozen):
         model: the last final model; None before the first.
         has_test_part: whether a part of the rows is held out.
         awaits_score: whether it is, and no final model was scored on it.
+        refit: whether the search predicts with refitted networks, in words; nothing without `final.refit`.
         reseed: what other seeds say; None without `final.reseed`, and before the end of that search.
         outer: what nested cross-validation says; None without `cv.outer`.
     """
@@ -136,5 +141,6 @@ class Final(Frozen):
     model: FinalModel | None
     has_test_part: bool
     awaits_score: bool
+    refit: list[str] = Field(default_factory=list)
     reseed: ReseedReport | None = None
     outer: OuterReport | None = None

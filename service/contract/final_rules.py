@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.errors import Fault
-from foldstep.service.contract.spec import FinalSpec, Spec, ThresholdSpec
+from foldstep.service.contract.final_spec import FinalSpec, ThresholdSpec
+from foldstep.service.contract.spec import Spec
 
 BY_METRICS = [m.name for m in METRICS.values() if m.is_of_classes and not m.has_order]
 """The metrics that a threshold can be chosen for: those of predicted classes."""

@@ -10,6 +10,7 @@ from foldstep.models.catalog.tasks import Task
 from foldstep.service.contract.checks import CheckReport
 from foldstep.service.contract.diagnose import Diagnosis
 from foldstep.service.contract.diagnostics import Reading
+from foldstep.service.contract.refit import Refitted
 from foldstep.service.contract.report import Curve
 from foldstep.service.contract.space import Frozen, Params, Space
 from foldstep.service.contract.spec import MetricSpec
@@ -209,7 +210,8 @@ class SearchView(Frozen):
         checks: results of the checks before it; None where none were requested, or they are not done yet.
         checkpoint_dir: the folder of its checkpoints on the master.
         follows: the search after whose end it was begun; None where a user submitted it.
-        purpose: what for: `reseed`, or `outer-1` and so on.
+        purpose: what for: `refit`, `reseed`, or `outer-1` and so on.
+        refits: which trials of that search it trains again, where that is its purpose; None elsewhere.
         followers: the searches that are to follow it, by their purpose: the id of each that was begun.
     """
 
@@ -239,6 +241,7 @@ class SearchView(Frozen):
     stages: list[StageView]
     follows: str | None = None
     purpose: str | None = None
+    refits: Refitted | None = None
     followers: dict[str, str | None] = Field(default_factory=dict)
 
 

@@ -12,9 +12,9 @@ from foldstep.models.catalog.hyperparameters import REGISTRY, lookup
 from foldstep.models.catalog.kinds import Hyperparameter, Kind, Value
 from foldstep.service.contract.bounds import MAX_CHOICES, MAX_CONDITION
 from foldstep.service.contract.errors import MAX_FAULTS, Fault
+from foldstep.service.contract.fields import boolean_from_text, number_from_text
 from foldstep.service.contract.hints import unknown_key, unlisted, value_hint
 from foldstep.service.contract.space import Choices, Distribution, Either, Fixed, FloatRange, IntRange, Space
-from foldstep.service.contract.spec import boolean_from_text, number_from_text
 
 _RANGE_KEYS = {"low", "high", "log", "step"}
 _KEYS = {*_RANGE_KEYS, "choices", "value", "when", "or"}

@@ -23,7 +23,6 @@ from foldstep.service.contract.space import Distribution, Fixed, Space
 from foldstep.service.contract.spec import LEFT_OUT, MAX_GRID_POINTS, NOT_WRITTEN, LeftOut, PresetUse, Spec, Task
 
 NOT_YET = {
-    "final.refit": "a network trained on all training rows",
     "final.distill": "one network trained on the ensemble's answers",
 }
 """Keys of specs that this version does not support and refuses: path to description."""
@@ -208,6 +207,10 @@ def _cv_faults(spec: Spec) -> list[Fault]:
             faults.append(Fault(code="contradiction", path="cv.repeats", expected=f"1 with {why}", got=str(cv.repeats)))
     if cv.outer is not None:
         faults += _outer_faults(spec)
+    if cv.column is not None and spec.final.refit is not None:
+        expected = "no refit with given folds, as a part of one of them cannot be left out"
+        hint = "leave final.refit out: the networks of the folds predict"
+        faults.append(Fault(code="contradiction", path="final.refit", expected=expected, got="refit", hint=hint))
     if cv.stratify and (spec.data.task == "regression" or len(spec.data.targets) > 1 or cv.time or cv.column):
         expected = "no stratify with regression, several targets, time order or given folds"
         faults.append(Fault(code="contradiction", path="cv.stratify", expected=expected, got="true"))

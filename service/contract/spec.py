@@ -3,81 +3,32 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from foldstep.models.catalog.metrics import METRICS, Direction
 from foldstep.models.catalog.tasks import Task as Task
+from foldstep.service.contract.fields import (
+    Bool,
+    Duration,
+    Float,
+    Int,
+    MetricName,
+    Share,
+    Strict,
+    number_from_text,
+)
+from foldstep.service.contract.final_spec import FinalSpec
 from foldstep.service.contract.methods import Method
-from foldstep.service.contract.names import OneOf
 from foldstep.service.contract.reading import ReadingOptions
-from foldstep.service.contract.space import Fixed, Frozen, Space
-
-MetricName: TypeAlias = Annotated[str, OneOf(METRICS)]
+from foldstep.service.contract.space import Fixed, Space
 
 DEFAULT_TRIALS = 50
 DEFAULT_EPOCHS = 30
 MAX_GRID_POINTS = 1_000_000
 MASTER_PREFIX = "master:"
 """What a path in `data.dataset` begins with where it is a file of the master's, not of the user's."""
-
-MAX_DURATION_S = 3e9
-"""The longest time, about a hundred years: the end of a longer one may be after the last date that there is."""
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
-_LONGEST_NUMBER = 300
-"""Characters of a number in text; a longer one fits no floating-point number."""
-_BOOLEANS = {"yes": True, "no": False, "on": True, "off": False, "true": True, "false": False}
-_UNIT_S = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def number_from_text(value: Any) -> Any:
-    """Convert text such as `1e-4`, which YAML reads as text, to a number; return anything else unchanged."""
-    if not isinstance(value, str) or len(value) > _LONGEST_NUMBER:
-        return value
-    try:
-        return int(value) if re.fullmatch(r"\s*[+-]?\d[\d_]*\s*", value) else float(value)
-    except ValueError:
-        return value
-
-
-def boolean_from_text(value: Any) -> Any:
-    """Convert `yes`, `no`, `on`, `off`, `true` and `false`, which are text in YAML 1.2, to a boolean; keep the rest."""
-    return _BOOLEANS.get(value.strip().lower(), value) if isinstance(value, str) else value
-
-
-def seconds_from_text(value: Any) -> Any:
-    """Convert a duration such as `90s`, `10m`, `2h`, `1d` or a number of seconds to seconds; keep anything else."""
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    return float(match[1]) * _UNIT_S[match[2]] if match else number_from_text(value)
-
-
-Bool: TypeAlias = Annotated[bool, BeforeValidator(boolean_from_text)]
-Int: TypeAlias = Annotated[int, BeforeValidator(number_from_text)]
-Float: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(allow_inf_nan=False)]
-Share: TypeAlias = Annotated[Float, Field(gt=0, lt=1)]
-Cost: TypeAlias = Annotated[Float, Field(gt=0, le=1e12)]
-Duration: TypeAlias = Annotated[
-    float,
-    BeforeValidator(seconds_from_text),
-    Field(gt=0, le=MAX_DURATION_S, allow_inf_nan=False, description="seconds, or 90s, 10m, 2h"),
-    WithJsonSchema(
-        {
-            "description": "seconds, or 90s, 10m, 2h",
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_DURATION_S},
-                {"type": "string", "pattern": "^[1-9][0-9]{0,3}(ms|s|m|h|d)$"},
-            ],
-        }
-    ),
-]
-
-
-class Strict(Frozen):
-    """Base of the spec's records, without silent conversions of types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class ColumnRef(Strict):
@@ -259,60 +210,6 @@ class CheckpointSpec(Strict):
         if self.keep == "all":
             return None
         return 0 if self.keep == "none" else int(self.keep)
-
-
-class ReseedSpec(Strict):
-    """Which trials are trained again after a search, with other seeds.
-
-    Attributes:
-        top: how many configurations, the best ones.
-        seeds: how often each.
-    """
-
-    top: Annotated[Int, Field(ge=1, le=100)] = 5
-    seeds: Annotated[Int, Field(ge=1, le=100)] = 5
-
-
-class CostSpec(Strict):
-    """What false predictions of two classes cost, in any unit; the second class is the positive one."""
-
-    false_positive: Cost
-    false_negative: Cost
-
-
-class ThresholdSpec(Strict):
-    """What the threshold between two classes is chosen for: one of both.
-
-    Attributes:
-        metric: one that looks at predicted classes alone, see `Metric.is_of_classes`.
-        cost: the mean cost of a row is to be least.
-    """
-
-    metric: MetricName | None = None
-    cost: CostSpec | None = None
-
-    @property
-    def by(self) -> str:
-        """The name of what it is chosen for."""
-        return self.metric or "cost"
-
-
-class FinalSpec(Strict):
-    """What a search makes of its trials for predictions.
-
-    Attributes:
-        reseed: a search that follows and trains the best trials again with other seeds; None for none.
-        ensemble: how trials join in an ensemble; with `none` the best one predicts alone.
-        members: trials of an ensemble at most.
-        calibrate: whether probabilities get a temperature; None for classification.
-        threshold: by what the second of two classes is predicted; None for the more probable class.
-    """
-
-    reseed: ReseedSpec | None = None
-    ensemble: Literal["greedy", "none"] = "greedy"
-    members: Annotated[Int, Field(ge=1, le=50)] = 10
-    calibrate: Bool | None = None
-    threshold: ThresholdSpec | None = None
 
 
 class PresetUse(Strict):

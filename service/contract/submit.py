@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import Field
 
+from foldstep.service.contract.fields import Duration
 from foldstep.service.contract.problem import LearningProblem
 from foldstep.service.contract.reading import AS_FOUND, ReadingOptions
 from foldstep.service.contract.space import Frozen, Params
-from foldstep.service.contract.spec import Duration
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 """The names that a data set can have."""

@@ -8,8 +8,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from foldstep.service.contract.fields import Duration
 from foldstep.service.contract.space import Frozen
-from foldstep.service.contract.spec import Duration
 
 PREFIX = "foldstep_"
 """Every token of the table begins so: scanners of code find one that was checked in, and no other is looked up."""

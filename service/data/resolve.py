@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from foldstep.service.contract.final_rules import threshold_faults
 from foldstep.service.contract.folds import Splits, Splitter
 from foldstep.service.contract.problem import LearningProblem, ResolvedProblem
 from foldstep.service.contract.reading import TableReading
+from foldstep.service.contract.refit import refit_cv
 from foldstep.service.contract.rules import (
     class_faults,
     embedding_faults,
@@ -111,9 +112,12 @@ class _Resolving:
             self._fill_in(data, task)
         metric = self._metric(task)
         splits = SplitCheck(self.spec, data, self.columns, self.description, self.faults).splits()
-        self._check_space(task, splits)
+        of_refit = None if splits is None else self._splits_of_refit(data)
+        self._check_space(task, [parts for parts in (splits, of_refit) if parts is not None])
         self.faults += threshold_faults(self.spec.final, task, len(distinct(self.target)))
         baseline = self._judge_folds(data, metric, splits)
+        if of_refit is not None:
+            self._judge_refit(data, METRICS[metric.name], of_refit)
         if self.faults or splits is None:
             raise SpecInvalid(self.faults)
         features = features_of(self.description, data, self.spec.cv)
@@ -179,6 +183,24 @@ class _Resolving:
             return None
         self.notes += [*fold_notes(measured, folds), *unequal_note(measured, folds, baseline)]
         return baseline
+
+    def _splits_of_refit(self, data: DataSpec) -> Splits | None:
+        """Split the rows as the refit does; None where none is asked for."""
+        refit = self.spec.final.refit
+        if refit is None:
+            return None
+        return Splitter(self.columns, data, refit_cv(self.spec.cv, refit), self.spec.seed).splits()
+
+    def _judge_refit(self, data: DataSpec, metric: Metric, splits: Splits) -> None:
+        """Check that the metric has a value on the rows that choose the epoch of a refitted network."""
+        if self.faults or self.spec.final.refit is None:
+            return
+        cv = refit_cv(self.spec.cv, self.spec.final.refit)
+        for one in data.of_each_target() if self._has_several else [data]:
+            for fault in fold_faults(metric, FoldTargets.of(self.columns, one, cv, splits)):
+                expected = fault.expected.replace("the validation part of every fold", "every inner part of the refit")
+                hint = "leave final.refit out, or take another metric"
+                self._add(fault.code, "final.refit", expected, fault.got, hint)
 
     def _judge_several(self, data: DataSpec, metric: Metric, splits: Splits) -> float | None:
         folds = [FoldTargets.of(self.columns, one, self.spec.cv, splits) for one in data.of_each_target()]
@@ -276,7 +298,7 @@ class _Resolving:
             got = f"{target.values.min():g}"
             self._add("negative_target", path, f"a target {LEAST_IN_WORDS[least]} for {name}", got)
 
-    def _check_space(self, task: Task, splits: Splits | None) -> None:
+    def _check_space(self, task: Task, splits: Sequence[Splits]) -> None:
         """Find the hyperparameters that do not fit the task, the target or the training parts."""
         space = self.spec.space
         self.faults += task_faults(space, task)
@@ -291,8 +313,8 @@ class _Resolving:
             self._check_log()
         for path, name in factor_columns(self.spec):
             self._check_factor(path, self.columns[name])
-        if splits is not None:
-            self.faults += lbfgs_faults(space, max(len(train) for train, _ in splits.folds))
+        if splits:
+            self.faults += lbfgs_faults(space, max(len(train) for parts in splits for train, _ in parts.folds))
 
     def _check_log(self) -> None:
         """Check that the target has a logarithm in every row."""

@@ -305,6 +305,12 @@ def set_budget(connection: Connection, search_id: str, spec: Spec, deadline_at: 
     connection.execute(update(searches).where(searches.c.id == search_id).values(values))
 
 
+def set_spec(connection: Connection, search_id: str, spec: Spec, submitted: Any) -> None:
+    """Store the spec of a locked search that was begun before its trials were known, and the same as it is written."""
+    values = {"spec": spec.model_dump_json(), "submitted": submitted}
+    connection.execute(update(searches).where(searches.c.id == search_id).values(values))
+
+
 def extended(connection: Connection, search_id: str) -> dict[str, Any]:
     """Read the last extension of a search that came with a key; empty where none did."""
     statement = select(searches.c.extended).where(searches.c.id == search_id)

@@ -15,7 +15,7 @@ from foldstep.service.flow.transfer import canonical_file
 
 
 def features(context: Context, search_id: str) -> FeatureReport:
-    """Report on the features, for the networks of the search's ensemble.
+    """Report on the features, for the networks of the search's ensemble: those of the folds, also after a refit.
 
     While a search goes on the answer may be some seconds old.
 
@@ -27,7 +27,7 @@ def features(context: Context, search_id: str) -> FeatureReport:
     """
     with context.database.read() as connection:
         search = searches.get(connection, search_id)
-    chosen = chosen_files(context, search_id)
+    chosen = chosen_files(context, search_id, of_folds=True)  # each row is predicted by networks that do not know it
     return context.answers.get(
         (search_id, "features"), chosen.model_dump_json(), lambda: _report(context, search, chosen),
         may_be_older=not search.is_over,

@@ -6,14 +6,17 @@ that was stored; where a search was extended and has another one, that is scored
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from foldstep.models.catalog.metrics import METRICS
 from foldstep.service.analysis.child import final_score_in_child
 from foldstep.service.analysis.final_score import Committee, FinalScored, FinalScoreRequest
 from foldstep.service.contract.calibration import NOTHING, Adjustments
-from foldstep.service.contract.ensemble import Ensemble, EnsembleMember
-from foldstep.service.contract.errors import Conflict
+from foldstep.service.contract.choice import RefitFound, choose, refit_of, refit_sentences
+from foldstep.service.contract.ensemble import EnsembleMember
+from foldstep.service.contract.errors import Conflict, InvalidInput, Unavailable
 from foldstep.service.contract.final import LEVEL, Final, FinalModel, HeldOutScore
 from foldstep.service.contract.numbers import score as written
 from foldstep.service.data.allowance import limits_to_compute
@@ -22,6 +25,7 @@ from foldstep.service.db.searches import SearchRow
 from foldstep.service.flow import ensemble, files, rank
 from foldstep.service.flow.context import Context
 from foldstep.service.flow.followed import nested, outer_searches, reseeded
+from foldstep.service.flow.networks import OwnReader
 
 
 def finalize(context: Context, search_id: str) -> FinalModel:
@@ -29,7 +33,8 @@ def finalize(context: Context, search_id: str) -> FinalModel:
 
     Raises:
         NotFound: there is no such search.
-        Conflict: it goes on, has no scored trial, or its networks' predictions of the test part were not kept.
+        Conflict: it or its refit goes on, it has no scored trial, or its networks' predictions of the test part were
+            not kept.
         Unavailable: the score could not be computed.
     """
     with context.database.read() as connection:
@@ -44,13 +49,59 @@ def finalize(context: Context, search_id: str) -> FinalModel:
             f"The search {search_id} goes on, and what it predicts with may change: finalize it after its end, or stop "
             "it first."
         )
-    found = ensemble.ensemble(context, search_id)
-    members = _best_alone(context, search) if found is None else found.members
-    adjustments = NOTHING if found is None else found.adjustments
-    model = (members, adjustments.temperature, adjustments.threshold)
-    if last is not None and (last.members, last.temperature, last.threshold) == model:
+    predicting = _predicting(context, search)
+    if last is not None and _is_of(last, predicting):
         return last
-    return _stored(context, _model(context, search, found, members, last))
+    return _stored(context, _model(context, search, predicting, last))
+
+
+class _Predicting(NamedTuple):
+    """What a search predicts with.
+
+    Attributes:
+        members: its trials, with the checkpoints that predict.
+        winner: the best trial.
+        score: on out-of-fold rows; None where no predictions were kept.
+    """
+
+    members: list[EnsembleMember]
+    winner: int
+    score: float | None
+    adjustments: Adjustments
+    refit: RefitFound
+
+
+def _predicting(context: Context, search: SearchRow) -> _Predicting:
+    found = ensemble.ensemble(context, search.id)
+    members = _best_alone(context, search) if found is None else found.members
+    refit = _refit(context, search, members)
+    members = [m.model_copy(update={"checkpoints": refit.checkpoints.get(m.trial, m.checkpoints)}) for m in members]
+    if found is None:
+        return _Predicting(members, members[0].trial, None, NOTHING, refit)
+    return _Predicting(members, found.winner, found.score, found.adjustments, refit)
+
+
+def _is_of(model: FinalModel, predicting: _Predicting) -> bool:
+    """Tell whether a final model predicts the same."""
+    adjustments = predicting.adjustments
+    same = (predicting.members, adjustments.temperature, adjustments.threshold)
+    return (model.members, model.temperature, model.threshold) == same
+
+
+def _refit(context: Context, search: SearchRow, members: Sequence[EnsembleMember]) -> RefitFound:
+    """Find the refitted networks of the members, if there are some.
+
+    Raises:
+        Conflict: there will be some.
+    """
+    reader = OwnReader(context)
+    found = refit_of(reader, reader.search(search.id), [member.trial for member in members])
+    if found.is_coming:
+        raise Conflict(
+            f"The search {search.id} is being refitted, and predicts with other networks then: finalize it after the "
+            "end of its refit, or stop that first."
+        )
+    return found
 
 
 def final(context: Context, search_id: str) -> Final:
@@ -66,7 +117,20 @@ def final(context: Context, search_id: str) -> Final:
     has_part = _has_test_part(search)
     is_scored = last is not None and last.test is not None
     awaits = has_part and not is_scored
-    return Final(model=last, has_test_part=has_part, awaits_score=awaits, reseed=reseed, outer=outer)
+    refit = _refit_said(context, search)
+    return Final(model=last, has_test_part=has_part, awaits_score=awaits, refit=refit, reseed=reseed, outer=outer)
+
+
+def _refit_said(context: Context, search: SearchRow) -> list[str]:
+    """Tell whether a search predicts with refitted networks, in words; nothing where its spec asks for none."""
+    if search.spec.final.refit is None:
+        return []
+    reader = OwnReader(context)
+    try:
+        choice = choose(reader, reader.search(search.id))
+    except (InvalidInput, Unavailable):  # before the first score, or where the ensemble is not known
+        return []
+    return refit_sentences(RefitFound(choice.refit, why_not=choice.why_folds))
 
 
 def _has_test_part(search: SearchRow) -> bool:
@@ -82,26 +146,23 @@ def _stored(context: Context, model: FinalModel) -> FinalModel:
     return model
 
 
-def _model(
-    context: Context, search: SearchRow, found: Ensemble | None, members: list[EnsembleMember], last: FinalModel | None
-) -> FinalModel:
-    winner = members[0].trial if found is None else found.winner
-    adjustments = NOTHING if found is None else found.adjustments
+def _model(context: Context, search: SearchRow, predicting: _Predicting, last: FinalModel | None) -> FinalModel:
+    refit, adjustments = predicting.refit, predicting.adjustments
     looks = 0 if last is None or last.test is None else last.test.looks
-    scored = _scored(context, search, members, winner, adjustments) if _has_test_part(search) else None
+    scored = _scored(context, search, predicting) if _has_test_part(search) else None
     test = None if scored is None else _held_out(search, scored, looks + 1)
-    score = None if found is None else found.score
     return FinalModel(
         search=search.id,
         number=1 if last is None else last.number + 1,
         made_at=context.now(),
-        members=members,
-        winner=winner,
+        members=predicting.members,
+        winner=predicting.winner,
         temperature=adjustments.temperature,
         threshold=adjustments.threshold,
-        score=score,
+        refit=None if refit.search is None else refit.search.id,
+        score=predicting.score,
         test=test,
-        sentences=_sentences(search, score, test, _otherwise(search, adjustments, scored), n_members=len(members)),
+        sentences=[*refit_sentences(refit), *_sentences(search, predicting, scored, test)],
     )
 
 
@@ -115,20 +176,22 @@ def _best_alone(context: Context, search: SearchRow) -> list[EnsembleMember]:
     return [EnsembleMember(trial=best.trial, weight=1.0, score=best.score, checkpoints=best.checkpoints)]
 
 
-def _scored(
-    context: Context, search: SearchRow, members: list[EnsembleMember], winner: int, adjustments: Adjustments
-) -> FinalScored:
+def _scored(context: Context, search: SearchRow, predicting: _Predicting) -> FinalScored:
+    refit, adjustments = predicting.refit.search, predicting.adjustments
+    holders = (search.id, search.id if refit is None else refit.id)
+    own, of_members = (str(files.checkpoint_folder(context.settings, holder)) for holder in holders)
+    winner = rank.trial(context, search.id, predicting.winner)
     request = FinalScoreRequest(
-        folder=str(files.checkpoint_folder(context.settings, search.id)),
-        committees=[Committee(weight=m.weight, checkpoints=m.checkpoints) for m in members],
-        winner=Committee(weight=1.0, checkpoints=rank.trial(context, search.id, winner).checkpoints),
+        committees=[Committee(weight=m.weight, folder=of_members, checkpoints=m.checkpoints)
+                    for m in predicting.members],
+        winner=Committee(weight=1.0, folder=own, checkpoints=winner.checkpoints),
         metric=search.metric.name,
         task=search.problem.task,
         levels=list(search.problem.data.quantiles or []),
         temperature=adjustments.temperature,
         threshold=adjustments.threshold,
         seed=search.problem.seed,
-    )
+    )  # fmt: skip
     found = final_score_in_child(request, limits=limits_to_compute(context.settings))
     if found is None:
         raise Conflict(
@@ -150,32 +213,36 @@ def _held_out(search: SearchRow, found: FinalScored, looks: int) -> HeldOutScore
     )  # fmt: skip
 
 
-def _otherwise(search: SearchRow, adjustments: Adjustments, scored: FinalScored | None) -> str:
-    """Say how the score out of fold was of other answers than that on the test part; empty where it was not."""
-    is_of_classes = METRICS[search.metric.name].is_of_classes
-    said = ["as training weighted the classes"] if scored is not None and scored.is_corrected else []
-    said += ["before calibration"] if adjustments.temperature != 1 and not is_of_classes else []
-    said += ["without the threshold"] if adjustments.threshold is not None and is_of_classes else []
-    return f" ({', '.join(said)})" if said else ""
-
-
 def _sentences(
-    search: SearchRow, score: float | None, test: HeldOutScore | None, otherwise: str, *, n_members: int
+    search: SearchRow, predicting: _Predicting, scored: FinalScored | None, test: HeldOutScore | None
 ) -> list[str]:
-    if test is None:
+    if scored is None or test is None:
         return ["No rows are held out to score it on: `data.test` in a spec holds some out."]
     between = ""
     if test.low is not None and test.high is not None:
         between = f" ({LEVEL:.0%} interval {written(test.low)} to {written(test.high)})"
     said = f"On {test.n_rows:,} rows that nothing was chosen on: {search.metric.name} {written(test.score)}{between}"
-    if n_members > 1:
-        said += f"; the best trial alone {written(test.winner_score)}"
-    if score is not None:
-        said += f"; out of fold it was {written(score)}{otherwise}"
-    sentences = [f"{said}."]
+    is_refitted = predicting.refit.search is not None
+    if len(predicting.members) > 1 or is_refitted:
+        by_folds = ", by the networks of its folds," if is_refitted else ""
+        said += f"; the best trial alone{by_folds} {written(test.winner_score)}"
+    sentences = [f"{said}{_out_of_fold(search, predicting, scored)}."]
     if test.looks > 1:
         sentences.append(
             f"It is the final model number {test.looks} that was scored on these rows: the more often one looks at "
             "them and goes on, the less the score says of new rows."
         )
     return sentences
+
+
+def _out_of_fold(search: SearchRow, predicting: _Predicting, scored: FinalScored) -> str:
+    """Tell the score out of fold, and how it is of other answers than that on the test part; empty without one."""
+    if predicting.score is None:
+        return ""
+    adjustments, is_of_classes = predicting.adjustments, METRICS[search.metric.name].is_of_classes
+    said = ["as training weighted the classes"] if scored.is_corrected else []
+    said += ["before calibration"] if adjustments.temperature != 1 and not is_of_classes else []
+    said += ["without the threshold"] if adjustments.threshold is not None and is_of_classes else []
+    otherwise = f" ({', '.join(said)})" if said else ""
+    of = "it was" if predicting.refit.search is None else "the networks of the folds had"
+    return f"; out of fold {of} {written(predicting.score)}{otherwise}"

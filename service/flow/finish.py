@@ -85,7 +85,7 @@ def end(connection: Connection, search: SearchRow, ending: Ending, now: datetime
     continued.forget_snapshots(connection, search.id)  # their files are deleted, even if it is extended later
     searches.move(connection, search.id, ending.event, finished_at=now, failure=ending.failure)
     searches.add_notes(connection, search, [*ending.notes, *_mixed_backends(connection, search)])
-    if ending.event is SearchEvent.COMPLETE:
+    if ending.event is SearchEvent.COMPLETE or search.follows is not None:  # one that fails hinders none after it
         follow(connection, searches.get(connection, search.id), now)
 
 

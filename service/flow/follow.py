@@ -1,8 +1,10 @@
 """Use case: when a search is completed, begin the next of the searches that are to follow it, one at a time.
 
-`final.reseed` trains its best trials again with other seeds. `cv.outer` searches again without one part of the rows,
-once for each part, so that each is predicted by a search that has not seen it. They come one after another, since each
-has the time budget of the first, and workers share their time among the searches that are open.
+`final.refit` trains the trials that predict again on more of the rows; `flow/refit.py` chooses them, which takes too
+long for the transaction here. `final.reseed` trains its best trials again with other seeds. `cv.outer` searches again
+without one part of the rows, once for each part, so that each is predicted by a search that has not seen it. They come
+one after another, since each has the time budget of the first, and workers share their time among the searches that are
+open. A part of `cv.outer` is refitted itself, before the next one begins.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from foldstep.models.catalog.kinds import Value
-from foldstep.service.contract.final import OUTER, RESEED
+from foldstep.service.contract.final import OUTER, REFIT, RESEED
+from foldstep.service.contract.refit import refit_cv
 from foldstep.service.contract.space import Choices, Distribution, Fixed, Params, Space
-from foldstep.service.contract.spec import BudgetSpec, ChecksSpec, MetricSpec, OuterFold, Spec
+from foldstep.service.contract.spec import BudgetSpec, CheckpointSpec, ChecksSpec, MetricSpec, OuterFold, Spec
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import SearchState
 from foldstep.service.contract.written import written
@@ -32,28 +35,48 @@ _NAME = 50  # characters of a name that the names of its followers begin with
 
 def purposes(spec: Spec) -> list[str]:
     """List what searches are to follow one, in their order."""
-    reseed = [RESEED] if spec.final.reseed is not None else []
-    return [*reseed, *(f"{OUTER}{fold + 1}" for fold in range(spec.cv.outer or 0))]
+    named = {REFIT: spec.final.refit, RESEED: spec.final.reseed}
+    asked = [purpose for purpose, given in named.items() if given is not None]
+    return [*asked, *(f"{OUTER}{fold + 1}" for fold in range(spec.cv.outer or 0))]
 
 
 def follow(connection: Connection, search: SearchRow, now: datetime) -> None:
-    """Begin the search that is to follow a completed one, if one is left: after this one, or after what it follows."""
-    first = search if search.follows is None else searches.find(connection, search.follows)
-    if first is None or first.state is not SearchState.COMPLETED:
-        return
-    begun = {row.purpose for row in searches.followers(connection, first.id)}
-    for purpose in purposes(first.spec):
-        if purpose not in begun and _begin(connection, first, purpose, now):
+    """Begin the search that is to follow one that has ended, if one is left: after this one, or what it follows."""
+    last: SearchRow | None = search
+    while last is not None:
+        if last.state is SearchState.COMPLETED and _begin_next(connection, last, now):
             return
+        last = None if last.follows is None else searches.find(connection, last.follows)
+
+
+def _begin_next(connection: Connection, first: SearchRow, now: datetime) -> bool:
+    """Begin the next search that is to follow a completed one; tell whether one was left with something to train."""
+    begun = {row.purpose for row in searches.followers(connection, first.id)}
+    return any(purpose not in begun and _begin(connection, first, purpose, now) for purpose in purposes(first.spec))
 
 
 def _begin(connection: Connection, first: SearchRow, purpose: str, now: datetime) -> bool:
     """Begin one search; tell whether there was something to train."""
+    if purpose == REFIT:
+        return _begin_refit(connection, first, now)
     if purpose == RESEED:
         return _begin_reseed(connection, first, now)
     fold = OuterFold(fold=int(purpose.removeprefix(OUTER)) - 1, of=first.spec.cv.outer or 0)
-    spec = _named(first, purpose, data=first.spec.data.model_copy(update={"test": fold}))
+    final = first.spec.final.model_copy(update={"reseed": None})  # its refit, too, is a part of the procedure
+    spec = _named(first, purpose, data=first.spec.data.model_copy(update={"test": fold}), final=final)
     _add(connection, first, purpose, spec, first_stage(spec), now)
+    return True
+
+
+def _begin_refit(connection: Connection, first: SearchRow, now: datetime) -> bool:
+    """Begin a search whose trials are not known yet."""
+    if not trials.nth_best(connection, first.id, 1):
+        return False
+    refit = first.spec.final.refit
+    assert refit is not None
+    checkpoints = CheckpointSpec(keep="all", predictions=first.spec.checkpoints.predictions)
+    spec = _alone(first, REFIT, cv=refit_cv(first.spec.cv, refit), checkpoints=checkpoints)
+    _add(connection, first, REFIT, spec, StagePlan(index=0, space=spec.space, trials=None), now)
     return True
 
 
@@ -61,13 +84,28 @@ def _begin_reseed(connection: Connection, first: SearchRow, now: datetime) -> bo
     configurations = list(_other_seeds(connection, first))
     if not configurations:
         return False
-    spec = _named(
-        first, RESEED, method="random", space=_around(configurations), stages=[], early_stop=None, preset=None,
-        budget=BudgetSpec(trials=len(configurations)), metric=MetricSpec(name=first.metric.name), batch=None,
-    )  # fmt: skip
-    plan = StagePlan(index=0, space=spec.space, trials=len(configurations), survivors=configurations)
-    _add(connection, first, RESEED, spec, plan, now)
+    spec = of_configurations(_alone(first, RESEED), configurations)
+    _add(connection, first, RESEED, spec, plan_of(spec, configurations), now)
     return True
+
+
+def of_configurations(spec: Spec, configurations: Sequence[Params]) -> Spec:
+    """Copy a spec with a space of some configurations, and as many trials."""
+    budget = BudgetSpec(trials=len(configurations))
+    return spec.model_copy(update={"space": _around(configurations), "budget": budget})
+
+
+def plan_of(spec: Spec, configurations: Sequence[Params]) -> StagePlan:
+    """Plan the only stage of a search that trains some configurations."""
+    return StagePlan(index=0, space=spec.space, trials=len(configurations), survivors=list(configurations))
+
+
+def _alone(first: SearchRow, purpose: str, **changes: object) -> Spec:
+    """Copy the spec of a search for one that trains given configurations, each to its end."""
+    return _named(
+        first, purpose, method="random", stages=[], early_stop=None, preset=None, budget=BudgetSpec(),
+        metric=MetricSpec(name=first.metric.name), batch=None, **changes,
+    )  # fmt: skip
 
 
 def _named(first: SearchRow, purpose: str, **changes: object) -> Spec:
@@ -75,7 +113,7 @@ def _named(first: SearchRow, purpose: str, **changes: object) -> Spec:
     without = {
         "name": f"{first.name[:_NAME]}-{purpose}",
         "cv": first.spec.cv.model_copy(update={"outer": None}),
-        "final": first.spec.final.model_copy(update={"reseed": None}),
+        "final": first.spec.final.model_copy(update={"refit": None, "reseed": None}),
         "checks": ChecksSpec(),
         "warm_start": None,  # the search that it names may have seen the rows that are held out
     }
@@ -132,24 +170,25 @@ def _values(name: str, configurations: Sequence[Params]) -> Distribution:
 
 def _add(connection: Connection, first: SearchRow, purpose: str, spec: Spec, plan: StagePlan, now: datetime) -> None:
     problem = first.problem.model_copy(
-        update={"data": spec.data, "cv": spec.cv, "metric": spec.metric, "baseline": _baseline(first, spec)}
-    )
+        update={
+            "data": spec.data, "cv": spec.cv, "metric": spec.metric,
+            "n_folds": spec.cv.repeats if purpose == REFIT else first.problem.n_folds,
+            # of other validation rows the score of the constant answer is not computed
+            "baseline": first.problem.baseline if purpose == RESEED else None,
+        }
+    )  # fmt: skip
     row = SearchRow(
         id=f"{spec.name}-{secrets.token_hex(3)}", name=spec.name, state=SearchState.QUEUED, spec=spec, problem=problem,
         notes=[f"It follows {first.id}: {_WHY[purpose.rstrip('0123456789')]}"], failure=None, stage=0,
-        n_stages=1 if purpose == RESEED else first.n_stages, created_at=now, started_at=None, paused_at=None,
+        n_stages=1 if purpose in (REFIT, RESEED) else first.n_stages, created_at=now, started_at=None, paused_at=None,
         deadline_at=None, finished_at=None, follows=first.id, purpose=purpose,
     )  # fmt: skip
     searches.add(connection, row, written(spec, trials=plan.trials))
     add_stage(connection, row.id, plan, now)
 
 
-def _baseline(first: SearchRow, spec: Spec) -> float | None:
-    """Keep the constant answer's score where the rows are the same; of others it is not computed."""
-    return first.problem.baseline if spec.data == first.spec.data else None
-
-
 _WHY = {
+    REFIT: "the trials that predict for it are trained again on more of the rows, and predict then.",
     RESEED: "its best configurations are trained again with other seeds, which says how much of their score was luck.",
     OUTER: "the same search without a part of the rows, on which its final model is then scored.",
 }

@@ -29,6 +29,7 @@ from foldstep.service.flow.grant import Grant, new_token, training
 from foldstep.service.flow.plan import fill, start
 from foldstep.service.flow.propose import propose
 from foldstep.service.flow.prune import clean_up, stale_snapshots
+from foldstep.service.flow.refit import plan_refit
 from foldstep.service.flow.repeat import repeat
 from foldstep.service.flow.sweep import sweep_if_due
 
@@ -211,6 +212,8 @@ def _ahead(context: Context, limit: int) -> int:
 def _with_lock(context: Context, search_id: str, request: LeaseRequest, now: datetime) -> Lease | None:
     """Do all that is due in a search, under its lock, and lease trials of it."""
     propose(context, search_id)
+    if not plan_refit(context, search_id):
+        return None
     try:
         search, stale, granted = _locked(context, search_id, request, now)
     except (NotFound, _NoneLeft):

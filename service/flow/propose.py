@@ -47,7 +47,7 @@ class _Boundary(NamedTuple):
 
 def propose(context: Context, search_id: str) -> None:
     """Propose the next batch of a search, if its method learns and one is due; a second call meanwhile does nothing."""
-    with _alone(context, search_id) as is_alone:
+    with alone(context, search_id) as is_alone:
         if not is_alone:
             return
         with context.database.read() as connection:
@@ -70,8 +70,8 @@ def _seconds(context: Context, search: SearchRow) -> Histogram:
 
 
 @contextmanager
-def _alone(context: Context, search_id: str) -> Iterator[bool]:
-    """Yield whether this is the only thread of this master that proposes for the search; never wait."""
+def alone(context: Context, search_id: str) -> Iterator[bool]:
+    """Yield whether this is the only thread of this master that chooses trials of the search; never wait."""
     with context.proposing.lock:
         is_alone = search_id not in context.proposing.searches
         context.proposing.searches.add(search_id)

@@ -8,7 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from foldstep.service.contract.final import REFIT
 from foldstep.service.contract.leaderboard import BorderFinding, SearchView, StageView, TrialView, WorkerView
+from foldstep.service.contract.refit import Refitted
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import TrialState
 from foldstep.service.db import ranking, searches, stages, tallies, workers
@@ -130,10 +132,18 @@ def _views(connection: Connection, context: Context, rows: Sequence[SearchRow]) 
             stages=[_stage_view(stage, counted[row.id]) for stage in reached[row.id]],
             follows=row.follows,
             purpose=row.purpose,
+            refits=_refits(row, reached[row.id]),
             followers={purpose: begun[row.id].get(purpose) for purpose in purposes(row.spec)},
         )
         for row in rows
     ]
+
+
+def _refits(row: SearchRow, reached: Sequence[StageRow]) -> Refitted | None:
+    if row.purpose != REFIT or row.spec.cv.holdout is None:
+        return None
+    plan = StagePlan.model_validate(reached[0].plan)
+    return Refitted(trials=plan.refits or {}, share=1 - row.spec.cv.holdout)
 
 
 def _best(connection: Connection, rows: Sequence[SearchRow]) -> dict[str, TrialView]:

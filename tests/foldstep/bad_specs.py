@@ -66,7 +66,7 @@ NAMES = {
     "choice": Bad({"parameters": {"optimizer": ["adam", "adamm"]}}, ("parameters.optimizer", "adamm")),
     "metric of the other task": Bad({"metric": "rmse"}, ("metric.name", "accuracy", "rmse")),
     "search name": Bad({"name": "../up"}, ("name", "../up")),
-    "not yet: final": Bad({"final": {"refit": True}}, ("final", "this version does not have it")),
+    "not yet: final": Bad({"final": {"distill": True}}, ("final", "this version does not have it")),
     "checks": Bad({"checks": {"befor": True}}, ("checks.befor", "before")),
     "checks are a mapping": Bad({"checks": "before"}, ("checks", "before")),
     "rungs": Bad({"early_stop": {"rungs": "ahsa"}}, ("early_stop.rungs", "asha", "hyperband", "ahsa")),

@@ -15,9 +15,10 @@ import pytest
 import torch
 
 import foldstep
-from foldstep.committee import weighed_committees
+from foldstep.committee import chosen_committees
 from foldstep.model_export import export_chosen
 from foldstep.model_formats import Format
+from foldstep.service.contract.choice import Choice, WeighedTrial
 from foldstep.service.contract.leaderboard import SearchView, TrialView
 from tests.acceptance.processes import foldstep as command
 from tests.foldstep.conftest import Desk, refused
@@ -101,7 +102,8 @@ def test_another_trial(busy_desk: Desk, codes: tuple[SearchView, list[TrialView]
 def test_several_trials_with_weights(busy_desk: Desk, codes: tuple[SearchView, list[TrialView]]) -> None:
     search, trials = codes
     path = busy_desk.folder / "both.foldstep"
-    with weighed_committees(busy_desk.master, search, list(zip(trials, (3.0, 1.0), strict=True))) as chosen:
+    weighed = [WeighedTrial(one, weight, search) for one, weight in zip(trials, (3.0, 1.0), strict=True)]
+    with chosen_committees(busy_desk.master, search, Choice(weighed)) as chosen:
         done = export_chosen(busy_desk.master, chosen, Format.FOLDSTEP, path)
     assert done.notes == [f"2 trials of {search.id}: the weighted mean of 6 networks."]
     assert (done.networks, done.trials) == (6, [one.trial for one in trials])

@@ -61,7 +61,8 @@ function drawFinal(search, found) {
   const scored = model?.test ? model.sentences : [];
   const ofTest = awaits ? [`Held out, not yet scored: nothing has been chosen on these rows, so look at their score once, when the choice is made.${waiting}`] : scored;
   const followed = [found.reseed, found.outer].flatMap((report) => report?.sentences ?? []);
-  const lines = [...ofTest, ...followed, ...followers(search)];
+  const refit = model?.test ? [] : found.refit; // the sentences of the model have it
+  const lines = [...ofTest, ...refit, ...followed, ...followers(search)];
   $("final-said").replaceChildren(...lines.map((line) => element("p", line)));
   $("finalize").hidden = !awaits || !search.finished_at;
   $("final").hidden = !lines.length;

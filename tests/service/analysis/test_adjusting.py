@@ -9,8 +9,8 @@ from foldstep.service.analysis.adjusting import Adjusting, adjusted
 from foldstep.service.analysis.greedy import Block
 from foldstep.service.analysis.scores import Truth
 from foldstep.service.analysis.temperature import Rows, temperature_of
+from foldstep.service.contract.final_spec import ThresholdSpec
 from foldstep.service.contract.probabilities import tempered
-from foldstep.service.contract.spec import ThresholdSpec
 from tests.service.analysis.test_temperature import rows_of
 
 WEIGHTS = np.array([1.0, 6.0])

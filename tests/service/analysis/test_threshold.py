@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, m
 from foldstep.service.analysis.scores import Truth
 from foldstep.service.analysis.temperature import Rows
 from foldstep.service.analysis.threshold import Part, best, candidates, losses_by, threshold
-from foldstep.service.contract.spec import CostSpec, ThresholdSpec
+from foldstep.service.contract.final_spec import CostSpec, ThresholdSpec
 from tests.service.analysis.test_temperature import in_fifths
 
 METRICS = {"f1": f1_score, "balanced_accuracy": balanced_accuracy_score, "mcc": matthews_corrcoef,

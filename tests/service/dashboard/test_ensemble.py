@@ -82,8 +82,12 @@ def test_the_test_part_is_scored_with_a_button_and_once(tmp_path: Path, browser:
         (processes.data_dir / "table.csv").write_text(table())
         spec = {"name": "held-out", "seed": 1, "method": "random", "cv": {"folds": 2}, "budget": {"trials": 3},
                 "data": {"dataset": str(processes.data_dir / "table.csv"), "target": "y", "test": 0.2},
-                "parameters": PARAMETERS, "final": {"reseed": {"top": 1, "seeds": 2}}}  # fmt: skip
+                "parameters": PARAMETERS,
+                "final": {"refit": {"seeds": 1}, "reseed": {"top": 1, "seeds": 2}}}  # fmt: skip
         search = master.wait(master.submit(spec).id).id
+        refit = master.search(search).followers["refit"]
+        assert refit is not None
+        master.wait(refit)
         follower = master.search(search).followers["reseed"]
         assert follower is not None
         master.wait(follower)
@@ -92,15 +96,20 @@ def test_the_test_part_is_scored_with_a_button_and_once(tmp_path: Path, browser:
         text = "document.getElementById('final-said').innerText"
         assert "Held out, not yet scored" in browser.evaluate(text)
         assert master.final(search).model is None
+        (refitted,) = master.final(search).refit
+        assert refit in refitted
+        assert refitted in browser.evaluate(text)
         browser.evaluate("document.getElementById('finalize').click()")
         browser.until(f"{text}.includes('rows that nothing was chosen on')", "the score")
         model = master.final(search).model
         assert model is not None
-        assert model.sentences[0] in browser.evaluate(text)
+        assert model.sentences[0] == refitted
+        assert "\n".join(model.sentences) in browser.evaluate(text).replace("\n\n", "\n")
         reseed = master.final(search).reseed
         assert reseed is not None
         assert reseed.sentences[0] in browser.evaluate(text)
-        assert browser.evaluate("document.querySelector('#final-said a').innerText") == follower
+        links = "[...document.querySelectorAll('#final-said a')].map((a) => a.innerText)"
+        assert browser.evaluate(links) == [refit, follower]
         assert browser.evaluate("document.getElementById('finalize').hidden")
         browser.open(master.page_link(search).split("#")[0] + "#")
         browser.until(is_shown("searches"), "the list")
