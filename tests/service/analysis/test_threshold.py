@@ -38,7 +38,7 @@ def test_no_other_threshold_has_a_better_score(metric: str, weighted: bool) -> N
         said = rows.shares[:, 1] > cut
         return float(METRICS[metric](rows.truth.values, said, sample_weight=rows.truth.weight))
 
-    every = [score(cut) for cut in np.linspace(0, 1, 3001)]
+    every = [score(cut) for cut in [0.0, *rows.shares[:, 1]]]  # no others give other classes
     assert score(found) == pytest.approx(max(every))
 
 
