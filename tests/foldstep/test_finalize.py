@@ -17,6 +17,7 @@ from foldstep.models.checkpoint import read_arrays
 from foldstep.service.contract.errors import Conflict
 from foldstep.service.contract.final import FinalModel
 from foldstep.service.contract.out_of_fold import TEST, FoldPredictions
+from foldstep.service.contract.probabilities import tempered
 from tests.foldstep.conftest import Desk, refused
 from tests.foldstep.predicting import predict
 from tests.foldstep.test_ensemble import ALL, checkpoints_of, search_of, table
@@ -81,6 +82,7 @@ def test_it_is_what_scikit_learn_says_of_the_predictions_of_these_rows(
     proba = ["--proba"] if case in ("classes", "labels") else []
     said = said_of(model, files, rows, tmp_path, *proba)
     if case == "classes":
+        said = tempered(said, model.temperature)
         expected = log_loss([cells[row]["kind"] for row in rows], said, labels=["a", "b", "c"])
     elif case == "values":
         weight = [float(cells[row]["w"]) for row in rows]

@@ -17,9 +17,10 @@ import pytest
 import foldstep
 from foldstep.committee import Committee
 from foldstep.ensemble import Ensemble
-from foldstep.model_file import ABOUT, CARD, VERSION, read_model, write_model
+from foldstep.model_file import ABOUT, CARD, VERSION, WITHOUT_ADJUSTMENTS, read_model, write_model
 from foldstep.models.checkpoint import decode
 from foldstep.prediction import predict_file
+from foldstep.service.contract.calibration import Adjustments
 from foldstep.service.contract.errors import InvalidInput, ModelUnreadable
 from foldstep.whole_file import whole_file
 from tests.foldstep.portable.networks import mixed_table, train
@@ -85,11 +86,26 @@ def test_a_model_predicts_as_its_checkpoints_do(committees: list[Committee], mod
     assert alone[0] != alone[1]
 
 
+def test_a_temperature_is_kept_and_earlier_versions_do_not_read_over_it(
+    committees: list[Committee], tmp_path: Path
+) -> None:
+    path = tmp_path / "m.foldstep"
+    write_model(path, committees, {}, "", Adjustments(temperature=1.5))
+    read = read_model(path)
+    assert read.about["version"] == VERSION
+    assert read.ensemble.adjustments == Adjustments(temperature=1.5)
+    with pytest.raises(InvalidInput, match="two classes"):
+        write_model(path, committees, {}, "", Adjustments(threshold=0.4))
+    parts = parts_of(path)
+    about = {**json.loads(parts[ABOUT]), "temperature": -1}
+    assert code(archived({**parts, ABOUT: sealed(about)}, tmp_path / "odd.foldstep")) == "no_model"
+
+
 def test_what_a_model_says_of_itself(model: Path) -> None:
     read = read_model(model)
     about = read.about
     assert (about["format"], about["version"], about["task"], about["target"]) == (
-        "foldstep-model", VERSION, "classification", ["kind"],
+        "foldstep-model", WITHOUT_ADJUSTMENTS, "classification", ["kind"],
     )  # fmt: skip
     assert about["classes"] == ["a", "b", "c"]
     assert [(m["trial"], m["weight"], len(m["networks"])) for m in about["members"]] == [(3, 3.0, 2), (8, 1.0, 2)]

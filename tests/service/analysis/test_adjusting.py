@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from foldstep.service.analysis.adjusting import Adjusting, adjusted
 from foldstep.service.analysis.greedy import Block
 from foldstep.service.analysis.scores import Truth
 from foldstep.service.analysis.temperature import Rows, temperature_of
+from foldstep.service.analysis.threshold import best, losses_by
 from foldstep.service.contract.final_spec import ThresholdSpec
 from foldstep.service.contract.probabilities import tempered
 from tests.service.analysis.test_temperature import rows_of
@@ -57,11 +59,12 @@ def test_a_threshold_is_of_calibrated_probabilities_and_against_the_class_as_tra
         temperature = 1.0 if found.calibration is None else found.calibration.temperature
         said = np.concatenate([block.said[1].T for block in blocks])
         shares = said / (WEIGHTS if trained is not None else 1)
-        cut = tempered(shares / shares.sum(axis=1, keepdims=True), temperature)[:, 1] > found.threshold.chosen
-        truth = np.concatenate([block.truth.values for block in blocks])
-        for labels, score in ((cut, found.threshold.score), (said.argmax(axis=1), found.threshold.default_score)):
-            f1 = 2 * (labels & truth).sum() / (labels.sum() + truth.sum())
-            assert f1 == pytest.approx(score, abs=0.02)  # the score is that of five thresholds
+        rows = Rows(tempered(shares / shares.sum(axis=1, keepdims=True), temperature), every(blocks).truth)
+        assert found.threshold.chosen == pytest.approx(best(losses_by(ThresholdSpec(metric="f1")), rows), rel=1e-4)
+        truth, labels = rows.truth.values, said.argmax(axis=1)
+        assert found.threshold.default_score == pytest.approx(f1_score(truth, labels))
+        cut = rows.shares[:, 1] > found.threshold.chosen
+        assert found.threshold.score == pytest.approx(f1_score(truth, cut), abs=0.02)  # that of five thresholds
         assert "predicted" in found.notes[-1]
 
 

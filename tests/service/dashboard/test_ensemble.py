@@ -61,7 +61,7 @@ def test_the_page_shows_who_predicts_together_and_what_it_brings(tmp_path: Path,
 
 def shows_how_sure_predictions_are(processes: Processes, master: Foldstep, browser: Browser) -> None:
     (processes.data_dir / "noisy.csv").write_text(noisy_table())
-    data = {"dataset": str(processes.data_dir / "noisy.csv"), "target": "state"}
+    data = {"dataset": str(processes.data_dir / "noisy.csv"), "target": "state", "test": 0.25}
     spec = {"name": "sure", "seed": 1, "method": "grid", "cv": {"folds": 3}, "metric": "log_loss", "data": data,
             "parameters": LEARNED}  # fmt: skip
     search = master.wait(master.submit(spec).id).id
