@@ -21,6 +21,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -173,8 +174,14 @@ def _n_networks(chosen: Chosen) -> int:
 def _together(chosen: Chosen, file: Path, which: slice) -> npt.NDArray[np.float64]:
     """Predict with some of the networks of each trial, (outputs, rows)."""
     weights = np.array([committee.weight for committee in chosen.committees])
-    said = [committee_said(committee.checkpoints[which], file) for committee in chosen.committees]
+    said = [np.mean([_said(path, file) for path in one.checkpoints[which]], axis=0) for one in chosen.committees]
     return np.asarray(np.tensordot(weights / weights.sum(), np.stack(said), axes=1))
+
+
+@cache
+def _said(checkpoint: Path, file: Path) -> npt.NDArray[np.float64]:
+    """Predict with one network, (outputs, rows); each is asked twice."""
+    return committee_said([checkpoint], file)
 
 
 def _scorer(task: Task, metric: str, truth: npt.NDArray[np.float64]) -> Callable[[npt.NDArray[np.float64]], float]:
