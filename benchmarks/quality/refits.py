@@ -2,10 +2,10 @@
 
 `python -m benchmarks.quality.refits --data DIR` runs searches with `final.refit` on samples of each table, and scores
 the same ensemble on rows that were held out: by the networks of the folds, by all refitted networks, and by those of
-one seed (the mean loss of the seeds). With `--budget trials` a search has a few trials, all trained to their end; with
-`--budget time` it is that of `foldstep run` with nothing but a table and a short time, which cuts trials that the refit
-trains to their end. `--report` writes the table into docs/benchmarks.md. The rows are those of the training part of
-each split of `benchmarks.quality`, whose test rows are not read.
+one seed (the mean loss of the seeds). All trials are trained to their end: a refit is without a limit of time, and where
+a time budget cuts trials its gain would partly be that of more training. `--report` writes the table into
+docs/benchmarks.md. The rows are those of the training part of each split of `benchmarks.quality`, whose test rows are
+not read.
 """
 
 from __future__ import annotations
@@ -44,10 +44,9 @@ from foldstep.service.contract.choice import choose
 from foldstep.service.contract.leaderboard import SearchView
 from foldstep.service.contract.processes import python_command
 
-KEYS = ("file", "rows", "split", "budget")
+KEYS = ("file", "rows", "split")
 SAMPLES = (300, 1000, 3000)
-TRIALS, EPOCHS, SECONDS, SEEDS = 8, 128, 15, 5
-BUDGETS = {"trials": f"{TRIALS} trials", "time": f"{SECONDS} s"}
+TRIALS, EPOCHS, SEEDS = 8, 128, 5
 BEGIN, END = "<!-- written by `python -m benchmarks.quality.refits --report` -->", "<!-- end of the refits -->"
 WAYS = {"refit": "refit, 5 seeds", "one": "refit, 1 seed"}
 
@@ -58,12 +57,11 @@ class Task(NamedTuple):
     file: File
     rows: int
     split: int
-    budget: str
 
     @property
     def key(self) -> Row:
         """The fields that name its row in the results."""
-        return {"file": self.file.title, "rows": self.rows, "split": self.split, "budget": self.budget}
+        return {"file": self.file.title, "rows": self.rows, "split": self.split}
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -73,7 +71,7 @@ def main(words: Sequence[str] | None = None) -> None:
     if not options.report:
         if options.data is None:
             raise SystemExit("--data is missing: the folder of the data files.")
-        measure([task for task in tasks(options.splits, options.budget) if not results.has(task.key)], options, results)
+        measure([task for task in tasks(options.splits) if not results.has(task.key)], options, results)
     print(table(results.rows))
     if options.report:
         report.write(table(results.rows), report.PAGE, BEGIN, END)
@@ -83,20 +81,17 @@ def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality.refits", description=__doc__)
     parser.add_argument("--data", type=Path, help="folder of the data files")
     parser.add_argument("--splits", type=int, default=2, help="number of splits (default 2)")
-    parser.add_argument("--budget", choices=BUDGETS, default="trials", help="what limits a search (default trials)")
     parser.add_argument("--processes", type=int, default=2, help="searches that run at once (default 2)")
     parser.add_argument("--results", type=Path, default=RESULTS / "quality_refits.json", help="file of the results")
     parser.add_argument("--report", action="store_true", help="write the table on the page, and measure nothing")
     return parser
 
 
-def tasks(splits: int, budget: str) -> Iterator[Task]:
+def tasks(splits: int) -> Iterator[Task]:
     """List all searches, those of the first split first."""
     for number in range(splits):
         for rows in SAMPLES:
-            yield from (
-                Task(file, rows, number, budget) for file in (*FILES, *SMALL) if 0.8 * file.n_rows >= 1.2 * rows
-            )
+            yield from (Task(file, rows, number) for file in (*FILES, *SMALL) if 0.8 * file.n_rows >= 1.2 * rows)
 
 
 def measure(todo: Sequence[Task], options: argparse.Namespace, results: Results) -> None:
@@ -129,16 +124,13 @@ def _run(task: Task, data: Path, folder: Path) -> None:
         with (folder / f"{name}.csv").open("w", newline="") as file:
             csv.writer(file).writerows([rows.names, *part])
     spec = spec_of(case, _given(task) | {"final": {"refit": {"seeds": SEEDS}}, "checkpoints": {"keep": "all"}})
-    spec = {key: value for key, value in spec.items() if value is not None}
     (folder / "spec.json").write_text(json.dumps(spec))
     argv = python_command("foldstep", "run", "spec.json", "--dir", "data", "--workers", "1", "--json")
     subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)
 
 
 def _given(task: Task) -> Row:
-    """Make the keys of a spec that its budget decides."""
-    if task.budget == "time":
-        return {"metric": None, "budget": {"time": SECONDS}}
+    """Make the keys of a spec that the table decides."""
     space = space_of("foldstep-realmlp", task.rows)
     parameters = {**space["parameters"], **CHANGED["realmlp"], "epochs": EPOCHS}
     metric = {"metric": task.file.search_metric}
@@ -192,12 +184,11 @@ def _scorer(task: Task, metric: str, truth: npt.NDArray[np.float64]) -> Callable
 
 def table(rows: Sequence[Row]) -> str:
     """Write a line for each way and number of rows: the loss over that of the folds' networks."""
-    lines = ["| search | rows | searches | networks that predict | loss against that of the folds | better | time |",
-             "| --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
-    for budget, what in BUDGETS.items():
-        for sample in (*SAMPLES, None):
-            own = [row for row in rows if row["budget"] == budget and sample in (row["rows"], None)]
-            lines += [f"| {what} {_line(sample, own, way)}" for way in WAYS] if own else []
+    lines = ["| rows | searches | networks that predict | loss against that of the folds | better | time |",
+             "| --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    for sample in (*SAMPLES, None):
+        own = [row for row in rows if sample in (row["rows"], None)]
+        lines += [_line(sample, own, way) for way in WAYS] if own else []
     return "\n".join(lines)
 
 
