@@ -2,8 +2,8 @@
 
 `python -m benchmarks.quality.refits --data DIR` runs searches with `final.refit` on samples of each table, and scores
 the same ensemble on rows that were held out: by the networks of the folds, by all refitted networks, and by those of
-one seed (the mean loss of the seeds). All trials are trained to their end: a refit is without a limit of time, and where
-a time budget cuts trials its gain would partly be that of more training. `--report` writes the table into
+one seed (the mean loss of the seeds). All trials are trained to their end: a refit has no limit of time, and where a
+time budget cuts trials its gain would partly be that of more training. `--report` writes the table into
 docs/benchmarks.md. The rows are those of the training part of each split of `benchmarks.quality`, whose test rows are
 not read.
 """
