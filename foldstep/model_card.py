@@ -213,9 +213,8 @@ def _of_search(card: Mapping[str, Any]) -> Iterator[str]:
     if sentences:
         yield "\n".join(f"- {sentence}" for sentence in sentences)
     for one in card["members"]:
-        yield (
-            f"Trial {_trial(card, one)}: " + ", ".join(f"{name} {value}" for name, value in one["params"].items()) + "."
-        )
+        params = ", ".join(f"{name} {value}" for name, value in one["params"].items())
+        yield f"Trial {_trial(card, one)}: {params}."
     yield "The spec:"
     yield f"```json\n{json.dumps(card['spec'], indent=1, ensure_ascii=False)}\n```"
 

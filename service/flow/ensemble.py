@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from foldstep.models.checkpoint import read_facts, reading_facts
 from foldstep.service.analysis.child import ensemble_in_child
@@ -38,8 +39,9 @@ def ensemble(context: Context, search_id: str) -> Ensemble | None:
         ended = counts.version(connection, search_id)
         members = trained_members(connection, context, search)
     turn = ended if search.is_over else context.now().timestamp() // PAUSE_S
+    version = (search.is_over, turn, repr(members))
     return context.answers.get(
-        (search_id, "ensemble"), (search.is_over, turn, repr(members)), lambda: _of_candidates(context, search, members),
+        (search_id, "ensemble"), version, lambda: _of_candidates(context, search, members),
         may_be_older=not search.is_over,
     )  # fmt: skip
 
@@ -48,10 +50,9 @@ def _of_candidates(context: Context, search: SearchRow, members: Members | None)
     candidates = _candidates(context, search, MOST_CANDIDATES if members is None else 1)
     if not candidates:
         return None
-    version = (tuple((c.trial, *c.checkpoints) for c in candidates), repr(members))
-    return context.answers.get(
-        (search.id, "candidates"), version, lambda: _choose(context, search, candidates, members)
-    )
+    version = (repr(candidates), repr(members))
+    choose = partial(_choose, context, search, candidates, members)
+    return context.answers.get((search.id, "candidates"), version, choose)
 
 
 def _choose(

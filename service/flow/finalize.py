@@ -77,8 +77,8 @@ def _predicting(context: Context, search: SearchRow) -> _Predicting:
     found = ensemble.ensemble(context, search.id)
     if found is not None and found.is_coming:
         raise Conflict(
-            f"The ensemble of {search.id} is being trained, and it predicts with other networks then: finalize it after "
-            "the end of that search, or stop that first."
+            f"The ensemble of {search.id} is being trained, and predicts with other networks then: finalize it after "
+            "that, or stop the search that trains it first."
         )
     members = _best_alone(context, search) if found is None else found.members
     refit = _refit(context, search, members)

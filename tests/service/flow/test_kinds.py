@@ -59,7 +59,7 @@ def judged(desk: Desk, first: SearchView, parts: list[tuple[SearchView, list[str
     assert best is not None
     found = master.ensemble(first.id)
     assert found is not None
-    assert (found.kind, found.winner, found.why_alone) == (first_kind(first), best.trial, None)
+    assert (found.kind, found.winner, found.why_alone) == (first.name, best.trial, None)
     assert [m.checkpoints for m in found.members] == [names for _, names in parts]
     assert found.n_networks == 3 * len(parts)
     folds = []
@@ -97,13 +97,9 @@ def in_file(desk: Desk, first: SearchView, parts: list[tuple[SearchView, list[st
     assert "ms for 1,000 rows on one core" in " ".join(model.card["answers"])
     assert model.card["test"] is not None
     expected = np.mean([said_by(s, names, folder) for s, names in parts], axis=0)
-    (folder / "rows.csv").is_file()
     predicted = desk.master.predict(first.id, folder / "rows.csv")
-    np.testing.assert_allclose(np.array(predicted["much"], float), expected, rtol=1e-6)
-
-
-def first_kind(first: SearchView) -> str:
-    return first.name
+    np.testing.assert_allclose(np.array(predicted.columns["much"], float), expected, rtol=1e-6)
+    assert predicted.chosen.endswith(f", of {first.id}: the mean of {3 * len(parts)} networks.")
 
 
 def test_seeds_are_the_best_trial_and_others_of_its_configuration(busy_desk: Desk, tmp_path: Path) -> None:
@@ -122,3 +118,36 @@ def test_seeds_are_the_best_trial_and_others_of_its_configuration(busy_desk: Des
     for own, other in zip(master.all_trials(first.id), master.all_trials(alone.id), strict=True):
         assert (own.trial, own.params, own.folds) == (other.trial, other.params, other.folds)
         assert same(weights_of(first, own.checkpoints), weights_of(alone, other.checkpoints))
+
+
+def test_checkpoints_are_those_of_one_run_in_cycles(busy_desk: Desk, tmp_path: Path) -> None:
+    master = busy_desk.master
+    first, follower = of_kind(busy_desk, "checkpoints", members=3)
+    best = first.best
+    assert best is not None
+    trials = master.all_trials(follower.id, order_by="number")
+    cycles = {"schedule": "cosine_restarts", "cycle_epochs": 2, "cycle_growth": 1, "warmup_epochs": 0}
+    given = {**best.params, **cycles, "patience": 0, "swa_start": 0.0}
+    assert [t.params for t in trials] == [{**given, "epochs": epochs, "seed": 2} for epochs in (2, 4, 6)]
+    assert [t.continues for t in trials] == [None, 0, 1]
+    # the first is a plain run of one cycle, and each is the best of its own cycle, from the state before
+    (oracle,) = plain(busy_desk, [trials[0].params], method="grid", warm_start=None)
+    assert same(weights_of(follower, trials[0].checkpoints), oracle)
+    for i, trial in enumerate(trials):
+        epochs = [int(name.split("epoch-")[1][:4]) for name in trial.checkpoints]
+        assert all(2 * i < epoch <= 2 * i + 2 for epoch in epochs)
+    judged(busy_desk, first, [(follower, t.checkpoints) for t in trials], tmp_path)
+    again = busy_desk("rerun", follower.id, "2", "--dir", str(busy_desk.folder / "data"))
+    assert again.returncode == 0, again.stdout + again.stderr  # without snapshots, in one go
+
+
+def test_averages_are_one_network_of_each_fold(busy_desk: Desk, tmp_path: Path) -> None:
+    master = busy_desk.master
+    first, follower = of_kind(busy_desk, "averages")
+    (trial,) = master.all_trials(follower.id)
+    best = first.best
+    assert best is not None
+    assert trial.params == {**best.params, "swa_start": 0.75, "patience": 0, "seed": 2}
+    (oracle,) = plain(busy_desk, [trial.params], method="grid", warm_start=None)
+    assert same(weights_of(follower, trial.checkpoints), oracle)
+    judged(busy_desk, first, [(follower, trial.checkpoints)], tmp_path)
