@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from foldstep.service.analysis.ensemble import Candidate, Given
 from foldstep.service.contract.final import ENSEMBLE
+from foldstep.service.contract.final_spec import Kind
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import TERMINAL_SEARCH, SearchState
 from foldstep.service.db import counts, ranking, scores, searches, stages
@@ -77,16 +78,18 @@ def _of_completed(
         have = "1 trial has" if n - len(trials) == 1 else f"{n - len(trials)} trials have"
         notes.append(f"{have} no networks in {row.id}, as where one diverged, and no part in the ensemble.")
     kind = first.spec.final.ensemble
-    given = Given(kind=kind, words=_WORDS[kind].format(n=len(trials), best=best.number), has_best=kind == "seeds",
-                  notes=notes)  # fmt: skip
+    words = _words(kind, len(trials), best.number)
+    given = Given(kind=kind, words=words, has_best=kind == "seeds", notes=notes)
     return Members(trials, given)
 
 
-_WORDS = {
-    "seeds": "trial {best} and its configuration with {n} other seeds",
-    "checkpoints": "{n} checkpoints of one run with the configuration of trial {best}",
-    "averages": "running averages of the weights with the configuration of trial {best}",
-}
+def _words(kind: Kind, n: int, best: int) -> str:
+    if kind == "seeds":
+        return f"trial {best} and its configuration with {n} other {'seed' if n == 1 else 'seeds'}"
+    if kind == "checkpoints":
+        networks = "1 checkpoint" if n == 1 else f"{n} checkpoints"
+        return f"{networks} of one run with the configuration of trial {best}"
+    return f"running averages of the weights with the configuration of trial {best}"
 
 
 def whole_trials(
