@@ -14,8 +14,8 @@ from torch import nn
 from benchmarks.problem import problem_of
 from foldstep.models.hyperparameters import Hyperparameters, resolve
 from foldstep.models.init import initial_weights
-from foldstep.models.stack import Weights
 from foldstep.models.streams import Stream
+from foldstep.models.weights import Weights
 from foldstep.service.contract.columns import NumberColumn
 from foldstep.service.contract.spec import CvSpec, DataSpec
 from foldstep.worker.data.inputs import FoldData, FoldSource

@@ -77,11 +77,13 @@ class Committee:
         weight: above 0; what counts is its share of the sum of all weights.
         checkpoints: the files, one a network.
         trial: its number; None where nobody knows.
+        search: the search that has the trial; None where nobody knows.
     """
 
     weight: float
     checkpoints: Sequence[Path]
     trial: int | None = None
+    search: str | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def _committee(master: Foldstep, weighed: WeighedTrial, folder: Path) -> Committ
     holder = weighed.holder
     local = Path(holder.checkpoint_dir)
     files = [_file(master, holder.id, local, name, folder) for name in kept_checkpoints(weighed)]
-    return Committee(weighed.weight, files, weighed.trial.trial)
+    return Committee(weighed.weight, files, weighed.trial.trial, holder.id)
 
 
 def _search(master: Foldstep, search: str) -> SearchView:

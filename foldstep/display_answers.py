@@ -46,6 +46,13 @@ def ensemble(master: Foldstep, search: SearchView) -> list[str]:
 
 def sentences(search: SearchView, found: Ensemble) -> list[str]:
     """Describe an ensemble, one sentence or two each."""
+    cost = [] if found.cost_sentence is None else [found.cost_sentence]
+    if found.words is not None:
+        said = (
+            f"Ensemble: {found.words}, {found.n_networks} networks: {search.metric.name} {score(found.score)} on "
+            f"out-of-fold rows, trial {found.winner} alone {score(found.winner_score)}. `foldstep predict` uses it."
+        )
+        return [said, *cost, *found.notes]
     if len(found.members) == 1:
         return found.notes
     names = ", ".join(f"{member.trial} ({member.weight:.0%})" for member in found.members)
@@ -58,4 +65,4 @@ def sentences(search: SearchView, found: Ensemble) -> list[str]:
             f"; on rows that took no part in the choice {score(found.held_out_score)} against "
             f"{score(found.held_out_winner_score)} for the best trial"
         )
-    return [f"{said}. `foldstep predict` uses it.", *found.notes]
+    return [f"{said}. `foldstep predict` uses it.", *cost, *found.notes]

@@ -62,8 +62,9 @@ def _test(master: Foldstep, chosen: Chosen) -> Card | None:
     model = master.final(chosen.search.id).model
     if model is None or model.test is None:
         return None
-    final = {member.trial: member.weight for member in model.members}
-    if (model.refit, final) != (chosen.refit, {one.trial: one.weight for one in chosen.committees}):
+    final = {tuple(member.checkpoints): member.weight for member in model.members}
+    own = {tuple(file.name for file in one.checkpoints): one.weight for one in chosen.committees}
+    if (model.refit, final) != (chosen.refit, own):
         return None
     adjustments = chosen.adjustments
     if (model.temperature, model.threshold) != (adjustments.temperature, adjustments.threshold):
@@ -84,6 +85,7 @@ def _context(chosen: Chosen) -> dict[str, Any]:
 def _member(committee: Committee, trial: TrialView) -> Card:
     return {
         "trial": trial.trial,
+        "search": committee.search,
         "weight": committee.weight,
         "networks": len(committee.checkpoints),
         "rank": trial.rank,
@@ -147,7 +149,7 @@ def _scores(card: Mapping[str, Any]) -> Iterator[str]:
     for one in card["members"]:
         spread = "" if one["spread"] is None else score(one["spread"])
         folds = ", ".join(_number(value) for value in one["folds"])
-        rows.append(f"| {one['trial']} | {number(one['weight'])} | {_number(one['score'])} | {spread} | {folds} |")
+        rows.append(f"| {_trial(card, one)} | {number(one['weight'])} | {_number(one['score'])} | {spread} | {folds} |")
     yield "\n".join(rows)
     if card["answers"]:
         yield "\n".join(f"- {sentence}" for sentence in card["answers"])
@@ -167,6 +169,12 @@ def _scores(card: Mapping[str, Any]) -> Iterator[str]:
         yield "The winner of a search was lucky, too: rows that it never saw give a fairer score."
     else:
         yield " ".join(card["test"]["sentences"])
+
+
+def _trial(card: Mapping[str, Any], one: Mapping[str, Any]) -> str:
+    """Name a trial, with its search where it is of the one that trained the ensemble."""
+    is_own = one["search"] in (None, card["search"], card["refit"])
+    return str(one["trial"]) if is_own else f"{one['trial']} of {one['search']}"
 
 
 def _number(value: float | None) -> str:
@@ -205,7 +213,8 @@ def _of_search(card: Mapping[str, Any]) -> Iterator[str]:
     if sentences:
         yield "\n".join(f"- {sentence}" for sentence in sentences)
     for one in card["members"]:
-        yield f"Trial {one['trial']}: " + ", ".join(f"{name} {value}" for name, value in one["params"].items()) + "."
+        params = ", ".join(f"{name} {value}" for name, value in one["params"].items())
+        yield f"Trial {_trial(card, one)}: {params}."
     yield "The spec:"
     yield f"```json\n{json.dumps(card['spec'], indent=1, ensure_ascii=False)}\n```"
 

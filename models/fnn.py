@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import pi, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,7 @@ from foldstep.models.catalog.parts import LINEAR, SECOND
 from foldstep.models.catalog.units import UNITS
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.input_stage import InputStage
-
-if TYPE_CHECKING:
-    from foldstep.models.stack import Layer, Weights  # brings PyTorch
+from foldstep.models.weights import Layer, Weights
 
 Matrix = npt.NDArray[np.float32]
 PIECE_ROWS = 1024

@@ -13,14 +13,7 @@ from foldstep.models.catalog.parts import PARTS, SECOND
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.input_stage import CONSTANTS, VECTORS
 from foldstep.models.layout import Block, Layout, Run, Slot, padded
-
-Layer = dict[str, np.ndarray]
-"""One layer of one network without padding, by name: weight (out, in), bias (out,), and where the layer is
-normalised scale, shift (out,), for batch normalisation also running_mean, running_var (out,); where activations are
-trained share (out,); where units have a second linear map second_weight (out, in), second_bias (out,). The first layer
-also has the parts of the input stage, see `InputStage.shapes`."""
-Weights = list[Layer]
-"""The layers of one network without padding, from the first to the output layer."""
+from foldstep.models.weights import Weights
 
 RUNNING = ("running_mean", "running_var")
 STATISTICS = tuple(name for name, row in PARTS.items() if not row.is_trained)

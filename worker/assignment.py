@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from foldstep.models.catalog.metrics import Direction
 from foldstep.models.hyperparameters import Hyperparameters, resolve
-from foldstep.models.stack import Weights
+from foldstep.models.weights import Weights
 from foldstep.service.contract.diagnostics import Diagnostics
 from foldstep.service.contract.lease import Lease, LeasedTrial
 from foldstep.service.contract.report import Curve, FoldResult, Outcome, TrialProgress, TrialResult
@@ -81,6 +81,7 @@ class TrialWork:
     def _go_on(self, member: Member, progress: Progress, snapshot: Snapshot | None, best: Weights | None) -> None:
         """Restore a fold from its saved state; an unfinished fold without a snapshot begins anew."""
         progress.go_on(member.hp)
+        progress.counts_from = member.progress.counts_from
         if progress.end is None and snapshot is None:
             return
         member.progress, member.snapshot = progress, snapshot
@@ -170,10 +171,12 @@ class TrialWork:
 
 def _members(leased: LeasedTrial, n_folds: int, hp: Hyperparameters) -> list[Member]:
     legs, keep_snapshot = tuple(leased.legs), leased.keep_snapshot
+    counts_from = leased.legs[-1] if leased.own_epochs and legs else 0
     return [
-        Member(leased.number, fold, hp, until=leased.until, legs=legs, keep_snapshot=keep_snapshot)
+        Member(leased.number, fold, hp, Progress(counts_from=counts_from), until=leased.until, legs=legs,
+               keep_snapshot=keep_snapshot)
         for fold in range(n_folds)
-    ]
+    ]  # fmt: skip
 
 
 def _fold_result(member: Member, scored: int | None) -> FoldResult:

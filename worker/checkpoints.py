@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from foldstep.models.catalog.metrics import Direction
 from foldstep.models.checkpoint import Arrays, CheckpointDamaged, Facts, decode, encode, reading_facts
 from foldstep.models.hyperparameters import Hyperparameters, resolve
-from foldstep.models.stack import Weights
+from foldstep.models.weights import Weights, weights_of
 from foldstep.service.contract.checkpoint_name import CheckpointName
 from foldstep.service.contract.lease import Lease, LeasedTrial
 from foldstep.service.contract.out_of_fold import FoldPredictions
 from foldstep.service.contract.report import TrialResult
 from foldstep.service.contract.space import Params
-from foldstep.worker.predictor import CHECKPOINT, weights_of
+from foldstep.worker.predictor import CHECKPOINT
 from foldstep.worker.train.member import Member, Snapshot
 from foldstep.worker.train.stopping import Progress
 

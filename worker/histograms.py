@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from foldstep.models.eager.workspace import Workspace
-from foldstep.models.stack import Weights
+from foldstep.models.weights import Weights
 from foldstep.service.contract.lease import Work
 from foldstep.service.contract.report import TrialResult
 from foldstep.worker.client import MasterClient

@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Sequence
 
-from foldstep.models.stack import Weights
+from foldstep.models.weights import Weights
 from foldstep.worker.assignment import Assignment, TrialWork, failed
 from foldstep.worker.checkpoints import encode_snapshot
 from foldstep.worker.heartbeat import Interval, Reporter

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from foldstep.models.fnn import forward
 from foldstep.models.hyperparameters import Hyperparameters
-from foldstep.models.stack import Weights
+from foldstep.models.weights import Weights
 from foldstep.service.contract.out_of_fold import FoldPredictions
 from foldstep.worker.predictor import ROWS_AT_ONCE, answers
 

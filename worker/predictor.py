@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from foldstep.models.checkpoint import Arrays, CheckpointDamaged, Facts, decode,
 from foldstep.models.fnn import forward, sigmoid, softmax
 from foldstep.models.hyperparameters import Hyperparameters, resolve
 from foldstep.models.input_stage import InputStage
+from foldstep.models.weights import Weights, weights_of
 from foldstep.service.contract.columns import CategoryColumn, ColumnValues, DateColumn, Label, NumberColumn
 from foldstep.service.contract.errors import shown
 from foldstep.service.contract.out_of_fold import without_predictions
@@ -21,9 +22,6 @@ from foldstep.service.contract.reading import AS_FOUND, ColumnReading, Kind, Tab
 from foldstep.worker.data.load import Table
 from foldstep.worker.data.preprocess import Preprocessor
 from foldstep.worker.data.target import TargetCoder
-
-if TYPE_CHECKING:
-    from foldstep.models.stack import Weights  # brings PyTorch
 
 CHECKPOINT = "checkpoint"
 """The kind of file that a checkpoint says it is."""
@@ -245,12 +243,3 @@ def _saved_weights(facts: Facts, target: TargetCoder, hp: Hyperparameters) -> np
     if hp.class_weight == "balanced":
         return None
     return target.class_weights(hp.class_weight, np.empty(0, np.int64))
-
-
-def weights_of(prefix: str, arrays: Arrays) -> Weights:
-    """Collect the weights of a network from the arrays whose names begin with the prefix."""
-    layers: dict[str, dict[str, np.ndarray]] = {}
-    for name in sorted(n for n in arrays if n.startswith(prefix)):
-        layer, _, part = name.removeprefix(prefix).partition(".")
-        layers.setdefault(layer, {})[part] = arrays[name]
-    return [layers[i] for i in sorted(layers)]

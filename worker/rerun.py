@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from foldstep.models.stack import Weights
+from foldstep.models.weights import Weights
 from foldstep.service.contract.lease import Work
 from foldstep.service.contract.report import TrialResult
 from foldstep.worker.assignment import TrialWork

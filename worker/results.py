@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from foldstep.models.stack import Weights
+from foldstep.models.weights import Weights
 from foldstep.service.contract.lease import Lease
 from foldstep.service.contract.out_of_fold import TEST, VALIDATION, FoldPredictions
 from foldstep.service.contract.report import TrialResult

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from foldstep.connect import DEFAULT_DIR, connect
 from foldstep.options import Dir, Json, SearchId, Token, Url, out, print_json
+from foldstep.service.contract.ensemble import EnsembleMember
 
 
 def finalize(
@@ -14,7 +15,11 @@ def finalize(
     if as_json:
         print_json(model)
         return
-    trials = ", ".join(f"{member.trial} ({member.weight:.0%})" for member in model.members)
+    trials = ", ".join(f"{_name(member)} ({member.weight:.0%})" for member in model.members)
     out.print(f"The final model of {model.search}: trials {trials}.", markup=False, highlight=False)
     for sentence in model.sentences:
         out.print(f"• {sentence}", markup=False, highlight=False)
+
+
+def _name(member: EnsembleMember) -> str:
+    return str(member.trial) if member.search is None else f"{member.trial} of {member.search}"

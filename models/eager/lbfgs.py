@@ -25,8 +25,9 @@ from foldstep.models.eager.packed import PackedFNN
 from foldstep.models.eager.segments import Pace
 from foldstep.models.eager.sums import MemberSums
 from foldstep.models.layout import Block, Run
-from foldstep.models.stack import STATISTICS, MemberRows, Weights, is_matrix, is_own, own_shape
+from foldstep.models.stack import STATISTICS, MemberRows, is_matrix, is_own, own_shape
 from foldstep.models.updates import part_factors
+from foldstep.models.weights import Weights
 
 MEMORY = FAMILIES["lbfgs"].history
 LEAST_CURVATURE = 1e-10

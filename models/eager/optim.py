@@ -33,8 +33,9 @@ from foldstep.models.eager.packed import PackedFNN
 from foldstep.models.eager.segments import Pace, Segment, column, pace_of
 from foldstep.models.eager.sums import MemberSums
 from foldstep.models.layout import Run, Slot
-from foldstep.models.stack import STATISTICS, MemberRows, Stack, Weights
+from foldstep.models.stack import STATISTICS, MemberRows, Stack
 from foldstep.models.updates import is_orthogonal
+from foldstep.models.weights import Weights
 
 _CLIP_GUARD = 1e-6
 """Prevents a division by a norm of zero; PyTorch's value."""

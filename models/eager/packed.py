@@ -24,8 +24,9 @@ from foldstep.models.eager.input_stage import RunStages
 from foldstep.models.eager.products import LinearMap
 from foldstep.models.eager.workspace import Batch, Workspace
 from foldstep.models.layout import Layout, Slot
-from foldstep.models.stack import Stack, Weights
+from foldstep.models.stack import Stack
 from foldstep.models.start import starting_layers
+from foldstep.models.weights import Weights
 
 
 class PackedFNN:

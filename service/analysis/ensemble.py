@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -12,11 +13,12 @@ from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.catalog.tasks import Task
 from foldstep.service.analysis.adjusting import Adjusted, Adjusting, adjusted
 from foldstep.service.analysis.calibration import half_widths, joined_rows
-from foldstep.service.analysis.greedy import Aim, Block, Choice, HeldOut, choose, held_out, joined
+from foldstep.service.analysis.greedy import Aim, Block, HeldOut, choose, held_out, joined
 from foldstep.service.analysis.kept import read_class_weights, read_predictions
+from foldstep.service.analysis.prediction_time import cost_of, cost_sentence
 from foldstep.service.analysis.scores import Truth
 from foldstep.service.contract.ensemble import Ensemble, EnsembleMember
-from foldstep.service.contract.final_spec import ThresholdSpec
+from foldstep.service.contract.final_spec import Kind, ThresholdSpec
 from foldstep.service.contract.out_of_fold import FoldPredictions
 from foldstep.service.contract.space import Frozen
 
@@ -25,27 +27,56 @@ MOST_ROWS = 20_000
 
 
 class Candidate(Frozen):
-    """A trial that may join: its checkpoints, in the order of its folds."""
+    """A trial that may join.
+
+    Attributes:
+        search: the search that has it; None for that of the ensemble.
+        folder: of its checkpoints.
+        checkpoints: in the order of its folds.
+    """
 
     trial: int
+    search: str | None = None
+    folder: str
     checkpoints: list[str]
+
+    @property
+    def paths(self) -> list[Path]:
+        """Its checkpoints, as files."""
+        return [Path(self.folder) / name for name in self.checkpoints]
+
+
+class Given(Frozen):
+    """Members that are not chosen: they were trained for it, and have equal weights.
+
+    Attributes:
+        words: see `Ensemble`, as for the others.
+        has_best: whether the first candidate, the best trial, is one of them.
+        notes: what to know of them.
+    """
+
+    kind: Kind
+    words: str | None = None
+    has_best: bool = False
+    why_alone: str | None = None
+    is_coming: bool = False
+    notes: list[str] = Field(default_factory=list)
 
 
 class EnsembleRequest(Frozen):
-    """What an ensemble is chosen from.
+    """What an ensemble is made of.
 
     Attributes:
-        folder: of the checkpoints.
         candidates: the best trial first.
         levels: of the quantiles that are predicted.
-        members: trials of an ensemble at most.
+        members: trials of an ensemble at most, where they are chosen.
         by_fold: whether each row is in the validation part of one fold, of several; see `greedy.held_out`.
         calibrate: whether probabilities shall get a temperature.
         threshold: what a threshold between two classes is chosen for; None for none.
+        given: that all candidates but perhaps the first are its members; None to choose.
     """
 
     search: str
-    folder: str
     candidates: list[Candidate]
     metric: str
     task: Task
@@ -54,6 +85,7 @@ class EnsembleRequest(Frozen):
     by_fold: bool
     calibrate: bool = False
     threshold: ThresholdSpec | None = None
+    given: Given | None = None
 
 
 class Chosen(Frozen):
@@ -62,23 +94,69 @@ class Chosen(Frozen):
     ensemble: Ensemble | None
 
 
+class _Together(NamedTuple):
+    """What predicts together.
+
+    Attributes:
+        weights: of each candidate, by its index.
+        loss: on the out-of-fold rows.
+        guard: losses on rows that took no part in a choice; None where there was none.
+    """
+
+    weights: Mapping[int, float]
+    loss: float
+    guard: HeldOut | None
+    notes: list[str]
+
+
 def ensemble(request: EnsembleRequest) -> Ensemble | None:
-    """Choose the ensemble of a search; None where no candidate has predictions with a score."""
-    known = [(c, read_predictions(Path(request.folder), c.checkpoints)) for c in request.candidates]
+    """Find the ensemble of a search; None where no candidate has predictions with a score."""
+    known = [(c, read_predictions(Path(c.folder), c.checkpoints)) for c in request.candidates]
     there = [(candidate, folds) for candidate, folds in known if folds]
-    if not there:
+    if not there or (request.given is not None and not known[0][1]):
         return None
     blocks = [_block([folds[i] for _, folds in there], request.levels) for i in range(len(there[0][1]))]
     n_rows = sum(block.n_rows for block in blocks)
     blocks = [_thinned(block, n_rows) for block in blocks]
-    aim = Aim(request.metric, request.task, request.members)
+    together = _chosen(request, blocks) if request.given is None else _given(request, request.given, blocks)
+    if together is None:
+        return None
+    notes = [*_notes(n_rows, len(known) - len(there)), *together.notes]
+    return _described(request, [candidate for candidate, _ in there], blocks, together._replace(notes=notes))
+
+
+def _chosen(request: EnsembleRequest, blocks: Sequence[Block]) -> _Together | None:
+    aim = _aim(request)
     choice = choose(blocks, aim)
     if choice is None:
         return None
     guard = held_out(blocks, aim, by_fold=request.by_fold)
-    candidates = [candidate for candidate, _ in there]
-    notes = _notes(n_rows, len(known) - len(there))
-    return _described(request, candidates, blocks, choice, guard, notes)
+    if len(choice.times) > 1 and guard is not None and guard.ensemble < guard.alone:
+        return _Together(choice.weights, choice.loss, guard, [])
+    notes = ["The best trial predicts alone: on rows that took no part in the choice, ensembles were no better than "
+             "the best trial."] if len(choice.times) > 1 else []  # fmt: skip
+    return _Together({0: 1.0}, _alone(request, blocks), guard, notes)  # the first of the leaderboard
+
+
+def _given(request: EnsembleRequest, given: Given, blocks: Sequence[Block]) -> _Together | None:
+    alone, n = _alone(request, blocks), len(blocks[0].said)
+    if given.words is None or n == 1:
+        return _Together({0: 1.0}, alone, None, given.notes)
+    members = range(0 if given.has_best else 1, n)
+    weights = dict.fromkeys(members, 1 / len(members))
+    loss = float(_aim(request).losses(blocks, lambda block: joined(block, weights))[0])
+    notes = ["On these rows the best trial alone is better, which was chosen on them; `final: {ensemble: none}` lets "
+             "it predict alone."] if loss > alone else []  # fmt: skip
+    return _Together(weights, loss, None, [*given.notes, *notes])
+
+
+def _aim(request: EnsembleRequest) -> Aim:
+    return Aim(request.metric, request.task, request.members)
+
+
+def _alone(request: EnsembleRequest, blocks: Sequence[Block]) -> float:
+    """Compute the loss of the best trial."""
+    return float(_aim(request).losses(blocks, lambda block: block.said[[0]])[0])
 
 
 def _block(of_candidates: Sequence[FoldPredictions], levels: Sequence[float]) -> Block:
@@ -96,36 +174,23 @@ def _thinned(block: Block, n_rows: int) -> Block:
 
 
 def _described(
-    request: EnsembleRequest,
-    candidates: Sequence[Candidate],
-    blocks: Sequence[Block],
-    choice: Choice,
-    guard: HeldOut | None,
-    notes: list[str],
+    request: EnsembleRequest, candidates: Sequence[Candidate], blocks: Sequence[Block], together: _Together
 ) -> Ensemble:
     direction = METRICS[request.metric].direction
-    is_worth_it = len(choice.times) > 1 and guard is not None and guard.ensemble < guard.alone
-    weights = choice.weights if is_worth_it else {0: 1.0}  # the first of the leaderboard
-    if len(choice.times) > 1 and not is_worth_it:
-        notes = [*notes, "The best trial predicts alone: on rows that took no part in the choice, ensembles were no "
-                         "better than the best trial."]  # fmt: skip
-    alone = Aim(request.metric, request.task, request.members).losses(blocks, lambda block: block.said)
-    members = [
-        EnsembleMember(
-            trial=candidates[i].trial,
-            weight=weight,
-            score=direction.score_of(float(alone[i])),
-            checkpoints=candidates[i].checkpoints,
-        )
-        for i, weight in weights.items()
-    ]
+    weights, guard = together.weights, together.guard
+    alone = [direction.score_of(float(loss)) for loss in _aim(request).losses(blocks, lambda block: block.said)]
+    members = [_member(candidates[i], weight, alone[i]) for i, weight in weights.items()]
     probabilities = _adjusted(request, candidates, blocks, weights)
+    given = Given(kind="greedy") if request.given is None else request.given
+    cost, winner_cost = (cost_of([path for i in some for path in candidates[i].paths]) for some in (weights, [0]))
     return Ensemble(
         search=request.search,
+        kind=given.kind,
+        words=given.words,
         members=members,
-        score=direction.score_of(choice.loss if is_worth_it else float(alone[0])),
+        score=direction.score_of(together.loss),
         winner=candidates[0].trial,
-        winner_score=direction.score_of(float(alone[0])),
+        winner_score=alone[0],
         held_out_score=None if guard is None else direction.score_of(guard.ensemble),
         held_out_winner_score=None if guard is None else direction.score_of(guard.alone),
         intervals=_intervals(request, blocks, weights),
@@ -133,7 +198,18 @@ def _described(
         threshold=probabilities.threshold,
         n_candidates=len(candidates),
         n_networks=sum(len(member.checkpoints) for member in members),
-        notes=[*notes, *probabilities.notes],
+        cost=cost,
+        winner_cost=winner_cost,
+        cost_sentence=cost_sentence(cost, winner_cost) if cost and winner_cost else None,
+        why_alone=given.why_alone,
+        is_coming=given.is_coming,
+        notes=[*together.notes, *probabilities.notes],
+    )
+
+
+def _member(candidate: Candidate, weight: float, score: float) -> EnsembleMember:
+    return EnsembleMember(
+        trial=candidate.trial, search=candidate.search, weight=weight, score=score, checkpoints=candidate.checkpoints
     )
 
 
@@ -143,7 +219,7 @@ def _adjusted(
     if request.task != "classification":
         return Adjusted()
     wanted = Adjusting(request.calibrate, request.threshold, request.by_fold)
-    trained = {i: read_class_weights(Path(request.folder), candidates[i].checkpoints) for i in weights}
+    trained = {i: read_class_weights(Path(candidates[i].folder), candidates[i].checkpoints) for i in weights}
     return adjusted(blocks, weights, trained, wanted)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
@@ -31,7 +31,7 @@ class WeighedTrial(NamedTuple):
     """A trial that predicts.
 
     Attributes:
-        trial: as its search has it; its checkpoints are those that predict, after a refit those of the refit.
+        trial: as `holder` has it; its checkpoints are those that predict, after a refit those of the refit.
         weight: in the mean; what counts is its share of the sum of all weights.
         holder: the search that has the checkpoints.
     """
@@ -49,13 +49,16 @@ class Choice(NamedTuple):
         adjustments: what is done with the mean of what they say; nothing for a trial that is named, as out-of-fold rows
             were asked about the ensemble alone.
         refit: the search that trained them again; None where the networks are those of the folds.
-        why_folds: why they are, where a refit was asked for; the end of a sentence that says so.
+        why_not: why what the spec asks for does not predict, a refit or an ensemble that is trained; the end of a
+            sentence that says so.
+        words: what predicts together, where it was trained for that; see `Ensemble`.
     """
 
     trials: Sequence[WeighedTrial]
     adjustments: Adjustments = NOTHING
     refit: SearchView | None = None
-    why_folds: str | None = None
+    why_not: str | None = None
+    words: str | None = None
 
 
 class RefitFound(NamedTuple):
@@ -64,7 +67,7 @@ class RefitFound(NamedTuple):
     Attributes:
         search: the search that trained them.
         checkpoints: of each trial, by its number.
-        why_not: see `Choice.why_folds`.
+        why_not: see `Choice`.
         is_coming: whether there will be some.
     """
 
@@ -93,10 +96,22 @@ def choose(reader: Reader, search: SearchView, number: int | None = None, *, of_
     if search.best is None:
         raise InvalidInput(f"The search {search.id} has no scored trial yet, so nothing to predict with.")
     found = reader.ensemble(search.id)
+    if found is not None and found.words is not None:
+        return Choice(list(_trained(reader, search, found)), found.adjustments, words=found.words)
     weights = {search.best.trial: 1.0} if found is None else {one.trial: one.weight for one in found.members}
     refit = RefitFound() if of_folds else refit_of(reader, search, list(weights))
     trials = [_weighed(reader, search, refit, *pair) for pair in weights.items()]
-    return Choice(trials, NOTHING if found is None else found.adjustments, refit.search, refit.why_not)
+    if found is None:
+        return Choice(trials, NOTHING, refit.search, refit.why_not)
+    return Choice(trials, found.adjustments, refit.search, found.why_alone or refit.why_not)
+
+
+def _trained(reader: Reader, search: SearchView, found: Ensemble) -> Iterator[WeighedTrial]:
+    """List the members of an ensemble that was trained: trials of another search, and perhaps the best one."""
+    holders = {name: reader.search(name) for name in {one.search for one in found.members} if name is not None}
+    for one in found.members:
+        holder = search if one.search is None else holders[one.search]
+        yield WeighedTrial(reader.trial(holder.id, one.trial), one.weight, holder)
 
 
 def _weighed(reader: Reader, search: SearchView, refit: RefitFound, number: int, weight: float) -> WeighedTrial:
@@ -170,8 +185,10 @@ def words_for(search: str, choice: Choice) -> str:
     """Say which networks predict, without a capital and a full stop."""
     trials = [one.trial for one in choice.trials]
     of_search = f"{search}{_refitted(choice)}"
-    since = "" if choice.why_folds is None else f", since {choice.why_folds}"
+    since = "" if choice.why_not is None else f", since {choice.why_not}"
     n = sum(len(trial.checkpoints) for trial in trials)
+    if choice.words is not None:
+        return f"{choice.words}, of {search}: {_networks(n, choice)}"
     if len(trials) > 1:
         of_folds = " of their folds" if since else ""
         return f"{len(trials)} trials of {of_search}: the weighted mean of {n} networks{of_folds}{since}"
@@ -186,6 +203,6 @@ def _refitted(choice: Choice) -> str:
 
 
 def _networks(n: int, choice: Choice) -> str:
-    if choice.refit is not None:
+    if choice.refit is not None or choice.words is not None:
         return "1 network" if n == 1 else f"the mean of {n} networks"
     return "the network of 1 fold" if n == 1 else f"the mean of the networks of {n} folds"

@@ -5,19 +5,41 @@ from __future__ import annotations
 from pydantic import Field
 
 from foldstep.service.contract.calibration import Adjustments, Calibration, Threshold
+from foldstep.service.contract.final_spec import Kind
 from foldstep.service.contract.space import Frozen
+
+ROWS_TIMED = 1000
+"""Rows of a prediction that is timed."""
+
+
+class Cost(Frozen):
+    """What predictions of some networks together cost.
+
+    Attributes:
+        networks: their number.
+        parameters: trained parameters of all of them.
+        milliseconds: measured time of the networks alone for `ROWS_TIMED` rows, on one core of the master; reading a
+            table and preparing its columns come on top.
+    """
+
+    networks: int
+    parameters: int
+    milliseconds: float
 
 
 class EnsembleMember(Frozen):
     """A trial in an ensemble.
 
     Attributes:
+        trial: its number.
+        search: the search that has it; None for that of the ensemble.
         weight: its share in the mean; all shares add up to 1.
         score: of its networks alone, on the same rows as the ensemble's.
         checkpoints: its folds' networks.
     """
 
     trial: int
+    search: str | None = None
     weight: float = Field(gt=0, le=1)
     score: float
     checkpoints: list[str]
@@ -30,8 +52,10 @@ class Ensemble(Frozen):
     leaderboard are averaged over epochs.
 
     Attributes:
+        kind: how it comes about, `final.ensemble` of the spec.
+        words: what predicts together, where members were trained for it; None elsewhere.
         members: in the order in which they joined; one trial where an ensemble brings nothing.
-        score: of the ensemble, mean over the folds, on the rows that it was chosen on.
+        score: of the ensemble, mean over the folds, on out-of-fold rows; a greedy one was chosen on them.
         winner: the best trial alone.
         winner_score: its score on the same rows.
         held_out_score: mean score on rows that did not take part in the choice, of ensembles that were chosen in the
@@ -43,10 +67,16 @@ class Ensemble(Frozen):
         threshold: between two classes; None where none is asked for, or could not be chosen.
         n_candidates: trials that could join: the best ones whose predictions are kept.
         n_networks: networks that predict together.
+        cost: of its predictions, `winner_cost` of those of the best trial alone, and `cost_sentence` both in words;
+            None where files are gone.
+        why_alone: why the best trial predicts alone though its spec trains an ensemble; the end of a sentence.
+        is_coming: whether that is going to change.
         notes: what to know of it, one sentence each.
     """
 
     search: str
+    kind: Kind = "greedy"
+    words: str | None = None
     members: list[EnsembleMember]
     score: float
     winner: int
@@ -58,6 +88,11 @@ class Ensemble(Frozen):
     threshold: Threshold | None = None
     n_candidates: int
     n_networks: int
+    cost: Cost | None = None
+    winner_cost: Cost | None = None
+    cost_sentence: str | None = None
+    why_alone: str | None = None
+    is_coming: bool = False
     notes: list[str] = Field(default_factory=list)
 
     @property

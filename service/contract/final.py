@@ -8,9 +8,9 @@ from foldstep.service.contract.ensemble import EnsembleMember
 from foldstep.service.contract.space import Frozen
 from foldstep.service.contract.winner import Winner
 
-REFIT, RESEED, OUTER = "refit", "reseed", "outer-"
-"""What a search is that follows another: its ensemble on more of the rows, its best trials with other seeds, or a part
-of nested cross-validation; the number of the part, from 1, comes after `OUTER`."""
+ENSEMBLE, REFIT, RESEED, OUTER = "ensemble", "refit", "reseed", "outer-"
+"""What a search is that follows another: what its kind of ensemble trains, its ensemble on more of the rows, its best
+trials with other seeds, or a part of nested cross-validation; the number of the part, from 1, comes after `OUTER`."""
 LEVEL = 0.95
 """Level of the interval around a score on the test part."""
 
@@ -41,8 +41,8 @@ class FinalModel(Frozen):
 
     Attributes:
         number: from 1; a search that was extended has another final model.
-        members: its trials with their weights; one where the best trial predicts alone. Their scores are those of the
-            folds' networks.
+        members: its trials with their weights; one where a trial predicts alone. Their scores are those of the folds'
+            networks.
         winner: the best trial.
         temperature: of its probabilities; 1 for none.
         threshold: between two classes; None for the more probable class.

@@ -21,13 +21,32 @@ def final_faults(spec: Spec) -> Iterator[Fault]:
         yield from _by_faults(wanted)
     if spec.data.task is not None:
         yield from _task_faults(spec.final, spec.data.task)
-    named = {"final.calibrate": spec.final.calibrate or None, "final.threshold": wanted}
+    yield from _ensemble_faults(spec.final)
+    kind = spec.final.ensemble if spec.final.is_trained else None
+    named = {"final.calibrate": spec.final.calibrate or None, "final.threshold": wanted, "final.ensemble": kind}
     if not spec.checkpoints.predictions or spec.checkpoints.limit == 0:
-        expected = "checkpoints with out-of-fold predictions, on which it is chosen"
+        expected = "checkpoints with out-of-fold predictions, on which it is chosen and scored"
         hint = "leave checkpoints.predictions and checkpoints.keep out"
         for path, value in named.items():
             if value is not None:
                 yield Fault(code="contradiction", path=path, expected=expected, got="none are kept", hint=hint)
+
+
+def _ensemble_faults(final: FinalSpec) -> Iterator[Fault]:
+    """Find what does not go with an ensemble whose members are trained."""
+    if not final.is_trained:
+        return
+    if final.refit is not None:
+        expected = f"no refit with ensemble: {final.ensemble}, whose networks are those of the folds"
+        hint = "leave one of the two out; refit: {seeds: 5} with ensemble: none is 5 seeds of the best trial"
+        yield Fault(code="contradiction", path="final.refit", expected=expected, got="refit", hint=hint)
+    if final.ensemble == "averages" and final.members is not None:
+        expected = "no members with ensemble: averages, which is one network for each fold"
+        yield Fault(code="contradiction", path="final.members", expected=expected, got=str(final.members))
+    elif final.members == 1:
+        expected = f"2 members or more with ensemble: {final.ensemble}"
+        hint = "write ensemble: none for the best trial alone"
+        yield Fault(code="contradiction", path="final.members", expected=expected, got="1", hint=hint)
 
 
 def _by_faults(wanted: ThresholdSpec) -> Iterator[Fault]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
@@ -61,21 +61,42 @@ def _refit_from_boolean(value: Any) -> Any:
     return ({} if said else None) if isinstance(said, bool) else value
 
 
+Kind: TypeAlias = Literal["greedy", "seeds", "checkpoints", "averages", "none"]
+"""How an ensemble comes about: chosen among the trials, trained as the best one, or by no ensemble at all."""
+TRAINED: tuple[Kind, ...] = ("seeds", "checkpoints", "averages")
+"""The kinds whose members a search trains that follows."""
+MOST_CHOSEN, MOST_TRAINED = 10, 5
+"""Members of an ensemble where a spec does not say: those that are chosen at most, and those that are trained."""
+
+
 class FinalSpec(Strict):
     """What a search makes of its trials for predictions.
 
     Attributes:
         refit: a search that follows and trains the trials of the ensemble again on more of the rows; None for none.
         reseed: a search that follows and trains the best trials again with other seeds; None for none.
-        ensemble: how trials join in an ensemble; with `none` the best one predicts alone.
-        members: trials of an ensemble at most.
+        ensemble: `greedy` chooses trials; `seeds`, `checkpoints` and `averages` train the best one's configuration
+            again, see `service.planner.members`; with `none` the best one predicts alone.
+        members: trials of an ensemble, of a greedy one at most; None for 10 of a greedy one, else 5.
         calibrate: whether probabilities get a temperature; None for classification.
         threshold: by what the second of two classes is predicted; None for the more probable class.
     """
 
     refit: Annotated[RefitSpec | None, BeforeValidator(_refit_from_boolean)] = None
     reseed: ReseedSpec | None = None
-    ensemble: Literal["greedy", "none"] = "greedy"
-    members: Annotated[Int, Field(ge=1, le=50)] = 10
+    ensemble: Kind = "greedy"
+    members: Annotated[Int, Field(ge=1, le=50)] | None = None
     calibrate: Bool | None = None
     threshold: ThresholdSpec | None = None
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether a search that follows trains the ensemble."""
+        return self.ensemble in TRAINED
+
+    @property
+    def most_members(self) -> int:
+        """Trials of an ensemble, of a greedy one at most."""
+        if self.ensemble == "none":
+            return 1
+        return self.members or (MOST_TRAINED if self.is_trained else MOST_CHOSEN)

@@ -72,6 +72,7 @@ class LeasedTrial(Frozen):
             a schedule over the epochs at its end; empty where it continues no trial.
         keep_snapshot: whether its snapshot is uploaded with its result, so that a trial of the next stage can continue
             it; only for a score that reaches the lease's `snapshot_bar`.
+        own_epochs: whether its score and its networks are of its own epochs alone, and not of those of its legs.
     """
 
     number: int
@@ -82,6 +83,7 @@ class LeasedTrial(Frozen):
     folds: int | None = Field(default=None, ge=1)
     legs: list[int] = Field(default_factory=list)
     keep_snapshot: bool = False
+    own_epochs: bool = False
 
 
 class Work(Frozen):

@@ -77,7 +77,7 @@ class Predicted(Frozen):
 
     Attributes:
         search: the search's id.
-        trials: the trials that predicted together.
+        trials: the trials that predicted together; see `chosen` for the search of those that were trained for it.
         chosen: which networks they were, a sentence.
         n_rows: rows that were sent.
         columns: name to one cell for each row, in the order of the rows: the columns that are carried through, then the

@@ -32,8 +32,8 @@ class StagePlan(Frozen):
             beginning, as its trial did not train all epochs of its stage; empty where all start from the beginning.
         batch: how many trials are proposed from the same history; None where proposals do not depend on results.
         enqueued: trials that a user enqueued, by index; the planner's own trials have the indices between them.
-        refits: the trials of another search that are trained again here, see `Refitted`; None before they are known,
-            and where none are.
+        refits: the trials of another search that are trained again here, for a refit (see `Refitted`) or an ensemble;
+            None before they are known, and where none are.
     """
 
     index: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from foldstep.models.checkpoint import read_facts, reading_facts
 from foldstep.service.analysis.child import ensemble_in_child
@@ -16,6 +17,7 @@ from foldstep.service.db import counts, ranking, scores, searches
 from foldstep.service.db.searches import SearchRow
 from foldstep.service.flow import files
 from foldstep.service.flow.context import Context
+from foldstep.service.flow.ensemble_members import Members, trained_members, whole_trials
 
 MOST_CANDIDATES = 50
 """The best trials of a search that may join its ensemble."""
@@ -35,34 +37,39 @@ def ensemble(context: Context, search_id: str) -> Ensemble | None:
     with context.database.read() as connection:
         search = searches.get(connection, search_id)
         ended = counts.version(connection, search_id)
+        members = trained_members(connection, context, search)
     turn = ended if search.is_over else context.now().timestamp() // PAUSE_S
+    version = (search.is_over, turn, repr(members))
     return context.answers.get(
-        (search_id, "ensemble"), (search.is_over, turn), lambda: _of_candidates(context, search),
+        (search_id, "ensemble"), version, lambda: _of_candidates(context, search, members),
         may_be_older=not search.is_over,
     )  # fmt: skip
 
 
-def _of_candidates(context: Context, search: SearchRow) -> Ensemble | None:
-    candidates = _candidates(context, search)
+def _of_candidates(context: Context, search: SearchRow, members: Members | None) -> Ensemble | None:
+    candidates = _candidates(context, search, MOST_CANDIDATES if members is None else 1)
     if not candidates:
         return None
-    version = tuple((c.trial, *c.checkpoints) for c in candidates)
-    return context.answers.get((search.id, "candidates"), version, lambda: _choose(context, search, candidates))
+    version = (repr(candidates), repr(members))
+    choose = partial(_choose, context, search, candidates, members)
+    return context.answers.get((search.id, "candidates"), version, choose)
 
 
-def _choose(context: Context, search: SearchRow, candidates: list[Candidate]) -> Ensemble | None:
+def _choose(
+    context: Context, search: SearchRow, candidates: list[Candidate], members: Members | None
+) -> Ensemble | None:
     final = search.spec.final
     request = EnsembleRequest(
         search=search.id,
-        folder=str(files.checkpoint_folder(context.settings, search.id)),
-        candidates=candidates,
+        candidates=[*candidates, *([] if members is None else members.trials)],
         metric=search.metric.name,
         task=search.problem.task,
         levels=list(search.problem.data.quantiles or []),
-        members=1 if final.ensemble == "none" else final.members,
+        members=final.most_members,
         by_fold=search.problem.n_folds > 1 and _is_in_one_fold(search.problem.cv),
         calibrate=final.calibrate is not False,
         threshold=final.threshold,
+        given=None if members is None else members.given,
     )
     return ensemble_in_child(request, limits=limits_to_compute(context.settings))
 
@@ -72,14 +79,11 @@ def _is_in_one_fold(cv: CvSpec) -> bool:
     return cv.repeats == 1
 
 
-def _candidates(context: Context, search: SearchRow) -> list[Candidate]:
+def _candidates(context: Context, search: SearchRow, limit: int) -> list[Candidate]:
     """List the best trials that have a checkpoint of every fold, the best one first."""
     with context.database.read() as connection:
-        rows = ranking.scored(connection, search.id, None, MOST_CANDIDATES)
-        folds = scores.of_trials(connection, [(search.id, row.number) for row in rows])
-    named = {row.number: [fold.checkpoint for fold in folds[search.id, row.number]] for row in rows}
-    whole = {number: [n for n in names if n is not None] for number, names in named.items()}
-    return [Candidate(trial=t, checkpoints=n) for t, n in whole.items() if len(n) == search.problem.n_folds]
+        rows = ranking.scored(connection, search.id, None, limit)
+        return whole_trials(connection, context, search, rows)
 
 
 def predictions(context: Context, search_id: str, number: int) -> TrialPredictions:

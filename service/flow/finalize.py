@@ -15,7 +15,7 @@ from foldstep.service.analysis.child import final_score_in_child
 from foldstep.service.analysis.final_score import Committee, FinalScored, FinalScoreRequest
 from foldstep.service.contract.calibration import NOTHING, Adjustments
 from foldstep.service.contract.choice import RefitFound, choose, refit_of, refit_sentences
-from foldstep.service.contract.ensemble import EnsembleMember
+from foldstep.service.contract.ensemble import Ensemble, EnsembleMember
 from foldstep.service.contract.errors import Conflict, InvalidInput, Unavailable
 from foldstep.service.contract.final import LEVEL, Final, FinalModel, HeldOutScore
 from foldstep.service.contract.numbers import score as written
@@ -62,6 +62,7 @@ class _Predicting(NamedTuple):
         members: its trials, with the checkpoints that predict.
         winner: the best trial.
         score: on out-of-fold rows; None where no predictions were kept.
+        notes: what predicts, where its spec trains an ensemble, or why it does not.
     """
 
     members: list[EnsembleMember]
@@ -69,16 +70,28 @@ class _Predicting(NamedTuple):
     score: float | None
     adjustments: Adjustments
     refit: RefitFound
+    notes: list[str]
 
 
 def _predicting(context: Context, search: SearchRow) -> _Predicting:
     found = ensemble.ensemble(context, search.id)
+    if found is not None and found.is_coming:
+        raise Conflict(
+            f"The ensemble of {search.id} is being trained, and predicts with other networks then: finalize it after "
+            "that, or stop the search that trains it first."
+        )
     members = _best_alone(context, search) if found is None else found.members
     refit = _refit(context, search, members)
     members = [m.model_copy(update={"checkpoints": refit.checkpoints.get(m.trial, m.checkpoints)}) for m in members]
     if found is None:
-        return _Predicting(members, members[0].trial, None, NOTHING, refit)
-    return _Predicting(members, found.winner, found.score, found.adjustments, refit)
+        return _Predicting(members, members[0].trial, None, NOTHING, refit, [])
+    return _Predicting(members, found.winner, found.score, found.adjustments, refit, _trained_said(found))
+
+
+def _trained_said(found: Ensemble) -> list[str]:
+    if found.words is not None:
+        return [f"It predicts with {found.words}: the mean of {found.n_networks} networks."]
+    return [] if found.why_alone is None else [f"The best trial predicts alone, since {found.why_alone}."]
 
 
 def _is_of(model: FinalModel, predicting: _Predicting) -> bool:
@@ -130,7 +143,7 @@ def _refit_said(context: Context, search: SearchRow) -> list[str]:
         choice = choose(reader, reader.search(search.id))
     except (InvalidInput, Unavailable):  # before the first score, or where the ensemble is not known
         return []
-    return refit_sentences(RefitFound(choice.refit, why_not=choice.why_folds))
+    return refit_sentences(RefitFound(choice.refit, why_not=choice.why_not))
 
 
 def _has_test_part(search: SearchRow) -> bool:
@@ -162,7 +175,7 @@ def _model(context: Context, search: SearchRow, predicting: _Predicting, last: F
         refit=None if refit.search is None else refit.search.id,
         score=predicting.score,
         test=test,
-        sentences=[*refit_sentences(refit), *_sentences(search, predicting, scored, test)],
+        sentences=[*predicting.notes, *refit_sentences(refit), *_sentences(search, predicting, scored, test)],
     )
 
 
@@ -178,13 +191,16 @@ def _best_alone(context: Context, search: SearchRow) -> list[EnsembleMember]:
 
 def _scored(context: Context, search: SearchRow, predicting: _Predicting) -> FinalScored:
     refit, adjustments = predicting.refit.search, predicting.adjustments
-    holders = (search.id, search.id if refit is None else refit.id)
-    own, of_members = (str(files.checkpoint_folder(context.settings, holder)) for holder in holders)
+    own = search.id if refit is None else refit.id
+
+    def folder(holder: str) -> str:
+        return str(files.checkpoint_folder(context.settings, holder))
+
     winner = rank.trial(context, search.id, predicting.winner)
     request = FinalScoreRequest(
-        committees=[Committee(weight=m.weight, folder=of_members, checkpoints=m.checkpoints)
+        committees=[Committee(weight=m.weight, folder=folder(m.search or own), checkpoints=m.checkpoints)
                     for m in predicting.members],
-        winner=Committee(weight=1.0, folder=own, checkpoints=winner.checkpoints),
+        winner=Committee(weight=1.0, folder=folder(search.id), checkpoints=winner.checkpoints),
         metric=search.metric.name,
         task=search.problem.task,
         levels=list(search.problem.data.quantiles or []),
@@ -223,7 +239,7 @@ def _sentences(
         between = f" ({LEVEL:.0%} interval {written(test.low)} to {written(test.high)})"
     said = f"On {test.n_rows:,} rows that nothing was chosen on: {search.metric.name} {written(test.score)}{between}"
     is_refitted = predicting.refit.search is not None
-    if len(predicting.members) > 1 or is_refitted:
+    if len(predicting.members) > 1 or is_refitted or predicting.members[0].search is not None:
         by_folds = ", by the networks of its folds," if is_refitted else ""
         said += f"; the best trial alone{by_folds} {written(test.winner_score)}"
     sentences = [f"{said}{_out_of_fold(search, predicting, scored)}."]

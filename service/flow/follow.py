@@ -1,5 +1,6 @@
 """Use case: when a search is completed, begin the next of the searches that are to follow it, one at a time.
 
+`final.ensemble` trains the members of an ensemble that is not chosen among the trials (`planner/members.py`).
 `final.refit` trains the trials that predict again on more of the rows; `flow/refit.py` chooses them, which takes too
 long for the transaction here. `final.reseed` trains its best trials again with other seeds. `cv.outer` searches again
 without one part of the rows, once for each part, so that each is predicted by a search that has not seen it. They come
@@ -10,22 +11,23 @@ open. A part of `cv.outer` is refitted itself, before the next one begins.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from foldstep.models.catalog.kinds import Value
-from foldstep.service.contract.final import OUTER, REFIT, RESEED
+from foldstep.service.contract.final import ENSEMBLE, OUTER, REFIT, RESEED
 from foldstep.service.contract.refit import refit_cv
 from foldstep.service.contract.space import Choices, Distribution, Fixed, Params, Space
 from foldstep.service.contract.spec import BudgetSpec, CheckpointSpec, ChecksSpec, MetricSpec, OuterFold, Spec
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import SearchState
 from foldstep.service.contract.written import written
-from foldstep.service.db import searches, trials
+from foldstep.service.db import ranking, searches, trials
 from foldstep.service.db.searches import SearchRow
 from foldstep.service.flow.plan import add_stage
+from foldstep.service.planner.members import trained, unused
 from foldstep.service.planner.stages import first_stage
 
 _LOOKED_AT = 20
@@ -35,8 +37,9 @@ _NAME = 50  # characters of a name that the names of its followers begin with
 
 def purposes(spec: Spec) -> list[str]:
     """List what searches are to follow one, in their order."""
-    named = {REFIT: spec.final.refit, RESEED: spec.final.reseed}
-    asked = [purpose for purpose, given in named.items() if given is not None]
+    final = spec.final
+    named = {ENSEMBLE: final.is_trained, REFIT: final.refit is not None, RESEED: final.reseed is not None}
+    asked = [purpose for purpose, is_asked in named.items() if is_asked]
     return [*asked, *(f"{OUTER}{fold + 1}" for fold in range(spec.cv.outer or 0))]
 
 
@@ -57,14 +60,33 @@ def _begin_next(connection: Connection, first: SearchRow, now: datetime) -> bool
 
 def _begin(connection: Connection, first: SearchRow, purpose: str, now: datetime) -> bool:
     """Begin one search; tell whether there was something to train."""
+    if purpose == ENSEMBLE:
+        return _begin_ensemble(connection, first, now)
     if purpose == REFIT:
         return _begin_refit(connection, first, now)
     if purpose == RESEED:
         return _begin_reseed(connection, first, now)
     fold = OuterFold(fold=int(purpose.removeprefix(OUTER)) - 1, of=first.spec.cv.outer or 0)
-    final = first.spec.final.model_copy(update={"reseed": None})  # its refit, too, is a part of the procedure
+    final = first.spec.final.model_copy(update={"reseed": None})  # ensemble and refit are parts of the procedure, too
     spec = _named(first, purpose, data=first.spec.data.model_copy(update={"test": fold}), final=final)
     _add(connection, first, purpose, spec, first_stage(spec), now)
+    return True
+
+
+def _begin_ensemble(connection: Connection, first: SearchRow, now: datetime) -> bool:
+    """Begin the search that trains the best trial's configuration for an ensemble."""
+    best = next(iter(ranking.scored(connection, first.id, None, 1)), None)
+    members = None if best is None else trained(first.spec.final, best.params, best.epochs, first.spec.seed)
+    if best is None or members is None:
+        return False
+    spec = of_configurations(_alone(first, ENSEMBLE, checkpoints=CheckpointSpec(keep="all")), members.configurations)
+    plan = plan_of(spec, members.configurations)
+    if members.stages:
+        budget = BudgetSpec(trials=len(members.stages))
+        changes = {"method": "coarse_to_fine", "stages": members.stages, "budget": budget}
+        spec = spec.model_copy(update=changes)
+        plan = first_stage(spec)
+    _add(connection, first, ENSEMBLE, spec, plan.model_copy(update={"refits": {best.number: 0}}), now)
     return True
 
 
@@ -113,11 +135,15 @@ def _named(first: SearchRow, purpose: str, **changes: object) -> Spec:
     without = {
         "name": f"{first.name[:_NAME]}-{purpose}",
         "cv": first.spec.cv.model_copy(update={"outer": None}),
-        "final": first.spec.final.model_copy(update={"refit": None, "reseed": None}),
+        "final": first.spec.final.model_copy(update={"refit": None, "reseed": None, **_without_training(first.spec)}),
         "checks": ChecksSpec(),
         "warm_start": None,  # the search that it names may have seen the rows that are held out
     }
     return first.spec.model_copy(update={**without, **changes})
+
+
+def _without_training(spec: Spec) -> dict[str, object]:
+    return {"ensemble": "none", "members": None} if spec.final.is_trained else {}
 
 
 def _other_seeds(connection: Connection, first: SearchRow) -> Iterator[Params]:
@@ -127,7 +153,7 @@ def _other_seeds(connection: Connection, first: SearchRow) -> Iterator[Params]:
     ranked = trials.best(connection, first.id, reseed.top * _LOOKED_AT)
     best = _without_seeds(ranked)[: reseed.top]
     used = {params.get("seed", first.spec.seed) for params in ranked}
-    seeds = _unused(first.spec.seed, used, reseed.seeds)
+    seeds = unused(first.spec.seed, used, reseed.seeds)
     yield from ({**params, "seed": seed} for params in best for seed in seeds)
 
 
@@ -143,15 +169,6 @@ def _without_seeds(ranked: Sequence[Params]) -> list[Params]:
 def without_seed(params: Params) -> Params:
     """Copy hyperparameters without the seed: what is the same in trials that differ by chance alone."""
     return {name: value for name, value in params.items() if name != "seed"}
-
-
-def _unused(seed: int, used: Set[Value], n: int) -> list[int]:
-    found: list[int] = []
-    while len(found) < n:
-        seed = (seed + 1) % 2**63
-        if seed not in used:
-            found.append(seed)
-    return found
 
 
 def _around(configurations: Sequence[Params]) -> Space:
@@ -174,20 +191,25 @@ def _add(connection: Connection, first: SearchRow, purpose: str, spec: Spec, pla
             "data": spec.data, "cv": spec.cv, "metric": spec.metric,
             "n_folds": spec.cv.repeats if purpose == REFIT else first.problem.n_folds,
             # of other validation rows the score of the constant answer is not computed
-            "baseline": first.problem.baseline if purpose == RESEED else None,
+            "baseline": first.problem.baseline if purpose in (ENSEMBLE, RESEED) else None,
         }
     )  # fmt: skip
     row = SearchRow(
         id=f"{spec.name}-{secrets.token_hex(3)}", name=spec.name, state=SearchState.QUEUED, spec=spec, problem=problem,
         notes=[f"It follows {first.id}: {_WHY[purpose.rstrip('0123456789')]}"], failure=None, stage=0,
-        n_stages=1 if purpose in (REFIT, RESEED) else first.n_stages, created_at=now, started_at=None, paused_at=None,
+        n_stages=_n_stages(first, purpose, spec), created_at=now, started_at=None, paused_at=None,
         deadline_at=None, finished_at=None, follows=first.id, purpose=purpose,
     )  # fmt: skip
     searches.add(connection, row, written(spec, trials=plan.trials))
     add_stage(connection, row.id, plan, now)
 
 
+def _n_stages(first: SearchRow, purpose: str, spec: Spec) -> int:
+    return max(1, len(spec.stages)) if purpose in (ENSEMBLE, REFIT, RESEED) else first.n_stages
+
+
 _WHY = {
+    ENSEMBLE: "the configuration of its best trial is trained again for an ensemble, which predicts then.",
     REFIT: "the trials that predict for it are trained again on more of the rows, and predict then.",
     RESEED: "its best configurations are trained again with other seeds, which says how much of their score was luck.",
     OUTER: "the same search without a part of the rows, on which its final model is then scored.",

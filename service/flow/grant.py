@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
+from foldstep.service.contract.final import ENSEMBLE
 from foldstep.service.contract.lease import Lease, LeasedTrial
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.db import continued
@@ -84,4 +85,5 @@ def _leased(search: SearchRow, plan: StagePlan | None, trial: ClaimedTrial, legs
         folds=rung.folds if rung else None,
         legs=legs,
         keep_snapshot=n_continued(search.spec, search.stage) > 0,
+        own_epochs=search.purpose == ENSEMBLE,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from foldstep.service.contract.errors import Conflict
+from foldstep.service.contract.final import ENSEMBLE
 from foldstep.service.contract.lease import LeasedTrial, Work
 from foldstep.service.contract.stage import StagePlan
 from foldstep.service.contract.states import TrialState
@@ -35,7 +36,8 @@ def work(context: Context, search_id: str, number: int) -> Work:
         continues = {} if trial.continues is None else {number: trial.continues}
         legs = continued.legs(connection, search_id, continues).get(number, [])
         until, folds = _reached(connection, search, trial)
-    leased = LeasedTrial(number=number, params=trial.params, until=until, folds=folds, legs=legs)
+    own = search.purpose == ENSEMBLE
+    leased = LeasedTrial(number=number, params=trial.params, until=until, folds=folds, legs=legs, own_epochs=own)
     return Work(search=search_id, problem=search.problem, trial=leased)
 
 

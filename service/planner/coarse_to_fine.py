@@ -28,7 +28,7 @@ NEAR_EDGE = 0.05  # an end of a range with less than this share of it is not cut
 MIN_ACTIVE_GOOD = 3  # with fewer good values, a range stays as it is
 DROP_CHANCE = 0.05  # a choice is dropped if its absence from the good trials has less probability by chance
 MIN_TRIALS_TO_DROP = 5
-SURVIVOR_SHARE = 1 / 3  # greatest share of the next stage's trials that are survivors
+SURVIVOR_SHARE = 1 / 3  # greatest share of the next stage's trials that are survivors; one that continues has one
 NEVER_NARROWED = frozenset({"seed"})  # which seed does well is chance
 PAYS_LATE = frozenset(
     {"dropout", "input_dropout", "input_mask", "mixup", "weight_decay", "l1", "label_smoothing", "ema_decay"}
@@ -79,7 +79,9 @@ def max_survivors(coming: StageSpec, epochs: int) -> int:
         coming: the stage that takes them over.
         epochs: epochs of the stage before.
     """
-    return math.floor(coming.trials * SURVIVOR_SHARE) if coming.epochs > epochs else 0
+    if coming.epochs <= epochs:
+        return 0
+    return max(math.floor(coming.trials * SURVIVOR_SHARE), int(coming.continues))
 
 
 def narrow(space: Space, trials: Sequence[Judged], n_folds: int, horizon: float = 1.0) -> Space:

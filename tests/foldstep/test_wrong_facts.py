@@ -20,7 +20,7 @@ from foldstep.ensemble import Ensemble
 from foldstep.models.catalog.metrics import Direction
 from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.checkpoint import CheckpointDamaged, decode, encode
-from foldstep.models.stack import Weights
+from foldstep.models.weights import Weights
 from foldstep.prediction import predict_file
 from foldstep.recovery import recover_leaderboards
 from foldstep.service.contract.errors import InvalidInput

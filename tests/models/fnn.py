@@ -13,8 +13,8 @@ from torch.nn import functional
 from foldstep.models.catalog.norms import EPSILON
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.input_stage import InputStage
-from foldstep.models.stack import Weights
 from foldstep.models.start import starting_layers
+from foldstep.models.weights import Weights
 from tests.models.stage import StageModule
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from foldstep.models.hyperparameters import Hyperparameters
 from foldstep.models.input_stage import InputStage
-from foldstep.models.stack import Layer
+from foldstep.models.weights import Layer
 
 
 def piecewise(numbers: Tensor, edges: tuple[tuple[float, ...], ...], bins: int) -> Tensor:

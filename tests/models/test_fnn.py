@@ -13,7 +13,7 @@ from foldstep.models.catalog.norms import NORMS
 from foldstep.models.catalog.units import UNITS
 from foldstep.models.fnn import PIECE_ROWS, forward, softmax
 from foldstep.models.hyperparameters import resolve
-from foldstep.models.stack import Weights
+from foldstep.models.weights import Weights
 from tests.models.fnn import FNN
 
 N_INPUTS, N_OUTPUTS = 5, 3

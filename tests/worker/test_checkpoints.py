@@ -13,7 +13,7 @@ import torch
 from foldstep.models.catalog.metrics import Direction
 from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.checkpoint import decode, encode
-from foldstep.models.stack import Weights
+from foldstep.models.weights import Weights
 from foldstep.recovery import recover_leaderboards
 from foldstep.service.contract.lease import Lease, LeasedTrial
 from foldstep.service.contract.spec import CvSpec

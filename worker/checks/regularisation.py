@@ -17,7 +17,7 @@ import numpy as np
 from foldstep.models.catalog.hyperparameters import REGISTRY
 from foldstep.models.catalog.optimizers import OPTIMIZERS
 from foldstep.models.hyperparameters import Hyperparameters
-from foldstep.models.stack import Weights
+from foldstep.models.weights import Weights
 from foldstep.service.contract.checks import CheckResult
 from foldstep.worker.checks.chance import constant_loss
 from foldstep.worker.checks.setting import CheckSetting, finite, steady, with_rows

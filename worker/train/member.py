@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from foldstep.models.hyperparameters import Hyperparameters
-from foldstep.models.stack import Weights
+from foldstep.models.weights import Weights
 from foldstep.worker.train.stopping import End, Progress
 
 

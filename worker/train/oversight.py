@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from foldstep.models.stack import Weights
+from foldstep.models.weights import Weights
 from foldstep.worker.train.in_flight import SavingRound
 from foldstep.worker.train.member import Member
 from foldstep.worker.train.stopping import End

@@ -25,6 +25,10 @@ class History(Protocol):
     def best_epoch(self) -> int:
         """The epoch, from 1, of the best average; 0 if there is none."""
 
+    @property
+    def counts_from(self) -> int:
+        """Number of first epochs that do not count once there are more."""
+
 
 def averaging_width(epoch: int) -> int:
     """Compute the number of epochs, up to `epoch`, whose scores are averaged."""
@@ -48,7 +52,10 @@ def scored_epochs(folds: Sequence[History], direction: Direction) -> list[int]:
         return []
     n_epochs = max(len(fold.averages) for fold in folds)
     means = np.array([_filled(fold, n_epochs) for fold in folds]).mean(axis=0)
-    best = int(means.argmin() if direction is Direction.MINIMIZE else means.argmax()) + 1
+    first = min(fold.counts_from for fold in folds)
+    first = first if n_epochs > first else 0
+    own = means[first:]
+    best = first + int(own.argmin() if direction is Direction.MINIMIZE else own.argmax()) + 1
     return [best if best <= len(fold.averages) else fold.best_epoch for fold in folds]
 
 

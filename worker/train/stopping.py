@@ -49,6 +49,8 @@ class Progress:
         probes: measurements as sent to the master, see `service.contract.diagnostics`.
         target_scores: the scores of each of several targets, of which the score is the mean; an epoch's is empty for
             one target.
+        counts_from: number of first epochs that count neither for its score nor for its best epoch once it has more,
+            as they are those of a trial that it continues; 0 where all epochs count.
     """
 
     train_loss: list[float | None] = field(default_factory=list)
@@ -63,6 +65,7 @@ class Progress:
     probes: list[list[float | None]] = field(default_factory=list)
     undefined: str | None = None
     target_scores: list[list[float]] = field(default_factory=list)
+    counts_from: int = 0
     seconds: float = field(default=0.0, compare=False)
 
     @property
@@ -126,8 +129,10 @@ class Progress:
         if not is_finite:
             self.end = End.DIVERGED
             return False
-        epoch, best = self.epoch, self.best_average
-        self.averages.append(average(self.scores))
+        epoch = self.epoch
+        is_first = epoch == self.counts_from + 1
+        best = None if is_first else self.best_average
+        self.averages.append(average(self.scores[self.counts_from :] if epoch > self.counts_from else self.scores))
         self.target_scores.append(list(target_scores))
         better = best is None or metric.direction.is_better(self.averages[-1], than=best)
         self.is_better.append(better)
@@ -189,7 +194,7 @@ class Progress:
 
     def _check(self) -> None:
         numbers = [*self.train_loss, *self.scores, *self.valid_loss, *chain.from_iterable(self.target_scores)]
-        counts = [self.best_epoch, self.waited, *self.restarts]
+        counts = [self.best_epoch, self.waited, self.counts_from, *self.restarts]
         if not (
             all(value is None or type(value) in (float, int) for value in numbers)
             and all(type(value) in (float, int) for value in self.averages)

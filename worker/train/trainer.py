@@ -22,8 +22,9 @@ from foldstep.models.eager.losses import PackedLoss
 from foldstep.models.eager.optim import PackedOptimizer
 from foldstep.models.eager.packed import PackedFNN
 from foldstep.models.layout import Layout, Slot
-from foldstep.models.stack import MemberRows, Stack, Weights
+from foldstep.models.stack import MemberRows, Stack
 from foldstep.models.streams import Stream
+from foldstep.models.weights import Weights
 from foldstep.worker.feed.augment import Augmentation, augmentation_of
 from foldstep.worker.feed.fold import DeviceFold
 from foldstep.worker.feed.validation import Validation

@@ -31,15 +31,21 @@ async function ask(path, question, draw, complain, method = "GET") {
 }
 
 function drawEnsemble(search, found) {
-  if (!found || (found.members.length === 1 && !found.notes.length)) return forgetShown();
-  if (found.members.length === 1) return say(found.notes, found.calibration);
+  const isLone = found?.members.length === 1 && !found.words;
+  if (!found || (isLone && !found.notes.length)) return forgetShown();
+  if (isLone) return say(found.notes, found.calibration);
   const { name } = search.metric;
   const held = found.held_out_score === null ? "" : ` On rows that took no part in the choice: ${score(found.held_out_score)}, the best trial ${score(found.held_out_winner_score)}.`;
   return say([
     [element("strong", `${name} ${score(found.score)}`), ` on out-of-fold rows; trial ${found.winner} alone ${score(found.winner_score)}.${held}`],
-    ["Trials ", ...found.members.flatMap((member, i) => [i ? ", " : "", trialOpener(member.trial), ` ${Math.round(100 * member.weight)} %`]), `; ${found.n_networks} networks predict together.`],
+    [...(found.words ? [`${found.words[0].toUpperCase()}${found.words.slice(1)}`] : namedTrials(found)), `; ${found.n_networks} networks predict together.`],
+    ...(found.cost_sentence ? [found.cost_sentence] : []),
     ...found.notes,
   ], found.calibration);
+}
+
+function namedTrials(found) {
+  return ["Trials ", ...found.members.flatMap((member, i) => [i ? ", " : "", trialOpener(member.trial), ` ${Math.round(100 * member.weight)} %`])];
 }
 
 // how often the predicted class is right where its probability is so high; nothing where no temperature is used

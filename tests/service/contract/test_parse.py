@@ -48,6 +48,15 @@ FAULTS: list[tuple[str, Raw, str, str]] = [
     ("a refit of given folds", raw(final={"refit": True}, cv={"column": "x"}), "final.refit", "contradiction"),
     ("ensemble of another word", raw(final={"ensemble": "bagging"}), "final.ensemble", "out_of_domain"),
     ("no member", raw(final={"members": 0}), "final.members", "out_of_domain"),
+    ("one member to train", raw(final={"ensemble": "seeds", "members": 1}), "final.members", "contradiction"),
+    ("averages of several", raw(final={"ensemble": "averages", "members": 3}), "final.members", "contradiction"),
+    ("a refit of seeds", raw(final={"ensemble": "seeds", "refit": True}), "final.refit", "contradiction"),
+    (
+        "checkpoints without predictions",
+        raw(final={"ensemble": "checkpoints"}, checkpoints={"predictions": False}),
+        "final.ensemble",
+        "contradiction",
+    ),
     ("unknown rungs", raw(early_stop={"rungs": "median"}), "early_stop.rungs", "out_of_domain"),
     (
         "racing one fold",

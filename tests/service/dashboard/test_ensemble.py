@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,8 @@ def test_the_page_shows_who_predicts_together_and_what_it_brings(tmp_path: Path,
         assert f"rmse {found.score:.5f} on out-of-fold rows" in text
         assert f"trial {found.winner} alone {found.winner_score:.5f}" in text
         assert f"{found.n_networks} networks predict together." in text
+        assert found.cost_sentence is not None
+        assert found.cost_sentence in text
         assert found.held_out_score is not None
         assert f"On rows that took no part in the choice: {found.held_out_score:.5f}" in text
         winner = master.winner(search)
@@ -57,6 +60,23 @@ def test_the_page_shows_who_predicts_together_and_what_it_brings(tmp_path: Path,
         browser.until(is_shown("searches"), "the list")
         assert browser.evaluate("document.getElementById('ensemble-said').children.length") == 0
         shows_how_sure_predictions_are(processes, master, browser)
+        shows_what_was_trained_for_it(master, browser, spec)
+
+
+def shows_what_was_trained_for_it(master: Foldstep, browser: Browser, spec: dict[str, Any]) -> None:
+    single = {name: value[0] if isinstance(value, list) else value for name, value in spec["parameters"].items()}
+    changes = {"name": "seeds", "parameters": single, "budget": {"trials": 1}, "final": {"ensemble": "seeds"}}
+    search = master.wait(master.submit({**spec, **changes}).id)
+    browser.open(master.page_link(search.id))
+    follower = master.search(search.id).followers["ensemble"]
+    assert follower is not None
+    master.wait(follower)
+    said = "document.getElementById('ensemble-said').textContent"
+    browser.until(f"{said}.includes('Trial 0 and its configuration with 4 other seeds; 15 networks')", "its members")
+    found = master.ensemble(search.id)
+    assert found is not None
+    assert found.cost_sentence is not None
+    assert found.cost_sentence in browser.evaluate(said)
 
 
 def shows_how_sure_predictions_are(processes: Processes, master: Foldstep, browser: Browser) -> None:

@@ -43,10 +43,10 @@ def training() -> Training:
     return Training(WINE, "log_loss", Engine(torch.device("cpu"), 1 << 30))
 
 
-def leased(number: int, params: Params, *epochs: int, keep_snapshot: bool = False) -> LeasedTrial:
+def leased(number: int, params: Params, *epochs: int, **given: bool) -> LeasedTrial:
     """A trial whose last leg has the last number of epochs."""
     *legs, last = epochs
-    return LeasedTrial(number=number, params={**params, "epochs": last}, legs=legs, keep_snapshot=keep_snapshot)
+    return LeasedTrial(number=number, params={**params, "epochs": last}, legs=legs, **given)
 
 
 def train(works: Sequence[TrialWork], watch: Watch | None = None) -> dict[int, Finished]:
@@ -116,6 +116,22 @@ def test_it_is_one_training_whose_schedule_changes() -> None:
         folds = done[number].result.folds
         means = [math.fsum(scores) / len(folds) for scores in zip(*(losses(fold) for fold in folds), strict=True)]
         assert [fold.score for fold in folds] == [losses(fold)[means.index(min(means))] for fold in folds]
+
+
+def test_of_an_ensembles_trial_the_best_network_is_one_of_its_own_leg() -> None:
+    """Where the first leg had the better ones: whether it resumes from a snapshot or is trained in one go."""
+    params = {"hidden": [16], "batch_size": 16, "lr": 1.0, "optimizer": "adam", "activation": "tanh"}
+    first = train(begun([leased(0, params, BEFORE, keep_snapshot=True, own_epochs=True)]))[0]
+    trials = {own: leased(0, params, BEFORE, EPOCHS, own_epochs=own) for own in (True, False)}
+    done = {own: train([through_a_file(first.snapshot, trial)]) for own, trial in trials.items()}
+    assert all(fold.best_epoch <= BEFORE for fold in done[False][0].result.folds), "else the test shows nothing"
+    for fold in done[True][0].result.folds:
+        scores = losses(fold)[BEFORE:]
+        assert fold.best_epoch == BEFORE + 1 + scores.index(min(scores))
+        assert fold.score in scores
+    in_one = train(begun([trials[True]]))
+    assert bits(in_one) == bits(done[True]) != bits(done[False])
+    assert plain(in_one) == plain(done[True])
 
 
 def test_nothing_that_was_trained_is_trained_again() -> None:

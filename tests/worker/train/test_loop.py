@@ -14,7 +14,7 @@ import torch
 from foldstep.models.catalog.metrics import METRICS
 from foldstep.models.catalog.preparation import Preparation
 from foldstep.models.hyperparameters import resolve
-from foldstep.models.stack import Weights
+from foldstep.models.weights import Weights
 from foldstep.service.contract.spec import CvSpec
 from foldstep.worker.checkpoints import SavedTrial, decode_snapshot, encode_snapshot
 from foldstep.worker.feed.shapes import FoldShape

@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmarks.diagnostics import Blind
 from foldstep.models.hyperparameters import Hyperparameters, resolve
-from foldstep.models.stack import Weights
+from foldstep.models.weights import Weights
 from foldstep.service.contract.diagnostics import Reading, rounded
 from foldstep.worker.data.inputs import FoldData
 from foldstep.worker.steps.engine import Engine

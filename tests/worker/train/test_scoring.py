@@ -20,6 +20,7 @@ from foldstep.worker.train.stopping import End, Progress
 class Fold(NamedTuple):
     averages: Sequence[float]
     best_epoch: int
+    counts_from: int = 0
 
 
 def fold(*averages: float, direction: Direction = Direction.MINIMIZE) -> Fold:
@@ -95,3 +96,21 @@ def test_a_score_of_noise_is_hardly_better_than_its_mean(n_folds: int) -> None:
         promised.append(fmean(f.averages[e - 1] for f, e in zip(folds[10:] or folds, epochs, strict=True)))
         picked.append(fmean(min(score for score in one.scores if score is not None) for one in folds))
     assert 0 < -fmean(promised) < 0.5 * -fmean(picked)
+
+
+def test_of_a_trial_that_continues_only_its_own_epochs_may_count() -> None:
+    """The first cycle was the best one, and neither its epochs nor their scores are seen by the second."""
+    scores, hp = [0.3] * 20 + [0.9, 0.8, 0.5, 0.6], resolve({"epochs": 24})
+    folds = [Progress(counts_from=20) for _ in range(2)]
+    for progress in folds:
+        for score in scores[:20]:
+            progress.record(0.5, 0.5, score, METRICS["log_loss"], hp)
+        assert progress.best_epoch == 1
+    assert scored_epochs(folds, Direction.MINIMIZE) == [1, 1]
+    for progress in folds:
+        for score in scores[20:]:
+            progress.record(0.5, 0.5, score, METRICS["log_loss"], hp)
+    assert [fold.best_epoch for fold in folds] == [23, 23]
+    assert scored_epochs(folds, Direction.MINIMIZE) == [23, 23]
+    assert folds[0].best_average == 0.5
+    assert Progress.from_json(folds[0].to_json()) == folds[0]

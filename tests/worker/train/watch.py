@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from foldstep.models.stack import Weights
+from foldstep.models.weights import Weights
 from foldstep.worker.train.member import Member
 
 
