@@ -78,9 +78,10 @@ def _first(search: SearchView, known: Mapping[str, SearchView]) -> str:
     return _first(known[search.follows], known) if search.follows in known else search.follows
 
 
-def _with_followers(master: Foldstep, search: SearchView) -> list[SearchView]:
+def with_followers(master: Foldstep, search: SearchView) -> list[SearchView]:
+    """List a search and those that follow it, each before its own followers."""
     begun = [master.search(one) for one in search.followers.values() if one is not None]
-    return [search, *(each for one in begun for each in _with_followers(master, one))]
+    return [search, *(each for one in begun for each in with_followers(master, one))]
 
 
 def _fingerprint_now(master: Foldstep, spec: dict[str, Any]) -> str | None:
@@ -92,7 +93,7 @@ def _fingerprint_now(master: Foldstep, spec: dict[str, Any]) -> str | None:
 
 
 def _resumed(master: Foldstep, search: SearchView) -> SearchView:
-    for one in _with_followers(master, search):
+    for one in with_followers(master, search):
         if one.state is SearchState.PAUSED:
             master.resume(one.id)
     return master.search(search.id)
@@ -101,7 +102,7 @@ def _resumed(master: Foldstep, search: SearchView) -> SearchView:
 def _anew(master: Foldstep, spec: dict[str, Any], unfinished: list[SearchView]) -> SearchView:
     """Submit the spec, then pause its unfinished searches, so that the workers train the new one alone."""
     search = master.submit(spec)
-    for old in (one for first in unfinished for one in _with_followers(master, first)):
+    for old in (one for first in unfinished for one in with_followers(master, first)):
         with suppress(IllegalTransition):  # it is paused, or ended meanwhile
             master.pause(old.id)
             err.print(f"{old.id} is paused; `foldstep resume {old.id}` resumes it.", markup=False, soft_wrap=True)

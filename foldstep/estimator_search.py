@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from foldstep.beginning import begin
+from foldstep.beginning import begin, with_followers
 from foldstep.client import Foldstep
 from foldstep.estimator_service import Service, service
 from foldstep.model_export import export_model
@@ -141,10 +141,11 @@ def submitted(
 
 def _leave(master: Foldstep, search: str, *, keep: bool, resumes: bool) -> None:
     with suppress(FoldstepError):
-        if master.search(search).state not in TERMINAL_SEARCH:
-            (master.pause if resumes else master.stop)(search)
-        if not keep:
-            master.delete(search)
+        for one in reversed(with_followers(master, master.search(search))):
+            if one.state not in TERMINAL_SEARCH:
+                (master.pause if resumes else master.stop)(one.id)
+            if not keep:
+                master.delete(one.id)
 
 
 def _new(master: Foldstep, spec: dict[str, Any]) -> SearchView:
@@ -165,7 +166,17 @@ def _begun(master: Foldstep, spec: dict[str, Any]) -> SearchView:
 
 
 def ended(running: Service, begun: SearchView, look: Callable[[SearchView], object]) -> SearchView:
-    """Wait for the end of a search; `look` is called with the search as it is now and then, and at its end."""
+    """Wait for the end of a search and of those that follow it.
+
+    `look` is called with the search that goes on as it is now and then, and at its end.
+    """
+    _wait(running, begun, look)
+    while (follower := running.master.next_follower(begun.id)) is not None:
+        _wait(running, running.master.search(follower), look)
+    return running.master.search(begun.id)
+
+
+def _wait(running: Service, begun: SearchView, look: Callable[[SearchView], object]) -> None:
     pause_s = _FIRST_LOOK_S
     while (seen := running.master.search(begun.id)).state not in TERMINAL_SEARCH:
         running.check()
@@ -173,7 +184,6 @@ def ended(running: Service, begun: SearchView, look: Callable[[SearchView], obje
         time.sleep(pause_s)
         pause_s = min(_GROWTH * pause_s, _LONGEST_LOOK_S)
     look(seen)
-    return seen
 
 
 def _telling(tell: Callable[[str], object]) -> Callable[[SearchView], None]:
@@ -192,7 +202,8 @@ def _telling(tell: Callable[[str], object]) -> Callable[[SearchView], None]:
 def _progress(seen: SearchView) -> str:
     of = "" if seen.trials is None else f" of {seen.trials}"
     best = "no score yet" if seen.best is None else f"{seen.metric.name} {score(seen.best.score)}"
-    return f"{seen.progress.trials_done}{of} trials, {best}"
+    which = "" if seen.follows is None else f"{seen.name}: "
+    return f"{which}{seen.progress.trials_done}{of} trials, {best}"
 
 
 def taken_home(master: Foldstep, ended: SearchView) -> Found:

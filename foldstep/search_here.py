@@ -73,8 +73,6 @@ def search(  # noqa: PLR0913 - Long: one argument a line, and what each is
             _say(watch, "Reading the data and checking the spec")
             begun = stack.enter_context(submitted(running, master, content, keep=keep, resumes=keep))
         seen = ended(running, begun, _introduced(watch, begun))
-        while (follower := master.next_follower(seen.id)) is not None:
-            ended(running, master.search(follower), lambda _: None)
         found = taken_home(master, seen)
         return SearchResult(found, master, stack.pop_all())
 

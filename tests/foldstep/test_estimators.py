@@ -252,6 +252,16 @@ def test_a_threshold_is_what_predict_follows() -> None:
     assert (model.predict_proba(X).argmax(axis=1) != (expected == "up")).any()
 
 
+@pytest.mark.parametrize("final", [{"refit": {"seeds": 3}}, {"ensemble": "seeds", "members": 3}], ids=str)
+def test_what_follows_a_search_is_waited_for_and_kept_nowhere(final: dict[str, Any]) -> None:
+    """The model has the networks of the search that follows."""
+    model = FoldstepRegressor(**SMALL, final=final).fit(X, X[:, 0])
+    networks = [member["networks"] for member in model.model_.card["members"]]
+    assert networks == ([3] if "refit" in final else [2, 2, 2])
+    with service(None, 1) as running:
+        assert running.master.searches() == []
+
+
 def test_in_the_searches_of_scikit_learn() -> None:
     grid = GridSearchCV(FoldstepClassifier(**SMALL), {"cv": [2, 3]}, cv=2).fit(X, WORDS)
     assert grid.best_score_ > 0.8
