@@ -35,7 +35,8 @@ class FoldstepClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         metric: that trials are ranked by, by Foldstep's names; None for one that suits the table.
         parameters: the space, as a spec has it; None for the default space of the table's size.
         cv: number of folds, or the `cv` of a spec; None for one that suits the table.
-        final: what becomes of the trials, as a spec has it: ensemble, calibration, threshold; None for the defaults.
+        final: what becomes of the trials, as a spec has it: ensemble, calibration, threshold, refit; None for the
+            defaults. `fit` waits for a search that follows, which `time_limit` does not count.
         n_workers: worker processes; None for one a GPU or CPU core.
         random_state: seed of folds, space and networks; None for the seed 0.
         data_dir: folder of the service, where searches stay; None for a temporary one.
