@@ -12,13 +12,11 @@ import argparse
 import csv
 import json
 import math
-import multiprocessing
 import statistics
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -110,7 +108,8 @@ def main(words: Sequence[str] | None = None) -> None:
     if not options.report:
         if options.data is None:
             raise SystemExit("--data is missing: the folder of the data files.")
-        measure([t for t in tasks(options.splits) if not results.has(t.key | {"way": ALONE})], options, results)
+        todo = [task for task in tasks(options.splits) if not results.has(task.key | {"way": ALONE})]
+        results.fill([partial(rows_of, task, options.data) for task in todo], options.processes)
     print(table(results.rows))
     if options.report:
         report.write(table(results.rows), report.PAGE, BEGIN, END)
@@ -131,17 +130,6 @@ def tasks(splits: int) -> Iterator[Task]:
     for file, rows, number in samples(splits):
         for metric in ["rmse"] if file.task == "regression" else ["log_loss", "accuracy"]:
             yield Task(file, rows, number, SPACE, metric)
-
-
-def measure(todo: Sequence[Task], options: argparse.Namespace, results: Results) -> None:
-    """Search what is missing, and keep its rows as soon as they are there."""
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.processes, mp_context=fresh) as pool:
-        running = [pool.submit(rows_of, task, options.data) for task in todo]
-        for done, future in enumerate(as_completed(running), 1):
-            for row in future.result():
-                results.add(row)
-            print(f"{done} of {len(todo)}: {row}", file=sys.stderr, flush=True)
 
 
 def rows_of(task: Task, data: Path) -> list[Row]:

@@ -11,13 +11,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import multiprocessing
 import statistics
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +53,8 @@ def main(words: Sequence[str] | None = None) -> None:
     if not options.report:
         if options.data is None:
             raise SystemExit("--data is missing: the folder of the data files.")
-        measure([task for task in tasks() if not results.has(task.key | {"kind": GREEDY})], options, results)
+        todo = [task for task in tasks() if not results.has(task.key | {"kind": GREEDY})]
+        results.fill([partial(rows_of, task, options.data) for task in todo], options.processes)
     print(table(results.rows))
     if options.report:
         report.write(table(results.rows), report.PAGE, BEGIN, END)
@@ -74,17 +73,6 @@ def tasks() -> Iterator[Task]:
     """List all searches, those of few rows first."""
     for rows in SAMPLES:
         yield from (Task(file, rows, 0, SPACE, file.search_metric) for file in FILES if 0.8 * file.n_rows >= 1.2 * rows)
-
-
-def measure(todo: Sequence[Task], options: argparse.Namespace, results: Results) -> None:
-    """Search what is missing, and keep its rows as soon as they are there."""
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.processes, mp_context=fresh) as pool:
-        running = [pool.submit(rows_of, task, options.data) for task in todo]
-        for done, future in enumerate(as_completed(running), 1):
-            for row in future.result():
-                results.add(row)
-            print(f"{done} of {len(todo)}: {future.result()}", file=sys.stderr, flush=True)
 
 
 def rows_of(task: Task, data: Path) -> list[Row]:

@@ -14,14 +14,11 @@ import argparse
 import csv
 import json
 import math
-import multiprocessing
 import statistics
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,7 +68,8 @@ def main(words: Sequence[str] | None = None) -> None:
     if not options.report:
         if options.data is None:
             raise SystemExit("--data is missing: the folder of the data files.")
-        measure([task for task in tasks(options.splits) if not results.has(task.key)], options, results)
+        todo = [task for task in tasks(options.splits) if not results.has(task.key)]
+        results.fill([partial(rows_of, task, options.data) for task in todo], options.processes)
     print(table(results.rows))
     if options.report:
         report.write(table(results.rows), report.PAGE, BEGIN, END)
@@ -94,17 +92,7 @@ def tasks(splits: int) -> Iterator[Task]:
             yield from (Task(file, rows, number) for file in (*FILES, *SMALL) if 0.8 * file.n_rows >= 1.2 * rows)
 
 
-def measure(todo: Sequence[Task], options: argparse.Namespace, results: Results) -> None:
-    """Search what is missing, and keep each row as soon as it is there."""
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.processes, mp_context=fresh) as pool:
-        running = [pool.submit(row_of, task, options.data) for task in todo]
-        for done, future in enumerate(as_completed(running), 1):
-            results.add(future.result())
-            print(f"{done} of {len(todo)}: {future.result()}", file=sys.stderr, flush=True)
-
-
-def row_of(task: Task, data: Path) -> Row:
+def rows_of(task: Task, data: Path) -> list[Row]:
     """Run one search with its refit, and score both kinds of networks on the rows that were held out."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -112,9 +100,8 @@ def row_of(task: Task, data: Path) -> Row:
         with local_master(folder / "data", [folder]) as master:
             search = next(one for one in master.searches() if one.follows is None)
             refit = master.search(search.followers["refit"] or "")
-            return task.key | _judged(task, master, search, folder) | {
-                "search_s": _seconds(search), "refit_s": _seconds(refit),
-            }  # fmt: skip
+            times = {"search_s": _seconds(search), "refit_s": _seconds(refit)}
+            return [task.key | _judged(task, master, search, folder) | times]
 
 
 def _run(task: Task, data: Path, folder: Path) -> None:

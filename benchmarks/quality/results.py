@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +51,21 @@ class Results:
         self.rows.append(row | where)
         self._known.add(self._key(row))
         self._write()
+
+    def fill(self, todo: Sequence[Callable[[], Sequence[Row]]], processes: int) -> None:
+        """Measure in processes, and keep the rows of each task as soon as they are there.
+
+        Args:
+            todo: the tasks, which can be sent to a new process.
+            processes: tasks that are measured at once.
+        """
+        fresh = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, mp_context=fresh) as pool:
+            running = [pool.submit(task) for task in todo]
+            for done, future in enumerate(as_completed(running), 1):
+                for row in future.result():
+                    self.add(row)
+                print(f"{done} of {len(todo)}: {future.result()}", file=sys.stderr, flush=True)
 
     def _key(self, row: Row) -> Key:
         return tuple(row.get(key) for key in self._keys)

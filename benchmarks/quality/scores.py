@@ -12,13 +12,11 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import multiprocessing
 import statistics
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +70,8 @@ def main(words: Sequence[str] | None = None) -> None:
     if not options.report:
         if options.data is None:
             raise SystemExit("--data is missing: the folder of the data files.")
-        measure(
-            [t for t in tasks(options.splits) if not results.has(t.key | {"way": next(iter(WAYS))})], options, results
-        )
+        todo = [t for t in tasks(options.splits) if not results.has(t.key | {"way": next(iter(WAYS))})]
+        results.fill([partial(rows_of, task, options.data, options.curves) for task in todo], options.processes)
     print(table(results.rows))
     if options.report:
         report.write(table(results.rows), report.PAGE, BEGIN, END)
@@ -105,17 +102,6 @@ def samples(splits: int) -> Iterator[tuple[File, int, int]]:
             for file in (*FILES, *SMALL):
                 if 0.8 * file.n_rows >= 1.2 * rows:
                     yield file, rows, number
-
-
-def measure(todo: Sequence[Task], options: argparse.Namespace, results: Results) -> None:
-    """Train what is missing, and keep its rows as soon as they are there."""
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.processes, mp_context=fresh) as pool:
-        running = [pool.submit(rows_of, task, options.data, options.curves) for task in todo]
-        for done, future in enumerate(as_completed(running), 1):
-            for row in future.result():
-                results.add(row)
-            print(f"{done} of {len(todo)}: {row}", file=sys.stderr, flush=True)
 
 
 def rows_of(task: Task, data: Path, curves: Path | None) -> list[Row]:
